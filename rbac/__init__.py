@@ -1,0 +1,1 @@
+"""Who may do what: identities, roles from YAML and the decisions made from them. Imports nothing else of this project."""

@@ -1,0 +1,88 @@
+"""The errors use cases and adapters raise; only the transports know their status codes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Violation:
+    """One thing wrong with one field of a request."""
+
+    field: str
+    description: str
+
+
+class AuditStoreError(Exception):
+    """Base of all errors that a caller may see.
+
+    `reason` is a name of the proto enum ErrorReason without its prefix; `message` is shown to the caller, so it holds
+    no path, secret or text of a library; `metadata` holds every variable of the message.
+    """
+
+    reason = "INTERNAL"
+
+    def __init__(self, message: str, *, reason: str | None = None, **metadata: str) -> None:
+        super().__init__(message)
+        self.message = message
+        self.reason = reason or type(self).reason
+        self.metadata = metadata
+
+
+class InvalidRequest(AuditStoreError):
+    """The request is wrong; nothing was looked up or stored."""
+
+    reason = "INVALID_REQUEST"
+
+    def __init__(self, violations: list[Violation], *, reason: str | None = None) -> None:
+        text = "; ".join(f"{v.field}: {v.description}" for v in violations[:5])
+        super().__init__(text, reason=reason)
+        self.violations = violations
+
+
+class Unauthenticated(AuditStoreError):
+    """The certificate gives no identity."""
+
+    reason = "UNAUTHENTICATED"
+
+
+class PermissionDenied(AuditStoreError):
+    """No role allows the call, or one denies it; the text is the same for both."""
+
+    reason = "ACCESS_DENIED"
+
+
+class NotFound(AuditStoreError):
+    """There is no such thing, or it isn't the caller's."""
+
+    reason = "NOT_FOUND"
+
+
+class FailedPrecondition(AuditStoreError):
+    """The state of the service doesn't allow the call; its reason must be given."""
+
+
+class ResourceExhausted(AuditStoreError):
+    """A quota, floor or bound is reached; worth trying again after `retry_after` seconds."""
+
+    reason = "OVERLOADED"
+
+    def __init__(self, message: str, *, reason: str, retry_after: float, **metadata: str) -> None:
+        super().__init__(message, reason=reason, **metadata)
+        self.retry_after = retry_after
+
+
+class Unavailable(AuditStoreError):
+    """The service can't do it now. What was asked for is not done, or not known to be."""
+
+    reason = "STORAGE_UNAVAILABLE"
+
+    def __init__(self, message: str, *, reason: str | None = None, retry_after: float = 1.0, **metadata: str) -> None:
+        super().__init__(message, reason=reason, **metadata)
+        self.retry_after = retry_after
+
+
+class DeadlineExceeded(AuditStoreError):
+    """The time for the call ran out before anything could be answered."""
+
+    reason = "DEADLINE_EXCEEDED"

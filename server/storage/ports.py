@@ -1,0 +1,102 @@
+"""The ports that storages and engines fill. Small and semantic: each says what is guaranteed and which errors mean what."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Protocol
+
+from server.storage.query import ScanRequest, ScanResult
+
+
+@dataclass(frozen=True, slots=True)
+class StoredObject:
+    """An object as a listing shows it."""
+
+    name: str
+    """Name below the events prefix: `<YYYY-MM-DD>/<stem>.parquet`."""
+    size: int
+    modified_ns: int
+
+
+class NameTaken(Exception):
+    """An object of this name with other bytes is there already; it was not touched."""
+
+
+class StorageError(Exception):
+    """The storage couldn't do it now; the text is in our own words."""
+
+
+class EventStorage(Protocol):
+    """A place for batches of events. Objects are never overwritten or deleted."""
+
+    storage_id: str
+
+    def put(self, name: str, spool_path: str, digest: str, size: int) -> None:
+        """Store the spooled bytes under `name`; durable when it returns. Putting equal bytes again is no error.
+
+        Raises:
+            NameTaken: other bytes are there under that name.
+            StorageError: it couldn't be done now; safe to try again.
+        """
+        ...
+
+    def put_record(self, name: str, data: bytes) -> None:
+        """Store a batch record; the same rules as `put`."""
+        ...
+
+    def read_record(self, name: str) -> bytes | None:
+        """The bytes of a batch record, or None if there is none."""
+        ...
+
+    def list_records(self) -> Iterator[str]:
+        """Names of all batch records."""
+        ...
+
+    def dates(self) -> list[str]:
+        """The dates that have a folder, sorted."""
+        ...
+
+    def list_date(self, date: str) -> list[StoredObject]:
+        """The Parquet objects of one date; [] if there are none."""
+        ...
+
+    def date_revision(self, date: str) -> int:
+        """A number that changes whenever an object of that date comes or goes; -1 if the date has no folder."""
+        ...
+
+    def local_path(self, name: str) -> str:
+        """Where an engine on this machine reads the object."""
+        ...
+
+    def stat(self, name: str) -> StoredObject | None:
+        """The object as it is now, or None."""
+        ...
+
+    def location(self) -> str:
+        """Where the storage is, for a status answer."""
+        ...
+
+
+class ScanEngine(Protocol):
+    """Reads Parquet objects. One object that can't be read never fails the scan: it is named in the result."""
+
+    def scan(self, request: ScanRequest, *, deadline: float | None = None) -> ScanResult:
+        """Run one scan.
+
+        Raises:
+            ScanTimeout: `deadline` (of time.monotonic) passed; nothing is known of what was read.
+        """
+        ...
+
+    def fetch(self, path: str, row_number: int) -> bytes:
+        """The whole JSON of one row.
+
+        Raises:
+            StorageError: the object or the row can't be read.
+        """
+        ...
+
+
+class ScanTimeout(Exception):
+    """A scan ran out of time."""

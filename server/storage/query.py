@@ -1,0 +1,111 @@
+"""The types in which searches are put to engines, and rows come back."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+FieldValue = str | int | float | bool | None
+
+
+class Order(enum.Enum):
+    """Order of rows by (time in ms, uid, digest), whole key up or down."""
+
+    NEWEST_FIRST = "newest"
+    OLDEST_FIRST = "oldest"
+
+
+@dataclass(frozen=True, slots=True)
+class FieldEquality:
+    """The JSON has this value at this path of object keys; types must agree (an int is never equal to a float)."""
+
+    path: tuple[str, ...]
+    value: FieldValue
+
+
+@dataclass(frozen=True, slots=True)
+class Filters:
+    """What a row must be like; every member must hold, an empty one always does. Times are ms since 1970, UTC."""
+
+    from_ms: int | None = None
+    to_ms: int | None = None
+    """Exclusive."""
+    types: frozenset[str] = frozenset()
+    users: frozenset[str] = frozenset()
+    session_id: str = ""
+    uids: frozenset[str] = frozenset()
+    text: str = ""
+    fields: tuple[FieldEquality, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Position:
+    """A place in the order: the key of a row."""
+
+    time_ms: int
+    uid: str
+    digest: str
+    """SHA-256 of the JSON, lower-case hex."""
+
+
+@dataclass(frozen=True, slots=True)
+class ScanObject:
+    """One stored Parquet object for an engine to read."""
+
+    key: str
+    """What the caller knows it by; given back with each row."""
+    path: str
+    """Where the engine reads it, from the storage."""
+    rows: Sequence[int] | None = None
+    """Only these row numbers (0-based, ascending) may be given back; None for all."""
+
+
+@dataclass(frozen=True, slots=True)
+class ScanRow:
+    """A row an engine found. `data` is None where the JSON is larger than the scan's `inline_bytes`."""
+
+    position: Position
+    object_key: str
+    row_number: int
+    """0-based row in its object."""
+    type: str
+    session_id: str
+    user: str
+    size: int
+    """Bytes of the JSON."""
+    data: bytes | None
+
+
+@dataclass(frozen=True, slots=True)
+class ScanRequest:
+    """One scan: rows of `objects` that pass `filters`, in `order`, beyond `after`, at most `limit`."""
+
+    objects: Sequence[ScanObject]
+    filters: Filters
+    order: Order
+    limit: int
+    after: tuple[Position, str, int] | None = None
+    """Exclusive: position, object key and row number of a row given before, continuing in the total order
+    (time, uid, digest, object key, row number), where the last two always ascend."""
+    beyond: Position | None = None
+    """Exclusive: rows whose key equals this are left out as well."""
+    inline_bytes: int = 65536
+
+
+@dataclass(frozen=True, slots=True)
+class UnreadableObject:
+    """An object that a scan left out, and why, in our own words."""
+
+    key: str
+    description: str
+    missing: bool = False
+    """True when it isn't there at all."""
+
+
+@dataclass(frozen=True, slots=True)
+class ScanResult:
+    """Rows in order; fewer than `limit` means there are no more."""
+
+    rows: list[ScanRow]
+    unreadable: list[UnreadableObject] = field(default_factory=list)
