@@ -1,0 +1,57 @@
+"""Receipts and acknowledgements: where an event is, who emitted it and when it was received."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from server.errors import Violation
+
+
+@dataclass(frozen=True, slots=True)
+class Emitter:
+    """The emitting identity as a receipt keeps it. `kind` is a value of IdentityKind."""
+
+    kind: str
+    name: str
+    trust_anchor: str
+    certificate_serial: str
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """Where an event was acknowledged and whose it is. `foreign_object` names the object of an event that isn't ours."""
+
+    storage: str
+    log_id: str = ""
+    sequence: int = 0
+    emitter: Emitter | None = None
+    peer: str = ""
+    received_ms: int = 0
+    foreign_object: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Acknowledgement:
+    """What became of one accepted event."""
+
+    uid: str
+    storage: str
+    log_id: str
+    sequence: int
+    repeated: bool = False
+    uid_reused: bool = False
+
+
+@dataclass(slots=True)
+class BatchAcknowledgement:
+    """What became of the events of one message; indexes count from 0 within it."""
+
+    storage: str
+    log_id: str
+    sequences: list[tuple[int, int]] = field(default_factory=list)
+    """First and last of each range given to the accepted events, in message order."""
+    assigned_uids: list[tuple[int, str]] = field(default_factory=list)
+    refused: list[tuple[int, list[Violation]]] = field(default_factory=list)
+    repeated: list[tuple[int, str, str, int]] = field(default_factory=list)
+    """Index, storage, log_id and sequence of the first acknowledgement."""
+    uid_reused: list[int] = field(default_factory=list)

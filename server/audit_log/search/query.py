@@ -1,0 +1,114 @@
+"""What a search asks and what a page answers, in the use case's own types."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from rbac.identities import IdentityKind
+from server.audit_log.receipts import Receipt
+from server.storage.query import Filters, Order, Position
+
+DEFAULT_PAGE_SIZE = 100
+MAX_PAGE_SIZE = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Watermark:
+    """How far each log was counted, and the catalogue revision up to which foreign objects were."""
+
+    logs: Mapping[str, int]
+    catalogue_revision: int
+
+
+@dataclass(frozen=True, slots=True)
+class SearchQuery:
+    """One page asked for. The transport has checked types and bounds of the single fields."""
+
+    filters: Filters = field(default_factory=Filters)
+    emitters: frozenset[str] = frozenset()
+    emitter_kinds: frozenset[IdentityKind] = frozenset()
+    order: Order = Order.NEWEST_FIRST
+    storage: str = "active"
+    engine: str = "auto"
+    """`auto`, `scan` or `athena`."""
+    page_size: int = DEFAULT_PAGE_SIZE
+    page_token: str = ""
+    watermark: Watermark | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class FoundEvent:
+    """One row of a page. `data` is None when the payload is omitted for its size."""
+
+    position: Position
+    type: str
+    session_id: str
+    user: str
+    size: int
+    data: bytes | None
+    receipts: tuple[Receipt, ...]
+
+
+class MissingReason(enum.Enum):
+    """Why part of an answer is missing; the values are the proto enum's names without prefix."""
+
+    OBJECT_MISSING = "OBJECT_MISSING"
+    OBJECT_CHANGED = "OBJECT_CHANGED"
+    OBJECT_UNREADABLE = "OBJECT_UNREADABLE"
+    ROWS_UNREADABLE = "ROWS_UNREADABLE"
+    JOURNAL_HOLE = "JOURNAL_HOLE"
+    TIME_LIMIT = "TIME_LIMIT"
+    RECEIPTS_UNREADABLE = "RECEIPTS_UNREADABLE"
+
+
+@dataclass(frozen=True, slots=True)
+class Missing:
+    """One thing missing from an answer."""
+
+    reason: MissingReason
+    storage: str
+    name: str
+    description: str
+    first_sequence: int = 0
+    last_sequence: int = 0
+
+
+@dataclass(slots=True)
+class Cost:
+    """What a page read."""
+
+    objects: int = 0
+    rows: int = 0
+    bytes: int = 0
+    journal_events: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class SearchPage:
+    """One page of an answer."""
+
+    rows: list[FoundEvent]
+    next_page_token: str
+    engine: str
+    cost: Cost
+    watermark: Watermark
+    missing: list[Missing]
+    query_id: str
+
+    @property
+    def complete(self) -> bool:
+        """True when every event that the page should hold was looked at."""
+        return not self.missing
+
+
+@dataclass(frozen=True, slots=True)
+class EventSelector:
+    """Names one event: by position (log_id and sequence) or by uid, with a digest to choose among equals."""
+
+    log_id: str = ""
+    sequence: int = 0
+    uid: str = ""
+    digest: str = ""
+    storage: str = "active"

@@ -1,0 +1,76 @@
+"""The state of the service as GetStatus tells it, in the use case's own types. Times are ms since 1970."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """Something wrong now: a stable short name, and words with the remedy."""
+
+    name: str
+    description: str
+
+
+@dataclass(frozen=True, slots=True)
+class JournalHole:
+    """A range of sequences lost to damage."""
+
+    log_id: str
+    first_sequence: int
+    last_sequence: int
+
+
+@dataclass(frozen=True, slots=True)
+class JournalState:
+    """The journal: what is acknowledged and not yet confirmed in the storage."""
+
+    log_id: str
+    next_sequence: int
+    pending_events: int
+    bytes: int
+    quota_bytes: int
+    oldest_age_ms: int
+    torn_tail_bytes: int
+    free_disk_bytes: int
+    holes: tuple[JournalHole, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class StorageState:
+    """One storage and what the catalogue knows of it."""
+
+    id: str
+    active: bool
+    objects: int
+    foreign_objects: int
+    rows: int
+    bytes: int
+    last_delivery_ms: int | None
+    last_delivery_error: str
+    location: str
+
+
+@dataclass(frozen=True, slots=True)
+class CertificateState:
+    """A certificate in use: `server`, `host_ca` or `user_ca`."""
+
+    use: str
+    subject: str
+    expires_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceState:
+    """Everything GetStatus tells."""
+
+    version: str
+    started_ms: int
+    serving: bool
+    problems: tuple[Problem, ...]
+    journal: JournalState
+    storages: tuple[StorageState, ...]
+    certificates: tuple[CertificateState, ...] = field(default=())
+    policy_digest: str = ""
+    roles: tuple[str, ...] = ()
