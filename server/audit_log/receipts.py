@@ -19,7 +19,7 @@ class Emitter:
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
-    """Where an event was acknowledged and whose it is. `foreign_object` names the object of an event that isn't ours."""
+    """Where an event was acknowledged and whose it is; `foreign_object` names the object of one that isn't ours."""
 
     storage: str
     log_id: str = ""

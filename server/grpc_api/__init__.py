@@ -1,1 +1,1 @@
-"""grpc_api."""
+"""The gRPC edge: the only place of the server that knows protobuf and status codes."""

@@ -1,4 +1,4 @@
-"""The ports that storages and engines fill. Small and semantic: each says what is guaranteed and which errors mean what."""
+"""The ports that storages and engines fill. Small: each says what is guaranteed and which errors mean what."""
 
 from __future__ import annotations
 

@@ -1,0 +1,132 @@
+# The one entry point for people and for CI. `make` alone lists the targets.
+# Needs make and Python >= 3.11; everything else comes, pinned and hash-checked, into .venv.
+
+PYTHON ?= python3
+DATA_DIR ?= ./data
+GRPC_LISTEN ?= 127.0.0.1:9443
+HTTP_LISTEN ?= 127.0.0.1:9180
+BENCHMARKS ?= decision ingest_core
+
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
+# Folders that hold Python of ours; protos/gen is generated and left out by the tools' own configuration.
+SOURCES := server rbac clients tools tests benchmarks
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+##@ Use
+
+.PHONY: help
+help: ## List the targets.
+	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' Makefile
+
+.PHONY: run
+run: .venv/.runtime ## Start the service: gRPC on GRPC_LISTEN, operations HTTP on HTTP_LISTEN, data in DATA_DIR.
+	@exec $(BIN)/extaudit serve --data-dir $(DATA_DIR) --grpc-listen $(GRPC_LISTEN) --http-listen $(HTTP_LISTEN)
+
+##@ Check
+
+.PHONY: check
+check: lint types imports proto-check docs-check test ## Everything that CI checks; formats nothing, fixes nothing.
+	@echo "==> all checks passed"
+
+.PHONY: test
+test: .venv/.dev ## Run the tests; T=tests/shape picks some.
+	@echo "==> tests: pytest $(T)"
+	@$(BIN)/python -m pytest --quiet $(T)
+
+.PHONY: format
+format: .venv/.dev ## Format the Python code and sort its imports.
+	@$(BIN)/ruff check --quiet --select I --fix $(SOURCES)
+	@$(BIN)/ruff format $(SOURCES)
+
+.PHONY: lint
+lint: .venv/.dev ## Check format and style of the Python code.
+	@echo "==> format: ruff format --check"
+	@$(BIN)/ruff format --quiet --check $(SOURCES) || { echo "run: make format" >&2; exit 1; }
+	@echo "==> lint: ruff check"
+	@$(BIN)/ruff check --quiet $(SOURCES)
+
+.PHONY: types
+types: .venv/.dev ## Check the types: mypy, strict.
+	@echo "==> types: mypy --strict"
+	@$(BIN)/mypy --no-error-summary
+
+.PHONY: imports
+imports: .venv/.dev ## Check which folder may import which.
+	@echo "==> imports: lint-imports"
+	@$(BIN)/lint-imports --no-logo
+
+##@ Generated files
+
+.PHONY: proto
+proto: .venv/.dev ## Generate protos/gen from protos/extaudit.
+	@$(BIN)/python tools/generate_protos.py
+
+.PHONY: proto-check
+proto-check: .venv/.dev ## Check the protos: lint, breaking changes since the last release, freshness of protos/gen.
+	@echo "==> protos: buf lint"
+	@$(BIN)/buf lint
+	@echo "==> protos: buf breaking, against protos/released.binpb"
+	@$(BIN)/buf breaking --against protos/released.binpb
+	@echo "==> protos: protos/gen is fresh"
+	@$(BIN)/python tools/generate_protos.py --check
+
+.PHONY: proto-release
+proto-release: .venv/.dev ## Make the protos of today what `buf breaking` compares with; part of a release.
+	@$(BIN)/buf build --exclude-source-info -o protos/released.binpb
+
+.PHONY: docs
+docs: .venv/.dev ## Generate the reference pages in docs/.
+	@for tool in tools/generate_*_docs.py; do $(BIN)/python $$tool || exit 1; done
+
+.PHONY: docs-check
+docs-check: .venv/.dev ## Check that the reference pages in docs/ are fresh.
+	@echo "==> docs: reference pages are fresh"
+	@for tool in tools/generate_*_docs.py; do $(BIN)/python $$tool --check || exit 1; done
+
+.PHONY: lock
+lock: .venv/bin/python ## Pin what requirements/*.in ask for, with hashes; uv comes from a throw-away environment.
+	@dir=$$(mktemp -d) && trap 'rm -rf "$$dir"' EXIT && \
+	$(BIN)/python -m venv "$$dir/venv" && \
+	"$$dir/venv/bin/python" -m pip --quiet --disable-pip-version-check install uv && \
+	for name in runtime dev; do \
+	  echo "==> lock: requirements/$$name.txt"; \
+	  "$$dir/venv/bin/uv" --quiet pip compile --universal --python-version 3.11 --generate-hashes --no-header $(LOCK_FLAGS) \
+	    requirements/$$name.in -o requirements/$$name.txt || exit 1; \
+	done
+
+##@ Long runs
+
+.PHONY: crash
+crash: .venv/.dev ## Run the crash tests alone, with every case shown.
+	@$(BIN)/python -m pytest -v tests/crash
+
+.PHONY: bench
+bench: .venv/.dev ## Run the benchmarks named in BENCHMARKS; each prints JSON lines with its floor and target.
+	@for name in $(BENCHMARKS); do echo "==> benchmarks/$$name.py" >&2; PYTHONPATH=. $(BIN)/python benchmarks/$$name.py || exit 1; done
+
+.PHONY: clean
+clean: ## Remove what make built; data and generated code in the repository stay.
+	@rm -rf .venv build dist ./*.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
+	@find $(SOURCES) protos -type d -name __pycache__ -prune -exec rm -rf {} +
+
+# Stamps: pip is called only when a lock file or pyproject.toml changed.
+
+.venv/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || \
+	{ echo "extaudit needs Python >= 3.11, which $(PYTHON) is not; name another: make PYTHON=python3.12 …" >&2; exit 1; }
+	@echo "==> making .venv"
+	@$(PYTHON) -m venv .venv || { rm -rf .venv; exit 1; }
+
+.venv/.runtime: requirements/runtime.txt pyproject.toml | .venv/bin/python
+	@echo "==> installing what the service needs (requirements/runtime.txt)"
+	@$(PIP) install --require-hashes -r requirements/runtime.txt
+	@$(PIP) install --no-deps --no-build-isolation -e .
+	@touch $@
+
+.venv/.dev: requirements/dev.txt .venv/.runtime
+	@echo "==> installing what the checks need (requirements/dev.txt)"
+	@$(PIP) install --require-hashes -r requirements/dev.txt
+	@touch $@

@@ -1,0 +1,125 @@
+"""How a search's rows are printed, page by page: one printer for each form of output."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Protocol
+
+import click
+
+from extaudit_cli.event_json import one_line_json, row_json, time_text
+from extaudit_cli.output import cells, write_bytes
+from extaudit_cli.text import visible
+
+if TYPE_CHECKING:
+    from extaudit_client import Client, EventRow
+
+    from extaudit_cli.search_summary import Summary
+
+_COLUMNS = (("TIME", 24), ("TYPE", 26), ("USER", 20), ("UID", 36), ("SUMMARY", 60))
+# Shown in columns of their own, or the same in every row of a cluster.
+_NOT_IN_SUMMARY = frozenset({"event", "time", "uid", "user", "sid", "ei", "cluster_name"})
+
+
+class Printer(Protocol):
+    """Prints rows as they come, then the end."""
+
+    def rows(self, rows: Sequence[EventRow]) -> None:
+        """Print one page's rows."""
+
+    def end(self, summary: Summary) -> None:
+        """Print what the pages say together."""
+
+
+def printer(output: str, client: Client) -> Printer:
+    """Choose by the form of output."""
+    if output == "json":
+        return _JsonPrinter(client)
+    return _JsonlPrinter(client) if output == "jsonl" else _TablePrinter()
+
+
+class _TablePrinter:
+    def __init__(self) -> None:
+        self._headed = False
+
+    def rows(self, rows: Sequence[EventRow]) -> None:
+        if rows and not self._headed:
+            self._headed = True
+            _echo_cells([name for name, _ in _COLUMNS])
+        for row in rows:
+            _echo_cells([time_text(row.time), row.type, row.user, row.uid, _gist(row)])
+
+    def end(self, summary: Summary) -> None:
+        for line in [*summary.warnings(), *summary.lines()]:
+            click.echo(line)
+        _warn(summary)
+
+
+class _JsonlPrinter:
+    def __init__(self, client: Client) -> None:
+        self._client = client
+
+    def rows(self, rows: Sequence[EventRow]) -> None:
+        for row in rows:
+            write_bytes(one_line_json(_payload(self._client, row)) + b"\n")
+
+    def end(self, summary: Summary) -> None:
+        _warn(summary)
+        if summary.next_page_token:
+            click.echo(f"more: --page-token {visible(summary.next_page_token)}", err=True)
+
+
+class _JsonPrinter:
+    def __init__(self, client: Client) -> None:
+        self._client = client
+        self._separator = b'{"rows": [\n'
+
+    def rows(self, rows: Sequence[EventRow]) -> None:
+        for row in rows:
+            write_bytes(self._separator + row_json(row, _payload(self._client, row)))
+            self._separator = b",\n"
+
+    def end(self, summary: Summary) -> None:
+        opening = self._separator if self._separator.startswith(b"{") else b"\n"
+        rest = json.dumps(summary.document(), indent=2).encode().removeprefix(b"{")
+        write_bytes(opening + b"]," + rest + b"\n")
+        _warn(summary)
+
+
+def _warn(summary: Summary) -> None:
+    for line in summary.warnings():
+        click.echo(line, err=True)
+
+
+def _payload(client: Client, row: EventRow) -> bytes:
+    """Give the row's JSON, fetched where it was too large for the page."""
+    if not row.payload_omitted:
+        return row.json
+    from extaudit_client import Position
+
+    receipt = row.receipts[0]
+    if receipt.log_id:
+        return client.get(Position(receipt.log_id, receipt.sequence), storage=receipt.storage)[1]
+    return client.get(row.uid, row.digest, receipt.storage)[1]
+
+
+def _echo_cells(texts: Sequence[str]) -> None:
+    click.echo(cells([visible(text) for text in texts], [columns for _, columns in _COLUMNS]))
+
+
+def _gist(row: EventRow) -> str:
+    """Give the plain members that no column shows, in their order."""
+    if row.payload_omitted:
+        return f"({row.payload_size} bytes)"
+    try:
+        event = json.loads(row.json)
+    except (ValueError, RecursionError):
+        return "(not JSON)"
+    if not isinstance(event, dict):
+        return "(not an object)"
+    return " ".join(
+        f"{name}={value if isinstance(value, str) else json.dumps(value)}"
+        for name, value in event.items()
+        if name not in _NOT_IN_SUMMARY and isinstance(value, str | int | float) and value != ""
+    )

@@ -1,0 +1,26 @@
+"""The group `extaudit events`."""
+
+from __future__ import annotations
+
+import click
+
+from extaudit_cli.lazy import LazyGroup
+
+_COMMANDS = {
+    "emit": ("extaudit_cli.event_emit", "Store events from a file of JSON lines."),
+    "search": ("extaudit_cli.event_search", "Find events."),
+    "get": ("extaudit_cli.event_get", "Show one event whole."),
+}
+
+
+@click.group(
+    cls=LazyGroup,
+    table=_COMMANDS,
+    epilog="""\b
+Examples:
+  extaudit events emit --file events.jsonl
+  extaudit events search --from -1h --user alice
+  extaudit events get b121fc4c-e419-56a2-a760-19cd746c0650 --output json""",
+)
+def command() -> None:
+    """Emit, search and get audit events."""

@@ -1,0 +1,146 @@
+"""The group `extaudit identity`: certificates of a data directory on this machine, beside a server or without one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from extaudit_cli.event_json import time_text
+from extaudit_cli.output import output_option, table_lines, write_json
+from extaudit_cli.text import visible
+
+if TYPE_CHECKING:
+    from server.certificates.issued import IssuedCertificate
+    from server.certificates.issuing import IssuedFiles
+
+_DEFAULT_DAYS = 30
+_DIRECTORY = click.Path(file_okay=False, path_type=Path)
+
+_data_dir = click.option(
+    "--data-dir",
+    type=_DIRECTORY,
+    default=Path("data"),
+    envvar="EXTAUDIT_DATA_DIR",
+    show_default=True,
+    show_envvar=True,
+    help="The server's data directory.",
+)
+_days = click.option("--days", type=click.IntRange(1, 3650), default=_DEFAULT_DAYS, show_default=True, help="Its life.")
+_out_dir = click.option("--out-dir", type=_DIRECTORY, help="Where the files go. [default: <data-dir>/identity]")
+
+
+@click.group(
+    epilog="""\b
+Examples:
+  extaudit identity issue alice --role auditor --out-dir alice
+  extaudit identity issue --component 4f1c2b6e-8a53-4d0e-9a43-3f0f8d1f6c11 --role Auth
+  extaudit identity list
+  extaudit identity renew alice --out-dir alice"""
+)
+def command() -> None:
+    """Issue, list and renew certificates of a data directory."""
+
+
+@command.command()
+@click.argument("name")
+@click.option("--role", "roles", multiple=True, required=True, help="A role of the identity; again for more.")
+@click.option("--component", is_flag=True, help="NAME is the id of a Teleport component, the roles are system roles.")
+@_days
+@_out_dir
+@_data_dir
+@output_option
+def issue(
+    name: str, roles: tuple[str, ...], component: bool, days: int, out_dir: Path | None, data_dir: Path, output: str
+) -> None:
+    """Issue a certificate for a user, or with --component for a Teleport component."""
+    with _problems():
+        from server.certificates.issuing import issue_component, issue_user
+
+        make = issue_component if component else issue_user
+        _print_files(make(data_dir, name, roles, days, out_dir or data_dir / "identity"), output)
+
+
+@command.command(name="list")
+@_data_dir
+@output_option
+def list_(data_dir: Path, output: str) -> None:
+    """List every certificate issued here, oldest first."""
+    with _problems():
+        from server.certificates.issuing import list_issued
+
+        issued = list_issued(data_dir)
+    if output == "json":
+        write_json([_record(certificate) for certificate in issued])
+    elif output == "jsonl":
+        for certificate in issued:
+            write_json(_record(certificate), indent=None)
+    else:
+        _print_list(issued)
+
+
+@command.command()
+@click.argument("name")
+@click.option("--kind", type=click.Choice(["user", "component"]), help="Where a user and a component have that name.")
+@_days
+@_out_dir
+@_data_dir
+@output_option
+def renew(name: str, kind: str | None, days: int, out_dir: Path | None, data_dir: Path, output: str) -> None:
+    """Issue again what was last issued to NAME: same roles, new key; the old certificate lives until it ends."""
+    with _problems():
+        from rbac.identities import IdentityKind
+        from server.certificates import issuing
+
+        wanted = IdentityKind(kind) if kind else None
+        _print_files(issuing.renew(data_dir, name, out_dir or data_dir / "identity", days, wanted), output)
+
+
+@contextmanager
+def _problems() -> Iterator[None]:
+    from server.certificates.problems import CertificateProblem
+
+    try:
+        yield
+    except CertificateProblem as problem:
+        raise click.ClickException(visible(str(problem))) from None
+
+
+def _print_files(files: IssuedFiles, output: str) -> None:
+    paths = {"cert": str(files.certificate), "key": str(files.key), "ca": str(files.ca)}
+    if output == "table":
+        for line in table_lines(("FILE", "PATH"), list(paths.items())):
+            click.echo(line)
+    else:
+        write_json(paths | {"issued": _record(files.record)}, indent=2 if output == "json" else None)
+
+
+def _print_list(issued: list[IssuedCertificate]) -> None:
+    headers = ("NAME", "KIND", "ROLES", "ISSUED", "EXPIRES", "SERIAL")
+    rows = []
+    for certificate in issued:
+        issued_at, expires = _time(certificate.issued_ms), _time(certificate.expires_ms)
+        roles = ", ".join(certificate.roles)
+        rows.append((certificate.name, certificate.kind, roles, issued_at, expires, certificate.serial))
+    for line in table_lines(headers, rows):
+        click.echo(line)
+
+
+def _record(certificate: IssuedCertificate) -> dict[str, Any]:
+    return {
+        "name": certificate.name,
+        "kind": certificate.kind,
+        "roles": list(certificate.roles),
+        "serial": certificate.serial,
+        "not_before": _time(certificate.not_before_ms),
+        "expires": _time(certificate.expires_ms),
+        "issued": _time(certificate.issued_ms),
+    }
+
+
+def _time(milliseconds: int) -> str:
+    return time_text(datetime.fromtimestamp(milliseconds / 1000, UTC))

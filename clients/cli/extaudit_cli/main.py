@@ -1,0 +1,63 @@
+"""The entry point: the top command, and how its end becomes an exit code."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+import click
+
+from extaudit_cli.lazy import LazyGroup
+from extaudit_cli.text import visible
+
+_COMMANDS = {
+    "serve": ("extaudit_cli.serve", "Run the service."),
+    "identity": ("extaudit_cli.identity", "Issue, list and renew certificates of a data directory."),
+    "events": ("extaudit_cli.events", "Emit, search and get audit events."),
+    "status": ("extaudit_cli.status", "Show how the service is."),
+}
+
+
+@click.group(
+    cls=LazyGroup,
+    table=_COMMANDS,
+    epilog="""\b
+Examples:
+  extaudit serve --data-dir data
+  extaudit events emit --sample
+  extaudit events search --from -1h --type user.login
+  extaudit status --output json
+
+Exit codes: 0 done, 1 failed, 2 wrong usage, 3 the answer is incomplete.""",
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120},
+)
+def command() -> None:
+    """Keep audit events durably, and find them again."""
+
+
+def main() -> None:
+    """Run the command with the process's arguments and exit."""
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(arguments: list[str]) -> int:
+    """Run the command; any failure is one line on stderr, never a traceback. Gives the exit code."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
+    try:
+        code = command.main(arguments, prog_name="extaudit", standalone_mode=False)
+        sys.stdout.flush()
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        return 130
+    except BrokenPipeError:
+        # What read our output has gone; the interpreter must not try to flush into it again.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except Exception as error:  # the last resort: a person gets a line, not a traceback
+        click.echo(f"Error: unexpected fault ({type(error).__name__}): {visible(str(error))}", err=True)
+        return 1
+    return code if isinstance(code, int) else 0

@@ -1,0 +1,50 @@
+"""Text for a terminal: nothing in it can move the cursor, change direction or hide."""
+
+from __future__ import annotations
+
+import unicodedata
+
+# Controls, format characters (all bidi and zero-width ones among them), line and paragraph separators, lone surrogates.
+_HIDDEN = frozenset({"Cc", "Cf", "Zl", "Zp", "Cs"})
+
+
+def visible(text: str) -> str:
+    """Write characters that a terminal wouldn't show as they are as `\\x1b`, `\\u202e` or `\\U000e0001`."""
+    if text.isascii() and text.isprintable():
+        return text
+    return "".join(_escape(c) if unicodedata.category(c) in _HIDDEN else c for c in text)
+
+
+def json_visible(text: str) -> str:
+    """Write them as JSON escapes; the JSON stays the same. Its own white space is left alone."""
+    if text.isascii() and text.isprintable():
+        return text
+    return "".join(_json_escape(c) if c not in "\t\n\r" and unicodedata.category(c) in _HIDDEN else c for c in text)
+
+
+def width(text: str) -> int:
+    """Columns that visible text takes in a terminal."""
+    if text.isascii():
+        return len(text)
+    return sum(0 if unicodedata.combining(c) else 1 + (unicodedata.east_asian_width(c) in "WF") for c in text)
+
+
+def fit(text: str, columns: int) -> str:
+    """Cut or pad visible text to exactly so many columns."""
+    if width(text) > columns:
+        while text and width(text) > columns - 1:
+            text = text[:-1]
+        text += "…"
+    return text + " " * (columns - width(text))
+
+
+def _escape(character: str) -> str:
+    code = ord(character)
+    if code < 0x100:
+        return f"\\x{code:02x}"
+    return f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
+
+
+def _json_escape(character: str) -> str:
+    units = character.encode("utf-16-be", "surrogatepass")
+    return "".join(f"\\u{units[i : i + 2].hex()}" for i in range(0, len(units), 2))

@@ -1,0 +1,47 @@
+"""Times as people give them: RFC 3339, a date, or relative to now."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime, timedelta
+
+import click
+
+_RFC3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
+_DATE = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
+_RELATIVE = re.compile(r"-(\d{1,9})([smhdw])", re.ASCII)
+_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
+
+
+def parse_time(text: str, now: datetime) -> datetime:
+    """Read a time, in UTC; a date is its midnight in UTC.
+
+    Raises:
+        ValueError: it is none of the forms, or out of range.
+    """
+    relative = _RELATIVE.fullmatch(text)
+    try:
+        if relative:
+            return now - timedelta(seconds=int(relative[1]) * _SECONDS[relative[2]])
+        if _DATE.fullmatch(text):
+            return datetime.fromisoformat(text).replace(tzinfo=UTC)
+        if _RFC3339.fullmatch(text):
+            return datetime.fromisoformat(text.upper()).astimezone(UTC)
+    except OverflowError:
+        pass
+    raise ValueError("a time is RFC 3339 (2024-05-01T12:00:00Z), a date (2024-05-01) or relative (-30m, -1h, -7d)")
+
+
+class Time(click.ParamType[datetime]):
+    """An option's value that is a time."""
+
+    name = "time"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> datetime:
+        """Read the value, or fail as wrong usage."""
+        if isinstance(value, datetime):
+            return value
+        try:
+            return parse_time(str(value), datetime.now(UTC))
+        except ValueError as error:
+            self.fail(str(error), param, ctx)

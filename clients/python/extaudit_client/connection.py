@@ -1,0 +1,78 @@
+"""Where the service is and who calls: the mTLS channel."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import grpc
+
+from extaudit_client.errors import ConnectionFailed
+
+MAX_RECEIVE_BYTES = 20 * 1024 * 1024
+
+_MAX_FILE_BYTES = 1024 * 1024
+
+# A server that wasn't told otherwise takes a ping every 300 s and hangs up on clients that ping more often;
+# load balancers commonly forget connections that were silent for 350 s.
+_KEEPALIVE_MS = 310_000
+_KEEPALIVE_TIMEOUT_MS = 20_000
+
+
+@dataclass(frozen=True, slots=True)
+class Connection:
+    """An address (`host:port`) and the PEM files for mutual TLS.
+
+    `server_name` is the name to expect in the server's certificate when it isn't the address's host.
+    """
+
+    address: str
+    ca: Path
+    cert: Path
+    key: Path
+    server_name: str = ""
+
+    def channel(self) -> grpc.Channel:
+        """Open a channel; it connects with the first call.
+
+        Raises:
+            ConnectionFailed: a file can't be read, or isn't what it should be.
+        """
+        credentials = grpc.ssl_channel_credentials(
+            root_certificates=_read(self.ca, "CA certificate", b"CERTIFICATE"),
+            private_key=_read(self.key, "private key", b"PRIVATE KEY"),
+            certificate_chain=_read(self.cert, "certificate", b"CERTIFICATE"),
+        )
+        return grpc.secure_channel(self.address, credentials, options=self._options())
+
+    def _options(self) -> list[tuple[str, int | str]]:
+        options: list[tuple[str, int | str]] = [
+            ("grpc.max_receive_message_length", MAX_RECEIVE_BYTES),
+            ("grpc.keepalive_time_ms", _KEEPALIVE_MS),
+            ("grpc.keepalive_timeout_ms", _KEEPALIVE_TIMEOUT_MS),
+        ]
+        if self.server_name:
+            options.append(("grpc.ssl_target_name_override", self.server_name))
+        if is_loopback(self.address):
+            # A proxy of the environment can't reach this machine's own loopback.
+            options.append(("grpc.enable_http_proxy", 0))
+        return options
+
+
+def is_loopback(address: str) -> bool:
+    """Tell whether an address is on this machine's loopback."""
+    host = address.rpartition(":")[0]
+    return host in ("localhost", "[::1]") or host.startswith("127.")
+
+
+def _read(path: Path, what: str, label: bytes) -> bytes:
+    try:
+        with path.open("rb") as file:
+            data = file.read(_MAX_FILE_BYTES + 1)
+    except FileNotFoundError:
+        raise ConnectionFailed(f"there is no {what} at {path}", "FAILED_PRECONDITION") from None
+    except OSError as error:
+        raise ConnectionFailed(f"can't read the {what} {path}: {error.strerror}", "FAILED_PRECONDITION") from error
+    if len(data) > _MAX_FILE_BYTES or b"-----BEGIN " not in data or label not in data:
+        raise ConnectionFailed(f"{path} holds no {what} in PEM form", "FAILED_PRECONDITION")
+    return data

@@ -1,0 +1,95 @@
+"""Why a connection failed, in one line: what the transport said, and what the local files show."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TypeVar
+
+from cryptography import x509
+from cryptography.hazmat.primitives import serialization
+
+from extaudit_client.connection import Connection
+from extaudit_client.errors import ConnectionFailed, ExtauditError
+
+_T = TypeVar("_T")
+
+_TRANSPORT_CODES = frozenset({"UNAVAILABLE", "DEADLINE_EXCEEDED", "UNIMPLEMENTED"})
+
+# Words of the C library for a connection that the other side ended, at the handshake or after it.
+_CLOSED = ("Ssl", "SSL", "TSI_", "Socket closed", "reset by peer", "Broken pipe")
+
+
+def explain(error: ExtauditError, connection: Connection, now: datetime | None = None) -> ExtauditError:
+    """Give back an error of the service as it is; one of the transport as ConnectionFailed with the likely cause."""
+    if error.reason or error.code not in _TRANSPORT_CODES:
+        return error
+    cause = _cause(error.message, error.code, connection, now or datetime.now(UTC))
+    return ConnectionFailed(f"can't talk to {connection.address}: {cause}", error.code)
+
+
+def _cause(text: str, code: str, connection: Connection, now: datetime) -> str:
+    if "Connection refused" in text:
+        return "nothing is listening there"
+    if "DNS resolution failed" in text or "Name or service not known" in text:
+        return "the host name can't be resolved"
+    if "Peer name" in text or "Hostname" in text:
+        return "the server's certificate is for another name (see --server-name)"
+    local = _local_fault(connection, now)
+    if local:
+        return local
+    # A bad signature: a CA of the same name as the right one, with another key.
+    if "CERTIFICATE_VERIFY_FAILED" in text or "BAD_SIGNATURE" in text:
+        return f"the server's certificate has expired or isn't signed by {connection.ca} (wrong CA)"
+    if "WRONG_VERSION_NUMBER" in text:
+        return "what listens there doesn't speak TLS"
+    if code == "UNIMPLEMENTED":
+        return "what listens there is not this service, or an older version of it"
+    if code == "DEADLINE_EXCEEDED":
+        return "no answer in time"
+    if any(sign in text for sign in _CLOSED):
+        return (
+            f"the connection was closed; the server may be stopping, or may not trust the signer of {connection.cert}"
+        )
+    return "the service can't be reached, or went away during the call"
+
+
+def _local_fault(connection: Connection, now: datetime) -> str:
+    """Tell what is wrong with the local files; empty when nothing is."""
+    try:
+        certificate = _load(connection.cert, x509.load_pem_x509_certificate)
+        authority = _load(connection.ca, x509.load_pem_x509_certificates)
+        key = _load(connection.key, lambda data: serialization.load_pem_private_key(data, None))
+    except _Unreadable as unreadable:
+        return f"{unreadable} can't be read as PEM"
+    if key.public_key() != certificate.public_key():
+        return f"the private key {connection.key} doesn't belong to the certificate {connection.cert}"
+    dated = _date_fault(certificate, connection.cert, now)
+    if dated:
+        return dated
+    faults = [_date_fault(ca, connection.ca, now) for ca in authority]
+    # A bundle may keep an old CA beside the one that replaced it.
+    return faults[0] if all(faults) else ""
+
+
+def _date_fault(certificate: x509.Certificate, path: Path, now: datetime) -> str:
+    if now >= certificate.not_valid_after_utc:
+        return f"the certificate {path} expired on {certificate.not_valid_after_utc:%Y-%m-%d %H:%M} UTC"
+    if now < certificate.not_valid_before_utc:
+        return (
+            f"the certificate {path} isn't valid before {certificate.not_valid_before_utc:%Y-%m-%d %H:%M} UTC; "
+            "is the clock right?"
+        )
+    return ""
+
+
+class _Unreadable(Exception):
+    pass
+
+
+def _load(path: Path, parse: Callable[[bytes], _T]) -> _T:
+    try:
+        return parse(path.read_bytes())
+    except (OSError, ValueError, TypeError) as error:
+        raise _Unreadable(path) from error

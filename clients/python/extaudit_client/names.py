@@ -1,0 +1,45 @@
+"""Short names of proto enum values: `MISSING_REASON_TIME_LIMIT` is `time_limit`, the unspecified one is empty."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from extaudit.v1 import audit_log_service_pb2 as pb
+from extaudit.v1 import event_pb2
+
+IDENTITY_KINDS = (event_pb2.IdentityKind, "IDENTITY_KIND_", "")
+ENGINES = (pb.SearchEngine, "SEARCH_ENGINE_", "")
+ORDERS = (pb.SearchOrder, "SEARCH_ORDER_", "_FIRST")
+MISSING_REASONS = (pb.MissingReason, "MISSING_REASON_", "")
+
+Names = tuple[Any, str, str]
+
+
+def name_of(value: int, names: Names) -> str:
+    """Give the short name; the number as text when the server knows a value that this client doesn't."""
+    enum, prefix, suffix = names
+    if value == 0:
+        return ""
+    if value not in enum.values():
+        return str(value)
+    return str(enum.Name(value)).removeprefix(prefix).removesuffix(suffix).lower()
+
+
+def value_of(name: str, names: Names) -> int:
+    """Give the value of a short name.
+
+    Raises:
+        ValueError: there is no such name.
+    """
+    enum, prefix, suffix = names
+    if not name:
+        return 0
+    full = f"{prefix}{name.upper()}{suffix}"
+    if full not in enum.keys():  # noqa: SIM118 (an enum wrapper is no mapping)
+        raise ValueError(f"{name!r} is not one of {', '.join(known(names))}")
+    return int(enum.Value(full))
+
+
+def known(names: Names) -> list[str]:
+    """Give every short name but the unspecified one."""
+    return [name_of(value, names) for value in names[0].values() if value]

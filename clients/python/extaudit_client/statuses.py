@@ -1,0 +1,127 @@
+"""The state of the service."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from extaudit.v1 import status_service_pb2 as pb
+
+from extaudit_client.rows import time_from
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """Something wrong now: a stable short name, and words with the remedy."""
+
+    name: str
+    description: str
+
+
+@dataclass(frozen=True, slots=True)
+class JournalHole:
+    """A range of sequences lost to damage."""
+
+    log_id: str
+    first_sequence: int
+    last_sequence: int
+
+
+@dataclass(frozen=True, slots=True)
+class JournalStatus:
+    """What is acknowledged and not yet in a confirmed batch; `oldest_age` is in seconds."""
+
+    log_id: str
+    next_sequence: int
+    pending_events: int
+    bytes: int
+    quota_bytes: int
+    oldest_age: float
+    torn_tail_bytes: int
+    holes: tuple[JournalHole, ...]
+    free_disk_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class StorageStatus:
+    """One storage; `location` is empty for callers who may not know it."""
+
+    id: str
+    active: bool
+    objects: int
+    foreign_objects: int
+    rows: int
+    bytes: int
+    last_delivery_time: datetime | None
+    last_delivery_error: str
+    location: str
+
+
+@dataclass(frozen=True, slots=True)
+class CertificateStatus:
+    """One certificate that the service uses (`server`) or trusts (`host_ca`, `user_ca`)."""
+
+    use: str
+    subject: str
+    expire_time: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """The state of the service; `problems` come worst first, `storages` with the active one first."""
+
+    version: str
+    start_time: datetime
+    serving: bool
+    problems: tuple[Problem, ...]
+    journal: JournalStatus
+    storages: tuple[StorageStatus, ...]
+    certificates: tuple[CertificateStatus, ...]
+    policy_digest: str
+    roles: tuple[str, ...]
+
+
+def status_from(response: pb.GetStatusResponse) -> Status:
+    """Read an answer."""
+    return Status(
+        version=response.version,
+        start_time=time_from(response.start_time),
+        serving=response.serving,
+        problems=tuple(Problem(p.name, p.description) for p in response.problems),
+        journal=_journal(response.journal),
+        storages=tuple(_storage(storage) for storage in response.storages),
+        certificates=tuple(
+            CertificateStatus(c.use, c.subject, time_from(c.expire_time)) for c in response.certificates
+        ),
+        policy_digest=response.policy_digest,
+        roles=tuple(response.roles),
+    )
+
+
+def _journal(message: pb.JournalStatus) -> JournalStatus:
+    return JournalStatus(
+        log_id=message.log_id,
+        next_sequence=message.next_sequence,
+        pending_events=message.pending_events,
+        bytes=message.bytes,
+        quota_bytes=message.quota_bytes,
+        oldest_age=message.oldest_age.seconds + message.oldest_age.nanos / 1e9,
+        torn_tail_bytes=message.torn_tail_bytes,
+        holes=tuple(JournalHole(h.log_id, h.first_sequence, h.last_sequence) for h in message.holes),
+        free_disk_bytes=message.free_disk_bytes,
+    )
+
+
+def _storage(message: pb.StorageStatus) -> StorageStatus:
+    delivered = time_from(message.last_delivery_time) if message.HasField("last_delivery_time") else None
+    return StorageStatus(
+        id=message.id,
+        active=message.active,
+        objects=message.objects,
+        foreign_objects=message.foreign_objects,
+        rows=message.rows,
+        bytes=message.bytes,
+        last_delivery_time=delivered,
+        last_delivery_error=message.last_delivery_error,
+        location=message.location,
+    )

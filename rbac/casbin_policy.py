@@ -1,0 +1,63 @@
+"""The rules of all roles as a Casbin policy: one row per rule, decided by model.conf."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any, Final
+
+import casbin
+from casbin.util.log import disabled_logging
+
+from rbac.roles import WILDCARD, Role
+
+MODEL: Final = Path(__file__).with_name("model.conf")
+
+WRITTEN_OUT: Final = frozenset({("event", "create"), ("session", "create")})
+"""What a user may do only by a rule that names both kind and verb: `*` would let every administrator forge records."""
+
+
+class CasbinPolicy:
+    """Asks Casbin. Not safe for more than one thread at a time, and slow: microseconds times the number of rules."""
+
+    def __init__(self, roles: Iterable[Role]) -> None:
+        disabled_logging()
+        self._enforcer = casbin.Enforcer(str(MODEL), _Rows(roles))
+        # Its own logger writes every question, and configuring logging anew would wake it: no one can reach this one.
+        self._enforcer.logger = logging.Logger("silent", level=logging.CRITICAL + 1)  # noqa: LOG001
+        self._enforcer.add_function("carries", _carries)
+        self._enforcer.add_function("covers", _covers)
+
+    def enforce(self, roles: frozenset[str], is_user: bool, kind: str, verb: str) -> bool:
+        """Decide one verb on one kind for a caller with these roles."""
+        if WILDCARD in (kind, verb):
+            return False  # not a question: a narrower deny rule would not be heard
+        wildcards = not (is_user and (kind, verb) in WRITTEN_OUT)
+        return self._enforcer.enforce(roles, wildcards, kind, verb) is True
+
+
+class _Rows(casbin.persist.Adapter):  # type: ignore[misc]  # Casbin has no types
+    """Gives Casbin its rows: role, kinds, verbs, effect. Sets, so that no name needs a separator or escape."""
+
+    def __init__(self, roles: Iterable[Role]) -> None:
+        self._roles = tuple(roles)
+
+    def load_policy(self, model: Any) -> None:
+        """Put all rows in at once; adding them singly compares each with all before it."""
+        model["p"]["p"].policy = [list(row) for row in self._rows()]
+
+    def _rows(self) -> Iterator[tuple[str, frozenset[str], frozenset[str], str]]:
+        for role in self._roles:
+            for rule in role.deny:
+                yield role.name, rule.kinds, rule.verbs, "deny"
+            for rule in role.allow:
+                yield role.name, rule.kinds, rule.verbs, "allow"
+
+
+def _carries(roles: frozenset[str], role: str) -> bool:
+    return role in roles
+
+
+def _covers(names: frozenset[str], name: str, wildcards: bool) -> bool:
+    return name in names or (wildcards and WILDCARD in names)

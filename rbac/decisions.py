@@ -1,0 +1,42 @@
+"""What Casbin has answered, remembered: it is asked once per question."""
+
+from __future__ import annotations
+
+import threading
+from typing import Final, Protocol
+
+MAX_DECISIONS: Final = 100_000
+
+
+class Decider(Protocol):
+    """Who decides: right, slow, and for one thread at a time."""
+
+    def enforce(self, roles: frozenset[str], is_user: bool, kind: str, verb: str) -> bool:
+        """Decide one verb on one kind for a caller with these roles."""
+        ...
+
+
+class DecisionTable:
+    """Remembers decisions of one policy and dies with it. Safe for threads; only a new question takes the lock."""
+
+    def __init__(self, decider: Decider, limit: int = MAX_DECISIONS) -> None:
+        self._decider = decider
+        self._limit = limit
+        self._lock = threading.Lock()
+        self._known: dict[tuple[frozenset[str], bool, str, str], bool] = {}
+
+    def decide(self, roles: frozenset[str], is_user: bool, kind: str, verb: str) -> bool:
+        """Answer from memory, or ask. An error of the decider is raised and not remembered."""
+        key = (roles, is_user, kind, verb)
+        known = self._known.get(key)
+        return self._ask(key) if known is None else known
+
+    def _ask(self, key: tuple[frozenset[str], bool, str, str]) -> bool:
+        with self._lock:
+            if (known := self._known.get(key)) is not None:
+                return known
+            decision = self._decider.enforce(*key)
+            if len(self._known) >= self._limit:
+                self._known.clear()
+            self._known[key] = decision
+            return decision

@@ -1,0 +1,55 @@
+"""What each gRPC method needs: one row per method, and a method without a row is refused."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Final
+
+Alternative = tuple[str, tuple[str, ...]]
+"""A kind and the verbs on it that are all needed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Permission:
+    """Who may call a method; exactly one of the three is set.
+
+    `alternatives`: whoever holds at least one of them; which ones are held may widen the answer.
+    `any_role`: every identity all of whose roles are loaded.
+    `anyone`: every peer that passes TLS, whether or not its certificate gives an identity.
+    """
+
+    alternatives: tuple[Alternative, ...] = ()
+    any_role: bool = False
+    anyone: bool = False
+
+    def __post_init__(self) -> None:
+        if bool(self.alternatives) + self.any_role + self.anyone != 1:
+            raise ValueError("a permission is either alternatives, any role or anyone")
+        if not all(kind and verbs for kind, verbs in self.alternatives):
+            raise ValueError("an alternative needs a kind and at least one verb")
+
+
+EMIT_EVENTS: Final[Alternative] = ("event", ("create",))
+SEARCH_EVENTS: Final[Alternative] = ("event", ("list",))
+STATUS_WITH_PLACES: Final[Alternative] = ("external_audit_storage", ("read",))
+"""Gives GetStatus with the names of the storage's place."""
+STATUS_ONLY: Final[Alternative] = ("cluster_alert", ("list",))
+"""Gives GetStatus without the names of the storage's place."""
+
+PERMISSIONS: Final[Mapping[str, Permission]] = MappingProxyType(
+    {
+        "/extaudit.v1.AuditLogService/EmitEvent": Permission((EMIT_EVENTS,)),
+        "/extaudit.v1.AuditLogService/EmitEvents": Permission((EMIT_EVENTS,)),
+        "/extaudit.v1.AuditLogService/SearchEvents": Permission((SEARCH_EVENTS,)),
+        "/extaudit.v1.AuditLogService/GetEvent": Permission((SEARCH_EVENTS,)),
+        "/extaudit.v1.StatusService/GetStatus": Permission((STATUS_WITH_PLACES, STATUS_ONLY)),
+        "/grpc.health.v1.Health/Check": Permission(anyone=True),
+        "/grpc.health.v1.Health/List": Permission(anyone=True),
+        "/grpc.health.v1.Health/Watch": Permission(anyone=True),
+        "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo": Permission(any_role=True),
+        "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo": Permission(any_role=True),
+    }
+)
+"""From a full method name to what it needs."""

@@ -1,0 +1,151 @@
+"""YAML reduced to text, lists and maps that know their lines: no alias, no tag, no duplicate key, bounded depth."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Final
+
+import yaml
+from yaml.resolver import Resolver
+
+from rbac.errors import Refusal
+
+MAX_DOCUMENTS: Final = 1_000
+MAX_DEPTH: Final = 32
+"""Maps and lists inside one another. A real role is about eight deep."""
+
+_TEXT: Final = "tag:yaml.org,2002:str"
+_NULL: Final = "tag:yaml.org,2002:null"
+_MERGE: Final = "tag:yaml.org,2002:merge"
+
+
+@dataclass(frozen=True, slots=True)
+class ScalarNode:
+    """A scalar as written. `is_text` is false for what YAML 1.1 takes as null, boolean, number or date."""
+
+    line: int
+    text: str
+    is_text: bool
+    is_null: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ListNode:
+    """A sequence."""
+
+    line: int
+    items: tuple[Node, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """One entry of a map: the line of its key, and its value."""
+
+    line: int
+    value: Node
+
+
+@dataclass(frozen=True, slots=True)
+class MapNode:
+    """A mapping from keys, as written, to fields."""
+
+    line: int
+    fields: Mapping[str, Field]
+
+
+Node = ScalarNode | ListNode | MapNode
+
+
+def read_documents(data: bytes) -> tuple[Node, ...]:
+    """Read the documents of one file; empty ones are left out.
+
+    Raises:
+        Refusal: it isn't UTF-8 or YAML, or holds something that isn't allowed here.
+    """
+    try:
+        data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise Refusal(_line_at(data, error.start), "is not UTF-8") from None
+    try:
+        return tuple(node for node in _Documents(data) if not (isinstance(node, ScalarNode) and node.is_null))
+    except yaml.reader.ReaderError as error:
+        raise Refusal(_line_at(data, error.position), "has a character that YAML doesn't allow") from None
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        line, column = (mark.line + 1, mark.column + 1) if mark else (0, 0)
+        raise Refusal(line, f"is not valid YAML (column {column})") from None
+    except yaml.YAMLError:
+        raise Refusal(0, "is not valid YAML") from None
+
+
+def _line_at(data: bytes, position: int) -> int:
+    return data.count(b"\n", 0, position) + 1
+
+
+class _Documents:
+    """Builds nodes from the parser's events, which come lazily: a bound stops the parser too."""
+
+    def __init__(self, data: bytes) -> None:
+        self._events: Iterator[yaml.Event] = yaml.parse(data, Loader=yaml.CSafeLoader)
+        self._resolver = Resolver()
+
+    def __iter__(self) -> Iterator[Node]:
+        count = 0
+        for event in self._events:
+            if isinstance(event, yaml.DocumentStartEvent):
+                count += 1
+                if count > MAX_DOCUMENTS:
+                    raise Refusal(_line(event), f"has more than {MAX_DOCUMENTS} documents")
+                yield self._node(next(self._events), depth=0)
+
+    def _node(self, event: yaml.Event, depth: int) -> Node:
+        _refuse_references_and_tags(event)
+        if isinstance(event, yaml.ScalarEvent):
+            tag = self._tag(event)
+            return ScalarNode(_line(event), event.value, tag == _TEXT, tag == _NULL)
+        if depth == MAX_DEPTH:
+            raise Refusal(_line(event), f"is nested deeper than {MAX_DEPTH} levels")
+        if isinstance(event, yaml.SequenceStartEvent):
+            return self._list(event, depth + 1)
+        return self._map(event, depth + 1)
+
+    def _list(self, start: yaml.Event, depth: int) -> ListNode:
+        items: list[Node] = []
+        while not isinstance(event := next(self._events), yaml.SequenceEndEvent):
+            items.append(self._node(event, depth))
+        return ListNode(_line(start), tuple(items))
+
+    def _map(self, start: yaml.Event, depth: int) -> MapNode:
+        fields: dict[str, Field] = {}
+        while not isinstance(event := next(self._events), yaml.MappingEndEvent):
+            key = self._key(event)
+            if key in fields:
+                raise Refusal(_line(event), f"has the key {key[:64]!r} twice in one map")
+            fields[key] = Field(_line(event), self._node(next(self._events), depth))
+        return MapNode(_line(start), MappingProxyType(fields))
+
+    def _key(self, event: yaml.Event) -> str:
+        _refuse_references_and_tags(event)
+        if not isinstance(event, yaml.ScalarEvent):
+            raise Refusal(_line(event), "has a key that isn't plain text")
+        if self._tag(event) == _MERGE:
+            raise Refusal(_line(event), "has a merge key")
+        return event.value
+
+    def _tag(self, event: yaml.ScalarEvent) -> str:
+        return str(self._resolver.resolve(yaml.ScalarNode, event.value, event.implicit))  # type: ignore[no-untyped-call]
+
+
+def _line(event: yaml.Event) -> int:
+    return event.start_mark.line + 1 if event.start_mark else 0
+
+
+def _refuse_references_and_tags(event: yaml.Event) -> None:
+    if isinstance(event, yaml.AliasEvent):
+        raise Refusal(_line(event), "has an alias")
+    if getattr(event, "anchor", None) is not None:
+        raise Refusal(_line(event), "has an anchor")
+    if getattr(event, "tag", None) is not None:
+        raise Refusal(_line(event), "has an explicit tag")

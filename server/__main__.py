@@ -1,0 +1,85 @@
+"""`extaudit serve`: read the configuration, build, serve until told to stop."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+import sys
+from collections.abc import Mapping
+
+import uvloop
+
+from rbac.errors import PolicyError
+from server.app import App, build
+from server.certificates.problems import CertificateProblem
+from server.config import Config, ConfigProblems, load_config
+from server.data_directory import DataDirectoryProblem
+from server.errors import AuditStoreError
+from server.http_api.listener import ListenerError
+from server.observability import logs
+
+_log = logging.getLogger(__name__)
+
+
+def serve(flags: Mapping[str, object]) -> int:
+    """Serve; gives the exit code: 0 after an orderly stop, 1 if it can't start, 2 for a wrong configuration."""
+    os.umask(0o077)
+    try:
+        config = load_config(flags, os.environ)
+    except ConfigProblems as error:
+        for problem in error.problems:
+            print(f"extaudit: {problem}", file=sys.stderr)
+        return 2
+    logs.configure(config.log.level, config.log.format)
+    try:
+        code: int = uvloop.run(_serve(config))
+        return code
+    except (DataDirectoryProblem, CertificateProblem, PolicyError, ListenerError) as error:
+        print(f"extaudit: {error}", file=sys.stderr)
+    except AuditStoreError as error:
+        print(f"extaudit: {error.message}", file=sys.stderr)
+    except RuntimeError as error:
+        # What grpc raises when the address is taken.
+        _log.debug("start failed", exc_info=error)
+        print(f"extaudit: {config.grpc.listen} can't be listened on; is another service there?", file=sys.stderr)
+    except OSError as error:
+        print(f"extaudit: the data directory can't be used ({error.strerror})", file=sys.stderr)
+    return 1
+
+
+async def _serve(config: Config) -> int:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    app = build(config)
+    await app.start()
+    _greet(app)
+    await stop.wait()
+    _log.info("stopping")
+    await app.stop()
+    _log.info("stopped")
+    return 0
+
+
+def _greet(app: App) -> None:
+    """Say where everything is, and what to try."""
+    ready = app.ready
+    data_dir = app.config.data_dir
+    certs = f"-cacert {ready['ca']} -cert {ready['cert']} -key {ready['key']}"
+    filters = """'{"types": ["user.login"]}'"""
+    lines = [
+        f"extaudit serves gRPC on {ready['grpc']} (mTLS) and operations on http://{ready['http']}/readyz",
+        f"certificates: {data_dir / 'identity'} (ca.crt, admin.crt, admin.key)",
+        "try, in another terminal:",
+        f"  .venv/bin/extaudit events emit --sample --data-dir {data_dir}",
+        f"  .venv/bin/extaudit events search --type user.login --data-dir {data_dir}",
+        f"  grpcurl {certs} -d {filters} {ready['grpc']} extaudit.v1.AuditLogService/SearchEvents",
+    ]
+    print("\n".join(lines), flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(serve({}))

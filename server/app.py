@@ -1,0 +1,338 @@
+"""The composition root: the one place that names concrete classes and puts them together."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.metadata
+import json
+import logging
+import os
+import secrets
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from rbac.holder import PolicyHolder
+from rbac.permissions import PERMISSIONS
+from server.audit_log.cuts import CutLimits
+from server.audit_log.deliveries import Deliveries
+from server.audit_log.delivery import Delivery
+from server.audit_log.gate import IntakeGate
+from server.audit_log.intake import Intake
+from server.audit_log.known_uids import UidLimits
+from server.audit_log.opening import OpenLog, Places, open_log
+from server.audit_log.search.search import Search
+from server.audit_log.search.searches import Searches
+from server.audit_log.search.tokens import PageTokens
+from server.audit_log.service_log import ServiceLog
+from server.audit_log.state_of_service import CertificateState, Problem
+from server.audit_log.status import Status, Surroundings
+from server.certificates.certificates_in_force import Certificates
+from server.certificates.claims import ADMINISTRATOR
+from server.certificates.issued import SerialTable
+from server.certificates.local_authority import LocalAuthority, ensure_local_authority
+from server.certificates.modes import check_modes
+from server.certificates.sources import choose_sources
+from server.config import Config
+from server.data_directory import DataDirectory, DirectoryLock
+from server.files import DiskFiles, Files, write_durably
+from server.grpc_api.interceptors.observation import CallMeter
+from server.grpc_api.server import GrpcServer, Limits, UseCases
+from server.housekeeping import Housekeeping, Watched
+from server.http_api.listener import OperationsServer
+from server.http_api.operations import operations_app
+from server.observability.metrics import Metrics
+from server.state.catalogue import Catalogue
+from server.state.database import open_database
+from server.state.issued_certificates import SqlIssuedCertificates
+from server.storage.embedded.storage import EmbeddedStorage
+from server.storage.scan.engine import DuckScanEngine
+
+_log = logging.getLogger(__name__)
+STOP_GRACE_SECONDS = 10.0
+
+
+@dataclass(slots=True)
+class Threads:
+    """The threads that blocking work runs on."""
+
+    journal: ThreadPoolExecutor
+    delivery: ThreadPoolExecutor
+    searches: ThreadPoolExecutor
+
+    def shutdown(self) -> None:
+        """Wait for what is under way."""
+        for executor in (self.searches, self.delivery, self.journal):
+            executor.shutdown(wait=True, cancel_futures=True)
+
+
+@dataclass(slots=True)
+class App:
+    """The built service. `start` serves, `stop` drains; both once."""
+
+    config: Config
+    directory: DataDirectory
+    lock: DirectoryLock
+    local: LocalAuthority
+    log: OpenLog
+    intake: Intake
+    deliveries: Deliveries
+    status: Status
+    service_log: ServiceLog
+    grpc: GrpcServer
+    http: OperationsServer
+    housekeeping: Housekeeping
+    threads: Threads
+    close: list[Callable[[], object]]
+    grpc_port: int = 0
+    http_port: int = 0
+    _tasks: list[asyncio.Task[None]] = field(default_factory=list)
+
+    async def start(self) -> None:
+        """Serve. Ports are bound before health says so."""
+        self._tasks = [
+            asyncio.create_task(self.intake.run()),
+            asyncio.create_task(self.deliveries.run()),
+        ]
+        await self.housekeeping.look()
+        if self.log.new_holes:
+            await self.service_log.damaged(self.log.new_holes)
+        self.grpc_port = await self.grpc.start()
+        self.http_port = await self.http.start()
+        self.grpc.health.set_serving(not self.status.problems())
+        self._tasks.append(asyncio.create_task(self.housekeeping.run()))
+        self._write_ready_file()
+
+    async def stop(self) -> None:
+        """Drain: refuse new calls, finish what is under way, record an orderly stop, close everything."""
+        self.ready_file.unlink(missing_ok=True)
+        await self.grpc.stop(STOP_GRACE_SECONDS)
+        await self.http.stop()
+        for task in self._tasks[2:]:
+            task.cancel()
+        self.intake.stop()
+        self.deliveries.stop()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        loop = asyncio.get_running_loop()
+        await loop.run_in_executor(self.threads.journal, self.log.journal.stop)
+        self.threads.shutdown()
+        self.log.uid_files.close()
+        for close in self.close:
+            close()
+        self.lock.release()
+
+    @property
+    def ready_file(self) -> Path:
+        """File that tells others where the service is."""
+        return self.config.ready_file or self.directory.ready_file
+
+    @property
+    def ready(self) -> dict[str, Any]:
+        """What the ready-file says."""
+        folder = self.local.folder
+        return {
+            "grpc": _address(self.config.grpc.listen, self.grpc_port),
+            "grpc_token": None,
+            "http": _address(self.config.http.listen, self.http_port),
+            "http_public": None,
+            "ca": str(folder.client_ca.absolute()),
+            "cert": str(folder.certificate(ADMINISTRATOR).absolute()),
+            "key": str(folder.key(ADMINISTRATOR).absolute()),
+            "pid": os.getpid(),
+        }
+
+    def _write_ready_file(self) -> None:
+        write_durably(DiskFiles(), self.ready_file, json.dumps(self.ready).encode() + b"\n")
+
+
+def build(config: Config, *, files: Files | None = None) -> App:
+    """Put the service together, within the running event loop: take the data directory, recover, load certificates.
+
+    Raises:
+        DataDirectoryProblem, CertificateProblem, PolicyError: the service must not start; their text says why.
+    """
+    files = files or DiskFiles()
+    directory = DataDirectory(config.data_dir)
+    lock = directory.acquire()
+    try:
+        return _build(config, files, directory, lock)
+    except BaseException:
+        lock.release()
+        raise
+
+
+def _build(config: Config, files: Files, directory: DataDirectory, lock: DirectoryLock) -> App:
+    check_modes(directory.path, config.ready_file)
+    engine = open_database(directory.state)
+    issued = SqlIssuedCertificates(engine)
+    local = ensure_local_authority(directory.path, config.cluster_name, issued, datetime.now(UTC))
+    serials = SerialTable(issued)
+    serials.refresh()
+    certificates = _certificates(config, local, serials)
+    files.make_folder(directory.roles)  # so that a role file can be put there while the service runs
+    policy = PolicyHolder(config.roles_dir or directory.roles)
+    metrics = Metrics(PERMISSIONS)
+    loop = asyncio.get_running_loop()
+    threads = Threads(
+        ThreadPoolExecutor(1, "journal"),
+        ThreadPoolExecutor(1, "delivery"),
+        ThreadPoolExecutor(config.search.workers, "search"),
+    )
+    storage = EmbeddedStorage(files, directory.storage / "events")
+    catalogue = Catalogue(engine)
+    wake: list[Callable[[], None]] = []
+
+    def on_cut() -> None:
+        for callback in wake:
+            loop.call_soon_threadsafe(callback)
+
+    log = _open_log(config, files, directory, storage, catalogue, on_cut)
+    gate = IntakeGate(config.journal.quota_bytes, config.journal.disk_floor_bytes)
+    intake = Intake(
+        log.writer,
+        threads.journal,
+        gate,
+        metrics.journal,
+        max_event_bytes=config.grpc.max_event_bytes,
+        max_pending_bytes=config.journal.max_pending_bytes,
+        now_ms=lambda: time.time_ns() // 1_000_000,
+    )
+    delivery = Delivery(lambda _: storage, log.tail, log.spool, catalogue, log.uid_files, log.journal)
+    deliveries = Deliveries(delivery, threads.delivery, metrics.deliveries)
+    wake.append(deliveries.wake)
+    scan = DuckScanEngine(
+        threads=config.search.threads,
+        memory_bytes=config.search.memory_bytes,
+        allowed_directories=[storage.location()],
+    )
+    search = Search(storage, scan, log.tail, catalogue, PageTokens(_token_key(files, directory)))
+    service_log = ServiceLog(intake)
+    searches = Searches(
+        search, threads.searches, service_log, metrics.searches, limit_seconds=config.search.time_limit_seconds
+    )
+    status = Status(
+        importlib.metadata.version("extaudit"),
+        log.journal,
+        log.tail,
+        gate,
+        catalogue,
+        storage,
+        deliveries,
+        log.recovery,
+        _surroundings(certificates, policy),
+    )
+    server = GrpcServer(
+        config.grpc.listen,
+        certificates.server_credentials(),
+        certificates,
+        policy,
+        UseCases(intake, searches, status),
+        limits=Limits(config.grpc.message_bytes, config.grpc.max_concurrent_calls, config.search.time_limit_seconds),
+        observers=[CallMeter(metrics.calls)],
+    )
+    operations = operations_app(status.problems, lambda: _render(metrics, status, certificates))
+    http = OperationsServer(config.http.listen, operations, config.http.certificate, config.http.key)
+    watched = Watched(directory, gate, status, log.writer, serials, certificates, policy, metrics.access)
+    housekeeping = Housekeeping(watched, threads.journal, server.health.set_serving)
+    return App(
+        config,
+        directory,
+        lock,
+        local,
+        log,
+        intake,
+        deliveries,
+        status,
+        service_log,
+        server,
+        http,
+        housekeeping,
+        threads,
+        [scan.close, engine.dispose],
+    )
+
+
+def _open_log(
+    config: Config,
+    files: Files,
+    directory: DataDirectory,
+    storage: EmbeddedStorage,
+    catalogue: Catalogue,
+    on_cut: Callable[[], None],
+) -> OpenLog:
+    journal = config.journal
+    return open_log(
+        files,
+        Places(directory.journal, directory.spool, directory.path / "known_uids"),
+        storage,
+        catalogue,
+        CutLimits(journal.cut_events, journal.cut_bytes, journal.cut_dates, int(journal.cut_age_seconds * 1000)),
+        UidLimits(journal.known_uids_minimum, journal.known_uids_bound, journal.known_uids_hours),
+        on_cut,
+    )
+
+
+def _certificates(config: Config, local: LocalAuthority, serials: SerialTable) -> Certificates:
+    sources = choose_sources(
+        local,
+        config.cluster_name,
+        certificate=config.grpc.certificate,
+        key=config.grpc.key,
+        host_cas=config.grpc.host_ca,
+        user_cas=config.grpc.user_ca,
+    )
+
+    def on_problem(text: str) -> None:
+        _log.error("a changed certificate file is refused; the old one stays", extra={"fields": {"reason": text}})
+
+    return Certificates(sources, config.cluster_name, serials.current, on_problem)
+
+
+def _token_key(files: Files, directory: DataDirectory) -> bytes:
+    """The key of page tokens; kept, so that a restart doesn't end every search."""
+    path = directory.identity / "page-token.key"
+    if path.name not in files.list(path.parent):
+        write_durably(files, path, secrets.token_bytes(32))
+    return files.read(path)
+
+
+def _surroundings(certificates: Certificates, policy: PolicyHolder) -> Surroundings:
+    def warnings() -> list[Problem]:
+        found = [Problem("certificate_refused", text) for text in certificates.problems()]
+        if policy.error is not None:
+            found.append(Problem("roles_refused", f"the changed roles are refused, the old ones stay: {policy.error}"))
+        return found
+
+    def states() -> list[CertificateState]:
+        return [CertificateState(*state) for state in certificates.certificate_states()]
+
+    return Surroundings(states, lambda: (policy.current.digest, tuple(sorted(policy.current.roles))), warnings)
+
+
+def _render(metrics: Metrics, status: Status, certificates: Certificates) -> bytes:
+    journal = status.journal_state()
+    metrics.journal.record_state(
+        pending_events=journal.pending_events,
+        size=journal.bytes,
+        oldest_age_seconds=journal.oldest_age_ms / 1000,
+        torn_tail_bytes=journal.torn_tail_bytes,
+        holes=len(journal.holes),
+    )
+    confirmed_ms = status.last_delivery_ms
+    if confirmed_ms is not None:
+        metrics.deliveries.confirmed(status.storage_id, confirmed_ms)
+    ends: dict[str, int] = {}
+    for state in certificates.certificate_states():
+        ends[state.use] = min(ends.get(state.use, state.expires_ms), state.expires_ms)
+    for use in ("server", "host_ca", "user_ca"):
+        if use in ends:
+            metrics.access.record_certificate(use, ends[use])
+    return metrics.render()
+
+
+def _address(listen: str, port: int) -> str:
+    return f"{listen.rpartition(':')[0]}:{port}"

@@ -1,0 +1,157 @@
+"""Batch records: the JSON beside a batch that names its range, objects and digests, and the receipt of every event."""
+
+from __future__ import annotations
+
+import hashlib
+from array import array
+from bisect import bisect_right
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import orjson
+
+from server.audit_log.cuts import Cut
+from server.audit_log.receipts import Emitter, Receipt
+from server.audit_log.tail import TailRow
+
+FORMAT = 1
+
+
+@dataclass(frozen=True, slots=True)
+class BatchObject:
+    """One Parquet object of a batch: the events of one UTC date."""
+
+    name: str
+    """`<YYYY-MM-DD>/<stem>.parquet`."""
+    rows: int
+    bytes: int
+    sha256: str
+    first_ms: int
+    last_ms: int
+    types: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class BatchRecord:
+    """What is known of one batch. `receipts` is kept as decoded JSON; ReceiptTable reads it."""
+
+    log_id: str
+    first: int
+    last: int
+    storage: str
+    previous: str
+    """SHA-256 of the record before it in its log, lower-case hex; '' for the first."""
+    objects: tuple[BatchObject, ...]
+    holes: tuple[tuple[int, int], ...]
+    """Sequences inside first..last that were lost to damage."""
+    receipts: Mapping[str, Any]
+
+    @property
+    def cut(self) -> Cut:
+        """The cut it records."""
+        return Cut(self.log_id, self.first, self.last, self.storage)
+
+    def renamed(self, index: int, name: str) -> BatchRecord:
+        """The same record with another name for one of its objects."""
+        objects = list(self.objects)
+        objects[index] = replace(objects[index], name=name)
+        return replace(self, objects=tuple(objects))
+
+    def encode(self) -> bytes:
+        """As it is stored."""
+        members = {
+            "format": FORMAT,
+            "log_id": self.log_id,
+            "first": self.first,
+            "last": self.last,
+            "storage": self.storage,
+            "previous": self.previous,
+            "holes": self.holes,
+            "objects": [asdict(item) for item in self.objects],
+            "receipts": self.receipts,
+        }
+        return orjson.dumps(members)
+
+    @staticmethod
+    def decode(data: bytes) -> BatchRecord:
+        """From its stored form.
+
+        Raises:
+            ValueError: it isn't one.
+        """
+        try:
+            members = orjson.loads(data)
+            objects = tuple(BatchObject(**item | {"types": tuple(item["types"])}) for item in members["objects"])
+            return BatchRecord(
+                members["log_id"],
+                members["first"],
+                members["last"],
+                members["storage"],
+                members["previous"],
+                objects,
+                tuple((first, last) for first, last in members["holes"]),
+                members["receipts"],
+            )
+        except (KeyError, TypeError, orjson.JSONDecodeError) as error:
+            raise ValueError("not a batch record") from error
+
+
+def record_digest(data: bytes) -> str:
+    """SHA-256 of a stored record, as the next one names it."""
+    return hashlib.sha256(data).hexdigest()
+
+
+def gaps(sequences: Sequence[int], first: int, last: int) -> tuple[tuple[int, int], ...]:
+    """The ranges of first..last that are not in `sequences` (ascending)."""
+    found: list[tuple[int, int]] = []
+    expected = first
+    for sequence in (*sequences, last + 1):
+        if sequence > expected:
+            found.append((expected, sequence - 1))
+        expected = sequence + 1
+    return tuple(found)
+
+
+def encode_receipts(rows: Sequence[TailRow]) -> dict[str, Any]:
+    """Receipts in runs: rows that follow each other with the same emitter and time share one.
+
+    `emitters` lists the distinct emitters with peers; `runs` lists (first sequence, index of the emitter, received ms).
+    """
+    numbers: dict[bytes, int] = {}
+    runs: list[tuple[int, int, int]] = []
+    before: tuple[bytes, int] | None = None
+    for row in rows:
+        if (row.receipt, row.received_ms) != before:
+            before = (row.receipt, row.received_ms)
+            runs.append((row.sequence, numbers.setdefault(row.receipt, len(numbers)), row.received_ms))
+    return {"emitters": [orjson.loads(receipt) for receipt in numbers], "runs": runs}
+
+
+class ReceiptTable:
+    """The receipts of one batch, compact, looked up by sequence."""
+
+    def __init__(self, record: BatchRecord) -> None:
+        self._storage = record.storage
+        self._log_id = record.log_id
+        self._emitters = [(Emitter(*row[:4]), row[4]) for row in record.receipts["emitters"]]
+        runs = record.receipts["runs"]
+        self._firsts = array("q", (run[0] for run in runs))
+        self._numbers = array("q", (run[1] for run in runs))
+        self._received = array("q", (run[2] for run in runs))
+
+    def emitter(self, sequence: int) -> Emitter:
+        """Who emitted the event."""
+        return self._emitters[self._numbers[bisect_right(self._firsts, sequence) - 1]][0]
+
+    def receipt(self, sequence: int) -> Receipt:
+        """The receipt of the event."""
+        run = bisect_right(self._firsts, sequence) - 1
+        emitter, peer = self._emitters[self._numbers[run]]
+        return Receipt(self._storage, self._log_id, sequence, emitter, peer, self._received[run])
+
+
+def tail_receipt(row: TailRow, storage: str, log_id: str) -> Receipt:
+    """The receipt of an event that is still in the tail."""
+    kind, name, anchor, serial, peer = orjson.loads(row.receipt)
+    return Receipt(storage, log_id, row.sequence, Emitter(kind, name, anchor, serial), peer, row.received_ms)

@@ -1,0 +1,46 @@
+"""Cuts: durable decisions that sequences first..last of one log make one batch."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+
+import orjson
+
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """Sequences first..last of a log make one batch. A cut always covers one whole segment of the journal."""
+
+    log_id: str
+    first: int
+    last: int
+    storage: str
+
+    @property
+    def name(self) -> str:
+        """Stem of the batch's objects and of its spool folder."""
+        return f"{self.log_id}-{self.first}-{self.last}"
+
+    @property
+    def record_name(self) -> str:
+        """Name of the batch record below `_batches`."""
+        return f"{self.log_id}/{self.first}-{self.last}.json"
+
+    def encode(self) -> bytes:
+        """As a journal frame holds it."""
+        return orjson.dumps(asdict(self))
+
+    @staticmethod
+    def decode(payload: bytes) -> Cut:
+        """From a journal frame."""
+        return Cut(**orjson.loads(payload))
+
+
+@dataclass(frozen=True, slots=True)
+class CutLimits:
+    """When a cut closes: at whichever is reached first. One submission is never split, so it may overshoot by one."""
+
+    events: int = 20_000
+    bytes: int = 16 * 1024 * 1024
+    dates: int = 100
+    age_ms: int = 900_000

@@ -1,0 +1,90 @@
+"""Deliveries in the background: one after the other, again and again with growing pauses while the storage fails."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from concurrent.futures import Executor
+
+from server.audit_log.delivery import Delivered, Delivery
+from server.observability.metrics import DeliveryMetrics
+from server.storage.ports import NameTaken, StorageError
+
+_log = logging.getLogger(__name__)
+_FIRST_PAUSE = 0.5
+_LONGEST_PAUSE = 30.0
+
+
+class Deliveries:
+    """Runs Delivery whenever a section is cut. Lives on the event loop; the work is done on its own thread."""
+
+    def __init__(self, delivery: Delivery, thread: Executor, metrics: DeliveryMetrics) -> None:
+        self._delivery = delivery
+        self._thread = thread
+        self._metrics = metrics
+        self._wake = asyncio.Event()
+        self._stopping = False
+        self.last_error = ""
+        """Why the last attempt failed, in our own words; '' when it went well."""
+
+    def wake(self) -> None:
+        """Look for a cut section; called on the loop."""
+        self._wake.set()
+
+    def stop(self) -> None:
+        """Make `run` return once what is under way is done. What is not delivered stays in the journal."""
+        self._stopping = True
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Deliver until `stop`."""
+        pause = _FIRST_PAUSE
+        while not self._stopping:
+            self._wake.clear()
+            if await self._deliver_all():
+                pause = _FIRST_PAUSE
+                await self._wake.wait()
+            else:
+                await self._pause(pause * random.uniform(0.5, 1.0))  # noqa: S311 -- spreads load, guards nothing
+                pause = min(2 * pause, _LONGEST_PAUSE)
+
+    async def _deliver_all(self) -> bool:
+        """Whether everything that is cut is delivered."""
+        loop = asyncio.get_running_loop()
+        while not self._stopping:
+            try:
+                delivered = await loop.run_in_executor(self._thread, self._delivery.deliver_next)
+            except (StorageError, OSError, NameTaken) as error:
+                self._failed(str(error) if isinstance(error, StorageError) else "the batch can't be written to disk")
+                return False
+            except Exception:
+                _log.exception("a batch can't be delivered")
+                self._failed("a fault of the service; its log has the details")
+                return False
+            self.last_error = ""
+            if delivered is None:
+                return True
+            self._confirmed(delivered)
+        return True
+
+    def _failed(self, reason: str) -> None:
+        self.last_error = reason
+        self._metrics.attempted("default", delivered=False)
+        _log.error("a batch can't be delivered; it stays in the journal", extra={"fields": {"reason": reason}})
+
+    def _confirmed(self, delivered: Delivered) -> None:
+        self._metrics.attempted(delivered.cut.storage, delivered=True)
+        fields = {"batch": delivered.cut.name, "objects": delivered.objects, "events": delivered.rows}
+        _log.info("batch delivered", extra={"fields": fields})
+
+    async def _pause(self, seconds: float) -> None:
+        async def until_stop() -> None:
+            while not self._stopping:
+                self._wake.clear()
+                await self._wake.wait()
+
+        try:
+            await asyncio.wait_for(until_stop(), seconds)
+        except TimeoutError:
+            return

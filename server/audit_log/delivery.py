@@ -1,0 +1,177 @@
+"""Delivery: from a cut to a confirmed batch. Cut, spool, storage, catalogue, known uids, trim, in that order.
+
+Every step can be done again: a stop between any two of them is taken up by the next start.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from server.audit_log.batch_record import BatchObject, BatchRecord, record_digest
+from server.audit_log.cuts import Cut
+from server.audit_log.journal.journal import Journal
+from server.audit_log.known_uids import KnownUid, UidFiles, uid_hash
+from server.audit_log.spool import Spool
+from server.audit_log.tail import Section, Tail
+from server.state.catalogue import Catalogue, CatalogueBatch, CatalogueObject
+from server.storage.ports import EventStorage, NameTaken, StorageError
+
+_MAX_NAMES = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Delivered:
+    """One confirmed batch."""
+
+    cut: Cut
+    objects: int
+    rows: int
+
+
+class Delivery:
+    """Delivers the oldest cut section. Used by one thread at a time."""
+
+    def __init__(
+        self,
+        storage_of: Callable[[str], EventStorage],
+        tail: Tail,
+        spool: Spool,
+        catalogue: Catalogue,
+        uid_files: UidFiles,
+        journal: Journal,
+    ) -> None:
+        self._storage_of = storage_of
+        self._tail = tail
+        self._spool = spool
+        self._catalogue = catalogue
+        self._uid_files = uid_files
+        self._journal = journal
+
+    def deliver_next(self) -> Delivered | None:
+        """Deliver the oldest cut section; None if there is none.
+
+        Raises:
+            StorageError, OSError: it isn't confirmed; safe to try again.
+        """
+        section = self._tail.to_deliver()
+        if section is None or section.cut is None:
+            return None
+        cut = section.cut
+        record = self._confirmed_record(cut) or self._send(section, cut)
+        self._catalogue.add_batch(_catalogue_batch(record), catalogue_objects(record))
+        self._uid_files.append(
+            [
+                KnownUid(uid_hash(row.event.uid), row.event.fingerprint, row.sequence, cut.log_id, row.received_ms)
+                for row in section.rows
+            ]
+        )
+        self._journal.trim(section.log_id, section.first, damaged=section.damaged)
+        # From here on searches find its events in the catalogue's objects, before in the tail.
+        self._tail.remove(section)
+        self._spool.discard(cut)
+        return Delivered(cut, len(record.objects), sum(item.rows for item in record.objects))
+
+    def _confirmed_record(self, cut: Cut) -> BatchRecord | None:
+        """The batch record in the storage, which is written last: if it is there, all of the batch is.
+
+        Raises:
+            StorageError: there is a record of that name, and it isn't one of this batch.
+        """
+        storage = self._storage_of(cut.storage)
+        data = storage.read_record(cut.record_name)
+        if data is None:
+            return None
+        with contextlib.suppress(ValueError):
+            record = BatchRecord.decode(data)
+            stored = [storage.stat(item.name) for item in record.objects]
+            sizes = [found.size if found is not None else -1 for found in stored]
+            if record.cut == cut and sizes == [item.bytes for item in record.objects]:
+                return record
+        raise StorageError(f"the record of batch {cut.name} is not one of this batch; move it away")
+
+    def _send(self, section: Section, cut: Cut) -> BatchRecord:
+        storage = self._storage_of(cut.storage)
+        record = self._spool.record_of(cut) or self._spool.encode(section, cut, self._previous(cut))
+        for index in range(len(record.objects)):
+            record = self._send_object(storage, cut, record, index)
+        storage.put_record(cut.record_name, record.encode())
+        return record
+
+    def _send_object(self, storage: EventStorage, cut: Cut, record: BatchRecord, index: int) -> BatchRecord:
+        """Send one object; where its name is taken by other bytes, send it under the next free one."""
+        for _ in range(_MAX_NAMES):
+            item = record.objects[index]
+            path = self._spool.object_path(cut, item.name)
+            try:
+                storage.put(item.name, str(path), item.sha256, item.bytes)
+            except NameTaken:
+                record = record.renamed(index, _next_name(item))
+                self._spool.put_record(cut, record)
+            else:
+                return record
+        raise NameTaken(record.objects[index].name)
+
+    def _previous(self, cut: Cut) -> str:
+        before = self._catalogue.batch_before(cut.log_id, cut.first)
+        return before.record_digest if before is not None else ""
+
+
+def _next_name(item: BatchObject) -> str:
+    stem, attempt = re.fullmatch(r"(.*?)(?:\.r(\d+))?\.parquet", item.name).groups()  # type: ignore[union-attr]
+    return f"{stem}.r{int(attempt or 0) + 1}.parquet"
+
+
+def _catalogue_batch(record: BatchRecord) -> CatalogueBatch:
+    return CatalogueBatch(
+        record.storage,
+        record.log_id,
+        record.first,
+        record.last,
+        record_digest(record.encode()),
+        time.time_ns() // 1_000_000,
+    )
+
+
+def catalogue_objects(record: BatchRecord) -> list[CatalogueObject]:
+    """The catalogue's rows for the objects of a batch record."""
+    return [
+        CatalogueObject(
+            storage=record.storage,
+            name=item.name,
+            rows=item.rows,
+            bytes=item.bytes,
+            first_ms=item.first_ms,
+            last_ms=item.last_ms,
+            types=frozenset(item.types),
+            sha256=item.sha256,
+            log_id=record.log_id,
+            first=record.first,
+            last=record.last,
+        )
+        for item in record.objects
+    ]
+
+
+def rebuild(storage: EventStorage, catalogue: Catalogue) -> int:
+    """Add to the catalogue every batch whose record is in the storage and which it doesn't know; gives their number."""
+    added = 0
+    for name in storage.list_records():
+        match = re.fullmatch(r"([0-9a-f]{20})/(\d+)-(\d+)\.json", name)
+        if match is None or catalogue.batch(match[1], int(match[2])) is not None:
+            continue
+        data = storage.read_record(name)
+        if data is None:
+            continue
+        try:
+            record = BatchRecord.decode(data)
+        except ValueError:
+            continue
+        if (record.log_id, record.first, record.last) != (match[1], int(match[2]), int(match[3])):
+            continue
+        catalogue.add_batch(_catalogue_batch(record), catalogue_objects(record))
+        added += 1
+    return added

@@ -1,0 +1,54 @@
+"""The gate: closes the intake in time, before the journal fills its quota or the disk."""
+
+from __future__ import annotations
+
+from server.errors import ResourceExhausted
+
+RETRY_SECONDS = 5.0
+OWN_RESERVE_BYTES = 16 * 1024 * 1024
+"""What the service's own events may take beyond the limits: reads leave their trace though emitters are refused."""
+
+
+class IntakeGate:
+    """Knows how full journal and disk are; asked for every submission, told of the facts a few times a second.
+
+    Between two facts it counts what was let in, so that a burst can't outrun them.
+    """
+
+    def __init__(self, quota_bytes: int, disk_floor_bytes: int) -> None:
+        self.quota_bytes = quota_bytes
+        self.disk_floor_bytes = disk_floor_bytes
+        self._journal_bytes = 0
+        self._free_bytes = disk_floor_bytes
+        self._since = 0
+
+    def observe(self, journal_bytes: int, free_bytes: int) -> None:
+        """Take in how large the journal is and how much the disk has left."""
+        self._journal_bytes = journal_bytes
+        self._free_bytes = free_bytes
+        self._since = 0
+
+    @property
+    def problem(self) -> str:
+        """`journal_full`, `disk_floor` or ''."""
+        if self._journal_bytes + self._since > self.quota_bytes:
+            return "journal_full"
+        # What is let in is written twice before it is trimmed: to the journal and to its batch.
+        if self._free_bytes - 2 * self._since < self.disk_floor_bytes:
+            return "disk_floor"
+        return ""
+
+    def admit(self, size: int, *, own: bool = False) -> None:
+        """Let `size` bytes in.
+
+        Raises:
+            ResourceExhausted: the intake is closed.
+        """
+        problem = self.problem
+        if problem and not (own and self._since < OWN_RESERVE_BYTES):
+            if problem == "journal_full":
+                message = "the journal has reached its quota; try again later"
+                raise ResourceExhausted(message, reason="JOURNAL_FULL", retry_after=RETRY_SECONDS)
+            message = "the disk has less free space than its floor; try again later"
+            raise ResourceExhausted(message, reason="DISK_FLOOR", retry_after=RETRY_SECONDS)
+        self._since += size

@@ -1,0 +1,133 @@
+"""Frames: the bytes of the journal.
+
+A frame is a magic, a type, a length, a CRC-32 over type, length and payload, and the payload. The magic has bytes that
+no UTF-8 text holds, so nothing inside an event's JSON can pass for a frame when a reader looks for the next one after
+damage.
+"""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import IntEnum
+
+MAGIC = b"\xfe\xffJ\xff"
+_HEADER = struct.Struct("<4sIII")
+HEADER_BYTES = _HEADER.size
+_CHECKED = struct.Struct("<II")
+_EVENT = struct.Struct("<QqH16s")
+_COMMIT = struct.Struct("<QQI")
+MAX_PAYLOAD_BYTES = 32 * 1024 * 1024
+
+
+class FrameType(IntEnum):
+    """What a frame holds."""
+
+    SEGMENT = 1
+    """JSON: format, log_id, first sequence, storage. Begins a segment and marks the storage its events belong to."""
+    EVENT = 2
+    """Sequence, received time, fingerprint, receipt, the event's JSON."""
+    COMMIT = 3
+    """First and last sequence of the group it ends (0, 0 for a group without events) and its number of frames."""
+    CUT = 4
+    """JSON: a cut; see cuts.py."""
+    STOP = 5
+    """Empty: the service stopped in order."""
+
+
+@dataclass(frozen=True, slots=True)
+class EventFrame:
+    """An event as the journal holds it."""
+
+    sequence: int
+    received_ms: int
+    fingerprint: bytes
+    receipt: bytes
+    """JSON list: kind, name, trust anchor, certificate serial, peer."""
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """A frame whose CRC holds, and where it ends in its segment."""
+
+    type: int
+    payload: bytes
+    end: int
+
+
+@dataclass(frozen=True, slots=True)
+class BadBytes:
+    """Bytes that are no valid frame, up to the next one or the end of the segment."""
+
+    start: int
+    end: int
+
+
+def encode(frame_type: FrameType, *payload: bytes) -> bytes:
+    """The bytes of one frame; the payload may come in pieces."""
+    body = b"".join(payload)
+    crc = zlib.crc32(body, zlib.crc32(_CHECKED.pack(frame_type, len(body))))
+    return _HEADER.pack(MAGIC, frame_type, len(body), crc) + body
+
+
+def encode_event(sequence: int, received_ms: int, fingerprint: bytes, receipt: bytes, data: bytes) -> bytes:
+    """The bytes of one event's frame; written out for speed."""
+    body = _EVENT.pack(sequence, received_ms, len(receipt), fingerprint) + receipt + data
+    crc = zlib.crc32(body, zlib.crc32(_CHECKED.pack(2, len(body))))
+    return _HEADER.pack(MAGIC, 2, len(body), crc) + body
+
+
+def decode_event(payload: bytes) -> EventFrame:
+    """The event of an EVENT frame's payload."""
+    sequence, received_ms, receipt_length, fingerprint = _EVENT.unpack_from(payload)
+    data_start = _EVENT.size + receipt_length
+    return EventFrame(sequence, received_ms, fingerprint, payload[_EVENT.size : data_start], payload[data_start:])
+
+
+def encode_commit(first: int, last: int, frames: int) -> bytes:
+    """The bytes of a commit frame."""
+    return encode(FrameType.COMMIT, _COMMIT.pack(first, last, frames))
+
+
+def decode_commit(payload: bytes) -> tuple[int, int, int]:
+    """First, last and number of frames of a COMMIT frame's payload."""
+    first, last, frames = _COMMIT.unpack(payload)
+    return first, last, frames
+
+
+def read_frames(content: bytes) -> Iterator[Frame | BadBytes]:
+    """All frames of a segment in order; what can't be read is named and stepped over to the next valid frame."""
+    position = 0
+    while position < len(content):
+        frame = _frame_at(content, position)
+        if frame is None:
+            start, position = position, _next_frame(content, position + 1)
+            yield BadBytes(start, position)
+        else:
+            yield frame
+            position = frame.end
+
+
+def _frame_at(content: bytes, position: int) -> Frame | None:
+    if position + HEADER_BYTES > len(content):
+        return None
+    magic, frame_type, length, crc = _HEADER.unpack_from(content, position)
+    end = position + HEADER_BYTES + length
+    if magic != MAGIC or length > MAX_PAYLOAD_BYTES or end > len(content):
+        return None
+    payload = content[position + HEADER_BYTES : end]
+    if zlib.crc32(payload, zlib.crc32(_CHECKED.pack(frame_type, length))) != crc:
+        return None
+    return Frame(frame_type, payload, end)
+
+
+def _next_frame(content: bytes, position: int) -> int:
+    """Where the next valid frame begins, or the end of the content."""
+    while (position := content.find(MAGIC, position)) >= 0:
+        if _frame_at(content, position) is not None:
+            return position
+        position += 1
+    return len(content)

@@ -1,0 +1,201 @@
+"""The journal's writing side: group commits, cuts, and closing for good when a sync fails."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import orjson
+
+from server.audit_log.cuts import Cut
+from server.audit_log.journal.frames import FrameType, encode, encode_commit, encode_event
+from server.audit_log.journal.segments import segment_name
+from server.errors import Unavailable
+from server.files import AppendFile, Files
+
+FORMAT = 1
+DAMAGED = "damaged"
+"""Folder beside the logs where segments with bad bytes are kept for people to look at."""
+
+
+def new_log_id() -> str:
+    """A name for a new log: 12 hex digits of milliseconds and 8 of chance, so that names sort by age."""
+    return f"{time.time_ns() // 1_000_000:012x}{os.urandom(4).hex()}"
+
+
+class Entry(NamedTuple):
+    """One event to commit."""
+
+    received_ms: int
+    fingerprint: bytes
+    receipt: bytes
+    data: bytes
+
+
+class JournalClosed(Unavailable):
+    """The journal takes nothing more until a restart: what is durable is no longer known."""
+
+    reason = "JOURNAL_CLOSED"
+
+    def __init__(self) -> None:
+        super().__init__("the journal is closed after a failed write or sync; a restart recovers it", retry_after=30)
+
+
+class Journal:
+    """One log, written by one thread at a time.
+
+    A commit is durable when it returns. When it raises, nothing of it was acknowledged and nothing of it will be given
+    sequence numbers again by this object; whether it is found after a restart is open.
+    """
+
+    def __init__(self, files: Files, folder: Path, log_id: str, next_sequence: int, storage: str) -> None:
+        self._files = files
+        self._folder = folder / log_id
+        self.log_id = log_id
+        self.storage = storage
+        self.next_sequence = next_sequence
+        self.segment_first = next_sequence
+        self.closed = False
+        self._file: AppendFile | None = None
+
+    @property
+    def segment_bytes(self) -> int:
+        """Bytes of the open segment."""
+        return self._file.size if self._file is not None else 0
+
+    def resume(self, name: str, whole: int, recommit: Sequence[int]) -> None:
+        """Go on in a segment that recovery has read, cut back to `whole` bytes.
+
+        Args:
+            name: the segment's file name.
+            whole: its readable bytes.
+            recommit: first and last sequence of whole event frames at its end that lack a commit; empty if none.
+        """
+        self._file = self._files.open_append(self._folder / name)
+        self.segment_first = int(name.split(".")[0])
+        if self._file.size > whole:
+            self._file.truncate(whole)
+        if recommit:
+            first, last = recommit
+            self._file.append(encode_commit(first, last, last - first + 1))
+        self._file.sync()
+
+    def commit(self, entries: Sequence[Entry]) -> int:
+        """Make a group of events durable; gives the first of their sequences, the others follow.
+
+        Raises:
+            JournalClosed: now, or by an earlier failure.
+            Unavailable: the group couldn't be written (a full disk); it is cut back and the journal is as before.
+        """
+        first = self.next_sequence
+        last = first + len(entries) - 1
+        pieces = [encode_event(sequence, *entry) for sequence, entry in enumerate(entries, first)]
+        pieces.append(encode_commit(first, last, len(entries)))
+        self._write(b"".join(pieces))
+        self.next_sequence = last + 1
+        return first
+
+    def cut(self) -> Cut | None:
+        """End the open segment with a durable cut of all its events; None if it has none."""
+        if self.next_sequence == self.segment_first:
+            return None
+        cut = Cut(self.log_id, self.segment_first, self.next_sequence - 1, self.storage)
+        self.record_cut(cut)
+        self._close_segment()
+        return cut
+
+    def record_cut(self, cut: Cut) -> None:
+        """Make a cut durable; also of an older log, whose own segments are written no more."""
+        self._write(encode(FrameType.CUT, cut.encode()) + encode_commit(0, 0, 1))
+
+    def stop(self) -> None:
+        """Record an orderly stop and close."""
+        if not self.closed:
+            self._write(encode(FrameType.STOP) + encode_commit(0, 0, 1))
+        self._close_segment()
+        self.closed = True
+
+    def trim(self, log_id: str, first: int, *, damaged: bool = False) -> None:
+        """Remove a segment whose batch is confirmed, of this log or an older one; a damaged one is set aside instead.
+
+        The only method that may run beside the others: it touches no file that they write.
+        """
+        folder = self._folder.parent / log_id
+        name = segment_name(first)
+        if name in self._files.list(folder):
+            if damaged:
+                aside = self._folder.parent / DAMAGED / log_id
+                self._files.make_folder(aside)
+                if name not in self._files.list(aside):
+                    self._files.link(folder / name, aside / name)
+                self._files.sync_folder(aside)
+            self._files.remove(folder / name)
+            self._files.sync_folder(folder)
+        if log_id != self.log_id and log_id in self._files.list(folder.parent) and not self._files.list(folder):
+            self._files.remove_folder(folder)
+
+    def _write(self, data: bytes) -> None:
+        file = self._open_segment()
+        size = file.size
+        try:
+            file.append(data)
+        except OSError as error:
+            self._cut_back(file, size)
+            raise Unavailable("the journal can't be written", reason="DISK_FLOOR", retry_after=5) from error
+        self._sync(file)
+
+    def _cut_back(self, file: AppendFile, size: int) -> None:
+        """Undo a short write before anything else is appended."""
+        try:
+            file.truncate(size)
+        except OSError as error:
+            self._close_for_good()
+            raise JournalClosed from error
+
+    def _sync(self, file: AppendFile) -> None:
+        try:
+            file.sync()
+        except OSError as error:
+            # The kernel may have dropped the dirty pages: a second sync could say yes to data that is gone.
+            self._close_for_good()
+            raise JournalClosed from error
+
+    def _open_segment(self) -> AppendFile:
+        if self.closed:
+            raise JournalClosed
+        if self._file is None:
+            self._file = self._begin_segment()
+        return self._file
+
+    def _begin_segment(self) -> AppendFile:
+        header = {"format": FORMAT, "log_id": self.log_id, "first": self.next_sequence, "storage": self.storage}
+        try:
+            self._files.make_folder(self._folder)
+            file = self._files.open_append(self._folder / segment_name(self.next_sequence))
+            file.truncate(0)  # what an earlier attempt left holds nothing committed
+            file.append(encode(FrameType.SEGMENT, orjson.dumps(header)) + encode_commit(0, 0, 1))
+        except OSError as error:
+            raise Unavailable("the journal can't be written", reason="DISK_FLOOR", retry_after=5) from error
+        self._sync(file)
+        try:
+            self._files.sync_folder(self._folder)
+        except OSError as error:
+            self._close_for_good()
+            raise JournalClosed from error
+        self.segment_first = self.next_sequence
+        return file
+
+    def _close_segment(self) -> None:
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+        self.segment_first = self.next_sequence
+
+    def _close_for_good(self) -> None:
+        self.closed = True
+        if self._file is not None:
+            self._file.close()
+            self._file = None

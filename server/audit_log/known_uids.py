@@ -1,0 +1,237 @@
+"""The uids known from before, so that a retry gets its first acknowledgement and a reused uid is flagged.
+
+Kept: the last `minimum` uids, and all of the last `hours` while they number at most `bound`. Only digests are kept: 60
+bits of SHA-256 of the uid, and 128 bits of SHA-256 over emitter and bytes as received. The entries of events still in
+the journal come back from the journal; those of trimmed segments from files, which are synced before the trim.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import struct
+import zlib
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+from server.files import AppendFile, Files
+
+_ENTRY = struct.Struct("<Q16sQ10sq")
+_CHUNK = struct.Struct("<4sII")
+_MAGIC = b"uids"
+_UID_MASK = (1 << 60) - 1
+_HOUR_MS = 3_600_000
+
+
+class KnownUid(NamedTuple):
+    """One known event."""
+
+    uid_hash: int
+    fingerprint: bytes
+    """16 bytes over emitter and bytes as received."""
+    sequence: int
+    log_id: str
+    received_ms: int
+
+
+def uid_hash(uid: str) -> int:
+    """60 bits of the uid's SHA-256."""
+    return int.from_bytes(hashlib.sha256(uid.encode()).digest()[:8], "little") & _UID_MASK
+
+
+class Claim(NamedTuple):
+    """What is known of an event's uid."""
+
+    first: tuple[str, int] | None
+    """(log_id, sequence) of the first acknowledgement when this is a retry."""
+    reused: bool
+    """True when the uid was known, of this event or of another."""
+
+
+_NEW = Claim(None, False)
+_REUSED = Claim(None, True)
+_PLACE_MASK = (1 << 64) - 1
+
+
+class _Generation:
+    """A slice of the known uids that is dropped as a whole."""
+
+    __slots__ = ("entries", "newest_ms", "size")
+
+    def __init__(self) -> None:
+        # uid hash -> fingerprint, log number and sequence in one int, or a tuple of them where a uid was reused
+        self.entries: dict[int, int | tuple[int, ...]] = {}
+        self.size = 0
+        self.newest_ms = 0
+
+
+@dataclass(frozen=True, slots=True)
+class UidLimits:
+    """How many uids are kept, and for how long."""
+
+    minimum: int = 1_000_000
+    bound: int = 2_000_000
+    hours: float = 24
+    generation: int = 100_000
+
+
+class KnownUids:
+    """The table in memory. Used by one thread at a time."""
+
+    def __init__(self, limits: UidLimits) -> None:
+        self._limits = limits
+        self._generations = [_Generation()]
+        self._logs: list[str] = []
+        self._log_numbers: dict[str, int] = {}
+
+    def __len__(self) -> int:
+        return sum(generation.size for generation in self._generations)
+
+    def claim(self, uid: int, fingerprint: bytes, log_id: str, sequence: int, received_ms: int) -> Claim:
+        """Look an event up and, unless it is a retry, remember it under this sequence."""
+        wanted = int.from_bytes(fingerprint, "little")
+        reused = False
+        for generation in self._generations:
+            packed = generation.entries.get(uid)
+            if packed is not None:
+                for value in packed if isinstance(packed, tuple) else (packed,):
+                    if value >> 64 == wanted:
+                        return Claim((self._logs[value >> 48 & 0xFFFF], value & 0xFFFF_FFFF_FFFF), True)
+                reused = True
+        value = wanted << 64 | self._log_number(log_id) << 48 | sequence
+        self._insert(uid, value, received_ms)
+        return _REUSED if reused else _NEW
+
+    def add(self, known: KnownUid) -> None:
+        """Remember an event that was acknowledged before; adding it again changes nothing."""
+        self.claim(known.uid_hash, known.fingerprint, known.log_id, known.sequence, known.received_ms)
+
+    def forget(self, uid: int, log_id: str, sequence: int) -> None:
+        """Take back a claim whose event was not committed."""
+        mark = self._log_number(log_id) << 48 | sequence
+        for generation in reversed(self._generations):
+            packed = generation.entries.get(uid)
+            values = packed if isinstance(packed, tuple) else (packed,)
+            rest = tuple(value for value in values if value is not None and value & _PLACE_MASK != mark)
+            if packed is None or len(rest) == len(values):
+                continue
+            generation.size -= 1
+            if rest:
+                generation.entries[uid] = rest if len(rest) > 1 else rest[0]
+            else:
+                del generation.entries[uid]
+            return
+
+    def _insert(self, uid: int, value: int, received_ms: int) -> None:
+        generation = self._generations[-1]
+        before = generation.entries.get(uid)
+        if before is None:
+            generation.entries[uid] = value
+        else:
+            generation.entries[uid] = (*(before if isinstance(before, tuple) else (before,)), value)
+        generation.size += 1
+        if received_ms > generation.newest_ms:
+            generation.newest_ms = received_ms
+        if generation.size >= self._limits.generation:
+            self._generations.append(_Generation())
+            self._forget_oldest(received_ms)
+
+    def _log_number(self, log_id: str) -> int:
+        number = self._log_numbers.get(log_id)
+        if number is None:
+            number = self._log_numbers[log_id] = len(self._logs)
+            self._logs.append(log_id)
+        return number
+
+    def _forget_oldest(self, now_ms: int) -> None:
+        total = len(self)
+        while len(self._generations) > 1:
+            oldest = self._generations[0]
+            aged = oldest.newest_ms < now_ms - int(self._limits.hours * _HOUR_MS)
+            if total - oldest.size < self._limits.minimum or not (aged or total > self._limits.bound):
+                return
+            total -= oldest.size
+            del self._generations[0]
+
+
+class UidFiles:
+    """The files that keep the uids of trimmed segments: chunks of entries, each with a CRC, appended and synced."""
+
+    def __init__(self, files: Files, folder: Path, limits: UidLimits) -> None:
+        self._files = files
+        self._folder = folder
+        self._limits = limits
+        self._file: AppendFile | None = None
+
+    def load(self) -> Iterator[KnownUid]:
+        """All kept entries, oldest first. A torn chunk at the end of a file is cut off: its segment is still there."""
+        self._files.make_folder(self._folder)
+        for name in self._names():
+            path = self._folder / name
+            content = self._files.read(path)
+            position = 0
+            while (end := _chunk_end(content, position)) is not None:
+                for entry in _ENTRY.iter_unpack(content[position + _CHUNK.size : end]):
+                    uid, print_, sequence, log_id, received_ms = entry
+                    yield KnownUid(uid, print_, sequence, log_id.hex(), received_ms)
+                position = end
+            if position < len(content):
+                file = self._files.open_append(path)
+                file.truncate(position)
+                file.sync()
+                file.close()
+        self._drop_oldest()
+
+    def append(self, entries: Iterable[KnownUid]) -> None:
+        """Keep the entries of one segment; durable when it returns."""
+        body = b"".join(_ENTRY.pack(u, p, s, bytes.fromhex(log_id), ms) for u, p, s, log_id, ms in entries)
+        if self._file is None:
+            self._file = self._open()
+        size = self._file.size
+        try:
+            self._file.append(_CHUNK.pack(_MAGIC, len(body), zlib.crc32(body)) + body)
+        except OSError:
+            self._file.truncate(size)  # a chunk behind a torn one would never be read
+            raise
+        self._file.sync()
+        if self._file.size >= self._limits.generation * _ENTRY.size:
+            self._file.close()
+            self._file = None
+            self._drop_oldest()
+
+    def close(self) -> None:
+        """Close the open file."""
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+
+    def _open(self) -> AppendFile:
+        names = self._names()
+        number = int(names[-1].split(".")[0]) if names else 1
+        file = self._files.open_append(self._folder / f"{number:08d}.uids")
+        if file.size >= self._limits.generation * _ENTRY.size:
+            file.close()
+            file = self._files.open_append(self._folder / f"{number + 1:08d}.uids")
+        self._files.sync_folder(self._folder)
+        return file
+
+    def _names(self) -> list[str]:
+        return [name for name in self._files.list(self._folder) if name.endswith(".uids")]
+
+    def _drop_oldest(self) -> None:
+        """Remove files beyond what the table's bound can hold."""
+        most = self._limits.bound // self._limits.generation + 2
+        for name in self._names()[:-most]:
+            self._files.remove(self._folder / name)
+
+
+def _chunk_end(content: bytes, position: int) -> int | None:
+    """Where the chunk at `position` ends, or None if there is no whole one."""
+    if position + _CHUNK.size > len(content):
+        return None
+    magic, length, crc = _CHUNK.unpack_from(content, position)
+    end: int = position + _CHUNK.size + length
+    if magic != _MAGIC or end > len(content) or zlib.crc32(content[position + _CHUNK.size : end]) != crc:
+        return None
+    return end

@@ -1,0 +1,155 @@
+"""The one writer of the journal: known-uid check, commit, tail and cuts, in one thread.
+
+Everything here runs on the journal's thread, so that it needs no locks; intake.py brings calls to it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from server.audit_log.cuts import CutLimits
+from server.audit_log.event import Event
+from server.audit_log.journal.journal import Entry, Journal
+from server.audit_log.known_uids import KnownUids, uid_hash
+from server.audit_log.receipts import BatchAcknowledgement
+from server.audit_log.tail import Section, Tail, TailRow
+from server.errors import AuditStoreError, Unavailable, Violation
+
+
+@dataclass(slots=True)
+class Submission:
+    """The events of one message, from one emitter, validated."""
+
+    receipt: bytes
+    received_ms: int
+    events: list[tuple[int, Event]]
+    """Index in the message, and the event."""
+    refused: list[tuple[int, list[Violation]]] = field(default_factory=list)
+    bytes: int = field(init=False)
+    """Bytes of JSON."""
+
+    def __post_init__(self) -> None:
+        self.bytes = sum([len(event.data) for _, event in self.events])
+
+
+class LogWriter:
+    """Makes groups of submissions durable and says what became of each."""
+
+    def __init__(
+        self, journal: Journal, tail: Tail, known: KnownUids, limits: CutLimits, on_cut: Callable[[], None]
+    ) -> None:
+        self.journal = journal
+        self._tail = tail
+        self._known = known
+        self._limits = limits
+        self._on_cut = on_cut
+        self._section: Section | None = None
+
+    def adopt(self, section: Section) -> None:
+        """Go on with the open section that recovery found."""
+        self._section = section
+
+    @property
+    def section(self) -> Section:
+        """The section that takes new events."""
+        if self._section is None:
+            self._section = self._tail.begin(self.journal.log_id, self.journal.next_sequence, self.journal.storage)
+        return self._section
+
+    def commit(self, submissions: Sequence[Submission]) -> list[BatchAcknowledgement | AuditStoreError]:
+        """Make submissions durable, with one sync for as many as fit before the next cut.
+
+        Returns:
+            For each submission its acknowledgement, or the error for which nothing of it is acknowledged.
+        """
+        answers: list[BatchAcknowledgement | AuditStoreError] = []
+        for group in self._groups(submissions):
+            try:
+                answers += self._commit_group(group)
+            except AuditStoreError as error:
+                answers += [error] * len(group)
+        return answers
+
+    def _groups(self, submissions: Sequence[Submission]) -> list[list[Submission]]:
+        """Divide so that a group overshoots the cut's limits by at most its first submission."""
+        groups: list[list[Submission]] = []
+        section = self.section
+        events, size = len(section.rows), section.bytes
+        for submission in submissions:
+            events += len(submission.events)
+            size += submission.bytes
+            if not groups or events > self._limits.events or size > self._limits.bytes:
+                groups.append([])
+                if len(groups) > 1:
+                    events, size = len(submission.events), submission.bytes
+            groups[-1].append(submission)
+        return groups
+
+    def _commit_group(self, group: Sequence[Submission]) -> list[BatchAcknowledgement]:
+        if self._closes(sum(len(s.events) for s in group), sum(s.bytes for s in group)):
+            self.cut()
+        section = self.section
+        rows: list[TailRow] = []
+        answers = [self._number(submission, rows) for submission in group]
+        if rows:
+            try:
+                self.journal.commit(
+                    [Entry(ms, event.fingerprint, receipt, event.data) for _, ms, receipt, event in rows]
+                )
+            except BaseException:
+                for row in rows:
+                    self._known.forget(uid_hash(row.event.uid), self.journal.log_id, row.sequence)
+                raise
+            section.extend(rows)
+        if self._closes(1, 1):
+            # What was committed stays acknowledged whatever becomes of the cut; the next commit tries it again.
+            with contextlib.suppress(Unavailable):
+                self.cut()
+        return answers
+
+    def _closes(self, more_events: int, more_bytes: int) -> bool:
+        """Whether the open section must be cut before it takes this much more."""
+        section, limits = self.section, self._limits
+        return bool(section.rows) and (
+            len(section.rows) + more_events > limits.events
+            or section.bytes + more_bytes > limits.bytes
+            or section.dates >= limits.dates
+        )
+
+    def _number(self, submission: Submission, rows: list[TailRow]) -> BatchAcknowledgement:
+        """Give sequences to the new events of one submission, and find its repeated ones."""
+        log_id, claim = self.journal.log_id, self._known.claim
+        received_ms, receipt = submission.received_ms, submission.receipt
+        answer = BatchAcknowledgement(self.journal.storage, log_id, refused=submission.refused)
+        first = sequence = self.journal.next_sequence + len(rows)
+        for index, event in submission.events:
+            known, reused = claim(uid_hash(event.uid), event.fingerprint, log_id, sequence, received_ms)
+            if known is not None:
+                answer.repeated.append((index, self.journal.storage, *known))
+                continue
+            if reused:
+                answer.uid_reused.append(index)
+            if event.uid_assigned:
+                answer.assigned_uids.append((index, event.uid))
+            rows.append(TailRow(sequence, received_ms, receipt, event))
+            sequence += 1
+        if sequence > first:
+            answer.sequences.append((first, sequence - 1))
+        return answer
+
+    def cut(self) -> None:
+        """Cut the open section now, if it has events."""
+        section = self.section
+        cut = self.journal.cut()
+        if cut is not None:
+            section.cut = cut
+            self._section = None
+            self._on_cut()
+
+    def cut_if_old(self, now_ms: int) -> None:
+        """Cut the open section if its oldest event is older than the limit."""
+        oldest = self.section.oldest_received_ms
+        if oldest is not None and now_ms - oldest >= self._limits.age_ms:
+            self.cut()

@@ -1,0 +1,167 @@
+"""Candidates: rows that pass the filters, in order, from the tail and from stored objects."""
+
+from __future__ import annotations
+
+import heapq
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Protocol
+
+from server.audit_log.tail import Pinned, TailRow
+from server.state.catalogue import CatalogueObject
+from server.storage.matching import Matcher
+from server.storage.ports import ScanEngine, ScanTimeout
+from server.storage.query import Filters, Order, Position, ScanObject, ScanRequest, ScanRow, UnreadableObject
+
+_FIRST_WINDOW = 16
+_WINDOW_GROWTH = 4
+_EARLIEST, _LATEST = -(2**62), 2**62
+
+
+@dataclass(frozen=True, slots=True)
+class TailCandidate:
+    """A matching event of the tail."""
+
+    position: Position
+    row: TailRow
+    pinned: Pinned
+
+
+@dataclass(frozen=True, slots=True)
+class StoredCandidate:
+    """A matching row of a stored object."""
+
+    position: Position
+    row: ScanRow
+    object: CatalogueObject
+
+
+Candidate = TailCandidate | StoredCandidate
+
+
+def tail_candidates(
+    rows: Sequence[tuple[TailRow, Pinned]], matches: Matcher, order: Order, beyond: Position | None, chunk: int
+) -> Iterator[TailCandidate]:
+    """Matching rows of the tail in order; digests are made only for the rows that are asked for."""
+    newest_first = order is Order.NEWEST_FIRST
+    low, high = _EARLIEST, _LATEST
+    if beyond is not None:
+        low, high = (low, beyond.time_ms) if newest_first else (beyond.time_ms, high)
+    keyed = [
+        ((e.time_ms, e.uid), row, pinned)
+        for row, pinned in rows
+        for e in (row.event,)
+        if low <= e.time_ms <= high and matches(e.time_ms, e.type, e.uid, e.session_id, e.user, e.data)
+    ]
+    while keyed:
+        pick = heapq.nlargest if newest_first else heapq.nsmallest
+        edge = pick(chunk, keyed, key=lambda item: item[0])[-1][0]
+        ready = [item for item in keyed if (item[0] >= edge if newest_first else item[0] <= edge)]
+        keyed = [item for item in keyed if (item[0] < edge if newest_first else item[0] > edge)]
+        found = [TailCandidate(row.position, row, pinned) for _, row, pinned in ready]
+        found.sort(key=lambda candidate: candidate.position, reverse=newest_first)
+        for candidate in found:
+            if beyond is None or (candidate.position < beyond if newest_first else candidate.position > beyond):
+                yield candidate
+
+
+class Selection(Protocol):
+    """Which rows of an object count."""
+
+    def __call__(self, object_: CatalogueObject) -> Sequence[int] | None:
+        """Row numbers, ascending; None for all; an empty sequence for none."""
+        ...
+
+
+@dataclass(slots=True)
+class StoredRead:
+    """Reads matching rows of stored objects in order, window by window of time, so that a full page stops early.
+
+    Objects are taken by their newest (or oldest) time; each window covers the next of them, and every object that has
+    rows in its span is read for it, so the windows' rows follow each other without overlap.
+    """
+
+    engine: ScanEngine
+    path_of: Callable[[CatalogueObject], str]
+    select: Selection
+    filters: Filters
+    order: Order
+    beyond: Position | None
+    chunk: int
+    deadline: float
+    unreadable: list[UnreadableObject] = field(default_factory=list)
+    opened: set[str] = field(default_factory=set)
+    finished_to: Position | None = None
+    """Every row before this position was given; where to go on when time runs out."""
+
+    def rows(self, objects: Sequence[CatalogueObject]) -> Iterator[StoredCandidate]:
+        """All matching rows in order.
+
+        Raises:
+            ScanTimeout: time ran out; rows given so far are right.
+        """
+        newest_first = self.order is Order.NEWEST_FIRST
+        waiting = sorted(objects, key=_newest if newest_first else _oldest, reverse=newest_first)
+        size = _FIRST_WINDOW
+        edge: int | None = None
+        while waiting:
+            taken = waiting[:size]
+            span = self._span(taken, waiting[size:], edge, newest_first)
+            start, end = span
+            inside = [item for item in waiting if item.last_ms >= start and item.first_ms < end]
+            yield from self._window(inside, start, end)
+            edge = start if newest_first else end
+            self.finished_to = Position(edge, "", "")
+            if newest_first:
+                waiting = [item for item in waiting if item.first_ms < start]
+            else:
+                waiting = [item for item in waiting if item.last_ms >= end]
+            size *= _WINDOW_GROWTH
+
+    def _span(
+        self, taken: Sequence[CatalogueObject], rest: Sequence[CatalogueObject], edge: int | None, newest_first: bool
+    ) -> tuple[int, int]:
+        """From (inclusive) and to (exclusive) of the window that covers `taken`, within what the filters ask for."""
+        low = self.filters.from_ms if self.filters.from_ms is not None else _EARLIEST
+        high = self.filters.to_ms if self.filters.to_ms is not None else _LATEST
+        if newest_first:
+            high = min(high, edge if edge is not None else high)
+            if rest:
+                low = max(low, min(min(item.first_ms for item in taken), high - 1))
+        else:
+            low = max(low, edge if edge is not None else low)
+            if rest:
+                high = min(high, max(max(item.last_ms for item in taken) + 1, low + 1))
+        return low, high
+
+    def _window(self, objects: Sequence[CatalogueObject], start: int, end: int) -> Iterator[StoredCandidate]:
+        by_key = {item.name: item for item in objects}
+        asked = [
+            ScanObject(item.name, self.path_of(item), rows)
+            for item in objects
+            if (rows := self.select(item)) is None or len(rows)
+        ]
+        self.opened.update(item.key for item in asked)
+        from_ms, to_ms = start if start > _EARLIEST else None, end if end < _LATEST else None
+        filters = replace(self.filters, from_ms=from_ms, to_ms=to_ms)
+        request = ScanRequest(asked, filters, self.order, self.chunk, beyond=self.beyond)
+        while asked:
+            if time.monotonic() >= self.deadline:
+                raise ScanTimeout
+            result = self.engine.scan(request, deadline=self.deadline)
+            self.unreadable += [item for item in result.unreadable if item not in self.unreadable]
+            for row in result.rows:
+                yield StoredCandidate(row.position, row, by_key[row.object_key])
+            if len(result.rows) < request.limit:
+                return
+            last = result.rows[-1]
+            request = replace(request, after=(last.position, last.object_key, last.row_number))
+
+
+def _newest(item: CatalogueObject) -> int:
+    return item.last_ms
+
+
+def _oldest(item: CatalogueObject) -> int:
+    return item.first_ms

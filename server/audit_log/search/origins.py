@@ -1,0 +1,138 @@
+"""Origins: which sequence and receipt a row of a stored object has, from footers and batch records, cached."""
+
+from __future__ import annotations
+
+from array import array
+from collections import OrderedDict
+from collections.abc import Callable, Hashable, Sequence
+from threading import Lock
+from typing import Generic, TypeVar
+
+from server.audit_log.batch_codec import UnreadableFooter, read_sequences
+from server.audit_log.batch_record import BatchRecord, ReceiptTable
+from server.audit_log.cuts import Cut
+from server.audit_log.receipts import Emitter, Receipt
+from server.audit_log.search.query import Watermark
+from server.state.catalogue import CatalogueObject
+from server.storage.ports import EventStorage, StorageError
+
+_CACHED_ROWS = 4_000_000
+_CACHED_RECEIPTS = 1_000_000
+
+Key = TypeVar("Key", bound=Hashable)
+Value = TypeVar("Value")
+
+
+class OriginUnknown(Exception):
+    """A footer or batch record can't be read."""
+
+
+class _Cache(Generic[Key, Value]):
+    """Keeps what was used last, within a bound on the sum of weights."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._weight = 0
+        self._entries: OrderedDict[Key, tuple[Value, int]] = OrderedDict()
+        self._lock = Lock()
+
+    def get(self, key: Key, make: Callable[[], tuple[Value, int]]) -> Value:
+        with self._lock:
+            if key in self._entries:
+                self._entries.move_to_end(key)
+                return self._entries[key][0]
+        value, weight = make()
+        with self._lock:
+            if key not in self._entries:
+                self._entries[key] = value, weight
+                self._weight += weight
+            while self._weight > self._most and len(self._entries) > 1:
+                self._weight -= self._entries.popitem(last=False)[1][1]
+        return value
+
+
+class Origins:
+    """Looks up sequences and receipts of one storage's own objects. Safe to use from several threads."""
+
+    def __init__(self, storage: EventStorage) -> None:
+        self._storage = storage
+        self._sequences: _Cache[str, Sequence[int]] = _Cache(_CACHED_ROWS)
+        self._receipts: _Cache[tuple[str, int, int], ReceiptTable] = _Cache(_CACHED_RECEIPTS)
+
+    def sequence(self, object_: CatalogueObject, row: int) -> int:
+        """The sequence of a row.
+
+        Raises:
+            OriginUnknown: the object's footer can't be read.
+        """
+        return self.sequences(object_)[row]
+
+    def sequences(self, object_: CatalogueObject) -> Sequence[int]:
+        """The sequences of all rows in row order."""
+
+        def read() -> tuple[Sequence[int], int]:
+            try:
+                return array("q", read_sequences(self._storage.local_path(object_.name))), object_.rows
+            except UnreadableFooter as error:
+                raise OriginUnknown(object_.name) from error
+
+        return self._sequences.get(object_.name, read)
+
+    def receipt(self, object_: CatalogueObject, sequence: int) -> Receipt:
+        """The receipt of an event of ours, looked up by sequence."""
+        return self._table(object_).receipt(sequence)
+
+    def rows_by(self, object_: CatalogueObject, wanted: Callable[[Emitter], bool]) -> Sequence[int]:
+        """Numbers of the rows whose emitter is wanted."""
+        table = self._table(object_)
+        return [row for row, sequence in enumerate(self.sequences(object_)) if wanted(table.emitter(sequence))]
+
+    def row_of(self, object_: CatalogueObject, sequence: int) -> int | None:
+        """The number of the row with this sequence, or None."""
+        sequences = self.sequences(object_)
+        return next((row for row, found in enumerate(sequences) if found == sequence), None)
+
+    def _table(self, object_: CatalogueObject) -> ReceiptTable:
+        def read() -> tuple[ReceiptTable, int]:
+            cut = Cut(object_.log_id, object_.first, object_.last, object_.storage)
+            try:
+                data = self._storage.read_record(cut.record_name)
+                if data is None:
+                    raise OriginUnknown(cut.record_name)
+                table = ReceiptTable(BatchRecord.decode(data))
+            except (StorageError, ValueError, LookupError, TypeError) as error:
+                raise OriginUnknown(cut.record_name) from error
+            return table, object_.last - object_.first + 1
+
+        return self._receipts.get((object_.log_id, object_.first, object_.last), read)
+
+
+class RowSelection:
+    """Which rows of each object count for one search: by watermark, and by emitter where the search asks for one."""
+
+    def __init__(self, origins: Origins, watermark: Watermark, wanted: Callable[[Emitter], bool] | None) -> None:
+        self._origins = origins
+        self._watermark = watermark
+        self._wanted = wanted
+        self.unknown: set[str] = set()
+        """Objects left out because their sequences or receipts can't be read."""
+
+    def __call__(self, object_: CatalogueObject) -> Sequence[int] | None:
+        """Row numbers, ascending; None for all."""
+        if object_.is_foreign:
+            return [] if self._wanted is not None else None
+        newest = self._watermark.logs.get(object_.log_id, 0)
+        if object_.last <= newest and self._wanted is None:
+            return None
+        try:
+            return self._rows(object_, newest)
+        except OriginUnknown:
+            self.unknown.add(object_.name)
+            return []
+
+    def _rows(self, object_: CatalogueObject, newest: int) -> Sequence[int]:
+        rows = range(object_.rows) if self._wanted is None else self._origins.rows_by(object_, self._wanted)
+        if object_.last <= newest:
+            return rows
+        sequences = self._origins.sequences(object_)
+        return [row for row in rows if sequences[row] <= newest]

@@ -1,0 +1,234 @@
+"""Reading one page of a plan: merge tail and objects, collapse equal rows, stop when the page is full."""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+
+import orjson
+
+from server.audit_log.batch_record import tail_receipt
+from server.audit_log.receipts import Emitter, Receipt
+from server.audit_log.search.candidates import Candidate, StoredCandidate, StoredRead, TailCandidate, tail_candidates
+from server.audit_log.search.origins import Origins, OriginUnknown, RowSelection
+from server.audit_log.search.query import Cost, FoundEvent, Missing, MissingReason, SearchQuery, Watermark
+from server.audit_log.tail import Pinned, TailRow
+from server.errors import DeadlineExceeded
+from server.state.catalogue import CatalogueObject
+from server.storage.matching import compile_filters
+from server.storage.ports import EventStorage, ScanEngine, ScanTimeout, StorageError
+from server.storage.query import Order, Position
+
+PAGE_BYTES = 1024 * 1024
+OMIT_BYTES = 3 * 1024 * 1024
+"""Largest JSON and user in a row: with the rest of it they stay below the 4 MiB that a default client takes."""
+OMITTED_USER_CHARACTERS = 1024
+
+
+@dataclass(slots=True)
+class Plan:
+    """What one page reads."""
+
+    query: SearchQuery
+    start: Position | None
+    query_id: str
+    watermark: Watermark
+    tail: list[tuple[TailRow, Pinned]]
+    objects: list[CatalogueObject]
+    missing: list[Missing] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class Page:
+    """What was read."""
+
+    rows: list[FoundEvent] = field(default_factory=list)
+    end: Position | None = None
+    """Where the next page begins; None at the end of the search."""
+    missing: list[Missing] = field(default_factory=list)
+    cost: Cost = field(default_factory=Cost)
+
+
+class PageReader:
+    """Reads one page; used once."""
+
+    def __init__(
+        self,
+        storage: EventStorage,
+        engine: ScanEngine,
+        origins: Origins,
+        plan: Plan,
+        deadline: float,
+        *,
+        only: Position | None = None,
+    ) -> None:
+        """With `only`, rows of other positions are left out, and its JSON is given whatever its size."""
+        self._storage = storage
+        self._engine = engine
+        self._origins = origins
+        self._plan = plan
+        self._only = only
+        self._page = Page()
+        query = plan.query
+        self._wanted = _wanted_emitters(query)
+        self._selection = RowSelection(origins, plan.watermark, self._wanted)
+        self._stored = StoredRead(
+            engine,
+            lambda item: storage.local_path(item.name),
+            self._selection,
+            query.filters,
+            query.order,
+            plan.start,
+            query.page_size + 1,
+            deadline,
+        )
+
+    def read(self) -> Page:
+        """Read the page.
+
+        Raises:
+            DeadlineExceeded: time ran out before anything could be answered.
+        """
+        page, query = self._page, self._plan.query
+        objects = self._readable_objects()
+        sources: tuple[Iterator[Candidate], Iterator[Candidate]] = self._tail(), self._stored.rows(objects)
+        merged = heapq.merge(*sources, key=_position, reverse=query.order is Order.NEWEST_FIRST)
+        used = 0
+        try:
+            for group in _equal_rows(merged):
+                if self._only not in (None, group[0].position):
+                    continue
+                size = group[0].row.size if isinstance(group[0], StoredCandidate) else len(group[0].row.event.data)
+                if page.rows and (len(page.rows) == query.page_size or used + size > PAGE_BYTES):
+                    page.end = page.rows[-1].position
+                    break
+                page.rows.append(self._found(group))
+                used += size
+        except ScanTimeout:
+            page.end = self._place_reached()
+            page.missing.append(self._miss(MissingReason.TIME_LIMIT, "", "time ran out; the next page goes on"))
+        self._account(objects)
+        return page
+
+    def _tail(self) -> Iterator[TailCandidate]:
+        plan, wanted = self._plan, self._wanted
+        rows = plan.tail
+        self._page.cost.journal_events = len(rows)
+        if wanted is not None:
+            emitters = {
+                receipt: wanted(Emitter(*orjson.loads(receipt)[:4])) for receipt in {r.receipt for r, _ in rows}
+            }
+            rows = [item for item in rows if emitters[item[0].receipt]]
+        query = plan.query
+        return tail_candidates(rows, compile_filters(query.filters), query.order, plan.start, query.page_size + 1)
+
+    def _readable_objects(self) -> list[CatalogueObject]:
+        """The plan's objects, less those known to be unreadable or found changed, which are named as missing."""
+        readable = []
+        for item in self._plan.objects:
+            if item.foreign_note is not None and item.rows == 0:
+                self._page.missing.append(self._miss(MissingReason.OBJECT_UNREADABLE, item.name, item.foreign_note))
+                continue
+            found = self._storage.stat(item.name)
+            if found is not None and found.size != item.bytes:
+                text = f"is {found.size} bytes and was {item.bytes} when it was stored"
+                self._page.missing.append(self._miss(MissingReason.OBJECT_CHANGED, item.name, text))
+                continue
+            if item.foreign_note is not None:
+                self._page.missing.append(self._miss(MissingReason.ROWS_UNREADABLE, item.name, item.foreign_note))
+            readable.append(item)
+        return readable
+
+    def _found(self, group: list[Candidate]) -> FoundEvent:
+        first = group[0]
+        receipts = tuple(self._receipt(candidate) for candidate in group)
+        if isinstance(first, TailCandidate):
+            event = first.row.event
+            columns = event.type, event.session_id, event.user, len(event.data)
+        else:
+            columns = first.row.type, first.row.session_id, first.row.user, first.row.size
+        event_type, session_id, user, size = columns
+        data = None
+        if self._only is not None or size + len(user.encode()) <= OMIT_BYTES:
+            data = self._data(first)
+        else:
+            user = user[:OMITTED_USER_CHARACTERS]
+        return FoundEvent(first.position, event_type, session_id, user, size, data, receipts)
+
+    def _data(self, candidate: Candidate) -> bytes | None:
+        if isinstance(candidate, TailCandidate):
+            return candidate.row.event.data
+        if candidate.row.data is not None:
+            return candidate.row.data
+        name = candidate.object.name
+        try:
+            return self._engine.fetch(self._storage.local_path(name), candidate.row.row_number)
+        except StorageError:
+            self._page.missing.append(self._miss(MissingReason.OBJECT_UNREADABLE, name, "a row's JSON can't be read"))
+            return None
+
+    def _receipt(self, candidate: Candidate) -> Receipt:
+        storage = self._storage.storage_id
+        if isinstance(candidate, TailCandidate):
+            section = candidate.pinned.section
+            return tail_receipt(candidate.row, storage, section.log_id)
+        item = candidate.object
+        if item.is_foreign:
+            return Receipt(storage, foreign_object=item.name)
+        sequence = 0
+        try:
+            sequence = self._origins.sequence(item, candidate.row.row_number)
+            return self._origins.receipt(item, sequence)
+        except OriginUnknown:
+            self._selection.unknown.add(item.name)
+            return Receipt(storage, item.log_id, sequence)
+
+    def _place_reached(self) -> Position:
+        """The furthest place before which every row was given."""
+        rows, finished = self._page.rows, self._stored.finished_to
+        reached = [place for place in (rows[-1].position if rows else None, finished) if place is not None]
+        if not reached:
+            raise DeadlineExceeded("the time for the call ran out before anything could be answered")
+        return min(reached) if self._plan.query.order is Order.NEWEST_FIRST else max(reached)
+
+    def _account(self, objects: Iterable[CatalogueObject]) -> None:
+        page = self._page
+        for unreadable in self._stored.unreadable:
+            reason = MissingReason.OBJECT_MISSING if unreadable.missing else MissingReason.OBJECT_UNREADABLE
+            page.missing.append(self._miss(reason, unreadable.key, unreadable.description))
+        for name in sorted(self._selection.unknown):
+            text = "who emitted its events can't be read"
+            page.missing.append(self._miss(MissingReason.RECEIPTS_UNREADABLE, name, text))
+        for item in objects:
+            if item.name in self._stored.opened:
+                page.cost.objects += 1
+                page.cost.rows += item.rows
+                page.cost.bytes += item.bytes
+
+    def _miss(self, reason: MissingReason, name: str, description: str) -> Missing:
+        return Missing(reason, self._storage.storage_id, name, description)
+
+
+def _wanted_emitters(query: SearchQuery) -> Callable[[Emitter], bool] | None:
+    """A test of emitters, or None where the query asks for none."""
+    if not query.emitters and not query.emitter_kinds:
+        return None
+    names, kinds = query.emitters, {kind.value for kind in query.emitter_kinds}
+    return lambda emitter: (not names or emitter.name in names) and (not kinds or emitter.kind in kinds)
+
+
+def _position(candidate: Candidate) -> Position:
+    return candidate.position
+
+
+def _equal_rows(merged: Iterable[Candidate]) -> Iterator[list[Candidate]]:
+    """Neighbours of equal position as one group, given once the next position (or the end) is seen."""
+    group: list[Candidate] = []
+    for candidate in merged:
+        if group and candidate.position != group[0].position:
+            yield group
+            group = []
+        group.append(candidate)
+    if group:
+        yield group

@@ -1,0 +1,173 @@
+"""The search use case: one page, complete or saying what is missing, with the receipt of every row."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Sequence
+
+from rbac.identities import Identity
+from server.audit_log.foreign import ForeignObjects
+from server.audit_log.search.origins import Origins, OriginUnknown
+from server.audit_log.search.page_reader import PageReader, Plan
+from server.audit_log.search.query import (
+    MAX_PAGE_SIZE,
+    EventSelector,
+    FoundEvent,
+    Missing,
+    MissingReason,
+    SearchPage,
+    SearchQuery,
+    Watermark,
+)
+from server.audit_log.search.tokens import PageStart, PageTokens
+from server.audit_log.tail import Pinned, Tail
+from server.errors import FailedPrecondition, NotFound, Unavailable
+from server.state.catalogue import Catalogue, CatalogueObject
+from server.storage.ports import EventStorage, ScanEngine
+from server.storage.query import Filters, Order, Position, ScanObject, ScanRequest
+
+
+def _counts(item: CatalogueObject, watermark: Watermark) -> bool:
+    """Whether the watermark counts anything of an object."""
+    if item.is_foreign:
+        return item.revision <= watermark.catalogue_revision
+    return item.first <= watermark.logs.get(item.log_id, 0)
+
+
+class Search:
+    """Searches one storage: tail, own batches, foreign objects. Blocking; safe to use from several threads."""
+
+    def __init__(
+        self, storage: EventStorage, engine: ScanEngine, tail: Tail, catalogue: Catalogue, tokens: PageTokens
+    ) -> None:
+        self._storage = storage
+        self._engine = engine
+        self._tail = tail
+        self._catalogue = catalogue
+        self._tokens = tokens
+        self._origins = Origins(storage)
+        self._foreign = ForeignObjects(storage, catalogue, tail.pending)
+
+    def page(self, caller: Identity, query: SearchQuery, deadline: float) -> SearchPage:
+        """One page, read before `deadline` (of time.monotonic).
+
+        Raises:
+            InvalidRequest: the page token is wrong.
+            NotFound: there is no such storage.
+            FailedPrecondition: the engine can't read the storage.
+            DeadlineExceeded: time ran out before anything could be answered.
+        """
+        self._check(query)
+        start = self._tokens.decode(query.page_token, query, caller) if query.page_token else None
+        plan = self._plan(query, start)
+        page = PageReader(self._storage, self._engine, self._origins, plan, deadline).read()
+        token = ""
+        if page.end is not None:
+            token = self._tokens.encode(PageStart(page.end, plan.watermark, plan.query_id), query, caller)
+        return SearchPage(
+            page.rows, token, "scan", page.cost, plan.watermark, [*plan.missing, *page.missing], plan.query_id
+        )
+
+    def get(self, caller: Identity, selector: EventSelector, deadline: float) -> FoundEvent:
+        """One event with its receipts and, whatever its size, its JSON.
+
+        Raises:
+            NotFound: there is none.
+            FailedPrecondition: several have this uid, and no digest chooses.
+            Unavailable: it is there and can't be read now.
+        """
+        place = self._at(selector) if selector.log_id else self._named(caller, selector, deadline)
+        filters = Filters(place.time_ms, place.time_ms + 1, uids=frozenset({place.uid}))
+        plan = self._plan(SearchQuery(filters, storage=selector.storage), None)
+        rows = PageReader(self._storage, self._engine, self._origins, plan, deadline, only=place).read().rows
+        if not rows or rows[0].data is None:
+            raise Unavailable("the event can't be read now")
+        return rows[0]
+
+    def _at(self, selector: EventSelector) -> Position:
+        """The place of the event at a log's sequence."""
+        self._check(SearchQuery(storage=selector.storage))
+        log_id, sequence = selector.log_id, selector.sequence
+        pins = (pin for pin in self._tail.pin() if pin.section.log_id == log_id)
+        for row in (row for pin in pins for row in pin.rows):
+            if row.sequence == sequence:
+                return row.position
+        for item in self._catalogue.objects(self._storage.storage_id):
+            if item.log_id == log_id and item.first <= sequence <= item.last:
+                try:
+                    row_number = self._origins.row_of(item, sequence)
+                except OriginUnknown as error:
+                    raise Unavailable("the event can't be read now") from error
+                if row_number is not None:
+                    return self._place_of_row(item, row_number)
+        raise NotFound("there is no such event")
+
+    def _place_of_row(self, item: CatalogueObject, row_number: int) -> Position:
+        objects = [ScanObject(item.name, self._storage.local_path(item.name), [row_number])]
+        rows = self._engine.scan(ScanRequest(objects, Filters(), Order.NEWEST_FIRST, 1, inline_bytes=0)).rows
+        if not rows:
+            raise Unavailable("the event can't be read now")
+        return rows[0].position
+
+    def _named(self, caller: Identity, selector: EventSelector, deadline: float) -> Position:
+        """The place of the one event that has this uid and, where one is given, this digest."""
+        uid = selector.uid
+        query = SearchQuery(Filters(uids=frozenset({uid})), storage=selector.storage, page_size=MAX_PAGE_SIZE)
+        page = self.page(caller, query, deadline)
+        places = [row.position for row in page.rows if selector.digest in ("", row.position.digest)]
+        if len(places) == 1:
+            return places[0]
+        if places:
+            message = f"{len(places)} events have this uid; give the digest or the position"
+            raise FailedPrecondition(message, reason="AMBIGUOUS_UID", uid=uid, count=str(len(places)))
+        raise NotFound("there is no such event") if page.complete else Unavailable("the event can't be read now")
+
+    def _check(self, query: SearchQuery) -> None:
+        if query.storage not in ("", "active", "default", "all", self._storage.storage_id):
+            raise NotFound("there is no such storage", storage=query.storage)
+        if query.engine == "athena":
+            storage = self._storage.storage_id
+            message = f"engine athena can't read storage {storage}"
+            raise FailedPrecondition(message, reason="ENGINE_UNAVAILABLE", engine="athena", storage=storage)
+
+    def _plan(self, query: SearchQuery, start: PageStart | None) -> Plan:
+        pins = self._tail.pin()
+        # The tail is pinned first: what leaves it from here on is in the catalogue, and left out there by name.
+        self._foreign.refresh()
+        watermark = start.watermark if start is not None else query.watermark or self._watermark(pins)
+        pinned = {(pin.section.log_id, pin.section.first) for pin in pins}
+        filters = query.filters
+        objects = [
+            item
+            for item in self._catalogue.objects(self._storage.storage_id, filters.from_ms, filters.to_ms)
+            if _counts(item, watermark)
+            and (item.log_id, item.first) not in pinned
+            and (not filters.types or item.types is None or not filters.types.isdisjoint(item.types))
+        ]
+        logs = watermark.logs
+        tail = [(row, pin) for pin in pins for row in pin.rows if row.sequence <= logs.get(pin.section.log_id, 0)]
+        query_id = start.query_id if start is not None else str(uuid.uuid4())
+        plan = Plan(query, start.position if start is not None else None, query_id, watermark, tail, objects)
+        plan.missing += self._holes()
+        return plan
+
+    def _watermark(self, pins: Sequence[Pinned]) -> Watermark:
+        """What this answer counts. For a log with pins they alone say it: the catalogue may have moved on since."""
+        last = {
+            pin.section.log_id: pin.section.rows[pin.length - 1].sequence if pin.length else pin.section.first - 1
+            for pin in pins
+        }
+        return Watermark(self._catalogue.confirmed() | last, self._catalogue.revision)
+
+    def _holes(self) -> list[Missing]:
+        return [
+            Missing(
+                MissingReason.JOURNAL_HOLE,
+                self._storage.storage_id,
+                log_id,
+                "these events were lost to damage of the journal",
+                first,
+                last,
+            )
+            for log_id, first, last in self._catalogue.holes()
+        ]

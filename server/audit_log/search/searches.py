@@ -1,0 +1,95 @@
+"""Searches as the edges call them: on bounded threads, within a time, each leaving its trace before its answer."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from concurrent.futures import Executor
+from typing import TypeVar
+
+from server.audit_log.access import Access
+from server.audit_log.search.query import EventSelector, FoundEvent, SearchPage, SearchQuery
+from server.audit_log.search.search import Search
+from server.audit_log.service_log import ServiceLog
+from server.errors import ResourceExhausted
+from server.observability.metrics import SearchMetrics
+
+_WAITING = 64
+_ANSWER_SECONDS = 0.2
+"""Kept back from the caller's deadline for the trace and the way back."""
+
+Answer = TypeVar("Answer")
+
+
+class Searches:
+    """The search use cases, asynchronous."""
+
+    def __init__(
+        self,
+        search: Search,
+        threads: Executor,
+        service_log: ServiceLog,
+        metrics: SearchMetrics,
+        *,
+        limit_seconds: float,
+    ) -> None:
+        self._search = search
+        self._threads = threads
+        self._service_log = service_log
+        self._metrics = metrics
+        self._limit_seconds = limit_seconds
+        self._under_way = 0
+
+    async def search(
+        self,
+        access: Access,
+        query: SearchQuery,
+        *,
+        timeout: float | None,  # noqa: ASYNC109 -- an answer in part needs to know it
+    ) -> SearchPage:
+        """One page, with what could be read within `timeout` seconds.
+
+        Raises:
+            InvalidRequest, NotFound, FailedPrecondition, DeadlineExceeded: see Search.page.
+            ResourceExhausted: too many searches wait.
+            Unavailable: the trace can't be journalled.
+        """
+        started = time.monotonic()
+        page = await self._run(lambda: self._search.page(access.identity, query, self._deadline(started, timeout)))
+        self._metrics.ended(time.monotonic() - started, page.cost.objects, complete=page.complete)
+        await self._service_log.searched(access, query, page)
+        return page
+
+    async def get(
+        self,
+        access: Access,
+        selector: EventSelector,
+        *,
+        timeout: float | None,  # noqa: ASYNC109 -- as above
+    ) -> tuple[FoundEvent, bytes]:
+        """One event and its stored JSON.
+
+        Raises:
+            NotFound: there is none. FailedPrecondition: there are several.
+            StorageUnavailable, ResourceExhausted, Unavailable: it can't be read now, or not traced.
+        """
+        deadline = self._deadline(time.monotonic(), timeout)
+        found = await self._run(lambda: self._search.get(access.identity, selector, deadline))
+        await self._service_log.read(access, selector, found.position.uid)
+        return found, found.data or b""
+
+    def _deadline(self, started: float, timeout: float | None) -> float:
+        seconds = self._limit_seconds
+        if timeout is not None:
+            seconds = min(seconds, max(timeout - _ANSWER_SECONDS, timeout / 2))
+        return started + seconds
+
+    async def _run(self, work: Callable[[], Answer]) -> Answer:
+        if self._under_way >= _WAITING:
+            raise ResourceExhausted("too many searches are waiting", reason="OVERLOADED", retry_after=1.0)
+        self._under_way += 1
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._threads, work)
+        finally:
+            self._under_way -= 1

@@ -1,0 +1,91 @@
+"""The service's own events: the trace of every read, and what befell the journal. No client can emit as the service."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping
+
+import orjson
+
+from rbac.identities import SERVICE
+from server.audit_log.access import Access
+from server.audit_log.intake import Intake
+from server.audit_log.search.query import EventSelector, SearchPage, SearchQuery
+from server.audit_log.state_of_service import JournalHole
+from server.errors import AuditStoreError, Unavailable
+
+SEARCHED = "extaudit.events.search"
+READ = "extaudit.events.get"
+DAMAGED = "extaudit.journal.damage"
+
+
+class ServiceLog:
+    """Writes the service's own events through the intake, so that they are as durable as any other."""
+
+    def __init__(self, intake: Intake) -> None:
+        self._intake = intake
+
+    async def searched(self, access: Access, query: SearchQuery, page: SearchPage) -> None:
+        """Leave the trace of one page before it leaves the service.
+
+        Raises:
+            Unavailable: it couldn't be journalled; the page must not leave.
+        """
+        await self._read(
+            SEARCHED,
+            access,
+            query_id=page.query_id,
+            filters=_filters(query),
+            storage=query.storage or "active",
+            first_page=not query.page_token,
+            rows=len(page.rows),
+            complete=page.complete,
+        )
+
+    async def read(self, access: Access, selector: EventSelector, uid: str) -> None:
+        """Leave the trace of one event that was read whole.
+
+        Raises:
+            Unavailable: it couldn't be journalled; the event must not leave.
+        """
+        asked = {"log_id": selector.log_id, "sequence": selector.sequence} if selector.log_id else {"uid": selector.uid}
+        await self._read(READ, access, asked=asked, found=uid)
+
+    async def damaged(self, holes: list[JournalHole]) -> None:
+        """Record what recovery found lost."""
+        for hole in holes:
+            lost = {"log_id": hole.log_id, "first_sequence": hole.first_sequence, "last_sequence": hole.last_sequence}
+            await self._record(Access(SERVICE, "", ""), {"event": DAMAGED, "lost": lost})
+
+    async def _read(self, event_type: str, access: Access, **members: object) -> None:
+        who = access.identity
+        caller = {"kind": who.kind.value, "name": who.name, "trust_anchor": who.trust_anchor}
+        caller |= {"certificate_serial": who.certificate_serial, "peer": access.peer}
+        event = {"event": event_type, "user": who.name, "caller": caller, "request_id": access.request_id, **members}
+        try:
+            await self._record(access, event)
+        except AuditStoreError as error:
+            message = "the trace of this read can't be journalled, so nothing is given"
+            raise Unavailable(message, reason="JOURNAL_CLOSED", retry_after=5.0) from error
+
+    async def _record(self, access: Access, event: Mapping[str, object]) -> None:
+        own = Access(SERVICE, access.peer, access.request_id)
+        await self._intake.submit_own(own, orjson.dumps({**event, "uid": str(uuid.uuid4())}))
+
+
+def _filters(query: SearchQuery) -> dict[str, object]:
+    """The filters that were asked for, the empty ones left out."""
+    filters = query.filters
+    asked: dict[str, object] = {
+        "from_ms": filters.from_ms,
+        "to_ms": filters.to_ms,
+        "types": sorted(filters.types),
+        "users": sorted(filters.users),
+        "session_id": filters.session_id,
+        "uids": sorted(filters.uids),
+        "text": filters.text,
+        "fields": [{"path": list(item.path), "value": item.value} for item in filters.fields],
+        "emitters": sorted(query.emitters),
+        "emitter_kinds": sorted(kind.value for kind in query.emitter_kinds),
+    }
+    return {name: value for name, value in asked.items() if value not in (None, "", [])}

@@ -1,0 +1,106 @@
+"""The spool: a batch's objects and record, encoded once, so that every attempt to deliver sends the same bytes."""
+
+from __future__ import annotations
+
+import io
+from collections import defaultdict
+from collections.abc import Collection
+from pathlib import Path
+
+from server.audit_log.batch_codec import BatchRow, encode
+from server.audit_log.batch_record import BatchObject, BatchRecord, encode_receipts, gaps
+from server.audit_log.cuts import Cut
+from server.audit_log.event import digest_of
+from server.audit_log.tail import Section, TailRow
+from server.audit_log.timestamps import utc_date
+from server.files import Files, write_durably
+
+_RECORD = "record.json"
+
+
+class Spool:
+    """One folder for each cut: its Parquet objects, named by date, and, last of all, its batch record.
+
+    A folder without a record was left by a stop in the middle; nothing of it was sent, so it is encoded anew.
+    """
+
+    def __init__(self, files: Files, folder: Path) -> None:
+        self._files = files
+        self._folder = folder
+
+    def record_of(self, cut: Cut) -> BatchRecord | None:
+        """The spooled record, or None if the batch isn't wholly encoded."""
+        folder = self._folder / cut.name
+        if _RECORD not in self._files.list(folder):
+            return None
+        return BatchRecord.decode(self._files.read(folder / _RECORD))
+
+    def object_path(self, cut: Cut, name: str) -> Path:
+        """Where the spooled bytes of an object are; spooled under its date alone."""
+        return self._folder / cut.name / f"{name.partition('/')[0]}.parquet"
+
+    def encode(self, section: Section, cut: Cut, previous: str) -> BatchRecord:
+        """Encode all objects and the record of a cut; durable when it returns."""
+        folder = self._folder / cut.name
+        self._files.make_folder(folder)
+        objects = [self._encode_date(folder, date, rows, cut) for date, rows in sorted(_by_date(section.rows).items())]
+        record = BatchRecord(
+            cut.log_id,
+            cut.first,
+            cut.last,
+            cut.storage,
+            previous,
+            tuple(objects),
+            gaps([row.sequence for row in section.rows], cut.first, cut.last),
+            encode_receipts(section.rows),
+        )
+        self.put_record(cut, record)
+        return record
+
+    def put_record(self, cut: Cut, record: BatchRecord) -> None:
+        """Write the record; it replaces one whose objects had to be given other names."""
+        write_durably(self._files, self._folder / cut.name / _RECORD, record.encode())
+
+    def discard(self, cut: Cut) -> None:
+        """Remove what is spooled of a confirmed batch; the record first, so that a stop leaves nothing half."""
+        folder = self._folder / cut.name
+        names = self._files.list(folder)
+        for name in sorted(names, key=lambda name: name != _RECORD):
+            self._files.remove(folder / name)
+        if names:
+            self._files.remove_folder(folder)
+            self._files.sync_folder(self._folder)
+
+    def clean(self, pending: Collection[str]) -> None:
+        """Remove what earlier stops left of batches that are confirmed: every folder but those of `pending` cuts."""
+        for name in self._files.list(self._folder):
+            if name not in pending:
+                for leftover in self._files.list(self._folder / name):
+                    self._files.remove(self._folder / name / leftover)
+                self._files.remove_folder(self._folder / name)
+
+    def _encode_date(self, folder: Path, date: str, rows: list[TailRow], cut: Cut) -> BatchObject:
+        buffer = io.BytesIO()
+        batch_rows = [
+            BatchRow(row.sequence, e.time_ms, e.type, e.uid, e.session_id, e.user, e.data, digest_of(e.data))
+            for row in rows
+            for e in (row.event,)
+        ]
+        encoded = encode(batch_rows, buffer, log_id=cut.log_id, first=cut.first, last=cut.last)
+        write_durably(self._files, folder / f"{date}.parquet", buffer.getvalue())
+        return BatchObject(
+            f"{date}/{cut.name}.parquet",
+            encoded.rows,
+            encoded.bytes,
+            encoded.sha256,
+            encoded.first_ms,
+            encoded.last_ms,
+            encoded.types,
+        )
+
+
+def _by_date(rows: list[TailRow]) -> dict[str, list[TailRow]]:
+    dates: dict[str, list[TailRow]] = defaultdict(list)
+    for row in rows:
+        dates[utc_date(row.event.time_ms)].append(row)
+    return dates

@@ -1,0 +1,123 @@
+"""The tail: acknowledged events that are not yet in a confirmed batch, in memory, for searches to read.
+
+A section is what one segment of the journal holds. Sections only grow at their end until they are cut, and leave as a
+whole when their batch is in the catalogue, so a pin is a list of sections with the number of rows each had.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from server.audit_log.cuts import Cut
+from server.audit_log.event import Event, digest_of
+from server.audit_log.timestamps import DAY_MS
+from server.storage.query import Position
+
+
+class TailRow(NamedTuple):
+    """One event of the tail."""
+
+    sequence: int
+    received_ms: int
+    receipt: bytes
+    """JSON list: kind, name, trust anchor, certificate serial, peer."""
+    event: Event
+
+    @property
+    def position(self) -> Position:
+        """Its place in the order of searches."""
+        return Position(self.event.time_ms, self.event.uid, digest_of(self.event.data))
+
+
+class Section:
+    """The events of one segment. Written by the journal's thread alone."""
+
+    def __init__(self, log_id: str, first: int, storage: str) -> None:
+        self.log_id = log_id
+        self.first = first
+        self.storage = storage
+        self.rows: list[TailRow] = []
+        self.cut: Cut | None = None
+        self.damaged = False
+        self.bytes = 0
+        self._days: set[int] = set()
+
+    def extend(self, rows: Sequence[TailRow]) -> None:
+        """Add committed events."""
+        self.bytes += sum(len(row.event.data) for row in rows)
+        self._days.update({row.event.time_ms // DAY_MS for row in rows})
+        self.rows.extend(rows)
+
+    @property
+    def dates(self) -> int:
+        """Number of UTC dates its events fall on."""
+        return len(self._days)
+
+    @property
+    def oldest_received_ms(self) -> int | None:
+        """When its first event was received."""
+        return self.rows[0].received_ms if self.rows else None
+
+
+class Pinned(NamedTuple):
+    """A section as it was when it was pinned: its first `length` rows."""
+
+    section: Section
+    length: int
+
+    @property
+    def rows(self) -> Sequence[TailRow]:
+        """The pinned rows."""
+        return self.section.rows[: self.length]
+
+
+class Tail:
+    """All sections, oldest first."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._sections: list[Section] = []
+
+    def begin(self, log_id: str, first: int, storage: str) -> Section:
+        """Begin a section at the end."""
+        section = Section(log_id, first, storage)
+        with self._lock:
+            self._sections.append(section)
+        return section
+
+    def remove(self, section: Section) -> None:
+        """Drop a section whose batch is in the catalogue."""
+        with self._lock:
+            self._sections.remove(section)
+
+    def pin(self) -> list[Pinned]:
+        """Everything there is now. Pin first and plan from the catalogue after, and nothing falls between."""
+        with self._lock:
+            return [Pinned(section, len(section.rows)) for section in self._sections]
+
+    def pending(self) -> set[tuple[str, int]]:
+        """(log_id, first sequence) of every section: batches that may be on their way into a storage."""
+        return {(pinned.section.log_id, pinned.section.first) for pinned in self.pin()}
+
+    def to_deliver(self) -> Section | None:
+        """The oldest section, if it is cut."""
+        with self._lock:
+            return self._sections[0] if self._sections and self._sections[0].cut is not None else None
+
+    @property
+    def events(self) -> int:
+        """Number of events."""
+        return sum(pinned.length for pinned in self.pin())
+
+    @property
+    def bytes(self) -> int:
+        """Bytes of JSON."""
+        return sum(pinned.section.bytes for pinned in self.pin())
+
+    @property
+    def oldest_received_ms(self) -> int | None:
+        """When the oldest event was received; None if there is none."""
+        times = (pinned.section.oldest_received_ms for pinned in self.pin())
+        return min((time for time in times if time is not None), default=None)

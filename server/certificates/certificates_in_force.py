@@ -1,0 +1,146 @@
+"""All certificates in force as one: handshakes and identities follow the same files and change together."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from threading import Lock
+from typing import NamedTuple, TypeVar
+
+import grpc
+
+from rbac.identities import Identity, IdentityKind
+from server.certificates.anchors import TrustAnchors, load_anchors
+from server.certificates.problems import CertificateProblem
+from server.certificates.resolver import IdentityResolver
+from server.certificates.server_credentials import ServerPair, configuration, credentials, load_server_pair
+from server.certificates.signing import milliseconds
+from server.certificates.sources import CertificateSources
+from server.certificates.subjects import subject_text
+from server.certificates.watched_files import WatchedFiles
+
+HANDSHAKE_CHECK_SECONDS = 0.5
+"""Handshakes look at the files at most this often, so that a storm of them costs no storm of stats."""
+
+_Loaded = TypeVar("_Loaded")
+_USES = {IdentityKind.COMPONENT: "host_ca", IdentityKind.USER: "user_ca"}
+
+
+class StateOfCertificate(NamedTuple):
+    """A certificate in force, for status: use is `server`, `host_ca` or `user_ca`."""
+
+    use: str
+    subject: str
+    expires_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class _InForce:
+    """What was loaded last, swapped as a whole."""
+
+    anchors: TrustAnchors
+    pair: ServerPair
+    resolver: IdentityResolver
+    configuration: grpc.ServerCertificateConfiguration
+
+
+class Certificates:
+    """The server's certificate and the trust anchors, reloaded when their files change.
+
+    A removed CA's identities are refused on open connections too, from the first call after the reload: the app calls
+    `reload_if_changed` a few times a second and every handshake looks as well. A broken new file leaves what was loaded
+    before in force and is told to `on_problem`, once for each change. Safe to use from several threads.
+    """
+
+    def __init__(
+        self,
+        sources: CertificateSources,
+        cluster_name: str,
+        serials: Callable[[], frozenset[str]],
+        on_problem: Callable[[str], None],
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        """Load everything. CertificateProblem if anything is wrong: a server doesn't start with a part of it."""
+        self._sources = sources
+        self._cluster = cluster_name
+        self._serials = serials
+        self._on_problem = on_problem
+        self._clock = clock
+        self._now = now
+        self._lock = Lock()
+        self._anchor_files = WatchedFiles([*sources.host_cas, *sources.user_cas])
+        self._pair_files = WatchedFiles([sources.certificate, sources.key])
+        self._problems: dict[str, str] = {}
+        self._anchor_files.changed()
+        self._pair_files.changed()
+        self._checked = clock()
+        anchors, pair = self._load_anchors(), self._load_pair()
+        self._in_force = _InForce(anchors, pair, self._resolver(anchors), configuration(pair, anchors.bundle))
+
+    def resolve(self, pem: bytes, peer: str, now: datetime) -> Identity:
+        """As IdentityResolver.resolve, with the anchors in force."""
+        return self._in_force.resolver.resolve(pem, peer, now)
+
+    def server_credentials(self) -> grpc.ServerCredentials:
+        """Credentials for one listener; they follow the files."""
+        return credentials(self._at_handshake)
+
+    def reload_if_changed(self) -> bool:
+        """Look at the files and load those that changed; blocks. Says whether anything new is in force."""
+        with self._lock:
+            self._checked = self._clock()
+            before = self._in_force
+            if self._anchor_files.changed() and (anchors := self._try("anchors", self._load_anchors)):
+                self._in_force = replace(
+                    self._in_force,
+                    anchors=anchors,
+                    resolver=self._resolver(anchors),
+                    configuration=configuration(self._in_force.pair, anchors.bundle),
+                )
+            if self._pair_files.changed() and (pair := self._try("pair", self._load_pair)):
+                self._in_force = replace(
+                    self._in_force, pair=pair, configuration=configuration(pair, self._in_force.anchors.bundle)
+                )
+            return self._in_force is not before
+
+    def problems(self) -> tuple[str, ...]:
+        """What is wrong with the files now, while older ones stay in force."""
+        return tuple(self._problems.values())
+
+    def certificate_states(self) -> list[StateOfCertificate]:
+        """Every certificate in force with its end."""
+        current = self._in_force
+        found = [("server", current.pair.certificate)]
+        found += [(_USES[anchor.kind], anchor.certificate) for anchor in current.anchors.anchors]
+        return [
+            StateOfCertificate(use, subject_text(certificate), milliseconds(certificate.not_valid_after_utc))
+            for use, certificate in found
+        ]
+
+    def _at_handshake(self) -> grpc.ServerCertificateConfiguration:
+        if self._clock() - self._checked >= HANDSHAKE_CHECK_SECONDS:
+            self.reload_if_changed()
+        return self._in_force.configuration
+
+    def _load_anchors(self) -> TrustAnchors:
+        return load_anchors(self._sources.host_cas, self._sources.user_cas, self._sources.local)
+
+    def _load_pair(self) -> ServerPair:
+        return load_server_pair(self._sources.certificate, self._sources.key, self._now())
+
+    def _resolver(self, anchors: TrustAnchors) -> IdentityResolver:
+        return IdentityResolver(anchors, self._cluster, self._serials)
+
+    def _try(self, what: str, load: Callable[[], _Loaded]) -> _Loaded | None:
+        try:
+            loaded = load()
+        except CertificateProblem as problem:
+            self._problems = {**self._problems, what: str(problem)}
+            self._on_problem(str(problem))
+            return None
+        self._problems = {key: text for key, text in self._problems.items() if key != what}
+        return loaded

@@ -1,0 +1,19 @@
+"""The configuration: read from its sources, checked as a whole, told to the command line and the documentation."""
+
+from server.config.loading import ConfigProblems, digest, load_config
+from server.config.options import Option, options
+from server.config.sections import Config, GrpcSection, HttpSection, JournalSection, LogSection, SearchSection
+
+__all__ = [
+    "Config",
+    "ConfigProblems",
+    "GrpcSection",
+    "HttpSection",
+    "JournalSection",
+    "LogSection",
+    "Option",
+    "SearchSection",
+    "digest",
+    "load_config",
+    "options",
+]

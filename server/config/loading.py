@@ -1,0 +1,156 @@
+"""Reading the configuration from its sources: defaults, one TOML file, the environment, flags; the later ones win.
+
+Every problem of every source is found before any is reported. No message holds a value, since a value in the wrong
+place may be a secret.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import re
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from server.config.rules import Problem, problems_of
+from server.config.sections import Config
+from server.config.settings import PREFIX, Setting, WrongValue, section_types, settings
+
+_MAX_FILE_BYTES = 1024 * 1024
+
+CLIENT_VARIABLES = frozenset({"EXTAUDIT_ADDRESS", "EXTAUDIT_CA", "EXTAUDIT_CERT", "EXTAUDIT_KEY"})
+"""Variables of the command line's client side, which may stand in the same environment."""
+
+_CLUSTER_VARIABLE = re.compile(r"EXTAUDIT_(\w+_)?(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT(_[0-9]+_(TCP|UDP)(_\w+)?)?)")
+"""Kubernetes sets these in every pod beside a service that is called extaudit or extaudit-something."""
+
+
+class ConfigProblems(Exception):
+    """Everything that is wrong with the configuration; each of `problems` is one line."""
+
+    def __init__(self, problems: list[str]) -> None:
+        super().__init__("\n".join(problems))
+        self.problems = problems
+
+
+def load_config(flags: Mapping[str, object], environ: Mapping[str, str]) -> Config:
+    """Put the configuration together and check it.
+
+    Args:
+        flags: By key (`grpc_listen`); None and () count as not given. `config` names the TOML file.
+        environ: The environment; `EXTAUDIT_CONFIG` names the TOML file when no flag does. An empty variable counts as
+            not given.
+
+    Raises:
+        ConfigProblems: with everything that is wrong.
+    """
+    reading = _Reading()
+    given = {key: value for key, value in flags.items() if value is not None and value != ()}
+    file = given.pop("config", None) or environ.get(PREFIX + "CONFIG")
+    if file is not None:
+        reading.take_file(str(file))
+    reading.take_environment(environ)
+    reading.take_flags(given)
+    config = _build(reading.values)
+    found = reading.problems + [reading.located(each) for each in problems_of(config)]
+    if found:
+        raise ConfigProblems(found)
+    return config
+
+
+def digest(config: Config) -> str:
+    """SHA-256 of all settings in effect, lower-case hex. Files count by their names, never by their content."""
+    text = json.dumps(dataclasses.asdict(config), default=str, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+class _Reading:
+    """Values by setting key as the sources give them, where each came from, and what was wrong."""
+
+    def __init__(self) -> None:
+        self.values: dict[str, Any] = {}
+        self.problems: list[str] = []
+        self._origins: dict[str, str] = {}
+        self._settings = {each.key: each for each in settings()}
+
+    def take_file(self, file: str) -> None:
+        try:
+            with Path(file).open("rb") as opened:
+                content = opened.read(_MAX_FILE_BYTES + 1)
+            if len(content) > _MAX_FILE_BYTES:
+                self.problems.append("--config: the file is larger than 1 MiB")
+                return
+            document = tomllib.loads(content.decode())
+        except OSError as error:
+            self.problems.append(f"--config: the file can't be read ({error.strerror})")
+        except UnicodeDecodeError:
+            self.problems.append("--config: the file is not UTF-8")
+        except (tomllib.TOMLDecodeError, RecursionError):
+            # The parser's own text quotes the document, so only the place is told.
+            self.problems.append("--config: the file is not TOML")
+        else:
+            self._take_document(document)
+
+    def take_environment(self, environ: Mapping[str, str]) -> None:
+        known = {each.variable: each for each in self._settings.values()}
+        for name in sorted(environ):
+            if name in known and environ[name]:
+                self._take(known[name], environ[name], name)
+            elif name.startswith(PREFIX) and name not in known and not _is_foreign(name):
+                self.problems.append(f"{name}: there is no such setting")
+
+    def take_flags(self, flags: Mapping[str, object]) -> None:
+        for key, raw in flags.items():
+            if key in self._settings:
+                self._take(self._settings[key], raw, self._settings[key].flag)
+            else:
+                self.problems.append(f"--{key.replace('_', '-')}: there is no such setting")
+
+    def located(self, problem: Problem) -> str:
+        """The problem as a line that names the setting and the source of its value."""
+        return f"{problem.setting} ({self._origins.get(_key(problem.setting), 'default')}): {problem.text}"
+
+    def _take_document(self, document: dict[str, Any]) -> None:
+        sections = section_types()
+        named: dict[str, object] = {}
+        for name, value in document.items():
+            if name not in sections:
+                named[name] = value
+            elif isinstance(value, dict):
+                named |= {f"{name}.{key}": each for key, each in value.items()}
+            else:
+                self.problems.append(f"{name} (file): must be a section")
+        by_name = {each.name: each for each in self._settings.values()}
+        for name, value in named.items():
+            if name in by_name:
+                self._take(by_name[name], value, "file")
+            else:
+                self.problems.append(f"{name!a} (file): there is no such setting")
+
+    def _take(self, setting: Setting, raw: object, origin: str) -> None:
+        self._origins[setting.key] = origin
+        try:
+            self.values[setting.key] = setting.parse(raw)
+        except WrongValue as wrong:
+            self.problems.append(f"{setting.name} ({origin}): {wrong}")
+
+
+def _is_foreign(name: str) -> bool:
+    return name == PREFIX + "CONFIG" or name in CLIENT_VARIABLES or _CLUSTER_VARIABLE.fullmatch(name) is not None
+
+
+def _key(name: str) -> str:
+    return name.replace(".", "_")
+
+
+def _build(values: Mapping[str, Any]) -> Config:
+    """The configuration from values by key; what isn't among them keeps its default."""
+    by_section: dict[str, dict[str, Any]] = {name: {} for name in ("", *section_types())}
+    for each in settings():
+        if each.key in values:
+            by_section[each.section][each.field] = values[each.key]
+    sections = {name: of(**by_section[name]) for name, of in section_types().items()}
+    return Config(**by_section[""], **sections)

@@ -1,0 +1,182 @@
+"""The settings: one frozen dataclass a section, each field with its default, its meaning, its unit and its bounds.
+
+What a value must be on its own stands here, beside its field. Reading the sources is in `loading`, rules over several
+fields or over files are in `rules`.
+"""
+
+from __future__ import annotations
+
+# ruff: noqa: RUF009 -- setting() makes a field() description, nothing that instances could share.
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+KIB = 1024
+MIB = 1024 * KIB
+GIB = 1024 * MIB
+
+MESSAGE_OVERHEAD_BYTES = 64 * KIB
+"""What a gRPC message may need beyond the largest event in it."""
+
+
+def setting(
+    default: Any,
+    doc: str,
+    *,
+    unit: str = "",
+    low: float | None = None,
+    high: float | None = None,
+    choices: tuple[str, ...] = (),
+    pattern: str = "",
+    shown: str = "",
+) -> Any:
+    """A field of a section.
+
+    `low` and `high` bound a number, both included; `choices` and `pattern` (whole match) bound a text; `shown` stands
+    for the default in help and documentation where it follows from other settings.
+    """
+    limits = {"unit": unit, "low": low, "high": high, "choices": choices, "pattern": pattern}
+    return field(default=default, metadata={"doc": doc, "shown": shown, **limits})
+
+
+@dataclass(frozen=True, slots=True)
+class GrpcSection:
+    """The gRPC listener. It always asks for a client certificate; nothing here turns that off."""
+
+    listen: str = setting(
+        "127.0.0.1:9443", "Address of the gRPC listener; port 0 takes any free port.", unit="host:port"
+    )
+    certificate: Path | None = setting(
+        None, "Server certificate with its chain; needs `grpc.key`.", unit="PEM file", shown="the local one"
+    )
+    key: Path | None = setting(None, "Private key of the server certificate.", unit="PEM file", shown="the local one")
+    host_ca: tuple[Path, ...] = setting(
+        (),
+        "CAs that vouch for components. Once CAs are configured, the local ones are trusted no more.",
+        unit="PEM files",
+        shown="the local one",
+    )
+    user_ca: tuple[Path, ...] = setting(
+        (),
+        "CAs that vouch for users. Once CAs are configured, the local ones are trusted no more.",
+        unit="PEM files",
+        shown="the local one",
+    )
+    max_event_bytes: int = setting(2 * MIB, "Largest event that is taken.", unit="bytes", low=64 * KIB, high=16 * MIB)
+    max_message_bytes: int | None = setting(
+        None,
+        "Largest request message; at least `grpc.max_event_bytes` + 65536.",
+        unit="bytes",
+        low=128 * KIB,
+        high=64 * MIB,
+        shown="8388608 (8 MiB), or `grpc.max_event_bytes` + 65536 if that is more",
+    )
+    max_concurrent_calls: int = setting(
+        1_000, "Calls served at once; those beyond it are refused as overload.", unit="calls", low=1, high=100_000
+    )
+
+    @property
+    def message_bytes(self) -> int:
+        """The largest request message in effect."""
+        if self.max_message_bytes is not None:
+            return self.max_message_bytes
+        return max(8 * MIB, self.max_event_bytes + MESSAGE_OVERHEAD_BYTES)
+
+
+@dataclass(frozen=True, slots=True)
+class HttpSection:
+    """The operations listener: /healthz, /readyz and /metrics. Off loopback it needs a certificate."""
+
+    listen: str = setting(
+        "127.0.0.1:9180", "Address of the operations listener; port 0 takes any free port.", unit="host:port"
+    )
+    certificate: Path | None = setting(
+        None, "Server certificate with its chain; needed off loopback.", unit="PEM file", shown="none: plain HTTP"
+    )
+    key: Path | None = setting(None, "Private key of that certificate.", unit="PEM file", shown="none: plain HTTP")
+
+
+@dataclass(frozen=True, slots=True)
+class JournalSection:
+    """The local log that an event is in before it is acknowledged, and how it is cut into batches."""
+
+    quota_bytes: int = setting(
+        4 * GIB, "Size of the journal at which the intake closes.", unit="bytes", low=MIB, high=1024 * GIB
+    )
+    disk_floor_bytes: int = setting(
+        512 * MIB, "Free disk space below which the intake closes.", unit="bytes", low=MIB, high=1024 * GIB
+    )
+    segment_bytes: int = setting(
+        64 * MIB, "Size at which a journal file is closed and the next one begun.", unit="bytes", low=64 * KIB, high=GIB
+    )
+    cut_events: int = setting(20_000, "Events at which a batch is closed.", unit="events", low=1, high=1_000_000)
+    cut_bytes: int = setting(16 * MIB, "Size of JSON at which a batch is closed.", unit="bytes", low=KIB, high=GIB)
+    cut_age_seconds: float = setting(
+        900.0, "Age of its oldest event at which a batch is closed.", unit="seconds", low=0.1, high=86_400.0
+    )
+    cut_dates: int = setting(100, "UTC dates of events at which a batch is closed.", unit="dates", low=1, high=1_000)
+    known_uids_minimum: int = setting(
+        1_000_000, "Latest uids that a retry is always recognised by.", unit="uids", low=1_000, high=50_000_000
+    )
+    known_uids_bound: int = setting(
+        2_000_000,
+        "Most uids remembered at all; at least `journal.known_uids_minimum`.",
+        unit="uids",
+        low=1_000,
+        high=50_000_000,
+    )
+    known_uids_hours: float = setting(
+        24.0, "Age up to which all uids are remembered, as far as the bound lets.", unit="hours", low=0.0, high=720.0
+    )
+    max_pending_bytes: int = setting(
+        64 * MIB,
+        "Bytes of events that may wait for a commit; calls beyond it are refused as overload.",
+        unit="bytes",
+        low=64 * KIB,
+        high=4 * GIB,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class SearchSection:
+    """What searches may use."""
+
+    workers: int = setting(2, "Searches that run at once; others wait.", unit="threads", low=1, high=64)
+    threads: int = setting(2, "Threads of the scan engine.", unit="threads", low=1, high=64)
+    memory_bytes: int = setting(192 * MIB, "Memory of the scan engine.", unit="bytes", low=32 * MIB, high=1024 * GIB)
+    time_limit_seconds: float = setting(
+        30.0, "Longest that one search may run; its answer then says what is missing.", unit="seconds",
+        low=0.1, high=600.0,
+    )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class LogSection:
+    """What is logged to standard error."""
+
+    level: str = setting("info", "Least severe level that is logged.", choices=("debug", "info", "warning", "error"))
+    format: str = setting("json", "One JSON object a line, or text for people.", choices=("json", "text"))
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """The whole configuration. No field holds a secret: keys are named by their files."""
+
+    data_dir: Path = setting(Path("data"), "Folder of everything the service keeps.", unit="folder", shown="./data")
+    cluster_name: str = setting(
+        "extaudit.local",
+        "Cluster that client certificates must be of; 1 to 253 characters of `a-z`, `0-9`, `.` and `-`.",
+        pattern=r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?",
+    )
+    roles_dir: Path | None = setting(
+        None, "Folder of role files beside the presets; it may be absent.", unit="folder", shown="`<data-dir>/roles`"
+    )
+    ready_file: Path | None = setting(
+        None, "File that gets addresses and pid as JSON once calls are served.", unit="file",
+        shown="`<data-dir>/ready.json`",
+    )  # fmt: skip
+    grpc: GrpcSection = field(default_factory=GrpcSection)
+    http: HttpSection = field(default_factory=HttpSection)
+    journal: JournalSection = field(default_factory=JournalSection)
+    search: SearchSection = field(default_factory=SearchSection)
+    log: LogSection = field(default_factory=LogSection)

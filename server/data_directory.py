@@ -1,0 +1,126 @@
+"""The data directory: where everything the service keeps lies, and the lock that makes one process its only server."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from server.files import DiskFiles
+
+
+class DataDirectoryProblem(Exception):
+    """The data directory can't be used; the text is for the person who starts the service and names no path."""
+
+
+@dataclass(frozen=True, slots=True)
+class DataDirectory:
+    """The places below one folder. Making this object touches nothing."""
+
+    path: Path
+
+    @property
+    def journal(self) -> Path:
+        """Folder of the journal's logs."""
+        return self.path / "journal"
+
+    @property
+    def spool(self) -> Path:
+        """Folder of encoded batches on their way to a storage."""
+        return self.path / "spool"
+
+    @property
+    def storage(self) -> Path:
+        """Folder of the embedded storage."""
+        return self.path / "storage"
+
+    @property
+    def identity(self) -> Path:
+        """Folder of the local CAs, certificates and keys."""
+        return self.path / "identity"
+
+    @property
+    def state(self) -> Path:
+        """The state database."""
+        return self.path / "state.db"
+
+    @property
+    def roles(self) -> Path:
+        """Folder of role files, where the configuration names no other."""
+        return self.path / "roles"
+
+    @property
+    def ready_file(self) -> Path:
+        """File that tells addresses and pid, where the configuration names no other."""
+        return self.path / "ready.json"
+
+    @property
+    def lock_file(self) -> Path:
+        """File that a server holds locked. Its content, a pid, is for people only."""
+        return self.path / "lock"
+
+    def acquire(self) -> DirectoryLock:
+        """Make the folder durably (0700) if it isn't there, and lock it until `release` or the end of the process.
+
+        Raises:
+            DataDirectoryProblem: another process serves from it, or it can't be made or locked.
+        """
+        try:
+            DiskFiles().make_folder(self.path)
+            return DirectoryLock(self.lock_file)
+        except OSError as error:
+            raise DataDirectoryProblem(f"the data directory can't be used ({error.strerror})") from error
+
+    def free_bytes(self) -> int:
+        """Bytes that the service may still write on the disk of the data directory.
+
+        Raises:
+            OSError: the folder is not there or its disk can't be asked.
+        """
+        disk = os.statvfs(self.path)
+        return disk.f_bavail * disk.f_frsize
+
+
+class DirectoryLock:
+    """An exclusive lock held by this process; the kernel lets it go when the process ends, however it ends."""
+
+    def __init__(self, file: Path) -> None:
+        self._fd = os.open(file, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        try:
+            self._lock()
+        except BaseException:
+            self.release()
+            raise
+
+    def release(self) -> None:
+        """Let the lock go. The file stays: removing it would let two processes lock two files of one name."""
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.release()
+
+    def _lock(self) -> None:
+        try:
+            fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            if error.errno not in (errno.EWOULDBLOCK, errno.EACCES):
+                raise
+            raise DataDirectoryProblem(f"another extaudit serve uses this data directory{self._holder()}") from error
+        os.ftruncate(self._fd, 0)
+        os.pwrite(self._fd, b"%d\n" % os.getpid(), 0)
+
+    def _holder(self) -> str:
+        content = os.pread(self._fd, 20, 0).strip()
+        return f" (process {content.decode()})" if re.fullmatch(rb"[0-9]+", content) else ""

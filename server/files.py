@@ -1,0 +1,190 @@
+"""File operations whose durability the journal and the storages rely on.
+
+Everything durable goes through this port, so that tests can stop after any single operation and can forget
+whatever was not synced. What belongs here: the operations themselves, and the one composite that needs them in a
+fixed order. What doesn't: what the files mean.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Protocol
+
+
+class AppendFile(Protocol):
+    """A file open for appending by one writer."""
+
+    @property
+    def size(self) -> int:
+        """Bytes in the file, synced or not."""
+        ...
+
+    def append(self, data: bytes) -> None:
+        """Append all of `data`.
+
+        Raises:
+            OSError: not all of it was written; the end of the file is then unknown until `truncate`.
+        """
+        ...
+
+    def sync(self) -> None:
+        """Make the content durable (fdatasync).
+
+        Raises:
+            OSError: nothing is known of what is durable; the same sync must not be tried again.
+        """
+        ...
+
+    def truncate(self, size: int) -> None:
+        """Cut the file to `size` bytes; durable only after `sync`."""
+        ...
+
+    def close(self) -> None:
+        """Close without syncing."""
+        ...
+
+
+class Files(Protocol):
+    """File operations on paths. Errors are OSError, as the operating system gives them."""
+
+    def open_append(self, path: Path) -> AppendFile:
+        """Open for appending, made (0600) if it isn't there; its folder entry is durable only after `sync_folder`."""
+        ...
+
+    def read(self, path: Path) -> bytes:
+        """The whole content."""
+        ...
+
+    def list(self, folder: Path) -> list[str]:
+        """Sorted names in a folder; [] if there is no such folder."""
+        ...
+
+    def make_folder(self, folder: Path) -> None:
+        """Make a folder (0700) and the ones above it, and make their entries durable."""
+        ...
+
+    def rename(self, source: Path, target: Path) -> None:
+        """Rename within one file system, replacing the target; durable only after `sync_folder` of both folders."""
+        ...
+
+    def link(self, source: Path, target: Path) -> None:
+        """Give a file a second name; FileExistsError if the name is taken, so nothing is ever overwritten."""
+        ...
+
+    def remove(self, path: Path) -> None:
+        """Remove a name; durable only after `sync_folder`."""
+        ...
+
+    def remove_folder(self, folder: Path) -> None:
+        """Remove an empty folder."""
+        ...
+
+    def sync_folder(self, folder: Path) -> None:
+        """Make the entries of a folder durable."""
+        ...
+
+
+class DiskAppendFile:
+    """An AppendFile on the operating system's file system."""
+
+    def __init__(self, path: Path) -> None:
+        self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+        self._size = os.fstat(self._fd).st_size
+
+    @property
+    def size(self) -> int:
+        """Bytes in the file, synced or not."""
+        return self._size
+
+    def append(self, data: bytes) -> None:
+        """Append all of `data`, going on after a short write."""
+        view = memoryview(data)
+        while view:
+            written = os.write(self._fd, view)
+            self._size += written
+            view = view[written:]
+
+    def sync(self) -> None:
+        """Make the content durable."""
+        os.fdatasync(self._fd)
+
+    def truncate(self, size: int) -> None:
+        """Cut the file to `size` bytes."""
+        os.ftruncate(self._fd, size)
+        self._size = size
+
+    def close(self) -> None:
+        """Close without syncing."""
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
+
+
+class DiskFiles:
+    """The operating system's file system."""
+
+    def open_append(self, path: Path) -> AppendFile:
+        """Open for appending, made (0600) if it isn't there."""
+        return DiskAppendFile(path)
+
+    def read(self, path: Path) -> bytes:
+        """The whole content."""
+        return path.read_bytes()
+
+    def list(self, folder: Path) -> list[str]:
+        """Sorted names in a folder; [] if there is no such folder."""
+        try:
+            return sorted(os.listdir(folder))
+        except FileNotFoundError:
+            return []
+
+    def make_folder(self, folder: Path) -> None:
+        """Make a folder and the ones above it, durably."""
+        if folder.is_dir():
+            return
+        self.make_folder(folder.parent)
+        folder.mkdir(mode=0o700, exist_ok=True)
+        self.sync_folder(folder.parent)
+
+    def rename(self, source: Path, target: Path) -> None:
+        """Rename, replacing the target."""
+        os.replace(source, target)
+
+    def link(self, source: Path, target: Path) -> None:
+        """Give a file a second name; never overwrites."""
+        os.link(source, target)
+
+    def remove(self, path: Path) -> None:
+        """Remove a name."""
+        os.unlink(path)
+
+    def remove_folder(self, folder: Path) -> None:
+        """Remove an empty folder."""
+        os.rmdir(folder)
+
+    def sync_folder(self, folder: Path) -> None:
+        """Make the entries of a folder durable."""
+        fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            os.fsync(fd)
+        finally:
+            os.close(fd)
+
+
+def write_durably(files: Files, path: Path, data: bytes) -> None:
+    """Put a whole file in place: under a temporary name first, so that a reader sees all of it or none.
+
+    The temporary name ends in `.part`; whoever owns the folder removes leftovers at start.
+    """
+    part = path.with_name(path.name + ".part")
+    if part.name in files.list(path.parent):
+        files.remove(part)
+    file = files.open_append(part)
+    try:
+        file.append(data)
+        file.sync()
+    finally:
+        file.close()
+    files.rename(part, path)
+    files.sync_folder(path.parent)

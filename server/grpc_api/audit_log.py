@@ -1,0 +1,65 @@
+"""AuditLogService: maps messages to use cases and back."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Final
+
+from extaudit.v1 import audit_log_service_pb2 as pb
+
+from server.errors import InvalidRequest, Violation
+from server.grpc_api.acknowledgements import emit_response
+from server.grpc_api.call import Call
+from server.grpc_api.draining import Drain
+from server.grpc_api.emit_stream import EmitStream, Window
+from server.grpc_api.messages import event_row, search_response
+from server.grpc_api.payloads import payload_bytes
+from server.grpc_api.search_requests import event_selector, search_query
+from server.grpc_api.use_cases import Intake, Searches
+
+CHUNK_BYTES: Final = 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class AuditLogServicer:
+    """The methods of AuditLogService. `search_seconds` bounds a search or a get whose client sets a longer deadline."""
+
+    intake: Intake
+    searches: Searches
+    drain: Drain
+    search_seconds: float
+    window: Window
+
+    async def EmitEvent(self, request: pb.EmitEventRequest, call: Call) -> pb.EmitEventResponse:  # noqa: N802
+        """Store one event."""
+        if not request.HasField("event"):
+            raise InvalidRequest([Violation("event", "must be set")])
+        try:
+            return emit_response(await self.intake.emit(call.access, payload_bytes(request.event)))
+        except InvalidRequest as refusal:
+            violations = [Violation(f"event.{each.field}", each.description) for each in refusal.violations]
+            raise InvalidRequest(violations, reason=refusal.reason) from None
+
+    def EmitEvents(  # noqa: N802
+        self, requests: AsyncIterator[pb.EmitEventsRequest], call: Call
+    ) -> AsyncIterator[pb.EmitEventsResponse]:
+        """Store a stream of batches."""
+        return EmitStream(call, requests, self.intake, self.drain, self.window).responses()
+
+    async def SearchEvents(self, request: pb.SearchEventsRequest, call: Call) -> pb.SearchEventsResponse:  # noqa: N802
+        """Find events."""
+        query = search_query(request)
+        return search_response(await self.searches.search(call.access, query, timeout=self._timeout(call)))
+
+    async def GetEvent(self, request: pb.GetEventRequest, call: Call) -> AsyncIterator[pb.GetEventResponse]:  # noqa: N802
+        """Stream one event whole."""
+        selector = event_selector(request)
+        found, data = await self.searches.get(call.access, selector, timeout=self._timeout(call))
+        yield pb.GetEventResponse(event=event_row(found, with_json=False))
+        for start in range(0, len(data), CHUNK_BYTES):
+            yield pb.GetEventResponse(chunk=data[start : start + CHUNK_BYTES])
+
+    def _timeout(self, call: Call) -> float:
+        remaining = call.time_remaining()
+        return self.search_seconds if remaining is None else min(remaining, self.search_seconds)

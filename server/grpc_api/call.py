@@ -1,0 +1,111 @@
+"""One gRPC call on its way through the pipeline."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from typing import Any, NoReturn
+
+import grpc
+from google.protobuf.message import DecodeError
+
+from rbac.identities import Identity
+from rbac.permissions import Alternative
+from server.audit_log.access import Access
+from server.errors import InvalidRequest, Violation
+
+
+class Call:
+    """What the steps learn about a call, and what handlers may do with it. Servicers get it as their context."""
+
+    __slots__ = (
+        "_access", "certificate", "checks", "code", "context", "decode",
+        "granted", "identity", "method", "peer", "reason", "request", "request_id",
+    )  # fmt: skip
+
+    def __init__(self, method: str, request: Any, context: Any) -> None:
+        self.method = method
+        """Full name as in the table of permissions; `unknown` for all methods that don't exist."""
+        self.request = request
+        """The request's bytes; not set for calls that stream requests."""
+        self.context: grpc.aio.ServicerContext[Any, Any] = context
+        self.decode: Callable[[bytes], Any] = bytes
+        self.peer: str = context.peer()
+        self.request_id = ""
+        self.certificate = b""
+        self.identity: Identity | None = None
+        self.granted: tuple[Alternative, ...] = ()
+        self.checks: Sequence[Check] = ()
+        self.code = "CANCELLED"
+        """Name of the final status; what it is until then is right for a call that is cut off."""
+        self.reason = ""
+        self._access: Access | None = None
+
+    @property
+    def access(self) -> Access:
+        """The caller, as use cases are given it."""
+        access = self._access
+        if access is None or access.identity is not self.identity:
+            if self.identity is None:
+                raise RuntimeError(f"{self.method} has no authenticated caller")
+            access = self._access = Access(self.identity, self.peer, self.request_id)
+        return access
+
+    def recheck(self) -> None:
+        """Authenticate and authorise again, as of now: streams do it for every message.
+
+        Raises:
+            Unauthenticated, PermissionDenied: the right is lost.
+        """
+        for check in self.checks:
+            check(self)
+
+    def time_remaining(self) -> float | None:
+        """Seconds to the client's deadline; None without one."""
+        return self.context.time_remaining()
+
+    def decoded(self, data: bytes) -> Any:
+        """The request message in these bytes.
+
+        Raises:
+            InvalidRequest: they are no such message.
+        """
+        try:
+            return self.decode(data)
+        except DecodeError:
+            violation = Violation(
+                "request", "must be an encoded message of the method's request type, nested at most 100 deep"
+            )
+            raise InvalidRequest([violation]) from None
+
+    async def requests(self) -> AsyncIterator[Any]:
+        """The messages of a call that streams requests, up to the client's half-close or cancellation."""
+        while (data := await self.context.read()) is not grpc.aio.EOF:
+            yield self.decoded(data)
+        # A cancelled call also reads as ended, one turn of the loop before its handler is cancelled: without this wait
+        # it would pass for one that ended well.
+        await asyncio.sleep(0)
+
+    async def respond(self, message: Any) -> None:
+        """Send one message of a call that streams responses; waits while the client doesn't read."""
+        try:
+            await self.context.write(message)
+        except grpc.aio.InternalError:
+            # The connection is gone. To the handler that is the same as a cancelled call.
+            raise asyncio.CancelledError from None
+
+    async def abort(self, code: grpc.StatusCode, message: str, details: bytes) -> NoReturn:
+        """End the call with this status; `details` is an encoded google.rpc.Status."""
+        self.code = code.name
+        try:
+            await self.context.abort(code, message, (("grpc-status-details-bin", details),))
+        except grpc.aio.AbortError:
+            raise
+        except grpc.aio.BaseError:
+            raise asyncio.CancelledError from None
+
+
+Check = Callable[[Call], None]
+"""Looks at a call, and raises when it may not go on."""
+Handler = Callable[[Call], Awaitable[Any]]
+"""Serves a call; gives the response of a call that doesn't stream responses, else None."""

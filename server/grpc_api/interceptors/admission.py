@@ -1,0 +1,35 @@
+"""Bounds how many calls are under way, and refuses new ones when the server is stopping."""
+
+from __future__ import annotations
+
+from server.errors import ResourceExhausted
+from server.grpc_api.call import Call, Handler
+from server.grpc_api.draining import Drain
+
+RETRY_SECONDS = 1.0
+
+
+class Admission:
+    """Counts the calls under way and lets in at most `limit`."""
+
+    def __init__(self, limit: int, drain: Drain) -> None:
+        self._limit = limit
+        self._drain = drain
+        self._under_way = 0
+
+    def around(self, handler: Handler) -> Handler:
+        """Let a call in, or refuse it."""
+
+        async def admitted(call: Call) -> object:
+            self._drain.refuse_when_begun()
+            if self._under_way >= self._limit:
+                raise ResourceExhausted(
+                    "too many calls are under way; try again later", reason="OVERLOADED", retry_after=RETRY_SECONDS
+                )
+            self._under_way += 1
+            try:
+                return await handler(call)
+            finally:
+                self._under_way -= 1
+
+        return admitted

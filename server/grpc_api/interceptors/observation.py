@@ -1,0 +1,103 @@
+"""The access log and the metrics, which see the final status of every call."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Sequence
+from typing import NamedTuple, Protocol
+
+from rbac.identities import Identity
+from server.grpc_api.call import Call, Handler
+from server.observability.metrics import CallMetrics
+
+_LOG = logging.getLogger(__name__)
+_EMITS = frozenset({"/extaudit.v1.AuditLogService/EmitEvent", "/extaudit.v1.AuditLogService/EmitEvents"})
+
+
+class CallRecord(NamedTuple):
+    """One finished call."""
+
+    method: str
+    """Full name, or `unknown`: few enough for a metric's label."""
+    code: str
+    """Name of the status code; `CANCELLED` when the client went away."""
+    reason: str
+    """Reason of the error; '' without one."""
+    seconds: float
+    request_id: str
+    peer: str
+    identity: Identity | None
+
+
+class CallObserver(Protocol):
+    """Is told of every call when it has ended: metrics, denial events."""
+
+    def finished(self, record: CallRecord) -> None:
+        """Take note, quickly: it is called on the loop."""
+        ...
+
+
+class AccessLog:
+    """Logs every call. An emit that went well is only logged at level debug, as its receipt says the same for good."""
+
+    def finished(self, record: CallRecord) -> None:
+        """Log the call."""
+        level = logging.DEBUG if record.code == "OK" and record.method in _EMITS else logging.INFO
+        if not _LOG.isEnabledFor(level):
+            return
+        identity = record.identity
+        fields = {
+            "method": record.method,
+            "code": record.code,
+            "reason": record.reason,
+            "seconds": round(record.seconds, 6),
+            "peer": record.peer,
+            "identity_kind": identity.kind.value if identity else "",
+            "identity_name": identity.name if identity else "",
+        }
+        _LOG.log(level, "call", extra={"fields": fields})
+
+
+class CallMeter:
+    """Counts every call in the metrics, and refusals by what refused."""
+
+    def __init__(self, metrics: CallMetrics) -> None:
+        self._metrics = metrics
+
+    def finished(self, record: CallRecord) -> None:
+        """Count the call."""
+        self._metrics.ended(record.method, record.code, record.seconds)
+        if record.code == "PERMISSION_DENIED":
+            self._metrics.denied(record.method)
+        elif record.code == "UNAUTHENTICATED":
+            self._metrics.unauthenticated(expired=record.reason == "CERTIFICATE_EXPIRED")
+
+
+def observed(handler: Handler, observers: Sequence[CallObserver]) -> Handler:
+    """Tell the observers how each call ended."""
+
+    async def call_observed(call: Call) -> object:
+        started = time.perf_counter()
+        try:
+            response = await handler(call)
+            call.code = "OK"
+            return response
+        except asyncio.CancelledError:
+            call.code = "DEADLINE_EXCEEDED" if call.time_remaining() == 0 else "CANCELLED"
+            raise
+        finally:
+            record = CallRecord(
+                call.method,
+                call.code,
+                call.reason,
+                time.perf_counter() - started,
+                call.request_id,
+                call.peer,
+                call.identity,
+            )
+            for observer in observers:
+                observer.finished(record)
+
+    return call_observed

@@ -1,0 +1,151 @@
+"""From what use cases answer to response messages."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Final
+
+from extaudit.v1 import audit_log_service_pb2 as pb
+from extaudit.v1 import event_pb2
+from extaudit.v1 import status_service_pb2 as status_pb
+from google.protobuf.duration_pb2 import Duration
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from server.audit_log.receipts import Emitter, Receipt
+from server.audit_log.search.query import FoundEvent, Missing, SearchPage
+from server.audit_log.state_of_service import JournalState, ServiceState, StorageState
+from server.grpc_api.search_requests import ENGINES, KINDS
+
+MAX_OMITTED_USER_CHARACTERS: Final = 1024
+
+_ENGINE_VALUES: Final[Mapping[str, int]] = MappingProxyType({name: value for value, name in ENGINES.items()})
+_KIND_VALUES: Final[Mapping[str, int]] = MappingProxyType({kind.value: value for value, kind in KINDS.items()})
+
+
+def search_response(page: SearchPage) -> pb.SearchEventsResponse:
+    """The answer to SearchEvents."""
+    return pb.SearchEventsResponse(
+        events=[event_row(row) for row in page.rows],
+        next_page_token=page.next_page_token,
+        engine=_ENGINE_VALUES[page.engine],  # type: ignore[arg-type]  # enum values are plain numbers when they run
+        cost=pb.SearchCost(
+            objects=page.cost.objects,
+            rows=page.cost.rows,
+            bytes=page.cost.bytes,
+            journal_events=page.cost.journal_events,
+        ),
+        watermark=pb.Watermark(logs=page.watermark.logs, catalogue_revision=page.watermark.catalogue_revision),
+        complete=page.complete,
+        missing=[_missing_part(missing) for missing in page.missing],
+        query_id=page.query_id,
+    )
+
+
+def event_row(found: FoundEvent, *, with_json: bool = True) -> event_pb2.EventRow:
+    """One event; `with_json` false leaves the JSON out though it is there, as it follows in chunks."""
+    omitted = found.data is None
+    return event_pb2.EventRow(
+        json=found.data or b"" if with_json else b"",
+        time=_timestamp(found.position.time_ms),
+        type=found.type,
+        uid=found.position.uid,
+        session_id=found.session_id,
+        user=found.user[:MAX_OMITTED_USER_CHARACTERS] if omitted else found.user,
+        digest=found.position.digest,
+        receipts=[_receipt(receipt) for receipt in found.receipts],
+        payload_omitted=omitted,
+        payload_size=found.size,
+    )
+
+
+def status_response(state: ServiceState) -> status_pb.GetStatusResponse:
+    """The answer to GetStatus."""
+    return status_pb.GetStatusResponse(
+        version=state.version,
+        start_time=_timestamp(state.started_ms),
+        serving=state.serving,
+        problems=[status_pb.Problem(name=each.name, description=each.description) for each in state.problems],
+        journal=_journal(state.journal),
+        storages=[_storage(storage) for storage in state.storages],
+        certificates=[
+            status_pb.CertificateStatus(use=each.use, subject=each.subject, expire_time=_timestamp(each.expires_ms))
+            for each in state.certificates
+        ],
+        policy_digest=state.policy_digest,
+        roles=state.roles,
+    )
+
+
+def _receipt(receipt: Receipt) -> event_pb2.Receipt:
+    return event_pb2.Receipt(
+        storage=receipt.storage,
+        log_id=receipt.log_id,
+        sequence=receipt.sequence,
+        emitter=_identity(receipt.emitter) if receipt.emitter else None,
+        peer=receipt.peer,
+        received_time=_timestamp(receipt.received_ms) if receipt.received_ms else None,
+        foreign_object=receipt.foreign_object,
+    )
+
+
+def _identity(emitter: Emitter) -> event_pb2.Identity:
+    return event_pb2.Identity(
+        kind=_KIND_VALUES[emitter.kind],  # type: ignore[arg-type]  # enum values are plain numbers when they run
+        name=emitter.name,
+        trust_anchor=emitter.trust_anchor,
+        certificate_serial=emitter.certificate_serial,
+    )
+
+
+def _missing_part(missing: Missing) -> pb.MissingPart:
+    return pb.MissingPart(
+        reason=pb.MissingReason.Value(f"MISSING_REASON_{missing.reason.value}"),
+        storage=missing.storage,
+        name=missing.name,
+        first_sequence=missing.first_sequence,
+        last_sequence=missing.last_sequence,
+        description=missing.description,
+    )
+
+
+def _journal(journal: JournalState) -> status_pb.JournalStatus:
+    return status_pb.JournalStatus(
+        log_id=journal.log_id,
+        next_sequence=journal.next_sequence,
+        pending_events=journal.pending_events,
+        bytes=journal.bytes,
+        quota_bytes=journal.quota_bytes,
+        oldest_age=_duration(journal.oldest_age_ms),
+        torn_tail_bytes=journal.torn_tail_bytes,
+        holes=[
+            status_pb.JournalHole(
+                log_id=hole.log_id, first_sequence=hole.first_sequence, last_sequence=hole.last_sequence
+            )
+            for hole in journal.holes
+        ],
+        free_disk_bytes=journal.free_disk_bytes,
+    )
+
+
+def _storage(storage: StorageState) -> status_pb.StorageStatus:
+    delivered = storage.last_delivery_ms
+    return status_pb.StorageStatus(
+        id=storage.id,
+        active=storage.active,
+        objects=storage.objects,
+        foreign_objects=storage.foreign_objects,
+        rows=storage.rows,
+        bytes=storage.bytes,
+        last_delivery_time=None if delivered is None else _timestamp(delivered),
+        last_delivery_error=storage.last_delivery_error,
+        location=storage.location,
+    )
+
+
+def _timestamp(milliseconds: int) -> Timestamp:
+    return Timestamp(seconds=milliseconds // 1000, nanos=milliseconds % 1000 * 1_000_000)
+
+
+def _duration(milliseconds: int) -> Duration:
+    return Duration(seconds=milliseconds // 1000, nanos=milliseconds % 1000 * 1_000_000)

@@ -1,0 +1,159 @@
+"""The way of every call, put together in one place."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, TypeAlias
+
+import grpc
+
+from rbac.permissions import PERMISSIONS, Permission
+from server.grpc_api.call import Call, Check, Handler
+from server.grpc_api.draining import Drain
+from server.grpc_api.interceptors.admission import Admission
+from server.grpc_api.interceptors.authentication import authentication
+from server.grpc_api.interceptors.authorisation import authorisation
+from server.grpc_api.interceptors.checks import checked
+from server.grpc_api.interceptors.error_mapping import mapped
+from server.grpc_api.interceptors.observation import AccessLog, CallObserver, observed
+from server.grpc_api.interceptors.request_decoding import decoded
+from server.grpc_api.interceptors.request_ids import RequestIds
+from server.grpc_api.status import UnknownMethod
+from server.grpc_api.use_cases import Authenticator, PolicySource
+
+RpcHandler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
+
+MAX_QUERY_BYTES = 1024 * 1024
+"""Bound of every request that carries no events."""
+PROBES = 100
+"""Bound of health calls under way: one of their own, so that an overload never looks like an outage."""
+_EMIT_EVENT = "/extaudit.v1.AuditLogService/EmitEvent"
+
+
+def utc_now() -> datetime:
+    """The time, time-zone-aware."""
+    return datetime.now(UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class Pipeline:
+    """Puts the steps around handlers. The parts are given once; the drain is the server's."""
+
+    authenticator: Authenticator
+    policy: PolicySource
+    drain: Drain
+    max_concurrent_calls: int = 1000
+    observers: Sequence[CallObserver] = (AccessLog(),)
+    permissions: Mapping[str, Permission] = field(default_factory=lambda: PERMISSIONS)
+    clock: Callable[[], datetime] = utc_now
+    _request_ids: RequestIds = field(default_factory=RequestIds, init=False)
+    _calls: Admission = field(init=False)
+    _probes: Admission = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_calls", Admission(self.max_concurrent_calls, self.drain))
+        # Probes are answered to the end: with "not serving".
+        object.__setattr__(self, "_probes", Admission(PROBES, Drain()))
+
+    def wrap(self, method: str, rpc: RpcHandler) -> RpcHandler:
+        """The handler of a method with all steps around it; requests come in as bytes."""
+        handler = decoded(_endpoint(rpc), rpc.request_deserializer or bytes, _bound(method))
+        permission = self.permissions.get(method)
+        if permission is not None and permission.anyone:
+            steps = self._around(handler, self._probes, ())
+        else:
+            identity = authentication(self.authenticator, self.clock)
+            steps = self._around(handler, self._calls, (identity, authorisation(self.policy, permission)))
+        return _rpc(method, steps, rpc)
+
+    def unknown(self) -> grpc.GenericRpcHandler:
+        """Answers every method that no other handler has, in whatever shape it is called."""
+        steps = self._around(_refuse_unknown, self._calls, (authentication(self.authenticator, self.clock),))
+
+        async def serve(_requests: object, context: Any) -> None:
+            await steps(Call("unknown", None, context))
+
+        return _Fallback(grpc.stream_stream_rpc_method_handler(serve))
+
+    def _around(self, handler: Handler, admission: Admission, checks: Sequence[Check]) -> Handler:
+        # From the inside out.
+        # Who calls and whether they may comes before any look at the request.
+        handler = checked(handler, checks)
+        # Refusing what is too much must cost as little as possible, so it comes before authentication.
+        handler = admission.around(handler)
+        # Outside all that refuses, so that no error reaches a client unmapped.
+        handler = mapped(handler)
+        # Outside the mapping, so that it sees the final status of everything.
+        handler = observed(handler, self.observers)
+        # Outermost: everything below logs with the id.
+        return self._request_ids.around(handler)
+
+
+class _Fallback(grpc.GenericRpcHandler):
+    def __init__(self, handler: RpcHandler) -> None:
+        self._handler = handler
+
+    def service(self, handler_call_details: grpc.HandlerCallDetails) -> RpcHandler:
+        return self._handler
+
+
+async def _refuse_unknown(_call: Call) -> None:
+    raise UnknownMethod("the service has no such method")
+
+
+def _bound(method: str) -> int | None:
+    return None if method == _EMIT_EVENT else MAX_QUERY_BYTES
+
+
+def _endpoint(rpc: RpcHandler) -> Handler:
+    """The servicer's method as the innermost step; it gets the call where generated code has the context."""
+    if rpc.request_streaming:
+        serve_stream: Any = rpc.stream_stream
+
+        async def stream(call: Call) -> None:
+            await _respond_all(call, serve_stream(call.requests(), call))
+
+        return stream
+    if rpc.response_streaming:
+        serve_parts: Any = rpc.unary_stream
+
+        async def parts(call: Call) -> None:
+            await _respond_all(call, serve_parts(call.request, call))
+
+        return parts
+    serve_one: Any = rpc.unary_unary
+
+    async def one(call: Call) -> object:
+        return await serve_one(call.request, call)
+
+    return one
+
+
+async def _respond_all(call: Call, responses: Any) -> None:
+    # Closed whatever happens: a generator left at a yield would keep what it holds until it is collected.
+    async with aclosing(responses) as messages:
+        async for message in messages:
+            await call.respond(message)
+
+
+def _rpc(method: str, steps: Handler, rpc: RpcHandler) -> RpcHandler:
+    """A handler as grpc takes it. Coroutine functions for all shapes: responses of streams are written by the call."""
+
+    async def serve_one(request: bytes, context: Any) -> object:
+        return await steps(Call(method, request, context))
+
+    async def serve_parts(request: bytes, context: Any) -> None:
+        await steps(Call(method, request, context))
+
+    async def serve_stream(_requests: object, context: Any) -> None:
+        await steps(Call(method, None, context))
+
+    encode: Any = rpc.response_serializer
+    if rpc.request_streaming:
+        return grpc.stream_stream_rpc_method_handler(serve_stream, None, encode)
+    if rpc.response_streaming:
+        return grpc.unary_stream_rpc_method_handler(serve_parts, None, encode)
+    return grpc.unary_unary_rpc_method_handler(serve_one, None, encode)

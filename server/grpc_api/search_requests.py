@@ -1,0 +1,191 @@
+"""From requests that look for events to queries; every wrong field is named, all at once."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Final
+
+from extaudit.v1 import audit_log_service_pb2 as pb
+from extaudit.v1 import event_pb2
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from rbac.identities import IdentityKind
+from server.audit_log.search.query import (
+    DEFAULT_PAGE_SIZE,
+    MAX_PAGE_SIZE,
+    EventSelector,
+    SearchQuery,
+    Watermark,
+)
+from server.errors import InvalidRequest, Violation
+from server.storage.query import FieldEquality, FieldValue, Filters, Order
+
+MAX_VALUES: Final = 100
+MAX_TEXT_CHARACTERS: Final = 1024
+MAX_FIELDS: Final = 16
+MAX_PATH_KEYS: Final = 16
+MAX_LOGS: Final = 1000
+MAX_NAME_CHARACTERS: Final = 256
+MAX_TOKEN_CHARACTERS: Final = 4096
+
+_MIN_SECONDS: Final = -62_135_596_800
+_MAX_SECONDS: Final = 253_402_300_799
+_HEX: Final = frozenset("0123456789abcdef")
+
+_ORDERS: Final[Mapping[int, Order]] = MappingProxyType(
+    {
+        pb.SEARCH_ORDER_UNSPECIFIED: Order.NEWEST_FIRST,
+        pb.SEARCH_ORDER_NEWEST_FIRST: Order.NEWEST_FIRST,
+        pb.SEARCH_ORDER_OLDEST_FIRST: Order.OLDEST_FIRST,
+    }
+)
+ENGINES: Final[Mapping[int, str]] = MappingProxyType(
+    {pb.SEARCH_ENGINE_UNSPECIFIED: "auto", pb.SEARCH_ENGINE_SCAN: "scan", pb.SEARCH_ENGINE_ATHENA: "athena"}
+)
+KINDS: Final[Mapping[int, IdentityKind]] = MappingProxyType(
+    {
+        event_pb2.IDENTITY_KIND_COMPONENT: IdentityKind.COMPONENT,
+        event_pb2.IDENTITY_KIND_USER: IdentityKind.USER,
+        event_pb2.IDENTITY_KIND_SERVICE: IdentityKind.SERVICE,
+    }
+)
+
+
+def search_query(request: pb.SearchEventsRequest) -> SearchQuery:
+    """The query of a SearchEvents request.
+
+    Raises:
+        InvalidRequest: with a violation for every wrong field.
+    """
+    violations = _violations_of_search(request)
+    if violations:
+        raise InvalidRequest(violations)
+    return SearchQuery(
+        filters=_filters(request),
+        emitters=frozenset(request.emitters),
+        emitter_kinds=frozenset(KINDS[kind] for kind in request.emitter_kinds),
+        order=_ORDERS[request.order],
+        storage=request.storage or "active",
+        engine=ENGINES[request.engine],
+        page_size=min(request.page_size, MAX_PAGE_SIZE) or DEFAULT_PAGE_SIZE,
+        page_token=request.page_token,
+        watermark=_watermark(request),
+    )
+
+
+def event_selector(request: pb.GetEventRequest) -> EventSelector:
+    """What a GetEvent request names.
+
+    Raises:
+        InvalidRequest: with a violation for every wrong field.
+    """
+    violations = _violations_of_get(request)
+    if violations:
+        raise InvalidRequest(violations)
+    return EventSelector(
+        log_id=request.position.log_id,
+        sequence=request.position.sequence,
+        uid=request.uid,
+        digest=request.digest,
+        storage=request.storage or "active",
+    )
+
+
+def _violations_of_get(request: pb.GetEventRequest) -> list[Violation]:
+    found = []
+    match request.WhichOneof("selector"):
+        case "position":
+            if not 1 <= len(request.position.log_id) <= MAX_NAME_CHARACTERS:
+                found.append(Violation("position.log_id", f"must be 1 to {MAX_NAME_CHARACTERS} characters"))
+            if request.position.sequence < 1:
+                found.append(Violation("position.sequence", "must be at least 1"))
+            if request.digest:
+                found.append(Violation("digest", "may be given only with a uid"))
+        case "uid":
+            if not request.uid:
+                found.append(Violation("uid", "must not be empty"))
+        case _:
+            found.append(Violation("selector", "must be set: one of position and uid"))
+    if request.digest and not (len(request.digest) == 64 and _HEX.issuperset(request.digest)):
+        found.append(Violation("digest", "must be 64 lower-case hexadecimal digits"))
+    return found + _too_long("storage", request.storage, MAX_NAME_CHARACTERS)
+
+
+def _violations_of_search(request: pb.SearchEventsRequest) -> list[Violation]:
+    found = _violations_of_time("from_time", request.from_time) + _violations_of_time("to_time", request.to_time)
+    for name in ("types", "users", "uids", "emitters"):
+        found += _too_many(name, len(getattr(request, name)), MAX_VALUES)
+    found += _too_long("text", request.text, MAX_TEXT_CHARACTERS)
+    found += _too_many("fields", len(request.fields), MAX_FIELDS)
+    for index, wanted in enumerate(request.fields[:MAX_FIELDS]):
+        found += _violations_of_field(f"fields[{index}]", wanted)
+    if any(kind not in KINDS for kind in request.emitter_kinds):
+        found.append(Violation("emitter_kinds", "must be known kinds"))
+    if request.order not in _ORDERS:
+        found.append(Violation("order", "must be a known order"))
+    if request.engine not in ENGINES:
+        found.append(Violation("engine", "must be a known engine"))
+    if request.page_size < 0:
+        found.append(Violation("page_size", "must not be negative"))
+    found += _too_long("storage", request.storage, MAX_NAME_CHARACTERS)
+    found += _too_long("page_token", request.page_token, MAX_TOKEN_CHARACTERS)
+    return found + _too_many("watermark.logs", len(request.watermark.logs), MAX_LOGS)
+
+
+def _violations_of_time(name: str, time: Timestamp) -> list[Violation]:
+    if _MIN_SECONDS <= time.seconds <= _MAX_SECONDS and 0 <= time.nanos <= 999_999_999:
+        return []
+    return [Violation(name, "must be from year 1 to 9999, with 0 to 999,999,999 nanoseconds")]
+
+
+def _violations_of_field(name: str, wanted: pb.FieldEquality) -> list[Violation]:
+    found = []
+    if not 1 <= len(wanted.path) <= MAX_PATH_KEYS:
+        found.append(Violation(f"{name}.path", f"must be 1 to {MAX_PATH_KEYS} keys"))
+    match wanted.WhichOneof("value"):
+        case None:
+            found.append(Violation(f"{name}.value", "must be set"))
+        case "null_value" if not wanted.null_value:
+            found.append(Violation(f"{name}.null_value", "must be true"))
+        case "double_value" if not math.isfinite(wanted.double_value):
+            found.append(Violation(f"{name}.double_value", "must be neither NaN nor infinity, which no JSON holds"))
+    return found
+
+
+def _too_many(name: str, count: int, bound: int) -> list[Violation]:
+    return [Violation(name, f"must be at most {bound}")] if count > bound else []
+
+
+def _too_long(name: str, text: str, characters: int) -> list[Violation]:
+    return [Violation(name, f"must be at most {characters} characters")] if len(text) > characters else []
+
+
+def _filters(request: pb.SearchEventsRequest) -> Filters:
+    return Filters(
+        from_ms=_milliseconds(request.from_time) if request.HasField("from_time") else None,
+        to_ms=_milliseconds(request.to_time) if request.HasField("to_time") else None,
+        types=frozenset(request.types),
+        users=frozenset(request.users),
+        session_id=request.session_id,
+        uids=frozenset(request.uids),
+        text=request.text,
+        fields=tuple(FieldEquality(tuple(wanted.path), _value(wanted)) for wanted in request.fields),
+    )
+
+
+def _value(wanted: pb.FieldEquality) -> FieldValue:
+    kind = wanted.WhichOneof("value")
+    value: FieldValue = None if kind is None or kind == "null_value" else getattr(wanted, kind)
+    return value
+
+
+def _watermark(request: pb.SearchEventsRequest) -> Watermark | None:
+    if not request.HasField("watermark"):
+        return None
+    return Watermark(dict(request.watermark.logs), request.watermark.catalogue_revision)
+
+
+def _milliseconds(time: Timestamp) -> int:
+    return time.seconds * 1000 + time.nanos // 1_000_000

@@ -1,0 +1,160 @@
+"""The gRPC server: options, the registration of all services through the pipeline, start and stop."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Final
+
+import grpc
+from extaudit.v1 import (
+    audit_log_service_pb2,
+    audit_log_service_pb2_grpc,
+    status_service_pb2,
+    status_service_pb2_grpc,
+)
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
+
+from server.grpc_api.audit_log import AuditLogServicer
+from server.grpc_api.draining import Drain
+from server.grpc_api.emit_stream import Window
+from server.grpc_api.health import Health
+from server.grpc_api.interceptors.observation import AccessLog, CallObserver
+from server.grpc_api.pipeline import PROBES, Pipeline, RpcHandler, utc_now
+from server.grpc_api.reflection import METHODS as REFLECTION_METHODS
+from server.grpc_api.reflection import Reflection
+from server.grpc_api.status_service import StatusServicer
+from server.grpc_api.use_cases import Authenticator, Intake, PolicySource, Searches, Status
+
+OWN_SERVICES: Final = (
+    audit_log_service_pb2.DESCRIPTOR.services_by_name["AuditLogService"].full_name,
+    status_service_pb2.DESCRIPTOR.services_by_name["StatusService"].full_name,
+)
+_HEALTH: Final = health_pb2.DESCRIPTOR.services_by_name["Health"].full_name
+_REFLECTION: Final = reflection_pb2.DESCRIPTOR.services_by_name["ServerReflection"].full_name
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Bounds of the server."""
+
+    max_message_bytes: int = 8 * 1024 * 1024
+    max_concurrent_calls: int = 1000
+    search_seconds: float = 30.0
+    window: Window = field(default_factory=Window)
+    """What of one EmitEvents stream may be under way."""
+
+
+@dataclass(frozen=True, slots=True)
+class UseCases:
+    """What the methods call."""
+
+    intake: Intake
+    searches: Searches
+    status: Status
+
+
+class GrpcServer:
+    """Serves the gRPC API on one listener.
+
+    Build and use it within the running loop. Observers are told of every finished call, beside the access log.
+    """
+
+    def __init__(
+        self,
+        listen: str,
+        credentials: grpc.ServerCredentials,
+        authenticator: Authenticator,
+        policy: PolicySource,
+        use_cases: UseCases,
+        *,
+        limits: Limits | None = None,
+        observers: Sequence[CallObserver] = (),
+        clock: Callable[[], datetime] = utc_now,
+    ) -> None:
+        limits = limits or Limits()
+        self._listen = listen
+        self._credentials = credentials
+        self._drain = Drain()
+        self.health = Health(OWN_SERVICES, self._drain)
+        self._pipeline = Pipeline(
+            authenticator,
+            policy,
+            self._drain,
+            max_concurrent_calls=limits.max_concurrent_calls,
+            observers=(AccessLog(), *observers),
+            clock=clock,
+        )
+        self._server = grpc.aio.server(options=_options(limits))
+        self._register(use_cases, limits)
+
+    async def start(self) -> int:
+        """Bind and serve; gives the port. Health says not serving until `health.set_serving(True)`.
+
+        Raises:
+            RuntimeError: the address can't be bound.
+        """
+        port = self._server.add_secure_port(self._listen, self._credentials)
+        await self._server.start()
+        return port
+
+    async def stop(self, grace: float) -> None:
+        """Say not serving, end streams after acknowledging what they submitted, wait `grace` seconds for the rest."""
+        self._drain.begin()
+        await self._server.stop(grace)
+
+    def _register(self, use_cases: UseCases, limits: Limits) -> None:
+        found = _Handlers()
+        log = AuditLogServicer(use_cases.intake, use_cases.searches, self._drain, limits.search_seconds, limits.window)
+        reflection = Reflection((*OWN_SERVICES, _HEALTH, _REFLECTION), self._drain)
+        audit_log_service_pb2_grpc.add_AuditLogServiceServicer_to_server(_any(log), _any(found))
+        status_service_pb2_grpc.add_StatusServiceServicer_to_server(_any(StatusServicer(use_cases.status)), _any(found))
+        _any(health_pb2_grpc).add_HealthServicer_to_server(self.health, found)
+        _any(reflection_pb2_grpc).add_ServerReflectionServicer_to_server(reflection, found)
+        found.add_alias(f"/{_REFLECTION}/ServerReflectionInfo", REFLECTION_METHODS)
+        wrapped = {method: self._pipeline.wrap(method, rpc) for method, rpc in found.handlers.items()}
+        self._server.add_generic_rpc_handlers((_Known(wrapped), self._pipeline.unknown()))
+
+
+class _Handlers:
+    """Stands where generated code expects a server, and keeps the handlers it registers."""
+
+    def __init__(self) -> None:
+        self.handlers: dict[str, RpcHandler] = {}
+
+    def add_generic_rpc_handlers(self, generic_rpc_handlers: object) -> None:
+        """Nothing: the same handlers come with their names by the other method."""
+
+    def add_registered_method_handlers(self, service_name: str, method_handlers: dict[str, RpcHandler]) -> None:
+        self.handlers |= {f"/{service_name}/{name}": rpc for name, rpc in method_handlers.items()}
+
+    def add_alias(self, method: str, names: Sequence[str]) -> None:
+        self.handlers |= dict.fromkeys(names, self.handlers[method])
+
+
+class _Known(grpc.GenericRpcHandler):
+    def __init__(self, handlers: dict[str, RpcHandler]) -> None:
+        self._handlers = handlers
+
+    def service(self, handler_call_details: grpc.HandlerCallDetails) -> RpcHandler | None:
+        return self._handlers.get(handler_call_details.method)
+
+
+def _any(value: Any) -> Any:
+    """Our servicers take a Call where generated code declares grpc's context, and the library's code has no types."""
+    return value
+
+
+def _options(limits: Limits) -> list[tuple[str, int]]:
+    return [
+        ("grpc.max_receive_message_length", limits.max_message_bytes),
+        # For one connection; with room for probes and for refusals, which else would wait at the client.
+        ("grpc.max_concurrent_streams", limits.max_concurrent_calls + PROBES),
+        # Emitters keep idle connections open through firewalls by pings.
+        ("grpc.keepalive_permit_without_calls", 1),
+        ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
+        # Else a second server could take the same port, and half of the calls.
+        ("grpc.so_reuseport", 0),
+    ]

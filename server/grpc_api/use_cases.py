@@ -1,0 +1,103 @@
+"""What the gRPC edge needs of the rest of the service."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Sequence
+from datetime import datetime
+from typing import Protocol
+
+from rbac.identities import Identity
+from rbac.permissions import Alternative, Permission
+from server.audit_log.access import Access
+from server.audit_log.receipts import Acknowledgement, BatchAcknowledgement
+from server.audit_log.search.query import EventSelector, FoundEvent, SearchPage, SearchQuery
+from server.audit_log.state_of_service import ServiceState
+from server.errors import InvalidRequest
+
+
+class Intake(Protocol):
+    """Takes events."""
+
+    async def emit(self, access: Access, payload: bytes) -> Acknowledgement:
+        """Store one event; durable when it returns.
+
+        Raises:
+            InvalidRequest: the event is wrong; fields are named relative to the event, such as `time`.
+            ResourceExhausted, Unavailable: it isn't stored, or not known to be.
+        """
+        ...
+
+    def submit(self, access: Access, payloads: Sequence[bytes | InvalidRequest]) -> Awaitable[BatchAcknowledgement]:
+        """Validate and take a message's events at once; what is returned resolves when they are durable.
+
+        An InvalidRequest stands for an event that could not be turned into bytes; it is reported as refused.
+
+        Raises:
+            ResourceExhausted, Unavailable: nothing of the message is taken. The awaitable may raise them as well.
+        """
+        ...
+
+
+class Searches(Protocol):
+    """Finds events."""
+
+    async def search(  # the use case answers with what it has when the time is over, so it must know it
+        self,
+        access: Access,
+        query: SearchQuery,
+        *,
+        timeout: float | None,  # noqa: ASYNC109
+    ) -> SearchPage:
+        """One page; `timeout` in seconds."""
+        ...
+
+    async def get(
+        self,
+        access: Access,
+        selector: EventSelector,
+        *,
+        timeout: float | None,  # noqa: ASYNC109
+    ) -> tuple[FoundEvent, bytes]:
+        """One event, and its stored JSON.
+
+        Raises:
+            NotFound, FailedPrecondition: there is none; there are several.
+        """
+        ...
+
+
+class Status(Protocol):
+    """Tells how the service is."""
+
+    async def state(self, access: Access, *, show_location: bool) -> ServiceState:
+        """The state; without names of the storage's place unless `show_location`."""
+        ...
+
+
+class Authenticator(Protocol):
+    """Turns certificates into identities."""
+
+    def resolve(self, pem: bytes, peer: str, now: datetime) -> Identity:
+        """The identity of a client certificate; asked for every call and every message of a stream, so cheap.
+
+        Raises:
+            Unauthenticated: the certificate gives none, or not now, or not from that peer.
+        """
+        ...
+
+
+class Authoriser(Protocol):
+    """One policy."""
+
+    def permits(self, identity: Identity | None, permission: Permission | None, /) -> tuple[Alternative, ...] | None:
+        """The alternatives of the permission that the identity holds; None where it may not call."""
+        ...
+
+
+class PolicySource(Protocol):
+    """Holds the policy in use."""
+
+    @property
+    def current(self) -> Authoriser:
+        """The policy in use; the next look may give another."""
+        ...

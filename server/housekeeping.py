@@ -1,0 +1,101 @@
+"""What the service looks at a few times a second: disk, journal, files that people change, and its own health."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import time
+from collections.abc import Callable
+from concurrent.futures import Executor
+from dataclasses import dataclass
+from pathlib import Path
+
+from rbac.holder import PolicyHolder, ReloadResult
+from server.audit_log.gate import IntakeGate
+from server.audit_log.log_writer import LogWriter
+from server.audit_log.status import Status
+from server.certificates.certificates_in_force import Certificates
+from server.certificates.issued import SerialTable
+from server.data_directory import DataDirectory
+from server.errors import AuditStoreError
+from server.observability.metrics import AccessMetrics
+
+_log = logging.getLogger(__name__)
+PERIOD_SECONDS = 0.25
+
+
+@dataclass(frozen=True, slots=True)
+class Watched:
+    """What is looked at."""
+
+    directory: DataDirectory
+    gate: IntakeGate
+    status: Status
+    writer: LogWriter
+    serials: SerialTable
+    certificates: Certificates
+    policy: PolicyHolder
+    metrics: AccessMetrics
+
+
+class Housekeeping:
+    """Runs every PERIOD_SECONDS; the looks that block run on a thread, cuts on the journal's."""
+
+    def __init__(self, watched: Watched, journal_thread: Executor, set_serving: Callable[[bool], None]) -> None:
+        self._watched = watched
+        self._journal_thread = journal_thread
+        self._set_serving = set_serving
+
+    async def run(self) -> None:
+        """Look until cancelled. A look that fails is logged and tried again."""
+        while True:
+            try:
+                await self.look()
+            except Exception:
+                _log.exception("a look at the service's surroundings failed")
+            await asyncio.sleep(PERIOD_SECONDS)
+
+    async def look(self) -> None:
+        """Look once."""
+        loop, watched = asyncio.get_running_loop(), self._watched
+        journal_bytes, free_bytes = await loop.run_in_executor(None, self._look)
+        watched.gate.observe(journal_bytes, free_bytes)
+        watched.status.observe(journal_bytes, free_bytes)
+        if not watched.writer.journal.closed:
+            await loop.run_in_executor(self._journal_thread, self._cut_if_old)
+        self._set_serving(not watched.status.problems())
+
+    def _look(self) -> tuple[int, int]:
+        watched = self._watched
+        watched.serials.refresh()
+        watched.certificates.reload_if_changed()
+        outcome = watched.policy.reload_if_changed()
+        if outcome.result is not ReloadResult.UNCHANGED:
+            self._tell_of_policy(outcome.error)
+        return _folder_bytes(watched.directory.journal), watched.directory.free_bytes()
+
+    def _tell_of_policy(self, error: Exception | None) -> None:
+        self._watched.metrics.reloaded(loaded=error is None)
+        if error is None:
+            digest = self._watched.policy.current.digest
+            _log.info("roles reloaded", extra={"fields": {"policy_digest": digest}})
+        else:
+            _log.error("changed roles are refused; the old ones stay", extra={"fields": {"reason": str(error)}})
+
+    def _cut_if_old(self) -> None:
+        try:
+            self._watched.writer.cut_if_old(time.time_ns() // 1_000_000)
+        except AuditStoreError as error:
+            _log.error("a cut can't be recorded", extra={"fields": {"reason": error.reason}})
+
+
+def _folder_bytes(folder: Path) -> int:
+    total = 0
+    for path, _, names in os.walk(folder):
+        for name in names:
+            try:
+                total += os.stat(os.path.join(path, name)).st_size
+            except FileNotFoundError:  # trimmed meanwhile
+                continue
+    return total

@@ -1,0 +1,247 @@
+"""The catalogue: the local table of known batches and objects, and its index in memory.
+
+Rows are written first and indexed after, so what the index shows is durable. Rebuildable by listing the storages.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+from bisect import bisect_left, bisect_right, insort
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+
+from sqlalchemy import Connection, Engine, delete, insert, select
+
+from server.state.database import writing
+from server.state.tables import catalogue_batches, catalogue_objects, journal_holes
+
+_EARLIEST, _LATEST = -(2**63), 2**63 - 1
+
+
+@dataclass(frozen=True, slots=True)
+class CatalogueObject:
+    """One known Parquet object."""
+
+    storage: str
+    name: str
+    rows: int
+    bytes: int
+    first_ms: int
+    last_ms: int
+    types: frozenset[str] | None
+    """None where unknown."""
+    sha256: str = ""
+    log_id: str = ""
+    """'' for a foreign object."""
+    first: int = 0
+    last: int = 0
+    is_foreign: bool = False
+    foreign_note: str | None = None
+    """What of a foreign object can't be read, in our own words."""
+    revision: int = 0
+
+    @property
+    def date(self) -> str:
+        """`YYYY-MM-DD`."""
+        return self.name[:10]
+
+
+@dataclass(frozen=True, slots=True)
+class CatalogueBatch:
+    """One confirmed batch."""
+
+    storage: str
+    log_id: str
+    first: int
+    last: int
+    record_digest: str
+    confirmed_ms: int
+
+
+class _Date:
+    """The objects of one storage and date, and bounds that hold all their times."""
+
+    def __init__(self) -> None:
+        self.objects: list[CatalogueObject] = []
+        self.first_ms = _LATEST
+        self.last_ms = _EARLIEST
+
+    def add(self, object_: CatalogueObject) -> None:
+        self.objects.append(object_)
+        self.first_ms = min(self.first_ms, object_.first_ms)
+        self.last_ms = max(self.last_ms, object_.last_ms)
+
+
+class Catalogue:
+    """Known batches and objects. Safe to use from several threads."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._lock = threading.Lock()
+        self._dates: dict[str, dict[str, _Date]] = {}
+        self._by_name: dict[tuple[str, str], CatalogueObject] = {}
+        self._batches: dict[str, list[tuple[int, CatalogueBatch]]] = {}
+        self._revision = 0
+        with engine.connect() as connection:
+            for row in connection.execute(select(catalogue_batches).order_by(catalogue_batches.c.first)):
+                self._index_batch(CatalogueBatch(*row))
+            for object_ in _read_objects(connection):
+                self._index_object(object_)
+
+    @property
+    def revision(self) -> int:
+        """The highest revision given to an object."""
+        return self._revision
+
+    def add_batch(self, batch: CatalogueBatch, objects: Sequence[CatalogueObject]) -> None:
+        """Add a confirmed batch with its objects, durably; adding it again changes nothing."""
+        if self.batch(batch.log_id, batch.first) is not None:
+            return
+        with writing(self._engine).begin() as connection:
+            connection.execute(insert(catalogue_batches).values(**_batch_row(batch)))
+            for object_ in objects:
+                # What was found by listing before its batch record was becomes ours.
+                _delete_object(connection, object_)
+            stored = [_insert_object(connection, object_) for object_ in objects]
+        with self._lock:
+            self._index_batch(batch)
+            for object_ in stored:
+                self._index_object(object_)
+
+    def add_foreign(self, objects: Sequence[CatalogueObject]) -> None:
+        """Add or replace foreign objects, durably."""
+        with writing(self._engine).begin() as connection:
+            for object_ in objects:
+                _delete_object(connection, object_)
+            stored = [_insert_object(connection, object_) for object_ in objects]
+        with self._lock:
+            for object_ in stored:
+                self._index_object(object_)
+
+    def remove_foreign(self, objects: Sequence[CatalogueObject]) -> None:
+        """Forget foreign objects that are there no more: what others put, others may take away."""
+        with writing(self._engine).begin() as connection:
+            for object_ in objects:
+                _delete_object(connection, object_)
+        with self._lock:
+            for object_ in objects:
+                self._drop(object_)
+
+    def objects(self, storage: str, from_ms: int | None = None, to_ms: int | None = None) -> list[CatalogueObject]:
+        """Objects of a storage that may hold times in [from_ms, to_ms)."""
+        from_ms, to_ms = from_ms if from_ms is not None else _EARLIEST, to_ms if to_ms is not None else _LATEST
+        with self._lock:
+            return [
+                object_
+                for date in self._dates.get(storage, {}).values()
+                if date.last_ms >= from_ms and date.first_ms < to_ms
+                for object_ in date.objects
+                if object_.last_ms >= from_ms and object_.first_ms < to_ms
+            ]
+
+    def objects_of_date(self, storage: str, date: str) -> list[CatalogueObject]:
+        """Objects of one date."""
+        with self._lock:
+            known = self._dates.get(storage, {}).get(date)
+            return list(known.objects) if known is not None else []
+
+    def object(self, storage: str, name: str) -> CatalogueObject | None:
+        """One object by name."""
+        return self._by_name.get((storage, name))
+
+    def batch(self, log_id: str, first: int) -> CatalogueBatch | None:
+        """The confirmed batch that begins with this sequence."""
+        found = self.batch_holding(log_id, first)
+        return found if found is not None and found.first == first else None
+
+    def batch_holding(self, log_id: str, sequence: int) -> CatalogueBatch | None:
+        """The confirmed batch whose range holds this sequence."""
+        with self._lock:
+            batches = self._batches.get(log_id, [])
+            index = bisect_right(batches, sequence, key=lambda item: item[0]) - 1
+            if index < 0 or batches[index][1].last < sequence:
+                return None
+            return batches[index][1]
+
+    def batch_before(self, log_id: str, first: int) -> CatalogueBatch | None:
+        """The last confirmed batch of a log before this sequence."""
+        with self._lock:
+            batches = self._batches.get(log_id, [])
+            index = bisect_left(batches, first, key=lambda item: item[0]) - 1
+            return batches[index][1] if index >= 0 else None
+
+    def confirmed(self) -> dict[str, int]:
+        """For each log the last sequence of its confirmed batches."""
+        with self._lock:
+            return {log_id: max(batch.last for _, batch in batches) for log_id, batches in self._batches.items()}
+
+    def last_confirmed_ms(self, storage: str) -> int | None:
+        """When a batch of the storage was last confirmed."""
+        with self._lock:
+            times = [
+                b.confirmed_ms for batches in self._batches.values() for _, b in batches[-1:] if b.storage == storage
+            ]
+        return max(times, default=None)
+
+    def add_holes(self, holes: Iterable[tuple[str, int, int]], found_ms: int) -> list[tuple[str, int, int]]:
+        """Record lost ranges durably; gives those that weren't known before."""
+        with writing(self._engine).begin() as connection:
+            known = {(row.log_id, row.first, row.last) for row in connection.execute(select(journal_holes))}
+            new = [hole for hole in holes if hole not in known]
+            for log_id, first, last in new:
+                key = (journal_holes.c.log_id == log_id) & (journal_holes.c.first == first)
+                connection.execute(delete(journal_holes).where(key))
+                row = {"log_id": log_id, "first": first, "last": last, "found_ms": found_ms}
+                connection.execute(insert(journal_holes).values(row))
+        return new
+
+    def holes(self) -> list[tuple[str, int, int]]:
+        """All lost ranges: log_id, first, last."""
+        with self._engine.connect() as connection:
+            rows = connection.execute(select(journal_holes).order_by(journal_holes.c.log_id, journal_holes.c.first))
+            return [(row.log_id, row.first, row.last) for row in rows]
+
+    def _index_batch(self, batch: CatalogueBatch) -> None:
+        insort(self._batches.setdefault(batch.log_id, []), (batch.first, batch), key=lambda item: item[0])
+
+    def _index_object(self, object_: CatalogueObject) -> None:
+        self._drop(object_)
+        self._dates.setdefault(object_.storage, {}).setdefault(object_.date, _Date()).add(object_)
+        self._by_name[object_.storage, object_.name] = object_
+        self._revision = max(self._revision, object_.revision)
+
+    def _drop(self, object_: CatalogueObject) -> None:
+        before = self._by_name.pop((object_.storage, object_.name), None)
+        if before is not None:
+            self._dates[before.storage][before.date].objects.remove(before)
+
+
+def _batch_row(batch: CatalogueBatch) -> dict[str, object]:
+    return {field: getattr(batch, field) for field in CatalogueBatch.__slots__}
+
+
+def _delete_object(connection: Connection, object_: CatalogueObject) -> None:
+    table = catalogue_objects
+    connection.execute(delete(table).where(table.c.storage == object_.storage, table.c.name == object_.name))
+
+
+def _insert_object(connection: Connection, object_: CatalogueObject) -> CatalogueObject:
+    row = {field: getattr(object_, field) for field in CatalogueObject.__slots__ if field not in ("revision", "types")}
+    row["date"] = object_.date
+    row["types"] = None if object_.types is None else json.dumps(sorted(object_.types))
+    result = connection.execute(insert(catalogue_objects).values(row))
+    key = result.inserted_primary_key
+    if key is None:
+        raise RuntimeError("the state database gave no revision")
+    return replace(object_, revision=key[0])
+
+
+def _read_objects(connection: Connection) -> list[CatalogueObject]:
+    rows = connection.execute(select(catalogue_objects).order_by(catalogue_objects.c.revision)).mappings()
+    found = []
+    for row in rows:
+        values = {field: row[field] for field in CatalogueObject.__slots__}
+        types = row["types"]
+        found.append(CatalogueObject(**values | {"types": None if types is None else frozenset(json.loads(types))}))
+    return found

@@ -1,0 +1,76 @@
+"""Opening the state database: SQLite, durable at commit, shared by the server and the commands beside it."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy.engine.interfaces import DBAPIConnection
+from sqlalchemy.pool import ConnectionPoolEntry
+
+from server.files import DiskFiles
+from server.state.migrations import migrate
+
+BUSY_TIMEOUT_MS = 10_000
+FILE_NAME = "state.db"
+
+
+def database_path(data_dir: Path) -> Path:
+    """Where the state database of a data directory is."""
+    return data_dir / FILE_NAME
+
+
+def open_database(path: Path) -> Engine:
+    """Open the database at `path`, made (0600) and migrated as needed. The caller disposes of the engine.
+
+    A commit is on disk when it returns. Several processes may have it open; a writer waits up to 10 s for another.
+
+    Raises:
+        NewerSchema: a later version of the service wrote it.
+        sqlalchemy.exc.DBAPIError: it can't be opened, isn't a database, or stayed locked.
+        OSError: the file can't be made.
+    """
+    _make_private(path)
+    engine = create_engine(f"sqlite:///{path}", connect_args={"timeout": BUSY_TIMEOUT_MS / 1000})
+    event.listen(engine, "connect", _set_pragmas)
+    event.listen(engine, "begin", _begin)
+    try:
+        with writing(engine).begin() as connection:
+            migrate(connection)
+    except BaseException:
+        engine.dispose()
+        raise
+    return engine
+
+
+def writing(engine: Engine) -> Engine:
+    """The same database for transactions that read before they write: they take the write lock at once.
+
+    SQLite can't wait for a lock in the middle of a transaction that has read an older state; it fails instead.
+    """
+    return engine.execution_options(writing=True)
+
+
+def _make_private(path: Path) -> None:
+    try:
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+    except FileExistsError:
+        return
+    DiskFiles().sync_folder(path.parent)
+
+
+def _set_pragmas(connection: DBAPIConnection, _record: ConnectionPoolEntry) -> None:
+    # The driver's own transaction handling begins too late and commits around DDL; `_begin` does it instead.
+    connection.isolation_level = None
+    cursor = connection.cursor()
+    cursor.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}")
+    cursor.execute("PRAGMA journal_mode = WAL")
+    cursor.execute("PRAGMA synchronous = FULL")
+    cursor.execute("PRAGMA foreign_keys = ON")
+    cursor.close()
+
+
+def _begin(connection: Connection) -> None:
+    eager = connection.get_execution_options().get("writing", False)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if eager else "BEGIN")

@@ -1,0 +1,67 @@
+"""The certificates that the local CAs issued, kept in the state database."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+
+from sqlalchemy import Engine, insert, select
+
+from server.state.tables import issued_certificates as table
+
+
+@dataclass(frozen=True, slots=True)
+class IssuedCertificate:
+    """One certificate that a local CA signed for a caller. Times are ms since 1970."""
+
+    serial: str
+    """Lower-case hex without leading zeros."""
+    kind: str
+    """A value of IdentityKind: `user` or `component`."""
+    name: str
+    roles: tuple[str, ...]
+    not_before_ms: int
+    expires_ms: int
+    issued_ms: int
+
+
+class SqlIssuedCertificates:
+    """IssuedCertificates on an engine of `open_database`. Safe to use from several threads."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def record(self, cert: IssuedCertificate) -> None:
+        """Record one certificate; it is durable when this returns.
+
+        Raises:
+            sqlalchemy.exc.DBAPIError: it isn't recorded; the certificate must not be given to anyone.
+        """
+        row = {
+            "serial": cert.serial,
+            "kind": cert.kind,
+            "name": cert.name,
+            "roles": json.dumps(cert.roles, ensure_ascii=False),
+            "not_before_ms": cert.not_before_ms,
+            "expires_ms": cert.expires_ms,
+            "issued_ms": cert.issued_ms,
+        }
+        with self._engine.begin() as connection:
+            connection.execute(insert(table).values(row))
+
+    def all(self) -> list[IssuedCertificate]:
+        """Every recorded certificate, oldest first."""
+        columns = (table.c.serial, table.c.kind, table.c.name, table.c.roles)
+        times = (table.c.not_before_ms, table.c.expires_ms, table.c.issued_ms)
+        statement = select(*columns, *times).order_by(table.c.issued_ms, table.c.serial)
+        with self._engine.connect() as connection:
+            rows = connection.execute(statement).all()
+        return [
+            IssuedCertificate(serial, kind, name, tuple(json.loads(roles)), not_before, expires, issued)
+            for serial, kind, name, roles, not_before, expires, issued in rows
+        ]
+
+    def serials(self) -> frozenset[str]:
+        """The serials of all of them."""
+        with self._engine.connect() as connection:
+            return frozenset(connection.execute(select(table.c.serial)).scalars())

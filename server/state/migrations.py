@@ -1,0 +1,47 @@
+"""The steps that bring a state database to the present schema, oldest first. A released step is never changed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from sqlalchemy import Connection, insert, inspect, select, update
+
+from server.state.tables import catalogue_batches, catalogue_objects, issued_certificates, journal_holes, schema_version
+
+Migration = Callable[[Connection], None]
+
+
+class NewerSchema(Exception):
+    """The database was written by a later version of the service."""
+
+
+def create_issued_certificates(connection: Connection) -> None:
+    """Version 1: the certificates that the local CAs issued."""
+    issued_certificates.create(connection)
+
+
+def create_catalogue(connection: Connection) -> None:
+    """Version 2: known batches and objects, and the holes of journals."""
+    for table in (catalogue_batches, catalogue_objects, journal_holes):
+        table.create(connection)
+
+
+MIGRATIONS: tuple[Migration, ...] = (create_issued_certificates, create_catalogue)
+"""Migration n (counting from 1) makes version n; append only."""
+
+
+def migrate(connection: Connection, migrations: Sequence[Migration] = MIGRATIONS) -> None:
+    """Apply what is missing, inside the transaction of `connection`.
+
+    Raises:
+        NewerSchema: the database knows more migrations than this code.
+    """
+    if not inspect(connection).has_table(schema_version.name):
+        schema_version.create(connection)
+        connection.execute(insert(schema_version).values(id=1, version=0))
+    version = connection.execute(select(schema_version.c.version)).scalar_one()
+    if version > len(migrations):
+        raise NewerSchema(f"the state database has schema {version}; this version knows up to {len(migrations)}")
+    for migration in migrations[version:]:
+        migration(connection)
+    connection.execute(update(schema_version).values(version=len(migrations)))

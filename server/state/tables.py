@@ -1,0 +1,74 @@
+"""The tables of the state database. Nothing here that PostgreSQL can't do; times are ms since 1970."""
+
+from __future__ import annotations
+
+from sqlalchemy import BigInteger, Boolean, Column, Index, Integer, MetaData, String, Table, Text
+
+metadata = MetaData()
+
+schema_version = Table(
+    "schema_version",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=False),
+    Column("version", Integer, nullable=False),
+)
+"""One row, id 1: how many of the migrations this database has seen."""
+
+issued_certificates = Table(
+    "issued_certificates",
+    metadata,
+    Column("serial", String(40), primary_key=True),
+    Column("kind", String(16), nullable=False),
+    Column("name", String(512), nullable=False, index=True),
+    Column("roles", Text, nullable=False),
+    Column("not_before_ms", BigInteger, nullable=False),
+    Column("expires_ms", BigInteger, nullable=False),
+    Column("issued_ms", BigInteger, nullable=False),
+)
+"""One row for each certificate that the local CAs signed for a caller; `roles` is a JSON list of strings."""
+
+catalogue_batches = Table(
+    "catalogue_batches",
+    metadata,
+    Column("storage", String(128), primary_key=True),
+    Column("log_id", String(20), primary_key=True),
+    Column("first", BigInteger, primary_key=True, autoincrement=False),
+    Column("last", BigInteger, nullable=False),
+    Column("record_digest", String(64), nullable=False),
+    Column("confirmed_ms", BigInteger, nullable=False),
+)
+"""One row for each confirmed batch of ours; rebuildable from the batch records in the storage."""
+
+catalogue_objects = Table(
+    "catalogue_objects",
+    metadata,
+    Column("revision", Integer, primary_key=True, autoincrement=True),
+    Column("storage", String(128), nullable=False),
+    Column("name", String(1024), nullable=False),
+    Column("date", String(10), nullable=False),
+    Column("rows", BigInteger, nullable=False),
+    Column("bytes", BigInteger, nullable=False),
+    Column("first_ms", BigInteger, nullable=False),
+    Column("last_ms", BigInteger, nullable=False),
+    Column("types", Text, nullable=True),
+    Column("sha256", String(64), nullable=False),
+    Column("log_id", String(20), nullable=False),
+    Column("first", BigInteger, nullable=False),
+    Column("last", BigInteger, nullable=False),
+    Column("foreign_note", Text, nullable=True),
+    Column("is_foreign", Boolean, nullable=False),
+    Index("catalogue_objects_by_name", "storage", "name", unique=True),
+    sqlite_autoincrement=True,  # a revision is never given twice, as a sequence of PostgreSQL never does
+)
+"""One row for each known object. `types` is a JSON list, null where unknown; log_id is '' for a foreign object, whose
+`foreign_note` says what of it can't be read, if anything. `revision` grows with every row."""
+
+journal_holes = Table(
+    "journal_holes",
+    metadata,
+    Column("log_id", String(20), primary_key=True),
+    Column("first", BigInteger, primary_key=True, autoincrement=False),
+    Column("last", BigInteger, nullable=False),
+    Column("found_ms", BigInteger, nullable=False),
+)
+"""One row for each range of sequences that was lost to damage of a journal. Never removed."""

@@ -1,0 +1,115 @@
+"""The embedded storage: a folder of Parquet files in Teleport's layout, on the machine's own disk.
+
+`events/<YYYY-MM-DD>/<stem>.parquet`, and batch records in `events/_batches/<log_id>/<first>-<last>.json`.
+Nothing in it is ever overwritten or removed by the service.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from server.files import Files, write_durably
+from server.storage.ports import NameTaken, StorageError, StoredObject
+
+_DATE = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
+_RECORDS = "_batches"
+_SUFFIX = ".parquet"
+
+
+class EmbeddedStorage:
+    """EventStorage in a folder. Paths are built only from names that the service made or found by listing."""
+
+    storage_id = "default"
+
+    def __init__(self, files: Files, folder: Path) -> None:
+        self._files = files
+        self._folder = folder
+        files.make_folder(folder)
+
+    def put(self, name: str, spool_path: str, digest: str, size: int) -> None:
+        """Give the spooled file its name here as well: a link, so the bytes are the same and nothing is overwritten."""
+        target = self._folder / name
+        with _in_own_words("the embedded storage can't be written"):
+            self._files.make_folder(target.parent)
+            try:
+                self._files.link(Path(spool_path), target)
+            except FileExistsError:
+                if hashlib.sha256(self._files.read(target)).hexdigest() != digest:
+                    raise NameTaken(name) from None
+            self._files.sync_folder(target.parent)
+
+    def put_record(self, name: str, data: bytes) -> None:
+        """Store a batch record whole; another one under its name is left alone."""
+        target = self._folder / _RECORDS / name
+        with _in_own_words("the embedded storage can't be written"):
+            self._files.make_folder(target.parent)
+            if target.name in self._files.list(target.parent):
+                if self._files.read(target) != data:
+                    raise NameTaken(name)
+                self._files.sync_folder(target.parent)
+                return
+            write_durably(self._files, target, data)
+
+    def read_record(self, name: str) -> bytes | None:
+        """The bytes of a batch record, or None if there is none."""
+        target = self._folder / _RECORDS / name
+        with _in_own_words("the embedded storage can't be read"):
+            return self._files.read(target) if target.name in self._files.list(target.parent) else None
+
+    def list_records(self) -> Iterator[str]:
+        """Names of all batch records."""
+        records = self._folder / _RECORDS
+        for log_id in self._files.list(records):
+            for name in self._files.list(records / log_id):
+                if name.endswith(".json"):
+                    yield f"{log_id}/{name}"
+
+    def dates(self) -> list[str]:
+        """The dates that have a folder, sorted."""
+        return [name for name in self._files.list(self._folder) if _DATE.fullmatch(name)]
+
+    def list_date(self, date: str) -> list[StoredObject]:
+        """The Parquet objects of one date; [] if there are none. What isn't a regular file isn't an object."""
+        found = []
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError), os.scandir(self._folder / date) as entries:
+            for entry in entries:
+                if entry.name.endswith(_SUFFIX) and entry.is_file(follow_symlinks=False):
+                    stat = entry.stat(follow_symlinks=False)
+                    found.append(StoredObject(f"{date}/{entry.name}", stat.st_size, stat.st_mtime_ns))
+        return sorted(found, key=lambda item: item.name)
+
+    def date_revision(self, date: str) -> int:
+        """The folder's modification time; it changes whenever an entry comes or goes."""
+        try:
+            return os.stat(self._folder / date).st_mtime_ns
+        except FileNotFoundError:
+            return -1
+
+    def local_path(self, name: str) -> str:
+        """Where an engine on this machine reads the object."""
+        return str(self._folder / name)
+
+    def stat(self, name: str) -> StoredObject | None:
+        """The object as it is now, or None."""
+        try:
+            stat = os.stat(self._folder / name, follow_symlinks=False)
+        except FileNotFoundError:
+            return None
+        return StoredObject(name, stat.st_size, stat.st_mtime_ns)
+
+    def location(self) -> str:
+        """The folder."""
+        return str(self._folder)
+
+
+@contextlib.contextmanager
+def _in_own_words(text: str) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise StorageError(f"{text} ({os.strerror(error.errno) if error.errno else 'unknown fault'})") from error

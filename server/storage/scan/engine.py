@@ -1,0 +1,178 @@
+"""The scan engine: DuckDB over Parquet objects, shut off from everything else."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import duckdb
+
+from server.storage.ports import ScanTimeout, StorageError
+from server.storage.query import Position, ScanObject, ScanRequest, ScanResult, ScanRow, UnreadableObject
+from server.storage.scan.conditions import Condition
+from server.storage.scan.statements import FETCH, PROBE, Plan, literal_path, plan
+
+# So many rows are read beyond the limit to see that the last one's millisecond is whole.
+_SLACK = 32
+_INTERRUPT_AGAIN_SECONDS = 0.02
+
+_Run = Callable[[Condition], list[tuple[Any, ...]]]
+
+
+class DuckScanEngine:
+    """One in-memory database with a cursor for each scan; any number of threads may scan at once.
+
+    It reads `allowed_directories` and nothing else, writes nothing, loads no extension, and uses at most
+    `memory_bytes` and `threads` for all scans together.
+    """
+
+    def __init__(self, *, threads: int, memory_bytes: int, allowed_directories: Sequence[str]) -> None:
+        self._database = duckdb.connect(":memory:")
+        for statement in _settings(threads, memory_bytes, allowed_directories):
+            self._database.execute(statement)
+
+    def scan(self, request: ScanRequest, *, deadline: float | None = None) -> ScanResult:
+        """Run one scan; see `ScanEngine.scan`.
+
+        Raises:
+            ScanTimeout: the deadline passed.
+            StorageError: no object is to blame, as when memory runs out.
+        """
+        if not request.objects or request.limit <= 0:
+            return ScanResult(rows=[])
+        with self._cursor(deadline) as run:
+            try:
+                return ScanResult(rows=_rows(plan(request, request.objects), run))
+            except duckdb.Error:
+                unreadable = _unreadable(request.objects, run)
+                return _scan_without(unreadable, request, run)
+
+    def fetch(self, path: str, row_number: int) -> bytes:
+        """The whole JSON of one row; see `ScanEngine.fetch`."""
+        with self._cursor(None) as run:
+            try:
+                rows = run(Condition(FETCH, ([literal_path(path)], row_number)))
+            except duckdb.Error as error:
+                raise StorageError("the object can't be read") from error
+        if not rows:
+            raise StorageError("the object has no such row")
+        text: str = rows[0][0]
+        return text.encode()
+
+    def close(self) -> None:
+        """Close the database; scans still running fail."""
+        self._database.close()
+
+    @contextmanager
+    def _cursor(self, deadline: float | None) -> Iterator[_Run]:
+        cursor = self._database.cursor()
+        done = threading.Event()
+
+        def run(statement: Condition) -> list[tuple[Any, ...]]:
+            if deadline is not None and time.monotonic() >= deadline:
+                raise ScanTimeout
+            try:
+                rows: list[tuple[Any, ...]] = cursor.execute(statement.sql, statement.values).fetchall()
+            except duckdb.InterruptException as error:
+                raise ScanTimeout from error
+            except duckdb.OutOfMemoryException as error:
+                # Not a duckdb.Error any more, so that no object is blamed for it.
+                raise StorageError("the search needs more memory than it may use") from error
+            return rows
+
+        def watch() -> None:
+            if deadline is None or done.wait(max(0.0, deadline - time.monotonic())):
+                return
+            # An interrupt between two statements is lost, so one isn't enough.
+            while not done.is_set():
+                cursor.interrupt()
+                done.wait(_INTERRUPT_AGAIN_SECONDS)
+
+        watcher = threading.Thread(target=watch, name="scan-deadline", daemon=True) if deadline is not None else None
+        if watcher:
+            watcher.start()
+        try:
+            yield run
+        finally:
+            done.set()
+            if watcher:
+                watcher.join()
+            cursor.close()
+
+
+def _settings(threads: int, memory_bytes: int, allowed_directories: Sequence[str]) -> list[str]:
+    folders = ", ".join(_quoted(os.path.abspath(folder)) for folder in allowed_directories)
+    # GLOBAL, because a plain SET of some of these would be for the first cursor alone.
+    return [
+        "SET GLOBAL TimeZone = 'UTC'",
+        f"SET GLOBAL threads = {int(threads)}",
+        f"SET GLOBAL memory_limit = '{int(memory_bytes)}B'",
+        "SET GLOBAL temp_directory = ''",
+        "SET GLOBAL python_enable_replacements = false",
+        "SET GLOBAL autoinstall_known_extensions = false",
+        "SET GLOBAL autoload_known_extensions = false",
+        "SET GLOBAL allow_community_extensions = false",
+        "SET GLOBAL parquet_metadata_cache = true",
+        f"SET GLOBAL allowed_directories = [{folders}]",
+        "SET GLOBAL enable_external_access = false",
+        "SET GLOBAL lock_configuration = true",
+    ]
+
+
+def _quoted(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"
+
+
+def _rows(asked: Plan, run: _Run) -> list[ScanRow]:
+    most = asked.limit + _SLACK
+    rows = [_row(record, asked) for record in run(asked.by_time(most))]
+    if len(rows) == most:
+        # Rows of the last millisecond may be missing, and which of them come first isn't decided by time.
+        edge = (min if asked.descending else max)(row.position.time_ms for row in rows)
+        rows = [row for row in rows if row.position.time_ms != edge]
+        if len(rows) < asked.limit:
+            return [_row(record, asked) for record in run(asked.by_key())]
+    rows.sort(key=lambda row: (row.object_key, row.row_number))
+    rows.sort(key=lambda row: row.position, reverse=asked.descending)
+    return rows[: asked.limit]
+
+
+def _row(record: tuple[Any, ...], asked: Plan) -> ScanRow:
+    file_index, row_number, time_us, uid, type_, session_id, user, size, text, digest = record
+    data = None if text is None else text.encode()
+    return ScanRow(
+        position=Position(time_us // 1000, uid, digest if data is None else hashlib.sha256(data).hexdigest()),
+        object_key=asked.objects[file_index].key,
+        row_number=row_number,
+        type=type_ or "",
+        session_id=session_id or "",
+        user=user or "",
+        size=size,
+        data=data,
+    )
+
+
+def _unreadable(objects: Sequence[ScanObject], run: _Run) -> dict[str, UnreadableObject]:
+    found = {}
+    for item in objects:
+        try:
+            run(Condition(PROBE, ([literal_path(item.path)],)))
+        except duckdb.Error:
+            missing = not os.path.exists(item.path)
+            why = "the object isn't there" if missing else "the object isn't a readable Parquet file of events"
+            found[item.key] = UnreadableObject(item.key, why, missing=missing)
+    return found
+
+
+def _scan_without(unreadable: dict[str, UnreadableObject], request: ScanRequest, run: _Run) -> ScanResult:
+    left = [item for item in request.objects if item.key not in unreadable]
+    try:
+        rows = _rows(plan(request, left), run) if left else []
+    except duckdb.Error as error:
+        raise StorageError("the search couldn't be done") from error
+    return ScanResult(rows=rows, unreadable=list(unreadable.values()))

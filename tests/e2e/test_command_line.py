@@ -1,0 +1,123 @@
+"""The command line against a real server, each a process of its own, from an empty data directory on."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+RUN = [sys.executable, "-c", "from extaudit_cli.main import main; main()"]
+ANY_PORT = ["--grpc-listen", "127.0.0.1:0", "--http-listen", "127.0.0.1:0"]
+EVENT = b'{"event":"user.login","uid":"e2e-1","time":"2024-05-01T12:00:00Z","user":"alice","n":1.10,  "ok":true}'
+
+Done = subprocess.CompletedProcess[bytes]
+Extaudit = Callable[..., Done]
+
+
+def environment() -> dict[str, str]:
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("EXTAUDIT_")}
+    return kept | {"PYTHONPATH": os.pathsep.join(sys.path)}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A working directory with a server that serves from `data` in it."""
+    folder = tmp_path_factory.mktemp("line")
+    log = folder / "serve.log"
+    with log.open("wb") as out:
+        server = subprocess.Popen([*RUN, "serve", *ANY_PORT], cwd=folder, env=environment(), stdout=out, stderr=out)
+    try:
+        deadline = time.monotonic() + 30
+        while not (folder / "data" / "ready.json").exists():
+            assert server.poll() is None, log.read_text()
+            assert time.monotonic() < deadline, log.read_text()
+            time.sleep(0.05)
+        yield folder
+    finally:
+        server.terminate()
+        assert server.wait(30) == 0, log.read_text()
+
+
+@pytest.fixture(scope="module")
+def extaudit(folder: Path) -> Extaudit:
+    def call(*arguments: str, given: bytes = b"") -> Done:
+        return subprocess.run(
+            [*RUN, *arguments], cwd=folder, env=environment(), input=given, capture_output=True, timeout=60
+        )
+
+    return call
+
+
+def test_the_sample_is_accepted_and_found(extaudit: Extaudit) -> None:
+    emitted = extaudit("events", "emit", "--sample", "--output", "json")
+    summary = json.loads(emitted.stdout)
+    assert (emitted.returncode, summary["refused"], summary["unacknowledged"]) == (0, 0, 0)
+    found = extaudit("events", "search", "--all", "--output", "jsonl")
+    assert found.returncode == 0
+    assert len(found.stdout.splitlines()) >= summary["accepted"] > 50
+
+
+def test_an_event_comes_back_byte_for_byte_and_a_retry_is_repeated(extaudit: Extaudit) -> None:
+    first = json.loads(extaudit("events", "emit", "--file", "-", "--output", "json", given=EVENT).stdout)
+    again = json.loads(extaudit("events", "emit", "--file", "-", "--output", "json", given=EVENT + b"\n").stdout)
+    assert (first["accepted"], first["repeated"]) == (1, 0)
+    assert (again["accepted"], again["repeated"]) == (0, 1)
+    assert extaudit("events", "get", "e2e-1", "--output", "json").stdout == EVENT
+    found = extaudit("events", "search", "--uid", "e2e-1", "--field", "n=1.1", "--output", "json")
+    (row,) = json.loads(found.stdout)["rows"]
+    receipt = row["receipts"][0]
+    assert receipt["emitter"]["name"] == "admin"
+    position = f"{receipt['log_id']}:{receipt['sequence']}"
+    assert extaudit("events", "get", position, "--output", "json").stdout == EVENT
+
+
+def test_a_refused_event_is_named_by_line_and_stops_nothing(extaudit: Extaudit) -> None:
+    lines = b'{"event":"a.b","uid":"e2e-2"}\n\n{"event":1}\n{"event":"a.b","uid":"e2e-3"}\n'
+    done = extaudit("events", "emit", "--file", "-", given=lines)
+    assert done.returncode == 1
+    assert done.stdout.startswith(b"line 3: refused: ")
+    assert b"2 accepted, 0 repeated, 1 refused" in done.stdout
+
+
+def test_a_search_goes_on_from_its_token(extaudit: Extaudit) -> None:
+    # Oldest first, since every search leaves a newer event of its own.
+    search = ["events", "search", "--order", "oldest", "--output", "json"]
+    whole = json.loads(extaudit(*search, "--limit", "4").stdout)
+    first = json.loads(extaudit(*search, "--limit", "2").stdout)
+    rest = json.loads(extaudit(*search, "--limit", "2", "--page-token", first["next_page_token"]).stdout)
+    assert [row["digest"] for row in first["rows"] + rest["rows"]] == [row["digest"] for row in whole["rows"]]
+
+
+def test_an_issued_identity_may_do_what_its_roles_allow_and_no_more(extaudit: Extaudit, folder: Path) -> None:
+    issued = extaudit("identity", "issue", "eve", "--role", "auditor", "--out-dir", "eve", "--output", "json")
+    files = json.loads(issued.stdout)
+    options = ["--ca", files["ca"], "--cert", files["cert"], "--key", files["key"]]
+    deadline = time.monotonic() + 30
+    while True:  # a running server learns of a new certificate within seconds
+        found = extaudit("events", "search", "--limit", "1", *options)
+        if found.returncode == 0 or time.monotonic() > deadline:
+            break
+        time.sleep(0.5)
+    assert found.returncode == 0, found.stderr
+    refused = extaudit("events", "emit", "--file", "-", *options, given=EVENT)
+    assert refused.returncode == 1
+    assert b"ACCESS_DENIED" in refused.stderr
+
+
+def test_the_status_is_that_of_a_serving_service(extaudit: Extaudit) -> None:
+    done = extaudit("status", "--output", "json")
+    status = json.loads(done.stdout)
+    assert (done.returncode, status["serving"], status["problems"]) == (0, True, [])
+
+
+def test_what_is_not_there_is_one_line(extaudit: Extaudit) -> None:
+    done = extaudit("events", "get", "no-such-uid")
+    assert (done.returncode, done.stdout) == (1, b"")
+    assert len(done.stderr.splitlines()) == 1
+    assert b"NOT_FOUND" in done.stderr

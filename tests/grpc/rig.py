@@ -1,0 +1,286 @@
+"""A real gRPC server on a real socket with real TLS, identities and policy.
+
+Only what is behind the edge is a stand-in: the use cases below keep events in memory and answer what a test tells them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import functools
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import grpc
+from extaudit.v1 import error_reason_pb2
+from google.rpc import error_details_pb2, status_pb2
+
+from rbac.identities import IdentityKind
+from rbac.policy import Policy, load_policy_folder
+from server.audit_log.access import Access
+from server.audit_log.receipts import Acknowledgement, BatchAcknowledgement
+from server.audit_log.search.query import Cost, EventSelector, FoundEvent, SearchPage, SearchQuery, Watermark
+from server.audit_log.state_of_service import JournalState, ServiceState
+from server.certificates.anchors import Anchor, TrustAnchors
+from server.certificates.resolver import IdentityResolver
+from server.errors import InvalidRequest, Violation
+from server.grpc_api.interceptors.observation import CallRecord
+from server.grpc_api.server import GrpcServer, Limits, UseCases
+from tests.certificates_builder import CLUSTER, Ca, CaShape, Pair
+
+EMIT_EVENT = "/extaudit.v1.AuditLogService/EmitEvent"
+EMIT_EVENTS = "/extaudit.v1.AuditLogService/EmitEvents"
+SEARCH_EVENTS = "/extaudit.v1.AuditLogService/SearchEvents"
+GET_EVENT = "/extaudit.v1.AuditLogService/GetEvent"
+GET_STATUS = "/extaudit.v1.StatusService/GetStatus"
+
+
+def in_loop(test: Callable[..., Awaitable[None]]) -> Callable[..., None]:
+    """Run an async test in a loop of its own."""
+
+    @functools.wraps(test)
+    def run(*args: Any, **kwargs: Any) -> None:
+        async def bounded() -> None:
+            async with asyncio.timeout(20):
+                await test(*args, **kwargs)
+
+        asyncio.run(bounded())
+
+    return run
+
+
+async def until(condition: Callable[[], object]) -> None:
+    """Wait until the condition holds; the test's time bound ends it otherwise."""
+    while not condition():  # noqa: ASYNC110 -- what is waited for has no event to wait on
+        await asyncio.sleep(0.005)
+
+
+@dataclass
+class MemoryIntake:
+    """Takes everything but `bad`. With `holds`, messages become durable only when a test settles them."""
+
+    holds: bool = False
+    events: list[bytes] = field(default_factory=list)
+    accesses: list[Access] = field(default_factory=list)
+    waiting: list[asyncio.Future[BatchAcknowledgement]] = field(default_factory=list)
+    acks: list[BatchAcknowledgement] = field(default_factory=list)
+    refuses: Exception | None = None
+
+    async def emit(self, access: Access, payload: bytes) -> Acknowledgement:
+        if self.refuses:
+            raise self.refuses
+        if payload == b"bad":
+            raise InvalidRequest([Violation("time", "must be RFC 3339"), Violation("json", "must be an object")])
+        self.accesses.append(access)
+        self.events.append(payload)
+        if self.holds:
+            await asyncio.Event().wait()
+        return Acknowledgement("u-1", "default", "log", len(self.events), repeated=True, uid_reused=True)
+
+    def submit(
+        self, access: Access, payloads: Sequence[bytes | InvalidRequest]
+    ) -> asyncio.Future[BatchAcknowledgement]:
+        if self.refuses:
+            raise self.refuses
+        self.accesses.append(access)
+        ack = BatchAcknowledgement("default", "log")
+        first = len(self.events) + 1
+        for index, payload in enumerate(payloads):
+            if isinstance(payload, InvalidRequest):
+                ack.refused.append((index, payload.violations))
+            elif payload == b"bad":
+                ack.refused.append((index, [Violation("time", "must be RFC 3339")]))
+            else:
+                self.events.append(payload)
+        if len(self.events) >= first:
+            ack.sequences.append((first, len(self.events)))
+        future: asyncio.Future[BatchAcknowledgement] = asyncio.get_running_loop().create_future()
+        self.acks.append(ack)
+        self.waiting.append(future)
+        if not self.holds:
+            future.set_result(ack)
+        return future
+
+    def settle(self, index: int) -> None:
+        self.waiting[index].set_result(self.acks[index])
+
+
+@dataclass
+class MemorySearches:
+    page: SearchPage = field(
+        default_factory=lambda: SearchPage([], "", "scan", Cost(), Watermark({"log": 1}, 2), [], "q-1")
+    )
+    found: tuple[FoundEvent, bytes] | None = None
+    fails: Exception | None = None
+    hangs: bool = False
+    asked: list[tuple[Access, SearchQuery | EventSelector, float | None]] = field(default_factory=list)
+
+    async def search(self, access: Access, query: SearchQuery, *, timeout: float | None) -> SearchPage:  # noqa: ASYNC109
+        await self._ask(access, query, timeout)
+        return self.page
+
+    async def get(
+        self,
+        access: Access,
+        selector: EventSelector,
+        *,
+        timeout: float | None,  # noqa: ASYNC109
+    ) -> tuple[FoundEvent, bytes]:
+        await self._ask(access, selector, timeout)
+        assert self.found is not None
+        return self.found
+
+    async def _ask(self, access: Access, asked: SearchQuery | EventSelector, seconds: float | None) -> None:
+        self.asked.append((access, asked, seconds))
+        if self.fails:
+            raise self.fails
+        if self.hangs:
+            await asyncio.Event().wait()
+
+
+@dataclass
+class MemoryStatus:
+    shown: list[bool] = field(default_factory=list)
+
+    async def state(self, access: Access, *, show_location: bool) -> ServiceState:
+        self.shown.append(show_location)
+        return ServiceState("1", 1_500, True, (), JournalState("log", 1, 0, 0, 0, 0, 0, 0), ())
+
+
+@dataclass
+class Records:
+    """Keeps what observers are told."""
+
+    calls: list[CallRecord] = field(default_factory=list)
+
+    def finished(self, record: CallRecord) -> None:
+        self.calls.append(record)
+
+
+@dataclass
+class HeldPolicy:
+    """Stands where the policy's holder stands, so that tests swap policies."""
+
+    current: Policy
+
+
+class Clock:
+    """A clock that tests set."""
+
+    def __init__(self) -> None:
+        self.offset = timedelta()
+
+    def __call__(self) -> datetime:
+        return datetime.now(UTC) + self.offset
+
+
+@dataclass
+class Rig:
+    """The server and what is around it."""
+
+    server: GrpcServer
+    port: int
+    host_ca: Ca
+    user_ca: Ca
+    intake: MemoryIntake
+    searches: MemorySearches
+    status: MemoryStatus
+    records: Records
+    policy: HeldPolicy
+    clock: Clock
+
+    def channel(self, pair: Pair, *options: tuple[str, Any]) -> grpc.aio.Channel:
+        credentials = grpc.ssl_channel_credentials(self.host_ca.pem, pair.key_pem, pair.pem)
+        return grpc.aio.secure_channel(f"localhost:{self.port}", credentials, options=options)
+
+    def node(self) -> grpc.aio.Channel:
+        """A component's channel: it may emit."""
+        return self.channel(self.host_ca.component())
+
+    def user(self, *roles: str) -> grpc.aio.Channel:
+        return self.channel(self.user_ca.user(roles=roles))
+
+    @property
+    def touched(self) -> bool:
+        """Whether any use case was asked for anything."""
+        return bool(self.intake.accesses or self.searches.asked or self.status.shown)
+
+
+@contextlib.asynccontextmanager
+async def serving(*, limits: Limits | None = None, holds: bool = False, roles: Any = None) -> AsyncIterator[Rig]:
+    """A server that serves, and is stopped at the end. `roles`: a folder of role files."""
+    host_ca, user_ca = CaShape().make(), CaShape().make()
+    anchors = TrustAnchors(
+        (
+            Anchor(host_ca.id, IdentityKind.COMPONENT, host_ca.certificate, local=False),
+            Anchor(user_ca.id, IdentityKind.USER, user_ca.certificate, local=False),
+        )
+    )
+    pair = host_ca.server()
+    credentials = grpc.ssl_server_credentials([(pair.key_pem, pair.pem)], host_ca.pem + user_ca.pem, True)
+    intake, searches, status, records = MemoryIntake(holds), MemorySearches(), MemoryStatus(), Records()
+    policy, clock = HeldPolicy(load_policy_folder(roles)), Clock()
+    server = GrpcServer(
+        "127.0.0.1:0",
+        credentials,
+        IdentityResolver(anchors, CLUSTER, frozenset),
+        policy,
+        UseCases(intake, searches, status),
+        limits=limits,
+        observers=(records,),
+        clock=clock,
+    )
+    port = await server.start()
+    server.health.set_serving(True)
+    try:
+        yield Rig(server, port, host_ca, user_ca, intake, searches, status, records, policy, clock)
+    finally:
+        await server.stop(0)
+
+
+@dataclass(frozen=True)
+class Failure:
+    """What a client sees of a failed call."""
+
+    code: grpc.StatusCode
+    reason: str
+    message: str
+    metadata: dict[str, str]
+    violations: list[str]
+    retry_seconds: float | None
+
+
+def failure_of(error: grpc.aio.AioRpcError) -> Failure:
+    """Read the details; exactly one ErrorInfo of a documented reason must be there."""
+    found = dict(error.trailing_metadata() or ())
+    status = status_pb2.Status.FromString(found["grpc-status-details-bin"])
+    assert status.code == error.code().value[0]
+    assert status.message == error.details()
+    info, bad, retry = error_details_pb2.ErrorInfo(), error_details_pb2.BadRequest(), error_details_pb2.RetryInfo()
+    infos, retry_seconds = 0, None
+    for detail in status.details:
+        infos += detail.Unpack(info)
+        detail.Unpack(bad)
+        if detail.Unpack(retry):
+            retry_seconds = retry.retry_delay.ToMilliseconds() / 1000
+    assert infos == 1
+    assert info.domain == "extaudit"
+    assert error_reason_pb2.ErrorReason.Value(f"ERROR_REASON_{info.reason}") > 0
+    fields = [violation.field for violation in bad.field_violations]
+    return Failure(error.code(), info.reason, status.message, dict(info.metadata), fields, retry_seconds)
+
+
+async def failing(call: Awaitable[Any]) -> Failure:
+    """The failure that the call must end with."""
+    try:
+        answer = await call
+    except grpc.aio.AioRpcError as error:
+        return failure_of(error)
+    raise AssertionError(f"the call went well: {answer}")
+
+
+async def all_of(call: Any) -> list[Any]:
+    """All responses of a stream."""
+    return [message async for message in call]

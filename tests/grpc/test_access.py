@@ -1,0 +1,255 @@
+"""Who gets how far: identities, roles, unknown methods, health and reflection."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import dataclasses
+import logging
+from datetime import timedelta
+from typing import Any
+
+import grpc
+import pytest
+from extaudit.v1 import audit_log_service_pb2 as pb
+from extaudit.v1.audit_log_service_pb2_grpc import AuditLogServiceStub
+from extaudit.v1.event_pb2 import EventPayload
+from extaudit.v1.status_service_pb2 import GetStatusRequest
+from grpc_health.v1 import health_pb2
+from grpc_health.v1.health_pb2_grpc import HealthStub
+from grpc_reflection.v1alpha import reflection_pb2
+
+from rbac.permissions import PERMISSIONS
+from server.errors import NotFound
+from server.grpc_api.pipeline import Pipeline
+from tests.grpc.rig import (
+    EMIT_EVENT,
+    EMIT_EVENTS,
+    GET_EVENT,
+    GET_STATUS,
+    SEARCH_EVENTS,
+    Rig,
+    failing,
+    in_loop,
+    serving,
+    until,
+)
+
+Codes = grpc.StatusCode
+
+REQUESTS = {
+    EMIT_EVENT: pb.EmitEventRequest(event=EventPayload(json=b"{}")).SerializeToString(),
+    EMIT_EVENTS: pb.EmitEventsRequest(message_number=1, events=[EventPayload(json=b"{}")]).SerializeToString(),
+    SEARCH_EVENTS: pb.SearchEventsRequest().SerializeToString(),
+    GET_EVENT: pb.GetEventRequest(uid="u").SerializeToString(),
+    GET_STATUS: GetStatusRequest().SerializeToString(),
+}
+REFLECTION = [f"/grpc.reflection.{version}.ServerReflection/ServerReflectionInfo" for version in ("v1", "v1alpha")]
+WATCH = "/grpc.health.v1.Health/Watch"
+
+
+async def call(channel: grpc.aio.Channel, method: str, request: bytes) -> list[Any]:
+    """Any method, called as a stream of requests and responses: on the wire all are."""
+    return [response async for response in channel.stream_stream(method)(iter([request]))]
+
+
+async def with_user(rig: Rig, method: str, *roles: str) -> Any:
+    async with rig.user(*roles) as channel:
+        return await call(channel, method, REQUESTS[method])
+
+
+@pytest.mark.parametrize(
+    ("method", "role"),
+    [
+        (EMIT_EVENT, "auditor"),
+        (EMIT_EVENTS, "auditor"),
+        (SEARCH_EVENTS, "importer"),
+        (GET_EVENT, "importer"),
+        (GET_STATUS, "importer"),
+    ],
+)
+@in_loop
+async def test_a_method_needs_its_role(method: str, role: str) -> None:
+    async with serving() as rig:
+        failure = await failing(with_user(rig, method, role))
+        assert not rig.touched
+    assert (failure.code, failure.reason) == (Codes.PERMISSION_DENIED, "ACCESS_DENIED")
+
+
+@pytest.mark.parametrize("roles", [("nosuch",), ("auditor", "nosuch"), ()])
+@pytest.mark.parametrize("method", REQUESTS)
+@in_loop
+async def test_a_caller_with_no_role_or_one_that_is_not_loaded_touches_nothing(
+    method: str, roles: tuple[str, ...]
+) -> None:
+    async with serving() as rig:
+        failure = await failing(with_user(rig, method, *roles))
+        assert not rig.touched
+    assert failure.code in (Codes.PERMISSION_DENIED, Codes.UNAUTHENTICATED)
+
+
+@pytest.mark.parametrize("method", [*REQUESTS, "/x.Y/Z", *REFLECTION])
+@in_loop
+async def test_without_an_identity_every_method_is_unauthenticated(method: str) -> None:
+    async with serving() as rig, rig.user("Node") as channel:
+        failure = await failing(call(channel, method, REQUESTS.get(method, b"")))
+        assert not rig.touched
+        assert [record.identity for record in rig.records.calls] == [None]
+    assert (failure.code, failure.reason) == (Codes.UNAUTHENTICATED, "UNAUTHENTICATED")
+
+
+@in_loop
+async def test_a_certificate_that_expired_on_an_open_connection_is_refused() -> None:
+    async with serving() as rig, rig.node() as channel:
+        await call(channel, EMIT_EVENT, REQUESTS[EMIT_EVENT])
+        rig.clock.offset = timedelta(hours=2)
+        failure = await failing(call(channel, EMIT_EVENT, REQUESTS[EMIT_EVENT]))
+    assert (failure.code, failure.reason) == (Codes.UNAUTHENTICATED, "CERTIFICATE_EXPIRED")
+
+
+@in_loop
+async def test_a_denial_comes_before_any_look_at_the_request() -> None:
+    async with serving() as rig, rig.user("auditor") as channel:
+        failure = await failing(call(channel, EMIT_EVENT, b"\xff\xff"))
+    assert (failure.code, failure.metadata) == (Codes.PERMISSION_DENIED, {"kind": "event", "verb": "create"})
+
+
+@pytest.mark.parametrize("method", ["/extaudit.v1.AuditLogService/Nothing", "/x.Y/Z", "/"])
+@in_loop
+async def test_an_unknown_method_is_unimplemented_with_a_reason(method: str) -> None:
+    async with serving() as rig, rig.user("auditor") as channel:
+        failure = await failing(call(channel, method, b"abc"))
+        unary = await failing(channel.unary_unary(method)(b"abc"))
+        assert {record.method for record in rig.records.calls} == {"unknown"}
+    assert (failure.code, failure.reason) == (Codes.UNIMPLEMENTED, "UNIMPLEMENTED")
+    assert unary == failure
+
+
+@in_loop
+async def test_a_method_without_a_row_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = {method: row for method, row in PERMISSIONS.items() if method != SEARCH_EVENTS}
+    monkeypatch.setattr("server.grpc_api.pipeline.PERMISSIONS", rows)
+    async with serving() as rig, rig.user("auditor") as channel:
+        failure = await failing(call(channel, SEARCH_EVENTS, REQUESTS[SEARCH_EVENTS]))
+        assert not rig.touched
+    assert (failure.code, failure.reason, failure.metadata) == (Codes.PERMISSION_DENIED, "ACCESS_DENIED", {})
+
+
+def test_the_table_of_permissions_is_the_one_in_force_unless_given() -> None:
+    field = {each.name: each for each in dataclasses.fields(Pipeline)}["permissions"]
+    assert field.default_factory is not dataclasses.MISSING
+    assert field.default_factory() is PERMISSIONS
+
+
+@in_loop
+async def test_every_row_of_the_table_is_served() -> None:
+    async with serving() as rig, rig.user("auditor", "importer", "editor") as channel:
+        rig.searches.fails = NotFound("there is none")
+        for method in set(PERMISSIONS) - {WATCH}:
+            with contextlib.suppress(grpc.aio.AioRpcError):
+                await call(channel, method, REQUESTS.get(method, b""))
+        codes = {record.method: record.code for record in rig.records.calls}
+    assert set(codes) == set(PERMISSIONS) - {WATCH}
+    assert set(codes.values()) == {"OK", "NOT_FOUND"}
+
+
+@in_loop
+async def test_health_tells_any_peer_that_passes_tls() -> None:
+    async with serving() as rig, rig.user("Node") as channel:
+        stub = HealthStub(channel)
+        for service in ("", "extaudit.v1.AuditLogService", "extaudit.v1.StatusService"):
+            answer = await stub.Check(health_pb2.HealthCheckRequest(service=service))
+            assert answer.status == health_pb2.HealthCheckResponse.SERVING
+        rig.server.health.set_serving(False)
+        answer = await stub.Check(health_pb2.HealthCheckRequest())
+        assert answer.status == health_pb2.HealthCheckResponse.NOT_SERVING
+        failure = await failing(stub.Check(health_pb2.HealthCheckRequest(service="x")))
+    assert (failure.code, failure.reason) == (Codes.NOT_FOUND, "NOT_FOUND")
+
+
+@in_loop
+async def test_health_lists_all_services() -> None:
+    async with serving() as rig, rig.node() as channel:
+        messages: Any = health_pb2
+        (data,) = await call(channel, "/grpc.health.v1.Health/List", b"")
+    statuses = messages.HealthListResponse.FromString(data).statuses
+    assert set(statuses) == {"", "extaudit.v1.AuditLogService", "extaudit.v1.StatusService"}
+
+
+@in_loop
+async def test_a_watcher_of_health_is_told_of_changes_and_of_the_end() -> None:
+    Status = health_pb2.HealthCheckResponse  # noqa: N806
+    async with serving() as rig, rig.node() as channel:
+        watch = HealthStub(channel).Watch(health_pb2.HealthCheckRequest())
+        seen = [(await watch.read()).status]
+        rig.server.health.set_serving(False)
+        seen.append((await watch.read()).status)
+        rig.server.health.set_serving(True)
+        seen.append((await watch.read()).status)
+        stopping = asyncio.ensure_future(rig.server.stop(10))
+        seen.append((await watch.read()).status)
+        failure = await failing(watch.read())
+        await stopping
+    assert seen == [Status.SERVING, Status.NOT_SERVING, Status.SERVING, Status.NOT_SERVING]
+    assert (failure.code, failure.reason) == (Codes.UNAVAILABLE, "STOPPING")
+
+
+@in_loop
+async def test_a_peer_without_a_certificate_of_a_known_ca_reaches_nothing() -> None:
+    async with serving() as rig:
+        strangers = grpc.ssl_channel_credentials(rig.host_ca.pem)
+        async with grpc.aio.secure_channel(f"localhost:{rig.port}", strangers) as channel:
+            with pytest.raises(grpc.aio.AioRpcError) as refusal:
+                await HealthStub(channel).Check(health_pb2.HealthCheckRequest())
+        assert rig.records.calls == []
+    assert refusal.value.code() is Codes.UNAVAILABLE
+
+
+@pytest.mark.parametrize("method", REFLECTION)
+@in_loop
+async def test_reflection_shows_the_services_to_any_loaded_role(method: str) -> None:
+    request = reflection_pb2.ServerReflectionRequest(list_services="")
+    async with serving() as rig, rig.user("importer") as channel:
+        (data,) = await call(channel, method, request.SerializeToString())
+        by_symbol = reflection_pb2.ServerReflectionRequest(file_containing_symbol="extaudit.v1.AuditLogService")
+        (file,) = await call(channel, method, by_symbol.SerializeToString())
+    answer = reflection_pb2.ServerReflectionResponse.FromString(data)
+    names = {service.name for service in answer.list_services_response.service}
+    assert {"extaudit.v1.AuditLogService", "extaudit.v1.StatusService", "grpc.health.v1.Health"} <= names
+    assert b"EmitEvents" in file
+
+
+@pytest.mark.parametrize("method", REFLECTION)
+@in_loop
+async def test_reflection_is_refused_without_a_loaded_role(method: str) -> None:
+    async with serving() as rig, rig.user("nosuch") as channel:
+        failure = await failing(call(channel, method, b""))
+    assert (failure.code, failure.reason) == (Codes.PERMISSION_DENIED, "ACCESS_DENIED")
+
+
+@in_loop
+async def test_an_idle_reflection_stream_does_not_keep_the_server_from_stopping() -> None:
+    async with serving() as rig, rig.user("importer") as channel:
+        stream = channel.stream_stream(REFLECTION[0])()
+        await stream.write(reflection_pb2.ServerReflectionRequest(list_services="").SerializeToString())
+        await stream.read()
+        await asyncio.wait_for(rig.server.stop(30), 5)
+        failure = await failing(stream.read())
+    assert (failure.code, failure.reason) == (Codes.UNAVAILABLE, "STOPPING")
+
+
+@in_loop
+async def test_the_access_log_tells_every_call_but_quiet_emits(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "server")
+    async with serving() as rig, rig.node() as channel:
+        stub = AuditLogServiceStub(channel)
+        await stub.EmitEvent(pb.EmitEventRequest(event=EventPayload(json=b'{"canary": 1}')))
+        await failing(stub.SearchEvents(pb.SearchEventsRequest(text="canary")))
+        await until(lambda: len(rig.records.calls) == 2)
+    logged = [vars(record)["fields"] for record in caplog.records if record.message == "call"]
+    assert [(each["method"], each["code"], each["reason"]) for each in logged] == [
+        (SEARCH_EVENTS, "PERMISSION_DENIED", "ACCESS_DENIED")
+    ]
+    assert (logged[0]["identity_kind"], logged[0]["identity_name"]) == ("component", "host-1")
+    assert "canary" not in str([vars(record) for record in caplog.records])
+    assert [record.code for record in rig.records.calls] == ["OK", "PERMISSION_DENIED"]

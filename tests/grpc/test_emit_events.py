@@ -1,0 +1,307 @@
+"""EmitEvents: windows, order, what ends a stream and what is acknowledged before."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Any
+
+import grpc
+import pytest
+from extaudit.v1 import audit_log_service_pb2 as pb
+from extaudit.v1.audit_log_service_pb2_grpc import AuditLogServiceStub
+from extaudit.v1.event_pb2 import EventPayload
+from google.protobuf.struct_pb2 import Struct
+
+from rbac.policy import Policy
+from server.errors import ResourceExhausted, Unavailable
+from server.grpc_api.emit_stream import Window
+from server.grpc_api.server import Limits
+from tests.grpc.rig import Failure, all_of, failing, failure_of, in_loop, serving, until
+
+
+def message(number: int, *payloads: bytes) -> pb.EmitEventsRequest:
+    return pb.EmitEventsRequest(message_number=number, events=[EventPayload(json=data) for data in payloads])
+
+
+def numbers(response: pb.EmitEventsResponse) -> list[int]:
+    return [each.message_number for each in response.messages]
+
+
+async def acknowledged_until_failure(call: Any) -> tuple[list[int], Failure]:
+    """The messages acknowledged before the stream failed, and how it failed."""
+    found: list[int] = []
+    try:
+        async for response in call:
+            found += numbers(response)
+            assert response.durable_through == found[-1]
+    except grpc.aio.AioRpcError as error:
+        return found, failure_of(error)
+    raise AssertionError("the stream ended well")
+
+
+@in_loop
+async def test_every_message_is_acknowledged_in_order_and_the_stream_ends_well() -> None:
+    async with serving() as rig, rig.node() as channel:
+        call = AuditLogServiceStub(channel).EmitEvents(iter([message(3, b"a", b"bad", b"b"), message(7, b"c")]))
+        responses = await all_of(call)
+        assert await call.code() is grpc.StatusCode.OK
+        assert rig.intake.events == [b"a", b"b", b"c"]
+    acks = [ack for response in responses for ack in response.messages]
+    refused = pb.RefusedEvent(index=1, violations=[pb.EventViolation(field="time", description="must be RFC 3339")])
+    assert acks == [
+        pb.MessageAcknowledgement(
+            message_number=3,
+            storage="default",
+            log_id="log",
+            sequences=[pb.SequenceRange(first=1, last=2)],
+            refused=[refused],
+        ),
+        pb.MessageAcknowledgement(
+            message_number=7, storage="default", log_id="log", sequences=[pb.SequenceRange(first=3, last=3)]
+        ),
+    ]
+    assert responses[-1].durable_through == 7
+
+
+@in_loop
+async def test_an_event_that_has_no_bytes_is_refused_and_stops_nothing_else() -> None:
+    too_large = Struct()
+    too_large["n"] = 2.0**53 * 2
+    fine = Struct()
+    fine["event"] = "x"
+    mixed = pb.EmitEventsRequest(
+        message_number=1,
+        events=[EventPayload(fields=too_large), EventPayload(), EventPayload(fields=fine), EventPayload(json=b"a")],
+    )
+    async with serving() as rig, rig.node() as channel:
+        (response,) = await all_of(AuditLogServiceStub(channel).EmitEvents(iter([mixed])))
+        assert rig.intake.events == [b'{"event":"x"}', b"a"]
+    refused = [(each.index, each.violations[0].field) for each in response.messages[0].refused]
+    assert refused == [(0, "fields"), (1, "payload")]
+
+
+@in_loop
+async def test_no_acknowledgement_is_sent_before_it_and_all_before_it_are_durable() -> None:
+    async with serving(holds=True) as rig, rig.node() as channel:
+        call = AuditLogServiceStub(channel).EmitEvents()
+        for number in (1, 2, 3):
+            await call.write(message(number, b"a"))
+        await until(lambda: len(rig.intake.waiting) == 3)
+        rig.intake.settle(1)
+        reading = asyncio.ensure_future(call.read())
+        done, _ = await asyncio.wait([reading], timeout=0.1)
+        assert not done
+        rig.intake.settle(0)
+        response = await reading
+        assert (numbers(response), response.durable_through) == ([1, 2], 2)
+        rig.intake.settle(2)
+        assert numbers(await call.read()) == [3]
+        await call.done_writing()
+        assert await call.read() is grpc.aio.EOF
+
+
+@pytest.mark.parametrize("window", [Window(messages=4), Window(bytes=40)])
+@in_loop
+async def test_a_full_window_stops_reading_until_something_is_durable(window: Window) -> None:
+    async with serving(limits=Limits(window=window), holds=True) as rig, rig.node() as channel:
+        call = AuditLogServiceStub(channel).EmitEvents(iter([message(n, b"12345678") for n in range(1, 9)]))
+        await until(lambda: len(rig.intake.waiting) >= 3)
+        await asyncio.sleep(0.1)
+        held = len(rig.intake.waiting)
+        assert held <= 4
+        rig.intake.settle(0)
+        await until(lambda: len(rig.intake.waiting) == held + 1)
+        call.cancel()
+
+
+@pytest.mark.parametrize(
+    ("wrong", "fields"),
+    [
+        (message(2, b"c"), ["message_number"]),
+        (message(1, b"c"), ["message_number"]),
+        (message(3), ["events"]),
+        (message(3, *[b"c"] * 1001), ["events"]),
+        (message(2), ["message_number", "events"]),
+    ],
+)
+@in_loop
+async def test_a_wrong_message_ends_the_stream_after_what_came_before_is_acknowledged(
+    wrong: pb.EmitEventsRequest, fields: Sequence[str]
+) -> None:
+    async with serving(holds=True) as rig, rig.node() as channel:
+        call = AuditLogServiceStub(channel).EmitEvents(iter([message(1, b"a"), message(2, b"b"), wrong]))
+        await until(lambda: len(rig.intake.waiting) == 2)
+        rig.intake.settle(1)
+        rig.intake.settle(0)
+        acknowledged, failure = await acknowledged_until_failure(call)
+        assert rig.intake.events == [b"a", b"b"]
+    assert acknowledged == [1, 2]
+    assert (failure.code, failure.reason) == (grpc.StatusCode.INVALID_ARGUMENT, "INVALID_REQUEST")
+    assert failure.violations == fields
+
+
+@in_loop
+async def test_a_thousand_events_are_not_too_many() -> None:
+    async with serving() as rig, rig.node() as channel:
+        await all_of(AuditLogServiceStub(channel).EmitEvents(iter([message(0, *[b"a"] * 1000)])))
+        assert len(rig.intake.events) == 1000
+
+
+@in_loop
+async def test_bytes_that_are_no_message_end_the_stream_after_what_came_before_is_acknowledged() -> None:
+    async with serving() as rig, rig.node() as channel:
+        method = channel.stream_stream(
+            "/extaudit.v1.AuditLogService/EmitEvents",
+            response_deserializer=pb.EmitEventsResponse.FromString,
+        )
+        call = method(iter([message(1, b"a").SerializeToString(), b"\xff\xff"]))
+        acknowledged, failure = await acknowledged_until_failure(call)
+    assert acknowledged == [1]
+    assert (failure.reason, failure.violations) == ("INVALID_REQUEST", ["request"])
+
+
+@in_loop
+async def test_a_right_that_is_lost_ends_the_stream_at_the_next_message() -> None:
+    async with serving(holds=True) as rig, rig.node() as channel:
+        call = AuditLogServiceStub(channel).EmitEvents()
+        await call.write(message(1, b"a"))
+        await until(lambda: len(rig.intake.waiting) == 1)
+        rig.policy.current = Policy.of(())
+        await call.write(message(2, b"b"))
+        rig.intake.settle(0)
+        acknowledged, failure = await acknowledged_until_failure(call)
+        assert rig.intake.events == [b"a"]
+    assert acknowledged == [1]
+    assert (failure.code, failure.reason) == (grpc.StatusCode.PERMISSION_DENIED, "ACCESS_DENIED")
+
+
+@in_loop
+async def test_a_certificate_that_expires_ends_the_stream_at_the_next_message() -> None:
+    async with serving(holds=True) as rig, rig.node() as channel:
+        call = AuditLogServiceStub(channel).EmitEvents()
+        await call.write(message(1, b"a"))
+        await until(lambda: len(rig.intake.waiting) == 1)
+        rig.clock.offset = timedelta(hours=2)
+        await call.write(message(2, b"b"))
+        rig.intake.settle(0)
+        acknowledged, failure = await acknowledged_until_failure(call)
+        assert rig.intake.events == [b"a"]
+    assert acknowledged == [1]
+    assert (failure.code, failure.reason) == (grpc.StatusCode.UNAUTHENTICATED, "CERTIFICATE_EXPIRED")
+
+
+@in_loop
+async def test_a_full_journal_ends_the_stream_after_what_came_before_is_acknowledged() -> None:
+    async with serving(holds=True) as rig, rig.node() as channel:
+        call = AuditLogServiceStub(channel).EmitEvents()
+        await call.write(message(1, b"a"))
+        await until(lambda: len(rig.intake.waiting) == 1)
+        rig.intake.refuses = ResourceExhausted("full", reason="JOURNAL_FULL", retry_after=3)
+        await call.write(message(2, b"b"))
+        rig.intake.settle(0)
+        acknowledged, failure = await acknowledged_until_failure(call)
+    assert acknowledged == [1]
+    assert (failure.code, failure.reason) == (grpc.StatusCode.RESOURCE_EXHAUSTED, "JOURNAL_FULL")
+    assert failure.retry_seconds == 3
+
+
+@in_loop
+async def test_a_message_that_does_not_become_durable_ends_the_stream_and_none_after_it_is_acknowledged() -> None:
+    async with serving(holds=True) as rig, rig.node() as channel:
+        call = AuditLogServiceStub(channel).EmitEvents(iter([message(n, b"a") for n in (1, 2, 3, 4)]))
+        await until(lambda: len(rig.intake.waiting) == 4)
+        rig.intake.settle(2)
+        rig.intake.waiting[1].set_exception(Unavailable("closed", reason="JOURNAL_CLOSED"))
+        rig.intake.settle(0)
+        acknowledged, failure = await acknowledged_until_failure(call)
+        # No one waits for this one any more; its failure must not turn up as one that was never looked at.
+        rig.intake.waiting[3].set_exception(Unavailable("closed", reason="JOURNAL_CLOSED"))
+    assert acknowledged == [1]
+    assert (failure.code, failure.reason) == (grpc.StatusCode.UNAVAILABLE, "JOURNAL_CLOSED")
+
+
+@in_loop
+async def test_a_message_that_the_intake_gives_up_is_not_known_to_be_stored() -> None:
+    async with serving(holds=True) as rig, rig.node() as channel:
+        call = AuditLogServiceStub(channel).EmitEvents(iter([message(1, b"a")]))
+        await until(lambda: len(rig.intake.waiting) == 1)
+        rig.intake.waiting[0].cancel()
+        acknowledged, failure = await acknowledged_until_failure(call)
+    assert acknowledged == []
+    assert failure.code is grpc.StatusCode.UNAVAILABLE
+
+
+@in_loop
+async def test_a_stream_without_messages_ends_well() -> None:
+    async with serving() as rig, rig.node() as channel:
+        assert await all_of(AuditLogServiceStub(channel).EmitEvents(iter([]))) == []
+
+
+@in_loop
+async def test_a_cancelled_stream_leaves_no_task_and_no_unseen_failure(caplog: pytest.LogCaptureFixture) -> None:
+    async with serving(holds=True) as rig, rig.node() as channel:
+        before = {task for task in asyncio.all_tasks() if "EmitStream" in repr(task)}
+        call = AuditLogServiceStub(channel).EmitEvents()
+        await call.write(message(1, b"a"))
+        await until(lambda: len(rig.intake.waiting) == 1)
+        call.cancel()
+        await until(lambda: [record.code for record in rig.records.calls] == ["CANCELLED"])
+        rig.intake.waiting[0].set_exception(Unavailable("closed", reason="JOURNAL_CLOSED"))
+        rig.intake.waiting.clear()
+        await asyncio.sleep(0)
+        gc.collect()
+        assert {task for task in asyncio.all_tasks() if "EmitStream" in repr(task)} == before
+        assert rig.intake.events == [b"a"]
+    assert not [record for record in caplog.records if record.levelname == "ERROR"]
+
+
+@in_loop
+async def test_a_stream_cut_off_while_idle_counts_as_cancelled() -> None:
+    async with serving() as rig, rig.node() as channel:
+        call = AuditLogServiceStub(channel).EmitEvents()
+        await call.write(message(1, b"a"))
+        await call.read()
+        call.cancel()
+        await until(lambda: rig.records.calls)
+        assert [record.code for record in rig.records.calls] == ["CANCELLED"]
+
+
+@in_loop
+async def test_a_stopping_server_ends_the_stream_after_acknowledging_what_was_submitted() -> None:
+    async with serving(holds=True) as rig, rig.node() as channel:
+        call = AuditLogServiceStub(channel).EmitEvents()
+        await call.write(message(1, b"a"))
+        await until(lambda: len(rig.intake.waiting) == 1)
+        stopping = asyncio.ensure_future(rig.server.stop(10))
+        await asyncio.sleep(0.05)
+        assert not stopping.done()
+        rig.intake.settle(0)
+        acknowledged, failure = await acknowledged_until_failure(call)
+        await stopping
+    assert acknowledged == [1]
+    assert (failure.code, failure.reason) == (grpc.StatusCode.UNAVAILABLE, "STOPPING")
+
+
+@in_loop
+async def test_a_stream_that_the_client_has_ended_is_not_told_of_stopping() -> None:
+    async with serving(holds=True) as rig, rig.node() as channel:
+        call = AuditLogServiceStub(channel).EmitEvents(iter([message(1, b"a")]))
+        await until(lambda: len(rig.intake.waiting) == 1)
+        await asyncio.sleep(0.05)
+        stopping = asyncio.ensure_future(rig.server.stop(10))
+        await asyncio.sleep(0)
+        rig.intake.settle(0)
+        assert numbers((await all_of(call))[0]) == [1]
+        await stopping
+
+
+@in_loop
+async def test_a_denied_stream_touches_nothing() -> None:
+    async with serving() as rig, rig.user("auditor") as channel:
+        failure = await failing(all_of(AuditLogServiceStub(channel).EmitEvents(iter([message(1, b"a")]))))
+        assert not rig.touched
+    assert (failure.code, failure.reason) == (grpc.StatusCode.PERMISSION_DENIED, "ACCESS_DENIED")
+    assert failure.metadata == {"kind": "event", "verb": "create"}

@@ -1,0 +1,38 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from extaudit_client import Client, Connection
+from extaudit_client.stream import Retries
+
+from tests.unit.client.certificates import Pki, make_pki
+from tests.unit.client.fake_service import FakeService, serve
+
+
+@pytest.fixture(scope="session")
+def pki(tmp_path_factory: pytest.TempPathFactory) -> Pki:
+    return make_pki(tmp_path_factory.mktemp("client") / "pki")
+
+
+@pytest.fixture
+def service(pki: Pki) -> Iterator[FakeService]:
+    with serve(FakeService(), pki) as fake:
+        yield fake
+
+
+@pytest.fixture
+def connection(service: FakeService, pki: Pki) -> Connection:
+    return Connection(service.address, pki.ca, pki.cert, pki.key)
+
+
+@pytest.fixture
+def waits() -> list[float]:
+    """Seconds that the client waited before it opened a stream again."""
+    return []
+
+
+@pytest.fixture
+def client(connection: Connection, waits: list[float]) -> Iterator[Client]:
+    with Client(connection, timeout=10, retries=Retries(attempts=2, wait=waits.append)) as opened:
+        yield opened

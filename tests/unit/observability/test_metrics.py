@@ -1,0 +1,146 @@
+"""Each metric is counted by the method named for it, and no caller can add labels."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+
+import pytest
+
+from server.observability.metrics import CODES, Metrics
+
+EMIT = "/extaudit.v1.AuditLogService/EmitEvent"
+
+
+def samples(metrics: Metrics) -> dict[str, float]:
+    lines = [line for line in metrics.render().decode().splitlines() if not line.startswith("#")]
+    return {name: float(value) for name, _, value in (line.rpartition(" ") for line in lines)}
+
+
+@pytest.mark.parametrize(
+    ("do", "sample", "value"),
+    [
+        (lambda m: m.calls.ended(EMIT, "OK", 0.1), f'extaudit_grpc_calls_total{{code="OK",method="{EMIT}"}}', 1),
+        (lambda m: m.calls.ended(EMIT, "OK", 0.1), f'extaudit_grpc_call_seconds_count{{method="{EMIT}"}}', 1),
+        (lambda m: m.calls.ended(EMIT, "OK", 0.25), f'extaudit_grpc_call_seconds_sum{{method="{EMIT}"}}', 0.25),
+        (lambda m: m.calls.denied(EMIT), f'extaudit_denials_total{{method="{EMIT}"}}', 1),
+        (lambda m: m.calls.unauthenticated(expired=True), 'extaudit_unauthenticated_calls_total{reason="expired"}', 1),
+        (lambda m: m.calls.unauthenticated(expired=False), 'extaudit_unauthenticated_calls_total{reason="other"}', 1),
+        (lambda m: m.journal.emitted(accepted=5), 'extaudit_emitted_events_total{outcome="accepted"}', 5),
+        (lambda m: m.journal.emitted(repeated=4), 'extaudit_emitted_events_total{outcome="repeated"}', 4),
+        (lambda m: m.journal.emitted(refused=3), 'extaudit_emitted_events_total{outcome="refused"}', 3),
+        (lambda m: m.journal.emitted(uid_reused=2), 'extaudit_emitted_events_total{outcome="uid_reused"}', 2),
+        (lambda m: m.journal.emitted(accepted=5), 'extaudit_emitted_events_total{outcome="refused"}', 0),
+        (lambda m: m.journal.committed(7, 0.5), "extaudit_commit_events_sum", 7),
+        (lambda m: m.journal.committed(7, 0.5), "extaudit_commit_seconds_sum", 0.5),
+        (
+            lambda m: m.deliveries.attempted("default", delivered=True),
+            'extaudit_deliveries_total{outcome="delivered",storage="default"}',
+            1,
+        ),
+        (
+            lambda m: m.deliveries.attempted("default", delivered=False),
+            'extaudit_deliveries_total{outcome="failed",storage="default"}',
+            1,
+        ),
+        (
+            lambda m: m.deliveries.confirmed("default", 1_500),
+            'extaudit_last_delivery_timestamp_seconds{storage="default"}',
+            1.5,
+        ),
+        (lambda m: m.searches.ended(0.5, 3, complete=True), "extaudit_search_seconds_sum", 0.5),
+        (lambda m: m.searches.ended(0.5, 3, complete=True), "extaudit_search_objects_sum", 3),
+        (lambda m: m.searches.ended(0.5, 3, complete=True), "extaudit_search_incomplete_total", 0),
+        (lambda m: m.searches.ended(0.5, 3, complete=False), "extaudit_search_incomplete_total", 1),
+        (lambda m: m.access.reloaded(loaded=True), 'extaudit_policy_reloads_total{outcome="loaded"}', 1),
+        (lambda m: m.access.reloaded(loaded=False), 'extaudit_policy_reloads_total{outcome="failed"}', 1),
+        (
+            lambda m: m.access.record_certificate("server", 2_500),
+            'extaudit_certificate_expiry_timestamp_seconds{use="server"}',
+            2.5,
+        ),
+    ],
+)
+def test_what_happened_is_counted(do: Callable[[Metrics], None], sample: str, value: float) -> None:
+    metrics = Metrics([EMIT])
+    do(metrics)
+    assert samples(metrics)[sample] == value
+
+
+def record(metrics: Metrics, holes: int) -> None:
+    metrics.journal.record_state(pending_events=1, size=2, oldest_age_seconds=3.5, torn_tail_bytes=4, holes=holes)
+
+
+def test_the_journal_shows_how_it_is() -> None:
+    metrics = Metrics([EMIT])
+    record(metrics, 2)
+    shown = samples(metrics)
+    assert {name: shown[f"extaudit_journal_{name}"] for name in ("pending_events", "bytes", "oldest_age_seconds")} == {
+        "pending_events": 1,
+        "bytes": 2,
+        "oldest_age_seconds": 3.5,
+    }
+    assert shown["extaudit_journal_torn_tail_bytes"] == 4
+
+
+def test_each_hole_counts_once_and_the_count_never_falls() -> None:
+    metrics = Metrics([EMIT])
+    counts = []
+    for holes in (2, 2, 3, 1, 3, 4):
+        record(metrics, holes)
+        counts.append(samples(metrics)["extaudit_journal_holes_total"])
+    assert counts == [2, 2, 3, 3, 3, 4]
+
+
+def test_callers_cannot_add_labels() -> None:
+    metrics = Metrics([EMIT])
+    for number in range(50):
+        metrics.calls.ended(f"/made.up/{number}", f"CODE_{number}", 0.1)
+        metrics.calls.denied(f"/made.up/{number}")
+    shown = samples(metrics)
+    assert shown['extaudit_grpc_calls_total{code="UNKNOWN",method="other"}'] == 50
+    assert shown['extaudit_denials_total{method="other"}'] == 50
+    assert "made.up" not in metrics.render().decode()
+    assert "CODE_" not in metrics.render().decode()
+
+
+def test_what_is_remembered_for_speed_is_bounded_by_the_tables() -> None:
+    metrics = Metrics([EMIT])
+    for number in range(50):
+        metrics.calls.ended(f"/made.up/{number}", "OK", 0.1)
+        metrics.calls.ended(EMIT, f"CODE_{number}", 0.1)
+        metrics.calls.ended(EMIT, "OK", 0.1)
+    assert len(metrics.calls._ended) == 1
+
+
+def test_codes_are_those_of_grpc() -> None:
+    import grpc
+
+    assert {code.name for code in grpc.StatusCode} == CODES
+
+
+def test_two_services_in_one_process_share_nothing() -> None:
+    first, second = Metrics([EMIT]), Metrics([EMIT])
+    first.journal.emitted(accepted=1)
+    assert samples(second)['extaudit_emitted_events_total{outcome="accepted"}'] == 0
+
+
+def test_creation_times_are_left_out() -> None:
+    metrics = Metrics([EMIT])
+    metrics.calls.ended(EMIT, "OK", 0.1)
+    assert [name for name in samples(metrics) if "_created" in name] == []
+
+
+def test_counts_from_several_threads_all_arrive() -> None:
+    metrics = Metrics([EMIT])
+
+    def count() -> None:
+        for _ in range(500):
+            metrics.calls.ended(EMIT, "OK", 0.1)
+
+    threads = [threading.Thread(target=count) for _ in range(4)]
+    for each in threads:
+        each.start()
+    for each in threads:
+        each.join()
+    assert samples(metrics)[f'extaudit_grpc_calls_total{{code="OK",method="{EMIT}"}}'] == 2_000

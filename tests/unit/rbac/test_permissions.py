@@ -1,0 +1,98 @@
+import pytest
+
+from rbac.identities import SERVICE, Identity, IdentityKind
+from rbac.permissions import PERMISSIONS, Permission
+from rbac.policy import load_policy_folder
+
+EMIT = "/extaudit.v1.AuditLogService/EmitEvent"
+EMIT_STREAM = "/extaudit.v1.AuditLogService/EmitEvents"
+SEARCH = "/extaudit.v1.AuditLogService/SearchEvents"
+GET = "/extaudit.v1.AuditLogService/GetEvent"
+STATUS = "/extaudit.v1.StatusService/GetStatus"
+HEALTH = ("/grpc.health.v1.Health/Check", "/grpc.health.v1.Health/Watch", "/grpc.health.v1.Health/List")
+REFLECTION = (
+    "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo",
+    "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo",
+)
+
+CREATE = (("event", ("create",)),)
+LIST = (("event", ("list",)),)
+WITH_PLACES = ("external_audit_storage", ("read",))
+WITHOUT_PLACES = ("cluster_alert", ("list",))
+
+
+def user(*roles):
+    return Identity(IdentityKind.USER, "alice", frozenset(roles))
+
+
+NODE = Identity(IdentityKind.COMPONENT, "node-1", frozenset({"Node"}))
+
+CALLS = [
+    (EMIT, NODE, CREATE),
+    (EMIT, user("importer"), CREATE),
+    (EMIT, user("editor"), None),
+    (EMIT, user("auditor"), None),
+    (EMIT_STREAM, NODE, CREATE),
+    (EMIT_STREAM, user("auditor"), None),
+    (SEARCH, user("auditor"), LIST),
+    (SEARCH, user("importer"), None),
+    (SEARCH, NODE, None),
+    (GET, user("auditor"), LIST),
+    (GET, user("editor"), None),
+    (STATUS, user("editor"), (WITH_PLACES, WITHOUT_PLACES)),
+    (STATUS, user("auditor"), (WITHOUT_PLACES,)),
+    (STATUS, user("importer"), None),
+    (STATUS, NODE, None),
+]
+
+
+@pytest.fixture(scope="module")
+def policy():
+    return load_policy_folder(None)
+
+
+@pytest.mark.parametrize(("method", "identity", "granted"), CALLS)
+def test_a_method_gives_the_alternatives_held(policy, method, identity, granted):
+    assert policy.permits(identity, PERMISSIONS[method]) == granted
+
+
+NOBODIES = [None, SERVICE, user(), user("gone"), user("auditor", "gone"), user("auditor", "Node"),
+            Identity(IdentityKind.COMPONENT, "x", frozenset({"auditor"}))]  # fmt: skip
+
+
+@pytest.mark.parametrize("nobody", NOBODIES)
+def test_whom_the_policy_does_not_recognise_may_call_health_alone(policy, nobody):
+    granted = {method for method, row in PERMISSIONS.items() if policy.permits(nobody, row) is not None}
+    assert granted == set(HEALTH)
+
+
+@pytest.mark.parametrize("method", REFLECTION)
+@pytest.mark.parametrize("identity", [NODE, user("importer"), user("editor", "auditor")])
+def test_reflection_is_for_everyone_with_loaded_roles(policy, method, identity):
+    assert policy.permits(identity, PERMISSIONS[method]) == ()
+
+
+def test_a_method_without_a_row_is_refused(policy):
+    assert policy.permits(user("editor", "auditor", "importer"), PERMISSIONS.get("/extaudit.v1.X/Y")) is None
+
+
+def test_the_table_is_complete_and_can_not_be_changed():
+    assert set(PERMISSIONS) == {EMIT, EMIT_STREAM, SEARCH, GET, STATUS, *HEALTH, *REFLECTION}
+    with pytest.raises(TypeError):
+        PERMISSIONS["/x/Y"] = Permission(anyone=True)  # type: ignore[index]
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {},
+        {"anyone": True, "any_role": True},
+        {"alternatives": CREATE, "anyone": True},
+        {"alternatives": CREATE, "any_role": True},
+        {"alternatives": (("event", ()),)},
+        {"alternatives": (("", ("list",)),)},
+    ],
+)
+def test_a_permission_that_says_nothing_or_too_much_can_not_be_made(fields):
+    with pytest.raises(ValueError):
+        Permission(**fields)
