@@ -39,7 +39,7 @@ class Case:
     to_ms: int = START_MS + 10 * DAY_MS
 
 
-def _cases() -> list[Case]:
+def _cases(some_uid: str) -> list[Case]:
     start = START_MS + 5 * DAY_MS + 10 * HOUR_MS
     between = "event_time >= make_timestamptz(?::BIGINT) AND event_time < make_timestamptz(?::BIGINT)"
     hour = [start * 1000, (start + HOUR_MS) * 1000]
@@ -51,6 +51,7 @@ def _cases() -> list[Case]:
         Case("narrow", narrow, f"{between} AND event_type = ?", [*hour, "session.join"], start, start + HOUR_MS),
         Case("user_10_days", Filters(users=frozenset({USERS[77]})), '"user" = ?', [USERS[77]]),
         Case("text_10_days", Filters(text="NODE-077.eu-west-2"), "contains(event_data, ?)", ["node-077.eu-west-2"]),
+        Case("uid_1_day", Filters(uids=frozenset({some_uid})), "uid = ?", [some_uid], day, day + DAY_MS),
         Case("field_1_day", Filters(fields=(field,)), host, [field.value], day, day + DAY_MS),
     ]
 
@@ -107,7 +108,9 @@ def main() -> None:
     engine = DuckScanEngine(threads=2, memory_bytes=1 << 30, allowed_directories=[str(args.folder)])
     floor = duckdb.connect()
     floor.execute("SET threads = 2")
-    for case in _cases():
+    some_file = str(sorted(args.folder.glob("*/*.parquet"))[550])
+    (some_uid,) = floor.execute("SELECT uid FROM read_parquet(?) LIMIT 1 OFFSET 500", [some_file]).fetchall()[0]
+    for case in _cases(some_uid):
         rounds = args.rounds or (101 if case.name == "narrow" else 5)
         print(json.dumps(_measure(case, args.folder, engine, floor, rounds)), flush=True)
 

@@ -8,6 +8,7 @@ fixed order. What doesn't: what the files mean.
 from __future__ import annotations
 
 import os
+import stat
 from pathlib import Path
 from typing import Protocol
 
@@ -54,6 +55,10 @@ class Files(Protocol):
 
     def read(self, path: Path) -> bytes:
         """The whole content."""
+        ...
+
+    def size(self, path: Path) -> int | None:
+        """Bytes of a regular file; None if there is none."""
         ...
 
     def list(self, folder: Path) -> list[str]:
@@ -131,6 +136,14 @@ class DiskFiles:
     def read(self, path: Path) -> bytes:
         """The whole content."""
         return path.read_bytes()
+
+    def size(self, path: Path) -> int | None:
+        """Bytes of a regular file; None if there is none. Links are not followed."""
+        try:
+            found = os.stat(path, follow_symlinks=False)
+        except FileNotFoundError:
+            return None
+        return found.st_size if stat.S_ISREG(found.st_mode) else None
 
     def list(self, folder: Path) -> list[str]:
         """Sorted names in a folder; [] if there is no such folder."""

@@ -151,6 +151,8 @@ def _parquet(ordered: list[BatchRow], footer: dict[str, str]) -> pa.Buffer:
         compression_level=COMPRESSION_LEVEL,
         use_dictionary=_DICTIONARY,
         write_statistics=_STATISTICS,
+        # Looking for one uid then reads no object that doesn't have it; its smallest and largest value never tell.
+        bloom_filter_options={"uid": {"ndv": min(len(ordered), ROW_GROUP_ROWS), "fpp": 0.01}},
         store_schema=False,
     ) as writer:
         writer.write_table(pa.Table.from_arrays(arrays, schema=SCHEMA), row_group_size=ROW_GROUP_ROWS)

@@ -87,9 +87,8 @@ class Delivery:
             return None
         with contextlib.suppress(ValueError):
             record = BatchRecord.decode(data)
-            stored = [storage.stat(item.name) for item in record.objects]
-            sizes = [found.size if found is not None else -1 for found in stored]
-            if record.cut == cut and sizes == [item.bytes for item in record.objects]:
+            stored = [storage.size(item.name) for item in record.objects]
+            if record.cut == cut and stored == [item.bytes for item in record.objects]:
                 return record
         raise StorageError(f"the record of batch {cut.name} is not one of this batch; move it away")
 

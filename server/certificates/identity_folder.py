@@ -14,7 +14,6 @@ from server.certificates.problems import CertificateProblem
 from server.files import Files, write_durably
 
 FOLDER = "identity"
-MAX_FILE_BYTES = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,14 +78,11 @@ class IdentityFolder:
 
     def _read(self, path: Path) -> bytes | None:
         try:
-            content = self.files.read(path)
+            return self.files.read(path)
         except FileNotFoundError:
             return None
         except OSError as error:
             raise CertificateProblem(f"{FOLDER}/{path.name} can't be read: {error.strerror}") from error
-        if len(content) > MAX_FILE_BYTES:
-            raise CertificateProblem(f"{FOLDER}/{path.name} is larger than {MAX_FILE_BYTES} bytes")
-        return content
 
 
 def _not_a_key(stem: str) -> CertificateProblem:

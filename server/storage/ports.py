@@ -16,7 +16,6 @@ class StoredObject:
     name: str
     """Name below the events prefix: `<YYYY-MM-DD>/<stem>.parquet`."""
     size: int
-    modified_ns: int
 
 
 class NameTaken(Exception):
@@ -69,8 +68,8 @@ class EventStorage(Protocol):
         """Where an engine on this machine reads the object."""
         ...
 
-    def stat(self, name: str) -> StoredObject | None:
-        """The object as it is now, or None."""
+    def size(self, name: str) -> int | None:
+        """Bytes of the object as it is now; None if it isn't there."""
         ...
 
     def location(self) -> str:

@@ -130,9 +130,9 @@ class PageReader:
             if item.foreign_note is not None and item.rows == 0:
                 self._page.missing.append(self._miss(MissingReason.OBJECT_UNREADABLE, item.name, item.foreign_note))
                 continue
-            found = self._storage.stat(item.name)
-            if found is not None and found.size != item.bytes:
-                text = f"is {found.size} bytes and was {item.bytes} when it was stored"
+            size = self._storage.size(item.name)
+            if size is not None and size != item.bytes:
+                text = f"is {size} bytes and was {item.bytes} when it was stored"
                 self._page.missing.append(self._miss(MissingReason.OBJECT_CHANGED, item.name, text))
                 continue
             if item.foreign_note is not None:

@@ -79,8 +79,7 @@ class EmbeddedStorage:
         with contextlib.suppress(FileNotFoundError, NotADirectoryError), os.scandir(self._folder / date) as entries:
             for entry in entries:
                 if entry.name.endswith(_SUFFIX) and entry.is_file(follow_symlinks=False):
-                    stat = entry.stat(follow_symlinks=False)
-                    found.append(StoredObject(f"{date}/{entry.name}", stat.st_size, stat.st_mtime_ns))
+                    found.append(StoredObject(f"{date}/{entry.name}", entry.stat(follow_symlinks=False).st_size))
         return sorted(found, key=lambda item: item.name)
 
     def date_revision(self, date: str) -> int:
@@ -94,13 +93,9 @@ class EmbeddedStorage:
         """Where an engine on this machine reads the object."""
         return str(self._folder / name)
 
-    def stat(self, name: str) -> StoredObject | None:
-        """The object as it is now, or None."""
-        try:
-            stat = os.stat(self._folder / name, follow_symlinks=False)
-        except FileNotFoundError:
-            return None
-        return StoredObject(name, stat.st_size, stat.st_mtime_ns)
+    def size(self, name: str) -> int | None:
+        """Bytes of the object as it is now; None if it isn't there."""
+        return self._files.size(self._folder / name)
 
     def location(self) -> str:
         """The folder."""

@@ -20,8 +20,6 @@ _RESULT = """file_index, file_row_number, epoch_us(event_time), uid, event_type,
     CASE WHEN strlen(event_data) <= ? THEN event_data END,
     CASE WHEN strlen(event_data) > ? THEN sha256(event_data) END"""
 
-_COLUMNS = 'file_index, file_row_number, event_type, event_time, uid, session_id, "user", event_data'
-
 FETCH = f"SELECT event_data FROM {SOURCE} WHERE file_row_number = ? AND event_data IS NOT NULL"  # noqa: S608
 
 # A hash needs every value; for less, as a length, DuckDB reads less and finds less wrong.
@@ -50,26 +48,22 @@ class Plan:
 
         DuckDB leaves out row groups and objects that can't be among them, which it can only do for a bare column.
         """
-        order = f"event_time {self._direction()}"
-        return Condition(
-            f"SELECT {_RESULT} FROM (SELECT {_COLUMNS} FROM {SOURCE} WHERE {self.where.sql} "  # noqa: S608
-            f"ORDER BY {order} LIMIT {int(limit)})",
-            (self.inline_bytes, self.inline_bytes, self.paths, *self.where.values),
-        )
+        return self._first("event_time {way}", limit)
 
     def by_key(self) -> Condition:
         """The first rows by the whole order."""
-        way = self._direction()
         # A foreign object may tell microseconds, and epoch_ms would round them.
-        time = "date_trunc('millisecond', event_time)"
-        order = f"{time} {way}, uid {way}, sha256(event_data) {way}, file_index {way}, file_row_number"
-        return Condition(
-            f"SELECT {_RESULT} FROM {SOURCE} WHERE {self.where.sql} ORDER BY {order} LIMIT {int(self.limit)}",  # noqa: S608
-            (self.inline_bytes, self.inline_bytes, self.paths, *self.where.values),
+        time = "date_trunc('millisecond', event_time) {way}"
+        return self._first(
+            f"{time}, uid {{way}}, sha256(event_data) {{way}}, file_index {{way}}, file_row_number", self.limit
         )
 
-    def _direction(self) -> str:
-        return "DESC" if self.descending else "ASC"
+    def _first(self, order: str, limit: int) -> Condition:
+        by = order.format(way="DESC" if self.descending else "ASC")
+        return Condition(
+            f"SELECT {_RESULT} FROM {SOURCE} WHERE {self.where.sql} ORDER BY {by} LIMIT {int(limit)}",  # noqa: S608
+            (self.inline_bytes, self.inline_bytes, self.paths, *self.where.values),
+        )
 
 
 def plan(request: ScanRequest, objects: Sequence[ScanObject]) -> Plan:

@@ -131,10 +131,15 @@ def test_a_component_claim_that_is_not_allowed_is_refused(
     assert len(issuing.list_issued(data_dir)) == 1
 
 
-def test_nothing_is_good_for_longer_than_the_ca(data_dir: Path, tmp_path: Path) -> None:
-    files = issuing.issue_user(data_dir, "alice", ["auditor"], 3650, tmp_path / "out")
-    ca = x509.load_pem_x509_certificate((data_dir / "identity" / "user-ca.crt").read_bytes())
-    assert x509.load_pem_x509_certificate(files.certificate.read_bytes()).not_valid_after_utc == ca.not_valid_after_utc
+def test_nothing_is_good_for_longer_than_the_ca(tmp_path: Path) -> None:
+    old = tmp_path / "old"
+    old.mkdir(mode=0o700)
+    engine = open_database(database_path(old))
+    local = ensure_local_authority(old, CLUSTER, SqlIssuedCertificates(engine), now() - timedelta(days=10))
+    engine.dispose()
+    files = issuing.issue_user(old, "alice", ["auditor"], 3650, tmp_path / "out")
+    issued = x509.load_pem_x509_certificate(files.certificate.read_bytes())
+    assert issued.not_valid_after_utc == local.user.certificate.not_valid_after_utc
 
 
 def test_the_record_is_durable_before_the_key_is_written(

@@ -175,6 +175,13 @@ def test_a_crash_after_any_step_is_mended_by_the_next_start(data_dir: Path) -> N
         assert f"{admin.serial_number:x}" in record.serials()
 
 
+def test_a_key_that_a_crash_left_under_a_temporary_name_is_removed(data_dir: Path) -> None:
+    local = ensure_local_authority(data_dir, CLUSTER, Record(), now())
+    local.folder.path.joinpath("alice.key.part").touch(mode=0o600)
+    ensure_local_authority(data_dir, CLUSTER, Record(), now())
+    assert sorted(contents(data_dir)) == ALL_FILES
+
+
 def test_a_half_renewed_administrator_is_made_anew(data_dir: Path) -> None:
     record = Record()
     local = ensure_local_authority(data_dir, CLUSTER, record, now())

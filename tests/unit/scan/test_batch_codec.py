@@ -8,6 +8,7 @@ import zlib
 from dataclasses import replace
 from pathlib import Path
 
+import duckdb
 import pyarrow.parquet as pq
 import pytest
 
@@ -57,6 +58,17 @@ def test_no_event_json_is_in_the_footer(tmp_path: Path, make_row: MakeRow) -> No
     assert [found is not None for found in statistics] == [True, True, True, True, True, False]
     footer = path.read_bytes()[-pq.read_metadata(path).serialized_size :]
     assert b"canary" not in footer
+
+
+def test_a_uid_that_is_not_in_the_object_is_told_by_its_bloom_filter(tmp_path: Path, make_row: MakeRow) -> None:
+    path = tmp_path / "o.parquet"
+    encode([make_row(number, f"u{number:04d}") for number in range(1000)], path, log_id="log", first=1, last=1)
+    probe = "SELECT bool_and(bloom_filter_excludes) FROM parquet_bloom_probe(?, 'uid', ?)"
+    with duckdb.connect() as database:
+        told = [database.execute(probe, [str(path), f"u{number:04d}"]).fetchall() for number in (500, 777)]
+        others = [database.execute(probe, [str(path), f"x{number}"]).fetchall() for number in range(50)]
+    assert told == [[(False,)], [(False,)]]
+    assert others.count([(True,)]) > 40
 
 
 def test_encode_tells_what_it_wrote_and_the_same_rows_give_the_same_bytes(make_row: MakeRow) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import sqlite3
 import stat
 from pathlib import Path
 
@@ -75,6 +76,17 @@ def test_only_missing_migrations_are_applied_and_a_failed_one_leaves_nothing(tmp
     engine.dispose()
     with pytest.raises(NewerSchema):
         open_database(tmp_path / "state.db")
+
+
+def test_a_writing_transaction_holds_the_lock_before_it_reads(tmp_path: Path) -> None:
+    engine = open_database(tmp_path / "state.db")
+    other = sqlite3.connect(tmp_path / "state.db", timeout=0, isolation_level=None)
+    with writing(engine).begin(), pytest.raises(sqlite3.OperationalError, match="locked"):
+        other.execute("BEGIN IMMEDIATE")
+    with engine.begin():
+        other.execute("BEGIN IMMEDIATE")
+    other.close()
+    engine.dispose()
 
 
 def record_many(path: Path, first: int, count: int) -> None:

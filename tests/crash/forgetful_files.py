@@ -1,0 +1,174 @@
+"""A file layer that forgets what was not synced, and that can stop or fail at any single operation.
+
+`now` is what the running process sees; `durable` is what a power loss would leave: file contents as of their last sync,
+and folder entries as of the folder's last sync. Nothing is written back by itself, so a missing sync always shows.
+"""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+
+class Stopped(BaseException):
+    """The process ends here, as by kill -9 or power loss. Not an Exception, so that nothing in the code catches it."""
+
+
+@dataclass(slots=True)
+class _Content:
+    now: bytes = b""
+    durable: bytes = b""
+
+
+@dataclass(slots=True)
+class _Folder:
+    now: dict[str, object] = field(default_factory=dict)
+    durable: dict[str, object] = field(default_factory=dict)
+
+
+class ForgetfulFiles:
+    """Files in memory. `before` is called with each operation's number and name, and may raise."""
+
+    def __init__(self, before: Callable[[int, str], None] = lambda number, name: None) -> None:
+        self._root = _Folder()
+        self.before = before
+        self.operations: list[str] = []
+        self.skip_syncs_of = ""
+        """`file` or `folder`: such syncs do nothing, as if the code had left them out."""
+
+    # --- what the code calls
+
+    def open_append(self, path: Path) -> _OpenFile:
+        self._count("open", path)
+        entries = self._folder(path.parent).now
+        content = entries.setdefault(path.name, _Content())
+        assert isinstance(content, _Content)
+        return _OpenFile(self, path, content)
+
+    def read(self, path: Path) -> bytes:
+        found = self._folder(path.parent).now.get(path.name)
+        if not isinstance(found, _Content):
+            raise FileNotFoundError(path.name)
+        return found.now
+
+    def size(self, path: Path) -> int | None:
+        try:
+            return len(self.read(path))
+        except FileNotFoundError:
+            return None
+
+    def list(self, folder: Path) -> list[str]:
+        try:
+            return sorted(self._folder(folder).now)
+        except FileNotFoundError:
+            return []
+
+    def make_folder(self, folder: Path) -> None:
+        """As DiskFiles does it: every new entry synced in the folder above."""
+        at = self._root
+        for part in folder.parts:
+            if part not in at.now:
+                self._count("mkdir", folder)
+                at.now[part] = _Folder()
+                self._count("sync folder", folder)
+                if self.skip_syncs_of != "folder":
+                    at.durable = dict(at.now)
+            child = at.now[part]
+            assert isinstance(child, _Folder)
+            at = child
+
+    def rename(self, source: Path, target: Path) -> None:
+        self._count("rename", target)
+        self._folder(target.parent).now[target.name] = self._folder(source.parent).now.pop(source.name)
+
+    def link(self, source: Path, target: Path) -> None:
+        self._count("link", target)
+        entries = self._folder(target.parent).now
+        if target.name in entries:
+            raise FileExistsError(errno.EEXIST, "exists")
+        entries[target.name] = self._folder(source.parent).now[source.name]
+
+    def remove(self, path: Path) -> None:
+        self._count("remove", path)
+        del self._folder(path.parent).now[path.name]
+
+    def remove_folder(self, folder: Path) -> None:
+        self._count("remove folder", folder)
+        assert not self._folder(folder).now
+        del self._folder(folder.parent).now[folder.name]
+
+    def sync_folder(self, folder: Path) -> None:
+        self._count("sync folder", folder)
+        if self.skip_syncs_of != "folder":
+            found = self._folder(folder)
+            found.durable = dict(found.now)
+
+    # --- what the tests call
+
+    def crash(self, *, power_loss: bool) -> None:
+        """The process is gone; with power loss, so is everything that was not synced."""
+        if power_loss:
+            self._root = _durable_copy(self._root)
+        self.before = lambda number, name: None
+        self.skip_syncs_of = ""
+
+    def put(self, path: Path, data: bytes) -> None:
+        """Change a file's bytes from outside, durably, as a bad disk or a person would."""
+        found = self._folder(path.parent).now[path.name]
+        assert isinstance(found, _Content)
+        found.now = found.durable = data
+
+    def _count(self, name: str, path: Path) -> None:
+        self.operations.append(f"{name} {path.name}")
+        self.before(len(self.operations), name)
+
+    def _folder(self, folder: Path) -> _Folder:
+        at = self._root
+        for part in folder.parts:
+            child = at.now.get(part)
+            if not isinstance(child, _Folder):
+                raise FileNotFoundError(str(folder))
+            at = child
+        return at
+
+
+class _OpenFile:
+    def __init__(self, files: ForgetfulFiles, path: Path, content: _Content) -> None:
+        self._files = files
+        self._path = path
+        self._content = content
+
+    @property
+    def size(self) -> int:
+        return len(self._content.now)
+
+    def append(self, data: bytes) -> None:
+        # Half of it may be all that a stop leaves.
+        self._content.now += data[: len(data) // 2]
+        self._files._count("append", self._path)
+        self._content.now += data[len(data) // 2 :]
+
+    def sync(self) -> None:
+        self._files._count("sync", self._path)
+        if self._files.skip_syncs_of != "file":
+            self._content.durable = self._content.now
+
+    def truncate(self, size: int) -> None:
+        self._files._count("truncate", self._path)
+        self._content.now = self._content.now[:size]
+
+    def close(self) -> None:
+        pass
+
+
+def _durable_copy(folder: _Folder) -> _Folder:
+    entries: dict[str, object] = {}
+    for name, item in folder.durable.items():
+        if isinstance(item, _Folder):
+            entries[name] = _durable_copy(item)
+        elif isinstance(item, _Content):
+            item.now = item.durable
+            entries[name] = item
+    return _Folder(dict(entries), dict(entries))

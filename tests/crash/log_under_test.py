@@ -1,0 +1,130 @@
+"""The audit log without sockets, on any file layer: what the crash tests stop, reopen and look into."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pyarrow.parquet as pq
+
+from rbac.identities import Identity, IdentityKind
+from server.audit_log.batch_record import BatchRecord
+from server.audit_log.cuts import CutLimits
+from server.audit_log.delivery import Delivery
+from server.audit_log.event import parse_event
+from server.audit_log.known_uids import UidLimits
+from server.audit_log.log_writer import Submission
+from server.audit_log.opening import OpenLog, Places, open_log
+from server.audit_log.receipts import BatchAcknowledgement
+from server.files import Files
+from server.state.catalogue import Catalogue
+from server.state.database import open_database
+from server.storage.embedded.storage import EmbeddedStorage
+
+ROOT = Path("data")
+PLACES = Places(ROOT / "journal", ROOT / "spool", ROOT / "known_uids")
+STORAGE = ROOT / "storage" / "events"
+EMITTER = Identity(IdentityKind.USER, "tester", frozenset({"importer"}))
+NOW_MS = 1_795_000_000_000
+CUT_EVENTS = 4
+
+
+def event(number: int) -> bytes:
+    """An event with its own uid; the dates of neighbours differ, so that batches have several objects."""
+    day = 1 + number % 2
+    body = {"event": "test", "uid": f"uid-{number}", "time": f"2026-11-0{day}T00:00:00.{number % 1000:03d}Z", "n": number}
+    return json.dumps(body, separators=(",", ":")).encode()
+
+
+@dataclass
+class LogUnderTest:
+    """One process's life: opened on a file layer and a state database."""
+
+    files: Files
+    state_path: Path
+    acknowledged: dict[int, tuple[str, int]] = field(default_factory=dict)
+    """Event number -> (log_id, sequence), over all lives."""
+
+    def __post_init__(self) -> None:
+        self.engine = open_database(self.state_path)
+        self.catalogue = Catalogue(self.engine)
+        self.storage = EmbeddedStorage(self.files, STORAGE)
+        self.log: OpenLog = open_log(
+            self.files,
+            PLACES,
+            self.storage,
+            self.catalogue,
+            CutLimits(events=CUT_EVENTS),
+            UidLimits(minimum=1000, bound=2000, generation=100),
+            on_cut=lambda: None,
+        )
+        self.delivery = Delivery(
+            lambda _: self.storage, self.log.tail, self.log.spool, self.catalogue, self.log.uid_files, self.log.journal
+        )
+
+    def close(self) -> None:
+        """Let go of the state database only: the files are as they are."""
+        self.engine.dispose()
+
+    def emit(self, *numbers: int) -> BatchAcknowledgement:
+        """Make events durable in one commit and note what was acknowledged. Raises what the commit raised."""
+        events = [
+            (index, parse_event(event(number), EMITTER, b"key", now_ms=NOW_MS, max_bytes=2**20))
+            for index, number in enumerate(numbers)
+        ]
+        [answer] = self.log.writer.commit([Submission(b'["user","tester","a","s","p"]', NOW_MS, events)])
+        if not isinstance(answer, BatchAcknowledgement):
+            raise answer
+        fresh = iter(sequence for first, last in answer.sequences for sequence in range(first, last + 1))
+        repeated = {index: (log_id, sequence) for index, _, log_id, sequence in answer.repeated}
+        for index, number in enumerate(numbers):
+            place = repeated.get(index) or (answer.log_id, next(fresh))
+            assert self.acknowledged.setdefault(number, place) == place, "a retry must get its first acknowledgement"
+        return answer
+
+    def deliver_all(self) -> None:
+        """Deliver everything that is cut."""
+        while self.delivery.deliver_next() is not None:
+            pass
+
+    def everything(self) -> list[tuple[str, int, int]]:
+        """(log_id, sequence, event number) of every event a search would count: the tail's, and the catalogue's less
+        those of batches that the tail covers."""
+        pending = self.log.tail.pending()
+        found = [
+            (pin.section.log_id, row.sequence, json.loads(row.event.data)["n"])
+            for pin in self.log.tail.pin()
+            for row in pin.rows
+        ]
+        for item in self.catalogue.objects("default"):
+            if (item.log_id, item.first) not in pending:
+                found += self.stored(item.name, item.log_id)
+        return found
+
+    def stored(self, name: str, log_id: str) -> list[tuple[str, int, int]]:
+        """(log_id, sequence, event number) of each row of an object, sequences as the batch record's footer gives them."""
+        content = self.files.read(STORAGE / name)
+        numbers = [json.loads(row)["n"] for row in pq.read_table(io.BytesIO(content))["event_data"].to_pylist()]
+        from server.audit_log.batch_codec import read_sequences
+
+        return [(log_id, s, n) for s, n in zip(read_sequences(io.BytesIO(content)), numbers, strict=True)]  # type: ignore[arg-type]
+
+    def records(self) -> list[BatchRecord]:
+        """All batch records in the storage."""
+        names = self.storage.list_records()
+        return [BatchRecord.decode(data) for name in names if (data := self.storage.read_record(name))]
+
+    def check(self, *, lost: frozenset[int] = frozenset()) -> None:
+        """Every acknowledged event is there once, under its sequence; every sequence once; nothing acknowledged is gone."""
+        found = self.everything()
+        places = Counter((log_id, sequence) for log_id, sequence, _ in found)
+        assert not [place for place, count in places.items() if count > 1], "a sequence is there twice"
+        numbers = Counter(number for _, _, number in found)
+        assert not [number for number, count in numbers.items() if count > 1], "an event is there twice"
+        there = {number: (log_id, sequence) for log_id, sequence, number in found}
+        for number, place in self.acknowledged.items():
+            if number not in lost:
+                assert there.get(number) == place, f"acknowledged event {number} is not at {place}"
