@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import os
 import signal
@@ -32,6 +33,10 @@ def serve(flags: Mapping[str, object]) -> int:
         for problem in error.problems:
             print(f"extaudit: {problem}", file=sys.stderr)
         return 2
+    # Events are tuples of text in no cycles: looking at them every 700 allocations took a tenth of the ingest's time.
+    gc.set_threshold(50_000, 20, 50)
+    # The journal's thread must not wait 5 ms (Python's default) for the loop's each time it comes back from the disk.
+    sys.setswitchinterval(0.0005)
     logs.configure(config.log.level, config.log.format)
     try:
         code: int = uvloop.run(_serve(config))

@@ -7,6 +7,7 @@ fixed order. What doesn't: what the files mean.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import stat
 from pathlib import Path
@@ -66,7 +67,7 @@ class Files(Protocol):
         ...
 
     def make_folder(self, folder: Path) -> None:
-        """Make a folder (0700) and the ones above it, and make their entries durable."""
+        """Make a folder (0700) and the ones above it, and make their entries durable, also where it is there already."""
         ...
 
     def rename(self, source: Path, target: Path) -> None:
@@ -155,6 +156,9 @@ class DiskFiles:
     def make_folder(self, folder: Path) -> None:
         """Make a folder and the ones above it, durably."""
         if folder.is_dir():
+            # A stop may have come between making it and the sync. What lies above what we may read, others made.
+            with contextlib.suppress(PermissionError):
+                self.sync_folder(folder.parent)
             return
         self.make_folder(folder.parent)
         folder.mkdir(mode=0o700, exist_ok=True)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import accumulate, pairwise
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -42,8 +42,7 @@ class UnreadableFooter(Exception):
     """The file has no footer of ours, or a damaged one."""
 
 
-@dataclass(frozen=True, slots=True)
-class BatchRow:
+class BatchRow(NamedTuple):
     """One event as it goes into a batch. `time_ms` is ms since 1970, UTC; `digest` is the SHA-256 of `data` in hex."""
 
     sequence: int

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from server.audit_log.batch_record import BatchObject, BatchRecord, record_digest
 from server.audit_log.cuts import Cut
 from server.audit_log.journal.journal import Journal
-from server.audit_log.known_uids import KnownUid, UidFiles, uid_hash
+from server.audit_log.known_uids import KnownUid, UidFiles
 from server.audit_log.spool import Spool
 from server.audit_log.tail import Section, Tail
 from server.state.catalogue import Catalogue, CatalogueBatch, CatalogueObject
@@ -65,7 +65,7 @@ class Delivery:
         self._catalogue.add_batch(_catalogue_batch(record), catalogue_objects(record))
         self._uid_files.append(
             [
-                KnownUid(uid_hash(row.event.uid), row.event.fingerprint, row.sequence, cut.log_id, row.received_ms)
+                KnownUid(row.event.uid, row.event.fingerprint, row.sequence, cut.log_id, row.received_ms)
                 for row in section.rows
             ]
         )
@@ -89,6 +89,8 @@ class Delivery:
             record = BatchRecord.decode(data)
             stored = [storage.size(item.name) for item in record.objects]
             if record.cut == cut and stored == [item.bytes for item in record.objects]:
+                # A stop may have come between its rename and its sync, which the storage then makes up for.
+                storage.put_record(cut.record_name, data)
                 return record
         raise StorageError(f"the record of batch {cut.name} is not one of this batch; move it away")
 

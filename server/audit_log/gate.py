@@ -6,7 +6,8 @@ from server.errors import ResourceExhausted
 
 RETRY_SECONDS = 5.0
 OWN_RESERVE_BYTES = 16 * 1024 * 1024
-"""What the service's own events may take beyond the limits: reads leave their trace though emitters are refused."""
+"""What the service's own events may take beyond the limits, but for half the floor: reads leave their trace though
+emitters are refused, and still never fill the disk."""
 
 
 class IntakeGate:
@@ -31,10 +32,13 @@ class IntakeGate:
     @property
     def problem(self) -> str:
         """`journal_full`, `disk_floor` or ''."""
-        if self._journal_bytes + self._since > self.quota_bytes:
+        return self._problem(0)
+
+    def _problem(self, reserve: int) -> str:
+        if self._journal_bytes + self._since > self.quota_bytes + reserve:
             return "journal_full"
         # What is let in is written twice before it is trimmed: to the journal and to its batch.
-        if self._free_bytes - 2 * self._since < self.disk_floor_bytes:
+        if self._free_bytes - 2 * self._since < self.disk_floor_bytes - reserve:
             return "disk_floor"
         return ""
 
@@ -44,8 +48,8 @@ class IntakeGate:
         Raises:
             ResourceExhausted: the intake is closed.
         """
-        problem = self.problem
-        if problem and not (own and self._since < OWN_RESERVE_BYTES):
+        problem = self._problem(min(OWN_RESERVE_BYTES, self.disk_floor_bytes // 2) if own else 0)
+        if problem:
             if problem == "journal_full":
                 message = "the journal has reached its quota; try again later"
                 raise ResourceExhausted(message, reason="JOURNAL_FULL", retry_after=RETRY_SECONDS)

@@ -1,13 +1,13 @@
 """The uids known from before, so that a retry gets its first acknowledgement and a reused uid is flagged.
 
-Kept: the last `minimum` uids, and all of the last `hours` while they number at most `bound`. Only digests are kept: 60
-bits of SHA-256 of the uid, and 128 bits of SHA-256 over emitter and bytes as received. The entries of events still in
-the journal come back from the journal; those of trimmed segments from files, which are synced before the trim.
+Kept: the last `minimum` uids, and all of the last `hours` while they number at most `bound`. In memory only digests are
+kept: Python's keyed 64-bit hash of the uid, where a collision flags a uid as reused and does no more, and 128 bits of
+SHA-256 over emitter and bytes as received, which alone make an event a retry. The entries of events still in the
+journal come back from the journal; those of trimmed segments from files, which are synced before the trim.
 """
 
 from __future__ import annotations
 
-import hashlib
 import struct
 import zlib
 from collections.abc import Iterable, Iterator
@@ -17,27 +17,22 @@ from typing import NamedTuple
 
 from server.files import AppendFile, Files
 
-_ENTRY = struct.Struct("<Q16sQ10sq")
+_ENTRY = struct.Struct("<16sQ10sqB")
 _CHUNK = struct.Struct("<4sII")
 _MAGIC = b"uids"
-_UID_MASK = (1 << 60) - 1
+_TYPICAL_BYTES = _ENTRY.size + 36
 _HOUR_MS = 3_600_000
 
 
 class KnownUid(NamedTuple):
     """One known event."""
 
-    uid_hash: int
+    uid: str
     fingerprint: bytes
     """16 bytes over emitter and bytes as received."""
     sequence: int
     log_id: str
     received_ms: int
-
-
-def uid_hash(uid: str) -> int:
-    """60 bits of the uid's SHA-256."""
-    return int.from_bytes(hashlib.sha256(uid.encode()).digest()[:8], "little") & _UID_MASK
 
 
 class Claim(NamedTuple):
@@ -49,6 +44,7 @@ class Claim(NamedTuple):
     """True when the uid was known, of this event or of another."""
 
 
+_from_bytes = int.from_bytes
 _NEW = Claim(None, False)
 _REUSED = Claim(None, True)
 _PLACE_MASK = (1 << 64) - 1
@@ -60,7 +56,7 @@ class _Generation:
     __slots__ = ("entries", "newest_ms", "size")
 
     def __init__(self) -> None:
-        # uid hash -> fingerprint, log number and sequence in one int, or a tuple of them where a uid was reused
+        # hash of the uid -> fingerprint, log number and sequence in one int, or a tuple of them where a uid was reused
         self.entries: dict[int, int | tuple[int, ...]] = {}
         self.size = 0
         self.newest_ms = 0
@@ -88,48 +84,50 @@ class KnownUids:
     def __len__(self) -> int:
         return sum(generation.size for generation in self._generations)
 
-    def claim(self, uid: int, fingerprint: bytes, log_id: str, sequence: int, received_ms: int) -> Claim:
+    def claim(self, uid: str, fingerprint: bytes, log_id: str, sequence: int, received_ms: int) -> Claim:
         """Look an event up and, unless it is a retry, remember it under this sequence."""
-        wanted = int.from_bytes(fingerprint, "little")
+        wanted = _from_bytes(fingerprint, "little")
+        key = hash(uid)
         reused = False
         for generation in self._generations:
-            packed = generation.entries.get(uid)
+            packed = generation.entries.get(key)
             if packed is not None:
                 for value in packed if isinstance(packed, tuple) else (packed,):
                     if value >> 64 == wanted:
                         return Claim((self._logs[value >> 48 & 0xFFFF], value & 0xFFFF_FFFF_FFFF), True)
                 reused = True
         value = wanted << 64 | self._log_number(log_id) << 48 | sequence
-        self._insert(uid, value, received_ms)
+        self._insert(key, value, received_ms)
         return _REUSED if reused else _NEW
 
     def add(self, known: KnownUid) -> None:
         """Remember an event that was acknowledged before; adding it again changes nothing."""
-        self.claim(known.uid_hash, known.fingerprint, known.log_id, known.sequence, known.received_ms)
+        self.claim(known.uid, known.fingerprint, known.log_id, known.sequence, known.received_ms)
 
-    def forget(self, uid: int, log_id: str, sequence: int) -> None:
+    def forget(self, uid: str, log_id: str, sequence: int) -> None:
         """Take back a claim whose event was not committed."""
+        key = hash(uid)
         mark = self._log_number(log_id) << 48 | sequence
         for generation in reversed(self._generations):
-            packed = generation.entries.get(uid)
+            packed = generation.entries.get(key)
             values = packed if isinstance(packed, tuple) else (packed,)
             rest = tuple(value for value in values if value is not None and value & _PLACE_MASK != mark)
             if packed is None or len(rest) == len(values):
                 continue
             generation.size -= 1
             if rest:
-                generation.entries[uid] = rest if len(rest) > 1 else rest[0]
+                generation.entries[key] = rest if len(rest) > 1 else rest[0]
             else:
-                del generation.entries[uid]
+                del generation.entries[key]
             return
 
-    def _insert(self, uid: int, value: int, received_ms: int) -> None:
+    def _insert(self, key: int, value: int, received_ms: int) -> None:
         generation = self._generations[-1]
-        before = generation.entries.get(uid)
+        before = generation.entries.get(key)
         if before is None:
-            generation.entries[uid] = value
+            generation.entries[key] = value
         else:
-            generation.entries[uid] = (*(before if isinstance(before, tuple) else (before,)), value)
+            generation.entries[key] = (*(before if isinstance(before, tuple) else (before,)), value)
         generation.size += 1
         if received_ms > generation.newest_ms:
             generation.newest_ms = received_ms
@@ -172,9 +170,7 @@ class UidFiles:
             content = self._files.read(path)
             position = 0
             while (end := _chunk_end(content, position)) is not None:
-                for entry in _ENTRY.iter_unpack(content[position + _CHUNK.size : end]):
-                    uid, print_, sequence, log_id, received_ms = entry
-                    yield KnownUid(uid, print_, sequence, log_id.hex(), received_ms)
+                yield from _entries(content[position + _CHUNK.size : end])
                 position = end
             if position < len(content):
                 file = self._files.open_append(path)
@@ -185,7 +181,10 @@ class UidFiles:
 
     def append(self, entries: Iterable[KnownUid]) -> None:
         """Keep the entries of one segment; durable when it returns."""
-        body = b"".join(_ENTRY.pack(u, p, s, bytes.fromhex(log_id), ms) for u, p, s, log_id, ms in entries)
+        body = b"".join(
+            _ENTRY.pack(print_, sequence, bytes.fromhex(log_id), received_ms, len(uid)) + uid.encode("ascii")
+            for uid, print_, sequence, log_id, received_ms in entries
+        )
         if self._file is None:
             self._file = self._open()
         size = self._file.size
@@ -195,7 +194,7 @@ class UidFiles:
             self._file.truncate(size)  # a chunk behind a torn one would never be read
             raise
         self._file.sync()
-        if self._file.size >= self._limits.generation * _ENTRY.size:
+        if self._file.size >= self._limits.generation * _TYPICAL_BYTES:
             self._file.close()
             self._file = None
             self._drop_oldest()
@@ -210,7 +209,7 @@ class UidFiles:
         names = self._names()
         number = int(names[-1].split(".")[0]) if names else 1
         file = self._files.open_append(self._folder / f"{number:08d}.uids")
-        if file.size >= self._limits.generation * _ENTRY.size:
+        if file.size >= self._limits.generation * _TYPICAL_BYTES:
             file.close()
             file = self._files.open_append(self._folder / f"{number + 1:08d}.uids")
         self._files.sync_folder(self._folder)
@@ -224,6 +223,15 @@ class UidFiles:
         most = self._limits.bound // self._limits.generation + 2
         for name in self._names()[:-most]:
             self._files.remove(self._folder / name)
+
+
+def _entries(body: bytes) -> Iterator[KnownUid]:
+    position = 0
+    while position < len(body):
+        fingerprint, sequence, log_id, received_ms, length = _ENTRY.unpack_from(body, position)
+        start = position + _ENTRY.size
+        position = start + length
+        yield KnownUid(body[start:position].decode("ascii"), fingerprint, sequence, log_id.hex(), received_ms)
 
 
 def _chunk_end(content: bytes, position: int) -> int | None:

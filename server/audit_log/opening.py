@@ -12,7 +12,7 @@ from server.audit_log.delivery import rebuild
 from server.audit_log.event import stored_event
 from server.audit_log.journal.journal import Journal, new_log_id
 from server.audit_log.journal.recovery import RecoveredSection, Recovery, recover
-from server.audit_log.known_uids import KnownUid, KnownUids, UidFiles, UidLimits, uid_hash
+from server.audit_log.known_uids import KnownUid, KnownUids, UidFiles, UidLimits
 from server.audit_log.log_writer import LogWriter
 from server.audit_log.spool import Spool
 from server.audit_log.state_of_service import JournalHole
@@ -78,6 +78,8 @@ def open_log(
         if not recovered.cut_recorded:
             recovery.journal.record_cut(recovered.cut)
         section.cut = recovered.cut
+    for log_id, first, damaged in recovery.empty:
+        recovery.journal.trim(log_id, first, damaged=damaged)
     spool.clean({recovered.cut.name for recovered in recovery.sections if recovered.cut is not None})
     return OpenLog(recovery.journal, tail, writer, spool, uid_files, recovery, new_holes)
 
@@ -92,5 +94,5 @@ def _section(tail: Tail, recovered: RecoveredSection, known: KnownUids) -> Secti
     section.extend(rows)
     for row in rows:
         event = row.event
-        known.add(KnownUid(uid_hash(event.uid), event.fingerprint, row.sequence, recovered.log_id, row.received_ms))
+        known.add(KnownUid(event.uid, event.fingerprint, row.sequence, recovered.log_id, row.received_ms))
     return section

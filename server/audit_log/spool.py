@@ -29,11 +29,14 @@ class Spool:
         self._folder = folder
 
     def record_of(self, cut: Cut) -> BatchRecord | None:
-        """The spooled record, or None if the batch isn't wholly encoded."""
+        """The spooled record, or None if the batch isn't wholly encoded (or its record is damaged)."""
         folder = self._folder / cut.name
         if _RECORD not in self._files.list(folder):
             return None
-        return BatchRecord.decode(self._files.read(folder / _RECORD))
+        try:
+            return BatchRecord.decode(self._files.read(folder / _RECORD))
+        except ValueError:
+            return None
 
     def object_path(self, cut: Cut, name: str) -> Path:
         """Where the spooled bytes of an object are; spooled under its date alone."""

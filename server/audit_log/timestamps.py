@@ -16,31 +16,30 @@ def _day_start_ms(day: str) -> int:
     return (date.fromisoformat(day) - _EPOCH).days * DAY_MS
 
 
-_SECONDS = re.compile(r"([0-5]\d)(?:\.(\d{1,9}))?Z", re.ASCII)
+_FRACTIONS = {"Z": 0} | {f".{ms:03d}Z": ms for ms in range(1000)}
+"""The usual endings of a time in UTC."""
 
 
 @lru_cache(maxsize=4096)
-def _minute_ms(minute: str) -> int | None:
-    """The time at second 0 of `YYYY-MM-DDTHH:MM:`, or None if that isn't what it is."""
+def _second_ms(second: str) -> int | None:
+    """The time of `YYYY-MM-DDTHH:MM:SS` in UTC, or None if that isn't what it is."""
     try:
-        return parse_rfc3339(minute + "00Z") if len(minute) == 17 else None
+        return parse_rfc3339(second + "Z") if len(second) == 19 else None
     except ValueError:
         return None
 
 
 def parse_event_time(text: str) -> int:
-    """As `parse_rfc3339`, four times as fast for the usual form in UTC: events of one minute share most of their text.
+    """As `parse_rfc3339`, ten times as fast for the usual forms in UTC: events of one second share most of their text.
 
     Raises:
         ValueError: it isn't RFC 3339.
     """
-    minute_ms = _minute_ms(text[:17])
-    match = _SECONDS.fullmatch(text, 17)
-    if minute_ms is None or match is None:
+    second_ms = _second_ms(text[:19])
+    fraction_ms = _FRACTIONS.get(text[19:])
+    if second_ms is None or fraction_ms is None:
         return parse_rfc3339(text)
-    second, fraction = match.groups()
-    time_ms = minute_ms + int(second) * 1000
-    return time_ms + int(fraction[:3].ljust(3, "0")) if fraction else time_ms
+    return second_ms + fraction_ms
 
 
 def parse_rfc3339(text: str) -> int:

@@ -14,13 +14,15 @@ from rbac.permissions import Alternative
 from server.audit_log.access import Access
 from server.errors import InvalidRequest, Violation
 
+CANCELLATION_SECONDS = 0.001
+
 
 class Call:
     """What the steps learn about a call, and what handlers may do with it. Servicers get it as their context."""
 
     __slots__ = (
         "_access", "certificate", "checks", "code", "context", "decode",
-        "granted", "identity", "method", "peer", "reason", "request", "request_id",
+        "granted", "identity", "method", "peer", "reason", "received_bytes", "request", "request_id",
     )  # fmt: skip
 
     def __init__(self, method: str, request: Any, context: Any) -> None:
@@ -29,6 +31,8 @@ class Call:
         self.request = request
         """The request's bytes; not set for calls that stream requests."""
         self.context: grpc.aio.ServicerContext[Any, Any] = context
+        self.received_bytes = 0
+        """Size of the message that `requests` gave last, as it came in."""
         self.decode: Callable[[bytes], Any] = bytes
         self.peer: str = context.peer()
         self.request_id = ""
@@ -81,10 +85,11 @@ class Call:
     async def requests(self) -> AsyncIterator[Any]:
         """The messages of a call that streams requests, up to the client's half-close or cancellation."""
         while (data := await self.context.read()) is not grpc.aio.EOF:
+            self.received_bytes = len(data)
             yield self.decoded(data)
-        # A cancelled call also reads as ended, one turn of the loop before its handler is cancelled: without this wait
-        # it would pass for one that ended well.
-        await asyncio.sleep(0)
+        # A cancelled call also reads as ended, just before its handler is cancelled: without a wait some would pass for
+        # calls that ended well.
+        await asyncio.sleep(CANCELLATION_SECONDS)
 
     async def respond(self, message: Any) -> None:
         """Send one message of a call that streams responses; waits while the client doesn't read."""

@@ -20,19 +20,20 @@ class Drain:
     """Whether the server is stopping. Streams subscribe; a callback is called once, at once if it has begun already."""
 
     def __init__(self) -> None:
-        self._begun = False
+        self.begun = False
+        """Whether the server is stopping."""
         self._callbacks: set[Callable[[], None]] = set()
 
     def begin(self) -> None:
         """Refuse new calls and tell the streams."""
-        self._begun = True
+        self.begun = True
         callbacks, self._callbacks = self._callbacks, set()
         for callback in callbacks:
             callback()
 
     def subscribe(self, callback: Callable[[], None]) -> None:
         """Have `callback` called when draining begins."""
-        if self._begun:
+        if self.begun:
             callback()
         else:
             self._callbacks.add(callback)
@@ -43,7 +44,7 @@ class Drain:
 
     def refuse_when_begun(self) -> None:
         """Raise Unavailable when the server is stopping."""
-        if self._begun:
+        if self.begun:
             raise stopping()
 
     async def until_begun(self, items: AsyncIterator[T]) -> AsyncIterator[T]:

@@ -93,7 +93,7 @@ class EmitStream:
         self._check(message)
         payloads = batch_bytes(message.events)
         outcome = asyncio.ensure_future(self._intake.submit(self._call.access, payloads))
-        size = message.ByteSize()
+        size = self._call.received_bytes
         self._pending.append(_Pending(message.message_number, size, outcome))
         self._pending_bytes += size
         outcome.add_done_callback(self._wake)

@@ -32,8 +32,8 @@ class Health:
         drain.subscribe(self._stop)
 
     def set_serving(self, serving: bool) -> None:
-        """Say from now on whether the services serve; watchers are told."""
-        if serving != self._serving:
+        """Say from now on whether the services serve; watchers are told. A stopping server doesn't serve again."""
+        if serving != self._serving and not self._drain.begun:
             self._serving = serving
             self._tell()
 

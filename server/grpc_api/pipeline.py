@@ -78,6 +78,10 @@ class Pipeline:
 
         return _Fallback(grpc.stream_stream_rpc_method_handler(serve))
 
+    async def until_idle(self) -> None:
+        """Wait until no call but probes is under way."""
+        await self._calls.until_idle()
+
     def _around(self, handler: Handler, admission: Admission, checks: Sequence[Check]) -> Handler:
         # From the inside out.
         # Who calls and whether they may comes before any look at the request.

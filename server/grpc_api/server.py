@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -103,7 +105,14 @@ class GrpcServer:
     async def stop(self, grace: float) -> None:
         """Say not serving, end streams after acknowledging what they submitted, wait `grace` seconds for the rest."""
         self._drain.begin()
-        await self._server.stop(grace)
+        loop = asyncio.get_running_loop()
+        end = loop.time() + grace
+        # Only then is the listener closed: while it is open new calls are told why they are refused, closing they may
+        # be cancelled without a word.
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout_at(end):
+                await self._pipeline.until_idle()
+        await self._server.stop(max(0.0, end - loop.time()))
 
     def _register(self, use_cases: UseCases, limits: Limits) -> None:
         found = _Handlers()

@@ -68,10 +68,12 @@ class ForgetfulFiles:
     def make_folder(self, folder: Path) -> None:
         """As DiskFiles does it: every new entry synced in the folder above."""
         at = self._root
-        for part in folder.parts:
-            if part not in at.now:
+        for number, part in enumerate(folder.parts, 1):
+            is_new = part not in at.now
+            if is_new:
                 self._count("mkdir", folder)
                 at.now[part] = _Folder()
+            if is_new or number == len(folder.parts):
                 self._count("sync folder", folder)
                 if self.skip_syncs_of != "folder":
                     at.durable = dict(at.now)

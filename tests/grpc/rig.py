@@ -209,7 +209,9 @@ class Rig:
 
 
 @contextlib.asynccontextmanager
-async def serving(*, limits: Limits | None = None, holds: bool = False, roles: Any = None) -> AsyncIterator[Rig]:
+async def serving(
+    *, limits: Limits | None = None, holds: bool = False, roles: Any = None, listen: str = "127.0.0.1:0"
+) -> AsyncIterator[Rig]:
     """A server that serves, and is stopped at the end. `roles`: a folder of role files."""
     host_ca, user_ca = CaShape().make(), CaShape().make()
     anchors = TrustAnchors(
@@ -223,7 +225,7 @@ async def serving(*, limits: Limits | None = None, holds: bool = False, roles: A
     intake, searches, status, records = MemoryIntake(holds), MemorySearches(), MemoryStatus(), Records()
     policy, clock = HeldPolicy(load_policy_folder(roles)), Clock()
     server = GrpcServer(
-        "127.0.0.1:0",
+        listen,
         credentials,
         IdentityResolver(anchors, CLUSTER, frozenset),
         policy,

@@ -51,8 +51,8 @@ async def test_a_message_above_the_limit_is_refused_by_the_transport_and_stores_
         with pytest.raises(grpc.aio.AioRpcError) as unary:
             await stub.EmitEvent(pb.EmitEventRequest(event=large))
         with pytest.raises(grpc.aio.AioRpcError) as stream:
-            call = stub.EmitEvents(iter([pb.EmitEventsRequest(message_number=1, events=[large])]))
-            await call.read()
+            call = stub.EmitEvents()
+            await call.write(pb.EmitEventsRequest(message_number=1, events=[large]))
             await call.read()
         assert rig.intake.events == []
         await stub.EmitEvent(EVENT)
@@ -85,13 +85,15 @@ async def test_calls_under_way_end_well_while_the_server_stops_and_new_ones_are_
         await stream.write(pb.EmitEventsRequest(message_number=1, events=[EventPayload(json=b"a")]))
         await until(lambda: len(rig.intake.waiting) == 1)
         stopping = asyncio.ensure_future(rig.server.stop(10))
-        with pytest.raises(grpc.aio.AioRpcError) as refusal:
-            await stub.EmitEvent(EVENT)
+        failure = await failing(stub.EmitEvent(EVENT))
+        rig.server.health.set_serving(True)
+        health = await HealthStub(channel).Check(health_pb2.HealthCheckRequest())
         rig.intake.settle(0)
         assert (await stream.read()).durable_through == 1
         await stopping
         assert rig.intake.events == [b"a"]
-    assert refusal.value.code() is grpc.StatusCode.UNAVAILABLE
+    assert (failure.code, failure.reason) == (grpc.StatusCode.UNAVAILABLE, "STOPPING")
+    assert health.status == health_pb2.HealthCheckResponse.NOT_SERVING
 
 
 @in_loop
@@ -108,7 +110,8 @@ async def test_a_call_that_outlives_the_grace_is_cut_off() -> None:
 async def test_a_port_that_is_taken_is_not_shared() -> None:
     async with serving() as rig:
         with pytest.raises(RuntimeError):
-            grpc.aio.server(options=[("grpc.so_reuseport", 0)]).add_insecure_port(f"127.0.0.1:{rig.port}")
+            async with serving(listen=f"127.0.0.1:{rig.port}"):
+                pass
 
 
 def test_draining_tells_each_subscriber_once_and_late_ones_at_once() -> None:

@@ -6,12 +6,11 @@ import os
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
 
 import orjson
 
 from server.audit_log.cuts import Cut
-from server.audit_log.journal.frames import FrameType, encode, encode_commit, encode_event
+from server.audit_log.journal.frames import FrameType, append_event, encode, encode_commit
 from server.audit_log.journal.segments import segment_name
 from server.errors import Unavailable
 from server.files import AppendFile, Files
@@ -26,13 +25,8 @@ def new_log_id() -> str:
     return f"{time.time_ns() // 1_000_000:012x}{os.urandom(4).hex()}"
 
 
-class Entry(NamedTuple):
-    """One event to commit."""
-
-    received_ms: int
-    fingerprint: bytes
-    receipt: bytes
-    data: bytes
+Entry = tuple[int, bytes, bytes, bytes]
+"""One event to commit: received ms, fingerprint, receipt, JSON."""
 
 
 class JournalClosed(Unavailable):
@@ -66,22 +60,24 @@ class Journal:
         """Bytes of the open segment."""
         return self._file.size if self._file is not None else 0
 
-    def resume(self, name: str, whole: int, recommit: Sequence[int]) -> None:
-        """Go on in a segment that recovery has read, cut back to `whole` bytes.
+    def resume(self, name: str, whole: int, recommit: tuple[int, int, int], *, is_cut: bool) -> None:
+        """Go on in a segment that recovery has read, cut back to `whole` bytes and durable from here on.
 
         Args:
             name: the segment's file name.
             whole: its readable bytes.
-            recommit: first and last sequence of whole event frames at its end that lack a commit; empty if none.
+            recommit: first and last sequence and number of the whole frames at its end that lack a commit; 0 if none.
+            is_cut: nothing more goes into it.
         """
         self._file = self._files.open_append(self._folder / name)
         self.segment_first = int(name.split(".")[0])
         if self._file.size > whole:
             self._file.truncate(whole)
-        if recommit:
-            first, last = recommit
-            self._file.append(encode_commit(first, last, last - first + 1))
+        if recommit[2]:
+            self._file.append(encode_commit(*recommit))
         self._file.sync()
+        if is_cut:
+            self._close_segment()
 
     def commit(self, entries: Sequence[Entry]) -> int:
         """Make a group of events durable; gives the first of their sequences, the others follow.
@@ -92,7 +88,9 @@ class Journal:
         """
         first = self.next_sequence
         last = first + len(entries) - 1
-        pieces = [encode_event(sequence, *entry) for sequence, entry in enumerate(entries, first)]
+        pieces: list[bytes] = []
+        for sequence, (received_ms, fingerprint, receipt, data) in enumerate(entries, first):
+            append_event(pieces, sequence, received_ms, fingerprint, receipt, data)
         pieces.append(encode_commit(first, last, len(entries)))
         self._write(b"".join(pieces))
         self.next_sequence = last + 1
@@ -114,7 +112,7 @@ class Journal:
     def stop(self) -> None:
         """Record an orderly stop and close."""
         if not self.closed:
-            self._write(encode(FrameType.STOP) + encode_commit(0, 0, 1))
+            self._write(encode(FrameType.STOP, b"") + encode_commit(0, 0, 1))
         self._close_segment()
         self.closed = True
 
@@ -171,10 +169,22 @@ class Journal:
         return self._file
 
     def _begin_segment(self) -> AppendFile:
-        header = {"format": FORMAT, "log_id": self.log_id, "first": self.next_sequence, "storage": self.storage}
         try:
             self._files.make_folder(self._folder)
             file = self._files.open_append(self._folder / segment_name(self.next_sequence))
+        except OSError as error:
+            raise Unavailable("the journal can't be written", reason="DISK_FLOOR", retry_after=5) from error
+        try:
+            self._write_header(file)
+        except BaseException:
+            file.close()
+            raise
+        self.segment_first = self.next_sequence
+        return file
+
+    def _write_header(self, file: AppendFile) -> None:
+        header = {"format": FORMAT, "log_id": self.log_id, "first": self.next_sequence, "storage": self.storage}
+        try:
             file.truncate(0)  # what an earlier attempt left holds nothing committed
             file.append(encode(FrameType.SEGMENT, orjson.dumps(header)) + encode_commit(0, 0, 1))
         except OSError as error:
@@ -185,8 +195,6 @@ class Journal:
         except OSError as error:
             self._close_for_good()
             raise JournalClosed from error
-        self.segment_first = self.next_sequence
-        return file
 
     def _close_segment(self) -> None:
         if self._file is not None:

@@ -7,7 +7,7 @@ lost range is a named hole, the damaged segments are set aside, and a new log be
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -42,6 +42,8 @@ class Recovery:
     journal: Journal
     sections: list[RecoveredSection]
     """In order; those with a cut are to be delivered before anything newer."""
+    empty: list[tuple[str, int, bool]]
+    """Log, first sequence and damage of segments that take nothing more and hold nothing: to be trimmed."""
     holes: list[JournalHole]
     torn_tail_bytes: int
     clean: bool
@@ -62,22 +64,58 @@ def recover(
     """
     files.make_folder(folder)
     names = [name for name in files.list(folder) if _LOG_ID.fullmatch(name)]
+    for name in names:
+        files.sync_folder(folder / name)  # a stop may have come before the sync of what is seen here
     expected = {log_id: last + 1 for log_id, last in confirmed.items()}
     logs = [log for name in names if (log := read_log(files, folder / name, name, expected.get(name))).segments]
     current = logs[-1] if logs and not logs[-1].damaged else None
     recorded = {(cut.log_id, cut.first): cut for log in logs for segment in log.segments for cut in segment.cuts}
-    journal = _open(files, folder, current, recorded, storage, new_log_id)
-    sections = [
-        _section(log, segment, recorded, storage, is_open=log is current and segment is log.segments[-1])
-        for log in logs
-        for segment in log.segments
-    ]
+    cuts = _confirmed_cuts(logs, confirmed, storage) | recorded
+    journal = _open(files, folder, current, cuts, storage, new_log_id)
+    found = [(log, segment) for log in logs for segment in log.segments]
+    open_segment = current.segments[-1] if current else None
     return Recovery(
         journal,
-        [section for section in sections if section.events or section.damaged],
+        [
+            _section(log, segment, cuts, recorded, storage, is_open=segment is open_segment)
+            for log, segment in found
+            if segment.next_sequence > segment.first_sequence or (log.log_id, segment.first_sequence) in cuts
+        ],
+        [
+            (log.log_id, segment.first_sequence, segment.damaged)
+            for log, segment in found
+            if segment is not open_segment and _is_empty(log, segment, cuts, logs)
+        ],
         [JournalHole(log.log_id, first, last) for log in logs for first, last in log.holes],
-        logs[-1].segments[-1].size - logs[-1].segments[-1].whole if current else 0,
+        open_segment.size - open_segment.whole if open_segment else 0,
         clean=not logs or logs[-1].segments[-1].stopped,
+    )
+
+
+def _confirmed_cuts(
+    logs: Sequence[LogContent], confirmed: Mapping[str, int], storage: str
+) -> dict[tuple[str, int], Cut]:
+    """The cuts that must have been recorded: the batch of their segment is in a storage."""
+    cuts = {}
+    for log in logs:
+        ends = [segment.first_sequence - 1 for segment in log.segments[1:]]
+        for segment, end in zip(log.segments, (*ends, confirmed.get(log.log_id, 0)), strict=True):
+            last = min(end, confirmed.get(log.log_id, 0))
+            if last >= segment.first_sequence:
+                key = log.log_id, segment.first_sequence
+                cuts[key] = Cut(*key, last, segment.storage or storage)
+    return cuts
+
+
+def _is_empty(
+    log: LogContent, segment: SegmentContent, cuts: Mapping[tuple[str, int], Cut], logs: Sequence[LogContent]
+) -> bool:
+    """Whether no sequence was given in it, and no cut in it is of a segment that is still there."""
+    there = {(other.log_id, item.first_sequence) for other in logs for item in other.segments}
+    return (
+        segment.next_sequence == segment.first_sequence
+        and (log.log_id, segment.first_sequence) not in cuts
+        and not any((cut.log_id, cut.first) in there for cut in segment.cuts)
     )
 
 
@@ -85,40 +123,37 @@ def _open(
     files: Files,
     folder: Path,
     current: LogContent | None,
-    recorded: Mapping[tuple[str, int], Cut],
+    cuts: Mapping[tuple[str, int], Cut],
     storage: str,
     new_log_id: Callable[[], str],
 ) -> Journal:
     if current is None:
         return Journal(files, folder, new_log_id(), 1, storage)
     segment = current.segments[-1]
-    cut = recorded.get((current.log_id, segment.first_sequence))
-    last_event = segment.events[-1].sequence if segment.events else segment.first_sequence - 1
-    journal = Journal(
-        files, folder, current.log_id, max(segment.next_sequence, last_event + 1), segment.storage or storage
-    )
-    if cut is None and segment.whole:
-        recommit = [segment.recommit[0].sequence, segment.recommit[-1].sequence] if segment.recommit else []
-        journal.resume(segment.name, segment.whole, recommit)
+    cut = cuts.get((current.log_id, segment.first_sequence))
+    next_sequence = max(segment.next_sequence, cut.last + 1) if cut else segment.next_sequence
+    journal = Journal(files, folder, current.log_id, next_sequence, segment.storage or storage)
+    if segment.whole:
+        events = segment.recommit
+        ends = (events[0].sequence, events[-1].sequence) if events else (0, 0)
+        journal.resume(segment.name, segment.whole, (*ends, segment.recommit_frames), is_cut=cut is not None)
     return journal
 
 
 def _section(
     log: LogContent,
     segment: SegmentContent,
+    cuts: Mapping[tuple[str, int], Cut],
     recorded: Mapping[tuple[str, int], Cut],
     storage: str,
     *,
     is_open: bool,
 ) -> RecoveredSection:
-    cut = recorded.get((log.log_id, segment.first_sequence))
-    cut_recorded = cut is not None
+    key, storage = (log.log_id, segment.first_sequence), segment.storage or storage
+    cut = cuts.get(key)
     if cut is None and not is_open:
-        last = max(segment.next_sequence - 1, segment.first_sequence)
-        cut = Cut(log.log_id, segment.first_sequence, last, segment.storage or storage)
+        cut = Cut(*key, segment.next_sequence - 1, storage)
     damaged = segment.damaged or any(
-        first <= segment.next_sequence - 1 and last >= segment.first_sequence for first, last in log.holes
+        first < segment.next_sequence and last >= segment.first_sequence for first, last in log.holes
     )
-    return RecoveredSection(
-        log.log_id, segment.first_sequence, segment.storage or storage, segment.events, cut, cut_recorded, damaged
-    )
+    return RecoveredSection(*key, storage, segment.events, cut, key in recorded, damaged)

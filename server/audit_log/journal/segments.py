@@ -45,9 +45,12 @@ class SegmentContent:
     last_committed: int = 0
     """The last sequence that a commit frame names."""
     whole: int = 0
-    """Bytes up to the last commit, and the whole event frames that directly follow it."""
+    """Bytes up to the last commit, and the whole frames that directly follow it."""
     recommit: list[EventFrame] = field(default_factory=list)
-    """Those event frames: they lack a commit, and are kept because nothing says that they weren't acknowledged."""
+    """The events in those frames: they lack a commit, and are kept because nothing says that they weren't
+    acknowledged."""
+    recommit_frames: int = 0
+    """The number of those frames."""
     damaged: bool = False
     """True when bytes are bad and a valid commit follows them."""
     stopped: bool = False
@@ -85,17 +88,20 @@ def read_log(files: Files, folder: Path, log_id: str, expected: int | None) -> L
         expected: the sequence after the last confirmed one; None where no batch of the log is confirmed.
     """
     names = [name for name in files.list(folder) if name.endswith(SUFFIX)]
-    segments = [read_segment(files.read(folder / name), name) for name in names]
+    segments = [read_segment(files.read(folder / name), name, log_id) for name in names]
+    expected = expected or 1
+    are_cut = {cut.first for segment in segments for cut in segment.cuts if cut.log_id == log_id}
     for segment in segments[:-1]:
-        # Only the last segment can end in a torn write: the next one is begun after a sync of this one.
-        if segment.whole < segment.size or segment.recommit:
+        # Only the last segment can end in a torn write or lack a cut: the next one is begun after a sync of its cut.
+        is_cut = segment.first_sequence in are_cut or segment.first_sequence < expected
+        if segment.whole < segment.size or segment.recommit_frames or not is_cut:
             segment.damaged = True
     for segment in segments:
         segment.events += segment.recommit
     return LogContent(log_id, segments, _holes(segments, expected))
 
 
-def read_segment(content: bytes, name: str) -> SegmentContent:
+def read_segment(content: bytes, name: str, log_id: str) -> SegmentContent:
     """Read one segment; its name is its first sequence."""
     segment = SegmentContent(name, int(name.removesuffix(SUFFIX)), len(content))
     group: list[Frame] = []
@@ -109,53 +115,61 @@ def read_segment(content: bytes, name: str) -> SegmentContent:
             segment.last_committed = max(segment.last_committed, last)
             segment.whole = item.end
             for frame in group:
-                _accept(segment, frame)
+                _accept(segment, frame, log_id)
             group, bad = [], False
         else:
             group.append(item)
-    _keep_whole_events(segment, content)
+    _keep_whole_frames(segment, content, log_id)
     return segment
 
 
-def _keep_whole_events(segment: SegmentContent, content: bytes) -> None:
-    """Find the event frames right after the last commit, in sequence."""
+def _keep_whole_frames(segment: SegmentContent, content: bytes, log_id: str) -> None:
+    """Find the frames right after the last commit: events in sequence, and the cut of just these events."""
     expected = segment.next_sequence
     start = segment.whole
     for item in read_frames(content[start:]):
-        if isinstance(item, BadBytes) or item.type != FrameType.EVENT:
+        if isinstance(item, BadBytes):
             return
-        event = decode_event(item.payload)
-        if event.sequence != expected:
+        if item.type == FrameType.EVENT and (event := decode_event(item.payload)).sequence == expected:
+            segment.recommit.append(event)
+            expected += 1
+        elif item.type == FrameType.CUT and _is_cut_at(Cut.decode(item.payload), segment, log_id, expected - 1):
+            segment.cuts.append(Cut.decode(item.payload))
+        else:
             return
-        segment.recommit.append(event)
+        segment.recommit_frames += 1
         segment.whole = start + item.end
         segment.stopped = False
-        expected += 1
 
 
-def _accept(segment: SegmentContent, frame: Frame) -> None:
+def _is_cut_at(cut: Cut, segment: SegmentContent, log_id: str, last: int) -> bool:
+    return (cut.log_id, cut.first, cut.last) == (log_id, segment.first_sequence, last)
+
+
+def _accept(segment: SegmentContent, frame: Frame, log_id: str) -> None:
     segment.stopped = frame.type == FrameType.STOP
     if frame.type == FrameType.EVENT:
         segment.events.append(decode_event(frame.payload))
     elif frame.type == FrameType.SEGMENT:
         segment.storage = orjson.loads(frame.payload)["storage"]
     elif frame.type == FrameType.CUT:
-        segment.cuts.append(Cut.decode(frame.payload))
+        cut = Cut.decode(frame.payload)
+        segment.cuts.append(cut)
+        if (cut.log_id, cut.first) == (log_id, segment.first_sequence):
+            segment.last_committed = max(segment.last_committed, cut.last)
 
 
-def _holes(segments: Sequence[SegmentContent], expected: int | None) -> list[tuple[int, int]]:
-    """Every sequence that was given and is neither confirmed nor readable, as ranges."""
+def _holes(segments: Sequence[SegmentContent], expected: int) -> list[tuple[int, int]]:
+    """Every sequence that was given and is neither confirmed nor readable, as ranges.
+
+    A range ends where a segment does, so that it stays the same when the segments before it are trimmed.
+    """
     holes: list[tuple[int, int]] = []
-    if expected is None:
-        expected = segments[0].first_sequence if segments else 1
     for segment in segments:
-        given = {event.sequence for event in segment.events}
-        for sequence in range(expected, segment.next_sequence):
-            if sequence in given:
-                continue
-            if holes and holes[-1][1] == sequence - 1:
-                holes[-1] = (holes[-1][0], sequence)
-            else:
-                holes.append((sequence, sequence))
-        expected = max(expected, segment.next_sequence)
+        readable = [(event.sequence, event.sequence) for event in segment.events]
+        begin, end = segment.first_sequence, segment.next_sequence
+        for first, last in ((begin, begin - 1), *readable, (end, end - 1)):
+            if first > expected:
+                holes.append((expected, first - 1))
+            expected = max(expected, first, last + 1)
     return holes

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from server.errors import ResourceExhausted
 from server.grpc_api.call import Call, Handler
 from server.grpc_api.draining import Drain
@@ -16,6 +18,7 @@ class Admission:
         self._limit = limit
         self._drain = drain
         self._under_way = 0
+        self._left = asyncio.Event()
 
     def around(self, handler: Handler) -> Handler:
         """Let a call in, or refuse it."""
@@ -31,5 +34,12 @@ class Admission:
                 return await handler(call)
             finally:
                 self._under_way -= 1
+                self._left.set()
 
         return admitted
+
+    async def until_idle(self) -> None:
+        """Wait until no call is under way."""
+        while self._under_way:
+            self._left.clear()
+            await self._left.wait()

@@ -1,0 +1,25 @@
+"""An engine for the module, and a log with a search over it for each test."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from server.storage.scan.engine import DuckScanEngine
+from tests.contract.search_rig import SearchRig, duck_engine
+
+
+@pytest.fixture(scope="session")
+def scan_engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DuckScanEngine]:
+    engine = duck_engine(tmp_path_factory.getbasetemp())
+    yield engine
+    engine.close()
+
+
+@pytest.fixture
+def rig(tmp_path: Path, scan_engine: DuckScanEngine) -> Iterator[SearchRig]:
+    rig = SearchRig(tmp_path / "data", scan_engine)
+    yield rig
+    rig.close()
