@@ -67,7 +67,7 @@ class Files(Protocol):
         ...
 
     def make_folder(self, folder: Path) -> None:
-        """Make a folder (0700) and the ones above it, and make their entries durable, also where it is there already."""
+        """Make a folder (0700) and the ones above it; its entry is durable when it returns, also if it was there."""
         ...
 
     def rename(self, source: Path, target: Path) -> None:

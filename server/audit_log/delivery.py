@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from server.audit_log.batch_record import BatchObject, BatchRecord, record_digest
@@ -21,6 +21,7 @@ from server.state.catalogue import Catalogue, CatalogueBatch, CatalogueObject
 from server.storage.ports import EventStorage, NameTaken, StorageError
 
 _MAX_NAMES = 100
+_RECORD = re.compile(r"([0-9a-f]{20})/([0-9]{1,19})-([0-9]{1,19})\.json")
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,21 +159,46 @@ def catalogue_objects(record: BatchRecord) -> list[CatalogueObject]:
 
 
 def rebuild(storage: EventStorage, catalogue: Catalogue) -> int:
-    """Add to the catalogue every batch whose record is in the storage and which it doesn't know; gives their number."""
-    added = 0
-    for name in storage.list_records():
-        match = re.fullmatch(r"([0-9a-f]{20})/(\d+)-(\d+)\.json", name)
-        if match is None or catalogue.batch(match[1], int(match[2])) is not None:
-            continue
-        data = storage.read_record(name)
-        if data is None:
-            continue
-        try:
-            record = BatchRecord.decode(data)
-        except ValueError:
-            continue
-        if (record.log_id, record.first, record.last) != (match[1], int(match[2]), int(match[3])):
-            continue
+    """Add to the catalogue every batch whose record is in the storage and which it doesn't know; gives their number.
+
+    What those records say was lost becomes known again as well, and so does what is between the batches of their logs.
+    """
+    now_ms = time.time_ns() // 1_000_000
+    ranges = sorted(
+        (match[1], int(match[2]), int(match[3]))
+        for name in storage.list_records()
+        if (match := _RECORD.fullmatch(name))
+    )
+    records = [
+        record
+        for log_id, first, last in ranges
+        if catalogue.batch(log_id, first) is None and (record := _read_record(storage, log_id, first, last)) is not None
+    ]
+    for record in records:
         catalogue.add_batch(_catalogue_batch(record), catalogue_objects(record))
-        added += 1
-    return added
+    logs = {record.log_id for record in records}
+    holes = [(record.log_id, first, last) for record in records for first, last in record.holes]
+    catalogue.add_holes([*holes, *(gap for gap in _gaps_between(ranges) if gap[0] in logs)], now_ms)
+    return len(records)
+
+
+def _read_record(storage: EventStorage, log_id: str, first: int, last: int) -> BatchRecord | None:
+    data = storage.read_record(f"{log_id}/{first}-{last}.json")
+    try:
+        record = BatchRecord.decode(data) if data is not None else None
+    except ValueError:
+        return None
+    return record if record and (record.log_id, record.first, record.last) == (log_id, first, last) else None
+
+
+def _gaps_between(ranges: Sequence[tuple[str, int, int]]) -> list[tuple[str, int, int]]:
+    """The sequences before and between the (ascending) ranges of each log."""
+    gaps = []
+    log_id, expected = "", 1
+    for log, first, last in ranges:
+        if log != log_id:
+            log_id, expected = log, 1
+        if first > expected:
+            gaps.append((log, expected, first - 1))
+        expected = max(expected, last + 1)
+    return gaps

@@ -80,8 +80,9 @@ def parse_event(raw: bytes, emitter: Identity, emitter_key: bytes, *, now_ms: in
 
 def _columns(members: dict[str, Any], raw: bytes, emitter_key: bytes, now_ms: int) -> Event:
     """The columns of an event; what is wrong is worked out only once something is."""
-    uid, time, user, session_id = map(members.get, ("uid", "time", "user", "sid"))
-    event_type: Any = members.get("event")
+    get = members.get
+    event_type: Any = get("event")
+    uid, time, user, session_id = get("uid"), get("time"), get("user"), get("sid")
     inserted = b""
     uid_assigned = "uid" not in members
     if uid_assigned:

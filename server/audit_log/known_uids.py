@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import struct
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -20,7 +20,6 @@ from server.files import AppendFile, Files
 _ENTRY = struct.Struct("<16sQ10sqB")
 _CHUNK = struct.Struct("<4sII")
 _MAGIC = b"uids"
-_TYPICAL_BYTES = _ENTRY.size + 36
 _HOUR_MS = 3_600_000
 
 
@@ -161,42 +160,57 @@ class UidFiles:
         self._folder = folder
         self._limits = limits
         self._file: AppendFile | None = None
+        self._name = ""
+        self._counts: dict[str, int] = {}
+        """Entries of each file, oldest first."""
 
     def load(self) -> Iterator[KnownUid]:
-        """All kept entries, oldest first. A torn chunk at the end of a file is cut off: its segment is still there."""
+        """All kept entries, oldest first; before anything is appended.
+
+        A torn chunk at the end of a file is cut off: its segment is still there. Damaged ones are stepped over.
+        """
         self._files.make_folder(self._folder)
-        for name in self._names():
-            path = self._folder / name
-            content = self._files.read(path)
-            position = 0
-            while (end := _chunk_end(content, position)) is not None:
-                yield from _entries(content[position + _CHUNK.size : end])
-                position = end
-            if position < len(content):
-                file = self._files.open_append(path)
-                file.truncate(position)
-                file.sync()
-                file.close()
+        for name in self._files.list(self._folder):
+            if not name.endswith(".uids"):
+                continue
+            content = self._files.read(self._folder / name)
+            count = end = 0
+            for start, end in _chunks(content):
+                for entry in _entries(content[start:end]):
+                    count += 1
+                    yield entry
+            if end < len(content):
+                self._cut_back(name, end)
+            self._counts[name] = count
         self._drop_oldest()
 
-    def append(self, entries: Iterable[KnownUid]) -> None:
-        """Keep the entries of one segment; durable when it returns."""
+    def append(self, entries: Sequence[KnownUid]) -> None:
+        """Keep the entries of one segment; durable when it returns.
+
+        Raises:
+            OSError: they aren't, or it isn't known; safe to try again.
+        """
         body = b"".join(
             _ENTRY.pack(print_, sequence, bytes.fromhex(log_id), received_ms, len(uid)) + uid.encode("ascii")
             for uid, print_, sequence, log_id, received_ms in entries
         )
-        if self._file is None:
-            self._file = self._open()
-        size = self._file.size
+        file = self._file = self._file or self._open()
+        size = file.size
         try:
-            self._file.append(_CHUNK.pack(_MAGIC, len(body), zlib.crc32(body)) + body)
+            file.append(_CHUNK.pack(_MAGIC, len(body), zlib.crc32(body)) + body)
         except OSError:
-            self._file.truncate(size)  # a chunk behind a torn one would never be read
+            file.truncate(size)
             raise
-        self._file.sync()
-        if self._file.size >= self._limits.generation * _TYPICAL_BYTES:
-            self._file.close()
-            self._file = None
+        try:
+            file.sync()
+        except OSError:
+            # What is durable of this file is known no more, so what is tried again goes into the next one.
+            self.close()
+            self._counts[self._name] = self._limits.generation
+            raise
+        self._counts[self._name] += len(entries)
+        if self._counts[self._name] >= self._limits.generation:
+            self.close()
             self._drop_oldest()
 
     def close(self) -> None:
@@ -206,23 +220,42 @@ class UidFiles:
             self._file = None
 
     def _open(self) -> AppendFile:
-        names = self._names()
-        number = int(names[-1].split(".")[0]) if names else 1
-        file = self._files.open_append(self._folder / f"{number:08d}.uids")
-        if file.size >= self._limits.generation * _TYPICAL_BYTES:
-            file.close()
-            file = self._files.open_append(self._folder / f"{number + 1:08d}.uids")
+        latest = next(reversed(self._counts), "00000000.uids")
+        if self._counts.get(latest, self._limits.generation) >= self._limits.generation:
+            latest = f"{int(latest.split('.')[0]) + 1:08d}.uids"
+        file = self._files.open_append(self._folder / latest)
+        self._name = latest
+        self._counts.setdefault(latest, 0)
         self._files.sync_folder(self._folder)
         return file
 
-    def _names(self) -> list[str]:
-        return [name for name in self._files.list(self._folder) if name.endswith(".uids")]
+    def _cut_back(self, name: str, size: int) -> None:
+        file = self._files.open_append(self._folder / name)
+        try:
+            file.truncate(size)
+            file.sync()
+        finally:
+            file.close()
 
     def _drop_oldest(self) -> None:
         """Remove files beyond what the table's bound can hold."""
-        most = self._limits.bound // self._limits.generation + 2
-        for name in self._names()[:-most]:
+        for name in list(self._counts)[:-1]:
+            if sum(self._counts.values()) - self._counts[name] < self._limits.bound:
+                return
             self._files.remove(self._folder / name)
+            del self._counts[name]
+
+
+def _chunks(content: bytes) -> Iterator[tuple[int, int]]:
+    """Where the bodies of whole chunks begin and end."""
+    position = 0
+    while (position := content.find(_MAGIC, position)) >= 0:
+        end = _chunk_end(content, position)
+        if end is None:
+            position += 1
+        else:
+            yield position + _CHUNK.size, end
+            position = end
 
 
 def _entries(body: bytes) -> Iterator[KnownUid]:

@@ -31,9 +31,9 @@ def parse_object(raw: bytes) -> dict[str, Any]:
         raise NotStrict(_reason(str(error))) from None
     if type(parsed) is not dict:
         raise NotStrict("must be a JSON object")
-    # No brackets but the outer ones, or few of them, and there is no need to walk the document.
-    nested = raw.find(b"{", 1) > 0 or b"[" in raw
-    if nested and raw.count(b"{") + raw.count(b"[") > MAX_DEPTH and _depth(parsed) > MAX_DEPTH:
+    # With few opening brackets there is no need to walk the document; split finds them faster than count does.
+    brackets = len(raw.split(b"{", MAX_DEPTH)) + len(raw.split(b"[", MAX_DEPTH)) - 2
+    if brackets >= MAX_DEPTH and _depth(parsed) > MAX_DEPTH:
         raise NotStrict(f"is more than {MAX_DEPTH} levels deep")
     if orjson.dumps(parsed) != raw:
         _parse_exactly(raw)

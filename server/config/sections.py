@@ -101,13 +101,14 @@ class JournalSection:
     """The local log that an event is in before it is acknowledged, and how it is cut into batches."""
 
     quota_bytes: int = setting(
-        4 * GIB, "Size of the journal at which the intake closes.", unit="bytes", low=MIB, high=1024 * GIB
+        512 * MIB,
+        "Size of the journal at which the intake closes; what it holds is in memory too, for searches.",
+        unit="bytes",
+        low=MIB,
+        high=64 * GIB,
     )
     disk_floor_bytes: int = setting(
         512 * MIB, "Free disk space below which the intake closes.", unit="bytes", low=MIB, high=1024 * GIB
-    )
-    segment_bytes: int = setting(
-        64 * MIB, "Size at which a journal file is closed and the next one begun.", unit="bytes", low=64 * KIB, high=GIB
     )
     cut_events: int = setting(20_000, "Events at which a batch is closed.", unit="events", low=1, high=1_000_000)
     cut_bytes: int = setting(16 * MIB, "Size of JSON at which a batch is closed.", unit="bytes", low=KIB, high=GIB)

@@ -124,6 +124,9 @@ class GrpcServer:
         _any(reflection_pb2_grpc).add_ServerReflectionServicer_to_server(reflection, found)
         found.add_alias(f"/{_REFLECTION}/ServerReflectionInfo", REFLECTION_METHODS)
         wrapped = {method: self._pipeline.wrap(method, rpc) for method, rpc in found.handlers.items()}
+        for method, rpc in wrapped.items():
+            _, service, name = method.split("/")
+            self._server.add_registered_method_handlers(service, {name: rpc})
         self._server.add_generic_rpc_handlers((_Known(wrapped), self._pipeline.unknown()))
 
 

@@ -7,9 +7,12 @@ and folder entries as of the folder's last sync. Nothing is written back by itse
 from __future__ import annotations
 
 import errno
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import FrameType
+from typing import NamedTuple
 
 
 class Stopped(BaseException):
@@ -28,15 +31,35 @@ class _Folder:
     durable: dict[str, object] = field(default_factory=dict)
 
 
+class Operation(NamedTuple):
+    """One operation on files."""
+
+    number: int
+    """From 1."""
+    name: str
+    path: Path
+    call_site: str
+    """The functions of the service that led to it, innermost first."""
+
+    @property
+    def is_sync(self) -> bool:
+        """Whether it makes something durable."""
+        return self.name in ("sync", "sync folder")
+
+    def __str__(self) -> str:
+        return f"{self.name} {self.path.name} ({self.call_site})"
+
+
 class ForgetfulFiles:
     """Files in memory. `before` is called with each operation's number and name, and may raise."""
 
     def __init__(self, before: Callable[[int, str], None] = lambda number, name: None) -> None:
         self._root = _Folder()
         self.before = before
-        self.operations: list[str] = []
-        self.skip_syncs_of = ""
-        """`file` or `folder`: such syncs do nothing, as if the code had left them out."""
+        self.operations: list[Operation] = []
+        self.open_files = 0
+        self.leaves_out: Callable[[Operation], bool] = lambda operation: False
+        """Syncs for which this holds do nothing, as if the code had left them out."""
 
     # --- what the code calls
 
@@ -45,6 +68,7 @@ class ForgetfulFiles:
         entries = self._folder(path.parent).now
         content = entries.setdefault(path.name, _Content())
         assert isinstance(content, _Content)
+        self.open_files += 1
         return _OpenFile(self, path, content)
 
     def read(self, path: Path) -> bytes:
@@ -74,9 +98,8 @@ class ForgetfulFiles:
                 self._count("mkdir", folder)
                 at.now[part] = _Folder()
             if is_new or number == len(folder.parts):
-                self._count("sync folder", folder)
-                if self.skip_syncs_of != "folder":
-                    at.durable = dict(at.now)
+                above = Path(*folder.parts[: number - 1])
+                self._sync(at, self._count("sync folder", above))
             child = at.now[part]
             assert isinstance(child, _Folder)
             at = child
@@ -102,10 +125,8 @@ class ForgetfulFiles:
         del self._folder(folder.parent).now[folder.name]
 
     def sync_folder(self, folder: Path) -> None:
-        self._count("sync folder", folder)
-        if self.skip_syncs_of != "folder":
-            found = self._folder(folder)
-            found.durable = dict(found.now)
+        operation = self._count("sync folder", folder)
+        self._sync(self._folder(folder), operation)
 
     # --- what the tests call
 
@@ -114,7 +135,17 @@ class ForgetfulFiles:
         if power_loss:
             self._root = _durable_copy(self._root)
         self.before = lambda number, name: None
-        self.skip_syncs_of = ""
+        self.leaves_out = lambda operation: False
+
+    def copy(self, *, power_loss: bool = False) -> ForgetfulFiles:
+        """Files of their own, as they would be found if the process ended now."""
+        files = ForgetfulFiles()
+        files._root = _durable_copy(self._root) if power_loss else _copy(self._root, {})
+        return files
+
+    def digest(self) -> int:
+        """Equal for what a running process sees as equal."""
+        return hash(_frozen(self._root))
 
     def put(self, path: Path, data: bytes) -> None:
         """Change a file's bytes from outside, durably, as a bad disk or a person would."""
@@ -122,9 +153,15 @@ class ForgetfulFiles:
         assert isinstance(found, _Content)
         found.now = found.durable = data
 
-    def _count(self, name: str, path: Path) -> None:
-        self.operations.append(f"{name} {path.name}")
-        self.before(len(self.operations), name)
+    def _count(self, name: str, path: Path) -> Operation:
+        operation = Operation(len(self.operations) + 1, name, path, _call_site(sys._getframe(2)))
+        self.operations.append(operation)
+        self.before(operation.number, name)
+        return operation
+
+    def _sync(self, folder: _Folder, operation: Operation) -> None:
+        if not self.leaves_out(operation):
+            folder.durable = dict(folder.now)
 
     def _folder(self, folder: Path) -> _Folder:
         at = self._root
@@ -153,8 +190,8 @@ class _OpenFile:
         self._content.now += data[len(data) // 2 :]
 
     def sync(self) -> None:
-        self._files._count("sync", self._path)
-        if self._files.skip_syncs_of != "file":
+        operation = self._files._count("sync", self._path)
+        if not self._files.leaves_out(operation):
             self._content.durable = self._content.now
 
     def truncate(self, size: int) -> None:
@@ -162,15 +199,50 @@ class _OpenFile:
         self._content.now = self._content.now[:size]
 
     def close(self) -> None:
-        pass
+        self._files.open_files -= 1
 
 
 def _durable_copy(folder: _Folder) -> _Folder:
-    entries: dict[str, object] = {}
-    for name, item in folder.durable.items():
+    return _keep_durable(_copy(folder, {}))
+
+
+def _keep_durable(folder: _Folder) -> _Folder:
+    folder.now = dict(folder.durable)
+    for item in folder.now.values():
         if isinstance(item, _Folder):
-            entries[name] = _durable_copy(item)
+            _keep_durable(item)
         elif isinstance(item, _Content):
             item.now = item.durable
-            entries[name] = item
-    return _Folder(dict(entries), dict(entries))
+    return folder
+
+
+def _copy(folder: _Folder, copies: dict[int, object]) -> _Folder:
+    """With what has several names copied once."""
+
+    def copy(item: object) -> object:
+        if id(item) not in copies:
+            if isinstance(item, _Content):
+                copies[id(item)] = _Content(item.now, item.durable)
+            elif isinstance(item, _Folder):
+                copies[id(item)] = _copy(item, copies)
+        return copies[id(item)]
+
+    now = {name: copy(item) for name, item in folder.now.items()}
+    return _Folder(now, {name: copy(item) for name, item in folder.durable.items()})
+
+
+def _frozen(item: object) -> object:
+    if isinstance(item, _Content):
+        return item.now
+    assert isinstance(item, _Folder)
+    return tuple((name, _frozen(child)) for name, child in sorted(item.now.items()))
+
+
+def _call_site(frame: FrameType | None) -> str:
+    """The functions of the service that lead to an operation, innermost first."""
+    names: list[str] = []
+    while frame is not None and len(names) < 3:
+        if frame.f_globals["__name__"].startswith("server."):
+            names.append(frame.f_code.co_name)
+        frame = frame.f_back
+    return " < ".join(names)

@@ -6,15 +6,17 @@ import io
 import json
 from collections import Counter
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 
 import pyarrow.parquet as pq
 
 from rbac.identities import Identity, IdentityKind
-from server.audit_log.batch_record import BatchRecord
+from server.audit_log.batch_codec import read_sequences
+from server.audit_log.batch_record import BatchRecord, record_digest
 from server.audit_log.cuts import CutLimits
 from server.audit_log.delivery import Delivery
-from server.audit_log.event import parse_event
+from server.audit_log.event import Event, parse_event
 from server.audit_log.known_uids import UidLimits
 from server.audit_log.log_writer import Submission
 from server.audit_log.opening import OpenLog, Places, open_log
@@ -39,18 +41,49 @@ def event(number: int) -> bytes:
     return json.dumps(body, separators=(",", ":")).encode()
 
 
+def parsed_event(number: int) -> Event:
+    """The same, validated."""
+    return parse_event(event(number), EMITTER, b"key", now_ms=NOW_MS, max_bytes=2**20)
+
+
+class StateFile:
+    """A state database that many lives use after each other: emptied, kept and put back as files are."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._wal = path.with_name(path.name + "-wal")
+        self.engine = open_database(path)
+        self.close()
+        self._empty = path.read_bytes()
+
+    def close(self) -> None:
+        """End all connections; the next use opens new ones."""
+        self.engine.dispose()
+
+    def content(self) -> tuple[bytes, bytes]:
+        """What a process that ends now leaves of it."""
+        return self._path.read_bytes(), self._wal.read_bytes() if self._wal.exists() else b""
+
+    def put(self, content: tuple[bytes, bytes] | None = None) -> None:
+        """Make it what it was, or as new."""
+        self.close()
+        database, wal = content or (self._empty, b"")
+        self._path.write_bytes(database)
+        self._wal.write_bytes(wal)
+
+
 @dataclass
 class LogUnderTest:
     """One process's life: opened on a file layer and a state database."""
 
     files: Files
-    state_path: Path
+    state: StateFile
     acknowledged: dict[int, tuple[str, int]] = field(default_factory=dict)
     """Event number -> (log_id, sequence), over all lives."""
 
     def __post_init__(self) -> None:
-        self.engine = open_database(self.state_path)
-        self.catalogue = Catalogue(self.engine)
+        self.state.close()
+        self.catalogue = Catalogue(self.state.engine)
         self.storage = EmbeddedStorage(self.files, STORAGE)
         self.log: OpenLog = open_log(
             self.files,
@@ -65,16 +98,9 @@ class LogUnderTest:
             lambda _: self.storage, self.log.tail, self.log.spool, self.catalogue, self.log.uid_files, self.log.journal
         )
 
-    def close(self) -> None:
-        """Let go of the state database only: the files are as they are."""
-        self.engine.dispose()
-
     def emit(self, *numbers: int) -> BatchAcknowledgement:
         """Make events durable in one commit and note what was acknowledged. Raises what the commit raised."""
-        events = [
-            (index, parse_event(event(number), EMITTER, b"key", now_ms=NOW_MS, max_bytes=2**20))
-            for index, number in enumerate(numbers)
-        ]
+        events = [(index, parsed_event(number)) for index, number in enumerate(numbers)]
         [answer] = self.log.writer.commit([Submission(b'["user","tester","a","s","p"]', NOW_MS, events)])
         if not isinstance(answer, BatchAcknowledgement):
             raise answer
@@ -106,16 +132,22 @@ class LogUnderTest:
 
     def stored(self, name: str, log_id: str) -> list[tuple[str, int, int]]:
         """(log_id, sequence, event number) of each row of an object, sequences as the batch record's footer gives them."""
-        content = self.files.read(STORAGE / name)
-        numbers = [json.loads(row)["n"] for row in pq.read_table(io.BytesIO(content))["event_data"].to_pylist()]
-        from server.audit_log.batch_codec import read_sequences
-
-        return [(log_id, s, n) for s, n in zip(read_sequences(io.BytesIO(content)), numbers, strict=True)]  # type: ignore[arg-type]
+        return [(log_id, sequence, number) for sequence, number in _rows(self.files.read(STORAGE / name))]
 
     def records(self) -> list[BatchRecord]:
         """All batch records in the storage."""
         names = self.storage.list_records()
         return [BatchRecord.decode(data) for name in names if (data := self.storage.read_record(name))]
+
+    def check_records(self) -> None:
+        """Records of one log follow each other without gap, each naming the digest of the one before."""
+        before: dict[str, tuple[int, str]] = {}
+        for record in sorted(self.records(), key=lambda record: (record.log_id, record.first)):
+            last, digest = before.get(record.log_id, (0, ""))
+            assert (record.first, record.previous) == (last + 1, digest)
+            before[record.log_id] = record.last, record_digest(record.encode())
+        confirmed = {log_id: last for log_id, (last, _) in before.items()}
+        assert self.catalogue.confirmed() == confirmed, "a batch has no record"
 
     def check(self, *, lost: frozenset[int] = frozenset()) -> None:
         """Every acknowledged event is there once, under its sequence; every sequence once; nothing acknowledged is gone."""
@@ -128,3 +160,11 @@ class LogUnderTest:
         for number, place in self.acknowledged.items():
             if number not in lost:
                 assert there.get(number) == place, f"acknowledged event {number} is not at {place}"
+
+
+@lru_cache(maxsize=1024)
+def _rows(content: bytes) -> list[tuple[int, int]]:
+    """Sequence and event number of each row of a Parquet object."""
+    table = pq.read_table(io.BytesIO(content), columns=["event_data"], use_threads=False)
+    numbers = [json.loads(row)["n"] for row in table["event_data"].to_pylist()]
+    return list(zip(read_sequences(io.BytesIO(content)), numbers, strict=True))

@@ -40,19 +40,26 @@ class StoredCandidate:
 Candidate = TailCandidate | StoredCandidate
 
 
+def time_span(filters: Filters, order: Order, beyond: Position | None) -> tuple[int, int]:
+    """From (inclusive) and to (exclusive) of the times that rows beyond a position can have."""
+    low = filters.from_ms if filters.from_ms is not None else _EARLIEST
+    high = filters.to_ms if filters.to_ms is not None else _LATEST
+    if beyond is None:
+        return low, high
+    return (low, min(high, beyond.time_ms + 1)) if order is Order.NEWEST_FIRST else (max(low, beyond.time_ms), high)
+
+
 def tail_candidates(
     rows: Sequence[tuple[TailRow, Pinned]], matches: Matcher, order: Order, beyond: Position | None, chunk: int
 ) -> Iterator[TailCandidate]:
     """Matching rows of the tail in order; digests are made only for the rows that are asked for."""
     newest_first = order is Order.NEWEST_FIRST
-    low, high = _EARLIEST, _LATEST
-    if beyond is not None:
-        low, high = (low, beyond.time_ms) if newest_first else (beyond.time_ms, high)
+    low, high = time_span(Filters(), order, beyond)
     keyed = [
         ((e.time_ms, e.uid), row, pinned)
         for row, pinned in rows
         for e in (row.event,)
-        if low <= e.time_ms <= high and matches(e.time_ms, e.type, e.uid, e.session_id, e.user, e.data)
+        if low <= e.time_ms < high and matches(e.time_ms, e.type, e.uid, e.session_id, e.user, e.data)
     ]
     while keyed:
         pick = heapq.nlargest if newest_first else heapq.nsmallest
@@ -94,52 +101,43 @@ class StoredRead:
     opened: set[str] = field(default_factory=set)
     finished_to: Position | None = None
     """Every row before this position was given; where to go on when time runs out."""
+    last_given: Position | None = None
+    """Where the row given last is; there may be more rows of this position."""
+    timed_out: bool = False
 
     def rows(self, objects: Sequence[CatalogueObject]) -> Iterator[StoredCandidate]:
-        """All matching rows in order.
-
-        Raises:
-            ScanTimeout: time ran out; rows given so far are right.
-        """
+        """All matching rows in order, or, where time runs out, the first of them; `timed_out` says which."""
         newest_first = self.order is Order.NEWEST_FIRST
+        low, high = time_span(self.filters, self.order, self.beyond)
         waiting = sorted(objects, key=_newest if newest_first else _oldest, reverse=newest_first)
         size = _FIRST_WINDOW
-        edge: int | None = None
-        while waiting:
-            taken = waiting[:size]
-            span = self._span(taken, waiting[size:], edge, newest_first)
-            start, end = span
-            inside = [item for item in waiting if item.last_ms >= start and item.first_ms < end]
-            yield from self._window(inside, start, end)
-            edge = start if newest_first else end
-            self.finished_to = Position(edge, "", "")
-            if newest_first:
-                waiting = [item for item in waiting if item.first_ms < start]
-            else:
-                waiting = [item for item in waiting if item.last_ms >= end]
+        while waiting := [item for item in waiting if item.last_ms >= low and item.first_ms < high]:
+            start, end = low, high
+            if len(waiting) > size and newest_first:
+                start = max(low, min(item.first_ms for item in waiting[:size]))
+            elif len(waiting) > size:
+                end = min(high, max(item.last_ms for item in waiting[:size]) + 1)
+            try:
+                yield from self._window(waiting, start, end)
+            except ScanTimeout:
+                self.timed_out = True
+                return
+            low, high = (low, start) if newest_first else (end, high)
+            self.finished_to = Position(start if newest_first else end, "", "")
             size *= _WINDOW_GROWTH
 
-    def _span(
-        self, taken: Sequence[CatalogueObject], rest: Sequence[CatalogueObject], edge: int | None, newest_first: bool
-    ) -> tuple[int, int]:
-        """From (inclusive) and to (exclusive) of the window that covers `taken`, within what the filters ask for."""
-        low = self.filters.from_ms if self.filters.from_ms is not None else _EARLIEST
-        high = self.filters.to_ms if self.filters.to_ms is not None else _LATEST
-        if newest_first:
-            high = min(high, edge if edge is not None else high)
-            if rest:
-                low = max(low, min(min(item.first_ms for item in taken), high - 1))
-        else:
-            low = max(low, edge if edge is not None else low)
-            if rest:
-                high = min(high, max(max(item.last_ms for item in taken) + 1, low + 1))
-        return low, high
+    def gave_all_at(self, position: Position) -> bool:
+        """Whether every row of this position was given, and every row before it."""
+        if not self.timed_out:
+            return True
+        ends = [end for end in (self.finished_to, self.last_given) if end is not None]
+        return any(position > end if self.order is Order.NEWEST_FIRST else position < end for end in ends)
 
     def _window(self, objects: Sequence[CatalogueObject], start: int, end: int) -> Iterator[StoredCandidate]:
-        by_key = {item.name: item for item in objects}
+        by_key = {item.name: item for item in objects if item.last_ms >= start and item.first_ms < end}
         asked = [
             ScanObject(item.name, self.path_of(item), rows)
-            for item in objects
+            for item in by_key.values()
             if (rows := self.select(item)) is None or len(rows)
         ]
         self.opened.update(item.key for item in asked)
@@ -152,6 +150,7 @@ class StoredRead:
             result = self.engine.scan(request, deadline=self.deadline)
             self.unreadable += [item for item in result.unreadable if item not in self.unreadable]
             for row in result.rows:
+                self.last_given = row.position
                 yield StoredCandidate(row.position, row, by_key[row.object_key])
             if len(result.rows) < request.limit:
                 return

@@ -17,7 +17,7 @@ from server.audit_log.tail import Pinned, TailRow
 from server.errors import DeadlineExceeded
 from server.state.catalogue import CatalogueObject
 from server.storage.matching import compile_filters
-from server.storage.ports import EventStorage, ScanEngine, ScanTimeout, StorageError
+from server.storage.ports import EventStorage, ScanEngine, StorageError
 from server.storage.query import Order, Position
 
 PAGE_BYTES = 1024 * 1024
@@ -95,17 +95,18 @@ class PageReader:
         sources: tuple[Iterator[Candidate], Iterator[Candidate]] = self._tail(), self._stored.rows(objects)
         merged = heapq.merge(*sources, key=_position, reverse=query.order is Order.NEWEST_FIRST)
         used = 0
-        try:
-            for group in _equal_rows(merged):
-                if self._only not in (None, group[0].position):
-                    continue
-                size = group[0].row.size if isinstance(group[0], StoredCandidate) else len(group[0].row.event.data)
-                if page.rows and (len(page.rows) == query.page_size or used + size > PAGE_BYTES):
-                    page.end = page.rows[-1].position
-                    break
-                page.rows.append(self._found(group))
-                used += size
-        except ScanTimeout:
+        for group in _equal_rows(merged):
+            if not self._stored.gave_all_at(group[0].position):
+                break
+            if self._only not in (None, group[0].position):
+                continue
+            size = group[0].row.size if isinstance(group[0], StoredCandidate) else len(group[0].row.event.data)
+            if page.rows and (len(page.rows) == query.page_size or used + size > PAGE_BYTES):
+                page.end = page.rows[-1].position
+                break
+            page.rows.append(self._found(group))
+            used += size
+        if self._stored.timed_out and page.end is None:
             page.end = self._place_reached()
             page.missing.append(self._miss(MissingReason.TIME_LIMIT, "", "time ran out; the next page goes on"))
         self._account(objects)

@@ -55,7 +55,7 @@ def test_every_setting_can_be_given_by_file_environment_and_flag(setting, tmp_pa
 
 
 def test_all_problems_of_all_sources_are_told_together(tmp_path: Path) -> None:
-    file = toml(tmp_path, 'unknown = 1\n[grpc]\nlisten = 5\nother = 1\n[journal]\nsegment_bytes = "x"\n')
+    file = toml(tmp_path, 'unknown = 1\n[grpc]\nlisten = 5\nother = 1\n[journal]\ncut_bytes = "x"\n')
     found = problems(
         {"config": file, "http_listen": "0.0.0.0:9180", "nothing": 1},
         {"EXTAUDIT_LOG_LEVEL": "loud", "EXTAUDIT_GRPC_LISTENS": "x"},
@@ -179,7 +179,7 @@ def test_options_are_flags_of_every_setting() -> None:
     by_key = {each.key: each for each in listed}
     assert by_key["journal_cut_age_seconds"].type is float
     assert by_key["grpc_max_message_bytes"].type is int
-    assert by_key["journal_quota_bytes"].default == "4294967296 (4 GiB)"
+    assert by_key["journal_quota_bytes"].default == "536870912 (512 MiB)"
 
 
 def test_no_setting_turns_security_off() -> None:

@@ -1,0 +1,97 @@
+"""Lives of a log: what one does, what a stop at any moment leaves of it, and whether the next one finds everything."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import count
+
+from tests.crash.forgetful_files import ForgetfulFiles
+from tests.crash.log_under_test import LogUnderTest, StateFile
+
+Acknowledged = dict[int, tuple[str, int]]
+Content = tuple[bytes, bytes]
+
+
+@dataclass(frozen=True)
+class Moment:
+    """What a stop just before one operation leaves."""
+
+    operation: int
+    files: ForgetfulFiles
+    state: Content
+    acknowledged: Acknowledged
+
+    def after(self, *, power_loss: bool) -> Moment:
+        """The same, less what was not synced if the power went."""
+        return Moment(self.operation, self.files.copy(power_loss=power_loss), self.state, self.acknowledged)
+
+    def without_catalogue(self) -> Moment:
+        """The same, and the state database is lost as well."""
+        return Moment(self.operation, self.files.copy(), (b"", b""), self.acknowledged)
+
+    @property
+    def digest(self) -> int:
+        """Equal for moments after which everything is equal, but for a later loss of power."""
+        return hash((self.files.digest(), self.state, tuple(sorted(self.acknowledged.items()))))
+
+
+def work(log: LogUnderTest, numbers: Iterator[int], cuts: int = 3) -> None:
+    """Cuts with deliveries between and behind them, an open tail, and an orderly stop."""
+    for _ in range(cuts):
+        log.emit(next(numbers), next(numbers))
+        log.emit(next(numbers))
+        log.emit(next(numbers), next(numbers))
+        log.deliver_all()
+    log.emit(next(numbers))
+    log.log.journal.stop()
+
+
+def moments(
+    start: Moment | None, state: StateFile, act: Callable[[LogUnderTest], None], files: ForgetfulFiles | None = None
+) -> Iterator[Moment]:
+    """Live from `start` (or from nothing) on `files`, and give what a stop before each operation, and one after the
+    last, would leave."""
+    files = files or (start.files.copy() if start else ForgetfulFiles())
+    state.put(start.state if start and start.state[0] else None)
+    acknowledged = dict(start.acknowledged) if start else {}
+    found: list[Moment] = []
+
+    def note(number: int, name: str) -> None:
+        found.append(Moment(number, files.copy(), state.content(), dict(acknowledged)))
+
+    files.before = note
+    act(LogUnderTest(files, state, acknowledged))
+    note(len(files.operations) + 1, "end")
+    files.before = lambda number, name: None
+    state.close()
+    return iter(found)
+
+
+def distinct(found: Iterator[Moment]) -> Iterator[Moment]:
+    """Each only once."""
+    seen: set[int] = set()
+    for moment in found:
+        if moment.digest not in seen:
+            seen.add(moment.digest)
+            yield moment
+
+
+def check_next_life(moment: Moment, state: StateFile) -> None:
+    """Start again from what a stop left: everything acknowledged is there once, and life goes on."""
+    state.put(moment.state if moment.state[0] else None)
+    acknowledged = dict(moment.acknowledged)
+    files = moment.files.copy()
+    again = LogUnderTest(files, state, acknowledged)
+    assert not again.log.recovery.holes
+    again.check()
+    for number in sorted(acknowledged):
+        again.emit(number)  # a retry after a restart adds nothing
+    again.check()
+    work(again, count(1000), cuts=1)
+    again.check()
+    last = LogUnderTest(files, state, acknowledged)
+    assert last.log.recovery.clean
+    last.deliver_all()
+    last.check()
+    last.check_records()
