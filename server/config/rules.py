@@ -122,8 +122,8 @@ def _sizes(config: Config) -> Iterator[Problem]:
         yield Problem("grpc.max_message_bytes", "must be at least grpc.max_event_bytes + 65536")
     if journal.max_pending_bytes < grpc.message_bytes:
         yield Problem("journal.max_pending_bytes", "must be at least the largest message")
-    if journal.quota_bytes < 2 * journal.segment_bytes:
-        yield Problem("journal.quota_bytes", "must be at least twice journal.segment_bytes")
+    if journal.quota_bytes < 2 * journal.cut_bytes:
+        yield Problem("journal.quota_bytes", "must be at least twice journal.cut_bytes")
     if journal.known_uids_bound < journal.known_uids_minimum:
         yield Problem("journal.known_uids_bound", "must be at least journal.known_uids_minimum")
 

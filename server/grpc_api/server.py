@@ -123,11 +123,10 @@ class GrpcServer:
         _any(health_pb2_grpc).add_HealthServicer_to_server(self.health, found)
         _any(reflection_pb2_grpc).add_ServerReflectionServicer_to_server(reflection, found)
         found.add_alias(f"/{_REFLECTION}/ServerReflectionInfo", REFLECTION_METHODS)
-        wrapped = {method: self._pipeline.wrap(method, rpc) for method, rpc in found.handlers.items()}
-        for method, rpc in wrapped.items():
+        for method, rpc in found.handlers.items():
             _, service, name = method.split("/")
-            self._server.add_registered_method_handlers(service, {name: rpc})
-        self._server.add_generic_rpc_handlers((_Known(wrapped), self._pipeline.unknown()))
+            self._server.add_registered_method_handlers(service, {name: self._pipeline.wrap(method, rpc)})
+        self._server.add_generic_rpc_handlers((self._pipeline.unknown(),))
 
 
 class _Handlers:
@@ -144,14 +143,6 @@ class _Handlers:
 
     def add_alias(self, method: str, names: Sequence[str]) -> None:
         self.handlers |= dict.fromkeys(names, self.handlers[method])
-
-
-class _Known(grpc.GenericRpcHandler):
-    def __init__(self, handlers: dict[str, RpcHandler]) -> None:
-        self._handlers = handlers
-
-    def service(self, handler_call_details: grpc.HandlerCallDetails) -> RpcHandler | None:
-        return self._handlers.get(handler_call_details.method)
 
 
 def _any(value: Any) -> Any:

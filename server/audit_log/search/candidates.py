@@ -111,7 +111,7 @@ class StoredRead:
         low, high = time_span(self.filters, self.order, self.beyond)
         waiting = sorted(objects, key=_newest if newest_first else _oldest, reverse=newest_first)
         size = _FIRST_WINDOW
-        while waiting := [item for item in waiting if item.last_ms >= low and item.first_ms < high]:
+        while low < high and (waiting := [item for item in waiting if item.last_ms >= low and item.first_ms < high]):
             start, end = low, high
             if len(waiting) > size and newest_first:
                 start = max(low, min(item.first_ms for item in waiting[:size]))

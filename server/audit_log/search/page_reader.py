@@ -96,10 +96,11 @@ class PageReader:
         merged = heapq.merge(*sources, key=_position, reverse=query.order is Order.NEWEST_FIRST)
         used = 0
         for group in _equal_rows(merged):
-            if not self._stored.gave_all_at(group[0].position):
-                break
-            if self._only not in (None, group[0].position):
+            place = group[0].position
+            if self._only not in (None, place):
                 continue
+            if len(page.rows) < query.page_size and not self._stored.gave_all_at(place):
+                break
             size = group[0].row.size if isinstance(group[0], StoredCandidate) else len(group[0].row.event.data)
             if page.rows and (len(page.rows) == query.page_size or used + size > PAGE_BYTES):
                 page.end = page.rows[-1].position

@@ -64,7 +64,7 @@ def test_all_problems_of_all_sources_are_told_together(tmp_path: Path) -> None:
         "'unknown' (file): there is no such setting",
         "grpc.listen (file): must be a text that is not empty",
         "'grpc.other' (file): there is no such setting",
-        "journal.segment_bytes (file): must be a whole number",
+        "journal.cut_bytes (file): must be a whole number",
         "EXTAUDIT_GRPC_LISTENS: there is no such setting",
         "log.level (EXTAUDIT_LOG_LEVEL): must be debug or info or warning or error",
         "--nothing: there is no such setting",

@@ -149,7 +149,7 @@ def test_named_files_must_be_readable_pem(key: str, tmp_path: Path) -> None:
         ),
         (
             {"journal_quota_bytes": 127 * MIB},
-            "journal.quota_bytes (--journal-quota-bytes): must be at least twice journal.segment_bytes",
+            "journal.quota_bytes (--journal-quota-bytes): must be at least twice journal.cut_bytes",
         ),
         (
             {"journal_known_uids_minimum": 2_000_001},
