@@ -13,8 +13,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from sqlalchemy.exc import DBAPIError
-
 from rbac.identities import IdentityKind
 from server.certificates.authorities import certificate_pem
 from server.certificates.identity_folder import IdentityFolder
@@ -25,7 +23,7 @@ from server.certificates.problems import CertificateProblem
 from server.certificates.signing import MAX_LIFE, Claim, sign_and_record
 from server.certificates.subjects import read_subject
 from server.files import DiskFiles, write_durably
-from server.state.database import database_path, open_database
+from server.state.database import StateFault, database_path, open_database
 from server.state.issued_certificates import SqlIssuedCertificates
 from server.state.migrations import NewerSchema
 
@@ -152,13 +150,13 @@ def _issued_certificates(data_dir: Path) -> Iterator[SqlIssuedCertificates]:
         raise CertificateProblem("the data directory has no state database yet: start the server once")
     try:
         engine = open_database(path)
-    except (DBAPIError, OSError) as error:
+    except (StateFault, OSError) as error:
         raise CertificateProblem("the state database can't be opened") from error
     except NewerSchema as error:
         raise CertificateProblem(str(error)) from error
     try:
         yield SqlIssuedCertificates(engine)
-    except DBAPIError as error:
+    except StateFault as error:
         raise CertificateProblem("the state database can't be used; nothing was issued") from error
     finally:
         engine.dispose()

@@ -7,10 +7,14 @@ from pathlib import Path
 
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine.interfaces import DBAPIConnection
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from server.files import DiskFiles
 from server.state.migrations import migrate
+
+StateFault = DBAPIError
+"""What the state raises when the database can't do it, under a name that doesn't tell the library."""
 
 BUSY_TIMEOUT_MS = 10_000
 FILE_NAME = "state.db"

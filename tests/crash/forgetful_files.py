@@ -90,19 +90,14 @@ class ForgetfulFiles:
             return []
 
     def make_folder(self, folder: Path) -> None:
-        """As DiskFiles does it: every new entry synced in the folder above."""
-        at = self._root
-        for number, part in enumerate(folder.parts, 1):
-            is_new = part not in at.now
-            if is_new:
-                self._count("mkdir", folder)
-                at.now[part] = _Folder()
-            if is_new or number == len(folder.parts):
-                above = Path(*folder.parts[: number - 1])
-                self._sync(at, self._count("sync folder", above))
-            child = at.now[part]
-            assert isinstance(child, _Folder)
-            at = child
+        """As DiskFiles does it: the entry of a new folder synced, and that of the first one that was there."""
+        if not folder.parts:
+            return
+        if folder.name not in self.list(folder.parent):
+            self.make_folder(folder.parent)
+            self._count("mkdir", folder)
+            self._folder(folder.parent).now[folder.name] = _Folder()
+        self.sync_folder(folder.parent)
 
     def rename(self, source: Path, target: Path) -> None:
         self._count("rename", target)

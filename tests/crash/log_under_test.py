@@ -148,6 +148,12 @@ class LogUnderTest:
             before[record.log_id] = record.last, record_digest(record.encode())
         confirmed = {log_id: last for log_id, (last, _) in before.items()}
         assert self.catalogue.confirmed() == confirmed, "a batch has no record"
+        known = {item.name for item in self.catalogue.objects("default")}
+        stored = {f"{date}/{name}" for date in self._dates() for name in self.files.list(STORAGE / date)}
+        assert stored == known, "an object is in no batch, so that its events are there twice"
+
+    def _dates(self) -> list[str]:
+        return [name for name in self.files.list(STORAGE) if name != "_batches"]
 
     def check(self, *, lost: frozenset[int] = frozenset()) -> None:
         """Every acknowledged event is there once, under its sequence; every sequence once; nothing acknowledged is gone."""

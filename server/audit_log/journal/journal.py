@@ -189,8 +189,8 @@ class Journal:
             file.append(encode(FrameType.SEGMENT, orjson.dumps(header)) + encode_commit(0, 0, 1))
         except OSError as error:
             raise Unavailable("the journal can't be written", reason="DISK_FLOOR", retry_after=5) from error
-        self._sync(file)
         try:
+            # The content is synced with what is written next: without it the header is of no use.
             self._files.sync_folder(self._folder)
         except OSError as error:
             self._close_for_good()

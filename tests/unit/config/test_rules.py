@@ -148,7 +148,7 @@ def test_named_files_must_be_readable_pem(key: str, tmp_path: Path) -> None:
             "journal.max_pending_bytes (--journal-max-pending-bytes): must be at least the largest message",
         ),
         (
-            {"journal_quota_bytes": 127 * MIB},
+            {"journal_quota_bytes": 31 * MIB},
             "journal.quota_bytes (--journal-quota-bytes): must be at least twice journal.cut_bytes",
         ),
         (
