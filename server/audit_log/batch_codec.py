@@ -7,7 +7,7 @@ import hashlib
 import os
 import struct
 import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import accumulate, pairwise
@@ -170,50 +170,81 @@ class Footer:
     """In our own words; '' if nothing."""
 
 
+_UNBOUNDED = (-(2**62), 2**62)
+_LATEST_MS = 253_402_300_799_999
+_NEEDED = ("event_time", "uid", "event_data")
+_FAULTS = (OSError, pa.ArrowException, ValueError, OverflowError, TypeError, RuntimeError)
+"""All that pyarrow raises over bytes that others wrote."""
+
+
 def read_footer(path: str | os.PathLike[str]) -> Footer:
-    """Read the footer of an object that others may have written. Bounds that it lacks are read from the times.
+    """Read the footer of an object that others may have written. What it doesn't tell is read from the columns.
 
     Raises:
         UnreadableFooter: it isn't Parquet, or lacks one of the six columns.
     """
     try:
-        metadata = pq.read_metadata(path)
-        names = [metadata.schema.column(index).path for index in range(metadata.num_columns)]
-        columns = {name: names.index(name) for name in SCHEMA.names}
-        groups = [metadata.row_group(index) for index in range(metadata.num_row_groups)]
-        times = [group.column(columns["event_time"]).statistics for group in groups]
-        nulls = sum(
-            statistics.null_count or 0
-            for group in groups
-            for name in ("event_time", "uid", "event_data")
-            if (statistics := group.column(columns[name]).statistics) is not None and statistics.has_null_count
-        )
-        bounds = [_bounds_ms(statistics) for statistics in times]
-    except (OSError, pa.ArrowException, ValueError) as error:
+        with pq.ParquetFile(path) as file:
+            names = [file.metadata.schema.column(index).path for index in range(file.metadata.num_columns)]
+            columns = {name: names.index(name) for name in SCHEMA.names}
+            nulls = _nulls(file, columns)
+            first_ms, last_ms = _bounds_ms(file, columns["event_time"])
+            problem = f"{nulls} values of time, uid or JSON are missing" if nulls else ""
+            return Footer(file.metadata.num_rows, first_ms, last_ms, problem)
+    except _FAULTS as error:
         raise UnreadableFooter("the object isn't Parquet with the six columns") from error
-    problem = f"{nulls} values of time, uid or JSON are missing" if nulls else ""
+
+
+def _statistics(file: pq.ParquetFile, index: int) -> list[pq.Statistics | None]:
+    metadata = file.metadata
+    return [metadata.row_group(group).column(index).statistics for group in range(metadata.num_row_groups)]
+
+
+def _nulls(file: pq.ParquetFile, columns: Mapping[str, int]) -> int:
+    """How many values are missing of the columns that a row can't do without."""
+    optional = [name for name in _NEEDED if file.schema.column(columns[name]).max_definition_level]
+    counted, total = [], 0
+    for name in optional:
+        statistics = _statistics(file, columns[name])
+        if all(each is not None and each.has_null_count for each in statistics):
+            total += sum(each.null_count for each in statistics if each is not None)
+        else:
+            counted.append(name)
+    if counted:
+        batches = file.iter_batches(batch_size=1024, columns=counted)
+        total += sum(column.null_count for batch in batches for column in batch.columns)
+    return total
+
+
+def _bounds_ms(file: pq.ParquetFile, index: int) -> tuple[int, int]:
+    """Bounds of the times; those of a column that isn't of times hold everything, and so leave out nothing."""
+    if not pa.types.is_timestamp(file.schema_arrow.field("event_time").type):
+        return _UNBOUNDED
+    bounds = [_group_bounds_ms(statistics) for statistics in _statistics(file, index)]
     known = [bound for bound in bounds if bound is not None]
     if len(known) < len(bounds):
-        known = _read_bounds(path)
+        known = _read_bounds_ms(file)
     if not known:
-        return Footer(metadata.num_rows, 0, 0, problem)
-    return Footer(metadata.num_rows, min(first for first, _ in known), max(last for _, last in known), problem)
+        return 0, 0
+    first_ms, last_ms = min(first for first, _ in known), max(last for _, last in known)
+    return (first_ms, last_ms) if first_ms >= -_LATEST_MS and last_ms <= _LATEST_MS else _UNBOUNDED
 
 
-def _read_bounds(path: str | os.PathLike[str]) -> list[tuple[int, int]]:
-    """The bounds of an object whose footer doesn't tell them, from its times; [] if it has none."""
+def _read_bounds_ms(file: pq.ParquetFile) -> list[tuple[int, int]]:
+    """Bounds from the times themselves, wider by one ms, since arrow rounds towards 1970; [] if there is no time."""
+    times = file.read(columns=["event_time"]).column(0).cast(pa.timestamp("ms"), safe=False).cast(pa.int64())
+    bounds = pc.min_max(times)
+    first, last = bounds["min"].as_py(), bounds["max"].as_py()
+    return [] if first is None else [(first - 1, last + 1)]
+
+
+def _group_bounds_ms(statistics: pq.Statistics | None) -> tuple[int, int] | None:
     try:
-        times = pc.min_max(pq.read_table(path, columns=["event_time"]).column(0))
-        first, last = times["min"].as_py(), times["max"].as_py()
-    except (OSError, pa.ArrowException, ValueError) as error:
-        raise UnreadableFooter("the object's times can't be read") from error
-    return [(_ms(first), _ms(last))] if isinstance(first, datetime) and isinstance(last, datetime) else []
-
-
-def _bounds_ms(statistics: pq.Statistics | None) -> tuple[int, int] | None:
-    if statistics is None or not statistics.has_min_max:
+        if statistics is None or not statistics.has_min_max:
+            return None
+        first, last = statistics.min, statistics.max
+    except (ValueError, OverflowError):  # a time that datetime can't say
         return None
-    first, last = statistics.min, statistics.max
     if not isinstance(first, datetime) or not isinstance(last, datetime):
         return None
     return _ms(first), _ms(last)

@@ -139,16 +139,32 @@ class ReceiptTable:
         self._firsts = array("q", (run[0] for run in runs))
         self._numbers = array("q", (run[1] for run in runs))
         self._received = array("q", (run[2] for run in runs))
+        if any(not 0 <= number < len(self._emitters) for number in self._numbers):
+            raise ValueError("a run of receipts names no emitter")
 
     def emitter(self, sequence: int) -> Emitter:
-        """Who emitted the event."""
-        return self._emitters[self._numbers[bisect_right(self._firsts, sequence) - 1]][0]
+        """Who emitted the event.
+
+        Raises:
+            LookupError: the record has no receipt of it.
+        """
+        return self._emitters[self._numbers[self._run(sequence)]][0]
 
     def receipt(self, sequence: int) -> Receipt:
-        """The receipt of the event."""
-        run = bisect_right(self._firsts, sequence) - 1
+        """The receipt of the event.
+
+        Raises:
+            LookupError: the record has none of it.
+        """
+        run = self._run(sequence)
         emitter, peer = self._emitters[self._numbers[run]]
         return Receipt(self._storage, self._log_id, sequence, emitter, peer, self._received[run])
+
+    def _run(self, sequence: int) -> int:
+        run = bisect_right(self._firsts, sequence) - 1
+        if run < 0:
+            raise LookupError("the record has no receipt of this sequence")
+        return run
 
 
 def tail_receipt(row: TailRow, storage: str, log_id: str) -> Receipt:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import replace
+from threading import Lock
 
 from server.audit_log.batch_codec import Footer, UnreadableFooter, read_footer
 from server.state.catalogue import Catalogue, CatalogueObject
 from server.storage.ports import EventStorage, StoredObject
 
+UNREADABLE = "can't be read as Parquet with the six columns"
 _OURS = re.compile(r"\d{4}-\d\d-\d\d/([0-9a-f]{20})-(\d+)-(\d+)(?:\.r\d+)?\.parquet", re.ASCII)
 _SETTLED_NS = 2_000_000_000
 
@@ -17,7 +20,7 @@ _SETTLED_NS = 2_000_000_000
 class ForeignObjects:
     """Keeps the catalogue's foreign objects of one storage in step with what is there.
 
-    Used by one thread at a time.
+    Safe to use from several threads.
     """
 
     def __init__(
@@ -26,43 +29,70 @@ class ForeignObjects:
         self._storage = storage
         self._catalogue = catalogue
         self._pending = pending
+        self._lock = Lock()
         self._seen: dict[str, int] = {}
+        self._revisions: dict[str, int] = {}
 
     def refresh(self) -> None:
-        """Look at every date whose folder changed since the last time."""
-        for date in self._storage.dates():
-            revision = self._storage.date_revision(date)
-            if self._seen.get(date) == revision:
-                continue
-            self._refresh_date(date)
-            # A folder's time has the clock's grain: one that changed just now may change again unseen.
-            if revision < time.time_ns() - _SETTLED_NS:
-                self._seen[date] = revision
+        """Look at every date whose folder changed since the last time, or was still changing then.
 
-    def _refresh_date(self, date: str) -> None:
-        found = {item.name: item for item in self._storage.list_date(date)}
+        Raises:
+            StorageError: the storage can't be listed.
+        """
+        with self._lock:
+            for date in sorted({*self._storage.dates(), *self._catalogue.dates(self._storage.storage_id)}):
+                revision = self._storage.date_revision(date)
+                if self._seen.get(date) == revision:
+                    continue
+                now = time.time_ns()
+                # A folder's time has the clock's grain: one that changed just now may change again unseen.
+                if self._refresh_date(date, now) and _is_settled(revision, now):
+                    self._seen[date] = revision
+
+    def _refresh_date(self, date: str, now: int) -> bool:
+        """Look at one date; gives whether its next change will show in the folder's revision."""
+        listed = self._storage.list_date(date)
         # Read in this order: a batch that was on its way at the listing is pending still, or in the catalogue by now.
         pending = self._pending()
         known = {item.name: item for item in self._catalogue.objects_of_date(self._storage.storage_id, date)}
-        new = [
-            self._describe(item)
-            for item in found.values()
-            if not _is_pending(item.name, pending) and _is_news(item, known.get(item.name))
-        ]
-        if new:
-            self._catalogue.add_foreign(new)
-        gone = [item for item in known.values() if item.is_foreign and item.name not in found]
+        found = [item for item in listed if (before := known.get(item.name)) is None or before.is_foreign]
+        foreign = [item for item in found if not _is_pending(item.name, pending)]
+        known.update({item.name: item for item in self._learn(foreign, known)})
+        self._forget(known, {item.name for item in listed})
+        # A file may be written to after it was made, and an unreadable one may yet become whole.
+        settled = (_is_settled(item.revision, now) and known[item.name].foreign_note != UNREADABLE for item in foreign)
+        return len(foreign) == len(found) and all(settled)
+
+    def _learn(self, foreign: Collection[StoredObject], known: Mapping[str, CatalogueObject]) -> list[CatalogueObject]:
+        described = [self._describe(item) for item in foreign if self._is_news(item, known.get(item.name))]
+        # One that is as it was keeps its revision, and so stays in the searches that counted it.
+        news = [item for item in described if item != _without_revision(known.get(item.name))]
+        if news:
+            self._catalogue.add_foreign(news)
+        return news
+
+    def _forget(self, known: Mapping[str, CatalogueObject], there: Collection[str]) -> None:
+        gone = [item for item in known.values() if item.is_foreign and item.name not in there]
         if gone:
             self._catalogue.remove_foreign(gone)
+        for item in gone:
+            self._revisions.pop(item.name, None)
+
+    def _is_news(self, item: StoredObject, known: CatalogueObject | None) -> bool:
+        before = self._revisions.get(item.name)
+        self._revisions[item.name] = item.revision
+        if known is None or known.bytes != item.size:
+            return True
+        return known.foreign_note == UNREADABLE if before is None else before != item.revision
 
     def _describe(self, item: StoredObject) -> CatalogueObject:
-        footer = Footer(0, -(2**62), 2**62, "")
-        note: str | None = None
-        try:
-            footer = read_footer(self._storage.local_path(item.name))
-            note = footer.problem or None
-        except UnreadableFooter:
-            note = UNREADABLE
+        footer, note = Footer(0, -(2**62), 2**62, ""), item.problem
+        if not note:
+            try:
+                footer = read_footer(self._storage.local_path(item.name))
+                note = footer.problem
+            except UnreadableFooter:
+                note = UNREADABLE
         return CatalogueObject(
             self._storage.storage_id,
             item.name,
@@ -72,11 +102,12 @@ class ForeignObjects:
             footer.last_ms,
             None,
             is_foreign=True,
-            foreign_note=note,
+            foreign_note=note or None,
         )
 
 
-UNREADABLE = "can't be read as Parquet with the six columns"
+def _without_revision(known: CatalogueObject | None) -> CatalogueObject | None:
+    return None if known is None else replace(known, revision=0)
 
 
 def _is_pending(name: str, pending: Collection[tuple[str, int]]) -> bool:
@@ -84,5 +115,5 @@ def _is_pending(name: str, pending: Collection[tuple[str, int]]) -> bool:
     return match is not None and (match[1], int(match[2])) in pending
 
 
-def _is_news(item: StoredObject, known: CatalogueObject | None) -> bool:
-    return known is None or (known.is_foreign and known.bytes != item.size)
+def _is_settled(revision: int, now: int) -> bool:
+    return revision < now - _SETTLED_NS

@@ -79,6 +79,8 @@ class Catalogue:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._lock = threading.Lock()
+        # Held from the commit to the index, so that no revision shows before a lower one does.
+        self._changes = threading.Lock()
         self._dates: dict[str, dict[str, _Date]] = {}
         self._by_name: dict[tuple[str, str], CatalogueObject] = {}
         self._batches: dict[str, list[tuple[int, CatalogueBatch]]] = {}
@@ -92,12 +94,17 @@ class Catalogue:
     @property
     def revision(self) -> int:
         """The highest revision given to an object."""
-        return self._revision
+        with self._lock:
+            return self._revision
 
     def add_batch(self, batch: CatalogueBatch, objects: Sequence[CatalogueObject]) -> None:
         """Add a confirmed batch with its objects, durably; adding it again changes nothing."""
         if self.batch(batch.log_id, batch.first) is not None:
             return
+        with self._changes:
+            self._add_batch(batch, objects)
+
+    def _add_batch(self, batch: CatalogueBatch, objects: Sequence[CatalogueObject]) -> None:
         with writing(self._engine).begin() as connection:
             connection.execute(insert(catalogue_batches).values(**_batch_row(batch)))
             for object_ in objects:
@@ -111,13 +118,14 @@ class Catalogue:
 
     def add_foreign(self, objects: Sequence[CatalogueObject]) -> None:
         """Add or replace foreign objects, durably."""
-        with writing(self._engine).begin() as connection:
-            for object_ in objects:
-                _delete_object(connection, object_)
-            stored = [_insert_object(connection, object_) for object_ in objects]
-        with self._lock:
-            for object_ in stored:
-                self._index_object(object_)
+        with self._changes:
+            with writing(self._engine).begin() as connection:
+                for object_ in objects:
+                    _delete_object(connection, object_)
+                stored = [_insert_object(connection, object_) for object_ in objects]
+            with self._lock:
+                for object_ in stored:
+                    self._index_object(object_)
 
     def remove_foreign(self, objects: Sequence[CatalogueObject]) -> None:
         """Forget foreign objects that are there no more: what others put, others may take away."""
@@ -139,6 +147,11 @@ class Catalogue:
                 for object_ in date.objects
                 if object_.last_ms >= from_ms and object_.first_ms < to_ms
             ]
+
+    def dates(self, storage: str) -> list[str]:
+        """The dates that have, or had, objects."""
+        with self._lock:
+            return list(self._dates.get(storage, {}))
 
     def objects_of_date(self, storage: str, date: str) -> list[CatalogueObject]:
         """Objects of one date."""

@@ -16,6 +16,10 @@ class StoredObject:
     name: str
     """Name below the events prefix: `<YYYY-MM-DD>/<stem>.parquet`."""
     size: int
+    revision: int
+    """A number that changes whenever its bytes do; where it is a time, in ns since 1970."""
+    problem: str = ""
+    """Why it can't be read, in our own words; '' if nothing is known against it."""
 
 
 class NameTaken(Exception):
@@ -57,7 +61,11 @@ class EventStorage(Protocol):
         ...
 
     def list_date(self, date: str) -> list[StoredObject]:
-        """The Parquet objects of one date; [] if there are none."""
+        """What is there under the name of a Parquet object of one date; [] if there is nothing.
+
+        Raises:
+            StorageError: it can't be told now.
+        """
         ...
 
     def date_revision(self, date: str) -> int:

@@ -112,9 +112,7 @@ class SearchRig:
     def emit(self, *raw: bytes, by: Identity = ALICE, received_ms: int = NOW_MS) -> list[Kept]:
         """Make events durable in one commit; gives what is new, retries left out."""
         key = "\0".join(by.key).encode()
-        events = [
-            (index, parse_event(data, by, key, now_ms=NOW_MS, max_bytes=2**24)) for index, data in enumerate(raw)
-        ]
+        events = [(index, parse_event(data, by, key, now_ms=NOW_MS, max_bytes=2**24)) for index, data in enumerate(raw)]
         receipt = orjson.dumps([by.kind.value, by.name, by.trust_anchor, by.certificate_serial, "peer"])
         [answer] = self.log.writer.commit([Submission(receipt, received_ms, events)])
         assert isinstance(answer, BatchAcknowledgement), answer

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from rbac.identities import Identity, IdentityKind
+from rbac.identities import IdentityKind
 from server.audit_log.search.query import SearchPage, SearchQuery, Watermark
 from server.storage.query import FieldEquality, FieldValue, Filters, Order
 from server.storage.scan.engine import DuckScanEngine
@@ -211,5 +211,3 @@ def test_rows_show_the_columns_and_the_json_that_was_emitted(
         assert (row.type, row.session_id, row.user) == (event.type, event.session_id, event.user)
         assert (row.size, row.data) == (len(event.data), event.data)
     rig.close()
-
-

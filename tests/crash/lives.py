@@ -88,6 +88,7 @@ def check_next_life(moment: Moment, state: StateFile) -> None:
     for number in sorted(acknowledged):
         again.emit(number)  # a retry after a restart adds nothing
     again.check()
+    again.emit(999)  # to an open segment, so that a cut that was lost comes out different
     work(again, count(1000), cuts=1)
     again.check()
     last = LogUnderTest(files, state, acknowledged)

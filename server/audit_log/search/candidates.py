@@ -91,6 +91,7 @@ class StoredRead:
 
     engine: ScanEngine
     path_of: Callable[[CatalogueObject], str]
+    is_intact: Callable[[CatalogueObject], bool]
     select: Selection
     filters: Filters
     order: Order
@@ -98,6 +99,7 @@ class StoredRead:
     chunk: int
     deadline: float
     unreadable: list[UnreadableObject] = field(default_factory=list)
+    changed: set[str] = field(default_factory=set)
     opened: set[str] = field(default_factory=set)
     finished_to: Position | None = None
     """Every row before this position was given; where to go on when time runs out."""
@@ -133,12 +135,19 @@ class StoredRead:
         ends = [end for end in (self.finished_to, self.last_given) if end is not None]
         return any(position > end if self.order is Order.NEWEST_FIRST else position < end for end in ends)
 
+    def _is_intact(self, item: CatalogueObject) -> bool:
+        if time.monotonic() >= self.deadline:
+            raise ScanTimeout
+        if not self.is_intact(item):
+            self.changed.add(item.name)
+        return item.name not in self.changed
+
     def _window(self, objects: Sequence[CatalogueObject], start: int, end: int) -> Iterator[StoredCandidate]:
         by_key = {item.name: item for item in objects if item.last_ms >= start and item.first_ms < end}
         asked = [
             ScanObject(item.name, self.path_of(item), rows)
             for item in by_key.values()
-            if (rows := self.select(item)) is None or len(rows)
+            if self._is_intact(item) and ((rows := self.select(item)) is None or len(rows))
         ]
         self.opened.update(item.key for item in asked)
         from_ms, to_ms = start if start > _EARLIEST else None, end if end < _LATEST else None

@@ -9,11 +9,11 @@ from threading import Lock
 from typing import Generic, TypeVar
 
 from server.audit_log.batch_codec import UnreadableFooter, read_sequences
-from server.audit_log.batch_record import BatchRecord, ReceiptTable
+from server.audit_log.batch_record import BatchRecord, ReceiptTable, record_digest
 from server.audit_log.cuts import Cut
 from server.audit_log.receipts import Emitter, Receipt
 from server.audit_log.search.query import Watermark
-from server.state.catalogue import CatalogueObject
+from server.state.catalogue import Catalogue, CatalogueObject
 from server.storage.ports import EventStorage, StorageError
 
 _CACHED_ROWS = 4_000_000
@@ -54,8 +54,9 @@ class _Cache(Generic[Key, Value]):
 class Origins:
     """Looks up sequences and receipts of one storage's own objects. Safe to use from several threads."""
 
-    def __init__(self, storage: EventStorage) -> None:
+    def __init__(self, storage: EventStorage, catalogue: Catalogue) -> None:
         self._storage = storage
+        self._catalogue = catalogue
         self._sequences: _Cache[str, Sequence[int]] = _Cache(_CACHED_ROWS)
         self._receipts: _Cache[tuple[str, int, int], ReceiptTable] = _Cache(_CACHED_RECEIPTS)
 
@@ -79,13 +80,27 @@ class Origins:
         return self._sequences.get(object_.name, read)
 
     def receipt(self, object_: CatalogueObject, sequence: int) -> Receipt:
-        """The receipt of an event of ours, looked up by sequence."""
-        return self._table(object_).receipt(sequence)
+        """The receipt of an event of ours, looked up by sequence.
+
+        Raises:
+            OriginUnknown: the batch record can't be read.
+        """
+        try:
+            return self._table(object_).receipt(sequence)
+        except LookupError as error:
+            raise OriginUnknown(object_.name) from error
 
     def rows_by(self, object_: CatalogueObject, wanted: Callable[[Emitter], bool]) -> Sequence[int]:
-        """Numbers of the rows whose emitter is wanted."""
+        """Numbers of the rows whose emitter is wanted.
+
+        Raises:
+            OriginUnknown: footer or batch record can't be read.
+        """
         table = self._table(object_)
-        return [row for row, sequence in enumerate(self.sequences(object_)) if wanted(table.emitter(sequence))]
+        try:
+            return [row for row, sequence in enumerate(self.sequences(object_)) if wanted(table.emitter(sequence))]
+        except LookupError as error:
+            raise OriginUnknown(object_.name) from error
 
     def row_of(self, object_: CatalogueObject, sequence: int) -> int | None:
         """The number of the row with this sequence, or None."""
@@ -97,10 +112,11 @@ class Origins:
             cut = Cut(object_.log_id, object_.first, object_.last, object_.storage)
             try:
                 data = self._storage.read_record(cut.record_name)
-                if data is None:
+                batch = self._catalogue.batch(cut.log_id, cut.first)
+                if data is None or batch is None or record_digest(data) != batch.record_digest:
                     raise OriginUnknown(cut.record_name)
                 table = ReceiptTable(BatchRecord.decode(data))
-            except (StorageError, ValueError, LookupError, TypeError) as error:
+            except (StorageError, ValueError, LookupError, TypeError, OverflowError) as error:
                 raise OriginUnknown(cut.record_name) from error
             return table, object_.last - object_.first + 1
 

@@ -11,6 +11,7 @@ import orjson
 from server.audit_log.batch_record import tail_receipt
 from server.audit_log.receipts import Emitter, Receipt
 from server.audit_log.search.candidates import Candidate, StoredCandidate, StoredRead, TailCandidate, tail_candidates
+from server.audit_log.search.digests import ObjectDigests
 from server.audit_log.search.origins import Origins, OriginUnknown, RowSelection
 from server.audit_log.search.query import Cost, FoundEvent, Missing, MissingReason, SearchQuery, Watermark
 from server.audit_log.tail import Pinned, TailRow
@@ -58,6 +59,7 @@ class PageReader:
         storage: EventStorage,
         engine: ScanEngine,
         origins: Origins,
+        digests: ObjectDigests,
         plan: Plan,
         deadline: float,
         *,
@@ -76,6 +78,7 @@ class PageReader:
         self._stored = StoredRead(
             engine,
             lambda item: storage.local_path(item.name),
+            digests.is_intact,
             self._selection,
             query.filters,
             query.order,
@@ -133,7 +136,10 @@ class PageReader:
                 self._page.missing.append(self._miss(MissingReason.OBJECT_UNREADABLE, item.name, item.foreign_note))
                 continue
             size = self._storage.size(item.name)
-            if size is not None and size != item.bytes:
+            if size is None:
+                self._page.missing.append(self._miss(MissingReason.OBJECT_MISSING, item.name, "the object isn't there"))
+                continue
+            if size != item.bytes:
                 text = f"is {size} bytes and was {item.bytes} when it was stored"
                 self._page.missing.append(self._miss(MissingReason.OBJECT_CHANGED, item.name, text))
                 continue
@@ -199,6 +205,9 @@ class PageReader:
         for unreadable in self._stored.unreadable:
             reason = MissingReason.OBJECT_MISSING if unreadable.missing else MissingReason.OBJECT_UNREADABLE
             page.missing.append(self._miss(reason, unreadable.key, unreadable.description))
+        for name in sorted(self._stored.changed):
+            text = "its bytes aren't those that were stored"
+            page.missing.append(self._miss(MissingReason.OBJECT_CHANGED, name, text))
         for name in sorted(self._selection.unknown):
             text = "who emitted its events can't be read"
             page.missing.append(self._miss(MissingReason.RECEIPTS_UNREADABLE, name, text))

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 from rbac.identities import Identity
 from server.audit_log.foreign import ForeignObjects
+from server.audit_log.search.candidates import time_span
+from server.audit_log.search.digests import ObjectDigests
 from server.audit_log.search.origins import Origins, OriginUnknown
 from server.audit_log.search.page_reader import PageReader, Plan
 from server.audit_log.search.query import (
@@ -23,8 +27,16 @@ from server.audit_log.search.tokens import PageStart, PageTokens
 from server.audit_log.tail import Pinned, Tail
 from server.errors import FailedPrecondition, NotFound, Unavailable
 from server.state.catalogue import Catalogue, CatalogueObject
-from server.storage.ports import EventStorage, ScanEngine
+from server.storage.ports import EventStorage, ScanEngine, StorageError
 from server.storage.query import Filters, Order, Position, ScanObject, ScanRequest
+
+
+@contextlib.contextmanager
+def _reading() -> Iterator[None]:
+    try:
+        yield
+    except StorageError as error:
+        raise Unavailable("the storage can't be read now") from error
 
 
 def _counts(item: CatalogueObject, watermark: Watermark) -> bool:
@@ -45,7 +57,8 @@ class Search:
         self._tail = tail
         self._catalogue = catalogue
         self._tokens = tokens
-        self._origins = Origins(storage)
+        self._origins = Origins(storage, catalogue)
+        self._digests = ObjectDigests(storage)
         self._foreign = ForeignObjects(storage, catalogue, tail.pending)
 
     def page(self, caller: Identity, query: SearchQuery, deadline: float) -> SearchPage:
@@ -56,11 +69,16 @@ class Search:
             NotFound: there is no such storage.
             FailedPrecondition: the engine can't read the storage.
             DeadlineExceeded: time ran out before anything could be answered.
+            Unavailable: the storage can't be read now.
         """
+        with _reading():
+            return self._page(caller, query, deadline)
+
+    def _page(self, caller: Identity, query: SearchQuery, deadline: float) -> SearchPage:
         self._check(query)
         start = self._tokens.decode(query.page_token, query, caller) if query.page_token else None
         plan = self._plan(query, start)
-        page = PageReader(self._storage, self._engine, self._origins, plan, deadline).read()
+        page = self._reader(plan, deadline).read()
         token = ""
         if page.end is not None:
             token = self._tokens.encode(PageStart(page.end, plan.watermark, plan.query_id), query, caller)
@@ -76,13 +94,20 @@ class Search:
             FailedPrecondition: several have this uid, and no digest chooses.
             Unavailable: it is there and can't be read now.
         """
+        with _reading():
+            return self._get(caller, selector, deadline)
+
+    def _get(self, caller: Identity, selector: EventSelector, deadline: float) -> FoundEvent:
         place = self._at(selector) if selector.log_id else self._named(caller, selector, deadline)
         filters = Filters(place.time_ms, place.time_ms + 1, uids=frozenset({place.uid}))
         plan = self._plan(SearchQuery(filters, storage=selector.storage), None)
-        rows = PageReader(self._storage, self._engine, self._origins, plan, deadline, only=place).read().rows
+        rows = self._reader(plan, deadline, only=place).read().rows
         if not rows or rows[0].data is None:
             raise Unavailable("the event can't be read now")
         return rows[0]
+
+    def _reader(self, plan: Plan, deadline: float, *, only: Position | None = None) -> PageReader:
+        return PageReader(self._storage, self._engine, self._origins, self._digests, plan, deadline, only=only)
 
     def _at(self, selector: EventSelector) -> Position:
         """The place of the event at a log's sequence."""
@@ -94,6 +119,8 @@ class Search:
                 return row.position
         for item in self._catalogue.objects(self._storage.storage_id):
             if item.log_id == log_id and item.first <= sequence <= item.last:
+                if not self._digests.is_intact(item):
+                    raise Unavailable("the event can't be read now")
                 try:
                     row_number = self._origins.row_of(item, sequence)
                 except OriginUnknown as error:
@@ -113,14 +140,21 @@ class Search:
         """The place of the one event that has this uid and, where one is given, this digest."""
         uid = selector.uid
         query = SearchQuery(Filters(uids=frozenset({uid})), storage=selector.storage, page_size=MAX_PAGE_SIZE)
-        page = self.page(caller, query, deadline)
-        places = [row.position for row in page.rows if selector.digest in ("", row.position.digest)]
+        places: list[Position] = []
+        while True:
+            page = self._page(caller, query, deadline)
+            places += [row.position for row in page.rows if selector.digest in ("", row.position.digest)]
+            if not page.next_page_token or len(places) >= MAX_PAGE_SIZE:
+                break
+            query = replace(query, page_token=page.next_page_token)
         if len(places) == 1:
             return places[0]
         if places:
             message = f"{len(places)} events have this uid; give the digest or the position"
             raise FailedPrecondition(message, reason="AMBIGUOUS_UID", uid=uid, count=str(len(places)))
-        raise NotFound("there is no such event") if page.complete else Unavailable("the event can't be read now")
+        if all(item.reason is MissingReason.JOURNAL_HOLE for item in page.missing):
+            raise NotFound("there is no such event")
+        raise Unavailable("the event can't be read now")
 
     def _check(self, query: SearchQuery) -> None:
         if query.storage not in ("", "active", "default", "all", self._storage.storage_id):
@@ -136,10 +170,11 @@ class Search:
         self._foreign.refresh()
         watermark = start.watermark if start is not None else query.watermark or self._watermark(pins)
         pinned = {(pin.section.log_id, pin.section.first) for pin in pins}
-        filters = query.filters
+        filters, position = query.filters, start.position if start is not None else None
+        from_ms, to_ms = time_span(filters, query.order, position)
         objects = [
             item
-            for item in self._catalogue.objects(self._storage.storage_id, filters.from_ms, filters.to_ms)
+            for item in self._catalogue.objects(self._storage.storage_id, from_ms, to_ms)
             if _counts(item, watermark)
             and (item.log_id, item.first) not in pinned
             and (not filters.types or item.types is None or not filters.types.isdisjoint(item.types))
@@ -147,7 +182,7 @@ class Search:
         logs = watermark.logs
         tail = [(row, pin) for pin in pins for row in pin.rows if row.sequence <= logs.get(pin.section.log_id, 0)]
         query_id = start.query_id if start is not None else str(uuid.uuid4())
-        plan = Plan(query, start.position if start is not None else None, query_id, watermark, tail, objects)
+        plan = Plan(query, position, query_id, watermark, tail, objects)
         plan.missing += self._holes()
         return plan
 

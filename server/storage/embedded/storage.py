@@ -10,6 +10,7 @@ import contextlib
 import hashlib
 import os
 import re
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -71,23 +72,30 @@ class EmbeddedStorage:
 
     def dates(self) -> list[str]:
         """The dates that have a folder, sorted."""
-        return [name for name in self._files.list(self._folder) if _DATE.fullmatch(name)]
+        with _in_own_words("the embedded storage can't be listed"):
+            return [name for name in self._files.list(self._folder) if _DATE.fullmatch(name)]
 
     def list_date(self, date: str) -> list[StoredObject]:
-        """The Parquet objects of one date; [] if there are none. What isn't a regular file isn't an object."""
+        """The Parquet objects of one date, and what has the name of one; [] if there is nothing."""
         found = []
-        with contextlib.suppress(FileNotFoundError, NotADirectoryError), os.scandir(self._folder / date) as entries:
+        with (
+            _in_own_words("the embedded storage can't be listed"),
+            contextlib.suppress(FileNotFoundError, NotADirectoryError),
+            os.scandir(self._folder / date) as entries,
+        ):
             for entry in entries:
-                if entry.name.endswith(_SUFFIX) and entry.is_file(follow_symlinks=False):
-                    found.append(StoredObject(f"{date}/{entry.name}", entry.stat(follow_symlinks=False).st_size))
+                with contextlib.suppress(FileNotFoundError):  # removed since; the others are there all the same
+                    if entry.name.endswith(_SUFFIX):
+                        found.append(_stored_object(date, entry))
         return sorted(found, key=lambda item: item.name)
 
     def date_revision(self, date: str) -> int:
-        """The folder's modification time; it changes whenever an entry comes or goes."""
-        try:
-            return os.stat(self._folder / date).st_mtime_ns
-        except FileNotFoundError:
-            return -1
+        """When the folder last changed, in ns: by its change time, since copying tools set back the other one."""
+        with _in_own_words("the embedded storage can't be listed"):
+            try:
+                return os.stat(self._folder / date).st_ctime_ns
+            except FileNotFoundError:
+                return -1
 
     def local_path(self, name: str) -> str:
         """Where an engine on this machine reads the object."""
@@ -95,11 +103,22 @@ class EmbeddedStorage:
 
     def size(self, name: str) -> int | None:
         """Bytes of the object as it is now; None if it isn't there."""
-        return self._files.size(self._folder / name)
+        with _in_own_words("the embedded storage can't be read"), contextlib.suppress(NotADirectoryError):
+            return self._files.size(self._folder / name)
+        return None
 
     def location(self) -> str:
         """The folder."""
         return str(self._folder)
+
+
+def _stored_object(date: str, entry: os.DirEntry[str]) -> StoredObject:
+    status = entry.stat(follow_symlinks=False)
+    name = os.fsencode(entry.name).decode(errors="backslashreplace")
+    problem = "isn't a regular file" if not stat.S_ISREG(status.st_mode) else ""
+    if name != entry.name:
+        problem = "has a name that isn't UTF-8"
+    return StoredObject(f"{date}/{name}", status.st_size, status.st_ctime_ns, problem)
 
 
 @contextlib.contextmanager

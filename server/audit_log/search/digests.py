@@ -1,0 +1,43 @@
+"""Digests: whether our own objects still have the bytes that were stored, looked at once for each state of a file."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+
+from server.state.catalogue import CatalogueObject
+from server.storage.ports import EventStorage
+
+
+class ObjectDigests:
+    """Compares objects with the digests in their batch records. Safe to use from several threads.
+
+    Parquet has no checksum that readers look at, so a changed bit can be a changed event. Hashing costs about as much
+    as the first search that reads the object, and nothing after that until the file changes.
+    """
+
+    def __init__(self, storage: EventStorage) -> None:
+        self._storage = storage
+        self._known: dict[str, tuple[tuple[int, int, int], bool]] = {}
+
+    def is_intact(self, object_: CatalogueObject) -> bool:
+        """Whether the object has the bytes that were stored; always true of foreign ones, whose digest nobody knows."""
+        if object_.is_foreign:
+            return True
+        path = self._storage.local_path(object_.name)
+        try:
+            state = _state(path)
+            known = self._known.get(object_.name)
+            if known is None or known[0] != state:
+                with open(path, "rb") as file:
+                    known = state, hashlib.file_digest(file, "sha256").hexdigest() == object_.sha256
+                self._known[object_.name] = known
+        except OSError:
+            return False
+        return known[1]
+
+
+def _state(path: str) -> tuple[int, int, int]:
+    """What changes when a file's bytes do; its modification time alone can be set back."""
+    found = os.stat(path)
+    return found.st_ino, found.st_size, found.st_ctime_ns
