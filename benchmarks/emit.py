@@ -58,7 +58,9 @@ def commit_counts(ready: Ready) -> tuple[float, float]:
     """Events and commits so far, from the server's metrics."""
     with urllib.request.urlopen(f"http://{ready['http']}/metrics") as answer:
         text = answer.read().decode()
-    found = {name: float(value) for name, value in re.findall(r"^extaudit_commit_events_(sum|count) (\S+)$", text, re.M)}
+    found = {
+        name: float(value) for name, value in re.findall(r"^extaudit_commit_events_(sum|count) (\S+)$", text, re.M)
+    }
     return found["sum"], found["count"]
 
 

@@ -1,6 +1,6 @@
 """The durable core without gRPC: validate, known-uid check, frame, fdatasync, in batches of 100.
 
-Beside it the floor: appending the same number of bytes in the same number of writes and syncs. CPU time is the process's,
+Beside it the floor: appending as many bytes in as many writes and syncs. CPU time is the process's,
 so that a busy machine moves it little.
 """
 
@@ -31,7 +31,10 @@ def sample_events(count: int) -> list[bytes]:
     filler = {f"field_{n}": "x" * 40 for n in range(8)}
     base = {"event": "session.data", "code": "T2006I", "user": "alice@example.com", "login": "root", "tx": 1, **filler}
     return [
-        json.dumps(base | {"uid": f"0ca9c34b-f13b-458d-9bdf-{n:012d}", "time": "2026-11-20T10:00:00.123Z"}, separators=(",", ":")).encode()
+        json.dumps(
+            base | {"uid": f"0ca9c34b-f13b-458d-9bdf-{n:012d}", "time": "2026-11-20T10:00:00.123Z"},
+            separators=(",", ":"),
+        ).encode()
         for n in range(count)
     ]
 

@@ -99,13 +99,14 @@ async def run_unary(channel: grpc.aio.Channel, count: int, seed: str) -> float:
     return time.perf_counter() - started
 
 
-async def main(kind: str, address: str, ca: str, cert: str, key: str, count: str, seed: str) -> None:
+async def main(kind: str, address: str, credentials: grpc.ChannelCredentials, count: int, seed: str) -> None:
     """Run one load."""
-    credentials = grpc.ssl_channel_credentials(*(Path(name).read_bytes() for name in (ca, key, cert)))
+    run = run_streams if kind == "stream" else run_unary
     async with grpc.aio.secure_channel(address, credentials) as channel:
-        run = run_streams if kind == "stream" else run_unary
-        print(await run(channel, int(count), seed), flush=True)
+        print(await run(channel, count, seed), flush=True)
 
 
 if __name__ == "__main__":
-    uvloop.run(main(*sys.argv[1:]))
+    kind_, address_, ca, cert, key, count_, seed_ = sys.argv[1:]
+    pems = [Path(name).read_bytes() for name in (ca, key, cert)]
+    uvloop.run(main(kind_, address_, grpc.ssl_channel_credentials(*pems), int(count_), seed_))

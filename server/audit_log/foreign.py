@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import time
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 from threading import Lock
 
-from server.audit_log.batch_codec import Footer, UnreadableFooter, read_footer
+from server.audit_log.batch_codec import Footer, UnreadableFooter, read_footer, read_sequences
 from server.state.catalogue import Catalogue, CatalogueObject
 from server.storage.ports import EventStorage, StoredObject
 
 UNREADABLE = "can't be read as Parquet with the six columns"
+RECORD_GONE = "is of a batch of ours that has no readable record, so who emitted its events isn't known"
 _OURS = re.compile(r"\d{4}-\d\d-\d\d/([0-9a-f]{20})-(\d+)-(\d+)(?:\.r\d+)?\.parquet", re.ASCII)
 _SETTLED_NS = 2_000_000_000
 
@@ -90,7 +92,7 @@ class ForeignObjects:
         if not note:
             try:
                 footer = read_footer(self._storage.local_path(item.name))
-                note = footer.problem
+                note = footer.problem or self._note_of_ours(item.name)
             except UnreadableFooter:
                 note = UNREADABLE
         return CatalogueObject(
@@ -104,6 +106,13 @@ class ForeignObjects:
             is_foreign=True,
             foreign_note=note or None,
         )
+
+    def _note_of_ours(self, name: str) -> str:
+        """Whether it is one of ours after all: listing finds those whose record was gone at a rebuild."""
+        with contextlib.suppress(UnreadableFooter):
+            if _OURS.fullmatch(name) and len(read_sequences(self._storage.local_path(name))):
+                return RECORD_GONE
+        return ""
 
 
 def _without_revision(known: CatalogueObject | None) -> CatalogueObject | None:

@@ -187,7 +187,7 @@ class Catalogue:
     def confirmed(self) -> dict[str, int]:
         """For each log the last sequence of its confirmed batches."""
         with self._lock:
-            return {log_id: max(batch.last for _, batch in batches) for log_id, batches in self._batches.items()}
+            return {log_id: batches[-1][1].last for log_id, batches in self._batches.items()}
 
     def last_confirmed_ms(self, storage: str) -> int | None:
         """When a batch of the storage was last confirmed."""

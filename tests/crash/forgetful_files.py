@@ -44,7 +44,7 @@ class Operation(NamedTuple):
     @property
     def is_sync(self) -> bool:
         """Whether it makes something durable."""
-        return self.name in ("sync", "sync folder")
+        return self.name.startswith("sync")
 
     def __str__(self) -> str:
         return f"{self.name} {self.path.name} ({self.call_site})"
@@ -93,11 +93,13 @@ class ForgetfulFiles:
         """As DiskFiles does it: the entry of a new folder synced, and that of the first one that was there."""
         if not folder.parts:
             return
+        name = "sync folder again"
         if folder.name not in self.list(folder.parent):
             self.make_folder(folder.parent)
             self._count("mkdir", folder)
             self._folder(folder.parent).now[folder.name] = _Folder()
-        self.sync_folder(folder.parent)
+            name = "sync folder"
+        self._sync(self._folder(folder.parent), self._count(name, folder.parent))
 
     def rename(self, source: Path, target: Path) -> None:
         self._count("rename", target)

@@ -37,12 +37,14 @@ class Moment:
 
 
 def work(log: LogUnderTest, numbers: Iterator[int], cuts: int = 3) -> None:
-    """Cuts with deliveries between and behind them, an open tail, and an orderly stop."""
+    """Cuts of both kinds with deliveries between and behind them, an open tail, and an orderly stop."""
     for _ in range(cuts):
         log.emit(next(numbers), next(numbers))
         log.emit(next(numbers))
         log.emit(next(numbers), next(numbers))
         log.deliver_all()
+    log.log.writer.cut()  # as its age makes it: nothing is begun behind it
+    log.deliver_all()
     log.emit(next(numbers))
     log.log.journal.stop()
 

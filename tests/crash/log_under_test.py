@@ -37,7 +37,12 @@ CUT_EVENTS = 4
 def event(number: int) -> bytes:
     """An event with its own uid; the dates of neighbours differ, so that batches have several objects."""
     day = 1 + number % 2
-    body = {"event": "test", "uid": f"uid-{number}", "time": f"2026-11-0{day}T00:00:00.{number % 1000:03d}Z", "n": number}
+    body = {
+        "event": "test",
+        "uid": f"uid-{number}",
+        "time": f"2026-11-0{day}T00:00:00.{number % 1000:03d}Z",
+        "n": number,
+    }
     return json.dumps(body, separators=(",", ":")).encode()
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 import orjson
 
 from server.audit_log.batch_record import tail_receipt
+from server.audit_log.foreign import RECORD_GONE
 from server.audit_log.receipts import Emitter, Receipt
 from server.audit_log.search.candidates import Candidate, StoredCandidate, StoredRead, TailCandidate, tail_candidates
 from server.audit_log.search.digests import ObjectDigests
@@ -25,6 +26,8 @@ PAGE_BYTES = 1024 * 1024
 OMIT_BYTES = 3 * 1024 * 1024
 """Largest JSON and user in a row: with the rest of it they stay below the 4 MiB that a default client takes."""
 OMITTED_USER_CHARACTERS = 1024
+_AHEAD = 2
+"""Rows read beyond the page: one shows that there is another page, one more that the first is whole."""
 
 
 @dataclass(slots=True)
@@ -83,7 +86,7 @@ class PageReader:
             query.filters,
             query.order,
             plan.start,
-            query.page_size + 1,
+            query.page_size + _AHEAD,
             deadline,
         )
 
@@ -126,7 +129,7 @@ class PageReader:
             }
             rows = [item for item in rows if emitters[item[0].receipt]]
         query = plan.query
-        return tail_candidates(rows, compile_filters(query.filters), query.order, plan.start, query.page_size + 1)
+        return tail_candidates(rows, compile_filters(query.filters), query.order, plan.start, query.page_size + _AHEAD)
 
     def _readable_objects(self) -> list[CatalogueObject]:
         """The plan's objects, less those known to be unreadable or found changed, which are named as missing."""
@@ -144,7 +147,9 @@ class PageReader:
                 self._page.missing.append(self._miss(MissingReason.OBJECT_CHANGED, item.name, text))
                 continue
             if item.foreign_note is not None:
-                self._page.missing.append(self._miss(MissingReason.ROWS_UNREADABLE, item.name, item.foreign_note))
+                of_ours = item.foreign_note == RECORD_GONE
+                reason = MissingReason.RECEIPTS_UNREADABLE if of_ours else MissingReason.ROWS_UNREADABLE
+                self._page.missing.append(self._miss(reason, item.name, item.foreign_note))
             readable.append(item)
         return readable
 

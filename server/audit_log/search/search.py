@@ -117,17 +117,23 @@ class Search:
         for row in (row for pin in pins for row in pin.rows):
             if row.sequence == sequence:
                 return row.position
+        unreadable = False
         for item in self._catalogue.objects(self._storage.storage_id):
-            if item.log_id == log_id and item.first <= sequence <= item.last:
-                if not self._digests.is_intact(item):
-                    raise Unavailable("the event can't be read now")
-                try:
-                    row_number = self._origins.row_of(item, sequence)
-                except OriginUnknown as error:
-                    raise Unavailable("the event can't be read now") from error
-                if row_number is not None:
-                    return self._place_of_row(item, row_number)
-        raise NotFound("there is no such event")
+            if item.log_id != log_id or not item.first <= sequence <= item.last:
+                continue
+            try:
+                row_number = self._row_of(item, sequence)
+            except OriginUnknown:  # the event may be in another object of its batch
+                unreadable = True
+                continue
+            if row_number is not None:
+                return self._place_of_row(item, row_number)
+        raise Unavailable("the event can't be read now") if unreadable else NotFound("there is no such event")
+
+    def _row_of(self, item: CatalogueObject, sequence: int) -> int | None:
+        if not self._digests.is_intact(item):
+            raise OriginUnknown(item.name)
+        return self._origins.row_of(item, sequence)
 
     def _place_of_row(self, item: CatalogueObject, row_number: int) -> Position:
         objects = [ScanObject(item.name, self._storage.local_path(item.name), [row_number])]
@@ -141,9 +147,11 @@ class Search:
         uid = selector.uid
         query = SearchQuery(Filters(uids=frozenset({uid})), storage=selector.storage, page_size=MAX_PAGE_SIZE)
         places: list[Position] = []
+        missing: list[Missing] = []
         while True:
             page = self._page(caller, query, deadline)
             places += [row.position for row in page.rows if selector.digest in ("", row.position.digest)]
+            missing += page.missing
             if not page.next_page_token or len(places) >= MAX_PAGE_SIZE:
                 break
             query = replace(query, page_token=page.next_page_token)
@@ -152,7 +160,7 @@ class Search:
         if places:
             message = f"{len(places)} events have this uid; give the digest or the position"
             raise FailedPrecondition(message, reason="AMBIGUOUS_UID", uid=uid, count=str(len(places)))
-        if all(item.reason is MissingReason.JOURNAL_HOLE for item in page.missing):
+        if all(item.reason is MissingReason.JOURNAL_HOLE for item in missing):
             raise NotFound("there is no such event")
         raise Unavailable("the event can't be read now")
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -16,10 +15,10 @@ from server.storage.ports import ScanTimeout, StorageError
 from server.storage.query import Position, ScanObject, ScanRequest, ScanResult, ScanRow, UnreadableObject
 from server.storage.scan.conditions import Condition
 from server.storage.scan.statements import FETCH, PROBE, Plan, literal_path, plan
+from server.storage.scan.watchdog import Watchdog
 
 # So many rows are read beyond the limit to see that the last one's millisecond is whole.
 _SLACK = 32
-_INTERRUPT_AGAIN_SECONDS = 0.02
 
 _Run = Callable[[Condition], list[tuple[Any, ...]]]
 
@@ -33,6 +32,7 @@ class DuckScanEngine:
 
     def __init__(self, *, threads: int, memory_bytes: int, allowed_directories: Sequence[str]) -> None:
         self._database = duckdb.connect(":memory:")
+        self._watchdog = Watchdog()
         for statement in _settings(threads, memory_bytes, allowed_directories):
             self._database.execute(statement)
 
@@ -66,12 +66,12 @@ class DuckScanEngine:
 
     def close(self) -> None:
         """Close the database; scans still running fail."""
+        self._watchdog.close()
         self._database.close()
 
     @contextmanager
     def _cursor(self, deadline: float | None) -> Iterator[_Run]:
         cursor = self._database.cursor()
-        done = threading.Event()
 
         def run(statement: Condition) -> list[tuple[Any, ...]]:
             if deadline is not None and time.monotonic() >= deadline:
@@ -85,23 +85,13 @@ class DuckScanEngine:
                 raise StorageError("the search needs more memory than it may use") from error
             return rows
 
-        def watch() -> None:
-            if deadline is None or done.wait(max(0.0, deadline - time.monotonic())):
-                return
-            # An interrupt between two statements is lost, so one isn't enough.
-            while not done.is_set():
-                cursor.interrupt()
-                done.wait(_INTERRUPT_AGAIN_SECONDS)
-
-        watcher = threading.Thread(target=watch, name="scan-deadline", daemon=True) if deadline is not None else None
-        if watcher:
-            watcher.start()
         try:
-            yield run
+            if deadline is None:
+                yield run
+            else:
+                with self._watchdog.guard(deadline, cursor.interrupt):
+                    yield run
         finally:
-            done.set()
-            if watcher:
-                watcher.join()
             cursor.close()
 
 

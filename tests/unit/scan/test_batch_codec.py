@@ -5,7 +5,6 @@ import hashlib
 import io
 import random
 import zlib
-from dataclasses import replace
 from pathlib import Path
 
 import duckdb
@@ -127,6 +126,6 @@ def _packed(raw: bytes) -> str:
 
 def test_rows_are_not_changed_by_encoding(make_row: MakeRow) -> None:
     rows = [make_row(5), make_row(1)]
-    before = [replace(row) for row in rows]
+    before = [row._replace() for row in rows]
     encode(rows, io.BytesIO(), log_id="log", first=1, last=2)
     assert rows == before

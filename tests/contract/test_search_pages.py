@@ -1,0 +1,209 @@
+"""Pages: how much is in one, what their tokens and watermarks promise, and whom a token serves."""
+
+from __future__ import annotations
+
+import base64
+import time
+from dataclasses import replace
+
+import pytest
+
+from rbac.identities import IdentityKind
+from server.audit_log.search.query import SearchQuery, Watermark
+from server.errors import FailedPrecondition, InvalidRequest, NotFound
+from server.storage.query import FieldEquality, Filters, Order
+from tests.contract.search_rig import ALICE, BOB, CALLER, DAY_MS, NODE, NOON, SearchRig, event_json, shown
+
+KIB = 1024
+MIB = 1024 * KIB
+OLDEST = Order.OLDEST_FIRST
+
+
+def _events(start: int, count: int) -> list[bytes]:
+    return [event_json(f"u{number:04d}", NOON + number) for number in range(start, start + count)]
+
+
+def _big(uid: str, size: int, time_ms: int = NOON) -> bytes:
+    return event_json(uid, time_ms, pad="x" * size)
+
+
+@pytest.mark.parametrize("stored", [False, True])
+def test_a_page_holds_at_most_a_mebibyte_of_payload_or_one_row(rig: SearchRig, stored: bool) -> None:
+    sizes = [400 * KIB, 500 * KIB, 100 * KIB, 1200 * KIB, 10, 70 * KIB]
+    rig.emit(*[_big(f"u{number}", size, NOON + number) for number, size in enumerate(sizes)])
+    if stored:
+        rig.cut()
+        rig.deliver()
+    pages = list(rig.pages(SearchQuery(order=OLDEST)))
+    assert [[row.position.uid for row in page.rows] for page in pages] == [["u0", "u1", "u2"], ["u3"], ["u4", "u5"]]
+    assert all(row.data is not None and len(row.data) == row.size for page in pages for row in page.rows)
+
+
+@pytest.mark.parametrize("stored", [False, True])
+def test_a_payload_no_default_client_can_take_is_left_out_and_its_row_shown(rig: SearchRig, stored: bool) -> None:
+    rig.emit(event_json("huge", NOON, user="é" * 2000, pad="x" * (4 * MIB)), event_json("small", NOON + 1))
+    if stored:
+        rig.cut()
+        rig.deliver()
+    [huge, small] = [row for page in rig.pages(SearchQuery(order=OLDEST)) for row in page.rows]
+    assert (huge.position.uid, huge.data, huge.size > 4 * MIB, len(huge.user)) == ("huge", None, True, 1024)
+    assert small.data is not None
+
+
+def test_equal_rows_of_tail_and_several_batches_are_one_row_with_every_receipt(rig: SearchRig) -> None:
+    raw = event_json("u1")
+    for by in (ALICE, BOB):
+        rig.store(raw, by=by)
+    rig.emit(raw, by=NODE)
+    rig.store(event_json("u1", n=2), by=ALICE)
+    pages = list(rig.pages(SearchQuery(page_size=1)))
+    assert sorted(len(row.receipts) for page in pages for row in page.rows) == [1, 3]
+    assert {receipt for page in pages for row in page.rows for receipt in row.receipts} == {
+        item.receipt for item in rig.kept
+    }
+
+
+def test_more_equal_rows_than_a_page_has_are_still_one_row(rig: SearchRig) -> None:
+    raw = event_json("same")
+    for number in range(12):
+        rig.store(raw, by=replace(ALICE, name=f"emitter-{number}"))
+    rig.store(event_json("other", NOON - 1))
+    pages = list(rig.pages(SearchQuery(page_size=1)))
+    assert [(row.position.uid, len(row.receipts)) for page in pages for row in page.rows] == [
+        ("same", 12),
+        ("other", 1),
+    ]
+
+
+def test_a_batch_that_straddles_the_watermark_counts_up_to_it(rig: SearchRig) -> None:
+    rig.emit(*_events(0, 5))
+    query = SearchQuery(order=OLDEST)
+    watermark = rig.page(query).watermark
+    rig.emit(*_events(5, 5))
+    rig.cut()
+    rig.deliver()
+    assert [item.last - item.first for item in rig.catalogue.objects("default")] == [9], "one batch of all ten"
+    assert rig.found(replace(query, watermark=watermark)) == [f"u{number:04d}" for number in range(5)]
+    assert len(rig.found(query)) == 10
+
+
+def test_a_page_walk_is_not_moved_by_what_comes_and_goes_between_its_pages(rig: SearchRig) -> None:
+    rig.store(*_events(0, 3), event_json("tomorrow", NOON + DAY_MS))
+    rig.emit(*_events(3, 3))
+    found = []
+    for number, page in enumerate(rig.pages(SearchQuery(page_size=2))):
+        found += [row.position.uid for row in page.rows]
+        rig.emit(*_events(100 * (number + 1), 3))
+        rig.cut()
+        if number:
+            rig.deliver()
+    assert found == ["tomorrow", "u0005", "u0004", "u0003", "u0002", "u0001", "u0000"]
+
+
+def test_an_object_that_begins_before_the_time_asked_for_ends_the_search(rig: SearchRig) -> None:
+    rig.store(*_events(0, 10))
+    for order in Order:
+        query = SearchQuery(Filters(from_ms=NOON + 4, to_ms=NOON + 6), order=order)
+        page = rig.search.page(CALLER, query, time.monotonic() + 20)
+        assert (len(page.rows), page.next_page_token, page.complete) == (2, "", True)
+
+
+def test_later_pages_do_not_read_what_earlier_ones_have_given(rig: SearchRig) -> None:
+    for number in range(6):
+        rig.store(*_events(10 * number, 10))
+    for order in Order:
+        pages = list(rig.pages(SearchQuery(page_size=10, order=order)))
+        assert [page.cost.objects for page in pages][-1] <= 2
+
+
+BASE = SearchQuery(Filters(types=frozenset({"user.login"})), page_size=2)
+OTHER_QUERIES = {
+    "from": replace(BASE, filters=replace(BASE.filters, from_ms=NOON)),
+    "to": replace(BASE, filters=replace(BASE.filters, to_ms=NOON + 10**6)),
+    "types": replace(BASE, filters=Filters()),
+    "users": replace(BASE, filters=replace(BASE.filters, users=frozenset({""}))),
+    "session": replace(BASE, filters=replace(BASE.filters, session_id="s")),
+    "uids": replace(BASE, filters=replace(BASE.filters, uids=frozenset({"u0001"}))),
+    "text": replace(BASE, filters=replace(BASE.filters, text="u")),
+    "fields": replace(BASE, filters=replace(BASE.filters, fields=(FieldEquality(("n",), 1),))),
+    "emitters": replace(BASE, emitters=frozenset({"alice"})),
+    "kinds": replace(BASE, emitter_kinds=frozenset({IdentityKind.USER})),
+    "order": replace(BASE, order=OLDEST),
+    "storage": replace(BASE, storage="default"),
+}
+
+
+@pytest.mark.parametrize("name", OTHER_QUERIES)
+def test_a_token_serves_no_other_query(rig: SearchRig, name: str) -> None:
+    rig.emit(*_events(0, 5))
+    token = rig.page(BASE).next_page_token
+    with pytest.raises(InvalidRequest) as refused:
+        rig.page(replace(OTHER_QUERIES[name], page_token=token))
+    assert refused.value.reason == "INVALID_PAGE_TOKEN"
+
+
+@pytest.mark.parametrize(
+    "by", [BOB, replace(CALLER, trust_anchor="other"), replace(CALLER, kind=IdentityKind.COMPONENT)]
+)
+def test_a_token_serves_no_other_caller(rig: SearchRig, by: object) -> None:
+    rig.emit(*_events(0, 5))
+    token = rig.page(BASE).next_page_token
+    with pytest.raises(InvalidRequest):
+        rig.page(replace(BASE, page_token=token), by=by)  # type: ignore[arg-type]
+
+
+def test_a_token_outlives_a_renewed_certificate_and_another_page_size(rig: SearchRig) -> None:
+    rig.emit(*_events(0, 5))
+    first = rig.page(BASE)
+    again = replace(BASE, page_token=first.next_page_token, page_size=100)
+    assert len(rig.page(again, by=replace(CALLER, certificate_serial="ff")).rows) == 3
+
+
+def test_a_token_of_another_key_is_refused(rig: SearchRig) -> None:
+    rig.emit(*_events(0, 5))
+    token = rig.page(BASE).next_page_token
+    with pytest.raises(InvalidRequest):
+        rig.page(replace(BASE, page_token=token), search=rig.search_with(rig.engine, key=b"q" * 32))
+
+
+def test_a_token_of_which_any_byte_is_changed_is_refused(rig: SearchRig) -> None:
+    rig.emit(*_events(0, 5))
+    raw = base64.urlsafe_b64decode(rig.page(BASE).next_page_token)
+    mutants = [raw[:at] + bytes([raw[at] ^ 1]) + raw[at + 1 :] for at in range(len(raw))]
+    tokens = [base64.urlsafe_b64encode(mutant).decode() for mutant in (*mutants, raw[:-1], raw + b" ", raw[:16])]
+    for token in (*tokens, "x", "é", "A" * 20_000, "===="):
+        with pytest.raises(InvalidRequest):
+            rig.page(replace(BASE, page_token=token))
+
+
+def test_the_watermark_of_every_page_is_that_of_the_first(rig: SearchRig) -> None:
+    rig.store(*_events(0, 3))
+    pages = []
+    for page in rig.pages(SearchQuery(page_size=1)):
+        pages.append(page)
+        rig.emit(*_events(1000 + 10 * len(pages), 2))
+    assert len({str(page.watermark) for page in pages}) == 1
+    assert len({page.query_id for page in pages}) == 1
+    assert shown(pages) == shown(list(rig.pages(SearchQuery(watermark=pages[0].watermark))))
+
+
+def test_a_watermark_that_counts_nothing_shows_nothing(rig: SearchRig) -> None:
+    rig.store(*_events(0, 3))
+    rig.emit(*_events(3, 3))
+    assert rig.found(SearchQuery(watermark=Watermark({}, 0))) == []
+
+
+@pytest.mark.parametrize("storage", ["", "active", "default", "all"])
+@pytest.mark.parametrize("engine", ["auto", "scan"])
+def test_the_embedded_storage_answers_to_its_names(rig: SearchRig, storage: str, engine: str) -> None:
+    rig.store(*_events(0, 3))
+    page = rig.page(SearchQuery(storage=storage, engine=engine))
+    assert (len(page.rows), page.engine) == (3, "scan")
+
+
+def test_an_unknown_storage_is_not_found_and_athena_can_not_read_this_one(rig: SearchRig) -> None:
+    with pytest.raises(NotFound):
+        rig.page(SearchQuery(storage="elsewhere"))
+    with pytest.raises(FailedPrecondition) as refused:
+        rig.page(SearchQuery(engine="athena"))
+    assert refused.value.reason == "ENGINE_UNAVAILABLE"
