@@ -112,8 +112,7 @@ class App:
         self.ready_file.unlink(missing_ok=True)
         await self.grpc.stop(STOP_GRACE_SECONDS)
         await self.http.stop()
-        for task in self._tasks[2:]:
-            task.cancel()
+        self.housekeeping.stop()
         self.intake.stop()
         self.deliveries.stop()
         await asyncio.gather(*self._tasks, return_exceptions=True)

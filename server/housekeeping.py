@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 import time
@@ -46,15 +47,25 @@ class Housekeeping:
         self._watched = watched
         self._journal_thread = journal_thread
         self._set_serving = set_serving
+        self._stopped = asyncio.Event()
+
+    def stop(self) -> None:
+        """Make `run` return after the look that is under way."""
+        self._stopped.set()
+
+    def refresh_serials(self) -> None:
+        """Read the recorded certificates now; blocks."""
+        self._watched.serials.refresh()
 
     async def run(self) -> None:
-        """Look until cancelled. A look that fails is logged and tried again."""
-        while True:
+        """Look until `stop`. A look that fails is logged and tried again."""
+        while not self._stopped.is_set():
             try:
                 await self.look()
             except Exception:
                 _log.exception("a look at the service's surroundings failed")
-            await asyncio.sleep(PERIOD_SECONDS)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._stopped.wait(), PERIOD_SECONDS)
 
     async def look(self) -> None:
         """Look once."""

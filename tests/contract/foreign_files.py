@@ -31,11 +31,11 @@ def columns(uids: Sequence[str | None], time_ms: int = NOON) -> dict[str, Any]:
     }
 
 
-def write(path: Path, table: dict[str, Any], **options: Any) -> Path:
-    """Write a file whole, as another program would; its folder is made."""
+def write(path: Path, table: dict[str, Any], *, schema: pa.Schema | None = None, **options: Any) -> Path:
+    """Put a file in place as a whole; its folder is made."""
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name("part")
-    pq.write_table(pa.table(table), part, **options)
+    pq.write_table(pa.table(table, schema=schema), part, **options)
     os.replace(part, path)
     return path
 
@@ -43,16 +43,14 @@ def write(path: Path, table: dict[str, Any], **options: Any) -> Path:
 def write_as_teleport(events: Path, *uids: str, time_ms: int = NOON) -> Path:
     """As Teleport's Athena backend writes: required columns, length-delta strings, pages v2, Snappy, uuid names."""
     table = columns(uids, time_ms)
-    schema = pa.schema([pa.field(name, array.type, nullable=False) for name, array in table.items()])
     path = events / utc_date(time_ms) / f"{uuid.uuid4()}.parquet"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    pq.write_table(
-        pa.table(table, schema=schema),
+    return write(
         path,
+        table,
+        schema=pa.schema([pa.field(name, array.type, nullable=False) for name, array in table.items()]),
         compression="snappy",
         data_page_version="2.0",
         use_dictionary=False,
         column_encoding=dict.fromkeys(STRINGS, "DELTA_LENGTH_BYTE_ARRAY"),
         store_schema=False,
     )
-    return path

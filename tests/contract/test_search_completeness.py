@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,8 +13,8 @@ import pytest
 from server.audit_log.search.query import MissingReason, SearchPage, SearchQuery
 from server.errors import DeadlineExceeded, Unavailable
 from server.storage.ports import ScanEngine, ScanTimeout, StorageError
-from server.storage.query import Filters, Order, ScanRequest, ScanResult
-from tests.contract.search_rig import ALICE, BOB, CALLER, DAY_MS, NOON, SearchRig, event_json, shown
+from server.storage.query import Order, ScanRequest, ScanResult
+from tests.contract.search_rig import BOB, CALLER, DAY_MS, NOON, SearchRig, event_json, shown
 
 REASON = MissingReason
 
@@ -65,9 +65,7 @@ DAMAGES = {
     "truncated": (_truncate, REASON.OBJECT_CHANGED),
     "grown": (_grow, REASON.OBJECT_CHANGED),
     "blank": (_blank, REASON.OBJECT_CHANGED),
-} | {
-    f"a bit flipped at {share}": (_flip_at(share), REASON.OBJECT_CHANGED) for share in (0.0, 0.1, 0.3, 0.5, 0.8, 0.999)
-}
+} | {f"a bit flipped at {share}": (_flip_at(share), REASON.OBJECT_CHANGED) for share in (0.0, 0.3, 0.999)}
 
 
 @pytest.mark.parametrize("warm", [False, True], ids=["never read", "read before"])
@@ -171,9 +169,10 @@ class LimitedEngine:
         return self._engine.fetch(path, row_number)
 
 
-@pytest.fixture
-def wide(rig: SearchRig) -> SearchRig:
+@pytest.fixture(scope="module")
+def wide(tmp_path_factory: pytest.TempPathFactory, scan_engine: ScanEngine) -> Iterator[SearchRig]:
     """Objects of three windows of time whose times overlap, equal rows in several, and a tail among all of them."""
+    rig = SearchRig(tmp_path_factory.mktemp("wide") / "data", scan_engine)
     for number in range(84):
         rig.emit(*[event_json(f"u{number}-{step}", NOON + 10 * number + 7 * step) for step in range(3)])
         if number % 9 == 0:
@@ -182,11 +181,12 @@ def wide(rig: SearchRig) -> SearchRig:
     rig.deliver()
     rig.emit(*[event_json(f"t{number}", NOON + 25 * number - 3) for number in range(36)])
     rig.emit(*[event_json(f"u{number}-0", NOON + 10 * number) for number in range(0, 84, 5)], by=BOB)
-    return rig
+    yield rig
+    rig.close()
 
 
 @pytest.mark.parametrize("order", list(Order))
-@pytest.mark.parametrize(("scans", "page_size"), [(1, 1000), (1, 40), (2, 20), (3, 50), (4, 9), (2, 3)])
+@pytest.mark.parametrize(("scans", "page_size"), [(1, 1000), (1, 60), (2, 30), (4, 15)])
 def test_pages_that_run_out_of_time_go_on_and_give_everything_once(
     wide: SearchRig, order: Order, scans: int, page_size: int
 ) -> None:
@@ -215,12 +215,6 @@ def test_a_deadline_that_is_over_is_told_when_nothing_was_read_and_spares_the_ta
     rig.emit(event_json("u2"))
     with pytest.raises(DeadlineExceeded):
         rig.search.page(CALLER, SearchQuery(), over)
-
-
-def test_the_engine_is_stopped_at_the_deadline(wide: SearchRig) -> None:
-    started = time.monotonic()
-    page = wide.search.page(ALICE, SearchQuery(Filters(text="nowhere")), started + 30)
-    assert (page.rows, page.complete) == ([], True)
 
 
 def test_a_storage_that_can_not_be_read_makes_the_search_unavailable_in_our_own_words(

@@ -1,0 +1,94 @@
+"""An unconditional refusal touches nothing: no file, no state, no journal. Asserted on the ports themselves."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import grpc
+import pytest
+from extaudit.v1 import audit_log_service_pb2 as pb
+from extaudit.v1 import event_pb2, status_service_pb2
+from extaudit.v1.audit_log_service_pb2_grpc import AuditLogServiceStub
+from extaudit.v1.status_service_pb2_grpc import StatusServiceStub
+from sqlalchemy import Engine, event
+
+from server.app import App
+from server.certificates.issuing import issue_user
+from server.files import DiskFiles
+from tests.running_app import running_app
+
+CALLS: dict[str, Callable[[grpc.Channel], Any]] = {
+    "EmitEvent": lambda channel: AuditLogServiceStub(channel).EmitEvent(
+        pb.EmitEventRequest(event=event_pb2.EventPayload(json=b'{"event":"x"}'))
+    ),
+    "EmitEvents": lambda channel: list(
+        AuditLogServiceStub(channel).EmitEvents(
+            iter([pb.EmitEventsRequest(message_number=1, events=[event_pb2.EventPayload(json=b'{"event":"x"}')])])
+        )
+    ),
+    "SearchEvents": lambda channel: AuditLogServiceStub(channel).SearchEvents(pb.SearchEventsRequest()),
+    "GetEvent": lambda channel: list(AuditLogServiceStub(channel).GetEvent(pb.GetEventRequest(uid="x"))),
+    "GetStatus": lambda channel: StatusServiceStub(channel).GetStatus(status_service_pb2.GetStatusRequest()),
+}
+
+
+class CountingFiles:
+    """DiskFiles, counting every operation."""
+
+    def __init__(self) -> None:
+        self._files = DiskFiles()
+        self.operations: list[str] = []
+
+    def __getattr__(self, name: str) -> Any:
+        operation = getattr(self._files, name)
+
+        def counted(*arguments: Any) -> Any:
+            self.operations.append(name)
+            return operation(*arguments)
+
+        return counted
+
+
+@contextmanager
+def counted_statements() -> Iterator[list[str]]:
+    """Every statement that any state database executes."""
+    statements: list[str] = []
+
+    def note(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
+        statements.append(statement)
+
+    event.listen(Engine, "before_cursor_execute", note)
+    try:
+        yield statements
+    finally:
+        event.remove(Engine, "before_cursor_execute", note)
+
+
+def channel_of(app: App, folder: Path, name: str, roles: list[str]) -> grpc.Channel:
+    issued = issue_user(app.config.data_dir, name, roles, 1, folder)
+    pems = (issued.ca, issued.key, issued.certificate)
+    return grpc.secure_channel(app.ready["grpc"], grpc.ssl_channel_credentials(*(Path(p).read_bytes() for p in pems)))
+
+
+@pytest.mark.parametrize("method", CALLS)
+def test_a_denied_call_touches_neither_files_nor_state_nor_journal(method: str, tmp_path: Path) -> None:
+    files = CountingFiles()
+    with running_app(tmp_path / "data", files=files, watching=False) as app:  # type: ignore[arg-type]
+        channel = channel_of(app, tmp_path, "eve", ["no-such-role"])
+        allowed = channel_of(app, tmp_path, "carol", ["editor", "auditor", "importer"])
+        app.housekeeping.refresh_serials()
+        with counted_statements() as statements:
+            files.operations.clear()
+            before = app.log.journal.next_sequence
+            with pytest.raises(grpc.RpcError) as refused:
+                CALLS[method](channel)
+            assert refused.value.code() is grpc.StatusCode.PERMISSION_DENIED
+            assert (files.operations, statements, app.log.journal.next_sequence) == ([], [], before)
+            if method in ("EmitEvent", "EmitEvents", "SearchEvents"):
+                CALLS[method](allowed)
+                assert files.operations or statements, "the counters see an allowed call"
+        channel.close()
+        allowed.close()

@@ -1,0 +1,42 @@
+"""The whole service in this process, on a thread of its own with real sockets, for tests that look inside."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from server.app import App, build
+from server.config import Config, GrpcSection, HttpSection
+from server.files import Files
+
+_SECONDS = 30
+
+
+@contextmanager
+def running_app(data_dir: Path, *, files: Files | None = None, watching: bool = True) -> Iterator[App]:
+    """Serve from `data_dir` until the end of the block. Without `watching` nothing is looked at in the background."""
+    config = Config(data_dir, grpc=GrpcSection(listen="localhost:0"), http=HttpSection(listen="127.0.0.1:0"))
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever, name="app")
+    thread.start()
+    try:
+        app = asyncio.run_coroutine_threadsafe(_start(config, files, watching=watching), loop).result(_SECONDS)
+        try:
+            yield app
+        finally:
+            asyncio.run_coroutine_threadsafe(app.stop(), loop).result(_SECONDS)
+    finally:
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join()
+        loop.close()
+
+
+async def _start(config: Config, files: Files | None, *, watching: bool) -> App:
+    app = build(config, files=files)
+    await app.start()
+    if not watching:
+        app.housekeeping.stop()
+    return app
