@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import time
 from collections.abc import Collection, Iterator, Sequence
@@ -168,8 +169,6 @@ class SearchRig:
 
 def kept_of(event: Event, receipt: Receipt) -> Kept:
     """An event with its place in the order."""
-    import hashlib
-
     return Kept(event, Position(event.time_ms, event.uid, hashlib.sha256(event.data).hexdigest()), receipt)
 
 

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import orjson
+import pytest
+
 from server.audit_log.search.query import MissingReason, SearchQuery
 from server.storage.query import Filters, Order
 from tests.contract.foreign_files import write_as_teleport
@@ -75,4 +78,19 @@ def test_events_whose_batch_record_is_gone_as_well_are_found_and_their_receipts_
     name = f"{path.parent.name}/{path.name}"
     assert {row.position.uid: row.receipts[0].foreign_object for row in page.rows} == {"u1": "", "u2": name}
     assert (MissingReason.RECEIPTS_UNREADABLE, name) in [(item.reason, item.name) for item in page.missing]
+    rebuilt.close()
+
+
+@pytest.mark.parametrize("runs", [[], [[2, 0, 1]], [[1, 9, 1]], [[1, -1, 1]], [[1, 2**63, 1]], [["x", 0, 1]], None])
+def test_receipts_that_make_no_sense_are_named_and_stop_nothing(rig: SearchRig, runs: object) -> None:
+    [kept] = rig.store(event_json("u1"))
+    path = rig.events_folder / "_batches" / kept.receipt.log_id / "1-1.json"
+    record = orjson.loads(path.read_bytes())
+    record["receipts"]["runs"] = runs
+    path.write_bytes(orjson.dumps(record))
+    rebuilt = _without_state(rig)
+    for query in (SearchQuery(), SearchQuery(emitters=frozenset({"alice"}))):
+        page = rebuilt.page(query)
+        assert MissingReason.RECEIPTS_UNREADABLE in {item.reason for item in page.missing}
+        assert [row.receipts[0].emitter for row in page.rows] in ([None], [])
     rebuilt.close()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,6 +16,7 @@ import pytest
 from rbac.identities import IdentityKind
 from server.audit_log.search.query import MissingReason, SearchPage, SearchQuery
 from server.audit_log.timestamps import utc_date
+from server.storage.ports import StorageError
 from server.storage.query import Filters, Order
 from tests.contract.foreign_files import columns, write, write_as_teleport
 from tests.contract.search_rig import DAY_MS, NOON, SearchRig, event_json
@@ -116,8 +118,6 @@ def test_a_file_that_is_as_it_was_stays_in_the_walks_that_counted_it(rig: Search
 
 
 def _age(rig: SearchRig, seconds: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    import time
-
     real = time.time_ns
     monkeypatch.setattr("server.audit_log.foreign.time.time_ns", lambda: real() + seconds * 10**9)
 
@@ -136,6 +136,39 @@ def test_a_file_that_is_still_being_copied_is_named_and_found_once_it_is_whole(
     path.write_bytes(whole)
     page = rig.page(SearchQuery())
     assert (_uids(page), page.complete) == (["t1"], True)
+
+
+def test_a_file_that_is_written_to_again_is_read_anew_though_its_folder_does_not_change(
+    rig: SearchRig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    elsewhere = rig.folder / "elsewhere"
+    contents = [
+        write(elsewhere / uid, columns([uid], time_ms)).read_bytes() for uid, time_ms in (("aaa", NOON), ("bbb", 0))
+    ]
+    path = rig.events_folder / DATE / "x.parquet"
+    path.parent.mkdir(parents=True)
+    deadline = time.monotonic() + 10
+    path.write_bytes(contents[0])
+    while path.stat().st_ctime_ns <= path.parent.stat().st_ctime_ns:  # the clock of files has a grain
+        assert time.monotonic() < deadline
+        path.write_bytes(contents[0])
+    now = path.stat().st_ctime_ns + 2_000_000_000
+    monkeypatch.setattr("server.audit_log.foreign.time.time_ns", lambda: now)
+    assert rig.found() == ["aaa"]
+    path.write_bytes(contents[1])
+    assert rig.found(SearchQuery(Filters(to_ms=1))) == ["bbb"]
+
+
+def test_a_folder_whose_time_was_set_back_is_looked_into_all_the_same(
+    rig: SearchRig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = write_as_teleport(rig.events_folder, "t1").parent
+    os.utime(folder, (NOON / 1000, NOON / 1000))
+    _age(rig, 3600, monkeypatch)
+    assert rig.found() == ["t1"]
+    write_as_teleport(rig.events_folder, "t2")
+    os.utime(folder, (NOON / 1000, NOON / 1000))
+    assert sorted(rig.found()) == ["t1", "t2"]
 
 
 def test_a_folder_that_has_not_changed_is_not_read_again(rig: SearchRig, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -221,6 +254,16 @@ def test_what_can_not_be_read_is_named_and_the_rest_is_found(rig: SearchRig, mak
     for order in Order:
         page = rig.page(SearchQuery(order=order))
         assert (sorted(_uids(page)), _missing(page)) == (["ours", "t1"], {(UNREADABLE, f"{DATE}/x.parquet")})
+
+
+def test_times_beyond_every_calendar_stop_no_search(rig: SearchRig) -> None:
+    rig.store(event_json("ours", NOON))
+    for number in range(20):  # more than one window of time
+        _absurd_times(rig.events_folder / DATE / f"x{number}.parquet")
+    for order in Order:
+        page = rig.page(SearchQuery(order=order))
+        assert (_uids(page), {item.reason for item in page.missing}) == (["ours"], {UNREADABLE})
+        assert len(page.missing) == 20
 
 
 def _stamps(*values: int, unit: str = "us", zone: str | None = "UTC") -> Any:
@@ -330,6 +373,10 @@ def test_a_file_with_the_name_of_a_batch_of_ours_is_foreign(rig: SearchRig) -> N
     assert rows == {"ours": "", "x": f"{DATE}/{log_id}-7-9.parquet"}
 
 
+def _not_now(*_: object) -> None:
+    raise StorageError("not now")
+
+
 def test_a_file_that_takes_the_name_of_a_batch_on_its_way_is_found_once_that_is_confirmed(
     rig: SearchRig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -338,6 +385,10 @@ def test_a_file_that_takes_the_name_of_a_batch_on_its_way_is_found_once_that_is_
     write(rig.events_folder / DATE / name, columns(["x"]))
     _age(rig, 3600, monkeypatch)
     rig.cut()
+    with monkeypatch.context() as patch:
+        patch.setattr(rig.storage, "put_record", _not_now)
+        with pytest.raises(StorageError):
+            rig.deliver()
     assert rig.found() == ["ours"]
     rig.deliver()
     rows = {row.position.uid: row.receipts[0].foreign_object for row in rig.page(SearchQuery()).rows}

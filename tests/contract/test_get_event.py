@@ -7,6 +7,7 @@ import time
 
 import pytest
 
+from server.audit_log.batch_codec import BatchRow, encode
 from server.audit_log.search.query import EventSelector, FoundEvent
 from server.errors import AuditStoreError, FailedPrecondition, NotFound, Unavailable
 from tests.contract.search_rig import ALICE, BOB, CALLER, DAY_MS, NOON, SearchRig, event_json
@@ -97,6 +98,18 @@ def test_an_event_whose_object_is_gone_or_changed_is_unavailable_and_not_missing
         assert isinstance(_refusal(rig, **selector), Unavailable)
         assert isinstance(_refusal(rig, uid="u1"), Unavailable)
         path.touch()
+
+
+def test_sequences_read_from_a_changed_object_are_not_kept(rig: SearchRig) -> None:
+    rig.store(event_json("u1"), event_json("u2", NOON + 1))
+    [path] = rig.objects()
+    whole = path.read_bytes()
+    log_id = rig.kept[0].receipt.log_id
+    rows = [BatchRow(3 - item.receipt.sequence, *item.event[:6], item.position.digest) for item in rig.kept]
+    encode(rows, path, log_id=log_id, first=1, last=2)
+    assert isinstance(_refusal(rig, log_id=log_id, sequence=1), Unavailable)
+    path.write_bytes(whole)
+    assert _get(rig, log_id=log_id, sequence=1).position.uid == "u1"
 
 
 def test_a_changed_object_hides_no_event_of_its_batch_that_is_in_another(rig: SearchRig) -> None:

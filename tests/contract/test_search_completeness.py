@@ -206,6 +206,19 @@ def test_pages_that_run_out_of_time_go_on_and_give_everything_once(
         assert limited
 
 
+@pytest.mark.parametrize("order", list(Order))
+def test_a_row_of_which_not_every_receipt_was_read_waits_for_the_next_page(rig: SearchRig, order: Order) -> None:
+    sign = -1 if order is Order.NEWEST_FIRST else 1
+    rig.store(event_json("first", NOON))
+    for name in ("x", "y", "z"):
+        rig.store(event_json("second", NOON + sign), by=replace(BOB, name=name))
+    query = SearchQuery(order=order, page_size=2)
+    page = rig.page(query, search=rig.search_with(LimitedEngine(rig.engine, 1)))
+    assert ([row.position.uid for row in page.rows], _missing(page)) == (["first"], [(REASON.TIME_LIMIT, "")])
+    [row] = rig.page(replace(query, page_token=page.next_page_token)).rows
+    assert (row.position.uid, len(row.receipts)) == ("second", 3)
+
+
 def test_a_deadline_that_is_over_is_told_when_nothing_was_read_and_spares_the_tail(rig: SearchRig) -> None:
     rig.emit(event_json("u1"))
     over = time.monotonic() - 1

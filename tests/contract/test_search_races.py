@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from server.audit_log.search.query import SearchQuery
+from server.audit_log.search.query import SearchPage, SearchQuery
 from server.storage.ports import StorageError
 from tests.contract.foreign_files import write_as_teleport
 from tests.contract.search_rig import NOON, SearchRig, event_json, shown
@@ -129,6 +129,26 @@ def test_a_batch_that_is_half_delivered_is_neither_foreign_nor_twice(
 
 def _failing(*_: object) -> None:
     raise StorageError("not now")
+
+
+def test_a_listing_that_is_out_of_date_takes_back_nothing_that_another_search_found(
+    rig: SearchRig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_as_teleport(rig.events_folder, "t1")
+    pages: list[SearchPage] = []
+    other = threading.Thread(target=lambda: pages.append(rig.page(SearchQuery())))
+
+    def put_and_search() -> None:
+        write_as_teleport(rig.events_folder, "t2")
+        other.start()
+        other.join(0.5)
+
+    _hook(rig.storage, "list_date", True, put_and_search, monkeypatch)
+    rig.page(SearchQuery())
+    other.join()
+    [page] = pages
+    assert len(page.rows) == 2
+    assert sorted(rig.found(SearchQuery(watermark=page.watermark))) == ["t1", "t2"]
 
 
 def test_searches_on_several_threads_see_everything_once_while_the_log_moves(rig: SearchRig) -> None:

@@ -136,7 +136,7 @@ class LogUnderTest:
         return found
 
     def stored(self, name: str, log_id: str) -> list[tuple[str, int, int]]:
-        """(log_id, sequence, event number) of each row of an object, sequences as the batch record's footer gives them."""
+        """(log_id, sequence, event number) of each row of an object, sequences as its footer gives them."""
         return [(log_id, sequence, number) for sequence, number in _rows(self.files.read(STORAGE / name))]
 
     def records(self) -> list[BatchRecord]:
@@ -161,7 +161,7 @@ class LogUnderTest:
         return [name for name in self.files.list(STORAGE) if name != "_batches"]
 
     def check(self, *, lost: frozenset[int] = frozenset()) -> None:
-        """Every acknowledged event is there once, under its sequence; every sequence once; nothing acknowledged is gone."""
+        """Every acknowledged event is there once, under its sequence; every sequence is there once."""
         found = self.everything()
         places = Counter((log_id, sequence) for log_id, sequence, _ in found)
         assert not [place for place, count in places.items() if count > 1], "a sequence is there twice"

@@ -53,7 +53,7 @@ def test_nor_does_one_that_takes_the_state_database_along(state: StateFile) -> N
 def test_a_loss_of_power_in_the_next_life_loses_nothing_either(state: StateFile, first_power_loss: bool) -> None:
     """After a kill, what the first life didn't sync is seen, believed and built upon: it must be made durable first."""
     starts = list(distinct(moment.after(power_loss=first_power_loss) for moment in first_life(state)))
-    for start in starts[::9]:
+    for start in starts[::14]:
         check_all([found.after(power_loss=True) for found in moments(start, state, second_life)][::3], state)
 
 
@@ -110,7 +110,7 @@ def test_a_write_that_fails_is_undone_before_anything_else_is_appended(state: St
 
 
 def test_a_segment_that_could_not_be_begun_is_not_left_open(state: StateFile) -> None:
-    """A full disk refuses one write after the other; each open file that stays would bring the end of all files near."""
+    """A full disk refuses write after write: were each to leave a file open, there would soon be no more files."""
     files = ForgetfulFiles()
     log = LogUnderTest(files, state)
 
