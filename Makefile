@@ -5,7 +5,7 @@ PYTHON ?= python3
 DATA_DIR ?= ./data
 GRPC_LISTEN ?= 127.0.0.1:9443
 HTTP_LISTEN ?= 127.0.0.1:9180
-BENCHMARKS ?= decision ingest_core
+BENCHMARKS ?= decision ingest_core emit search
 
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
@@ -105,7 +105,7 @@ crash: .venv/.dev ## Run the crash tests alone, with every case shown.
 
 .PHONY: bench
 bench: .venv/.dev ## Run the benchmarks named in BENCHMARKS; each prints JSON lines with its floor and target.
-	@for name in $(BENCHMARKS); do echo "==> benchmarks/$$name.py" >&2; PYTHONPATH=. $(BIN)/python benchmarks/$$name.py || exit 1; done
+	@for name in $(BENCHMARKS); do echo "==> benchmarks/$$name.py" >&2; $(BIN)/python -m benchmarks.$$name || exit 1; done
 
 .PHONY: clean
 clean: ## Remove what make built; data and generated code in the repository stay.

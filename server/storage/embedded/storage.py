@@ -7,6 +7,7 @@ Nothing in it is ever overwritten or removed by the service.
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import os
 import re
@@ -38,11 +39,25 @@ class EmbeddedStorage:
         with _in_own_words("the embedded storage can't be written"):
             self._files.make_folder(target.parent)
             try:
-                self._files.link(Path(spool_path), target)
+                self._link(Path(spool_path), target)
             except FileExistsError:
                 if hashlib.sha256(self._files.read(target)).hexdigest() != digest:
                     raise NameTaken(name) from None
             self._files.sync_folder(target.parent)
+
+    def _link(self, source: Path, target: Path) -> None:
+        """Link, by way of a copy where an administrator put the storage on another disk than the spool."""
+        try:
+            self._files.link(source, target)
+        except OSError as error:
+            if error.errno != errno.EXDEV:
+                raise
+            copy = target.with_name(f".{target.name}.copy")
+            write_durably(self._files, copy, self._files.read(source))
+            try:
+                self._files.link(copy, target)
+            finally:
+                self._files.remove(copy)
 
     def put_record(self, name: str, data: bytes) -> None:
         """Store a batch record whole; another one under its name is left alone."""
