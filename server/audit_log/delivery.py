@@ -188,7 +188,11 @@ def _read_record(storage: EventStorage, log_id: str, first: int, last: int) -> B
         record = BatchRecord.decode(data) if data is not None else None
     except ValueError:
         return None
-    return record if record and (record.log_id, record.first, record.last) == (log_id, first, last) else None
+    if record is None or (record.log_id, record.first, record.last) != (log_id, first, last):
+        return None
+    # Its object names become paths, and whoever can write the storage could have written the record.
+    own = re.compile(rf"\d{{4}}-\d\d-\d\d/{re.escape(record.cut.name)}(\.r\d+)?\.parquet", re.ASCII)
+    return record if all(own.fullmatch(item.name) for item in record.objects) else None
 
 
 def _gaps_between(ranges: Sequence[tuple[str, int, int]]) -> list[tuple[str, int, int]]:

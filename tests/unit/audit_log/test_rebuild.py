@@ -1,0 +1,39 @@
+"""Rebuilding the catalogue from the batch records in a storage."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from server.audit_log.batch_record import BatchObject, BatchRecord
+from server.audit_log.delivery import rebuild
+from server.files import DiskFiles
+from server.state.catalogue import Catalogue
+from server.state.database import open_database
+from server.storage.embedded.storage import EmbeddedStorage
+
+LOG = "0123456789abcdef0123"
+
+
+@pytest.mark.parametrize(
+    ("name", "taken"),
+    [
+        (f"2026-11-23/{LOG}-1-2.parquet", 1),
+        (f"2026-11-23/{LOG}-1-2.r1.parquet", 1),
+        ("../../../secret", 0),
+        (f"2026-11-23/../{LOG}-1-2.parquet", 0),
+        (f"2026-11-23/{LOG}-1-3.parquet", 0),
+        (f"2026-11-23/{LOG}-1-2.parquet\n", 0),
+    ],
+)
+def test_a_record_is_taken_only_if_its_objects_are_named_as_its_own(name: str, taken: int, tmp_path: Path) -> None:
+    storage = EmbeddedStorage(DiskFiles(), tmp_path / "storage")
+    item = BatchObject(name, 2, 100, "0" * 64, 1, 2, ("x",))
+    record = BatchRecord(LOG, 1, 2, "default", "", (item,), (), {"emitters": [], "runs": []})
+    storage.put_record(f"{LOG}/1-2.json", record.encode())
+    engine = open_database(tmp_path / "state.db")
+    catalogue = Catalogue(engine)
+    assert rebuild(storage, catalogue) == taken
+    assert len(catalogue.objects("default")) == taken
+    engine.dispose()
