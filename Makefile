@@ -100,8 +100,8 @@ lock: .venv/bin/python ## Pin what requirements/*.in ask for, with hashes; uv co
 ##@ Long runs
 
 .PHONY: crash
-crash: .venv/.dev ## Run the crash tests alone, with every case shown.
-	@$(BIN)/python -m pytest -v tests/crash
+crash: .venv/.dev ## Run the crash tests alone, with every case shown and 50 rounds of kill -9.
+	@EXTAUDIT_CRASH_ROUNDS=$${EXTAUDIT_CRASH_ROUNDS:-50} $(BIN)/python -m pytest -v tests/crash
 
 .PHONY: bench
 bench: .venv/.dev ## Run the benchmarks named in BENCHMARKS; each prints JSON lines with its floor and target.

@@ -59,14 +59,16 @@ class ForeignObjects:
         known = {item.name: item for item in self._catalogue.objects_of_date(self._storage.storage_id, date)}
         found = [item for item in listed if (before := known.get(item.name)) is None or before.is_foreign]
         foreign = [item for item in found if not _is_pending(item.name, pending)]
-        known.update({item.name: item for item in self._learn(foreign, known)})
+        known.update({item.name: item for item in self._learn(foreign, known, now)})
         self._forget(known, {item.name for item in listed})
         # A file may be written to after it was made, and an unreadable one may yet become whole.
         settled = (_is_settled(item.revision, now) and known[item.name].foreign_note != UNREADABLE for item in foreign)
         return len(foreign) == len(found) and all(settled)
 
-    def _learn(self, foreign: Collection[StoredObject], known: Mapping[str, CatalogueObject]) -> list[CatalogueObject]:
-        described = [self._describe(item) for item in foreign if self._is_news(item, known.get(item.name))]
+    def _learn(
+        self, foreign: Collection[StoredObject], known: Mapping[str, CatalogueObject], now: int
+    ) -> list[CatalogueObject]:
+        described = [self._describe(item) for item in foreign if self._is_news(item, known.get(item.name), now)]
         # One that is as it was keeps its revision, and so stays in the searches that counted it.
         news = [item for item in described if item != _without_revision(known.get(item.name))]
         if news:
@@ -80,9 +82,10 @@ class ForeignObjects:
         for item in gone:
             self._revisions.pop(item.name, None)
 
-    def _is_news(self, item: StoredObject, known: CatalogueObject | None) -> bool:
+    def _is_news(self, item: StoredObject, known: CatalogueObject | None, now: int) -> bool:
         before = self._revisions.get(item.name)
-        self._revisions[item.name] = item.revision
+        # One that changed just now may change again within the grain of its time.
+        self._revisions[item.name] = item.revision if _is_settled(item.revision, now) else -1
         if known is None or known.bytes != item.size:
             return True
         return known.foreign_note == UNREADABLE if before is None else before != item.revision

@@ -224,9 +224,13 @@ class UidFiles:
         if self._counts.get(latest, self._limits.generation) >= self._limits.generation:
             latest = f"{int(latest.split('.')[0]) + 1:08d}.uids"
         file = self._files.open_append(self._folder / latest)
+        try:
+            self._files.sync_folder(self._folder)
+        except OSError:
+            file.close()
+            raise
         self._name = latest
         self._counts.setdefault(latest, 0)
-        self._files.sync_folder(self._folder)
         return file
 
     def _cut_back(self, name: str, size: int) -> None:

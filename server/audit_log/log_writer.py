@@ -15,6 +15,7 @@ from server.audit_log.journal.journal import Journal
 from server.audit_log.known_uids import KnownUids
 from server.audit_log.receipts import BatchAcknowledgement
 from server.audit_log.tail import Section, Tail, TailRow
+from server.audit_log.timestamps import DAY_MS
 from server.errors import AuditStoreError, Unavailable, Violation
 
 
@@ -29,9 +30,12 @@ class Submission:
     refused: list[tuple[int, list[Violation]]] = field(default_factory=list)
     bytes: int = field(init=False)
     """Bytes of JSON."""
+    days: set[int] = field(init=False)
+    """UTC days since 1970 that its events fall on."""
 
     def __post_init__(self) -> None:
         self.bytes = sum([len(event.data) for _, event in self.events])
+        self.days = {event.time_ms // DAY_MS for _, event in self.events}
 
 
 class LogWriter:
@@ -76,19 +80,20 @@ class LogWriter:
         """Divide so that a group overshoots the cut's limits by at most its first submission."""
         groups: list[list[Submission]] = []
         section = self.section
-        events, size = len(section.rows), section.bytes
+        events, size, days = len(section.rows), section.bytes, set(section.days)
         for submission in submissions:
             events += len(submission.events)
             size += submission.bytes
-            if not groups or events > self._limits.events or size > self._limits.bytes:
+            days |= submission.days
+            if not groups or self._are_over(events, size, len(days)):
                 groups.append([])
                 if len(groups) > 1:
-                    events, size = len(submission.events), submission.bytes
+                    events, size, days = len(submission.events), submission.bytes, set(submission.days)
             groups[-1].append(submission)
         return groups
 
     def _commit_group(self, group: Sequence[Submission]) -> list[BatchAcknowledgement]:
-        if self._closes(sum(len(s.events) for s in group), sum(s.bytes for s in group)):
+        if self._closes(group):
             self.cut()
         section = self.section
         rows: list[TailRow] = []
@@ -101,20 +106,23 @@ class LogWriter:
                     self._known.forget(row.event.uid, self.journal.log_id, row.sequence)
                 raise
             section.extend(rows)
-        if self._closes(1, 1):
+        if self._are_over(len(section.rows) + 1, section.bytes + 1, len(section.days)):
             # What was committed stays acknowledged whatever becomes of the cut; the next commit tries it again.
             with contextlib.suppress(Unavailable):
                 self.cut()
         return answers
 
-    def _closes(self, more_events: int, more_bytes: int) -> bool:
+    def _closes(self, group: Sequence[Submission]) -> bool:
         """Whether the open section must be cut before it takes this much more."""
-        section, limits = self.section, self._limits
-        return bool(section.rows) and (
-            len(section.rows) + more_events > limits.events
-            or section.bytes + more_bytes > limits.bytes
-            or section.dates >= limits.dates
-        )
+        section = self.section
+        events = len(section.rows) + sum(len(submission.events) for submission in group)
+        size = section.bytes + sum(submission.bytes for submission in group)
+        days = section.days.union(*(submission.days for submission in group))
+        return bool(section.rows) and self._are_over(events, size, len(days))
+
+    def _are_over(self, events: int, size: int, dates: int) -> bool:
+        limits = self._limits
+        return events > limits.events or size > limits.bytes or dates > limits.dates
 
     def _number(self, submission: Submission, rows: list[TailRow]) -> BatchAcknowledgement:
         """Give sequences to the new events of one submission, and find its repeated ones."""

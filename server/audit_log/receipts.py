@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from server.errors import Violation
 
 
-@dataclass(frozen=True, slots=True)
-class Emitter:
+class Emitter(NamedTuple):
     """The emitting identity as a receipt keeps it. `kind` is a value of IdentityKind."""
 
     kind: str
@@ -17,8 +17,7 @@ class Emitter:
     certificate_serial: str
 
 
-@dataclass(frozen=True, slots=True)
-class Receipt:
+class Receipt(NamedTuple):
     """Where an event was acknowledged and whose it is; `foreign_object` names the object of one that isn't ours."""
 
     storage: str

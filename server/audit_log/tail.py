@@ -42,18 +42,14 @@ class Section:
         self.cut: Cut | None = None
         self.damaged = False
         self.bytes = 0
-        self._days: set[int] = set()
+        self.days: set[int] = set()
+        """UTC days since 1970 that its events fall on."""
 
     def extend(self, rows: Sequence[TailRow]) -> None:
         """Add committed events."""
         self.bytes += sum(len(row.event.data) for row in rows)
-        self._days.update({row.event.time_ms // DAY_MS for row in rows})
+        self.days.update({row.event.time_ms // DAY_MS for row in rows})
         self.rows.extend(rows)
-
-    @property
-    def dates(self) -> int:
-        """Number of UTC dates its events fall on."""
-        return len(self._days)
 
     @property
     def oldest_received_ms(self) -> int | None:

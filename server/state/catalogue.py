@@ -90,6 +90,7 @@ class Catalogue:
                 self._index_batch(CatalogueBatch(*row))
             for object_ in _read_objects(connection):
                 self._index_object(object_)
+            self._holes = _read_holes(connection)
 
     @property
     def revision(self) -> int:
@@ -207,13 +208,12 @@ class Catalogue:
                 connection.execute(delete(journal_holes).where(key))
                 row = {"log_id": log_id, "first": first, "last": last, "found_ms": found_ms}
                 connection.execute(insert(journal_holes).values(row))
+            self._holes = _read_holes(connection)
         return new
 
     def holes(self) -> list[tuple[str, int, int]]:
         """All lost ranges: log_id, first, last."""
-        with self._engine.connect() as connection:
-            rows = connection.execute(select(journal_holes).order_by(journal_holes.c.log_id, journal_holes.c.first))
-            return [(row.log_id, row.first, row.last) for row in rows]
+        return list(self._holes)
 
     def _index_batch(self, batch: CatalogueBatch) -> None:
         insort(self._batches.setdefault(batch.log_id, []), (batch.first, batch), key=lambda item: item[0])
@@ -228,6 +228,11 @@ class Catalogue:
         before = self._by_name.pop((object_.storage, object_.name), None)
         if before is not None:
             self._dates[before.storage][before.date].objects.remove(before)
+
+
+def _read_holes(connection: Connection) -> list[tuple[str, int, int]]:
+    rows = connection.execute(select(journal_holes).order_by(journal_holes.c.log_id, journal_holes.c.first))
+    return [(row.log_id, row.first, row.last) for row in rows]
 
 
 def _batch_row(batch: CatalogueBatch) -> dict[str, object]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import enum
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 FieldValue = str | int | float | bool | None
 
@@ -39,8 +40,7 @@ class Filters:
     fields: tuple[FieldEquality, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Position:
+class Position(NamedTuple):
     """A place in the order: the key of a row."""
 
     time_ms: int
@@ -61,8 +61,7 @@ class ScanObject:
     """Only these row numbers (0-based, ascending) may be given back; None for all."""
 
 
-@dataclass(frozen=True, slots=True)
-class ScanRow:
+class ScanRow(NamedTuple):
     """A row an engine found. `data` is None where the JSON is larger than the scan's `inline_bytes`."""
 
     position: Position

@@ -3,45 +3,27 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-RUN = [sys.executable, "-c", "from extaudit_cli.main import main; main()"]
-ANY_PORT = ["--grpc-listen", "127.0.0.1:0", "--http-listen", "127.0.0.1:0"]
+from tests.running_server import RUN, environment, running_server
+
 EVENT = b'{"event":"user.login","uid":"e2e-1","time":"2024-05-01T12:00:00Z","user":"alice","n":1.10,  "ok":true}'
 
 Done = subprocess.CompletedProcess[bytes]
 Extaudit = Callable[..., Done]
 
 
-def environment() -> dict[str, str]:
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("EXTAUDIT_")}
-    return kept | {"PYTHONPATH": os.pathsep.join(sys.path)}
-
-
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A working directory with a server that serves from `data` in it."""
     folder = tmp_path_factory.mktemp("line")
-    log = folder / "serve.log"
-    with log.open("wb") as out:
-        server = subprocess.Popen([*RUN, "serve", *ANY_PORT], cwd=folder, env=environment(), stdout=out, stderr=out)
-    try:
-        deadline = time.monotonic() + 30
-        while not (folder / "data" / "ready.json").exists():
-            assert server.poll() is None, log.read_text()
-            assert time.monotonic() < deadline, log.read_text()
-            time.sleep(0.05)
+    with running_server(folder):
         yield folder
-    finally:
-        server.terminate()
-        assert server.wait(30) == 0, log.read_text()
 
 
 @pytest.fixture(scope="module")

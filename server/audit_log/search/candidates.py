@@ -6,7 +6,7 @@ import heapq
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from server.audit_log.tail import Pinned, TailRow
 from server.state.catalogue import CatalogueObject
@@ -19,8 +19,7 @@ _WINDOW_GROWTH = 4
 _EARLIEST, _LATEST = -(2**62), 2**62
 
 
-@dataclass(frozen=True, slots=True)
-class TailCandidate:
+class TailCandidate(NamedTuple):
     """A matching event of the tail."""
 
     position: Position
@@ -28,8 +27,7 @@ class TailCandidate:
     pinned: Pinned
 
 
-@dataclass(frozen=True, slots=True)
-class StoredCandidate:
+class StoredCandidate(NamedTuple):
     """A matching row of a stored object."""
 
     position: Position

@@ -5,6 +5,7 @@ from __future__ import annotations
 import enum
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from rbac.identities import IdentityKind
 from server.audit_log.receipts import Receipt
@@ -38,8 +39,7 @@ class SearchQuery:
     watermark: Watermark | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class FoundEvent:
+class FoundEvent(NamedTuple):
     """One row of a page. `data` is None when the payload is omitted for its size."""
 
     position: Position

@@ -1,0 +1,97 @@
+"""`extaudit serve` as a process with real sockets, certificates and disk, that can be killed and started anew.
+
+Whatever is asked of it goes through the Python client or the command line, as from any other process.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from extaudit_client import Client, Connection
+from extaudit_client.files import find_connection
+from extaudit_client.stream import Retries
+
+RUN = [sys.executable, "-c", "from extaudit_cli.main import main; main()"]
+ANY_PORT = ["--grpc-listen", "127.0.0.1:0", "--http-listen", "127.0.0.1:0"]
+_SECONDS = 60
+
+
+def environment() -> dict[str, str]:
+    """This process's environment without what would configure a server."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("EXTAUDIT_")}
+    return kept | {"PYTHONPATH": os.pathsep.join(sys.path)}
+
+
+class RunningServer:
+    """A server that was started in `folder`: its data is in `data` there, what it says in `serve.log`."""
+
+    def __init__(self, folder: Path, *flags: str) -> None:
+        self.data_dir = folder / "data"
+        self._log = folder / "serve.log"
+        with self._log.open("ab") as out:
+            self._process = subprocess.Popen(
+                [*RUN, "serve", *ANY_PORT, *flags], cwd=folder, env=environment(), stdout=out, stderr=out
+            )
+
+    @property
+    def said(self) -> str:
+        """All that servers of this folder wrote."""
+        return self._log.read_text()
+
+    def wait_until_ready(self) -> dict[str, str]:
+        """Give its ready-file, once it is this process's: a killed one leaves its own behind."""
+        deadline = time.monotonic() + _SECONDS
+        while (ready := self._ready()).get("pid") != self._process.pid:
+            assert self._process.poll() is None, self.said
+            assert time.monotonic() < deadline, self.said
+            time.sleep(0.02)
+        return ready
+
+    def connection(self) -> Connection:
+        """As the administrator whose certificate the server made."""
+        self.wait_until_ready()
+        return find_connection({}, self.data_dir)
+
+    def client(self) -> Client:
+        """A client that leaves retries to its caller."""
+        return Client(self.connection(), retries=Retries(attempts=0))
+
+    def kill(self) -> None:
+        """End it with kill -9."""
+        self._process.kill()
+        self._process.wait(_SECONDS)
+
+    def stop(self) -> None:
+        """End it in an orderly way."""
+        self._process.terminate()
+        assert self.wait() == 0, self.said
+
+    def wait(self) -> int:
+        """Its exit code, once it has ended."""
+        return self._process.wait(_SECONDS)
+
+    def _ready(self) -> dict[str, str]:
+        try:
+            found: dict[str, str] = json.loads((self.data_dir / "ready.json").read_bytes())
+        except FileNotFoundError:
+            return {}
+        return found
+
+
+@contextmanager
+def running_server(folder: Path, *flags: str) -> Iterator[RunningServer]:
+    """Serve until the end of the block, which must find the server running; it must then stop in an orderly way."""
+    server = RunningServer(folder, *flags)
+    try:
+        server.wait_until_ready()
+        yield server
+        server.stop()
+    finally:
+        server.kill()

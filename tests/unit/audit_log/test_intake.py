@@ -1,0 +1,271 @@
+"""The intake: many callers, one commit, and everyone is told what became of their own events."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import threading
+from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import pytest
+
+from rbac.identities import Identity
+from server.audit_log.access import Access
+from server.audit_log.cuts import CutLimits
+from server.audit_log.gate import IntakeGate
+from server.audit_log.intake import Intake
+from server.audit_log.journal.journal import Journal
+from server.audit_log.known_uids import KnownUids, UidLimits
+from server.audit_log.log_writer import LogWriter
+from server.audit_log.tail import Tail
+from server.errors import InvalidRequest, PermissionDenied, ResourceExhausted, Unavailable, Violation
+from server.observability.metrics import Metrics
+from tests.crash.forgetful_files import ForgetfulFiles
+from tests.crash.log_under_test import PLACES
+from tests.grpc.rig import in_loop
+from tests.unit.audit_log.emitters import NODE, NOW_MS, USER
+
+MIB = 2**20
+
+
+@dataclass
+class Rig:
+    intake: Intake
+    files: ForgetfulFiles
+    tail: Tail
+    thread: ThreadPoolExecutor
+    metrics: Metrics
+
+    def syncs(self) -> int:
+        return sum(operation.name == "sync" for operation in self.files.operations)
+
+    def block(self) -> threading.Event:
+        """Keep the journal's thread busy until the event is set."""
+        go_on = threading.Event()
+        self.thread.submit(go_on.wait, 20)
+        return go_on
+
+    def fail(self, operation: str) -> None:
+        def before(number: int, name: str) -> None:
+            if name == operation:
+                raise OSError(5, "fault")
+
+        self.files.before = before
+
+    def stored(self) -> list[bytes]:
+        return [row.event.data for pin in self.tail.pin() for row in pin.rows]
+
+
+@contextlib.asynccontextmanager
+async def running(*, max_pending: int = 64 * MIB, quota: int = 1024 * MIB) -> AsyncIterator[Rig]:
+    files, tail, metrics = ForgetfulFiles(), Tail(), Metrics([])
+    journal = Journal(files, PLACES.journal, "0" * 20, 1, "default")
+    writer = LogWriter(journal, tail, KnownUids(UidLimits()), CutLimits(), lambda: None)
+    gate = IntakeGate(quota, 64 * MIB)
+    gate.observe(0, 1024 * MIB)
+    with ThreadPoolExecutor(1) as thread:
+        intake = Intake(
+            writer,
+            thread,
+            gate,
+            metrics.journal,
+            max_event_bytes=MIB,
+            max_pending_bytes=max_pending,
+            now_ms=lambda: NOW_MS,
+        )
+        task = asyncio.create_task(intake.run())
+        try:
+            yield Rig(intake, files, tail, thread, metrics)
+        finally:
+            intake.stop()
+            await asyncio.wait_for(task, 10)
+
+
+def access(identity: Identity = USER) -> Access:
+    return Access(identity, "ipv4:127.0.0.1:1", "r-1")
+
+
+def event(number: int, size: int = 0) -> bytes:
+    return b'{"event":"a","uid":"u-%d","time":"2026-11-01T00:00:00Z","x":"%b"}' % (number, b"x" * size)
+
+
+async def settle() -> None:
+    """Let everything that can run on the loop run."""
+    for _ in range(5):
+        await asyncio.sleep(0)
+
+
+@in_loop
+async def test_callers_that_wait_together_share_a_commit() -> None:
+    async with running() as rig:
+        await rig.intake.emit(access(), event(0))
+        before = rig.syncs()
+        go_on = rig.block()
+        first = asyncio.create_task(rig.intake.emit(access(), event(1)))
+        await settle()
+        others = [asyncio.create_task(rig.intake.emit(access(), event(n))) for n in range(2, 50)]
+        await settle()
+        go_on.set()
+        answers = await asyncio.gather(first, *others)
+        assert [answer.sequence for answer in answers] == list(range(2, 51))
+        assert rig.syncs() - before == 2
+
+
+@in_loop
+async def test_an_acknowledgement_says_where_the_event_is() -> None:
+    async with running() as rig:
+        first = await rig.intake.emit(access(), event(1))
+        again = await rig.intake.emit(access(), event(1))
+        other = await rig.intake.emit(access(NODE), event(1))
+        assert (first.uid, first.storage, first.sequence, first.repeated) == ("u-1", "default", 1, False)
+        assert (again.log_id, again.sequence, again.repeated) == (first.log_id, 1, True)
+        assert (other.sequence, other.repeated, other.uid_reused) == (2, False, True)
+
+
+@in_loop
+async def test_a_caller_that_gives_up_changes_nothing_for_the_others() -> None:
+    async with running() as rig:
+        go_on = rig.block()
+        first = asyncio.create_task(rig.intake.emit(access(), event(1)))
+        second = asyncio.create_task(rig.intake.emit(access(), event(2)))
+        await settle()
+        first.cancel()
+        await settle()
+        go_on.set()
+        assert (await second).sequence == 2
+        assert rig.stored() == [event(1), event(2)]
+        assert (await rig.intake.emit(access(), event(1))).repeated
+
+
+@in_loop
+async def test_a_stop_commits_what_is_pending_and_takes_nothing_more() -> None:
+    async with running() as rig:
+        go_on = rig.block()
+        pending = [asyncio.create_task(rig.intake.emit(access(), event(n))) for n in range(5)]
+        await settle()
+        rig.intake.stop()
+        with pytest.raises(Unavailable) as refused:
+            await rig.intake.emit(access(), event(9))
+        assert refused.value.reason == "STOPPING"
+        go_on.set()
+        assert [answer.sequence for answer in await asyncio.gather(*pending)] == [1, 2, 3, 4, 5]
+
+
+@pytest.mark.parametrize(("operation", "reason"), [("append", "DISK_FLOOR"), ("sync", "JOURNAL_CLOSED")])
+def test_a_failure_reaches_every_waiter_and_is_not_stored_as_far_as_anyone_knows(operation: str, reason: str) -> None:
+    @in_loop
+    async def test() -> None:
+        async with running() as rig:
+            go_on = rig.block()
+            rig.fail(operation)
+            waiters = [asyncio.create_task(rig.intake.emit(access(), event(n))) for n in range(5)]
+            await settle()
+            go_on.set()
+            errors = await asyncio.gather(*waiters, return_exceptions=True)
+            assert [getattr(error, "reason", "") for error in errors] == [reason] * 5
+            assert rig.stored() == []
+
+    test()
+
+
+@in_loop
+async def test_after_a_failed_sync_calls_are_refused_at_once() -> None:
+    async with running() as rig:
+        rig.fail("sync")
+        with pytest.raises(Unavailable):
+            await rig.intake.emit(access(), event(1))
+        rig.block()
+        with pytest.raises(Unavailable) as refused:
+            rig.intake.submit(access(), [event(2)])
+        assert refused.value.reason == "JOURNAL_CLOSED"
+
+
+@in_loop
+async def test_a_fault_of_the_service_reaches_every_waiter_and_the_next_call_is_served() -> None:
+    async with running() as rig:
+        go_on = rig.block()
+
+        def fault(number: int, name: str) -> None:
+            raise RuntimeError("fault")
+
+        rig.files.before = fault
+        waiters = [asyncio.create_task(rig.intake.emit(access(), event(n))) for n in range(3)]
+        await settle()
+        go_on.set()
+        errors = await asyncio.gather(*waiters, return_exceptions=True)
+        assert [type(error) for error in errors] == [RuntimeError] * 3
+        rig.files.before = lambda number, name: None
+        assert not (await rig.intake.emit(access(), event(0))).repeated
+        assert rig.intake.pending_bytes == 0
+
+
+@in_loop
+async def test_one_wrong_event_stops_no_other_of_its_message() -> None:
+    async with running() as rig:
+        unreadable = InvalidRequest([Violation("fields", "wrong")])
+        foreign = b'{"event":"a","uid":"u","server_id":"node-2"}'
+        answer = await rig.intake.submit(access(NODE), [event(1), b"{", unreadable, foreign, event(2), event(2)])
+        assert answer.sequences == [(1, 2)]
+        assert [(index, violations[0].field) for index, violations in answer.refused] == [
+            (1, "json"),
+            (2, "fields"),
+            (3, "server_id"),
+        ]
+        assert [index for index, *_ in answer.repeated] == [5]
+
+
+@in_loop
+async def test_a_message_of_nothing_but_wrong_events_is_answered_and_stores_nothing() -> None:
+    async with running() as rig:
+        answer = await rig.intake.submit(access(), [b"{", b"[]"])
+        assert ([index for index, _ in answer.refused], answer.sequences) == ([0, 1], [])
+        assert (rig.stored(), rig.syncs()) == ([], 0)
+
+
+@in_loop
+async def test_a_wrong_event_by_itself_is_an_error() -> None:
+    async with running() as rig:
+        with pytest.raises(InvalidRequest):
+            await rig.intake.emit(access(), b"{")
+        with pytest.raises(PermissionDenied):
+            await rig.intake.emit(access(NODE), b'{"event":"a","server_id":"node-2"}')
+        assert (rig.stored(), rig.syncs()) == ([], 0)
+
+
+@in_loop
+async def test_what_waits_for_the_disk_is_bounded() -> None:
+    async with running(max_pending=MIB) as rig:
+        go_on = rig.block()
+        taken = [rig.intake.submit(access(), [event(0)])]
+        await settle()
+        with pytest.raises(ResourceExhausted) as refused:
+            taken.extend(rig.intake.submit(access(), [event(number, 300_000)]) for number in range(1, 10))
+        assert (refused.value.reason, len(taken)) == ("OVERLOADED", 4)
+        go_on.set()
+        await asyncio.gather(*taken)
+        assert rig.intake.pending_bytes == 0
+        await rig.intake.submit(access(), [event(20, 300_000)])
+
+
+@in_loop
+async def test_the_gate_is_asked_for_every_event() -> None:
+    async with running(quota=1000) as rig:
+        await rig.intake.emit(access(), event(1, 1000))
+        with pytest.raises(ResourceExhausted) as refused:
+            await rig.intake.emit(access(), event(2))
+        assert refused.value.reason == "JOURNAL_FULL"
+        await rig.intake.submit_own(access(), event(3))
+
+
+@in_loop
+async def test_a_large_pile_is_committed_in_order_and_in_parts() -> None:
+    async with running() as rig:
+        go_on = rig.block()
+        taken = [rig.intake.submit(access(), [event(n, 900_000)]) for n in range(30)]
+        await settle()
+        go_on.set()
+        answers = await asyncio.gather(*taken)
+        assert [answer.sequences for answer in answers] == [[(n, n)] for n in range(1, 31)]
+        assert rig.syncs() > 3

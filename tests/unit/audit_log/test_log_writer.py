@@ -1,0 +1,189 @@
+"""The writer of the journal: groups, cuts, and what each submission is told."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import pytest
+
+from server.audit_log.cuts import CutLimits
+from server.audit_log.event import Event
+from server.audit_log.journal.journal import Journal, JournalClosed
+from server.audit_log.known_uids import KnownUids, UidLimits
+from server.audit_log.log_writer import LogWriter, Submission
+from server.audit_log.receipts import BatchAcknowledgement
+from server.audit_log.tail import Tail
+from server.audit_log.timestamps import DAY_MS
+from server.errors import AuditStoreError, Unavailable, Violation
+from tests.crash.forgetful_files import ForgetfulFiles
+from tests.crash.log_under_test import PLACES
+
+LOG = "0" * 20
+NOON = 1_795_000_000_000
+
+
+@dataclass
+class Rig:
+    limits: CutLimits = field(default_factory=CutLimits)
+    files: ForgetfulFiles = field(default_factory=ForgetfulFiles)
+    tail: Tail = field(default_factory=Tail)
+    wakes: list[None] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        journal = Journal(self.files, PLACES.journal, LOG, 1, "default")
+        self.writer = LogWriter(
+            journal, self.tail, KnownUids(UidLimits()), self.limits, lambda: self.wakes.append(None)
+        )
+
+    def cuts(self) -> list[tuple[int, int]]:
+        return [(pin.section.cut.first, pin.section.cut.last) for pin in self.tail.pin() if pin.section.cut]
+
+    def syncs(self) -> int:
+        return sum(operation.name == "sync" for operation in self.files.operations)
+
+    def fail(self, after: int, operation: str, code: int = 28) -> None:
+        """Let `after` operations of this name go well, and fail from then on."""
+        left = [after]
+
+        def before(number: int, name: str) -> None:
+            if name == operation:
+                left[0] -= 1
+                if left[0] < 0:
+                    raise OSError(code, "fault")
+
+        self.files.before = before
+
+
+def event(number: int, *, size: int = 10, day: int = 0, uid: str = "", print_: int | None = None) -> Event:
+    fingerprint = (number if print_ is None else print_).to_bytes(16, "big")
+    return Event(NOON + day * DAY_MS, "t", uid or f"u{number}", "", "", b"x" * size, fingerprint, False)
+
+
+def submission(*events: Event, received_ms: int = NOON) -> Submission:
+    return Submission(b"[]", received_ms, list(enumerate(events)))
+
+
+def done(answer: BatchAcknowledgement | AuditStoreError) -> BatchAcknowledgement:
+    assert isinstance(answer, BatchAcknowledgement)
+    return answer
+
+
+def test_submissions_that_fit_share_one_sync_and_each_gets_its_sequences() -> None:
+    rig = Rig()
+    rig.writer.commit([submission(event(0))])
+    before = rig.syncs()
+    answers = rig.writer.commit([submission(event(1), event(2)), submission(), submission(event(3))])
+    assert [done(answer).sequences for answer in answers] == [[(2, 3)], [], [(4, 4)]]
+    assert rig.syncs() == before + 1
+
+
+def test_a_submission_with_nothing_but_refusals_costs_no_sync() -> None:
+    rig = Rig()
+    refused = Submission(b"[]", NOON, [], [(0, [Violation("time", "wrong")])])
+    (answer,) = rig.writer.commit([refused])
+    assert (done(answer).refused, done(answer).sequences, rig.syncs()) == (refused.refused, [], 0)
+
+
+def test_a_retry_in_the_same_group_gets_the_sequence_of_the_first() -> None:
+    rig = Rig()
+    answers = rig.writer.commit([submission(event(1), event(2)), submission(event(2), event(3))])
+    assert done(answers[1]).repeated == [(0, "default", LOG, 2)]
+    assert done(answers[1]).sequences == [(3, 3)]
+
+
+def test_a_reused_uid_is_flagged_and_kept() -> None:
+    rig = Rig()
+    (answer,) = rig.writer.commit([submission(event(1, uid="u"), event(2, uid="u"))])
+    assert (done(answer).sequences, done(answer).uid_reused) == ([(1, 2)], [1])
+
+
+@pytest.mark.parametrize(
+    ("limits", "size", "days"),
+    [
+        (CutLimits(events=10), 10, 1),
+        (CutLimits(bytes=100), 10, 1),
+        (CutLimits(dates=10), 10, 1000),
+    ],
+    ids=["events", "bytes", "dates"],
+)
+@pytest.mark.parametrize("together", [True, False])
+def test_a_cut_holds_what_the_limit_lets_and_no_more(limits: CutLimits, size: int, days: int, together: bool) -> None:
+    rig = Rig(limits)
+    submissions = [
+        submission(*(event(3 * n + k, size=size, day=(3 * n + k) % days) for k in range(3))) for n in range(9)
+    ]
+    for group in [submissions] if together else [[each] for each in submissions]:
+        for answer in rig.writer.commit(group):
+            done(answer)
+    assert [last - first + 1 for first, last in rig.cuts()] == [9, 9]
+    assert len(rig.wakes) == 2
+
+
+@pytest.mark.parametrize("limits", [CutLimits(events=10), CutLimits(bytes=100), CutLimits(dates=10)])
+def test_one_submission_over_a_limit_is_a_cut_of_its_own(limits: CutLimits) -> None:
+    rig = Rig(limits)
+    large = submission(*(event(100 + n, day=n) for n in range(25)))
+    answers = rig.writer.commit([submission(event(1)), large, submission(event(2))])
+    assert [done(answer).sequences for answer in answers] == [[(1, 1)], [(2, 26)], [(27, 27)]]
+    assert rig.cuts() == [(1, 1), (2, 26)]
+
+
+def test_the_limits_that_are_shipped() -> None:
+    assert CutLimits() == CutLimits(events=20_000, bytes=16 * 2**20, dates=100, age_ms=900_000)
+
+
+def test_a_full_section_is_cut_at_once_and_not_with_the_next_event() -> None:
+    rig = Rig(CutLimits(events=3))
+    rig.writer.commit([submission(event(1), event(2), event(3))])
+    assert rig.cuts() == [(1, 3)]
+
+
+def test_a_section_is_cut_at_the_age_of_its_oldest_event() -> None:
+    rig = Rig(CutLimits(age_ms=1000))
+    rig.writer.cut_if_old(NOON)
+    rig.writer.commit([submission(event(1))])
+    rig.writer.commit([submission(event(2), received_ms=NOON + 900)])
+    rig.writer.cut_if_old(NOON + 999)
+    assert rig.cuts() == []
+    rig.writer.cut_if_old(NOON + 1000)
+    assert rig.cuts() == [(1, 2)]
+    rig.writer.cut_if_old(NOON + 5000)
+    assert rig.cuts() == [(1, 2)]
+
+
+def test_when_a_later_group_fails_the_earlier_ones_stay_acknowledged() -> None:
+    rig = Rig(CutLimits(events=2))
+    rig.fail(3, "append")  # the header, the first group and its cut
+    groups = [submission(event(1), event(2)), submission(event(3), event(4)), submission(event(5))]
+    answers = rig.writer.commit(groups)
+    assert done(answers[0]).sequences == [(1, 2)]
+    assert all(isinstance(answer, Unavailable) for answer in answers[1:])
+    rig.files.before = lambda number, name: None
+    again = rig.writer.commit(groups)
+    assert done(again[0]).repeated == [(0, "default", LOG, 1), (1, "default", LOG, 2)]
+    assert [done(answer).sequences for answer in again[1:]] == [[(3, 4)], [(5, 5)]], "what failed was never known"
+
+
+def test_what_was_committed_stays_acknowledged_when_its_cut_fails_and_the_cut_is_tried_again() -> None:
+    rig = Rig(CutLimits(events=2))
+    rig.fail(2, "append")  # the header and the group
+    (answer,) = rig.writer.commit([submission(event(1), event(2))])
+    assert (done(answer).sequences, rig.cuts()) == ([(1, 2)], [])
+    (refused,) = rig.writer.commit([submission(event(3))])
+    assert isinstance(refused, Unavailable)
+    rig.files.before = lambda number, name: None
+    (answer,) = rig.writer.commit([submission(event(3))])
+    assert (done(answer).sequences, rig.cuts()) == ([(3, 3)], [(1, 2)])
+
+
+def test_after_a_failed_sync_nothing_is_taken_and_what_was_there_is_there() -> None:
+    rig = Rig()
+    rig.writer.commit([submission(event(1))])
+    rig.fail(0, "sync", 5)
+    for _ in range(2):
+        answers = rig.writer.commit([submission(event(2)), submission(event(3))])
+        assert all(isinstance(answer, JournalClosed) for answer in answers)
+    rig.files.before = lambda number, name: None
+    (answer,) = rig.writer.commit([submission(event(2))])
+    assert isinstance(answer, JournalClosed)
+    assert [row.sequence for pin in rig.tail.pin() for row in pin.rows] == [1]
