@@ -235,7 +235,9 @@ def _build(config: Config, files: Files, directory: DataDirectory, lock: Directo
     )
     operations = operations_app(status.problems, lambda: _render(metrics, status, certificates))
     http = OperationsServer(config.http.listen, operations, config.http.certificate, config.http.key)
-    watched = Watched(directory, gate, status, log.writer, serials, certificates, policy, metrics.access)
+    watched = Watched(
+        directory, gate, status, log.writer, serials, certificates, policy, metrics.access, lambda: intake.pending_bytes
+    )
     housekeeping = Housekeeping(watched, threads.journal, server.health.set_serving)
     return App(
         config,

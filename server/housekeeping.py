@@ -38,6 +38,8 @@ class Watched:
     certificates: Certificates
     policy: PolicyHolder
     metrics: AccessMetrics
+    pending_bytes: Callable[[], int]
+    """Bytes of events that wait for a commit."""
 
 
 class Housekeeping:
@@ -70,8 +72,9 @@ class Housekeeping:
     async def look(self) -> None:
         """Look once."""
         loop, watched = asyncio.get_running_loop(), self._watched
+        written = watched.gate.admitted - watched.pending_bytes()
         journal_bytes, free_bytes = await loop.run_in_executor(None, self._look)
-        watched.gate.observe(journal_bytes, free_bytes)
+        watched.gate.observe(journal_bytes, free_bytes, written)
         watched.status.observe(journal_bytes, free_bytes)
         if not watched.writer.journal.closed:
             await loop.run_in_executor(self._journal_thread, self._cut_if_old)

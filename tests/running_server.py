@@ -13,6 +13,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from extaudit_client import Client, Connection
 from extaudit_client.files import find_connection
@@ -45,7 +46,7 @@ class RunningServer:
         """All that servers of this folder wrote."""
         return self._log.read_text()
 
-    def wait_until_ready(self) -> dict[str, str]:
+    def wait_until_ready(self) -> dict[str, Any]:
         """Give its ready-file, once it is this process's: a killed one leaves its own behind."""
         deadline = time.monotonic() + _SECONDS
         while (ready := self._ready()).get("pid") != self._process.pid:
@@ -77,9 +78,9 @@ class RunningServer:
         """Its exit code, once it has ended."""
         return self._process.wait(_SECONDS)
 
-    def _ready(self) -> dict[str, str]:
+    def _ready(self) -> dict[str, Any]:
         try:
-            found: dict[str, str] = json.loads((self.data_dir / "ready.json").read_bytes())
+            found: dict[str, Any] = json.loads((self.data_dir / "ready.json").read_bytes())
         except FileNotFoundError:
             return {}
         return found

@@ -21,13 +21,23 @@ class IntakeGate:
         self.disk_floor_bytes = disk_floor_bytes
         self._journal_bytes = 0
         self._free_bytes = disk_floor_bytes
-        self._since = 0
+        self.admitted = 0
+        """Bytes let in so far."""
+        self._in_the_facts = 0
 
-    def observe(self, journal_bytes: int, free_bytes: int) -> None:
-        """Take in how large the journal is and how much the disk has left."""
+    def observe(self, journal_bytes: int, free_bytes: int, written: int | None = None) -> None:
+        """Take in how large the journal is and how much the disk has left.
+
+        `written` is how much of `admitted` was on the disk before anyone looked, and so surely is in these figures; all
+        of it where it isn't given.
+        """
         self._journal_bytes = journal_bytes
         self._free_bytes = free_bytes
-        self._since = 0
+        self._in_the_facts = self.admitted if written is None else written
+
+    @property
+    def _since(self) -> int:
+        return self.admitted - self._in_the_facts
 
     @property
     def problem(self) -> str:
@@ -55,4 +65,4 @@ class IntakeGate:
                 raise ResourceExhausted(message, reason="JOURNAL_FULL", retry_after=RETRY_SECONDS)
             message = "the disk has less free space than its floor; try again later"
             raise ResourceExhausted(message, reason="DISK_FLOOR", retry_after=RETRY_SECONDS)
-        self._since += size
+        self.admitted += size

@@ -115,7 +115,7 @@ class Intake:
         if self._writer.journal.closed:
             raise JournalClosed
         size = submission.bytes
-        if self._pending_bytes + size > self._max_pending_bytes and self._pending:
+        if self._pending_bytes and self._pending_bytes + size > self._max_pending_bytes:
             raise ResourceExhausted("too much is waiting for the disk", reason="OVERLOADED", retry_after=1.0)
         self._gate.admit(size, own=own)
         future: asyncio.Future[BatchAcknowledgement] = asyncio.get_running_loop().create_future()

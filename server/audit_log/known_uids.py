@@ -167,21 +167,18 @@ class UidFiles:
     def load(self) -> Iterator[KnownUid]:
         """All kept entries, oldest first; before anything is appended.
 
-        A torn chunk at the end of a file is cut off: its segment is still there. Damaged ones are stepped over.
+        Torn and damaged chunks are stepped over; the segment of a torn one is still there.
         """
         self._files.make_folder(self._folder)
         for name in self._files.list(self._folder):
             if not name.endswith(".uids"):
                 continue
             content = self._files.read(self._folder / name)
-            count = end = 0
+            self._counts[name] = 0
             for start, end in _chunks(content):
                 for entry in _entries(content[start:end]):
-                    count += 1
+                    self._counts[name] += 1
                     yield entry
-            if end < len(content):
-                self._cut_back(name, end)
-            self._counts[name] = count
         self._drop_oldest()
 
     def append(self, entries: Sequence[KnownUid]) -> None:
@@ -199,7 +196,7 @@ class UidFiles:
         try:
             file.append(_CHUNK.pack(_MAGIC, len(body), zlib.crc32(body)) + body)
         except OSError:
-            file.truncate(size)
+            file.truncate(size)  # room is short, or it would have been written
             raise
         try:
             file.sync()
@@ -232,14 +229,6 @@ class UidFiles:
         self._name = latest
         self._counts.setdefault(latest, 0)
         return file
-
-    def _cut_back(self, name: str, size: int) -> None:
-        file = self._files.open_append(self._folder / name)
-        try:
-            file.truncate(size)
-            file.sync()
-        finally:
-            file.close()
 
     def _drop_oldest(self) -> None:
         """Remove files beyond what the table's bound can hold."""

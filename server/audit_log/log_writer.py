@@ -97,14 +97,16 @@ class LogWriter:
             self.cut()
         section = self.section
         rows: list[TailRow] = []
-        answers = [self._number(submission, rows) for submission in group]
-        if rows:
-            try:
+        try:
+            answers = [self._number(submission, rows) for submission in group]
+            if rows:
                 self.journal.commit([(ms, event.fingerprint, receipt, event.data) for _, ms, receipt, event in rows])
-            except BaseException:
-                for row in rows:
-                    self._known.forget(row.event.uid, self.journal.log_id, row.sequence)
-                raise
+        except BaseException:
+            # Else a retry of what isn't stored would be told that it is.
+            for row in rows:
+                self._known.forget(row.event.uid, self.journal.log_id, row.sequence)
+            raise
+        if rows:
             section.extend(rows)
         if self._are_over(len(section.rows) + 1, section.bytes + 1, len(section.days)):
             # What was committed stays acknowledged whatever becomes of the cut; the next commit tries it again.

@@ -18,7 +18,7 @@ ROUNDS = int(os.environ.get("EXTAUDIT_CRASH_ROUNDS", "10"))
 SEED = int(os.environ.get("EXTAUDIT_CRASH_SEED", random.getrandbits(32)))
 # Some batches of each load are full and some merely old, and most have a file for each of several dates.
 OFTEN = ["--journal-cut-events", "100", "--journal-cut-age-seconds", "0.1", "--journal-disk-floor-bytes", "1048576"]
-LONGEST_LOAD = 0.8
+LONGEST_LOAD = 0.6
 LONGEST_START = 2.5
 """Seconds within which a start is killed: about what one takes."""
 
@@ -77,7 +77,7 @@ def _check_at_the_end(folder: Path, loads: list[Load], dice: random.Random) -> N
 def _found(client: Client, load: Load, dice: random.Random) -> dict[str, Position]:
     """Where each event of a load is, by key: whole, in one row with one receipt."""
     found: dict[str, Position] = {}
-    for row in client.search_all(Query(types=(load.event_type,), page_size=dice.randint(200, 1000))):
+    for row in client.search_all(Query(types=(load.event_type,), page_size=dice.randint(400, 1000))):
         key = json.loads(row.json)["key"]
         assert key not in found
         assert row.json == load.events[key] if row.uid == key else row.json.startswith(load.events[key][:-1])

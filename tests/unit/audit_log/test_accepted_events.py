@@ -101,3 +101,9 @@ def test_whatever_is_accepted_reads_the_same_elsewhere() -> None:
         except Exception as error:
             raise AssertionError(f"seed {seed}: {raw!r}") from error
     assert ROUNDS // 20 < accepted < ROUNDS, seed
+
+
+def test_no_byte_can_be_taken_from_the_emitter_for_the_event() -> None:
+    """Else a name that ends in a space could pass for another emitter's retry."""
+    raw = b'{"event":"a","uid":"u"}'
+    assert parsed(b" " + raw, key=b"alice").fingerprint != parsed(raw, key=b"alice ").fingerprint

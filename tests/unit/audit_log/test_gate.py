@@ -94,3 +94,14 @@ def test_the_reserve_is_used_up_once_and_not_at_every_look() -> None:
 def test_the_reserve_leaves_half_of_a_small_floor() -> None:
     assert refusal(gate(0, MIB, floor=2 * MIB), own=True) == ""
     assert refusal(gate(0, MIB - 1, floor=2 * MIB), own=True) == "DISK_FLOOR"
+
+
+def test_what_was_let_in_but_not_yet_written_is_not_forgotten_by_new_facts() -> None:
+    """The facts were gathered before it reached the disk, so they can't show it."""
+    gate = IntakeGate(QUOTA, 0)
+    gate.observe(0, 1024 * MIB)
+    written = gate.admitted
+    gate.admit(QUOTA)
+    gate.observe(0, 1024 * MIB, written)
+    gate.admit(1)
+    assert gate.problem == "journal_full"

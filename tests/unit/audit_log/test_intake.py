@@ -176,10 +176,11 @@ async def test_after_a_failed_sync_calls_are_refused_at_once() -> None:
         rig.fail("sync")
         with pytest.raises(Unavailable):
             await rig.intake.emit(access(), event(1))
-        rig.block()
+        go_on = rig.block()
         with pytest.raises(Unavailable) as refused:
             rig.intake.submit(access(), [event(2)])
         assert refused.value.reason == "JOURNAL_CLOSED"
+        go_on.set()
 
 
 @in_loop

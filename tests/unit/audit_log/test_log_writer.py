@@ -187,3 +187,12 @@ def test_after_a_failed_sync_nothing_is_taken_and_what_was_there_is_there() -> N
     (answer,) = rig.writer.commit([submission(event(2))])
     assert isinstance(answer, JournalClosed)
     assert [row.sequence for pin in rig.tail.pin() for row in pin.rows] == [1]
+
+
+def test_a_fault_while_sequences_are_given_leaves_nothing_known_that_is_not_stored() -> None:
+    rig = Rig()
+    faulty = event(2)._replace(fingerprint="no bytes")  # type: ignore[arg-type]
+    with pytest.raises(TypeError):
+        rig.writer.commit([submission(event(1), faulty)])
+    (answer,) = rig.writer.commit([submission(event(1))])
+    assert (done(answer).repeated, done(answer).sequences) == ([], [(1, 1)])

@@ -49,7 +49,7 @@ def test_at_least_the_bound_is_kept_and_not_much_more(length: int) -> None:
     assert LIMITS.bound <= len(found) <= LIMITS.bound + 2 * LIMITS.generation
 
 
-def test_a_torn_chunk_is_cut_off_and_the_rest_stays() -> None:
+def test_a_torn_chunk_costs_nothing_else() -> None:
     files = ForgetfulFiles()
     uid_files, _ = opened(files)
     uid_files.append(entries(0))
@@ -130,3 +130,15 @@ def test_a_failed_open_leaves_no_file_open() -> None:
         with pytest.raises(OSError):
             uid_files.append(entries(0))
     assert files.open_files == 0
+
+
+def test_a_full_disk_is_not_filled_up_with_what_is_tried_again() -> None:
+    files = ForgetfulFiles()
+    uid_files, _ = opened(files)
+    uid_files.append(entries(0))
+    before = files.read(FOLDER / "00000001.uids")
+    fail(files, "append")
+    for _ in range(5):
+        with pytest.raises(OSError):
+            uid_files.append(entries(4))
+    assert files.read(FOLDER / "00000001.uids") == before
