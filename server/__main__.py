@@ -20,6 +20,8 @@ from server.data_directory import DataDirectoryProblem
 from server.errors import AuditStoreError
 from server.http_api.listener import ListenerError
 from server.observability import logs
+from server.state.database import StateFault
+from server.state.migrations import NewerSchema
 
 _log = logging.getLogger(__name__)
 
@@ -45,6 +47,11 @@ def serve(flags: Mapping[str, object]) -> int:
         print(f"extaudit: {error}", file=sys.stderr)
     except AuditStoreError as error:
         print(f"extaudit: {error.message}", file=sys.stderr)
+    except (StateFault, NewerSchema) as error:
+        _log.debug("start failed", exc_info=error)
+        print(
+            "extaudit: the state database can't be used: it is damaged, locked or of a later version", file=sys.stderr
+        )
     except RuntimeError as error:
         # What grpc raises when the address is taken.
         _log.debug("start failed", exc_info=error)
@@ -62,11 +69,14 @@ async def _serve(config: Config) -> int:
     app = build(config)
     await app.start()
     _greet(app)
-    await stop.wait()
+    waiting = {asyncio.create_task(stop.wait()), asyncio.create_task(app.failed.wait())}
+    _, others = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+    for other in others:
+        other.cancel()
     _log.info("stopping")
     await app.stop()
     _log.info("stopped")
-    return 0
+    return 1 if app.failed.is_set() else 0
 
 
 def _greet(app: App) -> None:

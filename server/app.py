@@ -9,7 +9,7 @@ import logging
 import os
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -39,6 +39,7 @@ from server.certificates.modes import check_modes
 from server.certificates.sources import choose_sources
 from server.config import Config
 from server.data_directory import DataDirectory, DirectoryLock
+from server.errors import AuditStoreError
 from server.files import DiskFiles, Files, write_durably
 from server.grpc_api.interceptors.observation import CallMeter
 from server.grpc_api.server import GrpcServer, Limits, UseCases
@@ -63,10 +64,11 @@ class Threads:
     journal: ThreadPoolExecutor
     delivery: ThreadPoolExecutor
     searches: ThreadPoolExecutor
+    validation: ThreadPoolExecutor
 
     def shutdown(self) -> None:
         """Wait for what is under way."""
-        for executor in (self.searches, self.delivery, self.journal):
+        for executor in (self.searches, self.validation, self.delivery, self.journal):
             executor.shutdown(wait=True, cancel_futures=True)
 
 
@@ -88,24 +90,43 @@ class App:
     housekeeping: Housekeeping
     threads: Threads
     close: list[Callable[[], object]]
+    failed: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set when a part of the service has failed and the process must end."""
     grpc_port: int = 0
     http_port: int = 0
     _tasks: list[asyncio.Task[None]] = field(default_factory=list)
 
     async def start(self) -> None:
         """Serve. Ports are bound before health says so."""
-        self._tasks = [
-            asyncio.create_task(self.intake.run()),
-            asyncio.create_task(self.deliveries.run()),
-        ]
+        self._run(self.intake.run())
+        self._run(self.deliveries.run())
         await self.housekeeping.look()
-        if self.log.new_holes:
-            await self.service_log.damaged(self.log.new_holes)
+        await self._tell_of_damage()
         self.grpc_port = await self.grpc.start()
         self.http_port = await self.http.start()
         self.grpc.health.set_serving(not self.status.problems())
-        self._tasks.append(asyncio.create_task(self.housekeeping.run()))
+        self._run(self.housekeeping.run())
         self._write_ready_file()
+
+    def _run(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        task.add_done_callback(self._ended)
+        self._tasks.append(task)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        """Without any one of its tasks the service would only look alive."""
+        if not task.cancelled() and task.exception() is not None:
+            _log.critical("a part of the service has failed", exc_info=task.exception())
+            self.failed.set()
+
+    async def _tell_of_damage(self) -> None:
+        """Audit what recovery found lost; what can't be told now is told by the next start."""
+        try:
+            await self.service_log.damaged(self.log.new_holes)
+        except AuditStoreError as error:
+            _log.error("damage of the journal can't be audited yet", extra={"fields": {"reason": error.reason}})
+        else:
+            self.log.mark_told()
 
     async def stop(self) -> None:
         """Drain: refuse new calls, finish what is under way, record an orderly stop, close everything."""
@@ -158,6 +179,7 @@ def build(config: Config, *, files: Files | None = None) -> App:
     directory = DataDirectory(config.data_dir)
     lock = directory.acquire()
     try:
+        (config.ready_file or directory.ready_file).unlink(missing_ok=True)  # a killed server's
         return _build(config, files, directory, lock)
     except BaseException:
         lock.release()
@@ -180,6 +202,7 @@ def _build(config: Config, files: Files, directory: DataDirectory, lock: Directo
         ThreadPoolExecutor(1, "journal"),
         ThreadPoolExecutor(1, "delivery"),
         ThreadPoolExecutor(config.search.workers, "search"),
+        ThreadPoolExecutor(1, "validation"),
     )
     storage = EmbeddedStorage(files, directory.storage / "events")
     catalogue = Catalogue(engine)
@@ -194,6 +217,7 @@ def _build(config: Config, files: Files, directory: DataDirectory, lock: Directo
     intake = Intake(
         log.writer,
         threads.journal,
+        threads.validation,
         gate,
         metrics.journal,
         max_event_bytes=config.grpc.max_event_bytes,
@@ -236,7 +260,7 @@ def _build(config: Config, files: Files, directory: DataDirectory, lock: Directo
     operations = operations_app(status.problems, lambda: _render(metrics, status, certificates))
     http = OperationsServer(config.http.listen, operations, config.http.certificate, config.http.key)
     watched = Watched(
-        directory, gate, status, log.writer, serials, certificates, policy, metrics.access, lambda: intake.pending_bytes
+        directory, gate, status, log.writer, serials, certificates, policy, metrics.access, intake.pending_bytes
     )
     housekeeping = Housekeeping(watched, threads.journal, server.health.set_serving)
     return App(

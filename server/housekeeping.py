@@ -14,6 +14,7 @@ from pathlib import Path
 
 from rbac.holder import PolicyHolder, ReloadResult
 from server.audit_log.gate import IntakeGate
+from server.audit_log.journal.journal import DAMAGED
 from server.audit_log.log_writer import LogWriter
 from server.audit_log.status import Status
 from server.certificates.certificates_in_force import Certificates
@@ -99,14 +100,18 @@ class Housekeeping:
 
     def _cut_if_old(self) -> None:
         try:
+            if self._watched.writer.journal.failing:
+                self._watched.writer.journal.try_writing()
             self._watched.writer.cut_if_old(time.time_ns() // 1_000_000)
         except AuditStoreError as error:
-            _log.error("a cut can't be recorded", extra={"fields": {"reason": error.reason}})
+            _log.error("the journal can't be written", extra={"fields": {"reason": error.reason}})
 
 
 def _folder_bytes(folder: Path) -> int:
     total = 0
-    for path, _, names in os.walk(folder):
+    for path, folders, names in os.walk(folder):
+        if DAMAGED in folders:
+            folders.remove(DAMAGED)  # kept for people, outside the quota
         for name in names:
             try:
                 total += os.stat(os.path.join(path, name)).st_size

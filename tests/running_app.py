@@ -9,16 +9,23 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from server.app import App, build
-from server.config import Config, GrpcSection, HttpSection
+from server.config import Config, GrpcSection, HttpSection, JournalSection
 from server.files import Files
 
 _SECONDS = 30
 
 
 @contextmanager
-def running_app(data_dir: Path, *, files: Files | None = None, watching: bool = True) -> Iterator[App]:
+def running_app(
+    data_dir: Path, *, files: Files | None = None, journal: JournalSection | None = None, watching: bool = True
+) -> Iterator[App]:
     """Serve from `data_dir` until the end of the block. Without `watching` nothing is looked at in the background."""
-    config = Config(data_dir, grpc=GrpcSection(listen="localhost:0"), http=HttpSection(listen="127.0.0.1:0"))
+    config = Config(
+        data_dir,
+        grpc=GrpcSection(listen="localhost:0"),
+        http=HttpSection(listen="127.0.0.1:0"),
+        journal=journal or JournalSection(),
+    )
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever, name="app")
     thread.start()

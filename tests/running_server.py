@@ -69,6 +69,14 @@ class RunningServer:
         self._process.kill()
         self._process.wait(_SECONDS)
 
+    @contextmanager
+    def until_killed(self) -> Iterator[RunningServer]:
+        """Kill it at the end of the block, if it hasn't ended before."""
+        try:
+            yield self
+        finally:
+            self.kill()
+
     def stop(self) -> None:
         """End it in an orderly way."""
         self._process.terminate()
@@ -89,10 +97,7 @@ class RunningServer:
 @contextmanager
 def running_server(folder: Path, *flags: str) -> Iterator[RunningServer]:
     """Serve until the end of the block, which must find the server running; it must then stop in an orderly way."""
-    server = RunningServer(folder, *flags)
-    try:
+    with RunningServer(folder, *flags).until_killed() as server:
         server.wait_until_ready()
         yield server
         server.stop()
-    finally:
-        server.kill()

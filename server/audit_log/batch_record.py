@@ -82,19 +82,46 @@ class BatchRecord:
         """
         try:
             members = orjson.loads(data)
-            objects = tuple(BatchObject(**item | {"types": tuple(item["types"])}) for item in members["objects"])
+            objects = tuple(_object(item) for item in members["objects"])
+            if len({item.name for item in objects}) < len(objects) or not isinstance(members["receipts"], dict):
+                raise ValueError("not a batch record")
             return BatchRecord(
-                members["log_id"],
-                members["first"],
-                members["last"],
-                members["storage"],
-                members["previous"],
+                _text(members["log_id"]),
+                _number(members["first"]),
+                _number(members["last"]),
+                _text(members["storage"]),
+                _text(members["previous"]),
                 objects,
-                tuple((first, last) for first, last in members["holes"]),
+                tuple((_number(first), _number(last)) for first, last in members["holes"]),
                 members["receipts"],
             )
-        except (KeyError, TypeError, orjson.JSONDecodeError) as error:
+        except (KeyError, TypeError, AttributeError, ValueError) as error:
             raise ValueError("not a batch record") from error
+
+
+def _object(item: dict[str, Any]) -> BatchObject:
+    return BatchObject(
+        _text(item["name"]),
+        _number(item["rows"]),
+        _number(item["bytes"]),
+        _text(item["sha256"]),
+        _number(item["first_ms"]),
+        _number(item["last_ms"]),
+        tuple(_text(name) for name in item["types"]),
+    )
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise TypeError("not a text")
+    return value
+
+
+def _number(value: object) -> int:
+    """A whole number that the state's columns can hold."""
+    if type(value) is not int or not -(2**63) <= value < 2**63:
+        raise TypeError("not a number of 64 bits")
+    return value
 
 
 def record_digest(data: bytes) -> str:

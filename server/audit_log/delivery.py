@@ -21,6 +21,8 @@ from server.state.catalogue import Catalogue, CatalogueBatch, CatalogueObject
 from server.storage.ports import EventStorage, NameTaken, StorageError
 
 _MAX_NAMES = 100
+MAX_TYPES = 256
+MAX_TYPES_CHARACTERS = 16_384
 _RECORD = re.compile(r"([0-9a-f]{20})/([0-9]{1,19})-([0-9]{1,19})\.json")
 
 
@@ -148,7 +150,7 @@ def catalogue_objects(record: BatchRecord) -> list[CatalogueObject]:
             bytes=item.bytes,
             first_ms=item.first_ms,
             last_ms=item.last_ms,
-            types=frozenset(item.types),
+            types=_bounded(item.types),
             sha256=item.sha256,
             log_id=record.log_id,
             first=record.first,
@@ -156,6 +158,11 @@ def catalogue_objects(record: BatchRecord) -> list[CatalogueObject]:
         )
         for item in record.objects
     ]
+
+
+def _bounded(types: Sequence[str]) -> frozenset[str] | None:
+    """The types for the catalogue, which stays in memory; None, for unknown, where emitters made too many."""
+    return frozenset(types) if len(types) <= MAX_TYPES and sum(map(len, types)) <= MAX_TYPES_CHARACTERS else None
 
 
 def rebuild(storage: EventStorage, catalogue: Catalogue) -> int:
@@ -183,10 +190,10 @@ def rebuild(storage: EventStorage, catalogue: Catalogue) -> int:
 
 
 def _read_record(storage: EventStorage, log_id: str, first: int, last: int) -> BatchRecord | None:
-    data = storage.read_record(f"{log_id}/{first}-{last}.json")
     try:
+        data = storage.read_record(f"{log_id}/{first}-{last}.json")
         record = BatchRecord.decode(data) if data is not None else None
-    except ValueError:
+    except (StorageError, ValueError):
         return None
     if record is None or (record.log_id, record.first, record.last) != (log_id, first, last):
         return None

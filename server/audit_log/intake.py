@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
+from typing import TypeVar
 
 import orjson
 
@@ -19,6 +20,10 @@ from server.errors import AuditStoreError, InvalidRequest, PermissionDenied, Res
 from server.observability.metrics import JournalMetrics
 
 _GROUP_BYTES = 8 * 1024 * 1024
+LARGE_BYTES = 64 * 1024
+"""Events above this size are validated off the loop."""
+
+Answer = TypeVar("Answer")
 
 
 class Intake:
@@ -28,6 +33,7 @@ class Intake:
         self,
         writer: LogWriter,
         thread: Executor,
+        validation: Executor,
         gate: IntakeGate,
         metrics: JournalMetrics,
         *,
@@ -37,6 +43,7 @@ class Intake:
     ) -> None:
         self._writer = writer
         self._thread = thread
+        self._validation = validation
         self._gate = gate
         self._metrics = metrics
         self._max_event_bytes = max_event_bytes
@@ -56,8 +63,10 @@ class Intake:
             ResourceExhausted, Unavailable: it isn't stored, or not known to be.
         """
         now_ms = self._now_ms()
-        key, most = _emitter_key(access), self._max_event_bytes
-        event = parse_event(payload, access.identity, key, now_ms=now_ms, max_bytes=most)
+        if len(payload) > LARGE_BYTES:
+            event = await self._on_thread(lambda: self._parse(access, payload, now_ms))
+        else:
+            event = self._parse(access, payload, now_ms)
         return _acknowledgement(event, await self._take(_submission(access, [(0, event)], now_ms)))
 
     def submit(
@@ -68,6 +77,18 @@ class Intake:
         Raises:
             ResourceExhausted, Unavailable: nothing of the message is taken. The awaitable may raise them as well.
         """
+        if any(isinstance(payload, bytes) and len(payload) > LARGE_BYTES for payload in payloads):
+            return asyncio.ensure_future(self._submit_large(access, payloads))
+        return self._take(self._validate(access, payloads))
+
+    async def _submit_large(self, access: Access, payloads: Sequence[bytes | InvalidRequest]) -> BatchAcknowledgement:
+        return await self._take(await self._on_thread(lambda: self._validate(access, payloads)))
+
+    async def _on_thread(self, work: Callable[[], Answer]) -> Answer:
+        """Megabytes of JSON can be made to take a second to validate, which must hold up their sender alone."""
+        return await asyncio.get_running_loop().run_in_executor(self._validation, work)
+
+    def _validate(self, access: Access, payloads: Sequence[bytes | InvalidRequest]) -> Submission:
         now_ms = self._now_ms()
         events: list[tuple[int, Event]] = []
         refused: list[tuple[int, list[Violation]]] = []
@@ -81,7 +102,11 @@ class Intake:
                 refused.append((index, error.violations))
             except PermissionDenied as error:
                 refused.append((index, [Violation("server_id", error.message)]))
-        return self._take(_submission(access, events, now_ms, refused))
+        return _submission(access, events, now_ms, refused)
+
+    def _parse(self, access: Access, payload: bytes, now_ms: int) -> Event:
+        key, most = _emitter_key(access), self._max_event_bytes
+        return parse_event(payload, access.identity, key, now_ms=now_ms, max_bytes=most)
 
     def submit_own(self, access: Access, payload: bytes) -> asyncio.Future[BatchAcknowledgement]:
         """Take an event of the service itself, which has a reserve beyond quota and floor."""
@@ -104,7 +129,6 @@ class Intake:
         self._stopping = True
         self._wake.set()
 
-    @property
     def pending_bytes(self) -> int:
         """Bytes that wait for a commit."""
         return self._pending_bytes

@@ -8,6 +8,7 @@ journal come back from the journal; those of trimmed segments from files, which 
 
 from __future__ import annotations
 
+import re
 import struct
 import zlib
 from collections.abc import Iterator, Sequence
@@ -20,6 +21,7 @@ from server.files import AppendFile, Files
 _ENTRY = struct.Struct("<16sQ10sqB")
 _CHUNK = struct.Struct("<4sII")
 _MAGIC = b"uids"
+_NAME = re.compile(r"[0-9]{8}\.uids", re.ASCII)
 _HOUR_MS = 3_600_000
 
 
@@ -171,7 +173,7 @@ class UidFiles:
         """
         self._files.make_folder(self._folder)
         for name in self._files.list(self._folder):
-            if not name.endswith(".uids"):
+            if not _NAME.fullmatch(name):
                 continue
             content = self._files.read(self._folder / name)
             self._counts[name] = 0

@@ -42,7 +42,8 @@ class OpenLog:
     uid_files: UidFiles
     recovery: Recovery
     new_holes: list[JournalHole]
-    """Holes that no start before has found."""
+    """Holes whose audit event is not durable yet; `mark_told` is to be called when they are."""
+    mark_told: Callable[[], None]
 
 
 def open_log(
@@ -64,7 +65,8 @@ def open_log(
     recovery = recover(files, places.journal, catalogue.confirmed(), storage.storage_id, new_log_id)
     holes = [(hole.log_id, hole.first_sequence, hole.last_sequence) for hole in recovery.holes]
     # Before anything of a damaged log can be delivered and set aside.
-    new_holes = [JournalHole(*hole) for hole in catalogue.add_holes(holes, time.time_ns() // 1_000_000)]
+    catalogue.add_holes(holes, time.time_ns() // 1_000_000)
+    new_holes = [JournalHole(*hole) for hole in catalogue.untold_holes()]
     known, uid_files = KnownUids(uid_limits), UidFiles(files, places.known_uids, uid_limits)
     for entry in uid_files.load():
         known.add(entry)
@@ -81,7 +83,7 @@ def open_log(
     for log_id, first, damaged in recovery.empty:
         recovery.journal.trim(log_id, first, damaged=damaged)
     spool.clean({recovered.cut.name for recovered in recovery.sections if recovered.cut is not None})
-    return OpenLog(recovery.journal, tail, writer, spool, uid_files, recovery, new_holes)
+    return OpenLog(recovery.journal, tail, writer, spool, uid_files, recovery, new_holes, catalogue.mark_holes_told)
 
 
 def _section(tail: Tail, recovered: RecoveredSection, known: KnownUids) -> Section:

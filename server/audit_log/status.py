@@ -25,6 +25,7 @@ from server.storage.ports import EventStorage
 
 PROBLEMS = {
     "journal_closed": "the journal is closed after a failed write or sync; look at the disk and restart the service",
+    "journal_failing": "the journal can't be written; look at the disk, its inodes and the quota of the user",
     "journal_full": "the journal has reached its quota; look at why batches are not delivered",
     "disk_floor": "the disk has less free space than journal.disk_floor_bytes; make room",
     "delivery_failing": "batches can't be delivered and stay in the journal; see the storage's last error",
@@ -79,6 +80,7 @@ class Status:
         """What keeps the service from serving as it should, worst first."""
         names = [
             "journal_closed" if self._journal.closed else "",
+            "journal_failing" if self._journal.failing and not self._journal.closed else "",
             self._gate.problem,
             "delivery_failing" if self._deliveries.last_error else "",
         ]

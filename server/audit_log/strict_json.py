@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any, NoReturn
 
 import orjson
@@ -31,9 +32,9 @@ def parse_object(raw: bytes) -> dict[str, Any]:
         raise NotStrict(_reason(str(error))) from None
     if type(parsed) is not dict:
         raise NotStrict("must be a JSON object")
-    # With few opening brackets there is no need to walk the document; split finds them faster than count does.
+    # With few opening brackets no depth need be measured; split finds them faster than count does.
     brackets = len(raw.split(b"{", MAX_DEPTH)) + len(raw.split(b"[", MAX_DEPTH)) - 2
-    if brackets >= MAX_DEPTH and _depth(parsed) > MAX_DEPTH:
+    if brackets >= MAX_DEPTH and _is_deeper(raw, MAX_DEPTH):
         raise NotStrict(f"is more than {MAX_DEPTH} levels deep")
     if orjson.dumps(parsed) != raw:
         _parse_exactly(raw)
@@ -53,20 +54,20 @@ def _reason(library_text: str) -> str:
     return next((ours for theirs, ours in _REASONS if theirs in library_text), "is not valid JSON")
 
 
-def _depth(value: Any) -> int:
-    """Levels of nesting, counted without recursion."""
-    deepest = 0
-    pending = [(value, 1)]
-    while pending:
-        item, level = pending.pop()
-        if isinstance(item, dict):
-            pending.extend((child, level + 1) for child in item.values())
-        elif isinstance(item, list):
-            pending.extend((child, level + 1) for child in item)
-        else:
-            continue
-        deepest = max(deepest, level)
-    return deepest
+_STRING = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
+_NOT_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
+_ALIKE = bytes.maketrans(b"{}", b"[]")
+
+
+def _is_deeper(raw: bytes, most: int) -> bool:
+    """Whether a valid document has more than `most` levels. It may be megabytes of brackets, so all is done in C."""
+    brackets = _STRING.sub(b"", raw).translate(_ALIKE, _NOT_BRACKETS)
+    for _ in range(most):
+        # Without its innermost pairs a document has one level less.
+        brackets = brackets.replace(b"[]", b"")
+        if not brackets:
+            return False
+    return True
 
 
 def _parse_exactly(raw: bytes) -> None:

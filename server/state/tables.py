@@ -70,5 +70,6 @@ journal_holes = Table(
     Column("first", BigInteger, primary_key=True, autoincrement=False),
     Column("last", BigInteger, nullable=False),
     Column("found_ms", BigInteger, nullable=False),
+    Column("told", Boolean, nullable=False),
 )
-"""One row for each range of sequences that was lost to damage of a journal. Never removed."""
+"""One row for each range of sequences that was lost to damage of a journal, never removed; `told` once its audit event is durable."""

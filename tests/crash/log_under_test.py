@@ -99,6 +99,7 @@ class LogUnderTest:
             UidLimits(minimum=1000, bound=2000, generation=100),
             on_cut=lambda: None,
         )
+        self.log.mark_told()
         self.delivery = Delivery(
             lambda _: self.storage, self.log.tail, self.log.spool, self.catalogue, self.log.uid_files, self.log.journal
         )

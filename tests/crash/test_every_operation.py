@@ -109,6 +109,24 @@ def test_a_write_that_fails_is_undone_before_anything_else_is_appended(state: St
     again.check()
 
 
+@pytest.mark.parametrize("operation", ["append", "sync"])
+def test_a_stop_that_can_not_be_recorded_is_a_stop_all_the_same(state: StateFile, operation: str) -> None:
+    files = ForgetfulFiles()
+    log = LogUnderTest(files, state)
+    log.emit(1)
+
+    def fault(number: int, name: str) -> None:
+        if name == operation:
+            raise OSError(28, "No space left on device")
+
+    files.before = fault
+    log.log.journal.stop()
+    assert (log.log.journal.closed, files.open_files) == (True, 0)
+    again = LogUnderTest(files.copy(), state, log.acknowledged)
+    assert not again.log.recovery.clean or operation == "sync"
+    again.check()
+
+
 def test_a_segment_that_could_not_be_begun_is_not_left_open(state: StateFile) -> None:
     """A full disk refuses write after write: were each to leave a file open, there would soon be no more files."""
     files = ForgetfulFiles()

@@ -155,6 +155,24 @@ def test_a_segment_that_is_gone_is_a_hole(state: StateFile, name: str, lost: tup
     again.check()
 
 
+@pytest.mark.parametrize("first_frame", [0, 2], ids=["all of it", "all its events"])
+@pytest.mark.parametrize("name", SEGMENTS[:2])
+def test_a_segment_with_nothing_readable_is_a_hole_and_set_aside(state: StateFile, name: str, first_frame: int) -> None:
+    files, log, segments = build(state)
+    segment = segments[name]
+    start, end = segment.spans[first_frame].start, segment.spans[-4].end
+    files.put(segment.path, zeroed(segment.content, start, len(segment.content) if first_frame == 0 else end))
+    lost = tuple(segment.sequences)
+    lose(log, lost)
+    again = LogUnderTest(files, state, log.acknowledged)
+    assert sequences([(hole.first_sequence, hole.last_sequence) for hole in again.log.new_holes]) == list(lost)
+    again.deliver_all()
+    again.emit(100)
+    again.check()
+    assert files.list(PLACES.journal / DAMAGED / segment.path.parent.name) == [segment.path.name]
+    assert LogUnderTest(files, state, again.acknowledged).log.new_holes == []
+
+
 def test_a_hole_stays_the_same_while_the_segments_before_it_are_delivered(state: StateFile) -> None:
     """Else it would be told again, and counted twice."""
     files, log, segments = build(state)
@@ -231,8 +249,12 @@ def test_what_a_stranger_puts_into_the_journal_folder_is_left_alone(state: State
     for name in ("notes.txt", "a" * 19, "A" * 20):
         files.open_append(PLACES.journal / name)
     files.make_folder(PLACES.journal / ("f" * 20))
+    files.open_append(PLACES.journal / log.log.journal.log_id / "notes.seg")
+    files.open_append(PLACES.known_uids / "notes.uids")
     again = LogUnderTest(files, state, log.acknowledged)
     assert again.log.journal.log_id == log.log.journal.log_id
+    again.check()
+    again.deliver_all()
     again.check()
 
 

@@ -12,7 +12,7 @@ import pytest
 from extaudit_client import Client, Position, Query
 
 from tests.crash.load import Load
-from tests.running_server import RunningServer
+from tests.running_server import RunningServer, running_server
 
 ROUNDS = int(os.environ.get("EXTAUDIT_CRASH_ROUNDS", "10"))
 SEED = int(os.environ.get("EXTAUDIT_CRASH_SEED", random.getrandbits(32)))
@@ -31,24 +31,19 @@ def test_after_each_kill_what_was_acknowledged_is_there_once(tmp_path: Path) -> 
     for number in range(ROUNDS):
         if number % 5 == 4:
             _kill_at_start(tmp_path, dice)
-        server = RunningServer(tmp_path, *OFTEN)
-        try:
-            with server.client() as client:
-                if loads:
-                    _check_after_kill(client, loads[-1], dice)
-                loads.append(Load(f"round.{number}", dice))
-                with loads[-1].running(client):
-                    time.sleep(dice.uniform(0, LONGEST_LOAD))  # the random moment
-                    server.kill()
-        finally:
-            server.kill()
+        with RunningServer(tmp_path, *OFTEN).until_killed() as server, server.client() as client:
+            if loads:
+                _check_after_kill(client, loads[-1], dice)
+            loads.append(Load(f"round.{number}", dice))
+            with loads[-1].running(client):
+                time.sleep(dice.uniform(0, LONGEST_LOAD))  # the random moment
+                server.kill()
     _check_at_the_end(tmp_path, loads, dice)
 
 
 def _kill_at_start(folder: Path, dice: random.Random) -> None:
-    server = RunningServer(folder, *OFTEN)
-    time.sleep(dice.uniform(0, LONGEST_START))
-    server.kill()
+    with RunningServer(folder, *OFTEN).until_killed():
+        time.sleep(dice.uniform(0, LONGEST_START))
 
 
 def _check_after_kill(client: Client, load: Load, dice: random.Random) -> None:
@@ -59,18 +54,13 @@ def _check_after_kill(client: Client, load: Load, dice: random.Random) -> None:
 
 
 def _check_at_the_end(folder: Path, loads: list[Load], dice: random.Random) -> None:
-    server = RunningServer(folder, *OFTEN)
-    try:
-        with server.client() as client:
-            _check_after_kill(client, loads[-1], dice)
-            for load in loads:
-                assert _found(client, load, dice) == load.acknowledged
-            status = client.status()
-        assert status.problems == ()
-        assert status.storages[0].objects > ROUNDS, "there were hardly any deliveries to be killed in"
-        server.stop()
-    finally:
-        server.kill()
+    with running_server(folder, *OFTEN) as server, server.client() as client:
+        _check_after_kill(client, loads[-1], dice)
+        for load in loads:
+            assert _found(client, load, dice) == load.acknowledged
+        status = client.status()
+    assert status.problems == ()
+    assert status.storages[0].objects > ROUNDS, "there were hardly any deliveries to be killed in"
     assert sum(len(load.acknowledged) for load in loads) > 100 * ROUNDS, "there was hardly any load"
 
 

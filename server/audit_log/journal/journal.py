@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import os
 import time
 from collections.abc import Sequence
@@ -13,7 +15,7 @@ from server.audit_log.cuts import Cut
 from server.audit_log.journal.frames import FrameType, append_event, encode, encode_commit
 from server.audit_log.journal.segments import segment_name
 from server.errors import Unavailable
-from server.files import AppendFile, Files
+from server.files import AppendFile, Files, write_durably
 
 FORMAT = 1
 DAMAGED = "damaged"
@@ -53,6 +55,8 @@ class Journal:
         self.next_sequence = next_sequence
         self.segment_first = next_sequence
         self.closed = False
+        self.failing = False
+        """True from a write that failed to the next one that goes well."""
         self._file: AppendFile | None = None
 
     @property
@@ -69,13 +73,13 @@ class Journal:
             recommit: first and last sequence and number of the whole frames at its end that lack a commit; 0 if none.
             is_cut: nothing more goes into it.
         """
-        self._file = self._files.open_append(self._folder / name)
+        path = self._folder / name
         self.segment_first = int(name.split(".")[0])
-        if self._file.size > whole:
-            self._file.truncate(whole)
-        if recommit[2]:
-            self._file.append(encode_commit(*recommit))
-        self._file.sync()
+        content = self._files.read(path)[:whole] + (encode_commit(*recommit) if recommit[2] else b"")
+        # Written anew, not synced again: after a failed sync the kernel takes pages for clean that are on no disk, and
+        # what is read here would be acknowledged as known.
+        write_durably(self._files, path, content)
+        self._file = self._files.open_append(path)
         if is_cut:
             self._close_segment()
 
@@ -109,10 +113,19 @@ class Journal:
         """Make a cut durable; also of an older log, whose own segments are written no more."""
         self._write(encode(FrameType.CUT, cut.encode()) + encode_commit(0, 0, 1))
 
+    def try_writing(self) -> None:
+        """Write what means nothing, to learn whether a failing disk is well again.
+
+        Raises:
+            Unavailable: it isn't.
+        """
+        self._write(encode_commit(0, 0, 0))
+
     def stop(self) -> None:
-        """Record an orderly stop and close."""
+        """Record an orderly stop, if that can be written, and close."""
         if not self.closed:
-            self._write(encode(FrameType.STOP, b"") + encode_commit(0, 0, 1))
+            with contextlib.suppress(Unavailable):
+                self._write(encode(FrameType.STOP, b"") + encode_commit(0, 0, 1))
         self._close_segment()
         self.closed = True
 
@@ -142,8 +155,13 @@ class Journal:
             file.append(data)
         except OSError as error:
             self._cut_back(file, size)
-            raise Unavailable("the journal can't be written", reason="DISK_FLOOR", retry_after=5) from error
+            raise self._refusal() from error
         self._sync(file)
+        self.failing = False
+
+    def _refusal(self) -> Unavailable:
+        self.failing = True
+        return Unavailable("the journal can't be written", reason="DISK_FLOOR", retry_after=5)
 
     def _cut_back(self, file: AppendFile, size: int) -> None:
         """Undo a short write before anything else is appended."""
@@ -173,7 +191,10 @@ class Journal:
             self._files.make_folder(self._folder)
             file = self._files.open_append(self._folder / segment_name(self.next_sequence))
         except OSError as error:
-            raise Unavailable("the journal can't be written", reason="DISK_FLOOR", retry_after=5) from error
+            if error.errno == errno.EIO:  # a sync of a folder's entry may have failed, and must not be tried again
+                self._close_for_good()
+                raise JournalClosed from error
+            raise self._refusal() from error
         try:
             self._write_header(file)
         except BaseException:
@@ -188,7 +209,7 @@ class Journal:
             file.truncate(0)  # what an earlier attempt left holds nothing committed
             file.append(encode(FrameType.SEGMENT, orjson.dumps(header)) + encode_commit(0, 0, 1))
         except OSError as error:
-            raise Unavailable("the journal can't be written", reason="DISK_FLOOR", retry_after=5) from error
+            raise self._refusal() from error
         try:
             # The content is synced with what is written next: without it the header is of no use.
             self._files.sync_folder(self._folder)

@@ -5,6 +5,7 @@ Nothing is changed here: recovery.py acts on what is found.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,6 +25,7 @@ from server.audit_log.journal.frames import (
 from server.files import Files
 
 SUFFIX = ".seg"
+_NAME = re.compile(r"[0-9]{20}\.seg", re.ASCII)
 
 
 def segment_name(first_sequence: int) -> str:
@@ -87,7 +89,7 @@ def read_log(files: Files, folder: Path, log_id: str, expected: int | None) -> L
         log_id: the log's name.
         expected: the sequence after the last confirmed one; None where no batch of the log is confirmed.
     """
-    names = [name for name in files.list(folder) if name.endswith(SUFFIX)]
+    names = [name for name in files.list(folder) if _NAME.fullmatch(name)]
     segments = [read_segment(files.read(folder / name), name, log_id) for name in names]
     expected = expected or 1
     are_cut = {cut.first for segment in segments for cut in segment.cuts if cut.log_id == log_id}

@@ -81,9 +81,10 @@ class EmbeddedStorage:
         """Names of all batch records."""
         records = self._folder / _RECORDS
         for log_id in self._files.list(records):
-            for name in self._files.list(records / log_id):
-                if name.endswith(".json"):
-                    yield f"{log_id}/{name}"
+            with contextlib.suppress(NotADirectoryError):  # what people leave there stops nothing
+                for name in self._files.list(records / log_id):
+                    if name.endswith(".json"):
+                        yield f"{log_id}/{name}"
 
     def dates(self) -> list[str]:
         """The dates that have a folder, sorted."""

@@ -65,10 +65,11 @@ async def running(*, max_pending: int = 64 * MIB, quota: int = 1024 * MIB) -> As
     writer = LogWriter(journal, tail, KnownUids(UidLimits()), CutLimits(), lambda: None)
     gate = IntakeGate(quota, 64 * MIB)
     gate.observe(0, 1024 * MIB)
-    with ThreadPoolExecutor(1) as thread:
+    with ThreadPoolExecutor(1) as thread, ThreadPoolExecutor(1) as validation:
         intake = Intake(
             writer,
             thread,
+            validation,
             gate,
             metrics.journal,
             max_event_bytes=MIB,
@@ -199,7 +200,7 @@ async def test_a_fault_of_the_service_reaches_every_waiter_and_the_next_call_is_
         assert [type(error) for error in errors] == [RuntimeError] * 3
         rig.files.before = lambda number, name: None
         assert not (await rig.intake.emit(access(), event(0))).repeated
-        assert rig.intake.pending_bytes == 0
+        assert rig.intake.pending_bytes() == 0
 
 
 @in_loop
@@ -235,6 +236,11 @@ async def test_a_wrong_event_by_itself_is_an_error() -> None:
         assert (rig.stored(), rig.syncs()) == ([], 0)
 
 
+def small_ones(number: int) -> list[bytes]:
+    """300 kB of events that are validated at once."""
+    return [event(10 * number + index, 60_000) for index in range(5)]
+
+
 @in_loop
 async def test_what_waits_for_the_disk_is_bounded() -> None:
     async with running(max_pending=MIB) as rig:
@@ -242,12 +248,24 @@ async def test_what_waits_for_the_disk_is_bounded() -> None:
         taken = [rig.intake.submit(access(), [event(0)])]
         await settle()
         with pytest.raises(ResourceExhausted) as refused:
-            taken.extend(rig.intake.submit(access(), [event(number, 300_000)]) for number in range(1, 10))
+            taken.extend(rig.intake.submit(access(), small_ones(number)) for number in range(1, 10))
         assert (refused.value.reason, len(taken)) == ("OVERLOADED", 4)
         go_on.set()
         await asyncio.gather(*taken)
-        assert rig.intake.pending_bytes == 0
-        await rig.intake.submit(access(), [event(20, 300_000)])
+        assert rig.intake.pending_bytes() == 0
+        await rig.intake.submit(access(), [event(200, 300_000)])
+
+
+@in_loop
+async def test_an_event_that_takes_long_to_validate_holds_up_its_sender_alone() -> None:
+    """A megabyte of brackets: the loop answers others while it is looked through."""
+    brackets = b'{"event":"x","a":[' + b",".join([b"[[[[[[[[]]]]]]]]"] * 60_000) + b"]}"
+    async with running() as rig:
+        large = asyncio.ensure_future(rig.intake.submit(access(), [brackets]))
+        small = rig.intake.submit(access(), [event(1)])
+        done, _ = await asyncio.wait({large, small}, return_when=asyncio.FIRST_COMPLETED)
+        assert done == {small}
+        assert len((await large).sequences) == 1
 
 
 @in_loop
