@@ -10,6 +10,7 @@ from dataclasses import replace
 from threading import Lock
 
 from server.audit_log.batch_codec import Footer, UnreadableFooter, read_footer, read_sequences
+from server.audit_log.timestamps import DAY_MS, utc_date
 from server.state.catalogue import Catalogue, CatalogueObject
 from server.storage.ports import EventStorage, StoredObject
 
@@ -17,6 +18,8 @@ UNREADABLE = "can't be read as Parquet with the six columns"
 RECORD_GONE = "is of a batch of ours that has no readable record, so who emitted its events isn't known"
 _OURS = re.compile(r"\d{4}-\d\d-\d\d/([0-9a-f]{20})-(\d+)-(\d+)(?:\.r\d+)?\.parquet", re.ASCII)
 _SETTLED_NS = 2_000_000_000
+LOOK_EVERYWHERE_SECONDS = 10.0
+_FEW_DAYS = 62
 
 
 class ForeignObjects:
@@ -34,15 +37,18 @@ class ForeignObjects:
         self._lock = Lock()
         self._seen: dict[str, int] = {}
         self._revisions: dict[str, int] = {}
+        self._everywhere_at = 0.0
 
-    def refresh(self) -> None:
-        """Look at every date whose folder changed since the last time, or was still changing then.
+    def refresh(self, from_ms: int | None = None, to_ms: int | None = None) -> None:
+        """Look at the dates of [from_ms, to_ms) whose folder changed since the last time, or was still changing then.
+
+        Every LOOK_EVERYWHERE_SECONDS at all dates, as a file may lie in the folder of another date than its events'.
 
         Raises:
             StorageError: the storage can't be listed.
         """
         with self._lock:
-            for date in sorted({*self._storage.dates(), *self._catalogue.dates(self._storage.storage_id)}):
+            for date in self._dates(from_ms, to_ms):
                 revision = self._storage.date_revision(date)
                 if self._seen.get(date) == revision:
                     continue
@@ -50,6 +56,15 @@ class ForeignObjects:
                 # A folder's time has the clock's grain: one that changed just now may change again unseen.
                 if self._refresh_date(date, now) and _is_settled(revision, now):
                     self._seen[date] = revision
+
+    def _dates(self, from_ms: int | None, to_ms: int | None) -> list[str]:
+        now = time.monotonic()
+        if from_ms is not None and to_ms is not None and now < self._everywhere_at:
+            days = range(from_ms // DAY_MS, (to_ms - 1) // DAY_MS + 1)
+            if len(days) <= _FEW_DAYS:
+                return [utc_date(day * DAY_MS) for day in days]
+        self._everywhere_at = now + LOOK_EVERYWHERE_SECONDS
+        return sorted({*self._storage.dates(), *self._catalogue.dates(self._storage.storage_id)})
 
     def _refresh_date(self, date: str, now: int) -> bool:
         """Look at one date; gives whether its next change will show in the folder's revision."""

@@ -72,4 +72,7 @@ journal_holes = Table(
     Column("found_ms", BigInteger, nullable=False),
     Column("told", Boolean, nullable=False),
 )
-"""One row for each range of sequences that was lost to damage of a journal, never removed; `told` once its audit event is durable."""
+"""One row for each range of sequences that was lost to damage of a journal, never removed.
+
+`told` is true once its audit event is durable.
+"""
