@@ -21,6 +21,7 @@ MAX_TYPE_BYTES = 256
 MAX_SESSION_ID_BYTES = 256
 MAX_TIME_MS = 253_402_300_799_999
 MAX_UID_CHARACTERS = 128
+RESERVED_PREFIX = "extaudit."
 _COLUMN_KEYS = ("event", "time", "uid", "sid", "user")
 _LONG_S = "\u017f"
 _SPEAKER_KEYS = ("server_id", "forwarded_by")
@@ -77,7 +78,10 @@ def parse_event(raw: bytes, emitter: Identity, emitter_key: bytes, *, now_ms: in
         raise InvalidRequest([Violation("json", str(error))]) from None
     if emitter.kind is IdentityKind.COMPONENT:
         _check_speaker(members, emitter)
-    return _columns(members, raw, emitter_key, now_ms)
+    event = _columns(members, raw, emitter_key, now_ms)
+    if event.type.startswith(RESERVED_PREFIX) and emitter.kind is not IdentityKind.SERVICE:
+        raise InvalidRequest([Violation("event", f"must not begin with {RESERVED_PREFIX!r}, as the service's own do")])
+    return event
 
 
 def _columns(members: dict[str, Any], raw: bytes, emitter_key: bytes, now_ms: int) -> Event:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import re
 import time
 from collections.abc import Callable, Collection, Mapping
@@ -14,6 +15,7 @@ from server.audit_log.timestamps import DAY_MS, utc_date
 from server.state.catalogue import Catalogue, CatalogueObject
 from server.storage.ports import EventStorage, StoredObject
 
+_log = logging.getLogger(__name__)
 UNREADABLE = "can't be read as Parquet with the six columns"
 RECORD_GONE = "is of a batch of ours that has no readable record, so who emitted its events isn't known"
 _OURS = re.compile(r"\d{4}-\d\d-\d\d/([0-9a-f]{20})-(\d+)-(\d+)(?:\.r\d+)?\.parquet", re.ASCII)
@@ -113,6 +115,10 @@ class ForeignObjects:
                 note = footer.problem or self._note_of_ours(item.name)
             except UnreadableFooter:
                 note = UNREADABLE
+            except Exception:
+                # Others made the file, and no file of theirs may stop a search, whatever the library makes of it.
+                _log.exception("a foreign object can't be described")
+                footer, note = Footer(0, -(2**62), 2**62, ""), UNREADABLE
         return CatalogueObject(
             self._storage.storage_id,
             item.name,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import uuid
 from collections.abc import Mapping
 
@@ -16,6 +17,7 @@ from server.errors import AuditStoreError, Unavailable
 
 SEARCHED = "extaudit.events.search"
 READ = "extaudit.events.get"
+MAX_FILTER_BYTES = 16_384
 DAMAGED = "extaudit.journal.damage"
 
 
@@ -35,7 +37,7 @@ class ServiceLog:
             SEARCHED,
             access,
             query_id=page.query_id,
-            filters=_filters(query),
+            filters=_bounded(_filters(query)),
             storage=query.storage or "active",
             first_page=not query.page_token,
             rows=len(page.rows),
@@ -71,6 +73,14 @@ class ServiceLog:
     async def _record(self, access: Access, event: Mapping[str, object]) -> None:
         own = Access(SERVICE, access.peer, access.request_id)
         await self._intake.submit_own(own, orjson.dumps({**event, "uid": str(uuid.uuid4())}))
+
+
+def _bounded(filters: dict[str, object]) -> dict[str, object]:
+    """The filters, or a digest of them where they are so large that searches would fill the journal."""
+    written = orjson.dumps(filters)
+    if len(written) <= MAX_FILTER_BYTES:
+        return filters
+    return {"sha256": hashlib.sha256(written).hexdigest(), "bytes": len(written)}
 
 
 def _filters(query: SearchQuery) -> dict[str, object]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 
 from rbac.identities import IdentityKind
@@ -87,7 +88,7 @@ def read_authorities(path: Path) -> list[x509.Certificate]:
     try:
         certificates = x509.load_pem_x509_certificates(content)
         usable = all(_may_sign_certificates(certificate) for certificate in certificates)
-    except ValueError as error:
+    except (ValueError, x509.DuplicateExtension, UnsupportedAlgorithm) as error:
         raise CertificateProblem(f"the CA file {path.name} holds no well-formed PEM certificates") from error
     if not usable:
         raise CertificateProblem(f"the CA file {path.name} holds a certificate that is not a CA's")

@@ -10,6 +10,8 @@ from threading import Lock
 from typing import NamedTuple, TypeVar
 
 import grpc
+from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 
 from rbac.identities import Identity, IdentityKind
 from server.certificates.anchors import TrustAnchors, load_anchors
@@ -138,6 +140,11 @@ class Certificates:
     def _try(self, what: str, load: Callable[[], _Loaded]) -> _Loaded | None:
         try:
             loaded = load()
+        except (UnsupportedAlgorithm, x509.DuplicateExtension):
+            problem_text = "a certificate holds what this version can't read"
+            self._problems = {**self._problems, what: problem_text}
+            self._on_problem(problem_text)
+            return None
         except CertificateProblem as problem:
             self._problems = {**self._problems, what: str(problem)}
             self._on_problem(str(problem))

@@ -49,7 +49,7 @@ def read_leaf(pem: bytes, anchors: TrustAnchors, cluster: str) -> Leaf:
     """
     try:
         return _read(pem, anchors, cluster)
-    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
+    except (ValueError, TypeError, x509.DuplicateExtension, UnsupportedAlgorithm) as error:
         raise Unauthenticated("the certificate is not well formed") from error
 
 

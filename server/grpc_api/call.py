@@ -86,6 +86,7 @@ class Call:
         """The messages of a call that streams requests, up to the client's half-close or cancellation."""
         while (data := await self.context.read()) is not grpc.aio.EOF:
             self.received_bytes = len(data)
+            self.recheck()  # rights may end while a stream lasts
             yield self.decoded(data)
         # A cancelled call also reads as ended, just before its handler is cancelled: without a wait some would pass for
         # calls that ended well.

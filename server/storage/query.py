@@ -89,7 +89,7 @@ class ScanRequest:
     (time, uid, digest, object key, row number), where the last two always ascend."""
     beyond: Position | None = None
     """Exclusive: rows whose key equals this are left out as well."""
-    inline_bytes: int = 65536
+    inline_bytes: int = 16_384
 
 
 @dataclass(frozen=True, slots=True)

@@ -119,6 +119,8 @@ def test_the_intake_closes_at_the_floor_and_opens_when_space_is_back(tmp_path: P
         assert (refusal.code, refusal.reason) == ("RESOURCE_EXHAUSTED", "DISK_FLOOR")
         assert refusal.retry_after
         assert disk.free_bytes > FLOOR // 2
+        until(lambda: client.status().journal.pending_events == 0)  # which gives space back
+        disk.fill(leave=FLOOR * 3 // 4)
         until(lambda: problems(ready) == ["disk_floor"] and not is_serving(server.data_dir))
         assert [problem.name for problem in client.status().problems] == ["disk_floor"]
         assert found(client) == emitter.acknowledged, "searches have a reserve for their traces"

@@ -15,6 +15,8 @@ from server.storage.ports import ScanEngine, ScanTimeout
 from server.storage.query import Filters, Order, Position, ScanObject, ScanRequest, ScanRow, UnreadableObject
 
 _FIRST_WINDOW = 16
+MOST_EQUAL_ROWS = 1000
+"""Rows of one position read at most; their number is in the hands of whoever can put files into the storage."""
 _WINDOW_GROWTH = 4
 _EARLIEST, _LATEST = -(2**62), 2**62
 
@@ -101,6 +103,8 @@ class StoredRead:
     opened: set[str] = field(default_factory=set)
     finished_to: Position | None = None
     """Every row before this position was given; where to go on when time runs out."""
+    crowded: set[str] = field(default_factory=set)
+    """Objects with more equal rows than are read."""
     last_given: Position | None = None
     """Where the row given last is; there may be more rows of this position."""
     timed_out: bool = False
@@ -151,6 +155,8 @@ class StoredRead:
         from_ms, to_ms = start if start > _EARLIEST else None, end if end < _LATEST else None
         filters = replace(self.filters, from_ms=from_ms, to_ms=to_ms)
         request = ScanRequest(asked, filters, self.order, self.chunk, beyond=self.beyond)
+        equal = 0
+        position: Position | None = None
         while asked:
             if time.monotonic() >= self.deadline:
                 raise ScanTimeout
@@ -162,7 +168,13 @@ class StoredRead:
             if len(result.rows) < request.limit:
                 return
             last = result.rows[-1]
-            request = replace(request, after=(last.position, last.object_key, last.row_number))
+            equal = equal + len(result.rows) if last.position == result.rows[0].position == position else 0
+            position = last.position
+            if equal > MOST_EQUAL_ROWS:
+                self.crowded.add(last.object_key)
+                request = replace(request, after=None, beyond=last.position)
+            else:
+                request = replace(request, after=(last.position, last.object_key, last.row_number))
 
 
 def _newest(item: CatalogueObject) -> int:

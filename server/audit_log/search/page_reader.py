@@ -11,7 +11,14 @@ import orjson
 from server.audit_log.batch_record import tail_receipt
 from server.audit_log.foreign import RECORD_GONE
 from server.audit_log.receipts import Emitter, Receipt
-from server.audit_log.search.candidates import Candidate, StoredCandidate, StoredRead, TailCandidate, tail_candidates
+from server.audit_log.search.candidates import (
+    MOST_EQUAL_ROWS,
+    Candidate,
+    StoredCandidate,
+    StoredRead,
+    TailCandidate,
+    tail_candidates,
+)
 from server.audit_log.search.digests import ObjectDigests
 from server.audit_log.search.origins import Origins, OriginUnknown, RowSelection
 from server.audit_log.search.query import Cost, FoundEvent, Missing, MissingReason, SearchQuery, Watermark
@@ -112,7 +119,7 @@ class PageReader:
                 page.end = page.rows[-1].position
                 break
             page.rows.append(self._found(group))
-            used += size
+            used += size + _columns_bytes(page.rows[-1])
         if self._stored.timed_out and page.end is None:
             page.end = self._place_reached()
             page.missing.append(self._miss(MissingReason.TIME_LIMIT, "", "time ran out; the next page goes on"))
@@ -213,6 +220,9 @@ class PageReader:
         for name in sorted(self._stored.changed):
             text = "its bytes aren't those that were stored"
             page.missing.append(self._miss(MissingReason.OBJECT_CHANGED, name, text))
+        for name in sorted(self._stored.crowded):
+            text = f"holds more than {MOST_EQUAL_ROWS} equal rows; not all their receipts are shown"
+            page.missing.append(self._miss(MissingReason.RECEIPTS_UNREADABLE, name, text))
         for name in sorted(self._selection.unknown):
             text = "who emitted its events can't be read"
             page.missing.append(self._miss(MissingReason.RECEIPTS_UNREADABLE, name, text))
@@ -232,6 +242,12 @@ def _wanted_emitters(query: SearchQuery) -> Callable[[Emitter], bool] | None:
         return None
     names, kinds = query.emitters, {kind.value for kind in query.emitter_kinds}
     return lambda emitter: (not names or emitter.name in names) and (not kinds or emitter.kind in kinds)
+
+
+def _columns_bytes(row: FoundEvent) -> int:
+    """What a row takes beside its JSON, about: columns of foreign objects and lists of receipts have no bound."""
+    columns = row.user, row.session_id, row.type, row.position.uid
+    return sum(len(column.encode()) for column in columns if len(column) > 1024) + 256 * (len(row.receipts) - 1)
 
 
 def _position(candidate: Candidate) -> Position:

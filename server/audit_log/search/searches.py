@@ -12,7 +12,7 @@ from server.audit_log.access import Access
 from server.audit_log.search.query import EventSelector, FoundEvent, SearchPage, SearchQuery
 from server.audit_log.search.search import Search
 from server.audit_log.service_log import ServiceLog
-from server.errors import ResourceExhausted
+from server.errors import FailedPrecondition, NotFound, ResourceExhausted
 from server.observability.metrics import SearchMetrics
 
 _WAITING = 64
@@ -75,7 +75,11 @@ class Searches:
             StorageUnavailable, ResourceExhausted, Unavailable: it can't be read now, or not traced.
         """
         deadline = self._deadline(time.monotonic(), timeout)
-        found = await self._run(lambda: self._search.get(access.identity, selector, deadline))
+        try:
+            found = await self._run(lambda: self._search.get(access.identity, selector, deadline))
+        except (NotFound, FailedPrecondition):
+            await self._service_log.read(access, selector, "")  # that there is none, or several, is an answer too
+            raise
         await self._service_log.read(access, selector, found.position.uid)
         return found, found.data or b""
 

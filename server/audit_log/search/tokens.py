@@ -16,7 +16,7 @@ from server.errors import InvalidRequest, Violation
 from server.storage.query import Position
 
 _MAC_BYTES = 16
-_MAX_TOKEN = 16_384
+_MAX_TOKEN = 65_536
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import duckdb
@@ -21,6 +22,10 @@ from server.storage.scan.watchdog import Watchdog
 _SLACK = 32
 
 _Run = Callable[[Condition], list[tuple[Any, ...]]]
+
+
+class OutOfMemory(StorageError):
+    """A scan needs more memory than all scans may use."""
 
 
 class DuckScanEngine:
@@ -47,10 +52,10 @@ class DuckScanEngine:
             return ScanResult(rows=[])
         with self._cursor(deadline) as run:
             try:
-                return ScanResult(rows=_rows(plan(request, request.objects), run))
-            except duckdb.Error:
-                unreadable = _unreadable(request.objects, run)
-                return _scan_without(unreadable, request, run)
+                return _scan(request, run)
+            except OutOfMemory:
+                # Sorted without their JSON rows need far less; whoever wants it fetches it row by row.
+                return _scan_sparingly(replace(request, inline_bytes=0), run)
 
     def fetch(self, path: str, row_number: int) -> bytes:
         """The whole JSON of one row; see `ScanEngine.fetch`."""
@@ -82,7 +87,7 @@ class DuckScanEngine:
                 raise ScanTimeout from error
             except duckdb.OutOfMemoryException as error:
                 # Not a duckdb.Error any more, so that no object is blamed for it.
-                raise StorageError("the search needs more memory than it may use") from error
+                raise OutOfMemory("the search needs more memory than it may use") from error
             return rows
 
         try:
@@ -157,6 +162,31 @@ def _unreadable(objects: Sequence[ScanObject], run: _Run) -> dict[str, Unreadabl
             why = "the object isn't there" if missing else "the object isn't a readable Parquet file of events"
             found[item.key] = UnreadableObject(item.key, why, missing=missing)
     return found
+
+
+def _scan(request: ScanRequest, run: _Run) -> ScanResult:
+    try:
+        return ScanResult(rows=_rows(plan(request, request.objects), run))
+    except duckdb.Error:
+        return _scan_without(_unreadable(request.objects, run), request, run)
+
+
+def _scan_sparingly(request: ScanRequest, run: _Run) -> ScanResult:
+    """Scan, leaving out and naming what needs too much memory all by itself."""
+    try:
+        return _scan(request, run)
+    except OutOfMemory:
+        too_large = {}
+        for item in request.objects:
+            try:
+                _scan(replace(request, objects=[item], limit=1), run)
+            except OutOfMemory:
+                too_large[item.key] = UnreadableObject(item.key, "the object needs more memory than a search may use")
+        if not too_large:
+            raise
+        rest = [item for item in request.objects if item.key not in too_large]
+        result = _scan(replace(request, objects=rest), run) if rest else ScanResult(rows=[])
+        return ScanResult(result.rows, [*too_large.values(), *result.unreadable])
 
 
 def _scan_without(unreadable: dict[str, UnreadableObject], request: ScanRequest, run: _Run) -> ScanResult:

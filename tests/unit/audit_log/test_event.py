@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from rbac.identities import Identity, IdentityKind
+from rbac.identities import SERVICE, Identity, IdentityKind
 from server.audit_log.event import MAX_TIME_MS, Event, digest_of, parse_event, stored_event
 from server.audit_log.timestamps import DAY_MS, format_rfc3339
 from server.errors import InvalidRequest
@@ -303,3 +303,11 @@ def test_the_fingerprint_is_of_emitter_and_bytes_as_received() -> None:
 
 def test_the_digest_is_of_the_stored_bytes() -> None:
     assert digest_of(b"") == "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
+
+
+def test_only_the_service_itself_may_emit_what_looks_like_its_trace() -> None:
+    """Else any emitter could write who searched for what."""
+    raw = b'{"event":"extaudit.events.get","user":"admin"}'
+    with pytest.raises(InvalidRequest, match="must not begin with"):
+        parse_event(raw, USER, b"key", now_ms=NOW_MS, max_bytes=1000)
+    assert parse_event(raw, SERVICE, b"", now_ms=NOW_MS, max_bytes=1000).type == "extaudit.events.get"

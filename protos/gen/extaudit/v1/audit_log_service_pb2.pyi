@@ -125,7 +125,7 @@ class EmitEventRequest(_message.Message):
         """The event.
         Its JSON must be one object: valid UTF-8, no duplicate keys, no NaN or infinity, no lone surrogate, no number longer than
         400 characters, at most 64 levels deep, no key that differs only in case from `event`, `time`, `uid`, `sid` or `user`.
-        `event`: a non-empty string of at most 256 bytes. `uid`, if given: 1 to 128 characters of ASCII 0x21-0x7E.
+        `event`: a non-empty string of at most 256 bytes that doesn't begin with `extaudit.`, as the service's own events do. `uid`, if given: 1 to 128 characters of ASCII 0x21-0x7E.
         `time`, if given: RFC 3339, from 1970 on and at most 24 h ahead. No NUL in what becomes a column.
         """
 
