@@ -67,7 +67,11 @@ async def _serve(config: Config) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     app = build(config)
-    await app.start()
+    try:
+        await app.start()
+    except BaseException:
+        await app.stop()
+        raise
     _greet(app)
     waiting = {asyncio.create_task(stop.wait()), asyncio.create_task(app.failed.wait())}
     _, others = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)

@@ -273,8 +273,6 @@ def test_a_second_process_on_the_data_directory_is_refused(tmp_path: Path) -> No
         assert found(client) == emitter.acknowledged
 
 
-# Strict: whoever mends it takes the mark away.
-@pytest.mark.xfail(reason="a start that fails at its end leaves the server to the garbage collector")
 def test_a_start_on_a_full_disk_says_no_more_than_a_line(tmp_path: Path, disk: SmallDisk) -> None:
     said, _, _ = start_on_bad_disk(tmp_path, disk, "full")
     assert "Traceback" not in said

@@ -258,6 +258,15 @@ def test_what_a_stranger_puts_into_the_journal_folder_is_left_alone(state: State
     again.check()
 
 
+def test_a_segment_that_was_being_written_anew_at_a_stop_leaves_nothing(state: StateFile) -> None:
+    files, log, segments = build(state)
+    folder = segments["last"].path.parent
+    files.open_append(folder / (segments["first"].path.name + ".part")).append(b"half")
+    again = LogUnderTest(files, state, log.acknowledged)
+    assert files.list(folder) == [segment.path.name for segment in segments.values()]
+    again.check()
+
+
 def test_a_flip_in_the_commit_of_a_cut_loses_neither_events_nor_cut(state: StateFile) -> None:
     """The batch of the cut may be on its way already; another one would hold its events a second time."""
     files, log, segments = build(state)

@@ -103,8 +103,8 @@ def test_with_none_left_out_nothing_is_missed(state: StateFile) -> None:
 
 AFTER_A_KILL: dict[str, Callable[[Operation], bool]] = {
     "folders that were there": is_again,
-    "the entries of a log": lambda operation: kind(operation) == "sync folder LOG: recover < open_log",
-    "the segment that is gone on in": lambda operation: kind(operation) == "sync N.seg: resume < _open < recover",
+    "the segment that is gone on in": lambda operation: "sync N.seg.part: write_durably < resume" in kind(operation),
+    "the entry of that segment": lambda operation: "sync folder LOG: write_durably < resume" in kind(operation),
     "a record that was there": lambda operation: "put_record < _confirmed_record" in kind(operation),
 }
 

@@ -65,7 +65,9 @@ def recover(
     files.make_folder(folder)
     names = [name for name in files.list(folder) if _LOG_ID.fullmatch(name)]
     for name in names:
-        files.sync_folder(folder / name)  # a stop may have come before the sync of what is seen here
+        for leftover in files.list(folder / name):
+            if leftover.endswith(".part"):
+                files.remove(folder / name / leftover)
     expected = {log_id: last + 1 for log_id, last in confirmed.items()}
     logs = [log for name in names if (log := read_log(files, folder / name, name, expected.get(name))).segments]
     current = logs[-1] if logs and not logs[-1].damaged else None
