@@ -123,7 +123,7 @@ MANY = [str(n) for n in range(101)]
         (Request(engine=9), "engine"),  # type: ignore[arg-type]
         (Request(page_size=-1), "page_size"),
         (Request(storage="s" * 257), "storage"),
-        (Request(page_token="t" * 4097), "page_token"),
+        (Request(page_token="t" * 65_537), "page_token"),
         (Request(watermark=pb.Watermark(logs={str(n): 1 for n in range(1001)})), "watermark.logs"),
     ],
 )
