@@ -225,7 +225,7 @@ def _build(config: Config, files: Files, directory: DataDirectory, lock: Directo
         now_ms=lambda: time.time_ns() // 1_000_000,
     )
     delivery = Delivery(lambda _: storage, log.tail, log.spool, catalogue, log.uid_files, log.journal)
-    deliveries = Deliveries(delivery, threads.delivery, metrics.deliveries)
+    deliveries = Deliveries(delivery, threads.delivery, metrics.deliveries, storage.storage_id)
     wake.append(deliveries.wake)
     scan = DuckScanEngine(
         threads=config.search.threads,

@@ -19,10 +19,11 @@ _LONGEST_PAUSE = 30.0
 class Deliveries:
     """Runs Delivery whenever a section is cut. Lives on the event loop; the work is done on its own thread."""
 
-    def __init__(self, delivery: Delivery, thread: Executor, metrics: DeliveryMetrics) -> None:
+    def __init__(self, delivery: Delivery, thread: Executor, metrics: DeliveryMetrics, storage_id: str) -> None:
         self._delivery = delivery
         self._thread = thread
         self._metrics = metrics
+        self._storage_id = storage_id
         self._wake = asyncio.Event()
         self._stopping = False
         self.last_error = ""
@@ -70,7 +71,7 @@ class Deliveries:
 
     def _failed(self, reason: str) -> None:
         self.last_error = reason
-        self._metrics.attempted("default", delivered=False)
+        self._metrics.attempted(self._storage_id, delivered=False)
         _log.error("a batch can't be delivered; it stays in the journal", extra={"fields": {"reason": reason}})
 
     def _confirmed(self, delivered: Delivered) -> None:

@@ -23,6 +23,8 @@ class Stopped(BaseException):
 class _Content:
     now: bytes = b""
     durable: bytes = b""
+    dropped: tuple[int, int] = (0, 0)
+    """Start and end of what a failed sync left clean in memory and not on the disk: later syncs pass it over."""
 
 
 @dataclass(slots=True)
@@ -187,9 +189,15 @@ class _OpenFile:
         self._content.now += data[len(data) // 2 :]
 
     def sync(self) -> None:
-        operation = self._files._count("sync", self._path)
+        content = self._content
+        try:
+            operation = self._files._count("sync", self._path)
+        except OSError:
+            content.dropped = len(content.durable), len(content.now)
+            raise
         if not self._files.leaves_out(operation):
-            self._content.durable = self._content.now
+            start, end = content.dropped
+            content.durable = content.now[:start] + b"\0" * (end - start) + content.now[end:]
 
     def truncate(self, size: int) -> None:
         self._files._count("truncate", self._path)

@@ -82,6 +82,27 @@ def test_a_failed_sync_closes_the_journal_for_good(state: StateFile) -> None:
     again.check()
 
 
+def test_what_a_failed_sync_left_in_memory_is_not_believed_after_a_restart(state: StateFile) -> None:
+    """The kernel takes its pages for clean: a restart reads them, and a sync of the same file writes none of them."""
+    files = ForgetfulFiles()
+    log = LogUnderTest(files, state)
+    log.emit(1)
+
+    def fail(number: int, name: str) -> None:
+        if name == "sync":
+            raise OSError(5, "I/O error")
+
+    files.before = fail
+    with pytest.raises(Unavailable):
+        log.emit(2)
+    files.before = lambda number, name: None
+    restarted = LogUnderTest(files, state, log.acknowledged)
+    restarted.emit(2)
+    restarted.emit(3)
+    after_power_loss = LogUnderTest(files.copy(power_loss=True), state, restarted.acknowledged)
+    after_power_loss.check()
+
+
 @pytest.mark.parametrize("operation", ["open", "truncate", "append"])
 def test_a_write_that_fails_is_undone_before_anything_else_is_appended(state: StateFile, operation: str) -> None:
     """In a segment that is open, and in one that is being begun."""

@@ -61,7 +61,7 @@ def _check_at_the_end(folder: Path, loads: list[Load], dice: random.Random) -> N
         status = client.status()
     assert status.problems == ()
     assert status.storages[0].objects > ROUNDS, "there were hardly any deliveries to be killed in"
-    assert sum(len(load.acknowledged) for load in loads) > 10 * ROUNDS, "there was hardly any load"
+    assert sum(len(load.acknowledged) for load in loads) > 100 * ROUNDS, "there was hardly any load"
 
 
 def _found(client: Client, load: Load, dice: random.Random) -> dict[str, Position]:
