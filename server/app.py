@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import importlib.metadata
 import json
 import logging
@@ -25,6 +26,7 @@ from server.audit_log.gate import IntakeGate
 from server.audit_log.intake import Intake
 from server.audit_log.known_uids import UidLimits
 from server.audit_log.opening import OpenLog, Places, open_log
+from server.audit_log.outbox_drain import OutboxDrain
 from server.audit_log.search.search import Search
 from server.audit_log.search.searches import Searches
 from server.audit_log.search.tokens import PageTokens
@@ -50,6 +52,7 @@ from server.observability.metrics import Metrics
 from server.state.catalogue import Catalogue
 from server.state.database import open_database
 from server.state.issued_certificates import SqlIssuedCertificates
+from server.state.outbox import Outbox
 from server.storage.embedded.storage import EmbeddedStorage
 from server.storage.scan.engine import DuckScanEngine
 
@@ -85,6 +88,7 @@ class App:
     deliveries: Deliveries
     status: Status
     service_log: ServiceLog
+    outbox: OutboxDrain
     grpc: GrpcServer
     http: OperationsServer
     housekeeping: Housekeeping
@@ -101,6 +105,8 @@ class App:
         self._run(self.intake.run())
         self._run(self.deliveries.run())
         await self.housekeeping.look()
+        await self.outbox.drain()
+        self._run(self.outbox.run())
         await self._tell_of_damage()
         self.grpc_port = await self.grpc.start()
         self.http_port = await self.http.start()
@@ -134,6 +140,9 @@ class App:
         await self.grpc.stop(STOP_GRACE_SECONDS)
         await self.http.stop()
         self.housekeeping.stop()
+        self.outbox.stop()
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self.outbox.drain(), STOP_GRACE_SECONDS)
         self.intake.stop()
         self.deliveries.stop()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -234,6 +243,7 @@ def _build(config: Config, files: Files, directory: DataDirectory, lock: Directo
     )
     search = Search(storage, scan, log.tail, catalogue, PageTokens(_token_key(files, directory)))
     service_log = ServiceLog(intake)
+    outbox = OutboxDrain(Outbox(engine), intake)
     searches = Searches(
         search, threads.searches, service_log, metrics.searches, limit_seconds=config.search.time_limit_seconds
     )
@@ -246,7 +256,7 @@ def _build(config: Config, files: Files, directory: DataDirectory, lock: Directo
         storage,
         deliveries,
         log.recovery,
-        _surroundings(certificates, policy),
+        _surroundings(certificates, policy, outbox),
     )
     server = GrpcServer(
         config.grpc.listen,
@@ -273,6 +283,7 @@ def _build(config: Config, files: Files, directory: DataDirectory, lock: Directo
         deliveries,
         status,
         service_log,
+        outbox,
         server,
         http,
         housekeeping,
@@ -325,7 +336,7 @@ def _token_key(files: Files, directory: DataDirectory) -> bytes:
     return files.read(path)
 
 
-def _surroundings(certificates: Certificates, policy: PolicyHolder) -> Surroundings:
+def _surroundings(certificates: Certificates, policy: PolicyHolder, outbox: OutboxDrain) -> Surroundings:
     def warnings() -> list[Problem]:
         found = [Problem("certificate_refused", text) for text in certificates.problems()]
         if policy.error is not None:
@@ -335,7 +346,10 @@ def _surroundings(certificates: Certificates, policy: PolicyHolder) -> Surroundi
     def states() -> list[CertificateState]:
         return [CertificateState(*state) for state in certificates.certificate_states()]
 
-    return Surroundings(states, lambda: (policy.current.digest, tuple(sorted(policy.current.roles))), warnings)
+    def roles() -> tuple[str, tuple[str, ...]]:
+        return policy.current.digest, tuple(sorted(policy.current.roles))
+
+    return Surroundings(states, roles, warnings, lambda: outbox.failing)
 
 
 def _render(metrics: Metrics, status: Status, certificates: Certificates) -> bytes:

@@ -28,6 +28,7 @@ PROBLEMS = {
     "journal_failing": "the journal can't be written; look at the disk, its inodes and the quota of the user",
     "journal_full": "the journal has reached its quota; look at why batches are not delivered",
     "disk_floor": "the disk has less free space than journal.disk_floor_bytes; make room",
+    "outbox_waiting": "changes are made whose audit events can't be journalled; they wait in the state database",
     "delivery_failing": "batches can't be delivered and stay in the journal; see the storage's last error",
 }
 
@@ -41,6 +42,8 @@ class Surroundings:
     """Digest, and the names of the roles."""
     warnings: Callable[[], Sequence[Problem]]
     """What is wrong and doesn't keep the service from serving."""
+    outbox_failing: Callable[[], bool]
+    """Whether the service's own events can't be brought to the journal."""
 
 
 class Status:
@@ -82,6 +85,7 @@ class Status:
             "journal_closed" if self._journal.closed else "",
             "journal_failing" if self._journal.failing and not self._journal.closed else "",
             self._gate.problem,
+            "outbox_waiting" if self._surroundings.outbox_failing() else "",
             "delivery_failing" if self._deliveries.last_error else "",
         ]
         return tuple(Problem(name, PROBLEMS[name]) for name in names if name)

@@ -6,7 +6,14 @@ from collections.abc import Callable, Sequence
 
 from sqlalchemy import Connection, insert, inspect, select, update
 
-from server.state.tables import catalogue_batches, catalogue_objects, issued_certificates, journal_holes, schema_version
+from server.state.tables import (
+    catalogue_batches,
+    catalogue_objects,
+    issued_certificates,
+    journal_holes,
+    outbox,
+    schema_version,
+)
 
 Migration = Callable[[Connection], None]
 
@@ -26,7 +33,12 @@ def create_catalogue(connection: Connection) -> None:
         table.create(connection)
 
 
-MIGRATIONS: tuple[Migration, ...] = (create_issued_certificates, create_catalogue)
+def create_outbox(connection: Connection) -> None:
+    """Version 3: the service's own events that wait for the journal."""
+    outbox.create(connection)
+
+
+MIGRATIONS: tuple[Migration, ...] = (create_issued_certificates, create_catalogue, create_outbox)
 """Migration n (counting from 1) makes version n; append only."""
 
 

@@ -76,3 +76,12 @@ journal_holes = Table(
 
 `told` is true once its audit event is durable.
 """
+
+outbox = Table(
+    "outbox",
+    metadata,
+    Column("number", Integer, primary_key=True, autoincrement=True),
+    Column("event", Text, nullable=False),
+    sqlite_autoincrement=True,
+)
+"""One row for each event of the service itself that is not yet durable in the journal; `event` is its JSON."""

@@ -1,0 +1,74 @@
+"""The types of the service's own events, and how one is written down. No client can emit an event of these types."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from types import MappingProxyType
+from typing import Final
+
+import orjson
+
+STARTED: Final = "extaudit.service.start"
+STOPPED: Final = "extaudit.service.stop"
+SEARCHED: Final = "extaudit.events.search"
+READ: Final = "extaudit.events.get"
+DENIED: Final = "extaudit.access.denied"
+LOCK_CREATED: Final = "extaudit.lock.create"
+LOCK_DELETED: Final = "extaudit.lock.delete"
+ROLES_RELOADED: Final = "extaudit.roles.reload"
+ROLES_REFUSED: Final = "extaudit.roles.refused"
+IDENTITY_ISSUED: Final = "extaudit.identity.issue"
+IDENTITY_RENEWED: Final = "extaudit.identity.renew"
+CERTIFICATES_RELOADED: Final = "extaudit.certificates.reload"
+CERTIFICATES_REFUSED: Final = "extaudit.certificates.refused"
+KEY_SET_RELOADED: Final = "extaudit.jwks.reload"
+KEY_SET_REFUSED: Final = "extaudit.jwks.refused"
+JOURNAL_DAMAGED: Final = "extaudit.journal.damage"
+CLOCK_STEPPED: Final = "extaudit.clock.step"
+EVENT_REFUSED: Final = "extaudit.outbox.refused"
+
+CODES: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        STARTED: "XA1001I",
+        STOPPED: "XA1002I",
+        SEARCHED: "XA2001I",
+        READ: "XA2002I",
+        DENIED: "XA3001W",
+        LOCK_CREATED: "XA3101I",
+        LOCK_DELETED: "XA3102I",
+        ROLES_RELOADED: "XA4001I",
+        ROLES_REFUSED: "XA4001W",
+        IDENTITY_ISSUED: "XA5001I",
+        IDENTITY_RENEWED: "XA5002I",
+        CERTIFICATES_RELOADED: "XA5101I",
+        CERTIFICATES_REFUSED: "XA5101W",
+        KEY_SET_RELOADED: "XA5201I",
+        KEY_SET_REFUSED: "XA5201W",
+        JOURNAL_DAMAGED: "XA6001E",
+        CLOCK_STEPPED: "XA6002W",
+        EVENT_REFUSED: "XA6003E",
+    }
+)
+"""From a type to its code, as Teleport's events have one: I for information, W for warning, E for error.
+
+Each type has a section in docs/service-events.md.
+"""
+
+
+def encoded(event: Mapping[str, object]) -> bytes:
+    """The JSON of one of the service's own events: `event` and what belongs to it, with code, time and uid added.
+
+    A time or uid that is there stays as it is.
+
+    Raises:
+        KeyError: there is no such type.
+    """
+    kind = str(event["event"])
+    known = {"event": kind, "code": CODES[kind], "time": _now(), "uid": str(uuid.uuid4())}
+    return orjson.dumps(known | dict(event))
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -1,0 +1,16 @@
+"""Waiting for what another process or thread does, with a bound."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+_SECONDS = 20
+
+
+def until(condition: Callable[[], object]) -> None:
+    """Return once the condition holds; the test fails when it doesn't in time."""
+    deadline = time.monotonic() + _SECONDS
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
