@@ -8,7 +8,7 @@ from datetime import datetime
 
 
 class IdentityKind(enum.Enum):
-    """What vouched for an identity: a host CA, a user CA, or the service itself."""
+    """What vouched for an identity: a host CA, a user CA or a token issuer, or the service itself."""
 
     COMPONENT = "component"
     USER = "user"
@@ -19,31 +19,33 @@ class IdentityKind(enum.Enum):
 class Identity:
     """An authenticated caller.
 
-    Two identities are the same when `key` is equal: the serial may change with every renewal.
+    Two identities are the same when `key` is equal: serial and token id change with every renewal.
     """
 
     kind: IdentityKind
     name: str
     roles: frozenset[str]
     trust_anchor: str = ""
-    """SHA-256 of the signing CA's SubjectPublicKeyInfo, lower-case hex; '' for the service."""
+    """SHA-256 of the signing CA's SubjectPublicKeyInfo, lower-case hex, or a token's issuer; '' for the service."""
     certificate_serial: str = ""
-    """Lower-case hex without leading zeros; '' for the service."""
+    """Lower-case hex without leading zeros; '' for the service, and with a token."""
     cluster: str = ""
     expires: datetime | None = None
-    """Time-zone-aware end of the certificate; None for the service."""
+    """Time-zone-aware end of the certificate or token; None for the service."""
     not_before: datetime | None = None
     pinned_ip: str = ""
     traits: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    token_id: str = ""
+    """The token's `jti`, else `sha256:` and the digest of what its issuer signed; '' without a token."""
 
     @property
     def key(self) -> tuple[str, str, str]:
-        """What makes two identities the same: trust anchor, kind, name."""
+        """What makes two identities the same: trust anchor or issuer, kind, name."""
         return (self.trust_anchor, self.kind.value, self.name)
 
 
 SERVICE = Identity(IdentityKind.SERVICE, "extaudit", frozenset())
-"""The service itself, as the emitter of its own events. No certificate can give it."""
+"""The service itself, as the emitter of its own events. No certificate or token can give it."""
 
 SYSTEM_ROLES = frozenset(
     {

@@ -12,7 +12,7 @@ from typing import Any
 import orjson
 
 from server.audit_log.cuts import Cut
-from server.audit_log.receipts import Emitter, Receipt
+from server.audit_log.receipts import Emitter, Receipt, decode_emitter
 from server.audit_log.tail import TailRow
 
 FORMAT = 1
@@ -161,7 +161,7 @@ class ReceiptTable:
     def __init__(self, record: BatchRecord) -> None:
         self._storage = record.storage
         self._log_id = record.log_id
-        self._emitters = [(Emitter(*row[:4]), row[4]) for row in record.receipts["emitters"]]
+        self._emitters = [decode_emitter(row) for row in record.receipts["emitters"]]
         runs = record.receipts["runs"]
         self._firsts = array("q", (run[0] for run in runs))
         self._numbers = array("q", (run[1] for run in runs))
@@ -196,5 +196,5 @@ class ReceiptTable:
 
 def tail_receipt(row: TailRow, storage: str, log_id: str) -> Receipt:
     """The receipt of an event that is still in the tail."""
-    kind, name, anchor, serial, peer = orjson.loads(row.receipt)
-    return Receipt(storage, log_id, row.sequence, Emitter(kind, name, anchor, serial), peer, row.received_ms)
+    emitter, peer = decode_emitter(orjson.loads(row.receipt))
+    return Receipt(storage, log_id, row.sequence, emitter, peer, row.received_ms)

@@ -8,14 +8,12 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from typing import TypeVar
 
-import orjson
-
 from server.audit_log.access import Access
 from server.audit_log.event import Event, parse_event
 from server.audit_log.gate import IntakeGate
 from server.audit_log.journal.journal import JournalClosed
 from server.audit_log.log_writer import LogWriter, Submission
-from server.audit_log.receipts import Acknowledgement, BatchAcknowledgement
+from server.audit_log.receipts import Acknowledgement, BatchAcknowledgement, encode_emitter
 from server.errors import AuditStoreError, InvalidRequest, PermissionDenied, ResourceExhausted, Unavailable, Violation
 from server.observability.metrics import JournalMetrics
 
@@ -205,8 +203,7 @@ def _submission(
     now_ms: int,
     refused: list[tuple[int, list[Violation]]] | None = None,
 ) -> Submission:
-    who = access.identity
-    receipt = orjson.dumps([who.kind.value, who.name, who.trust_anchor, who.certificate_serial, access.peer])
+    receipt = encode_emitter(access.identity, access.peer)
     return Submission(receipt, now_ms, events, refused or [])
 
 

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+import orjson
+
+from rbac.identities import Identity
 from server.errors import Violation
 
 
@@ -15,6 +19,25 @@ class Emitter(NamedTuple):
     name: str
     trust_anchor: str
     certificate_serial: str
+    token_id: str = ""
+
+
+def encode_emitter(who: Identity, peer: str) -> bytes:
+    """Who emitted, and from where, as a journal frame and a batch record keep it: a JSON list.
+
+    The token id comes last and only where there is one: receipts of before there were tokens are the same lists.
+    """
+    row = [who.kind.value, who.name, who.trust_anchor, who.certificate_serial, peer]
+    return orjson.dumps([*row, who.token_id] if who.token_id else row)
+
+
+def decode_emitter(row: Sequence[Any]) -> tuple[Emitter, str]:
+    """Emitter and peer from the decoded list.
+
+    Raises:
+        LookupError: it is too short.
+    """
+    return Emitter(row[0], row[1], row[2], row[3], row[5] if len(row) > 5 else ""), row[4]
 
 
 class Receipt(NamedTuple):

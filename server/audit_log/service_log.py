@@ -62,7 +62,8 @@ class ServiceLog:
     async def _read(self, event_type: str, access: Access, **members: object) -> None:
         who = access.identity
         caller = {"kind": who.kind.value, "name": who.name, "trust_anchor": who.trust_anchor}
-        caller |= {"certificate_serial": who.certificate_serial, "peer": access.peer}
+        caller |= {"token_id": who.token_id} if who.token_id else {"certificate_serial": who.certificate_serial}
+        caller["peer"] = access.peer
         event = {"event": event_type, "user": who.name, "caller": caller, "request_id": access.request_id, **members}
         try:
             await self._record(access, event)

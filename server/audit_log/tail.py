@@ -22,7 +22,7 @@ class TailRow(NamedTuple):
     sequence: int
     received_ms: int
     receipt: bytes
-    """JSON list: kind, name, trust anchor, certificate serial, peer."""
+    """The emitter and its peer as `receipts.encode_emitter` writes them."""
     event: Event
 
     @property

@@ -95,6 +95,7 @@ def _identity(emitter: Emitter) -> event_pb2.Identity:
         name=emitter.name,
         trust_anchor=emitter.trust_anchor,
         certificate_serial=emitter.certificate_serial,
+        token_id=emitter.token_id,
     )
 
 

@@ -21,12 +21,17 @@ class Position:
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """Who called. `kind` is component, user or service; `trust_anchor` and `certificate_serial` are lower-case hex."""
+    """Who called. `kind` is component, user or service.
+
+    `trust_anchor` is the signing CA's digest in lower-case hex, or the token's issuer; of `certificate_serial`
+    (lower-case hex) and `token_id` one is empty.
+    """
 
     kind: str
     name: str
     trust_anchor: str
     certificate_serial: str
+    token_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +94,9 @@ def _receipt(message: event_pb2.Receipt) -> Receipt:
     emitter = None
     if message.HasField("emitter"):
         who = message.emitter
-        emitter = Identity(name_of(who.kind, IDENTITY_KINDS), who.name, who.trust_anchor, who.certificate_serial)
+        emitter = Identity(
+            name_of(who.kind, IDENTITY_KINDS), who.name, who.trust_anchor, who.certificate_serial, who.token_id
+        )
     return Receipt(
         storage=message.storage,
         log_id=message.log_id,

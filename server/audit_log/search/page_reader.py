@@ -10,7 +10,7 @@ import orjson
 
 from server.audit_log.batch_record import tail_receipt
 from server.audit_log.foreign import RECORD_GONE
-from server.audit_log.receipts import Emitter, Receipt
+from server.audit_log.receipts import Emitter, Receipt, decode_emitter
 from server.audit_log.search.candidates import (
     MOST_EQUAL_ROWS,
     Candidate,
@@ -132,7 +132,7 @@ class PageReader:
         self._page.cost.journal_events = len(rows)
         if wanted is not None:
             emitters = {
-                receipt: wanted(Emitter(*orjson.loads(receipt)[:4])) for receipt in {r.receipt for r, _ in rows}
+                receipt: wanted(decode_emitter(orjson.loads(receipt))[0]) for receipt in {r.receipt for r, _ in rows}
             }
             rows = [item for item in rows if emitters[item[0].receipt]]
         query = plan.query

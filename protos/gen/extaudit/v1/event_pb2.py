@@ -26,21 +26,21 @@ from google.protobuf import struct_pb2 as google_dot_protobuf_dot_struct__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17\x65xtaudit/v1/event.proto\x12\x0b\x65xtaudit.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"T\n\x0c\x45ventPayload\x12\x0e\n\x04json\x18\x01 \x01(\x0cH\x00\x12)\n\x06\x66ields\x18\x02 \x01(\x0b\x32\x17.google.protobuf.StructH\x00\x42\t\n\x07payload\"s\n\x08Identity\x12\'\n\x04kind\x18\x01 \x01(\x0e\x32\x19.extaudit.v1.IdentityKind\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x14\n\x0ctrust_anchor\x18\x03 \x01(\t\x12\x1a\n\x12\x63\x65rtificate_serial\x18\x04 \x01(\t\"\xbd\x01\n\x07Receipt\x12\x0f\n\x07storage\x18\x01 \x01(\t\x12\x0e\n\x06log_id\x18\x02 \x01(\t\x12\x10\n\x08sequence\x18\x03 \x01(\x04\x12&\n\x07\x65mitter\x18\x04 \x01(\x0b\x32\x15.extaudit.v1.Identity\x12\x0c\n\x04peer\x18\x05 \x01(\t\x12\x31\n\rreceived_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x16\n\x0e\x66oreign_object\x18\x07 \x01(\t\"\xe6\x01\n\x08\x45ventRow\x12\x0c\n\x04json\x18\x01 \x01(\x0c\x12(\n\x04time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0c\n\x04type\x18\x03 \x01(\t\x12\x0b\n\x03uid\x18\x04 \x01(\t\x12\x12\n\nsession_id\x18\x05 \x01(\t\x12\x0c\n\x04user\x18\x06 \x01(\t\x12\x0e\n\x06\x64igest\x18\x07 \x01(\t\x12&\n\x08receipts\x18\x08 \x03(\x0b\x32\x14.extaudit.v1.Receipt\x12\x17\n\x0fpayload_omitted\x18\t \x01(\x08\x12\x14\n\x0cpayload_size\x18\n \x01(\x04*}\n\x0cIdentityKind\x12\x1d\n\x19IDENTITY_KIND_UNSPECIFIED\x10\x00\x12\x1b\n\x17IDENTITY_KIND_COMPONENT\x10\x01\x12\x16\n\x12IDENTITY_KIND_USER\x10\x02\x12\x19\n\x15IDENTITY_KIND_SERVICE\x10\x03\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17\x65xtaudit/v1/event.proto\x12\x0b\x65xtaudit.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"T\n\x0c\x45ventPayload\x12\x0e\n\x04json\x18\x01 \x01(\x0cH\x00\x12)\n\x06\x66ields\x18\x02 \x01(\x0b\x32\x17.google.protobuf.StructH\x00\x42\t\n\x07payload\"\x85\x01\n\x08Identity\x12\'\n\x04kind\x18\x01 \x01(\x0e\x32\x19.extaudit.v1.IdentityKind\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x14\n\x0ctrust_anchor\x18\x03 \x01(\t\x12\x1a\n\x12\x63\x65rtificate_serial\x18\x04 \x01(\t\x12\x10\n\x08token_id\x18\x05 \x01(\t\"\xbd\x01\n\x07Receipt\x12\x0f\n\x07storage\x18\x01 \x01(\t\x12\x0e\n\x06log_id\x18\x02 \x01(\t\x12\x10\n\x08sequence\x18\x03 \x01(\x04\x12&\n\x07\x65mitter\x18\x04 \x01(\x0b\x32\x15.extaudit.v1.Identity\x12\x0c\n\x04peer\x18\x05 \x01(\t\x12\x31\n\rreceived_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x16\n\x0e\x66oreign_object\x18\x07 \x01(\t\"\xe6\x01\n\x08\x45ventRow\x12\x0c\n\x04json\x18\x01 \x01(\x0c\x12(\n\x04time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0c\n\x04type\x18\x03 \x01(\t\x12\x0b\n\x03uid\x18\x04 \x01(\t\x12\x12\n\nsession_id\x18\x05 \x01(\t\x12\x0c\n\x04user\x18\x06 \x01(\t\x12\x0e\n\x06\x64igest\x18\x07 \x01(\t\x12&\n\x08receipts\x18\x08 \x03(\x0b\x32\x14.extaudit.v1.Receipt\x12\x17\n\x0fpayload_omitted\x18\t \x01(\x08\x12\x14\n\x0cpayload_size\x18\n \x01(\x04*}\n\x0cIdentityKind\x12\x1d\n\x19IDENTITY_KIND_UNSPECIFIED\x10\x00\x12\x1b\n\x17IDENTITY_KIND_COMPONENT\x10\x01\x12\x16\n\x12IDENTITY_KIND_USER\x10\x02\x12\x19\n\x15IDENTITY_KIND_SERVICE\x10\x03\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'extaudit.v1.event_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_IDENTITYKIND']._serialized_start=731
-  _globals['_IDENTITYKIND']._serialized_end=856
+  _globals['_IDENTITYKIND']._serialized_start=750
+  _globals['_IDENTITYKIND']._serialized_end=875
   _globals['_EVENTPAYLOAD']._serialized_start=103
   _globals['_EVENTPAYLOAD']._serialized_end=187
-  _globals['_IDENTITY']._serialized_start=189
-  _globals['_IDENTITY']._serialized_end=304
-  _globals['_RECEIPT']._serialized_start=307
-  _globals['_RECEIPT']._serialized_end=496
-  _globals['_EVENTROW']._serialized_start=499
-  _globals['_EVENTROW']._serialized_end=729
+  _globals['_IDENTITY']._serialized_start=190
+  _globals['_IDENTITY']._serialized_end=323
+  _globals['_RECEIPT']._serialized_start=326
+  _globals['_RECEIPT']._serialized_end=515
+  _globals['_EVENTROW']._serialized_start=518
+  _globals['_EVENTROW']._serialized_end=748
 # @@protoc_insertion_point(module_scope)

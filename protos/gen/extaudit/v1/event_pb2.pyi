@@ -32,19 +32,19 @@ class _IdentityKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Identity
     IDENTITY_KIND_COMPONENT: _IdentityKind.ValueType  # 1
     """A Teleport component: its certificate is signed by a host CA."""
     IDENTITY_KIND_USER: _IdentityKind.ValueType  # 2
-    """A person or a program acting for one: its certificate is signed by a user CA."""
+    """A person or a program acting for one: its certificate is signed by a user CA, or its token by a token issuer."""
     IDENTITY_KIND_SERVICE: _IdentityKind.ValueType  # 3
     """The service itself, for the events it writes about its own work; no client can get it."""
 
 class IdentityKind(_IdentityKind, metaclass=_IdentityKindEnumTypeWrapper):
-    """The kind of an identity, decided by the key that signed its certificate."""
+    """The kind of an identity, decided by the key that signed its certificate or token."""
 
 IDENTITY_KIND_UNSPECIFIED: IdentityKind.ValueType  # 0
 """Not set; never in an answer."""
 IDENTITY_KIND_COMPONENT: IdentityKind.ValueType  # 1
 """A Teleport component: its certificate is signed by a host CA."""
 IDENTITY_KIND_USER: IdentityKind.ValueType  # 2
-"""A person or a program acting for one: its certificate is signed by a user CA."""
+"""A person or a program acting for one: its certificate is signed by a user CA, or its token by a token issuer."""
 IDENTITY_KIND_SERVICE: IdentityKind.ValueType  # 3
 """The service itself, for the events it writes about its own work; no client can get it."""
 Global___IdentityKind: _TypeAlias = IdentityKind  # noqa: Y015
@@ -89,7 +89,7 @@ Global___EventPayload: _TypeAlias = EventPayload  # noqa: Y015
 @_typing.final
 class Identity(_message.Message):
     """Who called.
-    Two identities are the same when trust anchor, kind and name are equal, whatever the certificate serial.
+    Two identities are the same when trust anchor, kind and name are equal, whatever the certificate serial or token id.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -98,14 +98,21 @@ class Identity(_message.Message):
     NAME_FIELD_NUMBER: _builtins.int
     TRUST_ANCHOR_FIELD_NUMBER: _builtins.int
     CERTIFICATE_SERIAL_FIELD_NUMBER: _builtins.int
+    TOKEN_ID_FIELD_NUMBER: _builtins.int
     kind: Global___IdentityKind.ValueType
     """Component, user or service."""
     name: _builtins.str
-    """A user's name, or a component's id (its certificate's common name without the cluster)."""
+    """A user's name, or a component's id (its certificate's common name without the cluster).
+    With a token it is `user@issuer` where another issuer or a user CA could give the same user.
+    """
     trust_anchor: _builtins.str
-    """The trust anchor that vouched for it: SHA-256 of the signing CA's public key, lower-case hex; empty for the service."""
+    """What vouched for it: SHA-256 of the signing CA's public key, lower-case hex, or the token's issuer;
+    empty for the service.
+    """
     certificate_serial: _builtins.str
-    """Serial number of the certificate, lower-case hex; empty for the service."""
+    """Serial number of the certificate, lower-case hex; empty for the service, and with a token."""
+    token_id: _builtins.str
+    """Id of the token: its `jti`, else `sha256:` and the digest of what the issuer signed; empty without a token."""
     def __init__(
         self,
         *,
@@ -113,10 +120,11 @@ class Identity(_message.Message):
         name: _builtins.str = ...,
         trust_anchor: _builtins.str = ...,
         certificate_serial: _builtins.str = ...,
+        token_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["certificate_serial", b"certificate_serial", "kind", b"kind", "name", b"name", "trust_anchor", b"trust_anchor"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["certificate_serial", b"certificate_serial", "kind", b"kind", "name", b"name", "token_id", b"token_id", "trust_anchor", b"trust_anchor"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

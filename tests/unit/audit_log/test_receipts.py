@@ -1,0 +1,43 @@
+"""Emitters of receipts: how they are written, and that what older versions wrote stays readable."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import orjson
+import pytest
+
+from rbac.identities import Identity, IdentityKind
+from server.audit_log.batch_record import BatchRecord, ReceiptTable, encode_receipts, tail_receipt
+from server.audit_log.event import parse_event
+from server.audit_log.receipts import Emitter, decode_emitter, encode_emitter
+from server.audit_log.tail import TailRow
+
+BY_CERTIFICATE = Identity(IdentityKind.USER, "alice", frozenset({"r"}), "aa", "5e")
+BY_TOKEN = Identity(IdentityKind.USER, "alice@https://id.test", frozenset({"r"}), "https://id.test", token_id="t-1")
+PEER = "ipv4:127.0.0.1:5"
+
+
+def test_an_emitter_with_a_certificate_is_written_as_before_there_were_tokens() -> None:
+    assert orjson.loads(encode_emitter(BY_CERTIFICATE, PEER)) == ["user", "alice", "aa", "5e", PEER]
+
+
+@pytest.mark.parametrize("who", [BY_CERTIFICATE, BY_TOKEN])
+def test_an_emitter_is_read_as_it_was_written(who: Identity) -> None:
+    expected = Emitter("user", who.name, who.trust_anchor, who.certificate_serial, who.token_id)
+    assert decode_emitter(orjson.loads(encode_emitter(who, PEER))) == (expected, PEER)
+
+
+def test_a_batch_record_may_hold_emitters_of_both_kinds() -> None:
+    event = parse_event(b'{"event":"e"}', BY_TOKEN, b"", now_ms=1_000, max_bytes=1_000)
+    callers = (BY_CERTIFICATE, BY_TOKEN)
+    rows = [TailRow(number, 1_000, encode_emitter(who, PEER), event) for number, who in enumerate(callers, 1)]
+    record = BatchRecord("log", 1, 2, "default", "", (), (), encode_receipts(rows))
+    table = ReceiptTable(BatchRecord.decode(record.encode()))
+    assert [table.receipt(n) for n in (1, 2)] == [tail_receipt(row, "default", "log") for row in rows]
+    assert [table.emitter(n).token_id for n in (1, 2)] == ["", "t-1"]
+
+
+def test_another_token_is_no_other_identity_and_another_issuer_is() -> None:
+    assert replace(BY_TOKEN, token_id="t-2").key == BY_TOKEN.key
+    assert replace(BY_TOKEN, trust_anchor="https://other.test").key != BY_TOKEN.key
