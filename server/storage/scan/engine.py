@@ -8,6 +8,8 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import lru_cache
+from operator import itemgetter
 from typing import Any
 
 import duckdb
@@ -15,11 +17,14 @@ import duckdb
 from server.storage.ports import ScanTimeout, StorageError
 from server.storage.query import Position, ScanObject, ScanRequest, ScanResult, ScanRow, UnreadableObject
 from server.storage.scan.conditions import Condition
-from server.storage.scan.statements import FETCH, PROBE, Plan, literal_path, plan
+from server.storage.scan.statements import Plan, fetch, plan, probe
 from server.storage.scan.watchdog import Watchdog
 
 # So many rows are read beyond the limit to see that the last one's millisecond is whole.
 _SLACK = 32
+_PARSED_STATEMENTS = 256
+_TIME_US = 2
+"""Place of the time in a record."""
 
 _Run = Callable[[Condition], list[tuple[Any, ...]]]
 
@@ -37,6 +42,8 @@ class DuckScanEngine:
 
     def __init__(self, *, threads: int, memory_bytes: int, allowed_directories: Sequence[str]) -> None:
         self._database = duckdb.connect(":memory:")
+        # Parsing takes as long as planning, and searches differ in values far more than in text.
+        self._parsed = lru_cache(_PARSED_STATEMENTS)(self._parse)
         self._watchdog = Watchdog()
         for statement in _settings(threads, memory_bytes, allowed_directories):
             self._database.execute(statement)
@@ -61,7 +68,7 @@ class DuckScanEngine:
         """The whole JSON of one row; see `ScanEngine.fetch`."""
         with self._cursor(None) as run:
             try:
-                rows = run(Condition(FETCH, ([literal_path(path)], row_number)))
+                rows = run(fetch(path, row_number))
             except duckdb.Error as error:
                 raise StorageError("the object can't be read") from error
         if not rows:
@@ -74,6 +81,10 @@ class DuckScanEngine:
         self._watchdog.close()
         self._database.close()
 
+    def _parse(self, sql: str) -> duckdb.Statement:
+        (statement,) = self._database.extract_statements(sql)
+        return statement
+
     @contextmanager
     def _cursor(self, deadline: float | None) -> Iterator[_Run]:
         cursor = self._database.cursor()
@@ -82,7 +93,7 @@ class DuckScanEngine:
             if deadline is not None and time.monotonic() >= deadline:
                 raise ScanTimeout
             try:
-                rows: list[tuple[Any, ...]] = cursor.execute(statement.sql, statement.values).fetchall()
+                rows: list[tuple[Any, ...]] = cursor.execute(self._parsed(statement.sql), statement.values).fetchall()
             except duckdb.InterruptException as error:
                 raise ScanTimeout from error
             except duckdb.OutOfMemoryException as error:
@@ -125,38 +136,53 @@ def _quoted(text: str) -> str:
 
 def _rows(asked: Plan, run: _Run) -> list[ScanRow]:
     most = asked.limit + _SLACK
-    rows = [_row(record, asked) for record in run(asked.by_time(most))]
-    if len(rows) == most:
+    records = run(asked.by_time(most))
+    whole = len(records)
+    if whole == most:
         # Rows of the last millisecond may be missing, and which of them come first isn't decided by time.
-        edge = (min if asked.descending else max)(row.position.time_ms for row in rows)
-        rows = [row for row in rows if row.position.time_ms != edge]
-        if len(rows) < asked.limit:
-            return [_row(record, asked) for record in run(asked.by_key())]
-    rows.sort(key=lambda row: (row.object_key, row.row_number))
-    rows.sort(key=lambda row: row.position, reverse=asked.descending)
-    return rows[: asked.limit]
+        whole = _start_of_ms(records, most - 1)
+        if whole < asked.limit:
+            return _in_order(run(asked.by_key()), asked)
+    return _in_order(records[: _end_of_ms(records, asked.limit - 1, whole)], asked)[: asked.limit]
 
 
-def _row(record: tuple[Any, ...], asked: Plan) -> ScanRow:
-    file_index, row_number, time_us, uid, type_, session_id, user, size, text, digest = record
-    data = None if text is None else text.encode()
-    return ScanRow(
-        position=Position(time_us // 1000, uid, digest if data is None else hashlib.sha256(data).hexdigest()),
-        object_key=asked.objects[file_index].key,
-        row_number=row_number,
-        type=type_ or "",
-        session_id=session_id or "",
-        user=user or "",
-        size=size,
-        data=data,
-    )
+def _start_of_ms(records: Sequence[tuple[Any, ...]], index: int) -> int:
+    """Where, in an order of time, the millisecond of the record at `index` begins."""
+    time_ms = records[index][_TIME_US] // 1000
+    while index and records[index - 1][_TIME_US] // 1000 == time_ms:
+        index -= 1
+    return index
+
+
+def _end_of_ms(records: Sequence[tuple[Any, ...]], index: int, end: int) -> int:
+    """Where the millisecond of the record at `index` ends; at most `end`."""
+    if index >= end:
+        return end
+    time_ms = records[index][_TIME_US] // 1000
+    while index < end and records[index][_TIME_US] // 1000 == time_ms:
+        index += 1
+    return index
+
+
+def _in_order(records: Sequence[tuple[Any, ...]], asked: Plan) -> list[ScanRow]:
+    keys = [item.key for item in asked.objects]
+    inline, sha256 = asked.inline_bytes, hashlib.sha256
+    rows = []
+    for file_index, row_number, time_us, uid, type_, session_id, user, size, text in records:
+        data = text.encode() if size <= inline else None
+        position = Position(time_us // 1000, uid, text if data is None else sha256(data).hexdigest())
+        row = ScanRow(position, keys[file_index], row_number, type_ or "", session_id or "", user or "", size, data)
+        rows.append(row)
+    rows.sort(key=itemgetter(1, 2))
+    rows.sort(key=itemgetter(0), reverse=asked.descending)
+    return rows
 
 
 def _unreadable(objects: Sequence[ScanObject], run: _Run) -> dict[str, UnreadableObject]:
     found = {}
     for item in objects:
         try:
-            run(Condition(PROBE, ([literal_path(item.path)],)))
+            run(probe(item.path))
         except duckdb.Error:
             missing = not os.path.exists(item.path)
             why = "the object isn't there" if missing else "the object isn't a readable Parquet file of events"

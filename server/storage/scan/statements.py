@@ -3,27 +3,40 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Final
 
 from server.storage.query import Order, ScanObject, ScanRequest
 from server.storage.scan.conditions import FALSE, Condition, all_of, beyond, filter_conditions
 
 # The types are stated, so they don't depend on which object is first, and DuckDB needn't look into it to plan.
 # Strings stored as binary are read as strings; a cast would write bytes outside ASCII as escapes.
-SOURCE = """read_parquet(?, hive_partitioning = false, binary_as_string = true, bound_schema = {
-    'event_type': 'VARCHAR', 'event_time': 'TIMESTAMP WITH TIME ZONE', 'uid': 'VARCHAR',
-    'session_id': 'VARCHAR', 'user': 'VARCHAR', 'event_data': 'VARCHAR'})"""
+SOURCE = "read_parquet(?, hive_partitioning = false, binary_as_string = true, bound_schema = ?)"
+_TYPES: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "event_type": "VARCHAR",
+        "event_time": "TIMESTAMP WITH TIME ZONE",
+        "uid": "VARCHAR",
+        "session_id": "VARCHAR",
+        "user": "VARCHAR",
+        "event_data": "VARCHAR",
+    }
+)
 
 # The digest of JSON that is given back is left to the caller, whose SHA-256 is several times as fast.
 _RESULT = """file_index, file_row_number, epoch_us(event_time), uid, event_type, session_id, "user", strlen(event_data),
-    CASE WHEN strlen(event_data) <= ? THEN event_data END,
-    CASE WHEN strlen(event_data) > ? THEN sha256(event_data) END"""
+    CASE WHEN strlen(event_data) <= ? THEN event_data ELSE sha256(event_data) END"""
 
-FETCH = f"SELECT event_data FROM {SOURCE} WHERE file_row_number = ? AND event_data IS NOT NULL"  # noqa: S608
+_FETCH = f"SELECT event_data FROM {SOURCE} WHERE file_row_number = ? AND event_data IS NOT NULL"  # noqa: S608
 
 # A hash needs every value; for less, as a length, DuckDB reads less and finds less wrong.
-PROBE = f"""SELECT bit_xor(hash(event_type, epoch_us(event_time), uid, session_id, "user", event_data)) FROM {SOURCE}"""  # noqa: S608
+_PROBE = (
+    f"""SELECT bit_xor(hash(event_type, epoch_us(event_time), uid, session_id, "user", event_data)) FROM {SOURCE}"""  # noqa: S608
+)
+
+_PATTERN = re.compile(r"[*?\[]")
 
 # A foreign row without these isn't an event; the columns needn't be marked as required.
 _WHOLE = Condition(
@@ -62,7 +75,7 @@ class Plan:
         by = order.format(way="DESC" if self.descending else "ASC")
         return Condition(
             f"SELECT {_RESULT} FROM {SOURCE} WHERE {self.where.sql} ORDER BY {by} LIMIT {int(limit)}",  # noqa: S608
-            (self.inline_bytes, self.inline_bytes, self.paths, *self.where.values),
+            (self.inline_bytes, *source(self.paths), *self.where.values),
         )
 
 
@@ -84,7 +97,7 @@ def plan(request: ScanRequest, objects: Sequence[ScanObject]) -> Plan:
         conditions.append(_listed_rows(ordered))
     return Plan(
         objects=ordered,
-        paths=[literal_path(item.path) for item in ordered],
+        paths=[item.path for item in ordered],
         where=all_of(conditions),
         descending=descending,
         limit=request.limit,
@@ -92,9 +105,24 @@ def plan(request: ScanRequest, objects: Sequence[ScanObject]) -> Plan:
     )
 
 
-def literal_path(path: str) -> str:
+def fetch(path: str, row_number: int) -> Condition:
+    """The JSON of one row."""
+    return Condition(_FETCH, (*source([path]), row_number))
+
+
+def probe(path: str) -> Condition:
+    """What fails if any value of an object can't be read."""
+    return Condition(_PROBE, source([path]))
+
+
+def source(paths: Sequence[str]) -> tuple[list[str], dict[str, str]]:
+    """The values of `SOURCE`."""
+    return [_literal(path) for path in paths], dict(_TYPES)
+
+
+def _literal(path: str) -> str:
     """`path` as DuckDB must be told it, which takes `*`, `?` and `[` for a pattern."""
-    return re.sub(r"[*?\[]", r"[\g<0>]", path)
+    return _PATTERN.sub(r"[\g<0>]", path)
 
 
 def _later_rows(ordered: Sequence[ScanObject], key: str, row: int) -> Condition:
