@@ -14,6 +14,12 @@ from rbac.roles import WILDCARD, Role
 
 MODEL: Final = Path(__file__).with_name("model.conf")
 
+ALLOW: Final = "allow"
+DENY: Final = "deny"
+
+Assumed = frozenset[tuple[str, str]]
+"""Conditions taken to be true: effect of the rule, and text."""
+
 WRITTEN_OUT: Final = frozenset({("event", "create"), ("session", "create")})
 """What a user may do only by a rule that names both kind and verb: `*` would let every administrator forge records."""
 
@@ -28,17 +34,23 @@ class CasbinPolicy:
         self._enforcer.logger = logging.Logger("silent", level=logging.CRITICAL + 1)  # noqa: LOG001
         self._enforcer.add_function("carries", _carries)
         self._enforcer.add_function("covers", _covers)
+        self._enforcer.add_function("applies", _applies)
 
-    def enforce(self, roles: frozenset[str], is_user: bool, kind: str, verb: str) -> bool:
-        """Decide one verb on one kind for a caller with these roles."""
+    def enforce(
+        self, roles: frozenset[str], is_user: bool, kind: str, verb: str, assumed: Assumed = frozenset()
+    ) -> bool:
+        """Decide one verb on one kind for a caller with these roles, if just these conditions are true."""
         if WILDCARD in (kind, verb):
             return False  # not a question: a narrower deny rule would not be heard
         wildcards = not (is_user and (kind, verb) in WRITTEN_OUT)
-        return self._enforcer.enforce(roles, wildcards, kind, verb) is True
+        return self._enforcer.enforce(roles, wildcards, kind, verb, assumed) is True
 
 
 class _Rows(casbin.persist.Adapter):  # type: ignore[misc]  # Casbin has no types
-    """Gives Casbin its rows: role, kinds, verbs, effect. Sets, so that no name needs a separator or escape."""
+    """Gives Casbin its rows: role, kinds, verbs, condition ('' without one), effect.
+
+    Kinds and verbs are sets, so that no name needs a separator or escape.
+    """
 
     def __init__(self, roles: Iterable[Role]) -> None:
         self._roles = tuple(roles)
@@ -47,12 +59,11 @@ class _Rows(casbin.persist.Adapter):  # type: ignore[misc]  # Casbin has no type
         """Put all rows in at once; adding them singly compares each with all before it."""
         model["p"]["p"].policy = [list(row) for row in self._rows()]
 
-    def _rows(self) -> Iterator[tuple[str, frozenset[str], frozenset[str], str]]:
+    def _rows(self) -> Iterator[tuple[str, frozenset[str], frozenset[str], str, str]]:
         for role in self._roles:
-            for rule in role.deny:
-                yield role.name, rule.kinds, rule.verbs, "deny"
-            for rule in role.allow:
-                yield role.name, rule.kinds, rule.verbs, "allow"
+            for effect, rules in ((DENY, role.deny), (ALLOW, role.allow)):
+                for rule in rules:
+                    yield role.name, rule.kinds, rule.verbs, rule.where.text if rule.where else "", effect
 
 
 def _carries(roles: frozenset[str], role: str) -> bool:
@@ -61,3 +72,7 @@ def _carries(roles: frozenset[str], role: str) -> bool:
 
 def _covers(names: frozenset[str], name: str, wildcards: bool) -> bool:
     return name in names or (wildcards and WILDCARD in names)
+
+
+def _applies(condition: str, effect: str, assumed: Assumed) -> bool:
+    return not condition or (effect, condition) in assumed

@@ -23,12 +23,17 @@ class Permission:
     alternatives: tuple[Alternative, ...] = ()
     any_role: bool = False
     anyone: bool = False
+    by_object: bool = False
+    """The method shows or touches only objects that the caller's conditions admit. The others ask before there is an
+    object, and a condition on one then allows nothing. Needs exactly one alternative."""
 
     def __post_init__(self) -> None:
         if bool(self.alternatives) + self.any_role + self.anyone != 1:
             raise ValueError("a permission is either alternatives, any role or anyone")
         if not all(kind and verbs for kind, verbs in self.alternatives):
             raise ValueError("an alternative needs a kind and at least one verb")
+        if self.by_object and len(self.alternatives) != 1:
+            raise ValueError("a permission by object has one alternative")
 
 
 EMIT_EVENTS: Final[Alternative] = ("event", ("create",))

@@ -8,12 +8,30 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from rbac.binding import Binding
 from rbac.casbin_policy import CasbinPolicy
-from rbac.decisions import DecisionTable
+from rbac.conditions import Root
+from rbac.decisions import AllowIf, DecisionTable
+from rbac.formulas import ALWAYS, MAX_TESTS, NEVER, Formula, all_of, any_of, size_of
 from rbac.identities import COMPONENT_ROLES, Identity, IdentityKind
+from rbac.kinds import root_of
 from rbac.permissions import Alternative, Permission
 from rbac.role_files import read_presets, read_roles, role_files_in
 from rbac.roles import Role, Rule
+from rbac.verdicts import Verdicts
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """What a caller of a method is granted."""
+
+    alternatives: tuple[Alternative, ...] = ()
+    """The alternatives of the method's permission that are held."""
+    condition: Formula = ALWAYS
+    """What an object must be like for the method to show it or touch it; ALWAYS but for methods that see to it."""
+
+
+_NO_ALTERNATIVES = Grant()
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,15 +47,38 @@ class Policy:
     @classmethod
     def of(cls, roles: Sequence[Role]) -> Policy:
         """Build the policy of these roles, whose names differ."""
-        return cls(frozenset(role.name for role in roles), _digest(roles), DecisionTable(CasbinPolicy(roles)))
+        return cls(
+            frozenset(role.name for role in roles), _digest(roles), DecisionTable(Verdicts(roles, CasbinPolicy(roles)))
+        )
 
     def decide(self, identity: Identity, kind: str, verbs: tuple[str, ...]) -> bool:
-        """Tell whether the identity may do all of the verbs on the kind; no verb at all is refused."""
+        """Tell whether the identity may do all of the verbs on the kind; no verb at all is refused.
+
+        There is no object to look at: a value of one isn't there, so that an allow that asks for it is false, and a
+        deny true.
+        """
         if not verbs or not self.recognises(identity):
             return False
         is_user = identity.kind is IdentityKind.USER
-        roles = identity.roles
-        return all(self._decisions.decide(roles, is_user, kind, verb) for verb in verbs)
+        for verb in verbs:
+            verdict = self._decisions.decide(identity.roles, is_user, kind, verb)
+            if verdict is False or (verdict is not True and _bound(verdict, Binding(identity, None)) != ALWAYS):
+                return False
+        return True
+
+    def admits(self, identity: Identity, kind: str, verbs: tuple[str, ...]) -> Formula:
+        """Tell what an object of the kind must be like for the identity to do all of the verbs on it.
+
+        ALWAYS where it may with every object, NEVER where with none: the call is then to be refused, before any
+        object is looked at. So is one whose formula would be larger than MAX_TESTS.
+        """
+        if not verbs or not self.recognises(identity):
+            return NEVER
+        is_user, root = identity.kind is IdentityKind.USER, root_of(kind)
+        formula = all_of(
+            _formula(self._decisions.decide(identity.roles, is_user, kind, verb), identity, root) for verb in verbs
+        )
+        return formula if size_of(formula) <= MAX_TESTS else NEVER
 
     def recognises(self, identity: Identity) -> bool:
         """Tell whether the identity has roles, all of them loaded and all of them for its kind.
@@ -51,21 +92,36 @@ class Policy:
             return roles.isdisjoint(COMPONENT_ROLES)
         return identity.kind is IdentityKind.COMPONENT and roles <= COMPONENT_ROLES
 
-    def permits(self, identity: Identity | None, permission: Permission | None) -> tuple[Alternative, ...] | None:
-        """Tell whether the identity may call a method with this permission, None where it may not.
+    def permits(self, identity: Identity | None, permission: Permission | None) -> Grant | None:
+        """Tell what a method with this permission is granted to the identity, None where it may not call it.
 
-        Otherwise the alternatives it holds: none where the permission has none. `permission` is None for a method
-        without a row, `identity` for a peer whose certificate gives none.
+        `permission` is None for a method without a row, `identity` for a peer whose certificate gives none.
         """
         if permission is None:
             return None
         if permission.anyone:
-            return ()
+            return _NO_ALTERNATIVES
         if identity is None or not self.recognises(identity):
             return None
         if permission.any_role:
-            return ()
-        return tuple(held for held in permission.alternatives if self.decide(identity, *held)) or None
+            return _NO_ALTERNATIVES
+        if permission.by_object:
+            [held] = permission.alternatives
+            condition = self.admits(identity, *held)
+            return None if condition == NEVER else Grant(permission.alternatives, condition)
+        alternatives = tuple(held for held in permission.alternatives if self.decide(identity, *held))
+        return Grant(alternatives) if alternatives else None
+
+
+def _formula(verdict: bool | AllowIf, identity: Identity, root: Root) -> Formula:
+    if isinstance(verdict, AllowIf):
+        return _bound(verdict, Binding(identity, root))
+    return ALWAYS if verdict else NEVER
+
+
+def _bound(verdict: AllowIf, binding: Binding) -> Formula:
+    allowed = any_of(binding.certainly(condition) for condition in verdict.allow) if verdict.allow else ALWAYS
+    return all_of([allowed, *(binding.certainly_not(condition) for condition in verdict.deny)])
 
 
 def load_policy(files: Sequence[Path]) -> Policy:
@@ -91,5 +147,7 @@ def _digest(roles: Iterable[Role]) -> str:
     return hashlib.sha256(json.dumps(content, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 
-def _canonical(rules: Iterable[Rule]) -> list[tuple[list[str], list[str]]]:
-    return sorted((sorted(rule.kinds), sorted(rule.verbs)) for rule in set(rules))
+def _canonical(rules: Iterable[Rule]) -> list[tuple[list[str], list[str], str]]:
+    return sorted(
+        (sorted(rule.kinds), sorted(rule.verbs), rule.where.text if rule.where else "") for rule in set(rules)
+    )

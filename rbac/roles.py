@@ -6,7 +6,11 @@ import re
 from dataclasses import dataclass
 from typing import Final
 
+from rbac.condition_grammar import parse_condition
+from rbac.condition_tokens import ConditionError
+from rbac.conditions import Condition, Root, roots_of
 from rbac.errors import Refusal
+from rbac.kinds import KINDS, RECORDED, root_of
 from rbac.safe_yaml import Field, ListNode, MapNode, Node, ScalarNode
 
 WILDCARD: Final = "*"
@@ -20,10 +24,11 @@ _RULE_FIELDS: Final = frozenset({"resources", "verbs", "where", "actions"})
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """Kinds and verbs, each a set of names that may hold `*`."""
+    """Kinds and verbs, each a set of names that may hold `*`, and the condition on which it applies, if any."""
 
     kinds: frozenset[str]
     verbs: frozenset[str]
+    where: Condition | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,13 +94,41 @@ def _in_default_namespace(section: MapNode, side: str) -> bool:
 def _rule(node: Node) -> Rule:
     rule = _map(node, "a rule")
     _refuse_unknown(rule, _RULE_FIELDS, "a rule")
-    where = rule.fields.get("where")
-    if where and not _is_empty(where.value):
-        raise Refusal(where.line, "where isn't supported yet: a rule with a condition can't be loaded")
     actions = rule.fields.get("actions")
     if actions and _list(actions, "actions"):
         raise Refusal(actions.line, "actions isn't supported: only an empty list can be loaded")
-    return Rule(_words(_field(rule, "resources"), "resources"), _words(_field(rule, "verbs"), "verbs"))
+    kinds, verbs = _words(_field(rule, "resources"), "resources"), _words(_field(rule, "verbs"), "verbs")
+    where = rule.fields.get("where")
+    if where is None or _is_empty(where.value):
+        return Rule(kinds, verbs)
+    return Rule(kinds, verbs, _condition(where, kinds, verbs))
+
+
+def _condition(field: Field, kinds: frozenset[str], verbs: frozenset[str]) -> Condition:
+    node = field.value
+    if not isinstance(node, ScalarNode) or not node.is_text:
+        raise Refusal(field.line, "where must be text")
+    if kinds.isdisjoint({*KINDS, WILDCARD}):
+        return Condition(node.text, None)
+    roots = frozenset(Root) if WILDCARD in kinds else frozenset(root_of(kind) for kind in kinds)
+    try:
+        condition = parse_condition(node.text, roots)
+    except ConditionError as error:
+        line, column = _place(node, error.offset)
+        raise Refusal(line, f"where can't be used: {error.reason} (column {column})") from None
+    if "create" in verbs and not kinds.isdisjoint(RECORDED) and condition.tree and roots_of(condition.tree):
+        reason = "create of event or session is decided before there is an object: only the user can be asked about"
+        line, column = _place(node, 0)
+        raise Refusal(line, f"where can't be used: {reason} (column {column})")
+    return condition
+
+
+def _place(node: ScalarNode, offset: int) -> tuple[int, int]:
+    """Line and column of a character of a text; the column is that of the text where the file holds it otherwise."""
+    before = node.text[:offset].rpartition("\n")
+    if node.is_block:
+        return node.line + 1 + node.text.count("\n", 0, offset), len(before[2]) + 1
+    return node.line, (node.column or 1) + offset
 
 
 def _words(field: Field, what: str) -> frozenset[str]:

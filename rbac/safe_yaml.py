@@ -29,6 +29,10 @@ class ScalarNode:
     text: str
     is_text: bool
     is_null: bool
+    column: int = 0
+    """Where the text begins in its line, from 1; 0 where the file doesn't hold it in one line just as it is."""
+    is_block: bool = False
+    """Whether the text is that of the lines below `line`, line for line."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +108,7 @@ class _Documents:
         _refuse_references_and_tags(event)
         if isinstance(event, yaml.ScalarEvent):
             tag = self._tag(event)
-            return ScalarNode(_line(event), event.value, tag == _TEXT, tag == _NULL)
+            return ScalarNode(_line(event), event.value, tag == _TEXT, tag == _NULL, _column(event), event.style == "|")
         if depth == MAX_DEPTH:
             raise Refusal(_line(event), f"is nested deeper than {MAX_DEPTH} levels")
         if isinstance(event, yaml.SequenceStartEvent):
@@ -140,6 +144,15 @@ class _Documents:
 
 def _line(event: yaml.Event) -> int:
     return event.start_mark.line + 1 if event.start_mark else 0
+
+
+def _column(scalar: yaml.ScalarEvent) -> int:
+    start, end = scalar.start_mark, scalar.end_mark
+    quotes = 1 if scalar.style in ("'", '"') else 0
+    if scalar.style in ("|", ">") or start is None or end is None or start.line != end.line:
+        return 0
+    # Of another length the text has escapes, or quotes given twice.
+    return start.column + 1 + quotes if end.column - start.column == len(scalar.value) + 2 * quotes else 0
 
 
 def _refuse_references_and_tags(event: yaml.Event) -> None:

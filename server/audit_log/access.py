@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from rbac.formulas import ALWAYS, Formula
 from rbac.identities import Identity
 
 
@@ -15,3 +16,6 @@ class Access:
     peer: str
     """The address called from, as gRPC writes it: `ipv4:127.0.0.1:50514`."""
     request_id: str
+    condition: Formula = ALWAYS
+    """What an object must be like for this caller to see or touch it; a use case that shows objects puts it into its
+    query. ALWAYS where the right depends on no object."""

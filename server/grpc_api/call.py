@@ -9,6 +9,7 @@ from typing import Any, NoReturn
 import grpc
 from google.protobuf.message import DecodeError
 
+from rbac.formulas import ALWAYS, Formula
 from rbac.identities import Identity
 from rbac.permissions import Alternative
 from server.audit_log.access import Access
@@ -21,7 +22,7 @@ class Call:
     """What the steps learn about a call, and what handlers may do with it. Servicers get it as their context."""
 
     __slots__ = (
-        "_access", "certificate", "checks", "code", "context", "decode",
+        "_access", "certificate", "checks", "code", "condition", "context", "decode",
         "granted", "identity", "method", "peer", "reason", "received_bytes", "request", "request_id",
     )  # fmt: skip
 
@@ -39,6 +40,8 @@ class Call:
         self.certificate = b""
         self.identity: Identity | None = None
         self.granted: tuple[Alternative, ...] = ()
+        self.condition: Formula = ALWAYS
+        """What objects must be like for the caller to see or touch them."""
         self.checks: Sequence[Check] = ()
         self.code = "CANCELLED"
         """Name of the final status; what it is until then is right for a call that is cut off."""
@@ -49,10 +52,10 @@ class Call:
     def access(self) -> Access:
         """The caller, as use cases are given it."""
         access = self._access
-        if access is None or access.identity is not self.identity:
+        if access is None or access.identity is not self.identity or access.condition is not self.condition:
             if self.identity is None:
                 raise RuntimeError(f"{self.method} has no authenticated caller")
-            access = self._access = Access(self.identity, self.peer, self.request_id)
+            access = self._access = Access(self.identity, self.peer, self.request_id, self.condition)
         return access
 
     def recheck(self) -> None:

@@ -7,7 +7,8 @@ from datetime import datetime
 from typing import Protocol
 
 from rbac.identities import Identity
-from rbac.permissions import Alternative, Permission
+from rbac.permissions import Permission
+from rbac.policy import Grant
 from server.audit_log.access import Access
 from server.audit_log.receipts import Acknowledgement, BatchAcknowledgement
 from server.audit_log.search.query import EventSelector, FoundEvent, SearchPage, SearchQuery
@@ -89,8 +90,8 @@ class Authenticator(Protocol):
 class Authoriser(Protocol):
     """One policy."""
 
-    def permits(self, identity: Identity | None, permission: Permission | None, /) -> tuple[Alternative, ...] | None:
-        """The alternatives of the permission that the identity holds; None where it may not call."""
+    def permits(self, identity: Identity | None, permission: Permission | None, /) -> Grant | None:
+        """What the permission grants the identity; None where it may not call."""
         ...
 
 

@@ -15,7 +15,7 @@ def authorisation(policy: PolicySource, permission: Permission | None) -> Check:
         granted = policy.current.permits(call.identity, permission)
         if granted is None:
             raise PermissionDenied("access denied", **_needed(permission))
-        call.granted = granted
+        call.granted, call.condition = granted.alternatives, granted.condition
 
     return authorise
 

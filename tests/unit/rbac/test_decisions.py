@@ -14,7 +14,7 @@ class Counting:
         self.most_inside = 0
         self.fault = None
 
-    def enforce(self, roles, is_user, kind, verb):
+    def decide(self, roles, is_user, kind, verb):
         self.inside += 1
         self.most_inside = max(self.most_inside, self.inside)
         threading.Event().wait(0.001)  # lets another thread in, if nothing keeps it out

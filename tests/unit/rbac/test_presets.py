@@ -2,6 +2,7 @@
 
 import pytest
 
+from rbac.formulas import NEVER, Operator, Test
 from rbac.identities import COMPONENT_ROLES, Identity, IdentityKind
 from rbac.policy import load_policy_folder
 
@@ -35,6 +36,7 @@ ALLOWED = [
     (IdentityKind.USER, ("editor",), EDITOR),
     (IdentityKind.USER, ("auditor",), AUDITOR),
     (IdentityKind.USER, ("importer",), RECORDS),
+    (IdentityKind.USER, ("access",), {"event": READ_ONLY}),
     (IdentityKind.USER, ("auditor", "importer"), {**AUDITOR, "event": READS_AND_RECORDS, "session": READS_AND_RECORDS}),
     *((IdentityKind.COMPONENT, (name,), RECORDS) for name in COMPONENTS),
     (IdentityKind.COMPONENT, ("Node", "Instance"), RECORDS),
@@ -53,6 +55,13 @@ def test_a_preset_allows_what_is_listed_here_and_nothing_else(policy, kind, role
     assert {(k, v) for k, verbs in allowed.items() for v in verbs} == given
 
 
-def test_the_presets_are_three_for_users_and_one_for_each_kind_of_component(policy):
-    assert {"editor", "auditor", "importer", *COMPONENTS} == policy.roles
+@pytest.mark.parametrize("verb", VERBS)
+def test_access_allows_the_sessions_in_which_the_user_took_part(policy, verb):
+    took_part = Test(("participants",), Operator.HAS_ANY, ("someone",), holds=True)
+    identity = Identity(IdentityKind.USER, "someone", frozenset({"access"}))
+    assert policy.admits(identity, "session", (verb,)) == (took_part if verb in READ_ONLY else NEVER)
+
+
+def test_the_presets_are_four_for_users_and_one_for_each_kind_of_component(policy):
+    assert {"editor", "auditor", "importer", "access", *COMPONENTS} == policy.roles
     assert set(COMPONENTS) == COMPONENT_ROLES

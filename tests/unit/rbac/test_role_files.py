@@ -22,6 +22,9 @@ spec:
 
 RULE = "      - resources: [event]\n        verbs: [list]\n"
 
+WHERE = ROLE + "        where: "
+DENY = ROLE + "  deny:\n    rules:\n    - resources: [event]\n      verbs: [read]\n"
+
 
 def changed(old, new):
     assert ROLE.count(old) == 1
@@ -63,10 +66,20 @@ REFUSED = [
     ("a verb that is a map", changed("verbs: [list]", "verbs: [{list: x}]"), 9, "text only"),
     ("a verb that is empty", changed("verbs: [list]", "verbs: ['']"), 9, "neither a name nor *"),
     ("a partial wildcard", changed("resources: [event]", "resources: ['ev*']"), 8, "'ev*': neither a name nor *"),
-    ("a condition", ROLE + "        where: contains(user.spec.traits, 'x')\n", 10, "where isn't supported"),
-    ("a condition that is blank", ROLE + "        where: ' '\n", 10, "where isn't supported"),
-    ("a condition that isn't text", ROLE + "        where: [x]\n", 10, "where isn't supported"),
-    ("a condition in a deny rule", ROLE + "  deny:\n    rules:\n    - where: x\n", 12, "where isn't supported"),
+    ("a condition that is blank", WHERE + "' '\n", 10, "ends too early (column 18)"),
+    ("a condition that isn't text", WHERE + "[x]\n", 10, "where must be text"),
+    ("a condition that is a boolean", WHERE + "true\n", 10, "where must be text"),
+    ("a condition in a deny rule", DENY + "      where: x\n", 14, "there is no identifier 'x' (column 14)"),
+    ("an unknown identifier", WHERE + "equals(user.name, 'x')\n", 10, "no identifier 'user.name' (column 23)"),
+    ("one in quotes", WHERE + "\"user.name == 'x'\"\n", 10, "no identifier 'user.name' (column 17)"),
+    ("one after escapes", WHERE + "'''x'' == user.x'\n", 10, "no identifier 'user.x' (column 8)"),
+    ("one in a block", WHERE + "|\n          1 == event.a &&\n          user.x == 1\n", 12, "'user.x' (column 1)"),
+    ("one in a folded text", WHERE + ">\n          1 == event.a\n          && user.x\n", 10, "(column 17)"),
+    ("one in a rule for another kind too", WHERE.replace("event", "event, node") + "x == 'y'\n", 10, "identifier 'x'"),
+    ("one in a rule for all kinds", WHERE.replace("[event]", "['*']") + "x == 'y'\n", 10, "identifier 'x'"),
+    ("a value of another kind's object", WHERE + "session.user == 'y'\n", 10, "has a 'session' (column 16)"),
+    ("recording by an object's value", WHERE.replace("list", "create") + "event.a == 'y'\n", 10, "only the user"),
+    ("no recording by one", DENY.replace("read", "create") + "      where: event.a == 'y'\n", 14, "only the user"),
     ("actions", ROLE + "        actions: [log]\n", 10, "actions isn't supported"),
     ("actions that aren't a list", ROLE + "        actions: log\n", 10, "actions must be a list"),
     ("namespaces that aren't a list", ROLE + "    namespaces: default\n", 10, "namespaces must be a list"),
@@ -114,6 +127,9 @@ def test_a_good_name_loads(tmp_path, name):
     "text",
     [
         ROLE + "        where: ''\n        actions: []\n",
+        ROLE + "        where: contains(event.participants, user.metadata.name)\n",
+        ROLE.replace("list", "create") + "        where: contains(user.spec.roles, 'x')\n",
+        ROLE.replace("event", "node") + "        where: system.catype() == anything && (\n",
         ROLE + "        where:\n        actions:\n",
         ROLE + "    logins: [root]\n    node_labels: {'*': '*'}\n    impersonate: {users: [x]}\n",
         ROLE + "  options: {max_session_ttl: 8h0m0s, forward_agent: true}\n  deny:\n    logins: [guest]\n",
@@ -131,7 +147,7 @@ def test_a_system_roles_name_is_refused_whatever_its_case(tmp_path, name):
     assert (error.file, error.line, error.reason) == ("a.yaml", 2, f"{name!r} is a system role's name")
 
 
-@pytest.mark.parametrize("name", ["editor", "auditor", "importer"])
+@pytest.mark.parametrize("name", ["editor", "auditor", "importer", "access"])
 def test_a_presets_name_is_refused(tmp_path, name):
     error = refusal(write(tmp_path, "a.yaml", changed("example", name)))
     assert (error.line, error.reason) == (1, f"{name!r} is already the name of a preset")
