@@ -38,6 +38,10 @@ class Permission:
 
 EMIT_EVENTS: Final[Alternative] = ("event", ("create",))
 SEARCH_EVENTS: Final[Alternative] = ("event", ("list",))
+READ_ROLES: Final[Alternative] = ("role", ("read",))
+CREATE_LOCKS: Final[Alternative] = ("lock", ("create",))
+LIST_LOCKS: Final[Alternative] = ("lock", ("list",))
+DELETE_LOCKS: Final[Alternative] = ("lock", ("delete",))
 STATUS_WITH_PLACES: Final[Alternative] = ("external_audit_storage", ("read",))
 """Gives GetStatus with the names of the storage's place."""
 STATUS_ONLY: Final[Alternative] = ("cluster_alert", ("list",))
@@ -49,6 +53,11 @@ PERMISSIONS: Final[Mapping[str, Permission]] = MappingProxyType(
         "/extaudit.v1.AuditLogService/EmitEvents": Permission((EMIT_EVENTS,)),
         "/extaudit.v1.AuditLogService/SearchEvents": Permission((SEARCH_EVENTS,)),
         "/extaudit.v1.AuditLogService/GetEvent": Permission((SEARCH_EVENTS,)),
+        "/extaudit.v1.AccessService/ListRoles": Permission((READ_ROLES,)),
+        "/extaudit.v1.AccessService/CheckAccess": Permission((READ_ROLES,)),
+        "/extaudit.v1.AccessService/CreateLock": Permission((CREATE_LOCKS,)),
+        "/extaudit.v1.AccessService/ListLocks": Permission((LIST_LOCKS,)),
+        "/extaudit.v1.AccessService/DeleteLock": Permission((DELETE_LOCKS,)),
         "/extaudit.v1.StatusService/GetStatus": Permission((STATUS_WITH_PLACES, STATUS_ONLY)),
         "/grpc.health.v1.Health/Check": Permission(anyone=True),
         "/grpc.health.v1.Health/List": Permission(anyone=True),

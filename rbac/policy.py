@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 
 from rbac.binding import Binding
 from rbac.casbin_policy import CasbinPolicy
@@ -42,14 +43,16 @@ class Policy:
     """The names of all loaded roles, presets included."""
     digest: str
     """SHA-256, lower-case hex, of all roles and rules, in whatever order and files they came."""
+    loaded: Mapping[str, Role] = field(repr=False, compare=False)
+    """The roles by name, sorted."""
     _decisions: DecisionTable = field(repr=False, compare=False)
 
     @classmethod
     def of(cls, roles: Sequence[Role]) -> Policy:
         """Build the policy of these roles, whose names differ."""
-        return cls(
-            frozenset(role.name for role in roles), _digest(roles), DecisionTable(Verdicts(roles, CasbinPolicy(roles)))
-        )
+        loaded = MappingProxyType({role.name: role for role in sorted(roles, key=lambda role: role.name)})
+        decisions = DecisionTable(Verdicts(roles, CasbinPolicy(roles)))
+        return cls(frozenset(loaded), _digest(roles), loaded, decisions)
 
     def decide(self, identity: Identity, kind: str, verbs: tuple[str, ...]) -> bool:
         """Tell whether the identity may do all of the verbs on the kind; no verb at all is refused.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -40,7 +41,7 @@ def role_files_in(folder: Path) -> tuple[Path, ...]:
 
 def read_presets() -> tuple[Role, ...]:
     """Read the roles that come with the service, one of them for each kind of component."""
-    return tuple(role for path in role_files_in(PRESETS) for role in _read(path))
+    return tuple(replace(role, preset=True) for path in role_files_in(PRESETS) for role in _read(path))
 
 
 def read_roles(files: Sequence[Path], presets: Sequence[Role]) -> tuple[Role, ...]:

@@ -33,12 +33,13 @@ class Rule:
 
 @dataclass(frozen=True, slots=True)
 class Role:
-    """A role: its rules, and the line its document begins on."""
+    """A role: its rules, the line its document begins on, and whether it comes with the service."""
 
     name: str
     allow: tuple[Rule, ...]
     deny: tuple[Rule, ...]
     line: int
+    preset: bool = False
 
 
 def role_from(document: Node) -> Role:

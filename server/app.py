@@ -19,6 +19,9 @@ from typing import Any
 
 from rbac.holder import PolicyHolder
 from rbac.permissions import PERMISSIONS
+from server.access.lock_table import LockTable
+from server.access.locks import Locks
+from server.access.rights import Rights
 from server.audit_log.cuts import CutLimits
 from server.audit_log.deliveries import Deliveries
 from server.audit_log.delivery import Delivery
@@ -52,6 +55,7 @@ from server.observability.metrics import Metrics
 from server.state.catalogue import Catalogue
 from server.state.database import open_database
 from server.state.issued_certificates import SqlIssuedCertificates
+from server.state.locks import SqlLocks
 from server.state.outbox import Outbox
 from server.storage.embedded.storage import EmbeddedStorage
 from server.storage.scan.engine import DuckScanEngine
@@ -202,6 +206,9 @@ def _build(config: Config, files: Files, directory: DataDirectory, lock: Directo
     local = ensure_local_authority(directory.path, config.cluster_name, issued, datetime.now(UTC))
     serials = SerialTable(issued)
     serials.refresh()
+    lock_store = SqlLocks(engine)
+    lock_table = LockTable(lock_store, _now_ms)
+    lock_table.refresh()
     certificates = _certificates(config, local, serials)
     files.make_folder(directory.roles)  # so that a role file can be put there while the service runs
     policy = PolicyHolder(config.roles_dir or directory.roles)
@@ -231,7 +238,7 @@ def _build(config: Config, files: Files, directory: DataDirectory, lock: Directo
         metrics.journal,
         max_event_bytes=config.grpc.max_event_bytes,
         max_pending_bytes=config.journal.max_pending_bytes,
-        now_ms=lambda: time.time_ns() // 1_000_000,
+        now_ms=_now_ms,
     )
     delivery = Delivery(lambda _: storage, log.tail, log.spool, catalogue, log.uid_files, log.journal)
     deliveries = Deliveries(delivery, threads.delivery, metrics.deliveries, storage.storage_id)
@@ -258,19 +265,30 @@ def _build(config: Config, files: Files, directory: DataDirectory, lock: Directo
         log.recovery,
         _surroundings(certificates, policy, outbox),
     )
+    locks = Locks(lock_store, lock_table, _now_ms, lambda: server.look_again())
     server = GrpcServer(
         config.grpc.listen,
         certificates.server_credentials(),
         certificates,
         policy,
-        UseCases(intake, searches, status),
-        limits=Limits(config.grpc.message_bytes, config.grpc.max_concurrent_calls, config.search.time_limit_seconds),
+        lock_table,
+        UseCases(intake, searches, status, Rights(policy, lock_table), locks),
+        limits=Limits.of(config),
         observers=[CallMeter(metrics.calls)],
     )
     operations = operations_app(status.problems, lambda: _render(metrics, status, certificates))
     http = OperationsServer(config.http.listen, operations, config.http.certificate, config.http.key)
     watched = Watched(
-        directory, gate, status, log.writer, serials, certificates, policy, metrics.access, intake.pending_bytes
+        directory,
+        gate,
+        status,
+        log.writer,
+        serials,
+        lock_table,
+        certificates,
+        policy,
+        metrics.access,
+        intake.pending_bytes,
     )
     housekeeping = Housekeeping(watched, threads.journal, server.health.set_serving)
     return App(
@@ -371,6 +389,10 @@ def _render(metrics: Metrics, status: Status, certificates: Certificates) -> byt
         if use in ends:
             metrics.access.record_certificate(use, ends[use])
     return metrics.render()
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000
 
 
 def _address(listen: str, port: int) -> str:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rbac.holder import PolicyHolder, ReloadResult
+from server.access.lock_table import LockTable
 from server.audit_log.gate import IntakeGate
 from server.audit_log.journal.journal import DAMAGED
 from server.audit_log.log_writer import LogWriter
@@ -36,6 +37,7 @@ class Watched:
     status: Status
     writer: LogWriter
     serials: SerialTable
+    locks: LockTable
     certificates: Certificates
     policy: PolicyHolder
     metrics: AccessMetrics
@@ -84,6 +86,7 @@ class Housekeeping:
     def _look(self) -> tuple[int, int]:
         watched = self._watched
         watched.serials.refresh()
+        watched.locks.refresh()
         watched.certificates.reload_if_changed()
         outcome = watched.policy.reload_if_changed()
         if outcome.result is not ReloadResult.UNCHANGED:

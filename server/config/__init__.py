@@ -2,7 +2,15 @@
 
 from server.config.loading import ConfigProblems, digest, load_config
 from server.config.options import Option, options
-from server.config.sections import Config, GrpcSection, HttpSection, JournalSection, LogSection, SearchSection
+from server.config.sections import (
+    Config,
+    GrpcSection,
+    HttpSection,
+    JournalSection,
+    LimitsSection,
+    LogSection,
+    SearchSection,
+)
 
 __all__ = [
     "Config",
@@ -10,6 +18,7 @@ __all__ = [
     "GrpcSection",
     "HttpSection",
     "JournalSection",
+    "LimitsSection",
     "LogSection",
     "Option",
     "SearchSection",

@@ -152,6 +152,27 @@ class SearchSection:
 
 
 @dataclass(frozen=True, slots=True)
+class LimitsSection:
+    """What each identity may take; beyond it calls are refused with RESOURCE_EXHAUSTED and when to try again.
+
+    Health is not limited by them. A second's worth of a rate may come at once.
+    """
+
+    calls_per_second: int | None = setting(
+        10_000, "Calls that one identity may begin a second, streams included.", unit="calls", low=1, high=1_000_000
+    )
+    events_per_second: int | None = setting(
+        None, "Events that one identity may emit a second.", unit="events", low=1, high=100_000_000, shown="no limit"
+    )
+    concurrent_calls: int | None = setting(
+        500, "Calls that one identity may have under way, streams apart.", unit="calls", low=1, high=100_000
+    )
+    concurrent_streams: int | None = setting(
+        200, "Streams that one identity may have open, of requests or of answers.", unit="streams", low=1, high=100_000
+    )
+
+
+@dataclass(frozen=True, slots=True)
 class LogSection:
     """What is logged to standard error."""
 
@@ -180,4 +201,5 @@ class Config:
     http: HttpSection = field(default_factory=HttpSection)
     journal: JournalSection = field(default_factory=JournalSection)
     search: SearchSection = field(default_factory=SearchSection)
+    limits: LimitsSection = field(default_factory=LimitsSection)
     log: LogSection = field(default_factory=LogSection)

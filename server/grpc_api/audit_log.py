@@ -35,6 +35,7 @@ class AuditLogServicer:
         """Store one event."""
         if not request.HasField("event"):
             raise InvalidRequest([Violation("event", "must be set")])
+        call.spend_events(1)
         try:
             return emit_response(await self.intake.emit(call.access, payload_bytes(request.event)))
         except InvalidRequest as refusal:

@@ -13,7 +13,7 @@ from rbac.formulas import ALWAYS, Formula
 from rbac.identities import Identity
 from rbac.permissions import Alternative
 from server.audit_log.access import Access
-from server.errors import InvalidRequest, Violation
+from server.errors import AuditStoreError, InvalidRequest, Violation
 
 CANCELLATION_SECONDS = 0.001
 
@@ -22,8 +22,8 @@ class Call:
     """What the steps learn about a call, and what handlers may do with it. Servicers get it as their context."""
 
     __slots__ = (
-        "_access", "certificate", "checks", "code", "condition", "context", "decode",
-        "granted", "identity", "method", "peer", "reason", "received_bytes", "request", "request_id",
+        "_access", "certificate", "checks", "code", "condition", "context", "decode", "end_well",
+        "granted", "identity", "method", "peer", "reason", "received_bytes", "request", "request_id", "spend_events",
     )  # fmt: skip
 
     def __init__(self, method: str, request: Any, context: Any) -> None:
@@ -46,6 +46,10 @@ class Call:
         self.code = "CANCELLED"
         """Name of the final status; what it is until then is right for a call that is cut off."""
         self.reason = ""
+        self.spend_events: Callable[[int], None] = _spend_nothing
+        """Counts events against the caller's limits; raises ResourceExhausted when they are too many."""
+        self.end_well: Callable[[AuditStoreError], None] | None = None
+        """How to end a stream that has something to finish first; set by its handler. Else it is cut."""
         self._access: Access | None = None
 
     @property
@@ -66,6 +70,13 @@ class Call:
         """
         for check in self.checks:
             check(self)
+
+    def ask_to_end(self, failure: AuditStoreError) -> bool:
+        """Have the stream end with this failure once it has finished what it must; False where it has no such thing."""
+        if self.end_well is None:
+            return False
+        self.end_well(failure)
+        return True
 
     def time_remaining(self) -> float | None:
         """Seconds to the client's deadline; None without one."""
@@ -112,6 +123,10 @@ class Call:
             raise
         except grpc.aio.BaseError:
             raise asyncio.CancelledError from None
+
+
+def _spend_nothing(_count: int) -> None:
+    """For calls that have no limits."""
 
 
 Check = Callable[[Call], None]

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from extaudit.v1 import audit_log_service_pb2 as pb
 
 from server.audit_log.receipts import BatchAcknowledgement
-from server.errors import InvalidRequest, Unavailable, Violation
+from server.errors import AuditStoreError, InvalidRequest, Unavailable, Violation
 from server.grpc_api.acknowledgements import emits_response
 from server.grpc_api.call import Call
 from server.grpc_api.draining import Drain, stopping
@@ -65,6 +65,7 @@ class EmitStream:
         """
         self._reader = asyncio.create_task(self._read())
         self._drain.subscribe(self._stop)
+        self._call.end_well = self._end
         try:
             while durable := await self._next_durable():
                 yield emits_response(durable)
@@ -91,6 +92,7 @@ class EmitStream:
         # A role or a certificate may end while the stream lasts.
         self._call.recheck()
         self._check(message)
+        self._call.spend_events(len(message.events))
         payloads = batch_bytes(message.events)
         outcome = asyncio.ensure_future(self._intake.submit(self._call.access, payloads))
         size = self._call.received_bytes
@@ -140,8 +142,11 @@ class EmitStream:
         self._changed.set()
 
     def _stop(self) -> None:
+        self._end(stopping())
+
+    def _end(self, failure: AuditStoreError) -> None:
         if not self._ended:
-            self._failure = stopping()
+            self._failure = failure
             self._ended = True
             self._reader.cancel()
             self._changed.set()

@@ -47,7 +47,7 @@ def event_row(found: FoundEvent, *, with_json: bool = True) -> event_pb2.EventRo
     omitted = found.data is None
     return event_pb2.EventRow(
         json=found.data or b"" if with_json else b"",
-        time=_timestamp(found.position.time_ms),
+        time=timestamp_message(found.position.time_ms),
         type=found.type,
         uid=found.position.uid,
         session_id=found.session_id,
@@ -63,13 +63,15 @@ def status_response(state: ServiceState) -> status_pb.GetStatusResponse:
     """The answer to GetStatus."""
     return status_pb.GetStatusResponse(
         version=state.version,
-        start_time=_timestamp(state.started_ms),
+        start_time=timestamp_message(state.started_ms),
         serving=state.serving,
         problems=[status_pb.Problem(name=each.name, description=each.description) for each in state.problems],
         journal=_journal(state.journal),
         storages=[_storage(storage) for storage in state.storages],
         certificates=[
-            status_pb.CertificateStatus(use=each.use, subject=each.subject, expire_time=_timestamp(each.expires_ms))
+            status_pb.CertificateStatus(
+                use=each.use, subject=each.subject, expire_time=timestamp_message(each.expires_ms)
+            )
             for each in state.certificates
         ],
         policy_digest=state.policy_digest,
@@ -82,14 +84,15 @@ def _receipt(receipt: Receipt) -> event_pb2.Receipt:
         storage=receipt.storage,
         log_id=receipt.log_id,
         sequence=receipt.sequence,
-        emitter=_identity(receipt.emitter) if receipt.emitter else None,
+        emitter=identity_message(receipt.emitter) if receipt.emitter else None,
         peer=receipt.peer,
-        received_time=_timestamp(receipt.received_ms) if receipt.received_ms else None,
+        received_time=timestamp_message(receipt.received_ms) if receipt.received_ms else None,
         foreign_object=receipt.foreign_object,
     )
 
 
-def _identity(emitter: Emitter) -> event_pb2.Identity:
+def identity_message(emitter: Emitter) -> event_pb2.Identity:
+    """One identity."""
     return event_pb2.Identity(
         kind=_KIND_VALUES[emitter.kind],  # type: ignore[arg-type]  # enum values are plain numbers when they run
         name=emitter.name,
@@ -138,13 +141,14 @@ def _storage(storage: StorageState) -> status_pb.StorageStatus:
         foreign_objects=storage.foreign_objects,
         rows=storage.rows,
         bytes=storage.bytes,
-        last_delivery_time=None if delivered is None else _timestamp(delivered),
+        last_delivery_time=None if delivered is None else timestamp_message(delivered),
         last_delivery_error=storage.last_delivery_error,
         location=storage.location,
     )
 
 
-def _timestamp(milliseconds: int) -> Timestamp:
+def timestamp_message(milliseconds: int) -> Timestamp:
+    """A time given in ms since 1970."""
     return Timestamp(seconds=milliseconds // 1000, nanos=milliseconds % 1000 * 1_000_000)
 
 

@@ -18,11 +18,14 @@ from server.grpc_api.interceptors.authentication import authentication
 from server.grpc_api.interceptors.authorisation import authorisation
 from server.grpc_api.interceptors.checks import checked
 from server.grpc_api.interceptors.error_mapping import mapped
+from server.grpc_api.interceptors.identity_limits import IdentityLimiter, IdentityLimits
+from server.grpc_api.interceptors.locks import lock_check
 from server.grpc_api.interceptors.observation import AccessLog, CallObserver, observed
 from server.grpc_api.interceptors.request_decoding import decoded
 from server.grpc_api.interceptors.request_ids import RequestIds
+from server.grpc_api.live_calls import LiveCalls
 from server.grpc_api.status import UnknownMethod
-from server.grpc_api.use_cases import Authenticator, PolicySource
+from server.grpc_api.use_cases import Authenticator, LockCheck, PolicySource
 
 RpcHandler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
 
@@ -44,16 +47,21 @@ class Pipeline:
 
     authenticator: Authenticator
     policy: PolicySource
+    locks: LockCheck
     drain: Drain
+    identity_limits: IdentityLimits = field(default_factory=IdentityLimits)
     max_concurrent_calls: int = 1000
     observers: Sequence[CallObserver] = (AccessLog(),)
     permissions: Mapping[str, Permission] = field(default_factory=lambda: PERMISSIONS)
     clock: Callable[[], datetime] = utc_now
+    live: LiveCalls = field(default_factory=LiveCalls, init=False)
     _request_ids: RequestIds = field(default_factory=RequestIds, init=False)
+    _limiter: IdentityLimiter = field(init=False)
     _calls: Admission = field(init=False)
     _probes: Admission = field(init=False)
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "_limiter", IdentityLimiter(self.identity_limits))
         object.__setattr__(self, "_calls", Admission(self.max_concurrent_calls, self.drain))
         # Probes are answered to the end: with "not serving".
         object.__setattr__(self, "_probes", Admission(PROBES, Drain()))
@@ -65,13 +73,15 @@ class Pipeline:
         if permission is not None and permission.anyone:
             steps = self._around(handler, self._probes, ())
         else:
-            identity = authentication(self.authenticator, self.clock)
-            steps = self._around(handler, self._calls, (identity, authorisation(self.policy, permission)))
+            streams = rpc.request_streaming or rpc.response_streaming
+            # Innermost, as only a call that has passed the checks counts and is looked at again.
+            handler = self._limiter.around(self.live.around(handler) if streams else handler, streams=streams)
+            steps = self._around(handler, self._calls, (*self._who(), authorisation(self.policy, permission)))
         return _rpc(method, steps, rpc)
 
     def unknown(self) -> grpc.GenericRpcHandler:
         """Answers every method that no other handler has, in whatever shape it is called."""
-        steps = self._around(_refuse_unknown, self._calls, (authentication(self.authenticator, self.clock),))
+        steps = self._around(_refuse_unknown, self._calls, self._who())
 
         async def serve(_requests: object, context: Any) -> None:
             await steps(Call("unknown", None, context))
@@ -81,6 +91,10 @@ class Pipeline:
     async def until_idle(self) -> None:
         """Wait until no call but probes is under way."""
         await self._calls.until_idle()
+
+    def _who(self) -> tuple[Check, ...]:
+        """Who calls, and whether a lock bars them."""
+        return authentication(self.authenticator, self.clock), lock_check(self.locks)
 
     def _around(self, handler: Handler, admission: Admission, checks: Sequence[Check]) -> Handler:
         # From the inside out.

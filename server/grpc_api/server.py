@@ -11,6 +11,8 @@ from typing import Any, Final
 
 import grpc
 from extaudit.v1 import (
+    access_service_pb2,
+    access_service_pb2_grpc,
     audit_log_service_pb2,
     audit_log_service_pb2_grpc,
     status_service_pb2,
@@ -19,19 +21,32 @@ from extaudit.v1 import (
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
+from server.config import Config
+from server.grpc_api.access_service import AccessServicer
 from server.grpc_api.audit_log import AuditLogServicer
 from server.grpc_api.draining import Drain
 from server.grpc_api.emit_stream import Window
 from server.grpc_api.health import Health
+from server.grpc_api.interceptors.identity_limits import IdentityLimits
 from server.grpc_api.interceptors.observation import AccessLog, CallObserver
 from server.grpc_api.pipeline import PROBES, Pipeline, RpcHandler, utc_now
 from server.grpc_api.reflection import METHODS as REFLECTION_METHODS
 from server.grpc_api.reflection import Reflection
 from server.grpc_api.status_service import StatusServicer
-from server.grpc_api.use_cases import Authenticator, Intake, PolicySource, Searches, Status
+from server.grpc_api.use_cases import (
+    Authenticator,
+    Intake,
+    LockCheck,
+    Locks,
+    PolicySource,
+    Rights,
+    Searches,
+    Status,
+)
 
 OWN_SERVICES: Final = (
     audit_log_service_pb2.DESCRIPTOR.services_by_name["AuditLogService"].full_name,
+    access_service_pb2.DESCRIPTOR.services_by_name["AccessService"].full_name,
     status_service_pb2.DESCRIPTOR.services_by_name["StatusService"].full_name,
 )
 _HEALTH: Final = health_pb2.DESCRIPTOR.services_by_name["Health"].full_name
@@ -47,6 +62,18 @@ class Limits:
     search_seconds: float = 30.0
     window: Window = field(default_factory=Window)
     """What of one EmitEvents stream may be under way."""
+    identity: IdentityLimits = field(default_factory=IdentityLimits)
+    """What each identity may have of it."""
+
+    @classmethod
+    def of(cls, config: Config) -> Limits:
+        """The bounds that the configuration sets."""
+        each = config.limits
+        identity = IdentityLimits(
+            each.calls_per_second, each.events_per_second, each.concurrent_calls, each.concurrent_streams
+        )
+        listener, seconds = config.grpc, config.search.time_limit_seconds
+        return cls(listener.message_bytes, listener.max_concurrent_calls, seconds, identity=identity)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +83,8 @@ class UseCases:
     intake: Intake
     searches: Searches
     status: Status
+    rights: Rights
+    locks: Locks
 
 
 class GrpcServer:
@@ -70,6 +99,7 @@ class GrpcServer:
         credentials: grpc.ServerCredentials,
         authenticator: Authenticator,
         policy: PolicySource,
+        locks: LockCheck,
         use_cases: UseCases,
         *,
         limits: Limits | None = None,
@@ -84,11 +114,14 @@ class GrpcServer:
         self._pipeline = Pipeline(
             authenticator,
             policy,
+            locks,
             self._drain,
+            identity_limits=limits.identity,
             max_concurrent_calls=limits.max_concurrent_calls,
             observers=(AccessLog(), *observers),
             clock=clock,
         )
+        self._looking: asyncio.Task[None] | None = None
         self._server = grpc.aio.server(options=_options(limits))
         self._register(use_cases, limits)
 
@@ -100,7 +133,12 @@ class GrpcServer:
         """
         port = self._server.add_secure_port(self._listen, self._credentials)
         await self._server.start()
+        self._looking = asyncio.create_task(self._pipeline.live.run())
         return port
+
+    def look_again(self) -> None:
+        """Have every stream's rights looked at soon; something that they rest on has changed. Called on the loop."""
+        self._pipeline.live.look_soon()
 
     async def stop(self, grace: float) -> None:
         """Say not serving, end streams after acknowledging what they submitted, wait `grace` seconds for the rest."""
@@ -113,6 +151,8 @@ class GrpcServer:
             async with asyncio.timeout_at(end):
                 await self._pipeline.until_idle()
         await self._server.stop(max(0.0, end - loop.time()))
+        if self._looking is not None:
+            self._looking.cancel()
 
     def _register(self, use_cases: UseCases, limits: Limits) -> None:
         found = _Handlers()
@@ -120,6 +160,8 @@ class GrpcServer:
         reflection = Reflection((*OWN_SERVICES, _HEALTH, _REFLECTION), self._drain)
         audit_log_service_pb2_grpc.add_AuditLogServiceServicer_to_server(_any(log), _any(found))
         status_service_pb2_grpc.add_StatusServiceServicer_to_server(_any(StatusServicer(use_cases.status)), _any(found))
+        access = AccessServicer(use_cases.rights, use_cases.locks)
+        access_service_pb2_grpc.add_AccessServiceServicer_to_server(_any(access), _any(found))
         _any(health_pb2_grpc).add_HealthServicer_to_server(self.health, found)
         _any(reflection_pb2_grpc).add_ServerReflectionServicer_to_server(reflection, found)
         found.add_alias(f"/{_REFLECTION}/ServerReflectionInfo", REFLECTION_METHODS)

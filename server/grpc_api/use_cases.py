@@ -8,7 +8,9 @@ from typing import Protocol
 
 from rbac.identities import Identity
 from rbac.permissions import Permission
-from rbac.policy import Grant
+from rbac.policy import Grant, Policy
+from server.access.locks import Lock, LockRequest
+from server.access.rights import CheckedAccess
 from server.audit_log.access import Access
 from server.audit_log.receipts import Acknowledgement, BatchAcknowledgement
 from server.audit_log.search.query import EventSelector, FoundEvent, SearchPage, SearchQuery
@@ -75,6 +77,42 @@ class Status(Protocol):
         ...
 
 
+class Rights(Protocol):
+    """Tells what roles there are and what they allow."""
+
+    def policy(self) -> Policy:
+        """The policy in use."""
+        ...
+
+    def check(self, identity: Identity, kind: str, verb: str) -> CheckedAccess:
+        """Tell whether the identity may use the verb on the kind, and why."""
+        ...
+
+
+class Locks(Protocol):
+    """Keeps the locks."""
+
+    async def add(self, access: Access, request: LockRequest) -> Lock:
+        """Create a lock, durable and in force when this returns.
+
+        Raises:
+            FailedPrecondition, ResourceExhausted: it would bar the caller; there are too many.
+        """
+        ...
+
+    async def remove(self, access: Access, lock_id: str) -> None:
+        """Delete a lock; it has ended, durably, when this returns.
+
+        Raises:
+            NotFound: no such lock is in force.
+        """
+        ...
+
+    def in_force(self) -> list[Lock]:
+        """The locks in force, sorted by time of creation and id."""
+        ...
+
+
 class Authenticator(Protocol):
     """Turns certificates into identities."""
 
@@ -84,6 +122,14 @@ class Authenticator(Protocol):
         Raises:
             Unauthenticated: the certificate gives none, or not now, or not from that peer.
         """
+        ...
+
+
+class LockCheck(Protocol):
+    """Knows the locks."""
+
+    def bars(self, identity: Identity, /) -> bool:
+        """Tell whether a lock is on the identity now; asked for every call and every message of a stream, so cheap."""
         ...
 
 

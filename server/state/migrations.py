@@ -11,6 +11,8 @@ from server.state.tables import (
     catalogue_objects,
     issued_certificates,
     journal_holes,
+    lock_changes,
+    locks,
     outbox,
     schema_version,
 )
@@ -38,7 +40,14 @@ def create_outbox(connection: Connection) -> None:
     outbox.create(connection)
 
 
-MIGRATIONS: tuple[Migration, ...] = (create_issued_certificates, create_catalogue, create_outbox)
+def create_locks(connection: Connection) -> None:
+    """Version 4: locks, and how many times they have changed."""
+    for table in (locks, lock_changes):
+        table.create(connection)
+    connection.execute(insert(lock_changes).values(id=1, revision=0))
+
+
+MIGRATIONS: tuple[Migration, ...] = (create_issued_certificates, create_catalogue, create_outbox, create_locks)
 """Migration n (counting from 1) makes version n; append only."""
 
 

@@ -85,3 +85,27 @@ outbox = Table(
     sqlite_autoincrement=True,
 )
 """One row for each event of the service itself that is not yet durable in the journal; `event` is its JSON."""
+
+locks = Table(
+    "locks",
+    metadata,
+    Column("id", String(36), primary_key=True),
+    Column("target", String(32), nullable=False),
+    Column("name", String(512), nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("creator", Text, nullable=False),
+    Column("created_ms", BigInteger, nullable=False),
+    Column("expires_ms", BigInteger, nullable=True),
+)
+"""One row for each lock, until it is deleted, or has ended and another is added.
+
+`creator` is a JSON list of strings: kind, name, trust anchor, certificate serial, token id.
+"""
+
+lock_changes = Table(
+    "lock_changes",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=False),
+    Column("revision", BigInteger, nullable=False),
+)
+"""One row, id 1: how many times the locks have changed, so that a look at them costs one row."""

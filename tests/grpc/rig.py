@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 import functools
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -17,8 +17,11 @@ import grpc
 from extaudit.v1 import error_reason_pb2
 from google.rpc import error_details_pb2, status_pb2
 
-from rbac.identities import IdentityKind
+from rbac.identities import Identity, IdentityKind
 from rbac.policy import Policy, load_policy_folder
+from server.access.lock_table import LockTable
+from server.access.locks import Locks
+from server.access.rights import Rights
 from server.audit_log.access import Access
 from server.audit_log.receipts import Acknowledgement, BatchAcknowledgement
 from server.audit_log.search.query import Cost, EventSelector, FoundEvent, SearchPage, SearchQuery, Watermark
@@ -28,12 +31,18 @@ from server.certificates.resolver import IdentityResolver
 from server.errors import InvalidRequest, Violation
 from server.grpc_api.interceptors.observation import CallRecord
 from server.grpc_api.server import GrpcServer, Limits, UseCases
+from server.state.locks import Lock
 from tests.certificates_builder import CLUSTER, Ca, CaShape, Pair
 
 EMIT_EVENT = "/extaudit.v1.AuditLogService/EmitEvent"
 EMIT_EVENTS = "/extaudit.v1.AuditLogService/EmitEvents"
 SEARCH_EVENTS = "/extaudit.v1.AuditLogService/SearchEvents"
 GET_EVENT = "/extaudit.v1.AuditLogService/GetEvent"
+LIST_ROLES = "/extaudit.v1.AccessService/ListRoles"
+CHECK_ACCESS = "/extaudit.v1.AccessService/CheckAccess"
+CREATE_LOCK = "/extaudit.v1.AccessService/CreateLock"
+LIST_LOCKS = "/extaudit.v1.AccessService/ListLocks"
+DELETE_LOCK = "/extaudit.v1.AccessService/DeleteLock"
 GET_STATUS = "/extaudit.v1.StatusService/GetStatus"
 
 
@@ -160,10 +169,49 @@ class Records:
 
 
 @dataclass
+class MemoryLocks:
+    """Keeps locks and the events that tell of them."""
+
+    locks: list[Lock] = field(default_factory=list)
+    events: list[dict[str, object]] = field(default_factory=list)
+
+    def add(self, lock: Lock, event: dict[str, object]) -> None:
+        self.locks.append(lock)
+        self.events.append(event)
+
+    def remove(self, lock_id: str, now_ms: int, event: dict[str, object]) -> bool:
+        kept = [lock for lock in self.locks if lock.id != lock_id]
+        if len(kept) == len(self.locks):
+            return False
+        self.locks = kept
+        self.events.append(event)
+        return True
+
+    def read(self, known_revision: int) -> tuple[int, list[Lock]] | None:
+        return None if known_revision == len(self.events) else (len(self.events), list(self.locks))
+
+
+@dataclass
 class HeldPolicy:
     """Stands where the policy's holder stands, so that tests swap policies."""
 
     current: Policy
+
+
+@dataclass
+class HeldAnchors:
+    """Stands where the certificates in force stand, so that tests swap trust anchors."""
+
+    resolver: IdentityResolver
+    token_id: str = ""
+    """Stands in for the token of every caller."""
+
+    def trust(self, *anchors: Anchor) -> None:
+        self.resolver = IdentityResolver(TrustAnchors(anchors), CLUSTER, frozenset)
+
+    def resolve(self, pem: bytes, peer: str, now: datetime) -> Identity:
+        identity = self.resolver.resolve(pem, peer, now)
+        return replace(identity, token_id=self.token_id) if self.token_id else identity
 
 
 class Clock:
@@ -174,6 +222,9 @@ class Clock:
 
     def __call__(self) -> datetime:
         return datetime.now(UTC) + self.offset
+
+    def now_ms(self) -> int:
+        return int(self().timestamp() * 1000)
 
 
 @dataclass
@@ -190,6 +241,9 @@ class Rig:
     records: Records
     policy: HeldPolicy
     clock: Clock
+    lock_store: MemoryLocks
+    lock_table: LockTable
+    authenticator: HeldAnchors
 
     def channel(self, pair: Pair, *options: tuple[str, Any]) -> grpc.aio.Channel:
         credentials = grpc.ssl_channel_credentials(self.host_ca.pem, pair.key_pem, pair.pem)
@@ -199,13 +253,13 @@ class Rig:
         """A component's channel: it may emit."""
         return self.channel(self.host_ca.component())
 
-    def user(self, *roles: str) -> grpc.aio.Channel:
-        return self.channel(self.user_ca.user(roles=roles))
+    def user(self, *roles: str, name: str = "alice") -> grpc.aio.Channel:
+        return self.channel(self.user_ca.user(name, roles=roles))
 
     @property
     def touched(self) -> bool:
         """Whether any use case was asked for anything."""
-        return bool(self.intake.accesses or self.searches.asked or self.status.shown)
+        return bool(self.intake.accesses or self.searches.asked or self.status.shown or self.lock_store.events)
 
 
 @contextlib.asynccontextmanager
@@ -223,13 +277,17 @@ async def serving(
     pair = host_ca.server()
     credentials = grpc.ssl_server_credentials([(pair.key_pem, pair.pem)], host_ca.pem + user_ca.pem, True)
     intake, searches, status, records = MemoryIntake(holds), MemorySearches(), MemoryStatus(), Records()
-    policy, clock = HeldPolicy(load_policy_folder(roles)), Clock()
+    policy, clock, store = HeldPolicy(load_policy_folder(roles)), Clock(), MemoryLocks()
+    authenticator = HeldAnchors(IdentityResolver(anchors, CLUSTER, frozenset))
+    table = LockTable(store, clock.now_ms)
+    locks = Locks(store, table, clock.now_ms, lambda: server.look_again())
     server = GrpcServer(
         listen,
         credentials,
-        IdentityResolver(anchors, CLUSTER, frozenset),
+        authenticator,
         policy,
-        UseCases(intake, searches, status),
+        table,
+        UseCases(intake, searches, status, Rights(policy, table), locks),
         limits=limits,
         observers=(records,),
         clock=clock,
@@ -237,7 +295,21 @@ async def serving(
     port = await server.start()
     server.health.set_serving(True)
     try:
-        yield Rig(server, port, host_ca, user_ca, intake, searches, status, records, policy, clock)
+        yield Rig(
+            server,
+            port,
+            host_ca,
+            user_ca,
+            intake,
+            searches,
+            status,
+            records,
+            policy,
+            clock,
+            store,
+            table,
+            authenticator,
+        )
     finally:
         await server.stop(0)
 

@@ -11,9 +11,11 @@ from typing import Any
 
 import grpc
 import pytest
+from extaudit.v1 import access_service_pb2 as access_pb
 from extaudit.v1 import audit_log_service_pb2 as pb
 from extaudit.v1.audit_log_service_pb2_grpc import AuditLogServiceStub
 from extaudit.v1.event_pb2 import EventPayload
+from extaudit.v1.lock_pb2 import LockTarget
 from extaudit.v1.status_service_pb2 import GetStatusRequest
 from grpc_health.v1 import health_pb2
 from grpc_health.v1.health_pb2_grpc import HealthStub
@@ -23,10 +25,15 @@ from rbac.permissions import PERMISSIONS
 from server.errors import NotFound
 from server.grpc_api.pipeline import Pipeline
 from tests.grpc.rig import (
+    CHECK_ACCESS,
+    CREATE_LOCK,
+    DELETE_LOCK,
     EMIT_EVENT,
     EMIT_EVENTS,
     GET_EVENT,
     GET_STATUS,
+    LIST_LOCKS,
+    LIST_ROLES,
     SEARCH_EVENTS,
     Failure,
     Rig,
@@ -44,6 +51,11 @@ REQUESTS = {
     SEARCH_EVENTS: pb.SearchEventsRequest().SerializeToString(),
     GET_EVENT: pb.GetEventRequest(uid="u").SerializeToString(),
     GET_STATUS: GetStatusRequest().SerializeToString(),
+    LIST_ROLES: access_pb.ListRolesRequest().SerializeToString(),
+    CHECK_ACCESS: access_pb.CheckAccessRequest(kind="event", verb="list").SerializeToString(),
+    CREATE_LOCK: access_pb.CreateLockRequest(target=LockTarget(user="bob"), reason="left").SerializeToString(),
+    LIST_LOCKS: access_pb.ListLocksRequest().SerializeToString(),
+    DELETE_LOCK: access_pb.DeleteLockRequest(id="none").SerializeToString(),
 }
 REFLECTION = [f"/grpc.reflection.{version}.ServerReflection/ServerReflectionInfo" for version in ("v1", "v1alpha")]
 WATCH = "/grpc.health.v1.Health/Watch"
@@ -183,7 +195,12 @@ async def test_health_lists_all_services() -> None:
         messages: Any = health_pb2
         (data,) = await call(channel, "/grpc.health.v1.Health/List", b"")
     statuses = messages.HealthListResponse.FromString(data).statuses
-    assert set(statuses) == {"", "extaudit.v1.AuditLogService", "extaudit.v1.StatusService"}
+    assert set(statuses) == {
+        "",
+        "extaudit.v1.AccessService",
+        "extaudit.v1.AuditLogService",
+        "extaudit.v1.StatusService",
+    }
 
 
 @in_loop

@@ -10,6 +10,11 @@ EMIT_STREAM = "/extaudit.v1.AuditLogService/EmitEvents"
 SEARCH = "/extaudit.v1.AuditLogService/SearchEvents"
 GET = "/extaudit.v1.AuditLogService/GetEvent"
 STATUS = "/extaudit.v1.StatusService/GetStatus"
+ROLES = "/extaudit.v1.AccessService/ListRoles"
+CHECK = "/extaudit.v1.AccessService/CheckAccess"
+CREATE_LOCK = "/extaudit.v1.AccessService/CreateLock"
+LIST_LOCKS = "/extaudit.v1.AccessService/ListLocks"
+DELETE_LOCK = "/extaudit.v1.AccessService/DeleteLock"
 HEALTH = ("/grpc.health.v1.Health/Check", "/grpc.health.v1.Health/Watch", "/grpc.health.v1.Health/List")
 REFLECTION = (
     "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo",
@@ -44,6 +49,16 @@ CALLS = [
     (STATUS, user("auditor"), (WITHOUT_PLACES,)),
     (STATUS, user("importer"), None),
     (STATUS, NODE, None),
+    (ROLES, user("editor"), (("role", ("read",)),)),
+    (ROLES, user("auditor"), None),
+    (CHECK, user("editor"), (("role", ("read",)),)),
+    (CHECK, NODE, None),
+    (CREATE_LOCK, user("editor"), (("lock", ("create",)),)),
+    (CREATE_LOCK, user("auditor", "importer"), None),
+    (LIST_LOCKS, user("editor"), (("lock", ("list",)),)),
+    (LIST_LOCKS, user("auditor"), None),
+    (DELETE_LOCK, user("editor"), (("lock", ("delete",)),)),
+    (DELETE_LOCK, NODE, None),
 ]
 
 
@@ -86,7 +101,8 @@ def test_a_method_without_a_row_is_refused(policy):
 
 
 def test_the_table_is_complete_and_can_not_be_changed():
-    assert set(PERMISSIONS) == {EMIT, EMIT_STREAM, SEARCH, GET, STATUS, *HEALTH, *REFLECTION}
+    access = {ROLES, CHECK, CREATE_LOCK, LIST_LOCKS, DELETE_LOCK}
+    assert set(PERMISSIONS) == {EMIT, EMIT_STREAM, SEARCH, GET, STATUS, *access, *HEALTH, *REFLECTION}
     with pytest.raises(TypeError):
         PERMISSIONS["/x/Y"] = Permission(anyone=True)  # type: ignore[index]
 

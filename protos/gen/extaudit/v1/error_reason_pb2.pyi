@@ -58,6 +58,20 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """The service has no such method."""
     ERROR_REASON_STORAGE_UNAVAILABLE: _ErrorReason.ValueType  # 17
     """The storage can't be read or written now."""
+    ERROR_REASON_LOCKED: _ErrorReason.ValueType  # 18
+    """A lock bars the caller. The call isn't looked at, and open streams end with this reason."""
+    ERROR_REASON_LOCK_HITS_CALLER: _ErrorReason.ValueType  # 19
+    """The lock would bar the caller itself; `force` creates it all the same."""
+    ERROR_REASON_TOO_MANY_LOCKS: _ErrorReason.ValueType  # 20
+    """As many locks are in force as the service keeps; delete some first."""
+    ERROR_REASON_RATE_LIMIT: _ErrorReason.ValueType  # 21
+    """The caller calls or emits faster than its limit; RetryInfo says when there is room again.
+    Example metadata: `{"limit": "limits.calls_per_second"}`.
+    """
+    ERROR_REASON_CONCURRENCY_LIMIT: _ErrorReason.ValueType  # 22
+    """The caller has as many calls or streams open as its limit. Example metadata: `{"limit": "limits.concurrent_calls"}`."""
+    ERROR_REASON_STATE_UNAVAILABLE: _ErrorReason.ValueType  # 23
+    """The state database can't be read or written now. What was asked for is not done, or not known to be."""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Why a call failed: the `reason` of the google.rpc.ErrorInfo that every error carries, without the prefix `ERROR_REASON_`;
@@ -100,4 +114,18 @@ ERROR_REASON_UNIMPLEMENTED: ErrorReason.ValueType  # 16
 """The service has no such method."""
 ERROR_REASON_STORAGE_UNAVAILABLE: ErrorReason.ValueType  # 17
 """The storage can't be read or written now."""
+ERROR_REASON_LOCKED: ErrorReason.ValueType  # 18
+"""A lock bars the caller. The call isn't looked at, and open streams end with this reason."""
+ERROR_REASON_LOCK_HITS_CALLER: ErrorReason.ValueType  # 19
+"""The lock would bar the caller itself; `force` creates it all the same."""
+ERROR_REASON_TOO_MANY_LOCKS: ErrorReason.ValueType  # 20
+"""As many locks are in force as the service keeps; delete some first."""
+ERROR_REASON_RATE_LIMIT: ErrorReason.ValueType  # 21
+"""The caller calls or emits faster than its limit; RetryInfo says when there is room again.
+Example metadata: `{"limit": "limits.calls_per_second"}`.
+"""
+ERROR_REASON_CONCURRENCY_LIMIT: ErrorReason.ValueType  # 22
+"""The caller has as many calls or streams open as its limit. Example metadata: `{"limit": "limits.concurrent_calls"}`."""
+ERROR_REASON_STATE_UNAVAILABLE: ErrorReason.ValueType  # 23
+"""The state database can't be read or written now. What was asked for is not done, or not known to be."""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015
