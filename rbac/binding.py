@@ -36,10 +36,10 @@ class Known:
 
 @dataclass(frozen=True, slots=True)
 class Binding:
-    """Who the user is, and what the objects are. With `root` None there is no object: each value of one is missing."""
+    """Who the user is, and what the objects are: values of others aren't there."""
 
     identity: Identity
-    root: Root | None
+    root: Root
 
     def certainly(self, condition: Condition) -> Formula:
         """What an object must be like for the condition to be true of it."""

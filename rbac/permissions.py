@@ -51,8 +51,8 @@ PERMISSIONS: Final[Mapping[str, Permission]] = MappingProxyType(
     {
         "/extaudit.v1.AuditLogService/EmitEvent": Permission((EMIT_EVENTS,)),
         "/extaudit.v1.AuditLogService/EmitEvents": Permission((EMIT_EVENTS,)),
-        "/extaudit.v1.AuditLogService/SearchEvents": Permission((SEARCH_EVENTS,)),
-        "/extaudit.v1.AuditLogService/GetEvent": Permission((SEARCH_EVENTS,)),
+        "/extaudit.v1.AuditLogService/SearchEvents": Permission((SEARCH_EVENTS,), by_object=True),
+        "/extaudit.v1.AuditLogService/GetEvent": Permission((SEARCH_EVENTS,), by_object=True),
         "/extaudit.v1.AccessService/ListRoles": Permission((READ_ROLES,)),
         "/extaudit.v1.AccessService/CheckAccess": Permission((READ_ROLES,)),
         "/extaudit.v1.AccessService/CreateLock": Permission((CREATE_LOCKS,)),

@@ -12,10 +12,10 @@ from types import MappingProxyType
 from rbac.binding import Binding
 from rbac.casbin_policy import CasbinPolicy
 from rbac.conditions import Root
-from rbac.decisions import AllowIf, DecisionTable
+from rbac.decisions import AllowIf, DecisionTable, Verdict
 from rbac.formulas import ALWAYS, MAX_TESTS, NEVER, Formula, all_of, any_of, size_of
 from rbac.identities import COMPONENT_ROLES, Identity, IdentityKind
-from rbac.kinds import root_of
+from rbac.kinds import RECORDED, root_of
 from rbac.permissions import Alternative, Permission
 from rbac.role_files import read_presets, read_roles, role_files_in
 from rbac.roles import Role, Rule
@@ -57,15 +57,14 @@ class Policy:
     def decide(self, identity: Identity, kind: str, verbs: tuple[str, ...]) -> bool:
         """Tell whether the identity may do all of the verbs on the kind; no verb at all is refused.
 
-        There is no object to look at: a value of one isn't there, so that an allow that asks for it is false, and a
-        deny true.
+        There is no object to look at, so what depends on one isn't allowed.
         """
         if not verbs or not self.recognises(identity):
             return False
         is_user = identity.kind is IdentityKind.USER
         for verb in verbs:
             verdict = self._decisions.decide(identity.roles, is_user, kind, verb)
-            if verdict is False or (verdict is not True and _bound(verdict, Binding(identity, None)) != ALWAYS):
+            if verdict is not True and _formula(verdict, identity, root_of(kind)) != ALWAYS:
                 return False
         return True
 
@@ -81,7 +80,11 @@ class Policy:
         formula = all_of(
             _formula(self._decisions.decide(identity.roles, is_user, kind, verb), identity, root) for verb in verbs
         )
-        return formula if size_of(formula) <= MAX_TESTS else NEVER
+        if formula == ALWAYS:
+            return ALWAYS
+        # What comes in by a call is an object only after the decision, so nothing can be asked of it.
+        comes_in = kind in RECORDED and "create" in verbs
+        return NEVER if comes_in or size_of(formula) > MAX_TESTS else formula
 
     def recognises(self, identity: Identity) -> bool:
         """Tell whether the identity has roles, all of them loaded and all of them for its kind.
@@ -116,13 +119,10 @@ class Policy:
         return Grant(alternatives) if alternatives else None
 
 
-def _formula(verdict: bool | AllowIf, identity: Identity, root: Root) -> Formula:
-    if isinstance(verdict, AllowIf):
-        return _bound(verdict, Binding(identity, root))
-    return ALWAYS if verdict else NEVER
-
-
-def _bound(verdict: AllowIf, binding: Binding) -> Formula:
+def _formula(verdict: Verdict, identity: Identity, root: Root) -> Formula:
+    if not isinstance(verdict, AllowIf):
+        return ALWAYS if verdict else NEVER
+    binding = Binding(identity, root)
     allowed = any_of(binding.certainly(condition) for condition in verdict.allow) if verdict.allow else ALWAYS
     return all_of([allowed, *(binding.certainly_not(condition) for condition in verdict.deny)])
 

@@ -17,14 +17,16 @@ class AuditStoreError(Exception):
     """Base of all errors that a caller may see.
 
     `reason` is a name of the proto enum ErrorReason without its prefix; `message` is shown to the caller, so it holds
-    no path, secret or text of a library; `metadata` holds every variable of the message.
+    no path, secret or text of a library; `metadata` holds every variable of the message. `hidden` is the real reason
+    where the caller must not learn it: no answer, log line or metric shows it, only the audit event of the denial.
     """
 
     reason = "INTERNAL"
 
-    def __init__(self, message: str, *, reason: str | None = None, **metadata: str) -> None:
+    def __init__(self, message: str, *, reason: str | None = None, hidden: str = "", **metadata: str) -> None:
         super().__init__(message)
         self.message = message
+        self.hidden = hidden
         self.reason = reason or type(self).reason
         self.metadata = metadata
 

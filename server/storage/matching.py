@@ -10,7 +10,8 @@ from typing import Any
 import orjson
 
 from server.storage.needles import needle_forms
-from server.storage.query import FieldEquality, FieldValue, Filters
+from server.storage.query import FieldValue, Filters
+from server.storage.value_matching import holds
 
 Matcher = Callable[[int, str, str, str, str, bytes], bool]
 """(time in ms, type, uid, session id, user, JSON) -> is it wanted."""
@@ -35,17 +36,19 @@ def compile_filters(filters: Filters) -> Matcher:
             folded = data.lower()  # of bytes: A-Z only
             if not any(needle in folded for needle in needles):
                 return False
-        return not filters.fields or _has_fields(data, filters.fields)
+        return not (filters.fields or filters.condition) or _has_values(data, filters)
 
     return matches
 
 
-def _has_fields(data: bytes, fields: tuple[FieldEquality, ...]) -> bool:
+def _has_values(data: bytes, filters: Filters) -> bool:
     try:
         document = _parse(data)
     except orjson.JSONDecodeError:
         return False
-    return all(_equal(_find(document, wanted.path), wanted.value) for wanted in fields)
+    if not all(_equal(_find(document, wanted.path), wanted.value) for wanted in filters.fields):
+        return False
+    return filters.condition is None or holds(filters.condition, document)
 
 
 def _parse(data: bytes) -> Any:

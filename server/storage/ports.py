@@ -107,3 +107,7 @@ class ScanEngine(Protocol):
 
 class ScanTimeout(Exception):
     """A scan ran out of time."""
+
+
+class ConditionUnsupported(Exception):
+    """An engine can't take `Filters.condition` into its query. The call is refused: rows are never left out after."""

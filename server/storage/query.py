@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from server.storage.value_tests import RowCondition
+
 FieldValue = str | int | float | bool | None
 
 
@@ -38,6 +40,8 @@ class Filters:
     uids: frozenset[str] = frozenset()
     text: str = ""
     fields: tuple[FieldEquality, ...] = ()
+    condition: RowCondition | None = None
+    """What the caller's rights ask of a row. Part of every engine's query, so that it counts before any limit."""
 
 
 class Position(NamedTuple):

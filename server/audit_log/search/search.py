@@ -25,10 +25,15 @@ from server.audit_log.search.query import (
 )
 from server.audit_log.search.tokens import PageStart, PageTokens
 from server.audit_log.tail import Pinned, Tail
-from server.errors import FailedPrecondition, NotFound, Unavailable
+from server.errors import FailedPrecondition, NotFound, PermissionDenied, Unavailable
 from server.state.catalogue import Catalogue, CatalogueObject
-from server.storage.ports import EventStorage, ScanEngine, StorageError
+from server.storage.matching import compile_filters
+from server.storage.ports import ConditionUnsupported, EventStorage, ScanEngine, StorageError
 from server.storage.query import Filters, Order, Position, ScanObject, ScanRequest
+from server.storage.value_tests import RowCondition
+
+NOT_ADMITTED = "there is such an event, and the caller's roles don't admit it"
+"""Why an event isn't found, for the audit event alone."""
 
 
 @contextlib.contextmanager
@@ -37,6 +42,14 @@ def _reading() -> Iterator[None]:
         yield
     except StorageError as error:
         raise Unavailable("the storage can't be read now") from error
+    except ConditionUnsupported as error:
+        hidden = "an engine can't put the conditions of the roles into its query"
+        raise PermissionDenied("access denied", hidden=hidden, kind="event", verb="list") from error
+
+
+def _no_such_event(hidden: str = "") -> NotFound:
+    """The same error for what isn't there and for what the caller may not see, but for the reason that isn't shown."""
+    return NotFound("there is no such event", hidden=hidden)
 
 
 def _counts(item: CatalogueObject, watermark: Watermark) -> bool:
@@ -70,6 +83,7 @@ class Search:
             FailedPrecondition: the engine can't read the storage.
             DeadlineExceeded: time ran out before anything could be answered.
             Unavailable: the storage can't be read now.
+            PermissionDenied: the engine can't put the query's condition into its own.
         """
         with _reading():
             return self._page(caller, query, deadline)
@@ -86,19 +100,25 @@ class Search:
             page.rows, token, "scan", page.cost, plan.watermark, [*plan.missing, *page.missing], plan.query_id
         )
 
-    def get(self, caller: Identity, selector: EventSelector, deadline: float) -> FoundEvent:
-        """One event with its receipts and, whatever its size, its JSON.
+    def get(
+        self, caller: Identity, selector: EventSelector, deadline: float, *, condition: RowCondition | None = None
+    ) -> FoundEvent:
+        """One event with its receipts and, whatever its size, its JSON; only if it meets `condition`.
 
         Raises:
             NotFound: there is none.
             FailedPrecondition: several have this uid, and no digest chooses.
             Unavailable: it is there and can't be read now.
+            PermissionDenied: the engine can't put `condition` into its query.
         """
         with _reading():
-            return self._get(caller, selector, deadline)
+            return self._get(caller, selector, deadline, condition)
 
-    def _get(self, caller: Identity, selector: EventSelector, deadline: float) -> FoundEvent:
-        place = self._at(selector) if selector.log_id else self._named(caller, selector, deadline)
+    def _get(
+        self, caller: Identity, selector: EventSelector, deadline: float, condition: RowCondition | None
+    ) -> FoundEvent:
+        by_position = selector.log_id != ""
+        place = self._at(selector, condition) if by_position else self._named(caller, selector, deadline, condition)
         filters = Filters(place.time_ms, place.time_ms + 1, uids=frozenset({place.uid}))
         plan = self._plan(SearchQuery(filters, storage=selector.storage), None)
         rows = self._reader(plan, deadline, only=place).read().rows
@@ -109,13 +129,15 @@ class Search:
     def _reader(self, plan: Plan, deadline: float, *, only: Position | None = None) -> PageReader:
         return PageReader(self._storage, self._engine, self._origins, self._digests, plan, deadline, only=only)
 
-    def _at(self, selector: EventSelector) -> Position:
+    def _at(self, selector: EventSelector, condition: RowCondition | None) -> Position:
         """The place of the event at a log's sequence."""
         self._check(SearchQuery(storage=selector.storage))
         log_id, sequence = selector.log_id, selector.sequence
         pins = (pin for pin in self._tail.pin() if pin.section.log_id == log_id)
         for row in (row for pin in pins for row in pin.rows):
             if row.sequence == sequence:
+                if not compile_filters(Filters(condition=condition))(*row.event[:6]):
+                    raise _no_such_event(NOT_ADMITTED)
                 return row.position
         unreadable = False
         for item in self._catalogue.objects(self._storage.storage_id):
@@ -127,25 +149,44 @@ class Search:
                 unreadable = True
                 continue
             if row_number is not None:
-                return self._place_of_row(item, row_number)
-        raise Unavailable("the event can't be read now") if unreadable else NotFound("there is no such event")
+                return self._place_of_row(item, row_number, condition)
+        raise Unavailable("the event can't be read now") if unreadable else _no_such_event()
 
     def _row_of(self, item: CatalogueObject, sequence: int) -> int | None:
         if not self._digests.is_intact(item):
             raise OriginUnknown(item.name)
         return self._origins.row_of(item, sequence)
 
-    def _place_of_row(self, item: CatalogueObject, row_number: int) -> Position:
+    def _place_of_row(self, item: CatalogueObject, row_number: int, condition: RowCondition | None) -> Position:
         objects = [ScanObject(item.name, self._storage.local_path(item.name), [row_number])]
-        rows = self._engine.scan(ScanRequest(objects, Filters(), Order.NEWEST_FIRST, 1, inline_bytes=0)).rows
-        if not rows:
-            raise Unavailable("the event can't be read now")
-        return rows[0].position
+        filters = Filters(condition=condition)
+        found = self._engine.scan(ScanRequest(objects, filters, Order.NEWEST_FIRST, 1, inline_bytes=0))
+        if found.rows:
+            return found.rows[0].position
+        raise Unavailable("the event can't be read now") if found.unreadable else _no_such_event(NOT_ADMITTED)
 
-    def _named(self, caller: Identity, selector: EventSelector, deadline: float) -> Position:
+    def _named(
+        self, caller: Identity, selector: EventSelector, deadline: float, condition: RowCondition | None
+    ) -> Position:
         """The place of the one event that has this uid and, where one is given, this digest."""
-        uid = selector.uid
-        query = SearchQuery(Filters(uids=frozenset({uid})), storage=selector.storage, page_size=MAX_PAGE_SIZE)
+        places, missing = self._places(caller, selector, deadline, condition)
+        if len(places) == 1:
+            return places[0]
+        if places:
+            message = f"{len(places)} events have this uid; give the digest or the position"
+            raise FailedPrecondition(message, reason="AMBIGUOUS_UID", uid=selector.uid, count=str(len(places)))
+        if any(item.reason is not MissingReason.JOURNAL_HOLE for item in missing):
+            raise Unavailable("the event can't be read now")
+        # Looked for again even if there is none, so that time doesn't tell either.
+        is_there = condition is not None and self._places(caller, selector, deadline, None)[0]
+        raise _no_such_event(NOT_ADMITTED if is_there else "")
+
+    def _places(
+        self, caller: Identity, selector: EventSelector, deadline: float, condition: RowCondition | None
+    ) -> tuple[list[Position], list[Missing]]:
+        """The places of events that have this uid and digest, and what is missing from the answer."""
+        filters = Filters(uids=frozenset({selector.uid}), condition=condition)
+        query = SearchQuery(filters, storage=selector.storage, page_size=MAX_PAGE_SIZE)
         places: list[Position] = []
         missing: list[Missing] = []
         while True:
@@ -153,16 +194,8 @@ class Search:
             places += [row.position for row in page.rows if selector.digest in ("", row.position.digest)]
             missing += page.missing
             if not page.next_page_token or len(places) >= MAX_PAGE_SIZE:
-                break
+                return places, missing
             query = replace(query, page_token=page.next_page_token)
-        if len(places) == 1:
-            return places[0]
-        if places:
-            message = f"{len(places)} events have this uid; give the digest or the position"
-            raise FailedPrecondition(message, reason="AMBIGUOUS_UID", uid=uid, count=str(len(places)))
-        if all(item.reason is MissingReason.JOURNAL_HOLE for item in missing):
-            raise NotFound("there is no such event")
-        raise Unavailable("the event can't be read now")
 
     def _check(self, query: SearchQuery) -> None:
         if query.storage not in ("", "active", "default", "all", self._storage.storage_id):

@@ -10,6 +10,7 @@ from typing import TypeVar
 
 from server.audit_log.access import Access
 from server.audit_log.search.query import EventSelector, FoundEvent, SearchPage, SearchQuery
+from server.audit_log.search.rights import condition_of, restricted
 from server.audit_log.search.search import Search
 from server.audit_log.service_log import ServiceLog
 from server.errors import FailedPrecondition, NotFound, ResourceExhausted
@@ -48,7 +49,7 @@ class Searches:
         *,
         timeout: float | None,  # noqa: ASYNC109 -- an answer in part needs to know it
     ) -> SearchPage:
-        """One page, with what could be read within `timeout` seconds.
+        """One page, with what could be read within `timeout` seconds and the caller may see.
 
         Raises:
             InvalidRequest, NotFound, FailedPrecondition, DeadlineExceeded: see Search.page.
@@ -56,7 +57,8 @@ class Searches:
             Unavailable: the trace can't be journalled.
         """
         started = time.monotonic()
-        page = await self._run(lambda: self._search.page(access.identity, query, self._deadline(started, timeout)))
+        asked = restricted(query, access)
+        page = await self._run(lambda: self._search.page(access.identity, asked, self._deadline(started, timeout)))
         self._metrics.ended(time.monotonic() - started, page.cost.objects, complete=page.complete)
         await self._service_log.searched(access, query, page)
         return page
@@ -71,12 +73,13 @@ class Searches:
         """One event and its stored JSON.
 
         Raises:
-            NotFound: there is none. FailedPrecondition: there are several.
+            NotFound: there is none that the caller may see. FailedPrecondition: there are several.
             StorageUnavailable, ResourceExhausted, Unavailable: it can't be read now, or not traced.
         """
         deadline = self._deadline(time.monotonic(), timeout)
+        condition = condition_of(access)
         try:
-            found = await self._run(lambda: self._search.get(access.identity, selector, deadline))
+            found = await self._run(lambda: self._search.get(access.identity, selector, deadline, condition=condition))
         except (NotFound, FailedPrecondition):
             await self._service_log.read(access, selector, "")  # that there is none, or several, is an answer too
             raise

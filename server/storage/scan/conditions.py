@@ -2,35 +2,13 @@
 
 from __future__ import annotations
 
-import math
 import re
-from collections.abc import Collection
-from dataclasses import dataclass
-from typing import Any
 
 from server.storage.needles import needle_forms
-from server.storage.query import FieldEquality, Filters, Order, Position
-
-_INT64 = range(-(1 << 63), 1 << 63)
-
-
-@dataclass(frozen=True, slots=True)
-class Condition:
-    """A piece of SQL and the values of its `?`, in order."""
-
-    sql: str
-    values: tuple[Any, ...] = ()
-
-
-FALSE = Condition("false")
-
-
-def all_of(conditions: Collection[Condition]) -> Condition:
-    """A condition that holds when all of `conditions` do; there must be one at least."""
-    return Condition(
-        " AND ".join(f"({condition.sql})" for condition in conditions),
-        tuple(value for condition in conditions for value in condition.values),
-    )
+from server.storage.query import Filters, Order, Position
+from server.storage.scan.fields import field_equality
+from server.storage.scan.sql import Condition
+from server.storage.scan.value_tests import row_condition
 
 
 def filter_conditions(filters: Filters) -> list[Condition]:
@@ -47,7 +25,9 @@ def filter_conditions(filters: Filters) -> list[Condition]:
         found.append(Condition("session_id = ?", (filters.session_id,)))
     if filters.text:
         found.append(Condition("regexp_matches(event_data, ?, 's')", (_pattern(filters.text),)))
-    found.extend(_field(wanted) for wanted in filters.fields)
+    found.extend(field_equality(wanted) for wanted in filters.fields)
+    if filters.condition is not None:
+        found.append(row_condition(filters.condition))
     return found
 
 
@@ -84,61 +64,3 @@ def _pattern(text: str) -> str:
 
 def _either_case(char: str) -> str:
     return f"[{char}{char.upper()}]" if "a" <= char <= "z" else re.escape(char)
-
-
-def _field(wanted: FieldEquality) -> Condition:
-    value = wanted.value
-    if not wanted.path or (isinstance(value, int) and value not in _INT64):
-        return FALSE
-    found = _extract(wanted.path)
-    if isinstance(value, float):
-        return _float_field(found, value)
-    equal = Condition(f"{found.sql} = to_json(?)", (*found.values, value))
-    if value is None:
-        return Condition(f"{found.sql} = 'null'", found.values)
-    if isinstance(value, bool):
-        return Condition(f"{found.sql} = ?", (*found.values, "true" if value else "false"))
-    if isinstance(value, int):
-        return Condition(f"{found.sql} = ?", (*found.values, str(value)))
-    # A JSON string without a backslash holds its value as it is, and most events can be left out by that, unparsed.
-    likely = Condition(r"contains(event_data, ?) OR contains(event_data, '\')", (value,))
-    return all_of([likely, equal])
-
-
-def _float_field(found: Condition, value: float) -> Condition:
-    if not math.isfinite(value):
-        return FALSE
-    is_float = f"regexp_matches({found.sql}, '[.eE]') OR TRY_CAST({found.sql} AS BIGINT) IS NULL"
-    return Condition(
-        f"TRY_CAST({found.sql} AS DOUBLE) = ? AND ({is_float})", (*found.values, value, *found.values, *found.values)
-    )
-
-
-def _extract(path: tuple[str, ...]) -> Condition:
-    """The JSON text at a path of keys, NULL where there is none or the row isn't JSON."""
-    sql = "event_data"
-    steps = _steps(path)
-    for _ in steps:
-        sql = f"json_extract({sql}, ?)"
-    return Condition(f"TRY({sql})::VARCHAR", tuple(steps))
-
-
-def _steps(path: tuple[str, ...]) -> list[str]:
-    """DuckDB's paths, to be applied one after the other.
-
-    A JSON pointer takes any key, but would take a number for an index of an array; `$."0"` takes keys only.
-    """
-    steps: list[str] = []
-    joinable = False
-    for key in path:
-        if key.isascii() and key.isdigit():
-            steps.append(f'$."{key}"')
-            joinable = False
-            continue
-        pointer = "/" + key.replace("~", "~0").replace("/", "~1")
-        if joinable:
-            steps[-1] += pointer
-        else:
-            steps.append(pointer)
-        joinable = True
-    return steps

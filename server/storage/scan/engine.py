@@ -16,7 +16,7 @@ import duckdb
 
 from server.storage.ports import ScanTimeout, StorageError
 from server.storage.query import Position, ScanObject, ScanRequest, ScanResult, ScanRow, UnreadableObject
-from server.storage.scan.conditions import Condition
+from server.storage.scan.sql import Condition
 from server.storage.scan.statements import Plan, fetch, plan, probe
 from server.storage.scan.watchdog import Watchdog
 

@@ -9,7 +9,8 @@ from types import MappingProxyType
 from typing import Final
 
 from server.storage.query import Order, ScanObject, ScanRequest
-from server.storage.scan.conditions import FALSE, Condition, all_of, beyond, filter_conditions
+from server.storage.scan.conditions import beyond, filter_conditions
+from server.storage.scan.sql import FALSE, Condition, all_of
 
 # The types are stated, so they don't depend on which object is first, and DuckDB needn't look into it to plan.
 # Strings stored as binary are read as strings; a cast would write bytes outside ASCII as escapes.

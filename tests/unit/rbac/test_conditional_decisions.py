@@ -241,6 +241,8 @@ def test_recording_is_denied_by_a_wildcard_deny_whose_condition_is_about_the_obj
     rules = policy(importer=([rule(verbs="create")], []), no=([], [rule("event.a == 'x'", kinds="*", verbs="*")]))
     assert rules.decide(alice("importer"), "event", ("create",))
     assert not rules.decide(alice("importer", "no"), "event", ("create",))
+    assert rules.admits(alice("importer", "no"), "event", ("create",)) == NEVER
+    assert rules.admits(alice("importer"), "event", ("create",)) == ALWAYS
 
 
 def test_recording_may_depend_on_the_user():

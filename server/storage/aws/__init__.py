@@ -1,0 +1,1 @@
+"""Storage in an AWS account: what its engine is asked."""
