@@ -23,10 +23,13 @@ _ENGINE_VALUES: Final[Mapping[str, int]] = MappingProxyType({name: value for val
 _KIND_VALUES: Final[Mapping[str, int]] = MappingProxyType({kind.value: value for value, kind in KINDS.items()})
 
 
+_KnownReceipts = dict[tuple[object, ...], event_pb2.Receipt]
+"""Receipts as messages, by all that is in them but the sequence: those of a page differ in little else."""
+
+
 def search_response(page: SearchPage) -> pb.SearchEventsResponse:
     """The answer to SearchEvents."""
-    return pb.SearchEventsResponse(
-        events=[event_row(row) for row in page.rows],
+    response = pb.SearchEventsResponse(
         next_page_token=page.next_page_token,
         engine=_ENGINE_VALUES[page.engine],  # type: ignore[arg-type]  # enum values are plain numbers when they run
         cost=pb.SearchCost(
@@ -40,23 +43,18 @@ def search_response(page: SearchPage) -> pb.SearchEventsResponse:
         missing=[_missing_part(missing) for missing in page.missing],
         query_id=page.query_id,
     )
+    known: _KnownReceipts = {}
+    for found in page.rows:
+        # Filled in place: a list of finished rows would be copied with their JSON.
+        _fill(response.events.add(), found, found.data or b"", known)
+    return response
 
 
 def event_row(found: FoundEvent, *, with_json: bool = True) -> event_pb2.EventRow:
     """One event; `with_json` false leaves the JSON out though it is there, as it follows in chunks."""
-    omitted = found.data is None
-    return event_pb2.EventRow(
-        json=found.data or b"" if with_json else b"",
-        time=timestamp_message(found.position.time_ms),
-        type=found.type,
-        uid=found.position.uid,
-        session_id=found.session_id,
-        user=found.user[:MAX_OMITTED_USER_CHARACTERS] if omitted else found.user,
-        digest=found.position.digest,
-        receipts=[_receipt(receipt) for receipt in found.receipts],
-        payload_omitted=omitted,
-        payload_size=found.size,
-    )
+    row = event_pb2.EventRow()
+    _fill(row, found, found.data or b"" if with_json else b"", {})
+    return row
 
 
 def status_response(state: ServiceState) -> status_pb.GetStatusResponse:
@@ -77,6 +75,34 @@ def status_response(state: ServiceState) -> status_pb.GetStatusResponse:
         policy_digest=state.policy_digest,
         roles=state.roles,
     )
+
+
+def _fill(row: event_pb2.EventRow, found: FoundEvent, json: bytes, known: _KnownReceipts) -> None:
+    """Write one event into `row`; the events of a page share `known`."""
+    position = found.position
+    omitted = found.data is None
+    row.json = json
+    row.time.seconds = position.time_ms // 1000
+    row.time.nanos = position.time_ms % 1000 * 1_000_000
+    row.type = found.type
+    row.uid = position.uid
+    row.session_id = found.session_id
+    row.user = found.user[:MAX_OMITTED_USER_CHARACTERS] if omitted else found.user
+    row.digest = position.digest
+    row.payload_omitted = omitted
+    row.payload_size = found.size
+    for receipt in found.receipts:
+        _fill_receipt(row.receipts.add(), receipt, known)
+
+
+def _fill_receipt(message: event_pb2.Receipt, receipt: Receipt, known: _KnownReceipts) -> None:
+    storage, log_id, sequence, emitter, peer, received_ms, foreign_object = receipt
+    key = storage, log_id, emitter, peer, received_ms, foreign_object
+    model = known.get(key)
+    if model is None:
+        model = known[key] = _receipt(receipt)
+    message.CopyFrom(model)
+    message.sequence = sequence
 
 
 def _receipt(receipt: Receipt) -> event_pb2.Receipt:

@@ -29,15 +29,8 @@ class TailCandidate(NamedTuple):
     pinned: Pinned
 
 
-class StoredCandidate(NamedTuple):
-    """A matching row of a stored object."""
-
-    position: Position
-    row: ScanRow
-    object: CatalogueObject
-
-
-Candidate = TailCandidate | StoredCandidate
+Candidate = TailCandidate | ScanRow
+"""A matching event of the tail, or a matching row of a stored object."""
 
 
 def time_span(filters: Filters, order: Order, beyond: Position | None) -> tuple[int, int]:
@@ -100,16 +93,17 @@ class StoredRead:
     deadline: float
     unreadable: list[UnreadableObject] = field(default_factory=list)
     changed: set[str] = field(default_factory=set)
-    opened: set[str] = field(default_factory=set)
+    opened: dict[str, CatalogueObject] = field(default_factory=dict)
+    """The objects that were asked for rows, by name."""
     finished_to: Position | None = None
     """Every row before this position was given; where to go on when time runs out."""
     crowded: set[str] = field(default_factory=set)
     """Objects with more equal rows than are read."""
     last_given: Position | None = None
-    """Where the row given last is; there may be more rows of this position."""
+    """Where the last row of the scans that are done is; there may be more rows of this position."""
     timed_out: bool = False
 
-    def rows(self, objects: Sequence[CatalogueObject]) -> Iterator[StoredCandidate]:
+    def rows(self, objects: Sequence[CatalogueObject]) -> Iterator[ScanRow]:
         """All matching rows in order, or, where time runs out, the first of them; `timed_out` says which."""
         newest_first = self.order is Order.NEWEST_FIRST
         low, high = time_span(self.filters, self.order, self.beyond)
@@ -144,14 +138,14 @@ class StoredRead:
             self.changed.add(item.name)
         return item.name not in self.changed
 
-    def _window(self, objects: Sequence[CatalogueObject], start: int, end: int) -> Iterator[StoredCandidate]:
+    def _window(self, objects: Sequence[CatalogueObject], start: int, end: int) -> Iterator[ScanRow]:
         by_key = {item.name: item for item in objects if item.last_ms >= start and item.first_ms < end}
         asked = [
             ScanObject(item.name, self.path_of(item), rows)
             for item in by_key.values()
             if self._is_intact(item) and ((rows := self.select(item)) is None or len(rows))
         ]
-        self.opened.update(item.key for item in asked)
+        self.opened.update({item.key: by_key[item.key] for item in asked})
         from_ms, to_ms = start if start > _EARLIEST else None, end if end < _LATEST else None
         filters = replace(self.filters, from_ms=from_ms, to_ms=to_ms)
         request = ScanRequest(asked, filters, self.order, self.chunk, beyond=self.beyond)
@@ -162,12 +156,11 @@ class StoredRead:
                 raise ScanTimeout
             result = self.engine.scan(request, deadline=self.deadline)
             self.unreadable += [item for item in result.unreadable if item not in self.unreadable]
-            for row in result.rows:
-                self.last_given = row.position
-                yield StoredCandidate(row.position, row, by_key[row.object_key])
+            yield from result.rows
             if len(result.rows) < request.limit:
                 return
             last = result.rows[-1]
+            self.last_given = last.position
             equal = equal + len(result.rows) if last.position == result.rows[0].position == position else 0
             position = last.position
             if equal > MOST_EQUAL_ROWS:

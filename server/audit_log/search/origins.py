@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 from array import array
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Sequence
 from threading import Lock
-from typing import Generic, TypeVar
+from typing import Generic, NamedTuple, TypeVar
 
 from server.audit_log.batch_codec import UnreadableFooter, read_sequences
 from server.audit_log.batch_record import BatchRecord, ReceiptTable, record_digest
@@ -51,6 +52,24 @@ class _Cache(Generic[Key, Value]):
         return value
 
 
+class ObjectOrigin(NamedTuple):
+    """The sequences of an object's rows in row order, and the receipts of its batch; None for what can't be read."""
+
+    sequences: Sequence[int] | None
+    receipts: ReceiptTable | None
+
+    def sequence(self, row: int) -> int:
+        """The sequence of a row; 0 if it can't be read."""
+        return self.sequences[row] if self.sequences is not None else 0
+
+    def receipt(self, sequence: int) -> Receipt | None:
+        """The receipt of a sequence; None if it can't be read."""
+        try:
+            return self.receipts.receipt(sequence) if self.receipts is not None else None
+        except LookupError:
+            return None
+
+
 class Origins:
     """Looks up sequences and receipts of one storage's own objects. Safe to use from several threads."""
 
@@ -60,13 +79,14 @@ class Origins:
         self._sequences: _Cache[str, Sequence[int]] = _Cache(_CACHED_ROWS)
         self._receipts: _Cache[tuple[str, int, int], ReceiptTable] = _Cache(_CACHED_RECEIPTS)
 
-    def sequence(self, object_: CatalogueObject, row: int) -> int:
-        """The sequence of a row.
-
-        Raises:
-            OriginUnknown: the object's footer can't be read.
-        """
-        return self.sequences(object_)[row]
+    def of(self, object_: CatalogueObject) -> ObjectOrigin:
+        """What is known of the rows of an object; asked once a page, as asking costs as much as a receipt."""
+        sequences = table = None
+        with contextlib.suppress(OriginUnknown):
+            sequences = self.sequences(object_)
+        with contextlib.suppress(OriginUnknown):
+            table = self._table(object_)
+        return ObjectOrigin(sequences, table)
 
     def sequences(self, object_: CatalogueObject) -> Sequence[int]:
         """The sequences of all rows in row order."""
@@ -78,17 +98,6 @@ class Origins:
                 raise OriginUnknown(object_.name) from error
 
         return self._sequences.get(object_.name, read)
-
-    def receipt(self, object_: CatalogueObject, sequence: int) -> Receipt:
-        """The receipt of an event of ours, looked up by sequence.
-
-        Raises:
-            OriginUnknown: the batch record can't be read.
-        """
-        try:
-            return self._table(object_).receipt(sequence)
-        except LookupError as error:
-            raise OriginUnknown(object_.name) from error
 
     def rows_by(self, object_: CatalogueObject, wanted: Callable[[Emitter], bool]) -> Sequence[int]:
         """Numbers of the rows whose emitter is wanted.

@@ -14,13 +14,12 @@ from server.audit_log.receipts import Emitter, Receipt, decode_emitter
 from server.audit_log.search.candidates import (
     MOST_EQUAL_ROWS,
     Candidate,
-    StoredCandidate,
     StoredRead,
     TailCandidate,
     tail_candidates,
 )
 from server.audit_log.search.digests import ObjectDigests
-from server.audit_log.search.origins import Origins, OriginUnknown, RowSelection
+from server.audit_log.search.origins import ObjectOrigin, Origins, RowSelection
 from server.audit_log.search.query import Cost, FoundEvent, Missing, MissingReason, SearchQuery, Watermark
 from server.audit_log.tail import Pinned, TailRow
 from server.errors import DeadlineExceeded
@@ -79,6 +78,7 @@ class PageReader:
         self._storage = storage
         self._engine = engine
         self._origins = origins
+        self._known_origins: dict[str, ObjectOrigin] = {}
         self._plan = plan
         self._only = only
         self._page = Page()
@@ -114,7 +114,7 @@ class PageReader:
                 continue
             if len(page.rows) < query.page_size and not self._stored.gave_all_at(place):
                 break
-            size = group[0].row.size if isinstance(group[0], StoredCandidate) else len(group[0].row.event.data)
+            size = _size(group[0])
             if page.rows and (len(page.rows) == query.page_size or used + size > PAGE_BYTES):
                 page.end = page.rows[-1].position
                 break
@@ -162,14 +162,13 @@ class PageReader:
 
     def _found(self, group: list[Candidate]) -> FoundEvent:
         first = group[0]
-        receipts = tuple(self._receipt(candidate) for candidate in group)
+        receipts = tuple([self._receipt(candidate) for candidate in group])
         if isinstance(first, TailCandidate):
             event = first.row.event
-            columns = event.type, event.session_id, event.user, len(event.data)
+            event_type, session_id, user = event.type, event.session_id, event.user
         else:
-            columns = first.row.type, first.row.session_id, first.row.user, first.row.size
-        event_type, session_id, user, size = columns
-        data = None
+            event_type, session_id, user = first.type, first.session_id, first.user
+        size, data = _size(first), None
         if self._only is not None or size + len(user.encode()) <= OMIT_BYTES:
             data = self._data(first)
         else:
@@ -179,30 +178,32 @@ class PageReader:
     def _data(self, candidate: Candidate) -> bytes | None:
         if isinstance(candidate, TailCandidate):
             return candidate.row.event.data
-        if candidate.row.data is not None:
-            return candidate.row.data
-        name = candidate.object.name
+        if candidate.data is not None:
+            return candidate.data
+        name = candidate.object_key
         try:
-            return self._engine.fetch(self._storage.local_path(name), candidate.row.row_number)
+            return self._engine.fetch(self._storage.local_path(name), candidate.row_number)
         except StorageError:
             self._page.missing.append(self._miss(MissingReason.OBJECT_UNREADABLE, name, "a row's JSON can't be read"))
             return None
 
     def _receipt(self, candidate: Candidate) -> Receipt:
-        storage = self._storage.storage_id
         if isinstance(candidate, TailCandidate):
             section = candidate.pinned.section
-            return tail_receipt(candidate.row, storage, section.log_id)
-        item = candidate.object
-        if item.is_foreign:
-            return Receipt(storage, foreign_object=item.name)
-        sequence = 0
-        try:
-            sequence = self._origins.sequence(item, candidate.row.row_number)
-            return self._origins.receipt(item, sequence)
-        except OriginUnknown:
-            self._selection.unknown.add(item.name)
-            return Receipt(storage, item.log_id, sequence)
+            return tail_receipt(candidate.row, self._storage.storage_id, section.log_id)
+        name = candidate.object_key
+        origin = self._known_origins.get(name)
+        if origin is None:
+            item = self._stored.opened[name]
+            if item.is_foreign:
+                return Receipt(self._storage.storage_id, foreign_object=name)
+            origin = self._known_origins[name] = self._origins.of(item)
+        sequence = origin.sequence(candidate.row_number)
+        receipt = origin.receipt(sequence)
+        if receipt is None:
+            self._selection.unknown.add(name)
+            return Receipt(self._storage.storage_id, self._stored.opened[name].log_id, sequence)
+        return receipt
 
     def _place_reached(self) -> Position:
         """The furthest place before which every row was given."""
@@ -244,10 +245,16 @@ def _wanted_emitters(query: SearchQuery) -> Callable[[Emitter], bool] | None:
     return lambda emitter: (not names or emitter.name in names) and (not kinds or emitter.kind in kinds)
 
 
+def _size(candidate: Candidate) -> int:
+    """Bytes of the JSON."""
+    return len(candidate.row.event.data) if isinstance(candidate, TailCandidate) else candidate.size
+
+
 def _columns_bytes(row: FoundEvent) -> int:
     """What a row takes beside its JSON, about: columns of foreign objects and lists of receipts have no bound."""
-    columns = row.user, row.session_id, row.type, row.position.uid
-    return sum(len(column.encode()) for column in columns if len(column) > 1024) + 256 * (len(row.receipts) - 1)
+    text = row.user, row.session_id, row.type, row.position.uid
+    columns = len("".join(text).encode()) if sum(map(len, text)) > 1024 else 0
+    return columns + 256 * (len(row.receipts) - 1)
 
 
 def _position(candidate: Candidate) -> Position:
