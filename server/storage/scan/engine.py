@@ -117,6 +117,9 @@ def _settings(threads: int, memory_bytes: int, allowed_directories: Sequence[str
     return [
         "SET GLOBAL TimeZone = 'UTC'",
         f"SET GLOBAL threads = {int(threads)}",
+        # Else eight more threads wake for every file; objects are local and mostly in memory already.
+        "SET GLOBAL async_threads = 0",
+        "SET GLOBAL enable_external_file_cache = false",
         f"SET GLOBAL memory_limit = '{int(memory_bytes)}B'",
         "SET GLOBAL temp_directory = ''",
         "SET GLOBAL python_enable_replacements = false",
