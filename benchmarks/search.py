@@ -28,7 +28,7 @@ from server.audit_log.timestamps import utc_date
 
 EVENTS = 1_000_000
 PER_OBJECT = 1_000
-ROUNDS = 40
+ROUNDS = 100
 LIMIT = 100
 HOUR_MS = 3_600_000
 LOG_ID = "0123456789abcdef0123"

@@ -109,7 +109,7 @@ class EmbeddedStorage:
         """When the folder last changed, in ns: by its change time, since copying tools set back the other one."""
         with _in_own_words("the embedded storage can't be listed"):
             try:
-                return os.stat(self._folder / date).st_ctime_ns
+                return os.stat(self.local_path(date)).st_ctime_ns
             except FileNotFoundError:
                 return -1
 
@@ -119,8 +119,12 @@ class EmbeddedStorage:
 
     def size(self, name: str) -> int | None:
         """Bytes of the object as it is now; None if it isn't there."""
-        with _in_own_words("the embedded storage can't be read"), contextlib.suppress(NotADirectoryError):
-            return self._files.size(self._folder / name)
+        with (
+            _in_own_words("the embedded storage can't be read"),
+            contextlib.suppress(FileNotFoundError, NotADirectoryError),
+        ):
+            found = os.stat(self.local_path(name), follow_symlinks=False)
+            return found.st_size if stat.S_ISREG(found.st_mode) else None
         return None
 
     def location(self) -> str:

@@ -40,10 +40,8 @@ _PROBE = (
 _PATTERN = re.compile(r"[*?\[]")
 
 # A foreign row without these isn't an event; the columns needn't be marked as required.
-_WHOLE = Condition(
-    "event_time > '-infinity'::TIMESTAMPTZ AND event_time < 'infinity'::TIMESTAMPTZ "
-    "AND uid IS NOT NULL AND event_data IS NOT NULL"
-)
+_WHOLE = Condition("uid IS NOT NULL AND event_data IS NOT NULL")
+_FINITE = Condition("event_time > '-infinity'::TIMESTAMPTZ AND event_time < 'infinity'::TIMESTAMPTZ")
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +87,8 @@ def plan(request: ScanRequest, objects: Sequence[ScanObject]) -> Plan:
     descending = request.order is Order.NEWEST_FIRST
     ordered = sorted(objects, key=lambda item: item.key, reverse=descending)
     conditions = [_WHOLE, *filter_conditions(request.filters)]
+    if request.filters.from_ms is None or request.filters.to_ms is None:
+        conditions.append(_FINITE)
     if request.beyond is not None:
         conditions.append(beyond(request.beyond, request.order, FALSE))
     if request.after is not None:
