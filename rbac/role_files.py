@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
 from rbac.errors import PolicyError, PolicyUnreadable, Refusal
 from rbac.identities import SYSTEM_ROLES
-from rbac.roles import Role, role_from
-from rbac.safe_yaml import read_documents
+from rbac.roles import Role, read_role
+from rbac.safe_yaml import documents_in
 
 MAX_FILE_BYTES: Final = 1024 * 1024
 MAX_FILES: Final = 1_000
 MAX_RULES: Final = 20_000
 """Rules of all roles together: Casbin walks them all for each new question."""
+
+MAX_PROBLEMS: Final = 1_000
 
 PRESETS: Final = Path(__file__).parent / "presets"
 
@@ -41,7 +43,11 @@ def role_files_in(folder: Path) -> tuple[Path, ...]:
 
 def read_presets() -> tuple[Role, ...]:
     """Read the roles that come with the service, one of them for each kind of component."""
-    return tuple(replace(role, preset=True) for path in role_files_in(PRESETS) for role in _read(path))
+    problems: list[PolicyError] = []
+    roles = tuple(replace(role, preset=True) for path in role_files_in(PRESETS) for role in _read(path, problems))
+    if problems:
+        raise problems[0]
+    return roles
 
 
 def read_roles(files: Sequence[Path], presets: Sequence[Role]) -> tuple[Role, ...]:
@@ -50,33 +56,76 @@ def read_roles(files: Sequence[Path], presets: Sequence[Role]) -> tuple[Role, ..
     Raises:
         PolicyError: a file is refused, a name is given twice or reserved, or there are more than MAX_RULES rules.
     """
-    roles = list(presets)
-    places = {role.name: "a preset" for role in presets}
-    rules = _count_rules(presets)
+    roles, problems = examine_roles(files, presets)
+    if problems:
+        raise problems[0]
+    return roles
+
+
+def examine_roles(files: Sequence[Path], presets: Sequence[Role]) -> tuple[tuple[Role, ...], list[PolicyError]]:
+    """Read all files as one set, and find everything wrong with it: file by file, as it is come upon.
+
+    It stops at MAX_RULES rules and at MAX_PROBLEMS problems. A file that isn't YAML is examined up to where it isn't.
+    """
+    examined = _RoleSet(presets)
     for path in files:
-        for role in _read(path):
-            if role.name.casefold() in _RESERVED:
-                raise PolicyError(path.name, role.line, f"{role.name!r} is a system role's name")
-            if role.name in places:
-                raise PolicyError(path.name, role.line, f"{role.name!r} is already the name of {places[role.name]}")
-            places[role.name] = f"the role at {path.name}:{role.line}"
-            rules += _count_rules([role])
-            if rules > MAX_RULES:
-                raise PolicyError(path.name, role.line, f"there are more than {MAX_RULES} rules in all")
-            roles.append(role)
-    return tuple(roles)
+        if not examined.add(path):
+            break
+    return tuple(examined.roles), examined.problems[:MAX_PROBLEMS]
+
+
+class _RoleSet:
+    """Roles whose names must differ, and what is wrong with them."""
+
+    def __init__(self, presets: Sequence[Role]) -> None:
+        self.roles = list(presets)
+        self.problems: list[PolicyError] = []
+        self._places = {role.name: "a preset" for role in presets}
+        self._rules = _count_rules(presets)
+
+    def add(self, path: Path) -> bool:
+        """Add a file's roles; False where no other file is to be read."""
+        for role in _read(path, self.problems):
+            if reason := self._reason_against(role):
+                self.problems.append(PolicyError(path.name, role.line, reason))
+                continue
+            self._places[role.name] = f"the role at {path.name}:{role.line}"
+            self._rules += _count_rules([role])
+            if self._rules > MAX_RULES:
+                self.problems.append(PolicyError(path.name, role.line, f"there are more than {MAX_RULES} rules in all"))
+                break
+            self.roles.append(role)
+        return self._rules <= MAX_RULES and len(self.problems) < MAX_PROBLEMS
+
+    def _reason_against(self, role: Role) -> str:
+        if role.name.casefold() in _RESERVED:
+            return f"{role.name!r} is a system role's name"
+        if role.name in self._places:
+            return f"{role.name!r} is already the name of {self._places[role.name]}"
+        return ""
 
 
 def _count_rules(roles: Iterable[Role]) -> int:
     return sum(len(role.allow) + len(role.deny) for role in roles)
 
 
-def _read(path: Path) -> list[Role]:
-    data = _bytes_of(path)
+def _read(path: Path, problems: list[PolicyError]) -> Iterator[Role]:
+    """The roles of a file that nothing is wrong with; what is wrong with others, or with the file, is added."""
     try:
-        return [role_from(document) for document in read_documents(data)]
+        for document in documents_in(_bytes_of(path)):
+            refusals: list[Refusal] = []
+            role = read_role(document, refusals)
+            problems += [_problem(path, refusal) for refusal in refusals]
+            if role is not None:
+                yield role
     except Refusal as refusal:
-        raise PolicyError(path.name, refusal.line, refusal.reason) from None
+        problems.append(_problem(path, refusal))
+    except PolicyError as problem:
+        problems.append(problem)
+
+
+def _problem(path: Path, refusal: Refusal) -> PolicyError:
+    return PolicyError(path.name, refusal.line, refusal.reason, refusal.column)
 
 
 def _bytes_of(path: Path) -> bytes:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, TypeVar
 
 from rbac.condition_grammar import parse_condition
 from rbac.condition_tokens import ConditionError
@@ -20,6 +22,8 @@ _NAME: Final = re.compile(r"[A-Za-z0-9._@-]{1,128}")
 _WORD: Final = re.compile(r"\*|[A-Za-z0-9_./:-]{1,64}")
 _ROLE_FIELDS: Final = frozenset({"kind", "sub_kind", "version", "metadata", "spec"})
 _RULE_FIELDS: Final = frozenset({"resources", "verbs", "where", "actions"})
+
+Read = TypeVar("Read")
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,70 +49,149 @@ class Role:
 def role_from(document: Node) -> Role:
     """Read one role.
 
-    A name is 1 to 128 characters of `A-Z a-z 0-9 . _ @ -`. Fields that this service has no use for are accepted
-    inside `metadata` and `spec`, since real roles have many, but not beside them and not in a rule.
-
     Raises:
         Refusal: it isn't a role, or says something that would otherwise be left out in silence.
     """
-    role = _map(document, "a document")
-    _refuse_unknown(role, _ROLE_FIELDS, "a role")
-    kind = _text(role, "kind")
-    if kind != "role":
-        raise Refusal(_field(role, "kind").line, "kind must be role")
-    if _text(role, "version") not in VERSIONS:
-        raise Refusal(_field(role, "version").line, "version must be v3 to v8")
-    name = _name(_map(_field(role, "metadata").value, "metadata", _field(role, "metadata").line))
-    spec = _map(_field(role, "spec").value, "spec", _field(role, "spec").line)
-    return Role(name, _section(spec, "allow"), _section(spec, "deny"), role.line)
+    problems: list[Refusal] = []
+    role = read_role(document, problems)
+    if role is None:
+        raise problems[0]
+    return role
+
+
+def read_role(document: Node, problems: list[Refusal]) -> Role | None:
+    """Read one role; None where anything is wrong with it, all of which is added to the problems.
+
+    A name is 1 to 128 characters of `A-Z a-z 0-9 . _ @ -`. Fields that this service has no use for are accepted
+    inside `metadata` and `spec`, since real roles have many, but not beside them and not in a rule.
+    """
+    before = len(problems)
+    name, allow, deny = _Reader(problems).role(document)
+    if len(problems) > before or name is None:
+        return None
+    return Role(name, allow, deny, document.line)
+
+
+class _Reader:
+    """Reads the parts of a role; what is wrong with one never hides what is wrong with another."""
+
+    def __init__(self, problems: list[Refusal]) -> None:
+        self._problems = problems
+
+    def role(self, document: Node) -> tuple[str | None, tuple[Rule, ...], tuple[Rule, ...]]:
+        """Name, allow rules and deny rules."""
+        role = self._kept(lambda: _map(document, "a document"))
+        if role is None:
+            return None, (), ()
+        self._refuse_unknown(role, _ROLE_FIELDS, "a role")
+        self._kept(lambda: _must_be(role, "kind", frozenset({"role"}), "role"))
+        self._kept(lambda: _must_be(role, "version", VERSIONS, "v3 to v8"))
+        metadata = self._kept(lambda: _submap(role, "metadata"))
+        name = self._name(metadata) if metadata else None
+        spec = self._kept(lambda: _submap(role, "spec"))
+        if spec is None:
+            return name, (), ()
+        return name, self._section(spec, "allow"), self._section(spec, "deny")
+
+    def _name(self, metadata: MapNode) -> str | None:
+        expires = metadata.fields.get("expires")
+        name = self._kept(lambda: _name(metadata))
+        if expires and not _is_empty(expires.value):
+            self._add(expires, "metadata.expires isn't supported: a role doesn't expire here")
+        return name
+
+    def _section(self, spec: MapNode, side: str) -> tuple[Rule, ...]:
+        """The rules of `allow` or `deny`; none where its namespaces leave this service's out."""
+        found = spec.fields.get(side)
+        if found is None or _is_null(found.value):
+            return ()
+        section = self._kept(lambda: _map(found.value, f"spec.{side}", found))
+        if section is None:
+            return ()
+        rules = section.fields.get("rules")
+        items = self._kept(lambda: _list(rules, f"spec.{side}.rules")) if rules else ()
+        read = [self._rule(item) for item in items or ()]
+        return tuple(rule for rule in read if rule) if self._in_default_namespace(section, side) else ()
+
+    def _in_default_namespace(self, section: MapNode, side: str) -> bool:
+        namespaces = section.fields.get("namespaces")
+        if namespaces is None or _is_null(namespaces.value):
+            return True
+        names = self._words(namespaces, f"spec.{side}.namespaces")
+        return "default" in names or WILDCARD in names
+
+    def _rule(self, node: Node) -> Rule | None:
+        rule = self._kept(lambda: _map(node, "a rule"))
+        if rule is None:
+            return None
+        self._refuse_unknown(rule, _RULE_FIELDS, "a rule")
+        actions = rule.fields.get("actions")
+        if actions and self._kept(lambda: _list(actions, "actions")):
+            self._add(actions, "actions isn't supported: only an empty list can be loaded")
+        before = len(self._problems)
+        kinds, verbs = self._words_of(rule, "resources"), self._words_of(rule, "verbs")
+        where = rule.fields.get("where")
+        if where is None or _is_empty(where.value):
+            return Rule(kinds, verbs)
+        # Of kinds that couldn't be read it isn't known what a condition may ask about.
+        asked = kinds if len(self._problems) == before else frozenset({WILDCARD})
+        return Rule(kinds, verbs, self._kept(lambda: _condition(where, asked, verbs)))
+
+    def _words_of(self, rule: MapNode, name: str) -> frozenset[str]:
+        field = self._kept(lambda: _field(rule, name))
+        return self._words(field, name) if field else frozenset()
+
+    def _words(self, field: Field, what: str) -> frozenset[str]:
+        items = self._kept(lambda: _list(field, what))
+        if items is None:
+            return frozenset()
+        if not items:
+            self._add(field, f"{what} must not be empty")
+        words = [self._kept(functools.partial(_word, item, what)) for item in items]
+        return frozenset(word for word in words if word)
+
+    def _refuse_unknown(self, node: MapNode, known: frozenset[str], what: str) -> None:
+        for name, field in node.fields.items():
+            if name not in known:
+                self._add(field, f"{what} has no field {name[:64]!r}")
+
+    def _add(self, place: Node | Field, reason: str) -> None:
+        self._problems.append(_refusal(place, reason))
+
+    def _kept(self, read: Callable[[], Read]) -> Read | None:
+        """What is read; None where it is refused, and the refusal is kept."""
+        try:
+            return read()
+        except Refusal as refusal:
+            self._problems.append(refusal)
+            return None
+
+
+def _refusal(place: Node | Field, reason: str) -> Refusal:
+    return Refusal(place.line, reason, place.column)
+
+
+def _must_be(role: MapNode, name: str, allowed: frozenset[str], text: str) -> None:
+    if _text(role, name) not in allowed:
+        raise _refusal(_field(role, name), f"{name} must be {text}")
+
+
+def _submap(role: MapNode, name: str) -> MapNode:
+    field = _field(role, name)
+    return _map(field.value, name, field)
 
 
 def _name(metadata: MapNode) -> str:
     name = _text(metadata, "name")
     if not _NAME.fullmatch(name):
-        raise Refusal(_field(metadata, "name").line, "metadata.name must be 1 to 128 characters of A-Z a-z 0-9 . _ @ -")
-    expires = metadata.fields.get("expires")
-    if expires and not _is_empty(expires.value):
-        raise Refusal(expires.line, "metadata.expires isn't supported: a role doesn't expire here")
+        raise _refusal(_field(metadata, "name"), "metadata.name must be 1 to 128 characters of A-Z a-z 0-9 . _ @ -")
     return name
-
-
-def _section(spec: MapNode, side: str) -> tuple[Rule, ...]:
-    """The rules of `allow` or `deny`; none where its namespaces leave this service's out."""
-    found = spec.fields.get(side)
-    if found is None or _is_null(found.value):
-        return ()
-    section = _map(found.value, f"spec.{side}", found.line)
-    rules = section.fields.get("rules")
-    read = tuple(_rule(item) for item in _list(rules, f"spec.{side}.rules")) if rules else ()
-    return read if _in_default_namespace(section, side) else ()
-
-
-def _in_default_namespace(section: MapNode, side: str) -> bool:
-    namespaces = section.fields.get("namespaces")
-    if namespaces is None or _is_null(namespaces.value):
-        return True
-    names = _words(namespaces, f"spec.{side}.namespaces")
-    return "default" in names or WILDCARD in names
-
-
-def _rule(node: Node) -> Rule:
-    rule = _map(node, "a rule")
-    _refuse_unknown(rule, _RULE_FIELDS, "a rule")
-    actions = rule.fields.get("actions")
-    if actions and _list(actions, "actions"):
-        raise Refusal(actions.line, "actions isn't supported: only an empty list can be loaded")
-    kinds, verbs = _words(_field(rule, "resources"), "resources"), _words(_field(rule, "verbs"), "verbs")
-    where = rule.fields.get("where")
-    if where is None or _is_empty(where.value):
-        return Rule(kinds, verbs)
-    return Rule(kinds, verbs, _condition(where, kinds, verbs))
 
 
 def _condition(field: Field, kinds: frozenset[str], verbs: frozenset[str]) -> Condition:
     node = field.value
     if not isinstance(node, ScalarNode) or not node.is_text:
-        raise Refusal(field.line, "where must be text")
+        raise _refusal(field, "where must be text")
     if kinds.isdisjoint({*KINDS, WILDCARD}):
         return Condition(node.text, None)
     roots = frozenset(Root) if WILDCARD in kinds else frozenset(root_of(kind) for kind in kinds)
@@ -116,11 +199,11 @@ def _condition(field: Field, kinds: frozenset[str], verbs: frozenset[str]) -> Co
         condition = parse_condition(node.text, roots)
     except ConditionError as error:
         line, column = _place(node, error.offset)
-        raise Refusal(line, f"where can't be used: {error.reason} (column {column})") from None
+        raise Refusal(line, f"where can't be used: {error.reason}", column) from None
     if "create" in verbs and not kinds.isdisjoint(RECORDED) and condition.tree and roots_of(condition.tree):
         reason = "create of event or session is decided before there is an object: only the user can be asked about"
         line, column = _place(node, 0)
-        raise Refusal(line, f"where can't be used: {reason} (column {column})")
+        raise Refusal(line, f"where can't be used: {reason}", column)
     return condition
 
 
@@ -129,38 +212,33 @@ def _place(node: ScalarNode, offset: int) -> tuple[int, int]:
     before = node.text[:offset].rpartition("\n")
     if node.is_block:
         return node.line + 1 + node.text.count("\n", 0, offset), len(before[2]) + 1
-    return node.line, (node.column or 1) + offset
+    return node.line, (node.text_column or 1) + offset
 
 
-def _words(field: Field, what: str) -> frozenset[str]:
-    words: set[str] = set()
-    for item in _list(field, what):
-        if not isinstance(item, ScalarNode) or not item.is_text:
-            raise Refusal(item.line, f"{what} must hold text only")
-        if not _WORD.fullmatch(item.text):
-            raise Refusal(item.line, f"{what} has {item.text[:64]!r}: neither a name nor * alone")
-        words.add(item.text)
-    if not words:
-        raise Refusal(field.line, f"{what} must not be empty")
-    return frozenset(words)
+def _word(item: Node, what: str) -> str:
+    if not isinstance(item, ScalarNode) or not item.is_text:
+        raise _refusal(item, f"{what} must hold text only")
+    if not _WORD.fullmatch(item.text):
+        raise _refusal(item, f"{what} has {item.text[:64]!r}: neither a name nor * alone")
+    return item.text
 
 
 def _field(node: MapNode, name: str) -> Field:
     if name not in node.fields:
-        raise Refusal(node.line, f"{name} is missing")
+        raise _refusal(node, f"{name} is missing")
     return node.fields[name]
 
 
 def _text(node: MapNode, name: str) -> str:
     field = _field(node, name)
     if not isinstance(field.value, ScalarNode) or not field.value.is_text:
-        raise Refusal(field.line, f"{name} must be text (in quotes where YAML would take it as something else)")
+        raise _refusal(field, f"{name} must be text (in quotes where YAML would take it as something else)")
     return field.value.text
 
 
-def _map(node: Node, what: str, line: int | None = None) -> MapNode:
+def _map(node: Node, what: str, place: Field | None = None) -> MapNode:
     if not isinstance(node, MapNode):
-        raise Refusal(line or node.line, f"{what} must be a map")
+        raise _refusal(place or node, f"{what} must be a map")
     return node
 
 
@@ -168,14 +246,8 @@ def _list(field: Field, what: str) -> tuple[Node, ...]:
     if _is_null(field.value):
         return ()
     if not isinstance(field.value, ListNode):
-        raise Refusal(field.line, f"{what} must be a list")
+        raise _refusal(field, f"{what} must be a list")
     return field.value.items
-
-
-def _refuse_unknown(node: MapNode, known: frozenset[str], what: str) -> None:
-    for name, field in node.fields.items():
-        if name not in known:
-            raise Refusal(field.line, f"{what} has no field {name[:64]!r}")
 
 
 def _is_null(node: Node) -> bool:

@@ -13,6 +13,8 @@ from extaudit_cli.text import visible
 _COMMANDS = {
     "serve": ("extaudit_cli.serve", "Run the service."),
     "identity": ("extaudit_cli.identity", "Issue, list and renew certificates of a data directory."),
+    "roles": ("extaudit_cli.roles", "List the loaded roles, and check files of roles."),
+    "locks": ("extaudit_cli.locks", "Bar users, components, roles, certificates and tokens."),
     "events": ("extaudit_cli.events", "Emit, search and get audit events."),
     "status": ("extaudit_cli.status", "Show how the service is."),
 }

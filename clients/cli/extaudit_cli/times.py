@@ -10,6 +10,8 @@ import click
 _RFC3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
 _DATE = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
 _RELATIVE = re.compile(r"-(\d{1,9})([smhdw])", re.ASCII)
+_DURATION = re.compile(r"(\d{1,9})([smhdw])", re.ASCII)
+_MAX_SECONDS = 365_000 * 86_400
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 
 
@@ -45,3 +47,19 @@ class Time(click.ParamType[datetime]):
             return parse_time(str(value), datetime.now(UTC))
         except ValueError as error:
             self.fail(str(error), param, ctx)
+
+
+class Duration(click.ParamType[timedelta]):
+    """An option's value that is a length of time: 30m, 8h, 7d; longer than none and at most 1,000 years."""
+
+    name = "duration"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> timedelta:
+        """Read the value, or fail as wrong usage."""
+        if isinstance(value, timedelta):
+            return value
+        matched = _DURATION.fullmatch(str(value))
+        seconds = int(matched[1]) * _SECONDS[matched[2]] if matched else 0
+        if not 0 < seconds <= _MAX_SECONDS:
+            self.fail("a duration is a whole number with a unit: 90s, 30m, 8h, 7d, 4w", param, ctx)
+        return timedelta(seconds=seconds)

@@ -1,24 +1,30 @@
 """Python client of extaudit: emit audit events, find them again, and ask how the service is."""
 
+from extaudit_client.access import AccessCheck, DecidingRule, Hypothesis, Role, RoleRule
 from extaudit_client.client import Client
 from extaudit_client.connection import Connection
 from extaudit_client.emitting import Acknowledgement, EmittedEvent, Refusal, Repetition
 from extaudit_client.errors import ConnectionFailed, ExtauditError, IncompleteAnswer, Violation
+from extaudit_client.locks import Lock
 from extaudit_client.rows import EventRow, Identity, Position, Receipt
 from extaudit_client.searches import FieldEquality, MissingPart, Page, Query, SearchCost, Watermark
 from extaudit_client.statuses import Status
 
 __all__ = [
+    "AccessCheck",
     "Acknowledgement",
     "Client",
     "Connection",
     "ConnectionFailed",
+    "DecidingRule",
     "EmittedEvent",
     "EventRow",
     "ExtauditError",
     "FieldEquality",
+    "Hypothesis",
     "Identity",
     "IncompleteAnswer",
+    "Lock",
     "MissingPart",
     "Page",
     "Position",
@@ -26,6 +32,8 @@ __all__ = [
     "Receipt",
     "Refusal",
     "Repetition",
+    "Role",
+    "RoleRule",
     "SearchCost",
     "Status",
     "Violation",

@@ -3,25 +3,33 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from datetime import datetime
 from types import TracebackType
+from typing import TypeVar
 
 import grpc
+from extaudit.v1 import access_service_pb2 as access_pb
 from extaudit.v1 import audit_log_service_pb2 as pb
 from extaudit.v1 import event_pb2, status_service_pb2
+from extaudit.v1.access_service_pb2_grpc import AccessServiceStub
 from extaudit.v1.audit_log_service_pb2_grpc import AuditLogServiceStub
 from extaudit.v1.status_service_pb2_grpc import StatusServiceStub
 
+from extaudit_client.access import AccessCheck, Hypothesis, Role, check_from, check_request, role_from
 from extaudit_client.connection import Connection
 from extaudit_client.diagnosis import explain
 from extaudit_client.emitting import MAX_BATCH, Acknowledgement, EmittedEvent, Message, messages
 from extaudit_client.errors import ExtauditError, IncompleteAnswer, Violation, from_rpc
+from extaudit_client.locks import Lock, lock_from, lock_request
 from extaudit_client.rows import EventRow, Position, row_from
 from extaudit_client.searches import MAX_PAGE, MissingPart, Page, Query, page_from, request_from
 from extaudit_client.statuses import Status, status_from
 from extaudit_client.stream import EventStream, Retries
+
+Listing = TypeVar("Listing", access_pb.ListRolesResponse, access_pb.ListLocksResponse)
 
 
 class Client:
@@ -37,6 +45,7 @@ class Client:
         self._retries = retries or Retries()
         self._channel = connection.channel()
         self._audit_log = AuditLogServiceStub(self._channel)
+        self._access = AccessServiceStub(self._channel)
         self._status = StatusServiceStub(self._channel)
 
     def __enter__(self) -> Client:
@@ -139,6 +148,57 @@ class Client:
         """Tell how the service is."""
         with self._errors():
             return status_from(self._status.GetStatus(status_service_pb2.GetStatusRequest(), timeout=self._timeout))
+
+    def roles(self) -> Iterator[Role]:
+        """Give the loaded roles by name."""
+
+        def page(token: str) -> access_pb.ListRolesResponse:
+            return self._access.ListRoles(access_pb.ListRolesRequest(page_token=token), timeout=self._timeout)
+
+        for response in self._pages(page):
+            yield from map(role_from, response.roles)
+
+    def check_access(self, kind: str, verb: str, identity: Hypothesis | None = None) -> AccessCheck:
+        """Tell whether an identity, the caller where none is given, may use the verb on the kind, and why."""
+        with self._errors():
+            return check_from(self._access.CheckAccess(check_request(kind, verb, identity), timeout=self._timeout))
+
+    def create_lock(
+        self, target: str, name: str, reason: str, expire_time: datetime | None = None, *, force: bool = False
+    ) -> Lock:
+        """Bar someone until the time given, or until the lock is deleted; in force when this returns.
+
+        `target` is one of locks.TARGETS. A lock that hits the caller is refused unless `force`.
+        """
+        request = lock_request(target, name, reason, expire_time, force)
+        with self._errors():
+            return lock_from(self._access.CreateLock(request, timeout=self._timeout).lock)
+
+    def locks(self) -> Iterator[Lock]:
+        """Give the locks in force, oldest first."""
+
+        def page(token: str) -> access_pb.ListLocksResponse:
+            return self._access.ListLocks(access_pb.ListLocksRequest(page_token=token), timeout=self._timeout)
+
+        for response in self._pages(page):
+            yield from map(lock_from, response.locks)
+
+    def delete_lock(self, lock_id: str) -> None:
+        """End a lock."""
+        with self._errors():
+            self._access.DeleteLock(access_pb.DeleteLockRequest(id=lock_id), timeout=self._timeout)
+
+    def _pages(self, page: Callable[[str], Listing]) -> Iterator[Listing]:
+        token = ""
+        while True:
+            with self._errors():
+                response = page(token)
+            yield response
+            if not response.next_page_token:
+                return
+            if response.next_page_token == token:
+                raise ExtauditError("INTERNAL", "", "the service gave the same page token twice, so the list ends")
+            token = response.next_page_token
 
     def _emit_alone(self, message: Message) -> Acknowledgement:
         try:

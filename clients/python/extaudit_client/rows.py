@@ -90,18 +90,17 @@ def time_from(message: Timestamp) -> datetime:
     return message.ToDatetime(tzinfo=UTC)
 
 
+def identity_from(who: event_pb2.Identity) -> Identity:
+    """Read an identity."""
+    return Identity(name_of(who.kind, IDENTITY_KINDS), who.name, who.trust_anchor, who.certificate_serial, who.token_id)
+
+
 def _receipt(message: event_pb2.Receipt) -> Receipt:
-    emitter = None
-    if message.HasField("emitter"):
-        who = message.emitter
-        emitter = Identity(
-            name_of(who.kind, IDENTITY_KINDS), who.name, who.trust_anchor, who.certificate_serial, who.token_id
-        )
     return Receipt(
         storage=message.storage,
         log_id=message.log_id,
         sequence=message.sequence,
-        emitter=emitter,
+        emitter=identity_from(message.emitter) if message.HasField("emitter") else None,
         peer=message.peer,
         received_time=time_from(message.received_time) if message.HasField("received_time") else None,
         foreign_object=message.foreign_object,

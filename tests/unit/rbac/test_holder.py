@@ -98,7 +98,7 @@ def test_a_refused_set_keeps_the_old_policy_whole_and_is_told_once(folder):
     replace(folder / "b.yaml", "kind: role\nversion: v1\n")
     outcome = holder.reload_if_changed()
     assert outcome.result is ReloadResult.REFUSED
-    assert str(outcome.error) == "b.yaml:2: version must be v3 to v8"
+    assert str(outcome.error) == "b.yaml:2:1: version must be v3 to v8"
     assert holder.current is before
     assert holder.error is outcome.error
     assert holder.reload_if_changed().result is ReloadResult.UNCHANGED

@@ -7,6 +7,7 @@ import pytest
 from rbac.errors import PolicyError, PolicyUnreadable
 from rbac.identities import SYSTEM_ROLES
 from rbac.policy import load_policy, load_policy_folder
+from rbac.role_files import examine_roles
 
 ROLE = """\
 kind: role
@@ -66,18 +67,18 @@ REFUSED = [
     ("a verb that is a map", changed("verbs: [list]", "verbs: [{list: x}]"), 9, "text only"),
     ("a verb that is empty", changed("verbs: [list]", "verbs: ['']"), 9, "neither a name nor *"),
     ("a partial wildcard", changed("resources: [event]", "resources: ['ev*']"), 8, "'ev*': neither a name nor *"),
-    ("a condition that is blank", WHERE + "' '\n", 10, "ends too early (column 18)"),
+    ("a condition that is blank", WHERE + "' '\n", 10, "ends too early", 18),
     ("a condition that isn't text", WHERE + "[x]\n", 10, "where must be text"),
     ("a condition that is a boolean", WHERE + "true\n", 10, "where must be text"),
-    ("a condition in a deny rule", DENY + "      where: x\n", 14, "there is no identifier 'x' (column 14)"),
-    ("an unknown identifier", WHERE + "equals(user.name, 'x')\n", 10, "no identifier 'user.name' (column 23)"),
-    ("one in quotes", WHERE + "\"user.name == 'x'\"\n", 10, "no identifier 'user.name' (column 17)"),
-    ("one after escapes", WHERE + "'''x'' == user.x'\n", 10, "no identifier 'user.x' (column 8)"),
-    ("one in a block", WHERE + "|\n          1 == event.a &&\n          user.x == 1\n", 12, "'user.x' (column 1)"),
-    ("one in a folded text", WHERE + ">\n          1 == event.a\n          && user.x\n", 10, "(column 17)"),
+    ("a condition in a deny rule", DENY + "      where: x\n", 14, "there is no identifier 'x'", 14),
+    ("an unknown identifier", WHERE + "equals(user.name, 'x')\n", 10, "no identifier 'user.name'", 23),
+    ("one in quotes", WHERE + "\"user.name == 'x'\"\n", 10, "no identifier 'user.name'", 17),
+    ("one after escapes", WHERE + "'''x'' == user.x'\n", 10, "no identifier 'user.x'", 8),
+    ("one in a block", WHERE + "|\n          1 == event.a &&\n          user.x == 1\n", 12, "'user.x'", 1),
+    ("one in a folded text", WHERE + ">\n          1 == event.a\n          && user.x\n", 10, "identifier 'user.x'", 17),
     ("one in a rule for another kind too", WHERE.replace("event", "event, node") + "x == 'y'\n", 10, "identifier 'x'"),
     ("one in a rule for all kinds", WHERE.replace("[event]", "['*']") + "x == 'y'\n", 10, "identifier 'x'"),
-    ("a value of another kind's object", WHERE + "session.user == 'y'\n", 10, "has a 'session' (column 16)"),
+    ("a value of another kind's object", WHERE + "session.user == 'y'\n", 10, "has a 'session'", 16),
     ("recording by an object's value", WHERE.replace("list", "create") + "event.a == 'y'\n", 10, "only the user"),
     ("no recording by one", DENY.replace("read", "create") + "      where: event.a == 'y'\n", 14, "only the user"),
     ("actions", ROLE + "        actions: [log]\n", 10, "actions isn't supported"),
@@ -105,12 +106,74 @@ def refusal(*files):
     return caught.value
 
 
-@pytest.mark.parametrize(("text", "line", "reason"), [case[1:] for case in REFUSED], ids=[case[0] for case in REFUSED])
-def test_a_file_is_refused_with_the_line(tmp_path, text, line, reason):
+@pytest.mark.parametrize("case", REFUSED, ids=[case[0] for case in REFUSED])
+def test_a_file_is_refused_with_line_and_column(tmp_path, case):
+    _, text, line, reason, *column = case
     error = refusal(write(tmp_path, "bad.yaml", text))
     assert (error.file, error.line) == ("bad.yaml", line), error.reason
+    assert error.column in (column or range(1, 40))
     assert reason in error.reason
-    assert str(error) == f"bad.yaml:{line}: {error.reason}"
+    assert str(error) == f"bad.yaml:{line}:{error.column}: {error.reason}"
+
+
+SEVERAL = """\
+kind: user
+version: v9
+metadata: {name: "a b", expires: tomorrow}
+spec:
+  allow:
+    rules:
+      - {resources: [event], verb: [list]}
+      - {resources: ["ev*", event], verbs: [li*, list], where: "x"}
+      - {resources: [event], verbs: [list], where: "user.x == 'a'"}
+  deny: none
+  options: {}
+owner: me
+---
+- x
+---
+kind: role
+version: v7
+metadata: {name: good}
+spec: {}
+---
+a: &b c
+"""
+PROBLEMS = [
+    (1, 1, "kind must be role"),
+    (2, 1, "version must be v3 to v8"),
+    (3, 12, "metadata.name must be"),
+    (3, 25, "metadata.expires isn't supported"),
+    (7, 9, "verbs is missing"),
+    (7, 30, "a rule has no field 'verb'"),
+    (8, 22, "resources has 'ev*'"),
+    (8, 45, "verbs has 'li*'"),
+    (8, 65, "where can't be used"),
+    (9, 53, "where can't be used"),
+    (10, 3, "spec.deny must be a map"),
+    (12, 1, "a role has no field 'owner'"),
+    (14, 1, "a document must be a map"),
+    (21, 4, "has an anchor"),
+]
+
+
+def test_everything_wrong_with_files_is_found_with_its_place(tmp_path):
+    files = [
+        write(tmp_path, "a.yaml", SEVERAL),
+        tmp_path / "gone.yaml",
+        write(tmp_path, "z.yaml", ROLE + "---\n" + ROLE),
+    ]
+    roles, problems = examine_roles(files, ())
+    assert {role.name for role in roles} == {"good", "example"}
+    found = sorted((each.line, each.column, each.reason) for each in problems if each.file == "a.yaml")
+    assert [each[:2] for each in found] == [each[:2] for each in PROBLEMS]
+    assert all(reason in each[2] for each, (_, _, reason) in zip(found, PROBLEMS, strict=True))
+    assert [str(each).split(":")[0] for each in problems[len(found) :]] == ["gone.yaml", "z.yaml"]
+
+
+def test_the_problems_that_are_found_are_bounded(tmp_path):
+    files = [write(tmp_path, f"{number}.yaml", "---\n- x\n" * 500) for number in range(4)]
+    assert len(examine_roles(files, ())[1]) == 1000
 
 
 @pytest.mark.parametrize("version", ["v3", "v4", "v5", "v6", "v7", "v8"])

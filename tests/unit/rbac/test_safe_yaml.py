@@ -40,7 +40,7 @@ def test_refuses_with_the_line(data, line, reason):
 def test_a_reason_holds_no_text_of_the_library():
     with pytest.raises(Refusal) as caught:
         read_documents(b"a: b: c")
-    assert caught.value.reason == "is not valid YAML (column 5)"
+    assert (caught.value.reason, caught.value.column) == ("is not valid YAML", 5)
 
 
 def test_bounds_are_met_exactly():
