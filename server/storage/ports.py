@@ -93,6 +93,7 @@ class ScanEngine(Protocol):
 
         Raises:
             ScanTimeout: `deadline` (of time.monotonic) passed; nothing is known of what was read.
+            ConditionUnsupported: `filters.condition` can't be part of the engine's query.
         """
         ...
 

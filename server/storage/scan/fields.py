@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from server.storage.query import FieldEquality
-from server.storage.scan.sql import FALSE, Condition, all_of
+from server.storage.scan.sql import FALSE, Condition, all_of, any_of
 
 INT64 = range(-(1 << 63), 1 << 63)
 
@@ -25,9 +25,16 @@ def field_equality(wanted: FieldEquality) -> Condition:
         return Condition(f"{found.sql} = ?", (*found.values, "true" if value else "false"))
     if isinstance(value, int):
         return Condition(f"{found.sql} = ?", (*found.values, str(value)))
-    # A JSON string without a backslash holds its value as it is, and most events can be left out by that, unparsed.
-    likely = Condition(r"contains(event_data, ?) OR contains(event_data, '\')", (value,))
-    return all_of([likely, equal])
+    return all_of([holds_text((value,)), equal])
+
+
+def holds_text(texts: tuple[str, ...]) -> Condition:
+    """True of every event in whose JSON one of the texts is a value, and false of most others, which are left unparsed.
+
+    A JSON string without a backslash holds its value as it is.
+    """
+    found = [Condition("contains(event_data, ?)", (text,)) for text in texts]
+    return any_of([*found, Condition(r"contains(event_data, '\')")])
 
 
 def _float_field(found: Condition, value: float) -> Condition:

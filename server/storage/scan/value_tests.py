@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from server.storage.query import FieldEquality
-from server.storage.scan.fields import extract, extract_json, field_equality
+from server.storage.scan.fields import extract, extract_json, field_equality, holds_text
 from server.storage.scan.sql import Condition, all_of, any_of
 from server.storage.value_tests import AllOf, AnyOf, Operator, RowCondition, ValueTest
+
+MOST_TEXTS: Final = 16
+"""Texts that are looked for before the JSON is parsed; more would cost as much as parsing."""
 
 
 def row_condition(condition: RowCondition) -> Condition:
@@ -42,6 +47,13 @@ def _is_of_type(text: Condition, test: ValueTest) -> Condition:
 
 
 def _list(test: ValueTest) -> Condition:
+    asked = _asked_of_list(test)
+    if not test.holds or test.operator is Operator.ALL_END or len(test.values) > MOST_TEXTS:
+        return asked
+    return all_of([holds_text(tuple(map(str, test.values))), asked])
+
+
+def _asked_of_list(test: ValueTest) -> Condition:
     items, values = _items(test.path), list(test.values)
     match test.operator:
         case Operator.HAS_ANY:
