@@ -84,7 +84,8 @@ class AuditLogServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def SearchEvents(self, request, context):
-        """Finds events. Needs `event:list`, checked again for every page.
+        """Finds events. Needs `event:list`, checked again for every page. Where it is held under conditions, only events that
+        they admit are found, and no others count for a page or its end.
         An acknowledged event is in the next search of its storage.
         The answer says whether it is complete, and names what is missing when it is not.
         """
@@ -94,7 +95,8 @@ class AuditLogServiceServicer:
 
     def GetEvent(self, request, context):
         """Streams one event whole: first its row with receipts and without JSON, then the JSON in chunks.
-        Needs `event:list`. Errors: NOT_FOUND, FAILED_PRECONDITION (reason AMBIGUOUS_UID: give the digest or the position).
+        Needs `event:list`. Errors: NOT_FOUND (there is none, or none that the caller's roles admit), FAILED_PRECONDITION
+        (reason AMBIGUOUS_UID: give the digest or the position).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

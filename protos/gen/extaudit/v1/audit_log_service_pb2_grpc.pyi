@@ -48,13 +48,15 @@ class AuditLogServiceStub:
     On reconnect send again what was not acknowledged; what was already stored is answered as repeated.
     """
     SearchEvents: _grpc.UnaryUnaryMultiCallable[_audit_log_service_pb2.SearchEventsRequest, _audit_log_service_pb2.SearchEventsResponse]
-    """Finds events. Needs `event:list`, checked again for every page.
+    """Finds events. Needs `event:list`, checked again for every page. Where it is held under conditions, only events that
+    they admit are found, and no others count for a page or its end.
     An acknowledged event is in the next search of its storage.
     The answer says whether it is complete, and names what is missing when it is not.
     """
     GetEvent: _grpc.UnaryStreamMultiCallable[_audit_log_service_pb2.GetEventRequest, _audit_log_service_pb2.GetEventResponse]
     """Streams one event whole: first its row with receipts and without JSON, then the JSON in chunks.
-    Needs `event:list`. Errors: NOT_FOUND, FAILED_PRECONDITION (reason AMBIGUOUS_UID: give the digest or the position).
+    Needs `event:list`. Errors: NOT_FOUND (there is none, or none that the caller's roles admit), FAILED_PRECONDITION
+    (reason AMBIGUOUS_UID: give the digest or the position).
     """
 
 @_typing.type_check_only
@@ -77,13 +79,15 @@ class AuditLogServiceAsyncStub(AuditLogServiceStub):
     On reconnect send again what was not acknowledged; what was already stored is answered as repeated.
     """
     SearchEvents: _aio.UnaryUnaryMultiCallable[_audit_log_service_pb2.SearchEventsRequest, _audit_log_service_pb2.SearchEventsResponse]  # type: ignore[assignment]
-    """Finds events. Needs `event:list`, checked again for every page.
+    """Finds events. Needs `event:list`, checked again for every page. Where it is held under conditions, only events that
+    they admit are found, and no others count for a page or its end.
     An acknowledged event is in the next search of its storage.
     The answer says whether it is complete, and names what is missing when it is not.
     """
     GetEvent: _aio.UnaryStreamMultiCallable[_audit_log_service_pb2.GetEventRequest, _audit_log_service_pb2.GetEventResponse]  # type: ignore[assignment]
     """Streams one event whole: first its row with receipts and without JSON, then the JSON in chunks.
-    Needs `event:list`. Errors: NOT_FOUND, FAILED_PRECONDITION (reason AMBIGUOUS_UID: give the digest or the position).
+    Needs `event:list`. Errors: NOT_FOUND (there is none, or none that the caller's roles admit), FAILED_PRECONDITION
+    (reason AMBIGUOUS_UID: give the digest or the position).
     """
 
 class AuditLogServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -121,7 +125,8 @@ class AuditLogServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _audit_log_service_pb2.SearchEventsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_audit_log_service_pb2.SearchEventsResponse, _abc.Awaitable[_audit_log_service_pb2.SearchEventsResponse]]:
-        """Finds events. Needs `event:list`, checked again for every page.
+        """Finds events. Needs `event:list`, checked again for every page. Where it is held under conditions, only events that
+        they admit are found, and no others count for a page or its end.
         An acknowledged event is in the next search of its storage.
         The answer says whether it is complete, and names what is missing when it is not.
         """
@@ -133,7 +138,8 @@ class AuditLogServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_audit_log_service_pb2.GetEventResponse], _abc.AsyncIterator[_audit_log_service_pb2.GetEventResponse]]:
         """Streams one event whole: first its row with receipts and without JSON, then the JSON in chunks.
-        Needs `event:list`. Errors: NOT_FOUND, FAILED_PRECONDITION (reason AMBIGUOUS_UID: give the digest or the position).
+        Needs `event:list`. Errors: NOT_FOUND (there is none, or none that the caller's roles admit), FAILED_PRECONDITION
+        (reason AMBIGUOUS_UID: give the digest or the position).
         """
 
 def add_AuditLogServiceServicer_to_server(servicer: AuditLogServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
