@@ -40,6 +40,16 @@ class AthenaOnDuckDb:
         assert found is not None
         return bool(found[0] == 1)
 
+    def load(self, events: list[tuple[str, str]]) -> None:
+        """Keep uids and JSON for `found`."""
+        self._database.execute("CREATE TABLE events (uid VARCHAR, event_data VARCHAR)")
+        self._database.executemany("INSERT INTO events VALUES (?, ?)", events)
+
+    def found(self, sql: str) -> set[str]:
+        """The uids of the kept events that are found where `sql` is asked for."""
+        rows = self._database.execute(f"SELECT uid FROM events WHERE {_translated(sql)}").fetchall()
+        return {uid for (uid,) in rows}
+
     def close(self) -> None:
         """Close the database."""
         self._database.close()

@@ -278,8 +278,8 @@ def test_conditions_go_with_the_other_filters(forms: Forms) -> None:
 def test_formulas_without_parts_are_always_and_never(forms: Forms) -> None:
     for data in ("{}", "not json"):
         assert forms.ask(AnyOf(), data) == everywhere(False)
-    assert forms.ask(AllOf(), "{}") == everywhere(True)
-    assert forms.ask(AnyOf((AllOf(), AnyOf())), "{}") == everywhere(True)
+        assert forms.ask(AllOf(), data) == everywhere(True)
+        assert forms.ask(AnyOf((AllOf(), AnyOf())), data) == everywhere(True)
 
 
 @pytest.mark.parametrize("value", ["a\x00b", "a\nb", "\ud800"])

@@ -2,6 +2,7 @@ import pytest
 
 from rbac.formulas import ALWAYS
 from rbac.identities import SERVICE, Identity, IdentityKind
+from rbac.kinds import KINDS
 from rbac.permissions import PERMISSIONS, Permission
 from rbac.policy import load_policy_folder
 
@@ -107,6 +108,10 @@ def test_the_table_is_complete_and_can_not_be_changed():
         PERMISSIONS["/x/Y"] = Permission(anyone=True)  # type: ignore[index]
 
 
+def test_conditions_are_read_for_every_kind_that_a_method_needs_a_right_on():
+    assert {kind for row in PERMISSIONS.values() for kind, _ in row.alternatives} <= KINDS
+
+
 @pytest.mark.parametrize(
     "fields",
     [
@@ -116,6 +121,8 @@ def test_the_table_is_complete_and_can_not_be_changed():
         {"alternatives": CREATE, "any_role": True},
         {"alternatives": (("event", ()),)},
         {"alternatives": (("", ("list",)),)},
+        {"alternatives": (*CREATE, *LIST), "by_object": True},
+        {"any_role": True, "by_object": True},
     ],
 )
 def test_a_permission_that_says_nothing_or_too_much_can_not_be_made(fields):
