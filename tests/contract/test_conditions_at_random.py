@@ -1,4 +1,4 @@
-"""Formulas and events made at random, of few keys and values so that they meet: the three forms find the same events."""
+"""Formulas and events made at random, of few keys and values so that they meet: all three forms find the same ones."""
 
 from __future__ import annotations
 
