@@ -8,8 +8,10 @@ from __future__ import annotations
 import json
 import threading
 from bisect import bisect_left, bisect_right, insort
+from collections import deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from sqlalchemy import Connection, Engine, delete, insert, select, update
 
@@ -17,6 +19,8 @@ from server.state.database import writing
 from server.state.tables import catalogue_batches, catalogue_objects, journal_holes
 
 _EARLIEST, _LATEST = -(2**63), 2**63 - 1
+_DEPARTURES = 10_000
+"""Departures remembered; a walk through pages takes minutes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +63,13 @@ class CatalogueBatch:
     confirmed_ms: int
 
 
+class Departure(NamedTuple):
+    """A foreign object that was replaced or removed; watermarks below `revision` may have counted it."""
+
+    object: CatalogueObject
+    revision: int
+
+
 class _Date:
     """The objects of one storage and date, and bounds that hold all their times."""
 
@@ -84,6 +95,7 @@ class Catalogue:
         self._dates: dict[str, dict[str, _Date]] = {}
         self._by_name: dict[tuple[str, str], CatalogueObject] = {}
         self._batches: dict[str, list[tuple[int, CatalogueBatch]]] = {}
+        self._departures: deque[Departure] = deque(maxlen=_DEPARTURES)
         self._revision = 0
         with engine.connect() as connection:
             for row in connection.execute(select(catalogue_batches).order_by(catalogue_batches.c.first)):
@@ -130,12 +142,33 @@ class Catalogue:
 
     def remove_foreign(self, objects: Sequence[CatalogueObject]) -> None:
         """Forget foreign objects that are there no more: what others put, others may take away."""
-        with writing(self._engine).begin() as connection:
-            for object_ in objects:
-                _delete_object(connection, object_)
+        with self._changes:
+            with writing(self._engine).begin() as connection:
+                for object_ in objects:
+                    _delete_object(connection, object_)
+                # Takes a revision for it: one that was given before or after tells which watermarks counted them.
+                stored = [_insert_object(connection, object_) for object_ in objects]
+                for object_ in stored:
+                    _delete_object(connection, object_)
+            with self._lock:
+                for object_ in stored:
+                    self._drop(object_)
+                    self._revision = max(self._revision, object_.revision)
+
+    def departed(self, storage: str, from_ms: int, to_ms: int, revision: int) -> list[CatalogueObject]:
+        """Foreign objects with times in [from_ms, to_ms) that a watermark of this revision counted and that are gone.
+
+        Remembered by this process alone.
+        """
         with self._lock:
-            for object_ in objects:
-                self._drop(object_)
+            return [
+                gone.object
+                for gone in self._departures
+                if gone.object.revision <= revision < gone.revision
+                and gone.object.storage == storage
+                and gone.object.last_ms >= from_ms
+                and gone.object.first_ms < to_ms
+            ]
 
     def objects(self, storage: str, from_ms: int | None = None, to_ms: int | None = None) -> list[CatalogueObject]:
         """Objects of a storage that may hold times in [from_ms, to_ms)."""
@@ -238,6 +271,8 @@ class Catalogue:
         before = self._by_name.pop((object_.storage, object_.name), None)
         if before is not None:
             self._dates[before.storage][before.date].objects.remove(before)
+            if before.is_foreign:
+                self._departures.append(Departure(before, object_.revision))
 
 
 def _read_holes(connection: Connection) -> list[tuple[str, int, int]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import time
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -97,6 +98,38 @@ def test_what_is_removed_is_gone_from_the_next_search_and_nothing_is_missing(rig
     shutil.rmtree(rig.events_folder / utc_date(NOON - 9 * DAY_MS))
     page = rig.page(SearchQuery())
     assert (_uids(page), page.complete) == (["t2"], True)
+
+
+@pytest.mark.parametrize("change", ["removed", "replaced"])
+def test_what_was_counted_and_is_gone_between_two_pages_is_named(rig: SearchRig, change: str) -> None:
+    path = write_as_teleport(rig.events_folder, "t1", "t2")
+    write_as_teleport(rig.events_folder, "later", time_ms=NOON + DAY_MS)
+    query = SearchQuery(page_size=1)
+    first = rig.page(query)
+    assert (_uids(first), first.complete) == (["later"], True)
+    if change == "removed":
+        path.unlink()
+    else:
+        write(path, columns(["t1", "t2", "t3"]))
+    name = f"{DATE}/{path.name}"
+    second = rig.page(replace(query, page_token=first.next_page_token))
+    again = rig.page(SearchQuery(watermark=first.watermark))
+    for page, uids in ((second, []), (again, ["later"])):
+        assert (_uids(page), _missing(page), page.complete) == (uids, {(CHANGED, name)}, False)
+    assert rig.page(SearchQuery()).complete
+    new = rig.page(SearchQuery(Filters(from_ms=NOON + DAY_MS), watermark=first.watermark))
+    assert new.complete, "an object of other times is not missed"
+
+
+def test_a_removal_is_not_news_to_a_watermark_from_after_it(rig: SearchRig) -> None:
+    path = write_as_teleport(rig.events_folder, "t1")
+    assert rig.found() == ["t1"]
+    path.unlink()
+    after = rig.page(SearchQuery())
+    write_as_teleport(rig.events_folder, "t2")
+    assert rig.found() == ["t2"]
+    page = rig.page(SearchQuery(watermark=after.watermark))
+    assert (_uids(page), page.complete) == ([], True)
 
 
 def test_what_is_replaced_is_read_anew_even_when_it_is_as_long(rig: SearchRig) -> None:

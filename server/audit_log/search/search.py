@@ -225,7 +225,20 @@ class Search:
         query_id = start.query_id if start is not None else str(uuid.uuid4())
         plan = Plan(query, position, query_id, watermark, tail, objects)
         plan.missing += self._holes()
+        if start is not None or query.watermark is not None:
+            plan.missing += self._departed(watermark, from_ms, to_ms)
         return plan
+
+    def _departed(self, watermark: Watermark, from_ms: int, to_ms: int) -> list[Missing]:
+        """The foreign objects that an earlier answer counted and that can't be counted any more."""
+        storage = self._storage.storage_id
+        gone = self._catalogue.departed(storage, from_ms, to_ms, watermark.catalogue_revision)
+        now = {item.name: self._catalogue.object(storage, item.name) for item in gone}
+        return [
+            Missing(MissingReason.OBJECT_CHANGED, storage, name, "was replaced or removed since it was counted")
+            for name, item in now.items()
+            if item is None or not _counts(item, watermark)
+        ]
 
     def _watermark(self, pins: Sequence[Pinned]) -> Watermark:
         """What this answer counts. For a log with pins they alone say it: the catalogue may have moved on since."""
