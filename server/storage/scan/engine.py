@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import time
@@ -18,6 +19,7 @@ from server.storage.ports import ScanTimeout, StorageError
 from server.storage.query import Position, ScanObject, ScanRequest, ScanResult, ScanRow, UnreadableObject
 from server.storage.scan.sql import Condition
 from server.storage.scan.statements import Plan, fetch, plan, probe
+from server.storage.scan.unreadable import KnownUnreadable, file_state
 from server.storage.scan.watchdog import Watchdog
 
 # So many rows are read beyond the limit to see that the last one's millisecond is whole.
@@ -44,6 +46,7 @@ class DuckScanEngine:
         self._database = duckdb.connect(":memory:")
         # Parsing takes as long as planning, and searches differ in values far more than in text.
         self._parsed = lru_cache(_PARSED_STATEMENTS)(self._parse)
+        self._unreadable = KnownUnreadable()
         self._watchdog = Watchdog()
         for statement in _settings(threads, memory_bytes, allowed_directories):
             self._database.execute(statement)
@@ -59,10 +62,10 @@ class DuckScanEngine:
             return ScanResult(rows=[])
         with self._cursor(deadline) as run:
             try:
-                return _scan(request, run)
+                return _scan(request, run, self._unreadable)
             except OutOfMemory:
                 # Sorted without their JSON rows need far less; whoever wants it fetches it row by row.
-                return _scan_sparingly(replace(request, inline_bytes=0), run)
+                return _scan_sparingly(replace(request, inline_bytes=0), run, self._unreadable)
 
     def fetch(self, path: str, row_number: int) -> bytes:
         """The whole JSON of one row; see `ScanEngine.fetch`."""
@@ -193,35 +196,45 @@ def _unreadable(objects: Sequence[ScanObject], run: _Run) -> dict[str, Unreadabl
     return found
 
 
-def _scan(request: ScanRequest, run: _Run) -> ScanResult:
+def _scan(request: ScanRequest, run: _Run, known: KnownUnreadable) -> ScanResult:
     try:
         return ScanResult(rows=_rows(plan(request, request.objects), run))
     except duckdb.Error:
-        return _scan_without(_unreadable(request.objects, run), request, run)
+        if before := known.among(request.objects):
+            with contextlib.suppress(duckdb.Error):
+                return _scan_without(before, request, run)
+        return _scan_after_probing(request, run, known)
 
 
-def _scan_sparingly(request: ScanRequest, run: _Run) -> ScanResult:
+def _scan_after_probing(request: ScanRequest, run: _Run, known: KnownUnreadable) -> ScanResult:
+    states = {item.path: file_state(item.path) for item in request.objects}
+    found = _unreadable(request.objects, run)
+    known.remember(states, request.objects, found)
+    try:
+        return _scan_without(found, request, run)
+    except duckdb.Error as error:
+        raise StorageError("the search couldn't be done") from error
+
+
+def _scan_sparingly(request: ScanRequest, run: _Run, known: KnownUnreadable) -> ScanResult:
     """Scan, leaving out and naming what needs too much memory all by itself."""
     try:
-        return _scan(request, run)
+        return _scan(request, run, known)
     except OutOfMemory:
         too_large = {}
         for item in request.objects:
             try:
-                _scan(replace(request, objects=[item], limit=1), run)
+                _scan(replace(request, objects=[item], limit=1), run, known)
             except OutOfMemory:
                 too_large[item.key] = UnreadableObject(item.key, "the object needs more memory than a search may use")
         if not too_large:
             raise
         rest = [item for item in request.objects if item.key not in too_large]
-        result = _scan(replace(request, objects=rest), run) if rest else ScanResult(rows=[])
+        result = _scan(replace(request, objects=rest), run, known) if rest else ScanResult(rows=[])
         return ScanResult(result.rows, [*too_large.values(), *result.unreadable])
 
 
 def _scan_without(unreadable: dict[str, UnreadableObject], request: ScanRequest, run: _Run) -> ScanResult:
     left = [item for item in request.objects if item.key not in unreadable]
-    try:
-        rows = _rows(plan(request, left), run) if left else []
-    except duckdb.Error as error:
-        raise StorageError("the search couldn't be done") from error
+    rows = _rows(plan(request, left), run) if left else []
     return ScanResult(rows=rows, unreadable=list(unreadable.values()))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,9 @@ import pytest
 from server.audit_log.batch_codec import SCHEMA
 from server.storage.ports import ScanTimeout, StorageError
 from server.storage.query import FieldEquality, Filters, Order, ScanObject, ScanRequest, ScanResult
+from server.storage.scan.conditions import Condition
 from server.storage.scan.engine import DuckScanEngine
+from server.storage.scan.statements import probe
 from tests.unit.scan.conftest import NOON, MakeObject, MakeRow
 
 
@@ -209,6 +212,34 @@ def test_an_unreadable_object_is_named_and_the_rest_is_answered(
     with pytest.raises(StorageError) as raised:
         engine.fetch(bad.path, 5)
     assert bad.path not in str(raised.value)
+
+
+def test_an_unreadable_object_is_probed_once_while_its_file_stays_as_it_is(
+    engine: DuckScanEngine, make_object: MakeObject, make_row: MakeRow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    probed = []
+
+    def counted(path: str) -> Condition:
+        probed.append(Path(path).stem)
+        return probe(path)
+
+    monkeypatch.setattr("server.storage.scan.engine.probe", counted)
+    good, bad, worse = (make_object(key, make_row(1, key)) for key in ("good", "bad", "worse"))
+    _damage_page(Path(bad.path))
+    for _ in range(3):
+        result = _scan(engine, good, bad)
+        assert ([row.position.uid for row in result.rows], [item.key for item in result.unreadable]) == (
+            ["good"],
+            ["bad"],
+        )
+    assert sorted(probed) == ["bad", "good"]
+    _damage_page(Path(worse.path))
+    assert {item.key for item in _scan(engine, good, bad, worse).unreadable} == {"bad", "worse"}
+    assert {item.key for item in _scan(engine, replace(bad, key="another key")).unreadable} == {"another key"}
+    make_object("bad", make_row(1, "mended"))
+    result = _scan(engine, bad, worse)
+    assert [row.position.uid for row in result.rows] == ["mended"]
+    assert [item.key for item in result.unreadable] == ["worse"]
 
 
 def test_an_object_that_changes_on_disk_is_read_anew(
