@@ -39,7 +39,8 @@ def lock_request(request: pb.CreateLockRequest) -> LockRequest:
     field = request.target.WhichOneof("target")
     name = getattr(request.target, field) if field else ""
     if field == "certificate_serial":
-        name = name.replace(":", "").lower()
+        digits = name.replace(":", "").lower()
+        name = digits.lstrip("0") or digits[:1]
     violations = _violations_of_target(request.target, name)
     violations += _violations_of_text("reason", request.reason, MAX_REASON_CHARACTERS)
     expires_ms = None
@@ -48,8 +49,6 @@ def lock_request(request: pb.CreateLockRequest) -> LockRequest:
         violations += _violations_of_end(request.expire_time, expires_ms)
     if violations:
         raise InvalidRequest(violations)
-    if field == "certificate_serial":
-        name = name.lstrip("0") or "0"
     return LockRequest(LockTarget(field), name, request.reason, expires_ms, request.force)
 
 

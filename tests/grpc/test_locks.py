@@ -49,8 +49,8 @@ TARGETS: dict[str, Callable[[Pair], LockTarget]] = {
 
 
 def _colons(serial: str) -> str:
-    padded = serial.upper().rjust(40, "0")
-    return ":".join(padded[i : i + 2] for i in range(0, 40, 2))
+    padded = serial.upper().rjust(42, "0")
+    return ":".join(padded[i : i + 2] for i in range(0, 42, 2))
 
 
 @pytest.mark.parametrize("target", TARGETS)
@@ -199,6 +199,8 @@ WRONG: dict[str, tuple[Any, list[str]]] = {
     "empty name": (lock(user=""), ["target.user"]),
     "NUL": (lock("a\0b", role="a\0b"), ["target.role", "reason"]),
     "long": (lock("r" * 1025, user="n" * 513), ["target.user", "reason"]),
+    "empty serial": (lock(certificate_serial=""), ["target.certificate_serial"]),
+    "long serial": (lock(certificate_serial="1" * 41), ["target.certificate_serial"]),
     "no serial": (lock(certificate_serial="xyz"), ["target.certificate_serial"]),
     "past": (lock(user="a", ends=datetime(2020, 1, 1, tzinfo=UTC)), ["expire_time"]),
     "never": (

@@ -50,6 +50,18 @@ def test_a_proto_that_does_not_compile_leaves_the_generated_code_alone(clone: Pa
     assert sorted(path.name for path in (clone / "protos/gen").rglob("*")) == before
 
 
+def test_a_page_of_permissions_older_than_the_table_is_stale(clone: Path) -> None:
+    shutil.copytree(ROOT / "rbac", clone / "rbac", ignore=shutil.ignore_patterns("__pycache__"))
+    tool = [sys.executable, "-m", "tools.generate_permissions_docs"]
+    shutil.copy(ROOT / "docs/permissions.md", clone / "docs/permissions.md")
+    assert subprocess.run([*tool, "--check"], cwd=clone).returncode == 0
+    table = clone / "rbac/permissions.py"
+    table.write_text(table.read_text().replace('("role", ("read",))', '("role", ("list",))'))
+    assert subprocess.run([*tool, "--check"], cwd=clone, capture_output=True).returncode == 1
+    assert subprocess.run(tool, cwd=clone).returncode == 0
+    assert "`role:list`" in (clone / "docs/permissions.md").read_text()
+
+
 def test_an_api_page_older_than_a_comment_is_stale(clone: Path) -> None:
     assert run(clone, "generate_api_docs", "--check").returncode == 0
     proto = clone / "protos/extaudit/v1/event.proto"

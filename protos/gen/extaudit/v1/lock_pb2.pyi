@@ -36,7 +36,7 @@ class LockTarget(_message.Message):
     role: _builtins.str
     """Everyone who carries this role, users and components."""
     certificate_serial: _builtins.str
-    """Whoever shows a certificate of this serial number: 1 to 40 hex digits, in any case, with or without colons and
+    """Whoever shows a certificate of this serial number: 1 to 40 hex digits in any case, with or without colons and
     leading zeros. It is kept in lower case without either.
     """
     token_id: _builtins.str
