@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from rbac.formulas import ALWAYS, NEVER
 from rbac.identities import Identity, IdentityKind
 from server.grpc_api.call import Call
 
@@ -27,6 +28,14 @@ def test_use_cases_are_given_the_identity_of_the_last_check() -> None:
     call.identity = replace(ALICE, roles=frozenset())
     assert call.access.identity == call.identity
     assert (first.identity, first.peer) == (ALICE, "ipv4:1.2.3.4:5")
+
+
+def test_use_cases_are_given_the_condition_of_the_last_check() -> None:
+    call = Call("/x.Y/Z", b"", Context())
+    call.identity = ALICE
+    assert call.access.condition == ALWAYS
+    call.condition = NEVER
+    assert call.access.condition == NEVER
 
 
 def test_a_call_without_a_caller_gives_no_access() -> None:
