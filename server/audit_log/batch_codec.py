@@ -189,8 +189,10 @@ def read_footer(path: str | os.PathLike[str]) -> Footer:
             columns = {name: names.index(name) for name in SCHEMA.names}
             nulls = _nulls(file, columns)
             first_ms, last_ms = _bounds_ms(file, columns["event_time"])
-            problem = f"{nulls} values of time, uid or JSON are missing" if nulls else ""
-            return Footer(file.metadata.num_rows, first_ms, last_ms, problem)
+            infinite = _infinite_times(file) if (first_ms, last_ms) == _UNBOUNDED else 0
+            problems = [f"{nulls} values of time, uid or JSON are missing"] if nulls else []
+            problems += [f"{infinite} times are infinite"] if infinite else []
+            return Footer(file.metadata.num_rows, first_ms, last_ms, "; ".join(problems))
     except _FAULTS as error:
         raise UnreadableFooter("the object isn't Parquet with the six columns") from error
 
@@ -228,6 +230,18 @@ def _bounds_ms(file: pq.ParquetFile, index: int) -> tuple[int, int]:
         return 0, 0
     first_ms, last_ms = min(first for first, _ in known), max(last for _, last in known)
     return (first_ms, last_ms) if first_ms >= -_LATEST_MS and last_ms <= _LATEST_MS else _UNBOUNDED
+
+
+def _infinite_times(file: pq.ParquetFile) -> int:
+    """How many times are what engines take for infinity: the largest and the smallest number of microseconds."""
+    kind = file.schema_arrow.field("event_time").type
+    if not pa.types.is_timestamp(kind) or kind.unit != "us":
+        return 0
+    largest, found = 2**63 - 1, 0
+    for batch in file.iter_batches(batch_size=65_536, columns=["event_time"]):
+        times = batch.column(0).cast(pa.int64())
+        found += pc.sum(pc.or_(pc.equal(times, largest), pc.less_equal(times, -largest))).as_py() or 0
+    return found
 
 
 def _read_bounds_ms(file: pq.ParquetFile) -> list[tuple[int, int]]:

@@ -131,7 +131,11 @@ def _violations_of_search(request: pb.SearchEventsRequest) -> list[Violation]:
         found.append(Violation("page_size", "must not be negative"))
     found += _too_long("storage", request.storage, MAX_NAME_CHARACTERS)
     found += _too_long("page_token", request.page_token, MAX_TOKEN_CHARACTERS)
-    return found + _too_many("watermark.logs", len(request.watermark.logs), MAX_LOGS)
+    mark = request.watermark
+    if request.HasField("watermark") and not mark.logs and not mark.catalogue_revision:
+        # It counts nothing, and an answer without rows would look complete.
+        found.append(Violation("watermark", "must be that of an earlier answer; it is empty"))
+    return found + _too_many("watermark.logs", len(mark.logs), MAX_LOGS)
 
 
 def _violations_of_time(name: str, time: Timestamp) -> list[Violation]:

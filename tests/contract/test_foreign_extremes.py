@@ -7,6 +7,7 @@ import pyarrow.parquet as pq
 
 from server.audit_log.batch_codec import SCHEMA
 from server.audit_log.search.query import MissingReason, SearchQuery
+from server.storage.query import Filters, Order
 from tests.contract.search_rig import SearchRig
 
 DATE = "2026-11-20"
@@ -31,6 +32,17 @@ def test_two_columns_of_one_name_are_named(rig: SearchRig) -> None:
     name = place(rig, good.append_column("event_time", good["event_time"]), "double.parquet")
     page = rig.page(SearchQuery())
     assert [(item.reason, item.name) for item in page.missing] == [(MissingReason.OBJECT_UNREADABLE, name)]
+
+
+def test_rows_at_infinite_times_are_named_and_the_others_found(rig: SearchRig) -> None:
+    good = table(4, "{}", same=False)
+    times = pa.array([2**63 - 1, NOON_MS * 1000, -(2**63 - 1), -(2**63)], pa.timestamp("us", "UTC"))
+    name = place(rig, good.set_column(1, "event_time", times), "infinite.parquet")
+    for query in (SearchQuery(), SearchQuery(Filters(from_ms=NOON_MS)), SearchQuery(order=Order.OLDEST_FIRST)):
+        page = rig.page(query)
+        assert [row.position.uid for row in page.rows] == ["u1"]
+        assert [(item.reason, item.name) for item in page.missing] == [(MissingReason.ROWS_UNREADABLE, name)]
+    assert page.missing[0].description == "3 times are infinite"
 
 
 def test_more_equal_rows_than_anyone_sends_are_shown_once_and_named(rig: SearchRig) -> None:

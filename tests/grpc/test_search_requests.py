@@ -78,8 +78,10 @@ def test_every_field_is_mapped() -> None:
     assert [type(each.value) for each in query.filters.fields] == [str, int, float, bool, type(None)]
 
 
-def test_an_empty_watermark_is_not_the_same_as_none() -> None:
-    assert search_query(Request(watermark=pb.Watermark())).watermark == Watermark({}, 0)
+@pytest.mark.parametrize("mark", [Watermark({"l": 0}, 0), Watermark({}, 1)])
+def test_a_watermark_that_names_anything_is_taken(mark: Watermark) -> None:
+    asked = pb.Watermark(logs=mark.logs, catalogue_revision=mark.catalogue_revision)
+    assert search_query(Request(watermark=asked)).watermark == mark
 
 
 @pytest.mark.parametrize(("asked", "given"), [(0, 100), (1, 1), (1000, 1000), (1001, 1000), (2**31 - 1, 1000)])
@@ -125,6 +127,7 @@ MANY = [str(n) for n in range(101)]
         (Request(storage="s" * 257), "storage"),
         (Request(page_token="t" * 65_537), "page_token"),
         (Request(watermark=pb.Watermark(logs={str(n): 1 for n in range(1001)})), "watermark.logs"),
+        (Request(watermark=pb.Watermark()), "watermark"),
     ],
 )
 def test_a_field_out_of_bounds_is_refused(request_message: Request, field: str) -> None:

@@ -608,7 +608,9 @@ class SearchEventsRequest(_message.Message):
 
     @_builtins.property
     def watermark(self) -> Global___Watermark:
-        """Count only what an earlier answer counted, so that it gives the same rows; not set: everything there is."""
+        """Count only what an earlier answer counted, so that it gives the same rows; not set: everything there is.
+        An empty one, as of an answer from before the first event, is refused: nothing that it counts could be shown.
+        """
 
     def __init__(
         self,
