@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeAlias
 
 import grpc
 from google.protobuf.message import DecodeError
@@ -16,14 +16,16 @@ from server.audit_log.access import Access
 from server.errors import AuditStoreError, InvalidRequest, Violation
 
 CANCELLATION_SECONDS = 0.001
+Metadata: TypeAlias = Sequence[tuple[str, str | bytes]]
 
 
 class Call:
     """What the steps learn about a call, and what handlers may do with it. Servicers get it as their context."""
 
     __slots__ = (
-        "_access", "certificate", "checks", "code", "condition", "context", "decode", "end_well",
-        "granted", "identity", "method", "peer", "reason", "received_bytes", "request", "request_id", "spend_events",
+        "_access", "_at_end", "_metadata", "certificate", "checks", "code", "condition", "context", "decode",
+        "end_well", "granted", "identity", "method", "peer", "reason", "received_bytes", "request", "request_id",
+        "spend_events",
     )  # fmt: skip
 
     def __init__(self, method: str, request: Any, context: Any) -> None:
@@ -51,6 +53,8 @@ class Call:
         self.end_well: Callable[[AuditStoreError], None] | None = None
         """How to end a stream that has something to finish first; set by its handler. Else it is cut."""
         self._access: Access | None = None
+        self._at_end: list[Callable[[], None]] = []
+        self._metadata: Metadata | None = None
 
     @property
     def access(self) -> Access:
@@ -61,6 +65,15 @@ class Call:
                 raise RuntimeError(f"{self.method} has no authenticated caller")
             access = self._access = Access(self.identity, self.peer, self.request_id, self.condition)
         return access
+
+    @property
+    def metadata(self) -> Metadata:
+        """What the client sent beside the request. Asked for once a call, as grpc builds it anew each time."""
+        found = self._metadata
+        if found is None:
+            given: Any = self.context.invocation_metadata()
+            found = self._metadata = given or ()
+        return found
 
     def recheck(self) -> None:
         """Authenticate and authorise again, as of now: streams do it for every message.
@@ -77,6 +90,19 @@ class Call:
             return False
         self.end_well(failure)
         return True
+
+    def at_end(self, undo: Callable[[], None]) -> None:
+        """Have `undo` called, once, when the call is over, however it ends: what a check began ends with the call."""
+        self._at_end.append(undo)
+
+    def over(self) -> None:
+        """Undo what the checks began, the last first."""
+        while self._at_end:
+            self._at_end.pop()()
+
+    def cut_off(self) -> None:
+        """Note that the call has been cancelled: by the client, by its deadline or with its connection."""
+        self.code = "DEADLINE_EXCEEDED" if self.time_remaining() == 0 else "CANCELLED"
 
     def time_remaining(self) -> float | None:
         """Seconds to the client's deadline; None without one."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -16,18 +18,19 @@ from server.grpc_api.draining import Drain
 from server.grpc_api.interceptors.admission import Admission
 from server.grpc_api.interceptors.authentication import authentication
 from server.grpc_api.interceptors.authorisation import authorisation
-from server.grpc_api.interceptors.checks import checked
-from server.grpc_api.interceptors.error_mapping import mapped
+from server.grpc_api.interceptors.error_mapping import end_failed
 from server.grpc_api.interceptors.identity_limits import IdentityLimiter, IdentityLimits
 from server.grpc_api.interceptors.locks import lock_check
-from server.grpc_api.interceptors.observation import AccessLog, CallObserver, observed
-from server.grpc_api.interceptors.request_decoding import decoded
+from server.grpc_api.interceptors.observation import AccessLog, CallObserver, tell
+from server.grpc_api.interceptors.request_decoding import decoding
 from server.grpc_api.interceptors.request_ids import RequestIds
 from server.grpc_api.live_calls import LiveCalls
 from server.grpc_api.status import UnknownMethod
 from server.grpc_api.use_cases import Authenticator, LockCheck, PolicySource
 
 RpcHandler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
+Served: TypeAlias = Callable[[Any, Any], Coroutine[Any, Any, Any]]
+"""What grpc calls with a request's bytes and its context."""
 
 MAX_QUERY_BYTES = 1024 * 1024
 """Bound of every request that carries no events."""
@@ -68,25 +71,23 @@ class Pipeline:
 
     def wrap(self, method: str, rpc: RpcHandler) -> RpcHandler:
         """The handler of a method with all steps around it; requests come in as bytes."""
-        handler = decoded(_endpoint(rpc), rpc.request_deserializer or bytes, _bound(method))
+        handler = _endpoint(rpc, decoding(rpc.request_deserializer or bytes, _bound(method)))
         permission = self.permissions.get(method)
         if permission is not None and permission.anyone:
-            steps = self._around(handler, self._probes, ())
-        else:
-            streams = rpc.request_streaming or rpc.response_streaming
-            # Innermost, as only a call that has passed the checks counts and is looked at again.
-            handler = self._limiter.around(self.live.around(handler) if streams else handler, streams=streams)
-            steps = self._around(handler, self._calls, (*self._who(), authorisation(self.policy, permission)))
-        return _rpc(method, steps, rpc)
+            return _rpc(self._served(method, handler, (self._probes.admit,), ()), rpc)
+        streams = rpc.request_streaming or rpc.response_streaming
+        checks = (*self._who(), authorisation(self.policy, permission))
+        # Refusing what is too much must cost as little as possible, so it comes before authentication. Who calls and
+        # whether they may comes before any look at the request. Only a call that has passed the checks counts for its
+        # caller, and is looked at again.
+        steps = (self._calls.admit, *checks, *self._limiter.steps(streams=streams))
+        return _rpc(self._served(method, self.live.around(handler) if streams else handler, steps, checks), rpc)
 
     def unknown(self) -> grpc.GenericRpcHandler:
         """Answers every method that no other handler has, in whatever shape it is called."""
-        steps = self._around(_refuse_unknown, self._calls, self._who())
-
-        async def serve(_requests: object, context: Any) -> None:
-            await steps(Call("unknown", None, context))
-
-        return _Fallback(grpc.stream_stream_rpc_method_handler(serve))
+        checks = self._who()
+        serve = self._served("unknown", _refuse_unknown, (self._calls.admit, *checks), checks)
+        return _Fallback(grpc.stream_stream_rpc_method_handler(_without_requests(serve)))
 
     async def until_idle(self) -> None:
         """Wait until no call but probes is under way."""
@@ -96,18 +97,36 @@ class Pipeline:
         """Who calls, and whether a lock bars them."""
         return authentication(self.authenticator, self.clock), lock_check(self.locks)
 
-    def _around(self, handler: Handler, admission: Admission, checks: Sequence[Check]) -> Handler:
-        # From the inside out.
-        # Who calls and whether they may comes before any look at the request.
-        handler = checked(handler, checks)
-        # Refusing what is too much must cost as little as possible, so it comes before authentication.
-        handler = admission.around(handler)
-        # Outside all that refuses, so that no error reaches a client unmapped.
-        handler = mapped(handler)
-        # Outside the mapping, so that it sees the final status of everything.
-        handler = observed(handler, self.observers)
-        # Outermost: everything below logs with the id.
-        return self._request_ids.around(handler)
+    def _served(self, method: str, handler: Handler, steps: Sequence[Check], checks: Sequence[Check]) -> Served:
+        """The one coroutine that takes a method's calls through all steps; `checks` are those that streams repeat."""
+        give_id, observers = self._request_ids.give, self.observers
+
+        async def serve(request: Any, context: Any) -> object:
+            started = time.perf_counter()
+            call = Call(method, request, context)
+            call.checks = checks
+            give_id(call)  # first: everything below logs with the id
+            try:
+                try:
+                    for step in steps:
+                        step(call)
+                    response = await handler(call)
+                except Exception as error:
+                    failure = error
+                else:
+                    call.code = "OK"
+                    return response
+                # Around all that refuses, so that no error reaches a client unmapped.
+                await end_failed(call, failure)
+            except asyncio.CancelledError:
+                call.cut_off()
+                raise
+            finally:
+                call.over()
+                # Last, so that the observers are told the final status of everything.
+                tell(observers, call, time.perf_counter() - started)
+
+        return serve
 
 
 class _Fallback(grpc.GenericRpcHandler):
@@ -126,12 +145,13 @@ def _bound(method: str) -> int | None:
     return None if method == _EMIT_EVENT else MAX_QUERY_BYTES
 
 
-def _endpoint(rpc: RpcHandler) -> Handler:
+def _endpoint(rpc: RpcHandler, decoded: Callable[[Call], Any]) -> Handler:
     """The servicer's method as the innermost step; it gets the call where generated code has the context."""
     if rpc.request_streaming:
         serve_stream: Any = rpc.stream_stream
 
         async def stream(call: Call) -> None:
+            decoded(call)
             await _respond_all(call, serve_stream(call.requests(), call))
 
         return stream
@@ -139,13 +159,14 @@ def _endpoint(rpc: RpcHandler) -> Handler:
         serve_parts: Any = rpc.unary_stream
 
         async def parts(call: Call) -> None:
-            await _respond_all(call, serve_parts(call.request, call))
+            await _respond_all(call, serve_parts(decoded(call), call))
 
         return parts
     serve_one: Any = rpc.unary_unary
 
-    async def one(call: Call) -> object:
-        return await serve_one(call.request, call)
+    def one(call: Call) -> Awaitable[object]:
+        answer: Awaitable[object] = serve_one(decoded(call), call)
+        return answer
 
     return one
 
@@ -157,21 +178,20 @@ async def _respond_all(call: Call, responses: Any) -> None:
             await call.respond(message)
 
 
-def _rpc(method: str, steps: Handler, rpc: RpcHandler) -> RpcHandler:
+def _rpc(serve: Served, rpc: RpcHandler) -> RpcHandler:
     """A handler as grpc takes it. Coroutine functions for all shapes: responses of streams are written by the call."""
-
-    async def serve_one(request: bytes, context: Any) -> object:
-        return await steps(Call(method, request, context))
-
-    async def serve_parts(request: bytes, context: Any) -> None:
-        await steps(Call(method, request, context))
-
-    async def serve_stream(_requests: object, context: Any) -> None:
-        await steps(Call(method, None, context))
-
     encode: Any = rpc.response_serializer
     if rpc.request_streaming:
-        return grpc.stream_stream_rpc_method_handler(serve_stream, None, encode)
+        return grpc.stream_stream_rpc_method_handler(_without_requests(serve), None, encode)
     if rpc.response_streaming:
-        return grpc.unary_stream_rpc_method_handler(serve_parts, None, encode)
-    return grpc.unary_unary_rpc_method_handler(serve_one, None, encode)
+        return grpc.unary_stream_rpc_method_handler(serve, None, encode)
+    return grpc.unary_unary_rpc_method_handler(serve, None, encode)
+
+
+def _without_requests(serve: Served) -> Served:
+    """The call reads its requests itself, and has no use for grpc's iterator."""
+
+    async def serve_stream(_requests: object, context: Any) -> object:
+        return await serve(None, context)
+
+    return serve_stream

@@ -14,7 +14,14 @@ ALICE = Identity(IdentityKind.USER, "alice", frozenset({"auditor"}))
 
 
 class Context:
-    """The one thing of grpc's context that a new call asks for."""
+    """What a call asks of grpc's context."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+
+    def invocation_metadata(self) -> tuple[tuple[str, str], ...]:
+        self.asked += 1
+        return (("x-request-id", "r-1"),)
 
     def peer(self) -> str:
         return "ipv4:1.2.3.4:5"
@@ -41,3 +48,20 @@ def test_use_cases_are_given_the_condition_of_the_last_check() -> None:
 def test_a_call_without_a_caller_gives_no_access() -> None:
     with pytest.raises(RuntimeError):
         _ = Call("/x.Y/Z", b"", Context()).access
+
+
+def test_what_checks_began_ends_once_with_the_call_the_last_first() -> None:
+    call, ended = Call("/x.Y/Z", b"", Context()), []
+    call.at_end(lambda: ended.append("first"))
+    call.at_end(lambda: ended.append("second"))
+    call.over()
+    call.over()
+    assert ended == ["second", "first"]
+
+
+def test_the_metadata_is_asked_for_once() -> None:
+    context = Context()
+    call = Call("/x.Y/Z", b"", context)
+    assert context.asked == 0
+    assert call.metadata is call.metadata
+    assert (context.asked, dict(call.metadata)) == (1, {"x-request-id": "r-1"})

@@ -90,7 +90,7 @@ async def test_calls_under_way_end_well_while_the_server_stops_and_new_ones_are_
         health = await HealthStub(channel).Check(health_pb2.HealthCheckRequest())
         rig.intake.settle(0)
         assert (await stream.read()).durable_through == 1
-        await stopping
+        await asyncio.wait_for(stopping, 5)  # long before the grace is over
         assert rig.intake.events == [b"a"]
     assert (failure.code, failure.reason) == (grpc.StatusCode.UNAVAILABLE, "STOPPING")
     assert health.status == health_pb2.HealthCheckResponse.NOT_SERVING

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from server.errors import ResourceExhausted
-from server.grpc_api.call import Call, Handler
+from server.grpc_api.call import Call
 from server.grpc_api.draining import Drain
 
 RETRY_SECONDS = 1.0
@@ -20,23 +20,20 @@ class Admission:
         self._under_way = 0
         self._left = asyncio.Event()
 
-    def around(self, handler: Handler) -> Handler:
-        """Let a call in, or refuse it."""
+    def admit(self, call: Call) -> None:
+        """Let a call in, up to its end, or refuse it."""
+        self._drain.refuse_when_begun()
+        if self._under_way >= self._limit:
+            raise ResourceExhausted(
+                "too many calls are under way; try again later", reason="OVERLOADED", retry_after=RETRY_SECONDS
+            )
+        self._under_way += 1
+        call.at_end(self._leave)
 
-        async def admitted(call: Call) -> object:
-            self._drain.refuse_when_begun()
-            if self._under_way >= self._limit:
-                raise ResourceExhausted(
-                    "too many calls are under way; try again later", reason="OVERLOADED", retry_after=RETRY_SECONDS
-                )
-            self._under_way += 1
-            try:
-                return await handler(call)
-            finally:
-                self._under_way -= 1
-                self._left.set()
-
-        return admitted
+    def _leave(self) -> None:
+        self._under_way -= 1
+        if not self._under_way:
+            self._left.set()
 
     async def until_idle(self) -> None:
         """Wait until no call is under way."""

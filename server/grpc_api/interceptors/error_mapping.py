@@ -3,28 +3,21 @@
 from __future__ import annotations
 
 import logging
+from typing import NoReturn
 
 import grpc
 
 from server.errors import AuditStoreError
-from server.grpc_api.call import Call, Handler
+from server.grpc_api.call import Call
 from server.grpc_api.status import status_of
 
 _LOG = logging.getLogger(__name__)
 
 
-def mapped(handler: Handler) -> Handler:
+async def end_failed(call: Call, failure: Exception) -> NoReturn:
     """End a failing call with the status of its error; the log alone gets the traceback of a fault."""
-
-    async def call_mapped(call: Call) -> object:
-        try:
-            return await handler(call)
-        except Exception as error:
-            failure = error
-        code, status = status_of(failure, call.request_id)
-        if code is grpc.StatusCode.INTERNAL:
-            _LOG.error("call failed", exc_info=failure, extra={"fields": {"method": call.method}})
-        call.reason = failure.reason if isinstance(failure, AuditStoreError) else AuditStoreError.reason
-        return await call.abort(code, status.message, status.SerializeToString())
-
-    return call_mapped
+    code, status = status_of(failure, call.request_id)
+    if code is grpc.StatusCode.INTERNAL:
+        _LOG.error("call failed", exc_info=failure, extra={"fields": {"method": call.method}})
+    call.reason = failure.reason if isinstance(failure, AuditStoreError) else AuditStoreError.reason
+    await call.abort(code, status.message, status.SerializeToString())

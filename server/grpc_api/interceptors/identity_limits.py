@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from server.errors import ResourceExhausted
-from server.grpc_api.call import Call, Handler
+from server.grpc_api.call import Call, Check
 
 MAX_IDENTITIES = 10_000
 """Identities that are remembered; beyond them those that have been quiet for longest are forgotten."""
@@ -69,6 +69,12 @@ class _Usage:
         if self.events is not None and (wait := self.events.take(count, self._clock())):
             raise _too_fast("events", "limits.events_per_second", wait)
 
+    def end_call(self) -> None:
+        self.calls_open -= 1
+
+    def end_stream(self) -> None:
+        self.streams_open -= 1
+
     def spend_call(self) -> None:
         if self.calls is not None and (wait := self.calls.take(1, self._clock())):
             raise _too_fast("calls", "limits.calls_per_second", wait)
@@ -87,41 +93,30 @@ class IdentityLimiter:
         """How many identities are remembered."""
         return len(self._usages)
 
-    def around(self, handler: Handler, *, streams: bool) -> Handler:
-        """Let a call in, or refuse it; `streams` says which of the two bounds on calls under way it counts for."""
-        return self._around_stream(handler) if streams else self._around_call(handler)
+    def steps(self, *, streams: bool) -> tuple[Check, ...]:
+        """What lets a call in, up to its end, or refuses it; nothing where there are no limits.
 
-    def _around_call(self, handler: Handler) -> Handler:
-        limit = self._limits.concurrent_calls
+        `streams` says which of the two bounds on calls under way it counts for.
+        """
+        if self._limits == IdentityLimits():
+            return ()
+        return (self._let_stream_in if streams else self._let_call_in,)
 
-        async def limited(call: Call) -> object:
-            usage = self._usage(call)
-            if limit is not None and usage.calls_open >= limit:
-                raise _too_many("calls", "limits.concurrent_calls")
-            usage.spend_call()
-            usage.calls_open += 1
-            try:
-                return await handler(call)
-            finally:
-                usage.calls_open -= 1
+    def _let_call_in(self, call: Call) -> None:
+        usage, limit = self._usage(call), self._limits.concurrent_calls
+        if limit is not None and usage.calls_open >= limit:
+            raise _too_many("calls", "limits.concurrent_calls")
+        usage.spend_call()
+        usage.calls_open += 1
+        call.at_end(usage.end_call)
 
-        return limited
-
-    def _around_stream(self, handler: Handler) -> Handler:
-        limit = self._limits.concurrent_streams
-
-        async def limited(call: Call) -> object:
-            usage = self._usage(call)
-            if limit is not None and usage.streams_open >= limit:
-                raise _too_many("streams", "limits.concurrent_streams")
-            usage.spend_call()
-            usage.streams_open += 1
-            try:
-                return await handler(call)
-            finally:
-                usage.streams_open -= 1
-
-        return limited
+    def _let_stream_in(self, call: Call) -> None:
+        usage, limit = self._usage(call), self._limits.concurrent_streams
+        if limit is not None and usage.streams_open >= limit:
+            raise _too_many("streams", "limits.concurrent_streams")
+        usage.spend_call()
+        usage.streams_open += 1
+        call.at_end(usage.end_stream)
 
     def _usage(self, call: Call) -> _Usage:
         key = call.access.identity.key

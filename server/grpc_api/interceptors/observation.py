@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
-import time
 from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
 from rbac.identities import Identity
-from server.grpc_api.call import Call, Handler
+from server.grpc_api.call import Call
 from server.observability.metrics import CallMetrics
 
 _LOG = logging.getLogger(__name__)
@@ -75,29 +73,9 @@ class CallMeter:
             self._metrics.unauthenticated(expired=record.reason == "CERTIFICATE_EXPIRED")
 
 
-def observed(handler: Handler, observers: Sequence[CallObserver]) -> Handler:
-    """Tell the observers how each call ended."""
-
-    async def call_observed(call: Call) -> object:
-        started = time.perf_counter()
-        try:
-            response = await handler(call)
-            call.code = "OK"
-            return response
-        except asyncio.CancelledError:
-            call.code = "DEADLINE_EXCEEDED" if call.time_remaining() == 0 else "CANCELLED"
-            raise
-        finally:
-            record = CallRecord(
-                call.method,
-                call.code,
-                call.reason,
-                time.perf_counter() - started,
-                call.request_id,
-                call.peer,
-                call.identity,
-            )
-            for observer in observers:
-                observer.finished(record)
-
-    return call_observed
+def tell(observers: Sequence[CallObserver], call: Call, seconds: float) -> None:
+    """Tell the observers how a call has ended."""
+    identity, request_id = call.identity, call.request_id
+    record = CallRecord(call.method, call.code, call.reason, seconds, request_id, call.peer, identity)
+    for observer in observers:
+        observer.finished(record)

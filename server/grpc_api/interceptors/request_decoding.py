@@ -6,19 +6,22 @@ from collections.abc import Callable
 from typing import Any
 
 from server.errors import InvalidRequest, Violation
-from server.grpc_api.call import Call, Handler
+from server.grpc_api.call import Call
 
 
-def decoded(handler: Handler, decode: Callable[[bytes], Any], max_bytes: int | None) -> Handler:
-    """Decode the request; messages of a stream are decoded as they are read. `max_bytes`: None for no bound here."""
+def decoding(decode: Callable[[bytes], Any], max_bytes: int | None) -> Callable[[Call], Any]:
+    """What gives a call's request message; `max_bytes`: None for no bound here.
 
-    async def call_decoded(call: Call) -> object:
+    Of a call that streams requests it gives nothing: they are decoded as they are read.
+    """
+
+    def decoded(call: Call) -> Any:
         call.decode = decode
         data = call.request
-        if isinstance(data, bytes):
-            if max_bytes is not None and len(data) > max_bytes:
-                raise InvalidRequest([Violation("request", f"must be at most {max_bytes} bytes")])
-            call.request = call.decoded(data)
-        return await handler(call)
+        if data is None:
+            return None
+        if max_bytes is not None and len(data) > max_bytes:
+            raise InvalidRequest([Violation("request", f"must be at most {max_bytes} bytes")])
+        return call.decoded(data)
 
-    return call_decoded
+    return decoded

@@ -6,7 +6,7 @@ import itertools
 import re
 import secrets
 
-from server.grpc_api.call import Call, Handler
+from server.grpc_api.call import Call
 from server.observability.logs import REQUEST_ID
 
 HEADER = "x-request-id"
@@ -20,19 +20,14 @@ class RequestIds:
         self._prefix = secrets.token_hex(6)
         self._numbers = itertools.count(1)
 
-    def around(self, handler: Handler) -> Handler:
+    def give(self, call: Call) -> None:
         """Set the call's request id, for the log as well."""
-
-        async def identified(call: Call) -> object:
-            call.request_id = self._given(call) or f"{self._prefix}-{next(self._numbers)}"
-            # Every call runs in a context of its own, so there is nothing to put back.
-            REQUEST_ID.set(call.request_id)
-            return await handler(call)
-
-        return identified
+        call.request_id = self._given(call) or f"{self._prefix}-{next(self._numbers)}"
+        # Every call runs in a context of its own, so there is nothing to put back.
+        REQUEST_ID.set(call.request_id)
 
     def _given(self, call: Call) -> str:
-        for name, value in call.context.invocation_metadata() or ():
+        for name, value in call.metadata:
             if name == HEADER and isinstance(value, str) and _FIT(value):
                 return value
         return ""

@@ -104,13 +104,34 @@ def test_callers_cannot_add_labels() -> None:
     assert "CODE_" not in metrics.render().decode()
 
 
-def test_what_is_remembered_for_speed_is_bounded_by_the_tables() -> None:
+def test_the_lengths_of_calls_are_counted_up_to_each_bound() -> None:
+    metrics = Metrics([EMIT])
+    for seconds in (0.0001, 0.001, 0.0011, 7.0, 31.0):
+        metrics.calls.ended(EMIT, "OK", seconds)
+    shown = samples(metrics)
+
+    def up_to(bound: str) -> float:
+        return shown[f'extaudit_grpc_call_seconds_bucket{{le="{bound}",method="{EMIT}"}}']
+
+    assert [up_to(bound) for bound in ("0.0005", "0.001", "0.0025", "5.0", "10.0", "30.0", "+Inf")] == [
+        1,
+        2,
+        3,
+        3,
+        4,
+        4,
+        5,
+    ]
+
+
+def test_what_is_counted_is_bounded_by_the_tables() -> None:
     metrics = Metrics([EMIT])
     for number in range(50):
         metrics.calls.ended(f"/made.up/{number}", "OK", 0.1)
         metrics.calls.ended(EMIT, f"CODE_{number}", 0.1)
         metrics.calls.ended(EMIT, "OK", 0.1)
-    assert len(metrics.calls._ended) == 1
+    assert set(metrics.calls._ended) == {("other", "OK"), (EMIT, "UNKNOWN"), (EMIT, "OK")}
+    assert set(metrics.calls._lengths) == {"other", EMIT}
 
 
 def test_codes_are_those_of_grpc() -> None:

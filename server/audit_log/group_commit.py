@@ -1,0 +1,165 @@
+"""Group commit: brings submissions to the journal's thread, those of many callers to one sync."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Sequence
+from concurrent.futures import Executor
+from typing import TypeVar
+
+from server.audit_log.log_writer import LogWriter, Submission
+from server.audit_log.receipts import BatchAcknowledgement
+from server.errors import AuditStoreError
+from server.observability.metrics import JournalMetrics
+
+GATHER_SECONDS = 0.00025
+"""How long a commit waits for others, for each caller that the last one knew of: never long, and not at all for few."""
+_ENOUGH = 32
+_ENOUGH_BYTES = 32 * 1024
+"""A group of this many submissions, or bytes, waits for no others: its own share of the commit is small."""
+_GROUP_BYTES = 8 * 1024 * 1024
+
+Answer = TypeVar("Answer")
+Answers = list[BatchAcknowledgement | AuditStoreError]
+Waiting = tuple[Submission, "asyncio.Future[BatchAcknowledgement]"]
+
+
+class GroupCommit:
+    """Commits submissions group after group, one at a time. Lives on the event loop; only `commit` runs elsewhere."""
+
+    def __init__(self, writer: LogWriter, thread: Executor, metrics: JournalMetrics) -> None:
+        self._writer = writer
+        self._thread = thread
+        self._metrics = metrics
+        self._pending: list[Waiting] = []
+        self.pending_bytes = 0
+        """Bytes of JSON that are not durable yet."""
+        self._callers = 0
+        """How many waited when the last commit was done: those it served, and those it left."""
+        self._gathering: asyncio.Future[None] | None = None
+        self._wake = asyncio.Event()
+        self._stopping = False
+
+    def add(self, submission: Submission) -> asyncio.Future[BatchAcknowledgement]:
+        """Have a submission committed; what is returned resolves when it is durable, or fails."""
+        future: asyncio.Future[BatchAcknowledgement] = asyncio.get_running_loop().create_future()
+        self._pending.append((submission, future))
+        self.pending_bytes += submission.bytes
+        if self._gathering is None:
+            self._wake.set()
+        elif self._is_enough():
+            self._end_gathering()
+        return future
+
+    async def run(self) -> None:
+        """Commit what is pending, group after group, until `stop`."""
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            while self._pending:
+                if not self._is_enough():
+                    await self._gather()
+                await self._commit(self._next_group())
+            if self._stopping:
+                return
+
+    def stop(self) -> None:
+        """Have `run` return once what is pending is committed. Nothing may be added any more."""
+        self._stopping = True
+        self._wake.set()
+        self._end_gathering()
+
+    def _is_enough(self) -> bool:
+        """Whether a commit would gain nothing by waiting: it is large, or all have come that the last one knew of."""
+        return (
+            len(self._pending) >= min(self._callers, _ENOUGH) or self.pending_bytes >= _ENOUGH_BYTES or self._stopping
+        )
+
+    async def _gather(self) -> None:
+        """Wait a moment for more to commit together. A caller that is alone never waits.
+
+        A commit costs as much as some thirty events' parts of it, in hand-offs between threads most of all. Where the
+        last one found several callers, as many are likely to come again.
+        """
+        loop = asyncio.get_running_loop()
+        self._gathering = loop.create_future()
+        timer = loop.call_later(GATHER_SECONDS * min(self._callers, _ENOUGH), self._end_gathering)
+        try:
+            await self._gathering
+        finally:
+            timer.cancel()
+            self._gathering = None
+
+    def _end_gathering(self) -> None:
+        if self._gathering is not None:
+            _resolve(self._gathering, None)
+
+    def _next_group(self) -> list[Waiting]:
+        size = count = 0
+        for submission, _ in self._pending:
+            size += submission.bytes
+            if count and size > _GROUP_BYTES:
+                break
+            count += 1
+        group, self._pending = self._pending[:count], self._pending[count:]
+        return group
+
+    async def _commit(self, group: list[Waiting]) -> None:
+        started = time.perf_counter()
+        submissions = [submission for submission, _ in group]
+        answers = await self._on_journal_thread(submissions)
+        self.pending_bytes -= sum([submission.bytes for submission in submissions])
+        self._callers = len(group) + len(self._pending)
+        if isinstance(answers, Exception):
+            # A fault of ours: nobody is told that it went well, and whoever reads the log learns of it.
+            for _, future in group:
+                _fail(future, answers)
+            return
+        for (_, future), answer in zip(group, answers, strict=True):
+            if isinstance(answer, AuditStoreError):
+                _fail(future, answer)
+            else:
+                _resolve(future, answer)
+        self._measure(answers, time.perf_counter() - started)
+
+    def _on_journal_thread(self, submissions: list[Submission]) -> asyncio.Future[Answers | Exception]:
+        """Commit there. By a plain future: an executor's, chained to one of the loop's, costs several times as much."""
+        loop = asyncio.get_running_loop()
+        done: asyncio.Future[Answers | Exception] = loop.create_future()
+
+        def commit() -> None:
+            answers: Answers | Exception
+            try:
+                answers = self._writer.commit(submissions)
+            except Exception as error:
+                answers = error  # for every caller of the group
+            loop.call_soon_threadsafe(_resolve, done, answers)
+
+        try:
+            self._thread.submit(commit)
+        except RuntimeError as error:  # it has been shut down
+            done.set_result(error)
+        return done
+
+    def _measure(self, answers: Sequence[BatchAcknowledgement | AuditStoreError], seconds: float) -> None:
+        done = [answer for answer in answers if isinstance(answer, BatchAcknowledgement)]
+        given = sum(last - first + 1 for answer in done for first, last in answer.sequences)
+        reused = sum(len(answer.uid_reused) for answer in done)
+        self._metrics.committed(given, seconds)
+        self._metrics.emitted(
+            accepted=given - reused,
+            repeated=sum(len(answer.repeated) for answer in done),
+            refused=sum(len(answer.refused) for answer in done),
+            uid_reused=reused,
+        )
+
+
+def _resolve(future: asyncio.Future[Answer], answer: Answer) -> None:
+    if not future.done():
+        future.set_result(answer)
+
+
+def _fail(future: asyncio.Future[BatchAcknowledgement], error: Exception) -> None:
+    if not future.done():
+        future.set_exception(error)
