@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import grpc
 import pytest
@@ -15,7 +16,7 @@ from grpc_health.v1.health_pb2_grpc import HealthStub
 from server.grpc_api.interceptors import identity_limits
 from server.grpc_api.interceptors.identity_limits import Bucket, IdentityLimits
 from server.grpc_api.server import Limits
-from tests.grpc.rig import Failure, Rig, failing, failure_of, in_loop, serving, until
+from tests.grpc.rig import Failure, Rig, failing, in_loop, serving, until
 
 Codes = grpc.StatusCode
 EVENT = EventPayload(json=b"{}")
@@ -93,20 +94,25 @@ async def test_calls_under_way_are_bounded_and_streams_apart_from_them() -> None
 
 @in_loop
 async def test_a_stream_faster_than_its_events_ends_after_what_was_taken_is_acknowledged() -> None:
-    async with serving(limits=limited(events_per_second=5)) as rig, rig.node() as channel:
+    async with serving(limits=limited(events_per_second=5), holds=True) as rig, rig.node() as channel:
         stream = AuditLogServiceStub(channel).EmitEvents()
         for number in (1, 2):
             await stream.write(pb.EmitEventsRequest(message_number=number, events=[EVENT] * 4))
-        acknowledged = []
-        with pytest.raises(grpc.aio.AioRpcError) as caught:
-            while (answer := await stream.read()) is not grpc.aio.EOF:
-                acknowledged.append(answer.durable_through)
-            await stream
-        failure = failure_of(caught.value)
+        first = asyncio.ensure_future(stream.read())
+        await until(lambda: len(rig.intake.events) == 4)
+        rig.intake.settle(0)
+        assert (await first).durable_through == 1
+        failure = await failing(_end(stream))
+        rig.intake.holds = False
         check(failure, "RATE_LIMIT", "limits.events_per_second")
-        check(await failing(emit_many(channel, 3)), "RATE_LIMIT", "limits.events_per_second")
-    assert acknowledged == [1]
-    assert len(rig.intake.events) <= 4 + 2
+        check(await failing(emit_many(channel, 6)), "RATE_LIMIT", "limits.events_per_second")
+    assert 4 <= len(rig.intake.events) < 4 + 6
+
+
+async def _end(stream: Any) -> None:
+    while await stream.read() is not grpc.aio.EOF:
+        continue
+    await stream
 
 
 async def emit_many(channel: grpc.aio.Channel, count: int) -> None:
