@@ -22,6 +22,7 @@ from server.http_api.listener import ListenerError
 from server.observability import logs
 from server.state.database import StateFault
 from server.state.migrations import NewerSchema
+from server.tokens.jwks import JwksProblem
 
 _log = logging.getLogger(__name__)
 
@@ -43,7 +44,7 @@ def serve(flags: Mapping[str, object]) -> int:
     try:
         code: int = uvloop.run(_serve(config))
         return code
-    except (DataDirectoryProblem, CertificateProblem, PolicyError, ListenerError) as error:
+    except (DataDirectoryProblem, CertificateProblem, PolicyError, ListenerError, JwksProblem) as error:
         print(f"extaudit: {error}", file=sys.stderr)
     except AuditStoreError as error:
         print(f"extaudit: {error.message}", file=sys.stderr)
@@ -55,7 +56,8 @@ def serve(flags: Mapping[str, object]) -> int:
     except RuntimeError as error:
         # What grpc raises when the address is taken.
         _log.debug("start failed", exc_info=error)
-        print(f"extaudit: {config.grpc.listen} can't be listened on; is another service there?", file=sys.stderr)
+        places = " or ".join(filter(None, (config.grpc.listen, config.grpc.token_listen)))
+        print(f"extaudit: {places} can't be listened on; is another service there?", file=sys.stderr)
     except OSError as error:
         print(f"extaudit: the data directory can't be used ({error.strerror})", file=sys.stderr)
     return 1
@@ -92,6 +94,7 @@ def _greet(app: App) -> None:
     lines = [
         f"extaudit serves gRPC on {ready['grpc']} (mTLS) and operations on http://{ready['http']}/readyz",
         f"certificates: {data_dir / 'identity'} (ca.crt, admin.crt, admin.key)",
+        *([f"gRPC for bearer tokens (server TLS) on {ready['grpc_token']}"] if ready["grpc_token"] else []),
         "try, in another terminal:",
         f"  .venv/bin/extaudit events emit --sample --data-dir {data_dir}",
         f"  .venv/bin/extaudit events search --type user.login --data-dir {data_dir}",

@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -34,8 +34,7 @@ from server.audit_log.search.search import Search
 from server.audit_log.search.searches import Searches
 from server.audit_log.search.tokens import PageTokens
 from server.audit_log.service_log import ServiceLog
-from server.audit_log.state_of_service import CertificateState, Problem
-from server.audit_log.status import Status, Surroundings
+from server.audit_log.status import Status
 from server.certificates.certificates_in_force import Certificates
 from server.certificates.claims import ADMINISTRATOR
 from server.certificates.issued import SerialTable
@@ -47,7 +46,7 @@ from server.data_directory import DataDirectory, DirectoryLock
 from server.errors import AuditStoreError
 from server.files import DiskFiles, Files, write_durably
 from server.grpc_api.interceptors.observation import CallMeter
-from server.grpc_api.server import GrpcServer, Limits, UseCases
+from server.grpc_api.server import GrpcServer, Limits, TokenListener, UseCases
 from server.housekeeping import Housekeeping, Watched
 from server.http_api.listener import OperationsServer
 from server.http_api.operations import operations_app
@@ -59,6 +58,8 @@ from server.state.locks import SqlLocks
 from server.state.outbox import Outbox
 from server.storage.embedded.storage import EmbeddedStorage
 from server.storage.scan.engine import DuckScanEngine
+from server.surroundings import rendered_metrics, surroundings
+from server.tokens.token_issuers import TokenIssuers
 
 _log = logging.getLogger(__name__)
 STOP_GRACE_SECONDS = 10.0
@@ -96,6 +97,7 @@ class App:
     grpc: GrpcServer
     http: OperationsServer
     housekeeping: Housekeeping
+    tokens: TokenIssuers
     threads: Threads
     close: list[Callable[[], object]]
     failed: asyncio.Event = field(default_factory=asyncio.Event)
@@ -112,10 +114,12 @@ class App:
         await self.outbox.drain()
         self._run(self.outbox.run())
         await self._tell_of_damage()
+        await self.tokens.refresh()
         self.grpc_port = await self.grpc.start()
         self.http_port = await self.http.start()
         self.grpc.health.set_serving(not self.status.problems())
         self._run(self.housekeeping.run())
+        self._run(self.tokens.run())
         self._write_ready_file()
 
     def _run(self, work: Coroutine[Any, Any, None]) -> None:
@@ -144,6 +148,7 @@ class App:
         await self.grpc.stop(STOP_GRACE_SECONDS)
         await self.http.stop()
         self.housekeeping.stop()
+        self.tokens.stop()
         self.outbox.stop()
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self.outbox.drain(), STOP_GRACE_SECONDS)
@@ -169,7 +174,7 @@ class App:
         folder = self.local.folder
         return {
             "grpc": _address(self.config.grpc.listen, self.grpc_port),
-            "grpc_token": None,
+            "grpc_token": self._token_address,
             "http": _address(self.config.http.listen, self.http_port),
             "http_public": None,
             "ca": str(folder.client_ca.absolute()),
@@ -177,6 +182,11 @@ class App:
             "key": str(folder.key(ADMINISTRATOR).absolute()),
             "pid": os.getpid(),
         }
+
+    @property
+    def _token_address(self) -> str | None:
+        listen, port = self.config.grpc.token_listen, self.grpc.token_port
+        return None if listen is None or port is None else _address(listen, port)
 
     def _write_ready_file(self) -> None:
         write_durably(DiskFiles(), self.ready_file, json.dumps(self.ready).encode() + b"\n")
@@ -210,6 +220,7 @@ def _build(config: Config, files: Files, directory: DataDirectory, lock: Directo
     lock_table = LockTable(lock_store, _now_ms)
     lock_table.refresh()
     certificates = _certificates(config, local, serials)
+    tokens = _tokens(config, certificates)
     files.make_folder(directory.roles)  # so that a role file can be put there while the service runs
     policy = PolicyHolder(config.roles_dir or directory.roles)
     metrics = Metrics(PERMISSIONS)
@@ -263,7 +274,7 @@ def _build(config: Config, files: Files, directory: DataDirectory, lock: Directo
         storage,
         deliveries,
         log.recovery,
-        _surroundings(certificates, policy, outbox),
+        surroundings(certificates, policy, outbox, tokens),
     )
     locks = Locks(lock_store, lock_table, _now_ms, lambda: server.look_again())
     server = GrpcServer(
@@ -275,8 +286,9 @@ def _build(config: Config, files: Files, directory: DataDirectory, lock: Directo
         UseCases(intake, searches, status, Rights(policy, lock_table), locks),
         limits=Limits.of(config),
         observers=[CallMeter(metrics.calls)],
+        tokens=_token_listener(config, certificates, tokens),
     )
-    operations = operations_app(status.problems, lambda: _render(metrics, status, certificates))
+    operations = operations_app(status.problems, lambda: rendered_metrics(metrics, status, certificates, tokens))
     http = OperationsServer(config.http.listen, operations, config.http.certificate, config.http.key)
     watched = Watched(
         directory,
@@ -305,6 +317,7 @@ def _build(config: Config, files: Files, directory: DataDirectory, lock: Directo
         server,
         http,
         housekeeping,
+        tokens,
         threads,
         [scan.close, engine.dispose],
     )
@@ -343,7 +356,21 @@ def _certificates(config: Config, local: LocalAuthority, serials: SerialTable) -
     def on_problem(text: str) -> None:
         _log.error("a changed certificate file is refused; the old one stays", extra={"fields": {"reason": text}})
 
-    return Certificates(sources, config.cluster_name, serials.current, on_problem)
+    issuers = [each.issuer for each in config.grpc.token_issuers]
+    return Certificates(sources, config.cluster_name, serials.current, on_problem, token_issuers=issuers)
+
+
+def _tokens(config: Config, certificates: Certificates) -> TokenIssuers:
+    """The token issuers. Their users are named with their issuer where more than one could give a name."""
+    issuers = config.grpc.token_issuers
+    qualified = len(issuers) + certificates.give_user_names > 1
+    return TokenIssuers(issuers, timedelta(seconds=config.grpc.token_skew_seconds), qualified=qualified)
+
+
+def _token_listener(config: Config, certificates: Certificates, tokens: TokenIssuers) -> TokenListener | None:
+    if config.grpc.token_listen is None:
+        return None
+    return TokenListener(config.grpc.token_listen, certificates.token_credentials(), tokens)
 
 
 def _token_key(files: Files, directory: DataDirectory) -> bytes:
@@ -352,43 +379,6 @@ def _token_key(files: Files, directory: DataDirectory) -> bytes:
     if path.name not in files.list(path.parent):
         write_durably(files, path, secrets.token_bytes(32))
     return files.read(path)
-
-
-def _surroundings(certificates: Certificates, policy: PolicyHolder, outbox: OutboxDrain) -> Surroundings:
-    def warnings() -> list[Problem]:
-        found = [Problem("certificate_refused", text) for text in certificates.problems()]
-        if policy.error is not None:
-            found.append(Problem("roles_refused", f"the changed roles are refused, the old ones stay: {policy.error}"))
-        return found
-
-    def states() -> list[CertificateState]:
-        return [CertificateState(*state) for state in certificates.certificate_states()]
-
-    def roles() -> tuple[str, tuple[str, ...]]:
-        return policy.current.digest, tuple(sorted(policy.current.roles))
-
-    return Surroundings(states, roles, warnings, lambda: outbox.failing)
-
-
-def _render(metrics: Metrics, status: Status, certificates: Certificates) -> bytes:
-    journal = status.journal_state()
-    metrics.journal.record_state(
-        pending_events=journal.pending_events,
-        size=journal.bytes,
-        oldest_age_seconds=journal.oldest_age_ms / 1000,
-        torn_tail_bytes=journal.torn_tail_bytes,
-        holes=len(journal.holes),
-    )
-    confirmed_ms = status.last_delivery_ms
-    if confirmed_ms is not None:
-        metrics.deliveries.confirmed(status.storage_id, confirmed_ms)
-    ends: dict[str, int] = {}
-    for state in certificates.certificate_states():
-        ends[state.use] = min(ends.get(state.use, state.expires_ms), state.expires_ms)
-    for use in ("server", "host_ca", "user_ca"):
-        if use in ends:
-            metrics.access.record_certificate(use, ends[use])
-    return metrics.render()
 
 
 def _now_ms() -> int:

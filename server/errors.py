@@ -43,7 +43,7 @@ class InvalidRequest(AuditStoreError):
 
 
 class Unauthenticated(AuditStoreError):
-    """The certificate gives no identity."""
+    """The certificate or token gives no identity."""
 
     reason = "UNAUTHENTICATED"
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from server.config.loading import CLIENT_VARIABLES
 from server.config.sections import Config
-from server.config.settings import Setting, section_types, settings
+from server.config.settings import Setting, Tables, section_types, settings, tables
 
 PAGE = Path(__file__).parent.parent / "docs" / "configuration.md"
 
@@ -35,7 +35,7 @@ and those that Kubernetes sets for a service of that name. An empty variable cou
 Relative paths start from the folder in which the process was started. Lists of files are lists in TOML, are separated
 by `:` in the environment, and repeat the flag on the command line. Numbers may hold `_` between digits.
 
-There is no setting that turns off TLS, authentication or authorisation of the gRPC listener.
+There is no setting that turns off TLS, authentication or authorisation of the gRPC listeners.
 """
 
 EXAMPLE = """\
@@ -62,6 +62,7 @@ def page() -> str:
     parts = [INTRODUCTION.format(client=client), EXAMPLE]
     for section, members in groupby(settings(), key=lambda each: each.section):
         parts.append("\n".join(_section(section, members)) + "\n")
+        parts += ["\n".join(_tables(each)) + "\n" for each in tables() if each.section == section]
     return "\n".join(parts)
 
 
@@ -84,6 +85,24 @@ def _section(name: str, members: Iterator[Setting]) -> Iterator[str]:
             each.doc,
         )
         yield "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+
+
+def _tables(of: Tables) -> Iterator[str]:
+    yield f"### `[[{of.name}]]`"
+    yield ""
+    yield f"{of.doc} A list of tables, which only the file can hold."
+    yield ""
+    yield inspect.getdoc(of.of) or ""
+    yield ""
+    yield "| TOML key | default | unit | meaning |"
+    yield "|---|---|---|---|"
+    for each in of.settings():
+        default = each.default_shown if each.shown else f"`{each.default_shown}`"
+        yield (
+            "| "
+            + " | ".join(cell.replace("|", "\\|") for cell in (f"`{each.field}`", default, each.unit, each.doc))
+            + " |"
+        )
 
 
 def main(arguments: list[str]) -> int:

@@ -62,6 +62,16 @@ class CertificateState:
 
 
 @dataclass(frozen=True, slots=True)
+class TokenIssuerState:
+    """An issuer whose tokens are accepted, and its keys."""
+
+    issuer: str
+    key_ids: tuple[str, ...]
+    fetched_ms: int | None
+    last_error: str
+
+
+@dataclass(frozen=True, slots=True)
 class ServiceState:
     """Everything GetStatus tells."""
 
@@ -74,3 +84,4 @@ class ServiceState:
     certificates: tuple[CertificateState, ...] = field(default=())
     policy_digest: str = ""
     roles: tuple[str, ...] = ()
+    token_issuers: tuple[TokenIssuerState, ...] = ()

@@ -18,6 +18,7 @@ from server.audit_log.state_of_service import (
     Problem,
     ServiceState,
     StorageState,
+    TokenIssuerState,
 )
 from server.audit_log.tail import Tail
 from server.state.catalogue import Catalogue
@@ -44,6 +45,7 @@ class Surroundings:
     """What is wrong and doesn't keep the service from serving."""
     outbox_failing: Callable[[], bool]
     """Whether the service's own events can't be brought to the journal."""
+    token_issuers: Callable[[], Sequence[TokenIssuerState]] = tuple
 
 
 class Status:
@@ -104,6 +106,7 @@ class Status:
             certificates=tuple(self._surroundings.certificates()),
             policy_digest=digest,
             roles=roles,
+            token_issuers=tuple(self._surroundings.token_issuers()),
         )
 
     @property

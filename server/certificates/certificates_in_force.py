@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from threading import Lock
@@ -46,6 +46,8 @@ class _InForce:
     pair: ServerPair
     resolver: IdentityResolver
     configuration: grpc.ServerCertificateConfiguration
+    without_clients: grpc.ServerCertificateConfiguration
+    """For the listener that asks for no client certificate."""
 
 
 class Certificates:
@@ -63,14 +65,19 @@ class Certificates:
         serials: Callable[[], frozenset[str]],
         on_problem: Callable[[str], None],
         *,
+        token_issuers: Sequence[str] = (),
         clock: Callable[[], float] = time.monotonic,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
-        """Load everything. CertificateProblem if anything is wrong: a server doesn't start with a part of it."""
+        """Load everything. CertificateProblem if anything is wrong: a server doesn't start with a part of it.
+
+        No certificate gives a user the name that a token of `token_issuers` would give.
+        """
         self._sources = sources
         self._cluster = cluster_name
         self._serials = serials
         self._on_problem = on_problem
+        self._token_issuers = tuple(token_issuers)
         self._clock = clock
         self._now = now
         self._lock = Lock()
@@ -81,15 +88,26 @@ class Certificates:
         self._pair_files.changed()
         self._checked = clock()
         anchors, pair = self._load_anchors(), self._load_pair()
-        self._in_force = _InForce(anchors, pair, self._resolver(anchors), configuration(pair, anchors.bundle))
+        self._in_force = _InForce(
+            anchors, pair, self._resolver(anchors), configuration(pair, anchors.bundle), configuration(pair, None)
+        )
 
     def resolve(self, pem: bytes, peer: str, now: datetime) -> Identity:
         """As IdentityResolver.resolve, with the anchors in force."""
         return self._in_force.resolver.resolve(pem, peer, now)
 
+    @property
+    def give_user_names(self) -> bool:
+        """Whether a user CA is configured, whatever its file holds now."""
+        return bool(self._sources.user_cas)
+
     def server_credentials(self) -> grpc.ServerCredentials:
         """Credentials for one listener; they follow the files."""
-        return credentials(self._at_handshake)
+        return credentials(lambda: self._at_handshake().configuration)
+
+    def token_credentials(self) -> grpc.ServerCredentials:
+        """Credentials for the listener whose callers bring tokens: they ask for no client certificate."""
+        return credentials(lambda: self._at_handshake().without_clients, client_certificates=False)
 
     def reload_if_changed(self) -> bool:
         """Look at the files and load those that changed; blocks. Says whether anything new is in force."""
@@ -105,7 +123,10 @@ class Certificates:
                 )
             if self._pair_files.changed() and (pair := self._try("pair", self._load_pair)):
                 self._in_force = replace(
-                    self._in_force, pair=pair, configuration=configuration(pair, self._in_force.anchors.bundle)
+                    self._in_force,
+                    pair=pair,
+                    configuration=configuration(pair, self._in_force.anchors.bundle),
+                    without_clients=configuration(pair, None),
                 )
             return self._in_force is not before
 
@@ -123,10 +144,10 @@ class Certificates:
             for use, certificate in found
         ]
 
-    def _at_handshake(self) -> grpc.ServerCertificateConfiguration:
+    def _at_handshake(self) -> _InForce:
         if self._clock() - self._checked >= HANDSHAKE_CHECK_SECONDS:
             self.reload_if_changed()
-        return self._in_force.configuration
+        return self._in_force
 
     def _load_anchors(self) -> TrustAnchors:
         return load_anchors(self._sources.host_cas, self._sources.user_cas, self._sources.local)
@@ -135,7 +156,7 @@ class Certificates:
         return load_server_pair(self._sources.certificate, self._sources.key, self._now())
 
     def _resolver(self, anchors: TrustAnchors) -> IdentityResolver:
-        return IdentityResolver(anchors, self._cluster, self._serials)
+        return IdentityResolver(anchors, self._cluster, self._serials, token_issuers=self._token_issuers)
 
     def _try(self, what: str, load: Callable[[], _Loaded]) -> _Loaded | None:
         try:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from functools import lru_cache
 from threading import Lock
@@ -20,7 +20,8 @@ MAX_CACHED = 4096
 class IdentityResolver:
     """Resolves certificates against one set of anchors; other anchors need another resolver, so nothing stale is kept.
 
-    `serials` gives the recorded serials of the local CAs; it is asked on every call and must not block.
+    `serials` gives the recorded serials of the local CAs; it is asked on every call and must not block. Names that end
+    as those of `token_issuers`' users do (`user@issuer`) are refused: a lock or condition means the token's user.
     Safe to use from several threads.
     """
 
@@ -30,8 +31,11 @@ class IdentityResolver:
         cluster_name: str,
         serials: Callable[[], frozenset[str]],
         max_cached: int = MAX_CACHED,
+        *,
+        token_issuers: Sequence[str] = (),
     ) -> None:
         self._anchors = anchors
+        self._token_users = tuple(f"@{issuer}" for issuer in token_issuers)
         self._cluster = cluster_name
         self._serials = serials
         self._max_cached = max_cached
@@ -69,6 +73,8 @@ class IdentityResolver:
                 self._leaves.move_to_end(pem)
                 return leaf
         leaf = read_leaf(pem, self._anchors, self._cluster)
+        if leaf.identity.name.endswith(self._token_users):
+            raise Unauthenticated("the certificate's name is that of a token issuer's user")
         with self._lock:
             self._leaves[pem] = leaf
             if len(self._leaves) > self._max_cached:

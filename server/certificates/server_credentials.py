@@ -48,18 +48,26 @@ def load_server_pair(certificate: Path, key: Path, now: datetime) -> ServerPair:
     return ServerPair(leaf, chain_pem, key_pem)
 
 
-def configuration(pair: ServerPair, client_cas: bytes) -> grpc.ServerCertificateConfiguration:
-    """What a handshake uses: the pair, and the PEM of the CAs that a client's certificate must come from."""
+def configuration(pair: ServerPair, client_cas: bytes | None) -> grpc.ServerCertificateConfiguration:
+    """What a handshake uses: the pair, and the PEM of the CAs that a client's certificate must come from.
+
+    None for the listener that asks for no client certificate.
+    """
     return grpc.ssl_server_certificate_configuration([(pair.key_pem, pair.chain_pem)], client_cas)
 
 
-def credentials(current: Callable[[], grpc.ServerCertificateConfiguration]) -> grpc.ServerCredentials:
-    """Credentials of one listener that require a client certificate and use whatever is current at each handshake.
+def credentials(
+    current: Callable[[], grpc.ServerCertificateConfiguration], *, client_certificates: bool = True
+) -> grpc.ServerCredentials:
+    """Credentials of one listener that use whatever is current at each handshake.
 
-    `current` is called on gRPC's own threads. It must not raise: gRPC would end the handshake.
+    They require a client certificate, or ask for none where callers bring tokens. `current` is called on gRPC's own
+    threads. It must not raise: gRPC would end the handshake.
     """
     initial = current()
-    return grpc.dynamic_ssl_server_credentials(initial, _Changes(initial, current), require_client_authentication=True)
+    return grpc.dynamic_ssl_server_credentials(
+        initial, _Changes(initial, current), require_client_authentication=client_certificates
+    )
 
 
 class _Changes:

@@ -10,6 +10,7 @@ from server.config.sections import (
     LimitsSection,
     LogSection,
     SearchSection,
+    TokenIssuer,
 )
 
 __all__ = [
@@ -22,6 +23,7 @@ __all__ = [
     "LogSection",
     "Option",
     "SearchSection",
+    "TokenIssuer",
     "digest",
     "load_config",
     "options",

@@ -17,11 +17,15 @@ from typing import Any
 
 from server.config.rules import Problem, problems_of
 from server.config.sections import Config
-from server.config.settings import PREFIX, Setting, WrongValue, section_types, settings
+from server.config.settings import PREFIX, Setting, Tables, WrongValue, section_types, settings, tables
+from server.config.tables import read_tables
+from server.config.token_rules import token_problems_of
 
 _MAX_FILE_BYTES = 1024 * 1024
 
-CLIENT_VARIABLES = frozenset({"EXTAUDIT_ADDRESS", "EXTAUDIT_CA", "EXTAUDIT_CERT", "EXTAUDIT_KEY"})
+CLIENT_VARIABLES = frozenset(
+    {"EXTAUDIT_ADDRESS", "EXTAUDIT_CA", "EXTAUDIT_CERT", "EXTAUDIT_KEY", "EXTAUDIT_TOKEN_FILE"}
+)
 """Variables of the command line's client side, which may stand in the same environment."""
 
 _CLUSTER_VARIABLE = re.compile(r"EXTAUDIT_(\w+_)?(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT(_[0-9]+_(TCP|UDP)(_\w+)?)?)")
@@ -55,7 +59,9 @@ def load_config(flags: Mapping[str, object], environ: Mapping[str, str]) -> Conf
     reading.take_environment(environ)
     reading.take_flags(given)
     config = _build(reading.values)
-    found = reading.problems + [reading.located(each) for each in problems_of(config)]
+    # Of issuers that could not be read, rules over all of them would only tell that they are missing.
+    token_problems = () if reading.lacks_tables else token_problems_of(config)
+    found = reading.problems + [reading.located(each) for each in (*problems_of(config), *token_problems)]
     if found:
         raise ConfigProblems(found)
     return config
@@ -73,6 +79,7 @@ class _Reading:
     def __init__(self) -> None:
         self.values: dict[str, Any] = {}
         self.problems: list[str] = []
+        self.lacks_tables = False
         self._origins: dict[str, str] = {}
         self._settings = {each.key: each for each in settings()}
 
@@ -124,9 +131,15 @@ class _Reading:
             else:
                 self.problems.append(f"{name} (file): must be a section")
         by_name = {each.name: each for each in self._settings.values()}
+        lists = {each.name: each for each in tables()}
         for name, value in named.items():
             if name in by_name:
                 self._take(by_name[name], value, "file")
+            elif name in lists:
+                self._origins[lists[name].key] = "file"
+                self.values[lists[name].key], wrong = read_tables(lists[name], value)
+                self.problems += wrong
+                self.lacks_tables |= bool(wrong)
             else:
                 self.problems.append(f"{name!a} (file): there is no such setting")
 
@@ -143,13 +156,15 @@ def _is_foreign(name: str) -> bool:
 
 
 def _key(name: str) -> str:
-    return name.replace(".", "_")
+    """The key of a setting; of a list of tables, whichever of its entries the name is of."""
+    return name.partition("[")[0].replace(".", "_")
 
 
 def _build(values: Mapping[str, Any]) -> Config:
     """The configuration from values by key; what isn't among them keeps its default."""
     by_section: dict[str, dict[str, Any]] = {name: {} for name in ("", *section_types())}
-    for each in settings():
+    everything: tuple[Setting | Tables, ...] = (*settings(), *tables())
+    for each in everything:
         if each.key in values:
             by_section[each.section][each.field] = values[each.key]
     sections = {name: of(**by_section[name]) for name, of in section_types().items()}

@@ -82,15 +82,16 @@ def _certificates(config: Config) -> Iterator[Problem]:
             given, missing = ("certificate", "key") if key is None else ("key", "certificate")
             yield Problem(f"{section}.{given}", f"needs {section}.{missing} as well")
         if certificate is not None:
-            yield from _pem(f"{section}.certificate", certificate, is_key=False)
+            yield from pem_problems(f"{section}.certificate", certificate)
         if key is not None:
-            yield from _pem(f"{section}.key", key, is_key=True)
+            yield from pem_problems(f"{section}.key", key, is_key=True)
     for name, files in (("grpc.host_ca", config.grpc.host_ca), ("grpc.user_ca", config.grpc.user_ca)):
         for file in files:
-            yield from _pem(name, file, is_key=False)
+            yield from pem_problems(name, file)
 
 
-def _pem(setting: str, file: Path, *, is_key: bool) -> Iterator[Problem]:
+def pem_problems(setting: str, file: Path, *, is_key: bool = False) -> Iterator[Problem]:
+    """What is wrong with a file that must hold certificates, or a key."""
     try:
         content = _read_bounded(file)
     except OSError as error:

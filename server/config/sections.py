@@ -7,7 +7,7 @@ fields or over files are in `rules`.
 from __future__ import annotations
 
 # ruff: noqa: RUF009 -- setting() makes a field() description, nothing that instances could share.
-from dataclasses import dataclass, field
+from dataclasses import MISSING, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -39,9 +39,54 @@ def setting(
     return field(default=default, metadata={"doc": doc, "shown": shown, **limits})
 
 
+def tables(of: type[Any], doc: str) -> Any:
+    """A field of a section that is a list of tables of class `of`, and so can be given in the file only."""
+    return field(default=(), metadata={"tables": of, "doc": doc})
+
+
+@dataclass(frozen=True, slots=True)
+class TokenIssuer:
+    """An issuer whose tokens are accepted on the token listener; each has a table of its own.
+
+    Its tokens make users only. Roles come from `roles_claim` as they are; a token without that claim is refused.
+    """
+
+    issuer: str = setting(
+        MISSING,
+        "Exactly what its tokens name in `iss`: an https URL, or http on loopback, and never the service's own issuer.",
+        pattern=r"[!-?A-~]{1,200}",
+        shown="must be given",
+    )
+    audience: str = setting(
+        MISSING, "What its tokens must name in `aud`, exactly.", pattern=r"[!-~]{1,200}", shown="must be given"
+    )
+    jwks_url: str | None = setting(
+        None,
+        "Where its keys are fetched; an https URL, or http on loopback. This or `jwks_file`.",
+        pattern=r"[!-~]{1,1000}",
+        shown="none",
+    )
+    jwks_ca: Path | None = setting(
+        None, "CAs that the server of `jwks_url` is checked against.", unit="PEM file", shown="those of the system"
+    )
+    jwks_file: Path | None = setting(
+        None, "Its keys; read again when it changes. This or `jwks_url`.", unit="JWKS file", shown="none"
+    )
+    user_claim: str = setting("sub", "Claim that is the user's name.")
+    roles_claim: tuple[str, ...] = setting(
+        ("roles",),
+        "Claim that lists the user's roles; a list of names is a way into nested claims.",
+        shown='`["roles"]`',
+    )
+    traits_claims: tuple[str, ...] = setting((), "Claims that become traits of the same names.", shown="`[]`")
+
+
 @dataclass(frozen=True, slots=True)
 class GrpcSection:
-    """The gRPC listener. It always asks for a client certificate; nothing here turns that off."""
+    """The gRPC listeners: one always asks for a client certificate, the other, off by default, for a token.
+
+    Nothing here turns that off.
+    """
 
     listen: str = setting(
         "127.0.0.1:9443", "Address of the gRPC listener; port 0 takes any free port.", unit="host:port"
@@ -62,6 +107,16 @@ class GrpcSection:
         unit="PEM files",
         shown="the local one",
     )
+    token_listen: str | None = setting(
+        None,
+        "Address of the gRPC listener for bearer tokens, with the same server certificate; port 0 takes any free port.",
+        unit="host:port",
+        shown="none: no token is accepted",
+    )
+    token_skew_seconds: float = setting(
+        30.0, "How far the clocks of token issuers may be off.", unit="seconds", low=0.0, high=300.0
+    )
+    token_issuers: tuple[TokenIssuer, ...] = tables(TokenIssuer, "Issuers whose tokens are accepted; at most 16.")
     max_event_bytes: int = setting(2 * MIB, "Largest event that is taken.", unit="bytes", low=64 * KIB, high=16 * MIB)
     max_message_bytes: int | None = setting(
         None,
@@ -197,6 +252,12 @@ class Config:
         None, "File that gets addresses and pid as JSON once calls are served.", unit="file",
         shown="`<data-dir>/ready.json`",
     )  # fmt: skip
+    issuer_url: str | None = setting(
+        None,
+        "URL of the service's own OIDC issuer; its tokens are never accepted as a caller's.",
+        pattern=r"[!-?A-~]{1,200}",
+        shown="none",
+    )
     grpc: GrpcSection = field(default_factory=GrpcSection)
     http: HttpSection = field(default_factory=HttpSection)
     journal: JournalSection = field(default_factory=JournalSection)

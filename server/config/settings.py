@@ -128,6 +128,40 @@ def settings() -> tuple[Setting, ...]:
     return (*top, *sections)
 
 
+@dataclass(frozen=True, slots=True)
+class Tables:
+    """A list of tables, which the file alone can hold."""
+
+    section: str
+    field: str
+    of: type[Any]
+    doc: str
+
+    @property
+    def name(self) -> str:
+        """Its TOML key: `grpc.token_issuers`."""
+        return f"{self.section}.{self.field}"
+
+    @property
+    def key(self) -> str:
+        """Its key among the values read: `grpc_token_issuers`."""
+        return self.name.replace(".", "_")
+
+    def settings(self) -> list[Setting]:
+        """The settings of one table."""
+        return _of_class(self.name, self.of)
+
+
+def tables() -> tuple[Tables, ...]:
+    """All lists of tables."""
+    return tuple(
+        Tables(section, each.name, each.metadata["tables"], each.metadata["doc"])
+        for section, of in section_types().items()
+        for each in dataclasses.fields(of)
+        if "tables" in each.metadata
+    )
+
+
 def section_types() -> dict[str, type[Any]]:
     """The dataclass of every section by its name."""
     hints = typing.get_type_hints(Config)
@@ -139,7 +173,7 @@ def _of_class(section: str, of: type[Any]) -> list[Setting]:
     return [
         Setting(section, each.name, hints[each.name], each.default, **each.metadata)
         for each in dataclasses.fields(of)
-        if each.metadata
+        if each.metadata and "tables" not in each.metadata
     ]
 
 
@@ -182,8 +216,19 @@ def _paths(raw: object) -> tuple[Path, ...]:
     return tuple(_path(each) for each in raw)
 
 
+def _texts(raw: object) -> tuple[str, ...]:
+    """A list in TOML; one text alone is a list of one."""
+    if isinstance(raw, str):
+        raw = [raw]
+    if not isinstance(raw, list | tuple):
+        raise WrongValue("must be a text or a list of texts")
+    return tuple(_text(each) for each in raw)
+
+
 _PARSERS: typing.Mapping[Any, Callable[[object], Any]] = {
     str: _text,
+    str | None: _text,
+    tuple[str, ...]: _texts,
     int: _whole_number,
     int | None: _whole_number,
     float: _number,

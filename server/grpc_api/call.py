@@ -25,7 +25,7 @@ class Call:
     __slots__ = (
         "_access", "_at_end", "_metadata", "certificate", "checks", "code", "condition", "context", "decode",
         "end_well", "granted", "identity", "method", "peer", "reason", "received_bytes", "request", "request_id",
-        "spend_events",
+        "spend_events", "token",
     )  # fmt: skip
 
     def __init__(self, method: str, request: Any, context: Any) -> None:
@@ -40,6 +40,8 @@ class Call:
         self.peer: str = context.peer()
         self.request_id = ""
         self.certificate = b""
+        self.token = ""
+        """The bearer token, on the listener for tokens; a secret."""
         self.identity: Identity | None = None
         self.granted: tuple[Alternative, ...] = ()
         self.condition: Formula = ALWAYS

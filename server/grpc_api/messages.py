@@ -14,7 +14,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from server.audit_log.receipts import Emitter, Receipt
 from server.audit_log.search.query import FoundEvent, Missing, SearchPage
-from server.audit_log.state_of_service import JournalState, ServiceState, StorageState
+from server.audit_log.state_of_service import JournalState, ServiceState, StorageState, TokenIssuerState
 from server.grpc_api.search_requests import ENGINES, KINDS
 
 MAX_OMITTED_USER_CHARACTERS: Final = 1024
@@ -74,6 +74,16 @@ def status_response(state: ServiceState) -> status_pb.GetStatusResponse:
         ],
         policy_digest=state.policy_digest,
         roles=state.roles,
+        token_issuers=[_token_issuer(each) for each in state.token_issuers],
+    )
+
+
+def _token_issuer(state: TokenIssuerState) -> status_pb.TokenIssuerStatus:
+    return status_pb.TokenIssuerStatus(
+        issuer=state.issuer,
+        key_ids=state.key_ids,
+        fetch_time=timestamp_message(state.fetched_ms) if state.fetched_ms is not None else None,
+        last_error=state.last_error,
     )
 
 

@@ -16,7 +16,6 @@ from rbac.permissions import PERMISSIONS, Permission
 from server.grpc_api.call import Call, Check, Handler
 from server.grpc_api.draining import Drain
 from server.grpc_api.interceptors.admission import Admission
-from server.grpc_api.interceptors.authentication import authentication
 from server.grpc_api.interceptors.authorisation import authorisation
 from server.grpc_api.interceptors.error_mapping import end_failed
 from server.grpc_api.interceptors.identity_limits import IdentityLimiter, IdentityLimits
@@ -26,7 +25,8 @@ from server.grpc_api.interceptors.request_decoding import decoding
 from server.grpc_api.interceptors.request_ids import RequestIds
 from server.grpc_api.live_calls import LiveCalls
 from server.grpc_api.status import UnknownMethod
-from server.grpc_api.use_cases import Authenticator, LockCheck, PolicySource
+from server.grpc_api.use_cases import LockCheck, PolicySource
+from server.tokens.resolver import KeyNotKnown
 
 RpcHandler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
 Served: TypeAlias = Callable[[Any, Any], Coroutine[Any, Any, Any]]
@@ -46,9 +46,8 @@ def utc_now() -> datetime:
 
 @dataclass(frozen=True, slots=True)
 class Pipeline:
-    """Puts the steps around handlers. The parts are given once; the drain is the server's."""
+    """Puts the steps around the handlers of all listeners. The parts are given once; the drain is the server's."""
 
-    authenticator: Authenticator
     policy: PolicySource
     locks: LockCheck
     drain: Drain
@@ -56,7 +55,6 @@ class Pipeline:
     max_concurrent_calls: int = 1000
     observers: Sequence[CallObserver] = (AccessLog(),)
     permissions: Mapping[str, Permission] = field(default_factory=lambda: PERMISSIONS)
-    clock: Callable[[], datetime] = utc_now
     live: LiveCalls = field(default_factory=LiveCalls, init=False)
     _request_ids: RequestIds = field(default_factory=RequestIds, init=False)
     _limiter: IdentityLimiter = field(init=False)
@@ -69,23 +67,23 @@ class Pipeline:
         # Probes are answered to the end: with "not serving".
         object.__setattr__(self, "_probes", Admission(PROBES, Drain()))
 
-    def wrap(self, method: str, rpc: RpcHandler) -> RpcHandler:
-        """The handler of a method with all steps around it; requests come in as bytes."""
+    def wrap(self, method: str, rpc: RpcHandler, who: Check) -> RpcHandler:
+        """The handler of a method with all steps around it; requests come in as bytes. `who` sets the identity."""
         handler = _endpoint(rpc, decoding(rpc.request_deserializer or bytes, _bound(method)))
         permission = self.permissions.get(method)
         if permission is not None and permission.anyone:
             return _rpc(self._served(method, handler, (self._probes.admit,), ()), rpc)
         streams = rpc.request_streaming or rpc.response_streaming
-        checks = (*self._who(), authorisation(self.policy, permission))
+        checks = (*self._barring(who), authorisation(self.policy, permission))
         # Refusing what is too much must cost as little as possible, so it comes before authentication. Who calls and
         # whether they may comes before any look at the request. Only a call that has passed the checks counts for its
         # caller, and is looked at again.
         steps = (self._calls.admit, *checks, *self._limiter.steps(streams=streams))
         return _rpc(self._served(method, self.live.around(handler) if streams else handler, steps, checks), rpc)
 
-    def unknown(self) -> grpc.GenericRpcHandler:
+    def unknown(self, who: Check) -> grpc.GenericRpcHandler:
         """Answers every method that no other handler has, in whatever shape it is called."""
-        checks = self._who()
+        checks = self._barring(who)
         serve = self._served("unknown", _refuse_unknown, (self._calls.admit, *checks), checks)
         return _Fallback(grpc.stream_stream_rpc_method_handler(_without_requests(serve)))
 
@@ -93,9 +91,9 @@ class Pipeline:
         """Wait until no call but probes is under way."""
         await self._calls.until_idle()
 
-    def _who(self) -> tuple[Check, ...]:
+    def _barring(self, who: Check) -> tuple[Check, ...]:
         """Who calls, and whether a lock bars them."""
-        return authentication(self.authenticator, self.clock), lock_check(self.locks)
+        return who, lock_check(self.locks)
 
     def _served(self, method: str, handler: Handler, steps: Sequence[Check], checks: Sequence[Check]) -> Served:
         """The one coroutine that takes a method's calls through all steps; `checks` are those that streams repeat."""
@@ -109,7 +107,12 @@ class Pipeline:
             try:
                 try:
                     for step in steps:
-                        step(call)
+                        try:
+                            step(call)
+                        except KeyNotKnown as unknown:
+                            # Only here, where a call may wait: a key that a stream began with is known, or has ended.
+                            await unknown.learn()
+                            step(call)
                     response = await handler(call)
                 except Exception as error:
                     failure = error

@@ -24,11 +24,14 @@ from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from server.config import Config
 from server.grpc_api.access_service import AccessServicer
 from server.grpc_api.audit_log import AuditLogServicer
+from server.grpc_api.call import Check
 from server.grpc_api.draining import Drain
 from server.grpc_api.emit_stream import Window
 from server.grpc_api.health import Health
+from server.grpc_api.interceptors.authentication import authentication
 from server.grpc_api.interceptors.identity_limits import IdentityLimits
 from server.grpc_api.interceptors.observation import AccessLog, CallObserver
+from server.grpc_api.interceptors.token_authentication import token_authentication
 from server.grpc_api.pipeline import PROBES, Pipeline, RpcHandler, utc_now
 from server.grpc_api.reflection import METHODS as REFLECTION_METHODS
 from server.grpc_api.reflection import Reflection
@@ -42,6 +45,7 @@ from server.grpc_api.use_cases import (
     Rights,
     Searches,
     Status,
+    TokenAuthenticator,
 )
 
 OWN_SERVICES: Final = (
@@ -87,10 +91,20 @@ class UseCases:
     locks: Locks
 
 
-class GrpcServer:
-    """Serves the gRPC API on one listener.
+@dataclass(frozen=True, slots=True)
+class TokenListener:
+    """The listener for bearer tokens: server TLS, and no client certificates."""
 
-    Build and use it within the running loop. Observers are told of every finished call, beside the access log.
+    listen: str
+    credentials: grpc.ServerCredentials
+    authenticator: TokenAuthenticator
+
+
+class GrpcServer:
+    """Serves the gRPC API: on a listener for client certificates, and on one for tokens where it is given.
+
+    Each is a server of its own, so that no call can be taken for one of the other; limits, health and draining are
+    common. Build and use it within the running loop. Observers are told of every finished call, beside the access log.
     """
 
     def __init__(
@@ -105,34 +119,40 @@ class GrpcServer:
         limits: Limits | None = None,
         observers: Sequence[CallObserver] = (),
         clock: Callable[[], datetime] = utc_now,
+        tokens: TokenListener | None = None,
     ) -> None:
         limits = limits or Limits()
-        self._listen = listen
-        self._credentials = credentials
+        self.token_port: int | None = None
+        """Port of the listener for tokens, once it is bound."""
         self._drain = Drain()
         self.health = Health(OWN_SERVICES, self._drain)
         self._pipeline = Pipeline(
-            authenticator,
             policy,
             locks,
             self._drain,
             identity_limits=limits.identity,
             max_concurrent_calls=limits.max_concurrent_calls,
             observers=(AccessLog(), *observers),
-            clock=clock,
         )
         self._looking: asyncio.Task[None] | None = None
-        self._server = grpc.aio.server(options=_options(limits))
+        self._listeners = [_Listener(listen, credentials, authentication(authenticator, clock), limits)]
+        if tokens is not None:
+            who = token_authentication(tokens.authenticator, clock)
+            self._listeners.append(_Listener(tokens.listen, tokens.credentials, who, limits))
         self._register(use_cases, limits)
 
     async def start(self) -> int:
-        """Bind and serve; gives the port. Health says not serving until `health.set_serving(True)`.
+        """Bind and serve; gives the port of the listener for certificates.
+
+        Health says not serving until `health.set_serving(True)`.
 
         Raises:
-            RuntimeError: the address can't be bound.
+            RuntimeError: an address can't be bound.
         """
-        port = self._server.add_secure_port(self._listen, self._credentials)
-        await self._server.start()
+        port, *token_ports = [listener.bind() for listener in self._listeners]
+        self.token_port = next(iter(token_ports), None)
+        for listener in self._listeners:
+            await listener.server.start()
         self._looking = asyncio.create_task(self._pipeline.live.run())
         return port
 
@@ -150,7 +170,8 @@ class GrpcServer:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout_at(end):
                 await self._pipeline.until_idle()
-        await self._server.stop(max(0.0, end - loop.time()))
+        left = max(0.0, end - loop.time())
+        await asyncio.gather(*(listener.server.stop(left) for listener in self._listeners))
         if self._looking is not None:
             self._looking.cancel()
 
@@ -167,8 +188,24 @@ class GrpcServer:
         found.add_alias(f"/{_REFLECTION}/ServerReflectionInfo", REFLECTION_METHODS)
         for method, rpc in found.handlers.items():
             _, service, name = method.split("/")
-            self._server.add_registered_method_handlers(service, {name: self._pipeline.wrap(method, rpc)})
-        self._server.add_generic_rpc_handlers((self._pipeline.unknown(),))
+            for listener in self._listeners:
+                wrapped = self._pipeline.wrap(method, rpc, listener.who)
+                listener.server.add_registered_method_handlers(service, {name: wrapped})
+        for listener in self._listeners:
+            listener.server.add_generic_rpc_handlers((self._pipeline.unknown(listener.who),))
+
+
+class _Listener:
+    """An address, the server behind it, and the check that tells who calls there."""
+
+    def __init__(self, listen: str, credentials: grpc.ServerCredentials, who: Check, limits: Limits) -> None:
+        self._listen = listen
+        self._credentials = credentials
+        self.who = who
+        self.server = grpc.aio.server(options=_options(limits))
+
+    def bind(self) -> int:
+        return self.server.add_secure_port(self._listen, self._credentials)
 
 
 class _Handlers:

@@ -133,6 +133,20 @@ class LockCheck(Protocol):
         ...
 
 
+class TokenAuthenticator(Protocol):
+    """Turns bearer tokens into identities."""
+
+    def resolve(self, token: str, now: datetime) -> Identity:
+        """The identity of a token; asked for every call and every message of a stream, so cheap.
+
+        Raises:
+            Unauthenticated: the token gives none, or not now.
+            KeyNotKnown: its key isn't known; asking again after `learn` may go better.
+            Unavailable: the issuer's keys can't be had.
+        """
+        ...
+
+
 class Authoriser(Protocol):
     """One policy."""
 

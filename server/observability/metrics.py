@@ -236,7 +236,7 @@ class SearchMetrics:
 
 
 class AccessMetrics:
-    """Policy and certificates."""
+    """Policy, certificates and token issuers."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self._reloads = Counter(
@@ -246,6 +246,20 @@ class AccessMetrics:
             "extaudit_certificate_expiry_timestamp_seconds", "When the first certificate of a use ends.", ["use"],
             registry=registry,
         )  # fmt: skip
+
+        self._issuer_keys = Gauge(
+            "extaudit_token_issuer_keys", "Keys of a token issuer that count now.", ["issuer"], registry=registry
+        )
+        self._issuer_fetch = Gauge(
+            "extaudit_token_issuer_fetch_timestamp_seconds", "Begin of the last fetch of its keys that went well.",
+            ["issuer"], registry=registry,
+        )  # fmt: skip
+
+    def record_token_issuer(self, issuer: str, keys: int, fetched_ms: int | None) -> None:
+        """Record how many keys of a configured issuer count, and when they were last fetched (ms since 1970)."""
+        self._issuer_keys.labels(issuer).set(keys)
+        if fetched_ms is not None:
+            self._issuer_fetch.labels(issuer).set(fetched_ms / 1000)
 
     def reloaded(self, *, loaded: bool) -> None:
         """Count a reload of the roles; one that failed left the old policy in force."""

@@ -30,7 +30,8 @@ from server.certificates.anchors import Anchor, TrustAnchors
 from server.certificates.resolver import IdentityResolver
 from server.errors import InvalidRequest, Violation
 from server.grpc_api.interceptors.observation import CallRecord
-from server.grpc_api.server import GrpcServer, Limits, UseCases
+from server.grpc_api.server import GrpcServer, Limits, TokenListener, UseCases
+from server.grpc_api.use_cases import TokenAuthenticator
 from server.state.locks import Lock
 from tests.certificates_builder import CLUSTER, Ca, CaShape, Pair
 
@@ -249,6 +250,12 @@ class Rig:
         credentials = grpc.ssl_channel_credentials(self.host_ca.pem, pair.key_pem, pair.pem)
         return grpc.aio.secure_channel(f"localhost:{self.port}", credentials, options=options)
 
+    def token_channel(self, *options: tuple[str, Any], pair: Pair | None = None) -> grpc.aio.Channel:
+        """A channel to the listener for tokens; `pair` is a client certificate that it offers nevertheless."""
+        given = (pair.key_pem, pair.pem) if pair else (None, None)
+        credentials = grpc.ssl_channel_credentials(self.host_ca.pem, *given)
+        return grpc.aio.secure_channel(f"localhost:{self.server.token_port}", credentials, options=options)
+
     def node(self) -> grpc.aio.Channel:
         """A component's channel: it may emit."""
         return self.channel(self.host_ca.component())
@@ -264,7 +271,12 @@ class Rig:
 
 @contextlib.asynccontextmanager
 async def serving(
-    *, limits: Limits | None = None, holds: bool = False, roles: Any = None, listen: str = "127.0.0.1:0"
+    *,
+    limits: Limits | None = None,
+    holds: bool = False,
+    roles: Any = None,
+    listen: str = "127.0.0.1:0",
+    tokens: TokenAuthenticator | None = None,
 ) -> AsyncIterator[Rig]:
     """A server that serves, and is stopped at the end. `roles`: a folder of role files."""
     host_ca, user_ca = CaShape().make(), CaShape().make()
@@ -291,6 +303,9 @@ async def serving(
         limits=limits,
         observers=(records,),
         clock=clock,
+        tokens=TokenListener(listen, grpc.ssl_server_credentials([(pair.key_pem, pair.pem)]), tokens)
+        if tokens
+        else None,
     )
     port = await server.start()
     server.health.set_serving(True)

@@ -37,7 +37,7 @@ def command(client: Client, output: str) -> int:
 
 
 def _print_table(status: Status) -> None:
-    sections = [_problems(status), _service(status), _storages(status), _certificates(status)]
+    sections = [_problems(status), _service(status), _storages(status), _certificates(status), _token_issuers(status)]
     click.echo("\n\n".join("\n".join(section) for section in sections if section))
 
 
@@ -86,6 +86,19 @@ def _storages(status: Status) -> list[str]:
 def _certificates(status: Status) -> list[str]:
     rows = [(each.use, each.subject, time_text(each.expire_time)) for each in status.certificates]
     return table_lines(("CERTIFICATE", "SUBJECT", "EXPIRES"), rows) if rows else []
+
+
+def _token_issuers(status: Status) -> list[str]:
+    rows = [
+        (
+            each.issuer,
+            ", ".join(each.key_ids),
+            time_text(each.fetch_time) if each.fetch_time else "never",
+            each.last_error,
+        )
+        for each in status.token_issuers
+    ]
+    return table_lines(("TOKEN ISSUER", "KEYS", "FETCHED", "LAST ERROR"), rows) if rows else []
 
 
 def _size(count: float) -> str:

@@ -67,6 +67,16 @@ class CertificateStatus:
 
 
 @dataclass(frozen=True, slots=True)
+class TokenIssuerStatus:
+    """One issuer whose tokens are accepted; `key_ids` is empty when none of its keys counts."""
+
+    issuer: str
+    key_ids: tuple[str, ...]
+    fetch_time: datetime | None
+    last_error: str
+
+
+@dataclass(frozen=True, slots=True)
 class Status:
     """The state of the service; `problems` come worst first, `storages` with the active one first."""
 
@@ -79,6 +89,7 @@ class Status:
     certificates: tuple[CertificateStatus, ...]
     policy_digest: str
     roles: tuple[str, ...]
+    token_issuers: tuple[TokenIssuerStatus, ...] = ()
 
 
 def status_from(response: pb.GetStatusResponse) -> Status:
@@ -95,7 +106,13 @@ def status_from(response: pb.GetStatusResponse) -> Status:
         ),
         policy_digest=response.policy_digest,
         roles=tuple(response.roles),
+        token_issuers=tuple(_token_issuer(issuer) for issuer in response.token_issuers),
     )
+
+
+def _token_issuer(message: pb.TokenIssuerStatus) -> TokenIssuerStatus:
+    fetched = time_from(message.fetch_time) if message.HasField("fetch_time") else None
+    return TokenIssuerStatus(message.issuer, tuple(message.key_ids), fetched, message.last_error)
 
 
 def _journal(message: pb.JournalStatus) -> JournalStatus:

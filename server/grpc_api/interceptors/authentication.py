@@ -7,6 +7,7 @@ from datetime import datetime
 
 from server.errors import Unauthenticated
 from server.grpc_api.call import Call, Check
+from server.grpc_api.interceptors.token_authentication import refuse_token
 from server.grpc_api.use_cases import Authenticator
 
 CERTIFICATE = "x509_pem_cert"
@@ -18,8 +19,10 @@ def authentication(authenticator: Authenticator, clock: Callable[[], datetime]) 
     def authenticate(call: Call) -> None:
         # Asked for once a call, as it costs more than all the rest. Not remembered by peer address: another
         # connection may come from the same one.
-        pem = call.certificate or _certificate_of(call)
-        call.certificate = pem
+        pem = call.certificate
+        if not pem:
+            refuse_token(call)
+            pem = call.certificate = _certificate_of(call)
         call.identity = authenticator.resolve(pem, call.peer, clock())
 
     return authenticate

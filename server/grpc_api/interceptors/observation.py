@@ -13,6 +13,8 @@ from server.observability.metrics import CallMetrics
 _LOG = logging.getLogger(__name__)
 _EMITS = frozenset({"/extaudit.v1.AuditLogService/EmitEvent", "/extaudit.v1.AuditLogService/EmitEvents"})
 
+_EXPIRED = frozenset({"CERTIFICATE_EXPIRED", "TOKEN_EXPIRED"})
+
 
 class CallRecord(NamedTuple):
     """One finished call."""
@@ -70,7 +72,7 @@ class CallMeter:
         if record.code == "PERMISSION_DENIED":
             self._metrics.denied(record.method)
         elif record.code == "UNAUTHENTICATED":
-            self._metrics.unauthenticated(expired=record.reason == "CERTIFICATE_EXPIRED")
+            self._metrics.unauthenticated(expired=record.reason in _EXPIRED)
 
 
 def tell(observers: Sequence[CallObserver], call: Call, seconds: float) -> None:

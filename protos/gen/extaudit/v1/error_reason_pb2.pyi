@@ -27,7 +27,9 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     ERROR_REASON_INVALID_REQUEST: _ErrorReason.ValueType  # 1
     """A field of the request is wrong; BadRequest names every one. Example: `{"field": "event.time", "description": "must be RFC 3339"}`."""
     ERROR_REASON_UNAUTHENTICATED: _ErrorReason.ValueType  # 2
-    """The certificate isn't one of an identity the service knows. Example: a user certificate that names a system role."""
+    """The certificate or token isn't one of an identity the service knows. Example: a user certificate that names a system
+    role.
+    """
     ERROR_REASON_CERTIFICATE_EXPIRED: _ErrorReason.ValueType  # 3
     """The certificate has expired, or is not valid yet, since the connection was made."""
     ERROR_REASON_ACCESS_DENIED: _ErrorReason.ValueType  # 4
@@ -72,6 +74,14 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """The caller has as many calls or streams open as its limit. Example metadata: `{"limit": "limits.concurrent_calls"}`."""
     ERROR_REASON_STATE_UNAVAILABLE: _ErrorReason.ValueType  # 23
     """The state database can't be read or written now. What was asked for is not done, or not known to be."""
+    ERROR_REASON_TOKEN_EXPIRED: _ErrorReason.ValueType  # 24
+    """The token has expired; get another and call again."""
+    ERROR_REASON_TOKEN_NOT_ACCEPTED: _ErrorReason.ValueType  # 25
+    """A token came to the listener that takes client certificates; the listener for tokens has another address."""
+    ERROR_REASON_TOKEN_KEYS_UNAVAILABLE: _ErrorReason.ValueType  # 26
+    """The keys of the token's issuer can't be had now, so that nothing can be told of the token. RetryInfo says when to
+    try again.
+    """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Why a call failed: the `reason` of the google.rpc.ErrorInfo that every error carries, without the prefix `ERROR_REASON_`;
@@ -83,7 +93,9 @@ ERROR_REASON_UNSPECIFIED: ErrorReason.ValueType  # 0
 ERROR_REASON_INVALID_REQUEST: ErrorReason.ValueType  # 1
 """A field of the request is wrong; BadRequest names every one. Example: `{"field": "event.time", "description": "must be RFC 3339"}`."""
 ERROR_REASON_UNAUTHENTICATED: ErrorReason.ValueType  # 2
-"""The certificate isn't one of an identity the service knows. Example: a user certificate that names a system role."""
+"""The certificate or token isn't one of an identity the service knows. Example: a user certificate that names a system
+role.
+"""
 ERROR_REASON_CERTIFICATE_EXPIRED: ErrorReason.ValueType  # 3
 """The certificate has expired, or is not valid yet, since the connection was made."""
 ERROR_REASON_ACCESS_DENIED: ErrorReason.ValueType  # 4
@@ -128,4 +140,12 @@ ERROR_REASON_CONCURRENCY_LIMIT: ErrorReason.ValueType  # 22
 """The caller has as many calls or streams open as its limit. Example metadata: `{"limit": "limits.concurrent_calls"}`."""
 ERROR_REASON_STATE_UNAVAILABLE: ErrorReason.ValueType  # 23
 """The state database can't be read or written now. What was asked for is not done, or not known to be."""
+ERROR_REASON_TOKEN_EXPIRED: ErrorReason.ValueType  # 24
+"""The token has expired; get another and call again."""
+ERROR_REASON_TOKEN_NOT_ACCEPTED: ErrorReason.ValueType  # 25
+"""A token came to the listener that takes client certificates; the listener for tokens has another address."""
+ERROR_REASON_TOKEN_KEYS_UNAVAILABLE: ErrorReason.ValueType  # 26
+"""The keys of the token's issuer can't be had now, so that nothing can be told of the token. RetryInfo says when to
+try again.
+"""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

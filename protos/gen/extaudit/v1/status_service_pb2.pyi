@@ -52,6 +52,7 @@ class GetStatusResponse(_message.Message):
     CERTIFICATES_FIELD_NUMBER: _builtins.int
     POLICY_DIGEST_FIELD_NUMBER: _builtins.int
     ROLES_FIELD_NUMBER: _builtins.int
+    TOKEN_ISSUERS_FIELD_NUMBER: _builtins.int
     version: _builtins.str
     """Version of the service."""
     serving: _builtins.bool
@@ -82,6 +83,10 @@ class GetStatusResponse(_message.Message):
     def roles(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Names of the loaded roles, sorted."""
 
+    @_builtins.property
+    def token_issuers(self) -> _containers.RepeatedCompositeFieldContainer[Global___TokenIssuerStatus]:
+        """Issuers whose tokens are accepted, as configured; empty without a listener for tokens."""
+
     def __init__(
         self,
         *,
@@ -94,10 +99,11 @@ class GetStatusResponse(_message.Message):
         certificates: _abc.Iterable[Global___CertificateStatus] | None = ...,
         policy_digest: _builtins.str = ...,
         roles: _abc.Iterable[_builtins.str] | None = ...,
+        token_issuers: _abc.Iterable[Global___TokenIssuerStatus] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["journal", b"journal", "start_time", b"start_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["certificates", b"certificates", "journal", b"journal", "policy_digest", b"policy_digest", "problems", b"problems", "roles", b"roles", "serving", b"serving", "start_time", b"start_time", "storages", b"storages", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["certificates", b"certificates", "journal", b"journal", "policy_digest", b"policy_digest", "problems", b"problems", "roles", b"roles", "serving", b"serving", "start_time", b"start_time", "storages", b"storages", "token_issuers", b"token_issuers", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -304,3 +310,41 @@ class CertificateStatus(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___CertificateStatus: _TypeAlias = CertificateStatus  # noqa: Y015
+
+@_typing.final
+class TokenIssuerStatus(_message.Message):
+    """One issuer whose tokens are accepted, and its keys."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ISSUER_FIELD_NUMBER: _builtins.int
+    KEY_IDS_FIELD_NUMBER: _builtins.int
+    FETCH_TIME_FIELD_NUMBER: _builtins.int
+    LAST_ERROR_FIELD_NUMBER: _builtins.int
+    issuer: _builtins.str
+    """The issuer, as its tokens name it."""
+    last_error: _builtins.str
+    """Why the last fetch failed, in our own words; empty when it went well."""
+    @_builtins.property
+    def key_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Ids of the keys that count now, sorted; empty when they could not be had for so long that none counts any more."""
+
+    @_builtins.property
+    def fetch_time(self) -> _timestamp_pb2.Timestamp:
+        """Begin of the last fetch of its keys that went well; not set before the first."""
+
+    def __init__(
+        self,
+        *,
+        issuer: _builtins.str = ...,
+        key_ids: _abc.Iterable[_builtins.str] | None = ...,
+        fetch_time: _timestamp_pb2.Timestamp | None = ...,
+        last_error: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["fetch_time", b"fetch_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["fetch_time", b"fetch_time", "issuer", b"issuer", "key_ids", b"key_ids", "last_error", b"last_error"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___TokenIssuerStatus: _TypeAlias = TokenIssuerStatus  # noqa: Y015
