@@ -42,7 +42,9 @@ class Policy:
     roles: frozenset[str]
     """The names of all loaded roles, presets included."""
     digest: str
-    """SHA-256, lower-case hex, of all roles and rules, in whatever order and files they came."""
+    """SHA-256 of the document, lower-case hex."""
+    document: str = field(repr=False)
+    """JSON of all roles and rules; the same for the same ones, in whatever order and files they came."""
     loaded: Mapping[str, Role] = field(repr=False, compare=False)
     """The roles by name, sorted."""
     _decisions: DecisionTable = field(repr=False, compare=False)
@@ -51,8 +53,10 @@ class Policy:
     def of(cls, roles: Sequence[Role]) -> Policy:
         """Build the policy of these roles, whose names differ."""
         loaded = MappingProxyType({role.name: role for role in sorted(roles, key=lambda role: role.name)})
+        document = _document(roles)
+        digest = hashlib.sha256(document.encode()).hexdigest()
         decisions = DecisionTable(Verdicts(roles, CasbinPolicy(roles)))
-        return cls(frozenset(loaded), _digest(roles), loaded, decisions)
+        return cls(frozenset(loaded), digest, document, loaded, decisions)
 
     def decide(self, identity: Identity, kind: str, verbs: tuple[str, ...]) -> bool:
         """Tell whether the identity may do all of the verbs on the kind; no verb at all is refused.
@@ -118,6 +122,22 @@ class Policy:
         alternatives = tuple(held for held in permission.alternatives if self.decide(identity, *held))
         return Grant(alternatives) if alternatives else None
 
+    def refusal(self, identity: Identity | None, permission: Permission | None) -> str:
+        """Say why `permits` gives None, for those who look after the service; whom it refuses isn't told.
+
+        `no_row` (the method has no row of permissions), `no_identity`, `no_role`, `unknown_role`, `role_of_other_kind`,
+        or `rules`: no rule of the roles allows it, or one denies it.
+        """
+        if permission is None:
+            return "no_row"
+        if identity is None:
+            return "no_identity"
+        if not identity.roles:
+            return "no_role"
+        if not identity.roles <= self.roles:
+            return "unknown_role"
+        return "rules" if self.recognises(identity) else "role_of_other_kind"
+
 
 def _formula(verdict: Verdict, identity: Identity, root: Root) -> Formula:
     if not isinstance(verdict, AllowIf):
@@ -145,9 +165,9 @@ def load_policy_folder(folder: Path | None) -> Policy:
     return load_policy(role_files_in(folder) if folder else ())
 
 
-def _digest(roles: Iterable[Role]) -> str:
+def _document(roles: Iterable[Role]) -> str:
     content = {role.name: {"allow": _canonical(role.allow), "deny": _canonical(role.deny)} for role in roles}
-    return hashlib.sha256(json.dumps(content, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+    return json.dumps(content, sort_keys=True, separators=(",", ":"))
 
 
 def _canonical(rules: Iterable[Rule]) -> list[tuple[list[str], list[str], str]]:

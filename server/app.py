@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import importlib.metadata
 import json
 import logging
 import os
 import secrets
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -22,30 +21,33 @@ from rbac.permissions import PERMISSIONS
 from server.access.lock_table import LockTable
 from server.access.locks import Locks
 from server.access.rights import Rights
+from server.audit_log.changes import Changes
+from server.audit_log.clock_steps import ClockSteps
 from server.audit_log.cuts import CutLimits
 from server.audit_log.deliveries import Deliveries
 from server.audit_log.delivery import Delivery
 from server.audit_log.gate import IntakeGate
 from server.audit_log.intake import Intake
+from server.audit_log.kept_policies import KeptPolicies
 from server.audit_log.known_uids import UidLimits
 from server.audit_log.opening import OpenLog, Places, open_log
 from server.audit_log.outbox_drain import OutboxDrain
 from server.audit_log.search.search import Search
 from server.audit_log.search.searches import Searches
 from server.audit_log.search.tokens import PageTokens
+from server.audit_log.self_audit import SelfAudit
 from server.audit_log.service_log import ServiceLog
 from server.audit_log.status import Status
-from server.certificates.certificates_in_force import Certificates
+from server.certificates.certificates_in_force import Certificates, StateOfCertificate
 from server.certificates.claims import ADMINISTRATOR
 from server.certificates.issued import SerialTable
 from server.certificates.local_authority import LocalAuthority, ensure_local_authority
 from server.certificates.modes import check_modes
 from server.certificates.sources import choose_sources
-from server.config import Config
+from server.config import Config, digest
 from server.data_directory import DataDirectory, DirectoryLock
-from server.errors import AuditStoreError
 from server.files import DiskFiles, Files, write_durably
-from server.grpc_api.interceptors.observation import CallMeter
+from server.grpc_api.interceptors.observation import CallMeter, RefusalObserver
 from server.grpc_api.server import GrpcServer, Limits, TokenListener, UseCases
 from server.housekeeping import Housekeeping, Watched
 from server.http_api.listener import OperationsServer
@@ -92,8 +94,7 @@ class App:
     intake: Intake
     deliveries: Deliveries
     status: Status
-    service_log: ServiceLog
-    outbox: OutboxDrain
+    self_audit: SelfAudit
     grpc: GrpcServer
     http: OperationsServer
     housekeeping: Housekeeping
@@ -111,10 +112,15 @@ class App:
         self._run(self.intake.run())
         self._run(self.deliveries.run())
         await self.housekeeping.look()
-        await self.outbox.drain()
-        self._run(self.outbox.run())
-        await self._tell_of_damage()
         await self.tokens.refresh()
+        await self.self_audit.start(
+            version=self.status.version,
+            configuration=digest(self.config),
+            policy=self.status.policy_digest,
+            clean=self.log.recovery.clean,
+        )
+        for work in self.self_audit.tasks():
+            self._run(work)
         self.grpc_port = await self.grpc.start()
         self.http_port = await self.http.start()
         self.grpc.health.set_serving(not self.status.problems())
@@ -133,15 +139,6 @@ class App:
             _log.critical("a part of the service has failed", exc_info=task.exception())
             self.failed.set()
 
-    async def _tell_of_damage(self) -> None:
-        """Audit what recovery found lost; what can't be told now is told by the next start."""
-        try:
-            await self.service_log.damaged(self.log.new_holes)
-        except AuditStoreError as error:
-            _log.error("damage of the journal can't be audited yet", extra={"fields": {"reason": error.reason}})
-        else:
-            self.log.mark_told()
-
     async def stop(self) -> None:
         """Drain: refuse new calls, finish what is under way, record an orderly stop, close everything."""
         self.ready_file.unlink(missing_ok=True)
@@ -149,9 +146,7 @@ class App:
         await self.http.stop()
         self.housekeeping.stop()
         self.tokens.stop()
-        self.outbox.stop()
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self.outbox.drain(), STOP_GRACE_SECONDS)
+        await self.self_audit.stop(version=self.status.version)
         self.intake.stop()
         self.deliveries.stop()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -219,8 +214,10 @@ def _build(config: Config, files: Files, directory: DataDirectory, lock: Directo
     lock_store = SqlLocks(engine)
     lock_table = LockTable(lock_store, _now_ms)
     lock_table.refresh()
-    certificates = _certificates(config, local, serials)
-    tokens = _tokens(config, certificates)
+    outbox = Outbox(engine)
+    changes = Changes(outbox)
+    certificates = _certificates(config, local, serials, changes)
+    tokens = _tokens(config, certificates, changes)
     files.make_folder(directory.roles)  # so that a role file can be put there while the service runs
     policy = PolicyHolder(config.roles_dir or directory.roles)
     metrics = Metrics(PERMISSIONS)
@@ -261,7 +258,7 @@ def _build(config: Config, files: Files, directory: DataDirectory, lock: Directo
     )
     search = Search(storage, scan, log.tail, catalogue, PageTokens(_token_key(files, directory)))
     service_log = ServiceLog(intake)
-    outbox = OutboxDrain(Outbox(engine), intake)
+    self_audit = SelfAudit(service_log, changes, OutboxDrain(outbox, intake), log.journal)
     searches = Searches(
         search, threads.searches, service_log, metrics.searches, limit_seconds=config.search.time_limit_seconds
     )
@@ -274,7 +271,7 @@ def _build(config: Config, files: Files, directory: DataDirectory, lock: Directo
         storage,
         deliveries,
         log.recovery,
-        surroundings(certificates, policy, outbox, tokens),
+        surroundings(certificates, policy, self_audit.outbox, tokens),
     )
     locks = Locks(lock_store, lock_table, _now_ms, lambda: server.look_again())
     server = GrpcServer(
@@ -285,7 +282,7 @@ def _build(config: Config, files: Files, directory: DataDirectory, lock: Directo
         lock_table,
         UseCases(intake, searches, status, Rights(policy, lock_table), locks),
         limits=Limits.of(config),
-        observers=[CallMeter(metrics.calls)],
+        observers=[CallMeter(metrics.calls), RefusalObserver(self_audit.denials)],
         tokens=_token_listener(config, certificates, tokens),
     )
     operations = operations_app(status.problems, lambda: rendered_metrics(metrics, status, certificates, tokens))
@@ -301,6 +298,9 @@ def _build(config: Config, files: Files, directory: DataDirectory, lock: Directo
         policy,
         metrics.access,
         intake.pending_bytes,
+        changes,
+        KeptPolicies(files, directory.policies),
+        ClockSteps(),
     )
     housekeeping = Housekeeping(watched, threads.journal, server.health.set_serving)
     return App(
@@ -312,8 +312,7 @@ def _build(config: Config, files: Files, directory: DataDirectory, lock: Directo
         intake,
         deliveries,
         status,
-        service_log,
-        outbox,
+        self_audit,
         server,
         http,
         housekeeping,
@@ -343,7 +342,7 @@ def _open_log(
     )
 
 
-def _certificates(config: Config, local: LocalAuthority, serials: SerialTable) -> Certificates:
+def _certificates(config: Config, local: LocalAuthority, serials: SerialTable, changes: Changes) -> Certificates:
     sources = choose_sources(
         local,
         config.cluster_name,
@@ -355,16 +354,27 @@ def _certificates(config: Config, local: LocalAuthority, serials: SerialTable) -
 
     def on_problem(text: str) -> None:
         _log.error("a changed certificate file is refused; the old one stays", extra={"fields": {"reason": text}})
+        changes.certificates_refused(text)
+
+    def on_change(removed: Sequence[StateOfCertificate], added: Sequence[StateOfCertificate]) -> None:
+        changes.certificates_reloaded([each._asdict() for each in removed], [each._asdict() for each in added])
 
     issuers = [each.issuer for each in config.grpc.token_issuers]
-    return Certificates(sources, config.cluster_name, serials.current, on_problem, token_issuers=issuers)
+    return Certificates(
+        sources, config.cluster_name, serials.current, on_problem, token_issuers=issuers, on_change=on_change
+    )
 
 
-def _tokens(config: Config, certificates: Certificates) -> TokenIssuers:
+def _tokens(config: Config, certificates: Certificates, changes: Changes) -> TokenIssuers:
     """The token issuers. Their users are named with their issuer where more than one could give a name."""
     issuers = config.grpc.token_issuers
     qualified = len(issuers) + certificates.give_user_names > 1
-    return TokenIssuers(issuers, timedelta(seconds=config.grpc.token_skew_seconds), qualified=qualified)
+    return TokenIssuers(
+        issuers,
+        timedelta(seconds=config.grpc.token_skew_seconds),
+        qualified=qualified,
+        on_change=lambda state: changes.key_set_reloaded(state.issuer, state.key_ids),
+    )
 
 
 def _token_listener(config: Config, certificates: Certificates, tokens: TokenIssuers) -> TokenListener | None:

@@ -55,6 +55,11 @@ class DataDirectory:
         return self.path / "roles"
 
     @property
+    def policies(self) -> Path:
+        """Folder of every policy that was in force, by digest."""
+        return self.path / "policies"
+
+    @property
     def ready_file(self) -> Path:
         """File that tells addresses and pid, where the configuration names no other."""
         return self.path / "ready.json"

@@ -14,8 +14,11 @@ from pathlib import Path
 
 from rbac.holder import PolicyHolder, ReloadResult
 from server.access.lock_table import LockTable
+from server.audit_log.changes import Changes
+from server.audit_log.clock_steps import ClockSteps
 from server.audit_log.gate import IntakeGate
 from server.audit_log.journal.journal import DAMAGED
+from server.audit_log.kept_policies import KeptPolicies
 from server.audit_log.log_writer import LogWriter
 from server.audit_log.status import Status
 from server.certificates.certificates_in_force import Certificates
@@ -43,6 +46,9 @@ class Watched:
     metrics: AccessMetrics
     pending_bytes: Callable[[], int]
     """Bytes of events that wait for a commit."""
+    changes: Changes
+    policies: KeptPolicies
+    clock: ClockSteps
 
 
 class Housekeeping:
@@ -88,18 +94,33 @@ class Housekeeping:
         watched.serials.refresh()
         watched.locks.refresh()
         watched.certificates.reload_if_changed()
+        before = watched.policy.current.digest
         outcome = watched.policy.reload_if_changed()
         if outcome.result is not ReloadResult.UNCHANGED:
-            self._tell_of_policy(outcome.error)
+            self._tell_of_policy(before, outcome.error)
+        self._keep_policy()
+        if step := watched.clock.step():
+            _log.warning("the machine's clock was set", extra={"fields": {"seconds": round(step, 3)}})
+            watched.changes.clock_stepped(step)
+        watched.changes.write()
         return _folder_bytes(watched.directory.journal), watched.directory.free_bytes()
 
-    def _tell_of_policy(self, error: Exception | None) -> None:
+    def _tell_of_policy(self, before: str, error: Exception | None) -> None:
         self._watched.metrics.reloaded(loaded=error is None)
         if error is None:
-            digest = self._watched.policy.current.digest
-            _log.info("roles reloaded", extra={"fields": {"policy_digest": digest}})
+            policy = self._watched.policy.current
+            self._watched.changes.roles_reloaded(before, policy.digest, sorted(policy.roles))
+            _log.info("roles reloaded", extra={"fields": {"policy_digest": policy.digest}})
         else:
+            self._watched.changes.roles_refused(before, str(error))
             _log.error("changed roles are refused; the old ones stay", extra={"fields": {"reason": str(error)}})
+
+    def _keep_policy(self) -> None:
+        policy = self._watched.policy.current
+        try:
+            self._watched.policies.keep(policy.digest, policy.document)
+        except OSError as error:
+            _log.error("the policy in force can't be kept", extra={"fields": {"reason": error.strerror}})
 
     def _cut_if_old(self) -> None:
         try:

@@ -24,7 +24,6 @@ IDENTITY_RENEWED: Final = "extaudit.identity.renew"
 CERTIFICATES_RELOADED: Final = "extaudit.certificates.reload"
 CERTIFICATES_REFUSED: Final = "extaudit.certificates.refused"
 KEY_SET_RELOADED: Final = "extaudit.jwks.reload"
-KEY_SET_REFUSED: Final = "extaudit.jwks.refused"
 JOURNAL_DAMAGED: Final = "extaudit.journal.damage"
 CLOCK_STEPPED: Final = "extaudit.clock.step"
 EVENT_REFUSED: Final = "extaudit.outbox.refused"
@@ -45,7 +44,6 @@ CODES: Final[Mapping[str, str]] = MappingProxyType(
         CERTIFICATES_RELOADED: "XA5101I",
         CERTIFICATES_REFUSED: "XA5101W",
         KEY_SET_RELOADED: "XA5201I",
-        KEY_SET_REFUSED: "XA5201W",
         JOURNAL_DAMAGED: "XA6001E",
         CLOCK_STEPPED: "XA6002W",
         EVENT_REFUSED: "XA6003E",

@@ -27,7 +27,9 @@ def surroundings(
         ]
 
     def states() -> list[CertificateState]:
-        return [CertificateState(*state) for state in certificates.certificate_states()]
+        return [
+            CertificateState(state.use, state.subject, state.expires_ms) for state in certificates.certificate_states()
+        ]
 
     def roles() -> tuple[str, tuple[str, ...]]:
         return policy.current.digest, tuple(sorted(policy.current.roles))

@@ -15,7 +15,6 @@ from server.audit_log.journal.recovery import RecoveredSection, Recovery, recove
 from server.audit_log.known_uids import KnownUid, KnownUids, UidFiles, UidLimits
 from server.audit_log.log_writer import LogWriter
 from server.audit_log.spool import Spool
-from server.audit_log.state_of_service import JournalHole
 from server.audit_log.tail import Section, Tail, TailRow
 from server.files import Files
 from server.state.catalogue import Catalogue
@@ -41,9 +40,6 @@ class OpenLog:
     spool: Spool
     uid_files: UidFiles
     recovery: Recovery
-    new_holes: list[JournalHole]
-    """Holes whose audit event is not durable yet; `mark_told` is to be called when they are."""
-    mark_told: Callable[[], None]
 
 
 def open_log(
@@ -66,7 +62,6 @@ def open_log(
     holes = [(hole.log_id, hole.first_sequence, hole.last_sequence) for hole in recovery.holes]
     # Before anything of a damaged log can be delivered and set aside.
     catalogue.add_holes(holes, time.time_ns() // 1_000_000)
-    new_holes = [JournalHole(*hole) for hole in catalogue.untold_holes()]
     known, uid_files = KnownUids(uid_limits), UidFiles(files, places.known_uids, uid_limits)
     for entry in uid_files.load():
         known.add(entry)
@@ -83,7 +78,7 @@ def open_log(
     for log_id, first, damaged in recovery.empty:
         recovery.journal.trim(log_id, first, damaged=damaged)
     spool.clean({recovered.cut.name for recovered in recovery.sections if recovered.cut is not None})
-    return OpenLog(recovery.journal, tail, writer, spool, uid_files, recovery, new_holes, catalogue.mark_holes_told)
+    return OpenLog(recovery.journal, tail, writer, spool, uid_files, recovery)
 
 
 def _section(tail: Tail, recovered: RecoveredSection, known: KnownUids) -> Section:

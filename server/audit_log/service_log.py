@@ -1,10 +1,9 @@
-"""The service's own events: the trace of every read, and what befell the journal. No client can emit as the service."""
+"""The service's own events about calls: the trace of every read, and refusals. No client can emit as the service."""
 
 from __future__ import annotations
 
 import hashlib
-import uuid
-from collections.abc import Mapping
+from collections.abc import Awaitable, Mapping
 
 import orjson
 
@@ -12,13 +11,10 @@ from rbac.identities import SERVICE
 from server.audit_log.access import Access
 from server.audit_log.intake import Intake
 from server.audit_log.search.query import EventSelector, SearchPage, SearchQuery
-from server.audit_log.state_of_service import JournalHole
 from server.errors import AuditStoreError, Unavailable
+from server.service_events import DENIED, READ, SEARCHED, encoded
 
-SEARCHED = "extaudit.events.search"
-READ = "extaudit.events.get"
 MAX_FILTER_BYTES = 16_384
-DAMAGED = "extaudit.journal.damage"
 
 
 class ServiceLog:
@@ -38,7 +34,8 @@ class ServiceLog:
             access,
             query_id=page.query_id,
             filters=_bounded(_filters(query)),
-            storage=query.storage or "active",
+            storages=[query.storage or "active"],
+            engine=page.engine,
             first_page=not query.page_token,
             rows=len(page.rows),
             complete=page.complete,
@@ -53,27 +50,35 @@ class ServiceLog:
         asked = {"log_id": selector.log_id, "sequence": selector.sequence} if selector.log_id else {"uid": selector.uid}
         await self._read(READ, access, asked=asked, found=uid)
 
-    async def damaged(self, holes: list[JournalHole]) -> None:
-        """Record what recovery found lost."""
-        for hole in holes:
-            lost = {"log_id": hole.log_id, "first_sequence": hole.first_sequence, "last_sequence": hole.last_sequence}
-            await self._record(Access(SERVICE, "", ""), {"event": DAMAGED, "lost": lost})
+    def denied(self, access: Access, **members: object) -> Awaitable[object]:
+        """Record refusals of one identity; what is returned resolves when the event is durable.
+
+        Raises:
+            ResourceExhausted, Unavailable: it isn't taken. The awaitable may raise them as well.
+        """
+        return self._submit(access, DENIED, members)
 
     async def _read(self, event_type: str, access: Access, **members: object) -> None:
-        who = access.identity
-        caller = {"kind": who.kind.value, "name": who.name, "trust_anchor": who.trust_anchor}
-        caller |= {"token_id": who.token_id} if who.token_id else {"certificate_serial": who.certificate_serial}
-        caller["peer"] = access.peer
-        event = {"event": event_type, "user": who.name, "caller": caller, "request_id": access.request_id, **members}
         try:
-            await self._record(access, event)
+            await self._submit(access, event_type, members)
         except AuditStoreError as error:
             message = "the trace of this read can't be journalled, so nothing is given"
             raise Unavailable(message, reason="JOURNAL_CLOSED", retry_after=5.0) from error
 
-    async def _record(self, access: Access, event: Mapping[str, object]) -> None:
-        own = Access(SERVICE, access.peer, access.request_id)
-        await self._intake.submit_own(own, orjson.dumps({**event, "uid": str(uuid.uuid4())}))
+    def _submit(self, access: Access, event_type: str, members: Mapping[str, object]) -> Awaitable[object]:
+        event = {"event": event_type, **caller_members(access), **members}
+        return self._intake.submit_own(Access(SERVICE, access.peer, access.request_id), encoded(event))
+
+
+def caller_members(access: Access) -> dict[str, object]:
+    """What an event about a call says of its caller; nothing where it is the service itself."""
+    who = access.identity
+    if who is SERVICE:
+        return {}
+    caller = {"kind": who.kind.value, "name": who.name, "trust_anchor": who.trust_anchor}
+    caller |= {"token_id": who.token_id} if who.token_id else {"certificate_serial": who.certificate_serial}
+    caller["peer"] = access.peer
+    return {"user": who.name, "caller": caller, "request_id": access.request_id}
 
 
 def _bounded(filters: dict[str, object]) -> dict[str, object]:

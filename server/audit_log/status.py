@@ -63,7 +63,7 @@ class Status:
         recovery: Recovery,
         surroundings: Surroundings,
     ) -> None:
-        self._version = version
+        self.version = version
         self._started_ms = _now_ms()
         self._journal = journal
         self._tail = tail
@@ -97,7 +97,7 @@ class Status:
         problems = self.problems()
         digest, roles = self._surroundings.policy()
         return ServiceState(
-            self._version,
+            self.version,
             self._started_ms,
             serving=not problems,
             problems=(*problems, *self._surroundings.warnings()),
@@ -108,6 +108,11 @@ class Status:
             roles=roles,
             token_issuers=tuple(self._surroundings.token_issuers()),
         )
+
+    @property
+    def policy_digest(self) -> str:
+        """The policy in force."""
+        return self._surroundings.policy()[0]
 
     @property
     def storage_id(self) -> str:

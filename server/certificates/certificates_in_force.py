@@ -12,6 +12,7 @@ from typing import NamedTuple, TypeVar
 import grpc
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives import hashes
 
 from rbac.identities import Identity, IdentityKind
 from server.certificates.anchors import TrustAnchors, load_anchors
@@ -31,11 +32,12 @@ _USES = {IdentityKind.COMPONENT: "host_ca", IdentityKind.USER: "user_ca"}
 
 
 class StateOfCertificate(NamedTuple):
-    """A certificate in force, for status: use is `server`, `host_ca` or `user_ca`."""
+    """A certificate in force: use is `server`, `host_ca` or `user_ca`, sha256 the digest of its DER in hex."""
 
     use: str
     subject: str
     expires_ms: int
+    sha256: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,18 +68,21 @@ class Certificates:
         on_problem: Callable[[str], None],
         *,
         token_issuers: Sequence[str] = (),
+        on_change: Callable[[Sequence[StateOfCertificate], Sequence[StateOfCertificate]], None] = lambda *_: None,
         clock: Callable[[], float] = time.monotonic,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         """Load everything. CertificateProblem if anything is wrong: a server doesn't start with a part of it.
 
         No certificate gives a user the name that a token of `token_issuers` would give.
+        `on_change` is told the certificates that are no longer in force and those that newly are; it must not wait.
         """
         self._sources = sources
         self._cluster = cluster_name
         self._serials = serials
         self._on_problem = on_problem
         self._token_issuers = tuple(token_issuers)
+        self._on_change = on_change
         self._clock = clock
         self._now = now
         self._lock = Lock()
@@ -113,7 +118,7 @@ class Certificates:
         """Look at the files and load those that changed; blocks. Says whether anything new is in force."""
         with self._lock:
             self._checked = self._clock()
-            before = self._in_force
+            before, states = self._in_force, self.certificate_states()
             if self._anchor_files.changed() and (anchors := self._try("anchors", self._load_anchors)):
                 self._in_force = replace(
                     self._in_force,
@@ -128,7 +133,10 @@ class Certificates:
                     configuration=configuration(pair, self._in_force.anchors.bundle),
                     without_clients=configuration(pair, None),
                 )
-            return self._in_force is not before
+            if self._in_force is before:
+                return False
+            self._tell_of_change(states, self.certificate_states())
+            return True
 
     def problems(self) -> tuple[str, ...]:
         """What is wrong with the files now, while older ones stay in force."""
@@ -140,9 +148,19 @@ class Certificates:
         found = [("server", current.pair.certificate)]
         found += [(_USES[anchor.kind], anchor.certificate) for anchor in current.anchors.anchors]
         return [
-            StateOfCertificate(use, subject_text(certificate), milliseconds(certificate.not_valid_after_utc))
+            StateOfCertificate(
+                use,
+                subject_text(certificate),
+                milliseconds(certificate.not_valid_after_utc),
+                certificate.fingerprint(hashes.SHA256()).hex(),
+            )
             for use, certificate in found
         ]
+
+    def _tell_of_change(self, before: Sequence[StateOfCertificate], after: Sequence[StateOfCertificate]) -> None:
+        removed, added = [old for old in before if old not in after], [new for new in after if new not in before]
+        if removed or added:  # a file that was only written anew changes nothing
+            self._on_change(removed, added)
 
     def _at_handshake(self) -> _InForce:
         if self._clock() - self._checked >= HANDSHAKE_CHECK_SECONDS:

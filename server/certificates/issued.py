@@ -12,8 +12,11 @@ __all__ = ["IssuedCertificate", "IssuedCertificates", "SerialTable"]
 class IssuedCertificates(Protocol):
     """The durable record of what the local CAs issued. A certificate that isn't in it is refused."""
 
-    def record(self, cert: IssuedCertificate) -> None:
-        """Record one certificate, durable when this returns; any error means that it must not be given out."""
+    def record(self, cert: IssuedCertificate, *, renews: bool = False) -> None:
+        """Record one certificate with its audit event, durable when this returns.
+
+        Any error means that it must not be given out.
+        """
         ...
 
     def all(self) -> list[IssuedCertificate]:

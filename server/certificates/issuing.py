@@ -90,7 +90,7 @@ def _issue(
         folder.files.make_folder(out_dir)
         _check_target(folder, stem, claim, local, replace=replace)
         authority = local.user if claim.kind is IdentityKind.USER else local.host
-        pair = sign_and_record(authority, claim, issued, datetime.now(UTC))
+        pair = sign_and_record(authority, claim, issued, datetime.now(UTC), renews=replace)
         folder.write_key(stem, pair.key)
         folder.write_certificate(stem, pair.certificate)
         if not folder.client_ca.exists():

@@ -64,8 +64,12 @@ class IssuedPair:
     record: IssuedCertificate
 
 
-def sign_and_record(authority: Authority, claim: Claim, issued: IssuedCertificates, now: datetime) -> IssuedPair:
+def sign_and_record(
+    authority: Authority, claim: Claim, issued: IssuedCertificates, now: datetime, *, renews: bool = False
+) -> IssuedPair:
     """Sign a client certificate for a new key with the CA of the claim's kind, and record it.
+
+    `renews`: its audit event says that it follows another of the same identity.
 
     Raises:
         CertificateProblem: the certificate would be too large for a handshake, or the CA has ended.
@@ -89,7 +93,7 @@ def sign_and_record(authority: Authority, claim: Claim, issued: IssuedCertificat
         expires_ms=milliseconds(certificate.not_valid_after_utc),
         issued_ms=milliseconds(now),
     )
-    issued.record(record)
+    issued.record(record, renews=renews)
     return IssuedPair(certificate, key, record)
 
 

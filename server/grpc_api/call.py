@@ -24,8 +24,8 @@ class Call:
 
     __slots__ = (
         "_access", "_at_end", "_metadata", "certificate", "checks", "code", "condition", "context", "decode",
-        "end_well", "granted", "identity", "method", "peer", "reason", "received_bytes", "request", "request_id",
-        "spend_events", "token",
+        "end_well", "granted", "hidden", "identity", "method", "peer", "reason", "received_bytes", "request",
+        "request_id", "spend_events", "token",
     )  # fmt: skip
 
     def __init__(self, method: str, request: Any, context: Any) -> None:
@@ -50,6 +50,8 @@ class Call:
         self.code = "CANCELLED"
         """Name of the final status; what it is until then is right for a call that is cut off."""
         self.reason = ""
+        self.hidden = ""
+        """Why it was refused, where the caller isn't told."""
         self.spend_events: Callable[[int], None] = _spend_nothing
         """Counts events against the caller's limits; raises ResourceExhausted when they are too many."""
         self.end_well: Callable[[AuditStoreError], None] | None = None

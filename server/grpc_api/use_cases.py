@@ -12,6 +12,7 @@ from rbac.policy import Grant, Policy
 from server.access.locks import Lock, LockRequest
 from server.access.rights import CheckedAccess
 from server.audit_log.access import Access
+from server.audit_log.denials import Refusal
 from server.audit_log.receipts import Acknowledgement, BatchAcknowledgement
 from server.audit_log.search.query import EventSelector, FoundEvent, SearchPage, SearchQuery
 from server.audit_log.state_of_service import ServiceState
@@ -152,6 +153,18 @@ class Authoriser(Protocol):
 
     def permits(self, identity: Identity | None, permission: Permission | None, /) -> Grant | None:
         """What the permission grants the identity; None where it may not call."""
+        ...
+
+    def refusal(self, identity: Identity | None, permission: Permission | None, /) -> str:
+        """Why the identity may not call, for the audit event: the caller isn't told."""
+        ...
+
+
+class Denials(Protocol):
+    """Keeps the trace of refused calls."""
+
+    def refused(self, access: Access, refusal: Refusal) -> None:
+        """Take note, at once."""
         ...
 
 

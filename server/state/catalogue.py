@@ -13,8 +13,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
-from sqlalchemy import Connection, Engine, delete, insert, select, update
+from sqlalchemy import Connection, Engine, delete, insert, select
 
+from server.service_events import JOURNAL_DAMAGED
+from server.state import outbox
 from server.state.database import writing
 from server.state.tables import catalogue_batches, catalogue_objects, journal_holes
 
@@ -232,27 +234,18 @@ class Catalogue:
         return max(times, default=None)
 
     def add_holes(self, holes: Iterable[tuple[str, int, int]], found_ms: int) -> None:
-        """Record lost ranges durably; those that are known already stay as they are."""
+        """Record lost ranges durably, each with its audit event; those that are known already stay as they are."""
         with writing(self._engine).begin() as connection:
             known = {(row.log_id, row.first, row.last) for row in connection.execute(select(journal_holes))}
             new = [hole for hole in holes if hole not in known]
             for log_id, first, last in new:
                 key = (journal_holes.c.log_id == log_id) & (journal_holes.c.first == first)
                 connection.execute(delete(journal_holes).where(key))
-                row = {"log_id": log_id, "first": first, "last": last, "found_ms": found_ms, "told": False}
+                row = {"log_id": log_id, "first": first, "last": last, "found_ms": found_ms, "told": True}
                 connection.execute(insert(journal_holes).values(row))
+                lost = {"log_id": log_id, "first_sequence": first, "last_sequence": last}
+                outbox.add(connection, {"event": JOURNAL_DAMAGED, "lost": lost})
             self._holes = _read_holes(connection)
-
-    def untold_holes(self) -> list[tuple[str, int, int]]:
-        """The lost ranges whose audit event is not durable yet."""
-        with self._engine.connect() as connection:
-            rows = connection.execute(select(journal_holes).where(~journal_holes.c.told))
-            return sorted((row.log_id, row.first, row.last) for row in rows)
-
-    def mark_holes_told(self) -> None:
-        """Note that the audit events of all lost ranges are durable."""
-        with writing(self._engine).begin() as connection:
-            connection.execute(update(journal_holes).values(told=True))
 
     def holes(self) -> list[tuple[str, int, int]]:
         """All lost ranges: log_id, first, last."""

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import dataclass
 
 from sqlalchemy import Engine, insert, select
 
+from server.service_events import IDENTITY_ISSUED, IDENTITY_RENEWED
+from server.state import outbox
 from server.state.tables import issued_certificates as table
 
 
@@ -31,8 +34,8 @@ class SqlIssuedCertificates:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
-    def record(self, cert: IssuedCertificate) -> None:
-        """Record one certificate; it is durable when this returns.
+    def record(self, cert: IssuedCertificate, *, renews: bool = False) -> None:
+        """Record one certificate and its audit event; both are durable when this returns.
 
         Raises:
             sqlalchemy.exc.DBAPIError: it isn't recorded; the certificate must not be given to anyone.
@@ -48,6 +51,7 @@ class SqlIssuedCertificates:
         }
         with self._engine.begin() as connection:
             connection.execute(insert(table).values(row))
+            outbox.add(connection, _event_of(cert, renews=renews))
 
     def all(self) -> list[IssuedCertificate]:
         """Every recorded certificate, oldest first."""
@@ -65,3 +69,19 @@ class SqlIssuedCertificates:
         """The serials of all of them."""
         with self._engine.connect() as connection:
             return frozenset(connection.execute(select(table.c.serial)).scalars())
+
+
+def _event_of(cert: IssuedCertificate, *, renews: bool) -> dict[str, object]:
+    return {
+        "event": IDENTITY_RENEWED if renews else IDENTITY_ISSUED,
+        "identity": {
+            "kind": cert.kind,
+            "name": cert.name,
+            "roles": cert.roles,
+            "certificate_serial": cert.serial,
+            "not_before_ms": cert.not_before_ms,
+            "expires_ms": cert.expires_ms,
+        },
+        # Whoever can read the CA's key may issue: the account is all that is known of them.
+        "issued_by_uid": os.getuid(),
+    }

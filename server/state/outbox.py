@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import NamedTuple
 
 from sqlalchemy import Connection, Engine, delete, func, insert, select
@@ -20,7 +20,7 @@ class WaitingEvent(NamedTuple):
     """JSON; its uid makes it a repeated event where it has reached the journal before."""
 
 
-def add(connection: Connection, event: dict[str, object]) -> None:
+def add(connection: Connection, event: Mapping[str, object]) -> None:
     """Add an event in the caller's transaction: it is there exactly if the change is.
 
     `event` holds the type, one of server.service_events, as `event`, and whatever belongs to it; code, time and uid are
@@ -35,10 +35,14 @@ class Outbox:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
-    def record(self, event: dict[str, object]) -> None:
+    def record(self, event: Mapping[str, object]) -> None:
         """Add an event in a transaction of its own, for what happened without a change of the state."""
+        self.put(encoded(event))
+
+    def put(self, data: bytes) -> None:
+        """Add an event that is encoded already, in a transaction of its own."""
         with writing(self._engine).begin() as connection:
-            add(connection, event)
+            connection.execute(insert(table).values(event=data.decode()))
 
     def first(self, limit: int) -> list[WaitingEvent]:
         """The first `limit` events, in the order of adding."""

@@ -74,7 +74,7 @@ journal_holes = Table(
 )
 """One row for each range of sequences that was lost to damage of a journal, never removed.
 
-`told` is true once its audit event is durable.
+`told`: its audit event was added to the outbox with it.
 """
 
 outbox = Table(

@@ -24,6 +24,7 @@ from server.audit_log.receipts import BatchAcknowledgement
 from server.files import Files
 from server.state.catalogue import Catalogue
 from server.state.database import open_database
+from server.state.outbox import Outbox
 from server.storage.embedded.storage import EmbeddedStorage
 
 ROOT = Path("data")
@@ -99,10 +100,18 @@ class LogUnderTest:
             UidLimits(minimum=1000, bound=2000, generation=100),
             on_cut=lambda: None,
         )
-        self.log.mark_told()
+        self.told = self._drained()
+        """First and last sequence of each hole that this start told the outbox of."""
         self.delivery = Delivery(
             lambda _: self.storage, self.log.tail, self.log.spool, self.catalogue, self.log.uid_files, self.log.journal
         )
+
+    def _drained(self) -> list[tuple[int, int]]:
+        outbox = Outbox(self.state.engine)
+        waiting = outbox.first(100)
+        outbox.remove([item.number for item in waiting])
+        lost = [json.loads(item.data)["lost"] for item in waiting]
+        return [(hole["first_sequence"], hole["last_sequence"]) for hole in lost]
 
     def emit(self, *numbers: int) -> BatchAcknowledgement:
         """Make events durable in one commit and note what was acknowledged. Raises what the commit raised."""

@@ -9,7 +9,7 @@ from extaudit_client import Client, Query
 from extaudit_client.files import find_connection
 
 from server.audit_log.journal.journal import DAMAGED
-from server.audit_log.service_log import DAMAGED as DAMAGED_EVENT
+from server.service_events import JOURNAL_DAMAGED
 from tests.crash.damaged_journal import flipped
 from tests.running_app import running_app
 
@@ -20,7 +20,7 @@ def client(data_dir: Path) -> Client:
 
 def told(data_dir: Path) -> list[bytes]:
     with client(data_dir) as asked:
-        pages = list(asked.search_pages(Query(types=(DAMAGED_EVENT,))))
+        pages = list(asked.search_pages(Query(types=(JOURNAL_DAMAGED,))))
     assert [part.reason for page in pages for part in page.missing] == ["journal_hole"]
     return [row.json for page in pages for row in page.rows]
 

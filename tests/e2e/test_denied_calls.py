@@ -1,4 +1,7 @@
-"""An unconditional refusal touches nothing: no file, no state, no journal. Asserted on the ports themselves."""
+"""An unconditional refusal touches no file and no state, and of the journal nothing but its own audit event.
+
+Asserted on the ports themselves.
+"""
 
 from __future__ import annotations
 
@@ -18,6 +21,7 @@ from sqlalchemy import Engine, event
 from server.app import App
 from server.certificates.issuing import issue_user
 from server.files import DiskFiles
+from tests.polling import until
 from tests.running_app import running_app
 
 CALLS: dict[str, Callable[[grpc.Channel], Any]] = {
@@ -73,22 +77,34 @@ def channel_of(app: App, folder: Path, name: str, roles: list[str]) -> grpc.Chan
     return grpc.secure_channel(app.ready["grpc"], grpc.ssl_channel_credentials(*(Path(p).read_bytes() for p in pems)))
 
 
+def deny(method: str, channel: grpc.Channel) -> None:
+    with pytest.raises(grpc.RpcError) as refused:
+        CALLS[method](channel)
+    assert refused.value.code() is grpc.StatusCode.PERMISSION_DENIED
+
+
 @pytest.mark.parametrize("method", CALLS)
-def test_a_denied_call_touches_neither_files_nor_state_nor_journal(method: str, tmp_path: Path) -> None:
+def test_a_denied_call_touches_neither_files_nor_state_and_leaves_one_event_a_minute(
+    method: str, tmp_path: Path
+) -> None:
     files = CountingFiles()
     with running_app(tmp_path / "data", files=files, watching=False) as app:  # type: ignore[arg-type]
         channel = channel_of(app, tmp_path, "eve", ["no-such-role"])
         allowed = channel_of(app, tmp_path, "carol", ["editor", "auditor", "importer"])
         app.housekeeping.refresh_serials()
+        app.self_audit.outbox.stop()  # it looks into the state twice a second
         with counted_statements() as statements:
-            files.operations.clear()
             before = app.log.journal.next_sequence
-            with pytest.raises(grpc.RpcError) as refused:
-                CALLS[method](channel)
-            assert refused.value.code() is grpc.StatusCode.PERMISSION_DENIED
-            assert (files.operations, statements, app.log.journal.next_sequence) == ([], [], before)
+            deny(method, channel)
+            until(lambda: app.log.journal.next_sequence == before + 1)
+            assert statements == []
+            files.operations.clear()
+            for _ in range(3):
+                deny(method, channel)
+            assert (files.operations, statements, app.log.journal.next_sequence) == ([], [], before + 1)
             if method in ("EmitEvent", "EmitEvents", "SearchEvents"):
                 CALLS[method](allowed)
-                assert files.operations or statements, "the counters see an allowed call"
+                seen = files.operations or statements or app.log.journal.next_sequence > before + 1
+                assert seen, "the counters see an allowed call"
         channel.close()
         allowed.close()

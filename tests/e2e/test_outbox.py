@@ -9,7 +9,6 @@ from typing import Any
 from extaudit_client import Client, Query
 from extaudit_client.files import find_connection
 
-from server.audit_log.outbox_drain import OutboxDrain
 from server.service_events import LOCK_CREATED
 from server.state.database import database_path, open_database
 from server.state.outbox import Outbox
@@ -58,6 +57,5 @@ def test_what_was_left_is_drained_before_the_ports_open_and_what_was_drained_bef
 
 def test_that_it_cannot_be_drained_is_told_by_health(tmp_path: Path) -> None:
     with running_app(tmp_path) as app:
-        assert isinstance(app.outbox, OutboxDrain)
-        app.outbox._failing_since = 0.0
+        app.self_audit.outbox._failing_since = 0.0
         assert [problem.name for problem in app.status.problems()] == ["outbox_waiting"]

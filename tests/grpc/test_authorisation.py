@@ -29,6 +29,9 @@ class Names:
         self.asked.append(name)
         return Grant((EMIT,)) if name in self.names else None
 
+    def refusal(self, identity: Identity | None, permission: Permission | None) -> str:
+        return "rules"
+
 
 @dataclass
 class Held:

@@ -17,9 +17,11 @@ def authorisation(policy: PolicySource, permission: Permission | None) -> Check:
     grants = _Grants(permission)
 
     def authorise(call: Call) -> None:
-        granted = grants.find(policy.current, call.identity)
+        current = policy.current
+        granted = grants.find(current, call.identity)
         if granted is None:
-            raise PermissionDenied("access denied", **_needed(permission))
+            hidden = current.refusal(call.identity, permission)
+            raise PermissionDenied("access denied", hidden=hidden, **_needed(permission))
         call.granted, call.condition = granted.alternatives, granted.condition
 
     return authorise

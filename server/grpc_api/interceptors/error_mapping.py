@@ -19,5 +19,8 @@ async def end_failed(call: Call, failure: Exception) -> NoReturn:
     code, status = status_of(failure, call.request_id)
     if code is grpc.StatusCode.INTERNAL:
         _LOG.error("call failed", exc_info=failure, extra={"fields": {"method": call.method}})
-    call.reason = failure.reason if isinstance(failure, AuditStoreError) else AuditStoreError.reason
+    if isinstance(failure, AuditStoreError):
+        call.reason, call.hidden = failure.reason, failure.hidden
+    else:
+        call.reason = AuditStoreError.reason
     await call.abort(code, status.message, status.SerializeToString())

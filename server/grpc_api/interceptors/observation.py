@@ -7,10 +7,14 @@ from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
 from rbac.identities import Identity
+from server.audit_log.access import Access
+from server.audit_log.denials import Refusal
 from server.grpc_api.call import Call
+from server.grpc_api.use_cases import Denials
 from server.observability.metrics import CallMetrics
 
 _LOG = logging.getLogger(__name__)
+_REFUSALS = frozenset({"PERMISSION_DENIED", "UNAUTHENTICATED"})
 _EMITS = frozenset({"/extaudit.v1.AuditLogService/EmitEvent", "/extaudit.v1.AuditLogService/EmitEvents"})
 
 _EXPIRED = frozenset({"CERTIFICATE_EXPIRED", "TOKEN_EXPIRED"})
@@ -29,6 +33,8 @@ class CallRecord(NamedTuple):
     request_id: str
     peer: str
     identity: Identity | None
+    hidden: str = ""
+    """Why it was refused, where the caller isn't told."""
 
 
 class CallObserver(Protocol):
@@ -75,9 +81,22 @@ class CallMeter:
             self._metrics.unauthenticated(expired=record.reason in _EXPIRED)
 
 
+class RefusalObserver:
+    """Tells the self-audit of every refused call of a known identity; without an identity there is no event."""
+
+    def __init__(self, denials: Denials) -> None:
+        self._denials = denials
+
+    def finished(self, record: CallRecord) -> None:
+        """Take note of the call, if it was refused."""
+        if record.identity is not None and (record.code in _REFUSALS or record.hidden):
+            access = Access(record.identity, record.peer, record.request_id)
+            self._denials.refused(access, Refusal(record.method, record.code, record.reason, record.hidden))
+
+
 def tell(observers: Sequence[CallObserver], call: Call, seconds: float) -> None:
     """Tell the observers how a call has ended."""
     identity, request_id = call.identity, call.request_id
-    record = CallRecord(call.method, call.code, call.reason, seconds, request_id, call.peer, identity)
+    record = CallRecord(call.method, call.code, call.reason, seconds, request_id, call.peer, identity, call.hidden)
     for observer in observers:
         observer.finished(record)

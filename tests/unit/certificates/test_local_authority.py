@@ -29,7 +29,7 @@ class Record:
     def __init__(self) -> None:
         self.certs: list[IssuedCertificate] = []
 
-    def record(self, cert: IssuedCertificate) -> None:
+    def record(self, cert: IssuedCertificate, *, renews: bool = False) -> None:
         self.certs.append(cert)
 
     def all(self) -> list[IssuedCertificate]:
