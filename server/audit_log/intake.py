@@ -18,6 +18,8 @@ from server.audit_log.receipts import Acknowledgement, BatchAcknowledgement
 from server.errors import InvalidRequest, PermissionDenied, ResourceExhausted, Unavailable, Violation
 from server.observability.metrics import JournalMetrics
 
+SMALL_BYTES = 4 * 1024
+"""Events up to this size that come by themselves are validated with others of their commit, one after the other."""
 LARGE_BYTES = 64 * 1024
 """Events above this size are validated off the loop."""
 
@@ -57,12 +59,23 @@ class Intake:
             PermissionDenied: it speaks for another component.
             ResourceExhausted, Unavailable: it isn't stored, or not known to be.
         """
-        now_ms = self._now_ms()
-        if len(payload) > LARGE_BYTES:
-            event = await self._on_thread(lambda: self._parse(access, payload, now_ms))
+        now_ms, size = self._now_ms(), len(payload)
+        if size <= SMALL_BYTES:
+            made: list[Submission] = []
+
+            def make() -> Submission:
+                made.append(self._validate_one(access, payload, now_ms))
+                self._gate.admit(made[0].bytes)
+                return made[0]
+
+            self._check_room(size)
+            answer = await self._commits.add_unmade(make, size)
+            return _acknowledgement(made[0], answer)
+        if size > LARGE_BYTES:
+            submission = await self._on_thread(lambda: self._validate_one(access, payload, now_ms))
         else:
-            event = self._parse(access, payload, now_ms)
-        return _acknowledgement(event, await self._take(self._submission(access, [(0, event)], now_ms)))
+            submission = self._validate_one(access, payload, now_ms)
+        return _acknowledgement(submission, await self._take(submission))
 
     def submit(
         self, access: Access, payloads: Sequence[bytes | InvalidRequest]
@@ -99,9 +112,10 @@ class Intake:
                 refused.append((index, [Violation("server_id", error.message)]))
         return self._submission(access, events, now_ms, refused)
 
-    def _parse(self, access: Access, payload: bytes, now_ms: int) -> Event:
+    def _validate_one(self, access: Access, payload: bytes, now_ms: int) -> Submission:
         key, most = self._emitters.find(access).key, self._max_event_bytes
-        return parse_event(payload, access.identity, key, now_ms=now_ms, max_bytes=most)
+        event = parse_event(payload, access.identity, key, now_ms=now_ms, max_bytes=most)
+        return self._submission(access, [(0, event)], now_ms)
 
     def _submission(
         self,
@@ -132,20 +146,25 @@ class Intake:
         return self._commits.pending_bytes
 
     def _take(self, submission: Submission, *, own: bool = False) -> asyncio.Future[BatchAcknowledgement]:
+        self._check_room(submission.bytes)
+        self._gate.admit(submission.bytes, own=own)
+        return self._commits.add(submission)
+
+    def _check_room(self, size: int) -> None:
+        """Raise what a caller is told when nothing more can be taken now."""
         if self._stopping:
             raise Unavailable("the service is stopping; call another or try again later", reason="STOPPING")
         if self._writer.journal.closed:
             raise JournalClosed
-        size, pending = submission.bytes, self._commits.pending_bytes
+        pending = self._commits.pending_bytes
         if pending and pending + size > self._max_pending_bytes:
             raise ResourceExhausted("too much is waiting for the disk", reason="OVERLOADED", retry_after=1.0)
-        self._gate.admit(size, own=own)
-        return self._commits.add(submission)
 
 
-def _acknowledgement(event: Event, answer: BatchAcknowledgement) -> Acknowledgement:
+def _acknowledgement(submission: Submission, answer: BatchAcknowledgement) -> Acknowledgement:
+    uid = submission.events[0][1].uid
     if answer.repeated:
         _, storage, log_id, sequence = answer.repeated[0]
-        return Acknowledgement(event.uid, storage, log_id, sequence, repeated=True)
+        return Acknowledgement(uid, storage, log_id, sequence, repeated=True)
     sequence = answer.sequences[0][0]
-    return Acknowledgement(event.uid, answer.storage, answer.log_id, sequence, uid_reused=bool(answer.uid_reused))
+    return Acknowledgement(uid, answer.storage, answer.log_id, sequence, uid_reused=bool(answer.uid_reused))

@@ -101,8 +101,9 @@ class Call:
 
     def over(self) -> None:
         """Undo what the checks began, the last first."""
-        while self._at_end:
-            self._at_end.pop()()
+        undos, self._at_end = self._at_end, []
+        for undo in reversed(undos):
+            undo()
 
     def cut_off(self) -> None:
         """Note that the call has been cancelled: by the client, by its deadline or with its connection."""

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
+from server.audit_log.event import Event, parse_event
+from server.errors import InvalidRequest
 from tests.grpc.rig import in_loop
 from tests.unit.audit_log.test_intake import Rig, access, event, running, settle
 
@@ -96,3 +99,51 @@ async def test_a_thread_that_takes_no_work_is_an_error_to_every_caller() -> None
         waiters = [asyncio.create_task(rig.intake.emit(access(), event(n))) for n in range(3)]
         errors = await asyncio.gather(*waiters, return_exceptions=True)
         assert [type(error) for error in errors] == [RuntimeError] * 3
+
+
+@pytest.mark.parametrize("size", [0, 10_000, 100_000])
+@in_loop
+async def test_a_wrong_event_stops_no_other_of_its_group(size: int) -> None:
+    wrong = b'{"event":"a","x":"%b","x":1}' % (b"x" * size)
+    async with running() as rig:
+        go_on = rig.block()
+        payloads = [event(0), event(1, size), wrong, event(2, size), wrong]
+        waiters = [asyncio.create_task(rig.intake.emit(access(), payload)) for payload in payloads]
+        await settle()
+        go_on.set()
+        answers = await asyncio.gather(*waiters, return_exceptions=True)
+        assert [type(answer) for answer in answers[2::2]] == [InvalidRequest, InvalidRequest]
+        assert sorted(rig.stored()) == sorted([event(0), event(1, size), event(2, size)])
+        await rig.intake.emit(access(), event(3))
+        assert rig.intake.pending_bytes() == 0
+
+
+@in_loop
+async def test_the_loop_has_its_turns_while_a_large_group_is_validated(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("server.audit_log.group_commit._MADE_AT_ONCE", 10)
+    validated, turns = [0], [0]
+
+    def count(*args: Any, **kwargs: Any) -> Event:
+        validated[0] += 1
+        return parse_event(*args, **kwargs)
+
+    async def others() -> None:
+        while validated[0] < 100:
+            turns[0] += validated[0] > 0
+            await asyncio.sleep(0)
+
+    monkeypatch.setattr("server.audit_log.intake.parse_event", count)
+    async with running() as rig:
+        waiters = [asyncio.create_task(rig.intake.emit(access(), event(n))) for n in range(100)]
+        await others()
+        await asyncio.gather(*waiters)
+        assert turns[0] >= 8
+
+
+@in_loop
+async def test_a_group_of_nothing_but_wrong_events_is_no_commit() -> None:
+    async with running() as rig:
+        with pytest.raises(InvalidRequest):
+            await rig.intake.emit(access(), b"{")
+        await rig.intake.emit(access(), event(1))
+        assert rig.metrics.registry.get_sample_value("extaudit_commit_events_count") == 1
