@@ -17,12 +17,17 @@ _SECONDS = 30
 
 @contextmanager
 def running_app(
-    data_dir: Path, *, files: Files | None = None, journal: JournalSection | None = None, watching: bool = True
+    data_dir: Path,
+    *,
+    files: Files | None = None,
+    journal: JournalSection | None = None,
+    grpc: GrpcSection | None = None,
+    watching: bool = True,
 ) -> Iterator[App]:
     """Serve from `data_dir` until the end of the block. Without `watching` nothing is looked at in the background."""
     config = Config(
         data_dir,
-        grpc=GrpcSection(listen="localhost:0"),
+        grpc=grpc or GrpcSection(listen="localhost:0"),
         http=HttpSection(listen="127.0.0.1:0"),
         journal=journal or JournalSection(),
     )

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from server.access.lock_table import LockStore, LockTable, names_of
-from server.audit_log.access import Access
+from server.audit_log.access import Access, caller_members
 from server.errors import FailedPrecondition, NotFound, ResourceExhausted, Unavailable
 from server.service_events import LOCK_CREATED, LOCK_DELETED
 from server.state.database import StateFault
@@ -103,10 +103,7 @@ class Locks:
 
 
 def _event(kind: str, access: Access, members: dict[str, object]) -> dict[str, object]:
-    who = access.identity
-    caller = {"kind": who.kind.value, "name": who.name, "trust_anchor": who.trust_anchor}
-    caller |= {"certificate_serial": who.certificate_serial, "token_id": who.token_id, "peer": access.peer}
-    return {"event": kind, "user": who.name, "caller": caller, "request_id": access.request_id, **members}
+    return {"event": kind, **caller_members(access), **members}
 
 
 def _told(lock: Lock) -> dict[str, object]:

@@ -25,11 +25,11 @@ class Refusal(NamedTuple):
     """Why a call was refused."""
 
     method: str
-    code: str
+    status: str
     """Name of the status code."""
     reason: str
     """The reason that the caller was told."""
-    cause: str
+    hidden: str
     """What the caller wasn't told."""
 
 

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Mapping
 import orjson
 
 from rbac.identities import SERVICE
-from server.audit_log.access import Access
+from server.audit_log.access import Access, caller_members
 from server.audit_log.intake import Intake
 from server.audit_log.search.query import EventSelector, SearchPage, SearchQuery
 from server.errors import AuditStoreError, Unavailable
@@ -68,17 +68,6 @@ class ServiceLog:
     def _submit(self, access: Access, event_type: str, members: Mapping[str, object]) -> Awaitable[object]:
         event = {"event": event_type, **caller_members(access), **members}
         return self._intake.submit_own(Access(SERVICE, access.peer, access.request_id), encoded(event))
-
-
-def caller_members(access: Access) -> dict[str, object]:
-    """What an event about a call says of its caller; nothing where it is the service itself."""
-    who = access.identity
-    if who is SERVICE:
-        return {}
-    caller = {"kind": who.kind.value, "name": who.name, "trust_anchor": who.trust_anchor}
-    caller |= {"token_id": who.token_id} if who.token_id else {"certificate_serial": who.certificate_serial}
-    caller["peer"] = access.peer
-    return {"user": who.name, "caller": caller, "request_id": access.request_id}
 
 
 def _bounded(filters: dict[str, object]) -> dict[str, object]:

@@ -93,7 +93,7 @@ def test_identity_method_reason_and_cause_are_told_apart_and_serials_are_not() -
     async def test(log: Log, _clocks: Clocks, denials: Denials) -> None:
         for access in (caller(), caller(serial="2"), caller("mallory")):
             denials.refused(access, REFUSAL)
-        for changed in ({"method": "/s/N"}, {"reason": "LOCKED"}, {"cause": "rules"}):
+        for changed in ({"method": "/s/N"}, {"reason": "LOCKED"}, {"hidden": "rules"}):
             denials.refused(caller(), REFUSAL._replace(**changed))
         assert len(log.told) == 5
 

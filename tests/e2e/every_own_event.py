@@ -1,0 +1,138 @@
+"""A data directory in whose log there is every event that the service writes about itself."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from extaudit_client import Client, Query
+from extaudit_client.errors import ExtauditError
+from extaudit_client.files import find_connection
+
+from server.app import App
+from server.certificates.issuing import issue_user, renew
+from server.config import GrpcSection
+from server.service_events import CLOCK_STEPPED, CODES, LOCK_CREATED
+from server.state.database import database_path, open_database
+from server.state.outbox import Outbox
+from tests.certificates_builder import CaShape
+from tests.crash.damaged_journal import flipped
+from tests.polling import until
+from tests.running_app import running_app
+from tests.tokens_builder import ed_key, issuer, jwks
+
+Events = dict[str, list[dict[str, Any]]]
+
+ROLE = """
+kind: role
+version: v7
+metadata: {name: reader}
+spec: {allow: {rules: [{resources: [event], verbs: [list]}]}}
+"""
+
+
+def own_events(client: Client) -> Events:
+    """Every event of the service's own, by type, oldest first."""
+    found: Events = {kind: [] for kind in CODES}
+    for page in client.search_pages(Query(types=tuple(CODES), order="oldest")):
+        for row in page.rows:
+            event = json.loads(row.json)
+            found[event["event"]].append(event)
+    return found
+
+
+def client_of(data_dir: Path, folder: Path | None = None, name: str = "admin") -> Client:
+    """A client as the administrator, or as `name` with the files in `folder`."""
+    given = {} if folder is None else {"cert": folder / f"{name}.crt", "key": folder / f"{name}.key"}
+    return Client(find_connection({}, data_dir, **given))
+
+
+class Lives:
+    """What happens in each run of the service."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.data_dir = folder / "data"
+        self.roles = self.data_dir / "roles"
+        self.user_ca = folder / "users.pem"
+        self.jwks = folder / "jwks.json"
+        self.jwks.write_bytes(jwks(ed_key()))
+
+    def first(self) -> None:
+        """Makes the local authority."""
+        with running_app(self.data_dir):
+            identity = self.data_dir / "identity"
+            shutil.copy(identity / "user-ca.crt", self.user_ca)
+            shutil.copy(identity / "host-ca.crt", self.folder / "hosts.pem")
+
+    def second(self) -> None:
+        """Changes everything that can change while the service runs."""
+        with running_app(self.data_dir, grpc=self.section()) as app, client_of(self.data_dir) as client:
+            self.identities()
+            lock = client.create_lock("user", "eve", reason="left the company")
+            client.delete_lock(lock.id)
+            self.reloads(app, client)
+            for kind in CLOCK_STEPPED, LOCK_CREATED:
+                client.search(Query(types=(kind,)))
+            self.denials()
+            client.emit(b'{"event":"a","uid":"u-1"}')
+            client.get("u-1")
+            self.log_id = app.log.journal.log_id
+
+    def section(self) -> GrpcSection:
+        return GrpcSection(
+            listen="localhost:0",
+            host_ca=(self.folder / "hosts.pem",),
+            user_ca=(self.user_ca,),
+            token_listen="localhost:0",
+            token_issuers=(issuer(jwks_url=None, jwks_file=self.jwks),),
+        )
+
+    def identities(self) -> None:
+        issue_user(self.data_dir, "alice", ["auditor"], 1, self.folder / "alice")
+        renew(self.data_dir, "alice", self.folder / "alice", 1)
+
+    def reloads(self, app: App, client: Client) -> None:
+        def told(kind: str) -> Callable[[], object]:
+            return lambda: own_events(client)[kind]
+
+        (self.roles / "reader.yaml").write_text(ROLE)
+        until(told("extaudit.roles.reload"))
+        (self.roles / "broken.yaml").write_text("kind: nothing")
+        until(told("extaudit.roles.refused"))
+        self.user_ca.write_bytes(self.user_ca.read_bytes() + CaShape().make().pem)
+        until(told("extaudit.certificates.reload"))
+        self.user_ca.write_bytes(b"broken")
+        until(told("extaudit.certificates.refused"))
+        app.housekeeping._watched.clock._difference -= 90.0
+        until(told(CLOCK_STEPPED))
+
+    def denials(self) -> None:
+        with client_of(self.data_dir, self.folder / "alice", "alice") as alice:
+            for _ in range(3):
+                with pytest.raises(ExtauditError):
+                    alice.emit(b'{"event":"a"}')
+
+    def between(self) -> None:
+        """Damages the journal, and leaves an event that the journal won't take as it is."""
+        (segment,) = (self.data_dir / "journal" / self.log_id).iterdir()
+        content = segment.read_bytes()
+        segment.write_bytes(flipped(content, content.index(b'"u-1"')))
+        engine = open_database(database_path(self.data_dir))
+        Outbox(engine).put(b'{"event":"extaudit.lock.create","uid":"u","time":"2999-01-01T00:00:00Z"}')
+        engine.dispose()
+        (self.roles / "broken.yaml").unlink()
+
+
+def every_own_event(folder: Path) -> tuple[Events, Path]:
+    """Live through everything; gives the events, and the data directory."""
+    lives = Lives(folder)
+    lives.first()
+    lives.second()
+    lives.between()
+    with running_app(lives.data_dir), client_of(lives.data_dir) as client:
+        return own_events(client), lives.data_dir
