@@ -24,6 +24,11 @@ _OPTIONS = [
     click.option("--cert", type=_FILE, help="Your certificate, PEM. [env: EXTAUDIT_CERT]"),
     click.option("--key", type=_FILE, help="Its private key, PEM. [env: EXTAUDIT_KEY]"),
     click.option(
+        "--token-file",
+        type=_FILE,
+        help="File with a bearer token, in place of a certificate; read for every call. [env: EXTAUDIT_TOKEN_FILE]",
+    ),
+    click.option(
         "--data-dir",
         type=_FILE,
         default=Path("data"),
@@ -46,7 +51,7 @@ def connected(command: Callable[..., Any]) -> Callable[..., Any]:
         from extaudit_client import Client
         from extaudit_client.files import find_connection
 
-        given = {name: options.pop(name) for name in ("address", "ca", "cert", "key", "server_name")}
+        given = {name: options.pop(name) for name in ("address", "ca", "cert", "key", "server_name", "token_file")}
         with failures(), Client(find_connection(os.environ, data_dir, **given)) as client:
             return command(client, **options)
 

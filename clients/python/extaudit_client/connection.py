@@ -1,4 +1,4 @@
-"""Where the service is and who calls: the mTLS channel."""
+"""Where the service is and who calls: the channel, with mutual TLS or with a token."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 import grpc
 
 from extaudit_client.errors import ConnectionFailed
+from extaudit_client.token_file import TokenSender
 
 MAX_RECEIVE_BYTES = 20 * 1024 * 1024
 
@@ -21,25 +22,34 @@ _KEEPALIVE_TIMEOUT_MS = 20_000
 
 @dataclass(frozen=True, slots=True)
 class Connection:
-    """An address (`host:port`) and the PEM files for mutual TLS.
+    """An address (`host:port`), and the PEM files for mutual TLS or a file with a bearer token.
 
-    `server_name` is the name to expect in the server's certificate when it isn't the address's host.
+    `server_name` is the name to expect in the server's certificate when it isn't the address's host. With `token_file`
+    neither `cert` nor `key` is read.
     """
 
     address: str
     ca: Path
-    cert: Path
-    key: Path
+    cert: Path | None = None
+    key: Path | None = None
     server_name: str = ""
+    token_file: Path | None = None
 
     def channel(self) -> grpc.Channel:
         """Open a channel; it connects with the first call.
 
         Raises:
-            ConnectionFailed: a file can't be read, or isn't what it should be.
+            ConnectionFailed: a file can't be read, or isn't what it should be. A token file is read with every call.
         """
+        authority = _read(self.ca, "CA certificate", b"CERTIFICATE")
+        if self.token_file is not None:
+            credentials = grpc.ssl_channel_credentials(authority)
+            channel = grpc.secure_channel(self.address, credentials, options=self._options())
+            return grpc.intercept_channel(channel, TokenSender(self.token_file))
+        if self.cert is None or self.key is None:
+            raise ConnectionFailed("a certificate and its key, or a token file, are needed", "FAILED_PRECONDITION")
         credentials = grpc.ssl_channel_credentials(
-            root_certificates=_read(self.ca, "CA certificate", b"CERTIFICATE"),
+            authority,
             private_key=_read(self.key, "private key", b"PRIVATE KEY"),
             certificate_chain=_read(self.cert, "certificate", b"CERTIFICATE"),
         )

@@ -49,8 +49,10 @@ def _cause(text: str, code: str, connection: Connection, now: datetime) -> str:
     if code == "DEADLINE_EXCEEDED":
         return "no answer in time"
     if any(sign in text for sign in _CLOSED):
-        return (
-            f"the connection was closed; the server may be stopping, or may not trust the signer of {connection.cert}"
+        return "the connection was closed; the server may be stopping, " + (
+            "or may take no tokens there"
+            if connection.cert is None
+            else f"or may not trust the signer of {connection.cert}"
         )
     return "the service can't be reached, or went away during the call"
 
@@ -58,19 +60,23 @@ def _cause(text: str, code: str, connection: Connection, now: datetime) -> str:
 def _local_fault(connection: Connection, now: datetime) -> str:
     """Tell what is wrong with the local files; empty when nothing is."""
     try:
-        certificate = _load(connection.cert, x509.load_pem_x509_certificate)
+        fault = _pair_fault(connection.cert, connection.key, now) if connection.cert and connection.key else ""
         authority = _load(connection.ca, x509.load_pem_x509_certificates)
-        key = _load(connection.key, lambda data: serialization.load_pem_private_key(data, None))
     except _Unreadable as unreadable:
         return f"{unreadable} can't be read as PEM"
-    if key.public_key() != certificate.public_key():
-        return f"the private key {connection.key} doesn't belong to the certificate {connection.cert}"
-    dated = _date_fault(certificate, connection.cert, now)
-    if dated:
-        return dated
+    if fault:
+        return fault
     faults = [_date_fault(ca, connection.ca, now) for ca in authority]
     # A bundle may keep an old CA beside the one that replaced it.
     return faults[0] if all(faults) else ""
+
+
+def _pair_fault(cert: Path, key: Path, now: datetime) -> str:
+    certificate = _load(cert, x509.load_pem_x509_certificate)
+    private = _load(key, lambda data: serialization.load_pem_private_key(data, None))
+    if private.public_key() != certificate.public_key():
+        return f"the private key {key} doesn't belong to the certificate {cert}"
+    return _date_fault(certificate, cert, now)
 
 
 def _date_fault(certificate: x509.Certificate, path: Path, now: datetime) -> str:

@@ -1,4 +1,4 @@
-"""Where the address and the certificates are found: what is given, the environment, then the data directory."""
+"""Where address and files are found: what is given, the environment, then the data directory."""
 
 from __future__ import annotations
 
@@ -27,23 +27,44 @@ def find_connection(
     cert: Path | None = None,
     key: Path | None = None,
     server_name: str = "",
+    token_file: Path | None = None,
 ) -> Connection:
-    """Settle each of address, CA, certificate and key by itself.
+    """Settle each of address, CA, certificate and key by itself, or of address, CA and token file.
 
     Order: the argument; EXTAUDIT_ADDRESS, EXTAUDIT_CA, EXTAUDIT_CERT, EXTAUDIT_KEY; `<data_dir>/ready.json` of a
-    running server; `<data_dir>/identity/` and 127.0.0.1:9443.
+    running server; `<data_dir>/identity/` and 127.0.0.1:9443. A token file is used if it is given, or is named by
+    EXTAUDIT_TOKEN_FILE and no certificate or key is given; the listener for tokens is then looked for in ready.json.
 
     Raises:
-        ConnectionFailed: the address isn't host:port, or ready.json can't be read.
+        ConnectionFailed: the address isn't host:port, ready.json can't be read, a token file and a certificate come
+            from the same source, or no listener for tokens is known.
     """
     ready = _ready(data_dir / "ready.json")
+    token = _token_file(environment, token_file, has_certificate=bool(cert or key))
 
     def path(name: str, given: Path | None) -> Path:
         found = given or environment.get(f"EXTAUDIT_{name.upper()}") or ready.get(name)
         return Path(found) if found else data_dir / "identity" / _DEFAULT_NAMES[name]
 
+    if token is not None:
+        found = address or environment.get("EXTAUDIT_ADDRESS") or ready.get("grpc_token")
+        if not found:
+            message = "no listener for tokens is known here: give its address, or start the service with one"
+            raise ConnectionFailed(message, "FAILED_PRECONDITION")
+        return Connection(_checked(found), path("ca", ca), server_name=server_name, token_file=token)
     found = address or environment.get("EXTAUDIT_ADDRESS") or ready.get("grpc") or DEFAULT_ADDRESS
     return Connection(_checked(found), path("ca", ca), path("cert", cert), path("key", key), server_name)
+
+
+def _token_file(environment: Mapping[str, str], given: Path | None, *, has_certificate: bool) -> Path | None:
+    """The token file to use, None for a certificate. What is given goes before the environment, as with all else."""
+    named = environment.get("EXTAUDIT_TOKEN_FILE")
+    if given is None and not has_certificate:
+        given = Path(named) if named else None
+        has_certificate = bool(environment.get("EXTAUDIT_CERT") or environment.get("EXTAUDIT_KEY"))
+    if given is not None and has_certificate:
+        raise ConnectionFailed("use a token file or a certificate with its key, not both", "INVALID_ARGUMENT")
+    return given
 
 
 def _checked(address: str) -> str:

@@ -16,6 +16,7 @@ from extaudit_client.emitting import Acknowledgement, Message
 from extaudit_client.errors import ExtauditError, from_rpc
 
 _WORTH_A_RETRY = frozenset({"UNAVAILABLE", "RESOURCE_EXHAUSTED"})
+_TOKEN_EXPIRED = "TOKEN_EXPIRED"  # noqa: S105 -- a reason; whatever renews the token file may have done so meanwhile
 _MAX_DELAY = 30.0
 
 _Outbox = SimpleQueue[pb.EmitEventsRequest | None]
@@ -119,7 +120,8 @@ class EventStream:
     def _reopen(self, error: ExtauditError) -> None:
         self._failures += 1
         promising = self._proven or error.retry_after is not None
-        if error.code not in _WORTH_A_RETRY or not promising or self._failures > self._retries.attempts:
+        worth = error.code in _WORTH_A_RETRY or error.reason == _TOKEN_EXPIRED
+        if not worth or not promising or self._failures > self._retries.attempts:
             raise error
         self.close()
         self._retries.wait(self._retries.delay(self._failures, error.retry_after))
