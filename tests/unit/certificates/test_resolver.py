@@ -281,3 +281,13 @@ def _seconds_for_100(resolver: IdentityResolver, pem: bytes, moment: object) -> 
 )
 def test_the_address_in_a_peers_name(peer: str, address: str) -> None:
     assert peer_address(peer) == address
+
+
+@pytest.mark.parametrize("named", ["alice@https://id.test", "a@b@https://id.test"])
+def test_a_certificate_does_not_give_the_name_of_a_token_issuers_user(world: World, named: str) -> None:
+    anchors = TrustAnchors((Anchor(world.user.id, IdentityKind.USER, world.user.certificate, local=False),))
+    resolver = IdentityResolver(anchors, CLUSTER, frozenset, token_issuers=("https://b.test", "https://id.test"))
+    with pytest.raises(Unauthenticated, match="the certificate's name is that of a token issuer's user"):
+        resolver.resolve(world.user.user(named).pem, PEER, now())
+    assert resolver.resolve(world.user.user("alice@id.test").pem, PEER, now()).name == "alice@id.test"
+    assert world.resolver().resolve(world.user.user(named).pem, PEER, now()).name == named

@@ -6,6 +6,8 @@ import json
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import padding, rsa
 
 from server.tokens.compact import read_token
 from server.tokens.jwks import MAX_JWKS_BYTES, JwksProblem, read_jwks
@@ -44,6 +46,18 @@ def test_a_tokens_header_does_not_choose_the_algorithm(algorithm: str) -> None:
     header = {"alg": algorithm, "kid": "rsa"}
     for sign in (RSA.sign, hmac_with(RSA.public_pem), lambda _: b"x"):
         assert not is_signed_by(read_token(assemble(header, right_claims(), sign)), public)
+
+
+def test_another_algorithm_of_the_same_key_is_not_taken_though_the_signature_is_right() -> None:
+    [public] = read_jwks(jwks(RSA))
+    assert isinstance(RSA.key, rsa.RSAPrivateKey)
+    for algorithm, fill, digest in (
+        ("RS512", padding.PKCS1v15(), hashes.SHA512()),
+        ("PS256", padding.PSS(padding.MGF1(hashes.SHA256()), 32), hashes.SHA256()),
+    ):
+        header = {"alg": algorithm, "kid": "rsa"}
+        token = assemble(header, right_claims(), lambda data, f=fill, d=digest: RSA.key.sign(data, f, d))
+        assert not is_signed_by(read_token(token), public)
 
 
 @pytest.mark.parametrize(
