@@ -22,11 +22,13 @@ def running_app(
     files: Files | None = None,
     journal: JournalSection | None = None,
     grpc: GrpcSection | None = None,
+    cluster: str = "extaudit.local",
     watching: bool = True,
 ) -> Iterator[App]:
     """Serve from `data_dir` until the end of the block. Without `watching` nothing is looked at in the background."""
     config = Config(
         data_dir,
+        cluster_name=cluster,
         grpc=grpc or GrpcSection(listen="localhost:0"),
         http=HttpSection(listen="127.0.0.1:0"),
         journal=journal or JournalSection(),
