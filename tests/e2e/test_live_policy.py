@@ -22,7 +22,12 @@ from tests.running_app import running_app
 DENY = (
     "{kind: role, version: v7, metadata: {name: no-locks}, spec: {deny: {rules: [{resources: [lock], verbs: ['*']}]}}}"
 )
-READER = "{{kind: role, version: v7, metadata: {{name: reader}}, spec: {{allow: {{rules: [{{resources: [{0}], verbs: [list]}}]}}}}}}"
+READER = """
+kind: role
+version: v7
+metadata: {{name: reader}}
+spec: {{allow: {{rules: [{{resources: [{0}], verbs: [list]}}]}}}}
+"""
 OTHER = "{{kind: role, version: v7, metadata: {{name: other-{0}}}, spec: {{}}}}"
 
 
