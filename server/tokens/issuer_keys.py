@@ -140,13 +140,15 @@ class IssuerKeys:
 
     async def _fetch_once(self) -> None:
         begun, begun_ms = self._clock(), time.time_ns() // 1_000_000
-        before, was_stale = self._problem, self.stale
+        was_stale = self.stale
         try:
             keys = read_jwks(await self._source.read())
         except JwksProblem as problem:
-            self._problem = str(problem)
-            if self._problem != before:
-                _log.error("an issuer's keys can't be fetched", extra={"fields": self._fields(reason=self._problem)})
+            self._failed(str(problem))
+        except Exception as error:
+            # Whatever an issuer's server can make the libraries raise: it must not end the service, which it would as
+            # one of the service's tasks waits for this.
+            self._failed("the key set can't be read", error)
         else:
             self._problem = ""
             self._fresh_until, self._fetched_ms = begun + MAX_AGE_SECONDS, begun_ms
@@ -166,6 +168,12 @@ class IssuerKeys:
             found[key.key_id] = (*found.get(key.key_id, ()), held)
         self._held = MappingProxyType(found)
         return before.keys() != set(keys)
+
+    def _failed(self, problem: str, fault: Exception | None = None) -> None:
+        if problem != self._problem:
+            fields = self._fields(reason=problem)
+            _log.error("an issuer's keys can't be fetched", exc_info=fault, extra={"fields": fields})
+        self._problem = problem
 
     def _fields(self, **more: object) -> dict[str, object]:
         return {"issuer": self.issuer, **more}

@@ -219,6 +219,20 @@ def test_an_entry_held_back_when_the_stream_breaks_is_forgotten(service: FakeSer
     assert [answer.first_index for answer in answers] == [0, 1, 2]
 
 
+def test_a_stream_whose_token_expired_is_opened_again_with_the_file_as_it_is_now(
+    service: FakeService, client: Client, waits: list[float]
+) -> None:
+    def one_each(requests: Stream) -> Answers:
+        yield acknowledge(next(requests))
+        next(requests)
+        raise Refused(grpc.StatusCode.UNAUTHENTICATED, "TOKEN_EXPIRED")
+
+    service.emit_stream = one_each
+    answers = client.emit_stream(numbered(3), batch_size=1)
+    assert [next(answers).first_index for _ in range(3)] == [0, 1, 2]
+    assert len(waits) == 2
+
+
 def test_an_error_that_will_not_pass_is_not_tried_again(
     service: FakeService, client: Client, waits: list[float]
 ) -> None:

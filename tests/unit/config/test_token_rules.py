@@ -123,6 +123,13 @@ def test_an_issuer_is_listed_once(tmp_path: Path) -> None:
     ]
 
 
+def test_the_example_of_the_page_about_tokens_loads(tmp_path: Path) -> None:
+    page = (Path(__file__).parents[3] / "docs" / "tokens.md").read_text()
+    (tmp_path / "extaudit.toml").write_text(page.split("```toml\n")[1].split("```")[0])
+    config = load_config({"config": str(tmp_path / "extaudit.toml")}, {})
+    assert config.grpc.token_issuers[0].roles_claim == ("realm_access", "roles")
+
+
 def test_there_are_at_most_sixteen_issuers(tmp_path: Path) -> None:
     entries = [f'issuer = "https://id{n}.test"\n' + AUDIENCE + KEYS for n in range(17)]
     assert len(load(tmp_path, *entries[:16]).grpc.token_issuers) == 16

@@ -116,6 +116,19 @@ async def test_a_failed_fetch_keeps_the_keys_until_they_are_too_old() -> None:
     assert rig.keys.holds(first)
 
 
+@in_loop
+async def test_a_fault_while_keys_are_read_is_a_failed_fetch_and_no_more() -> None:
+    rig = Rig()
+    await rig.keys.refresh()
+    rig.source.document = RuntimeError("a fault")
+    await rig.keys.refresh()
+    assert rig.keys.state().problem == "the key set can't be read"
+    assert rig.held()
+    rig.source.document = jwks(TWO)
+    await rig.keys.refresh()
+    assert rig.keys.state().problem == ""
+
+
 def test_a_vanished_key_is_dropped_within_ten_minutes_whatever_fails() -> None:
     assert MAX_AGE_SECONDS + FETCH_SECONDS <= 600
     # Between two fetches that go well there is room for two that don't.
