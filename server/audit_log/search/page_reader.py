@@ -5,6 +5,8 @@ from __future__ import annotations
 import heapq
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from itertools import groupby
+from operator import attrgetter
 
 import orjson
 
@@ -32,6 +34,7 @@ PAGE_BYTES = 1024 * 1024
 OMIT_BYTES = 3 * 1024 * 1024
 """Largest JSON and user in a row: with the rest of it they stay below the 4 MiB that a default client takes."""
 OMITTED_USER_CHARACTERS = 1024
+_POSITION = attrgetter("position")
 _AHEAD = 2
 """Rows read beyond the page: one shows that there is another page, one more that the first is whole."""
 
@@ -106,20 +109,21 @@ class PageReader:
         page, query = self._page, self._plan.query
         objects = self._readable_objects()
         sources: tuple[Iterator[Candidate], Iterator[Candidate]] = self._tail(), self._stored.rows(objects)
-        merged = heapq.merge(*sources, key=_position, reverse=query.order is Order.NEWEST_FIRST)
+        merged = heapq.merge(*sources, key=_POSITION, reverse=query.order is Order.NEWEST_FIRST)
         used = 0
-        for group in _equal_rows(merged):
-            place = group[0].position
-            if self._only not in (None, place):
+        for place, equal in groupby(merged, _POSITION):
+            group = list(equal)  # whole, as the row after it has been seen
+            if self._only is not None and place != self._only:
                 continue
-            if len(page.rows) < query.page_size and not self._stored.gave_all_at(place):
+            if self._stored.timed_out and len(page.rows) < query.page_size and not self._stored.gave_all_at(place):
                 break
             size = _size(group[0])
             if page.rows and (len(page.rows) == query.page_size or used + size > PAGE_BYTES):
                 page.end = page.rows[-1].position
                 break
-            page.rows.append(self._found(group))
-            used += size + _columns_bytes(page.rows[-1])
+            row = self._found(group)
+            page.rows.append(row)
+            used += size + _columns_bytes(row)
         if self._stored.timed_out and page.end is None:
             page.end = self._place_reached()
             page.missing.append(self._miss(MissingReason.TIME_LIMIT, "", "time ran out; the next page goes on"))
@@ -255,19 +259,3 @@ def _columns_bytes(row: FoundEvent) -> int:
     text = row.user, row.session_id, row.type, row.position.uid
     columns = len("".join(text).encode()) if sum(map(len, text)) > 1024 else 0
     return columns + 256 * (len(row.receipts) - 1)
-
-
-def _position(candidate: Candidate) -> Position:
-    return candidate.position
-
-
-def _equal_rows(merged: Iterable[Candidate]) -> Iterator[list[Candidate]]:
-    """Neighbours of equal position as one group, given once the next position (or the end) is seen."""
-    group: list[Candidate] = []
-    for candidate in merged:
-        if group and candidate.position != group[0].position:
-            yield group
-            group = []
-        group.append(candidate)
-    if group:
-        yield group

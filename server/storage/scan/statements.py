@@ -55,26 +55,32 @@ class Plan:
     limit: int
     inline_bytes: int
 
-    def by_time(self, limit: int) -> Condition:
-        """The first `limit` rows by time alone.
+    def by_time(self, limit: int, *, whole: bool) -> Condition:
+        """The first `limit` rows by time alone; with `whole` only those that have uid and JSON.
 
         DuckDB leaves out row groups and objects that can't be among them, which it can only do for a bare column.
         """
-        return self._first("event_time {way}", limit)
+        return self._first("event_time {way}", limit, self._whole if whole else self.where)
 
     def by_key(self) -> Condition:
         """The first rows by the whole order."""
         # A foreign object may tell microseconds, and epoch_ms would round them.
         time = "date_trunc('millisecond', event_time) {way}"
         return self._first(
-            f"{time}, uid {{way}}, sha256(event_data) {{way}}, file_index {{way}}, file_row_number", self.limit
+            f"{time}, uid {{way}}, sha256(event_data) {{way}}, file_index {{way}}, file_row_number",
+            self.limit,
+            self._whole,
         )
 
-    def _first(self, order: str, limit: int) -> Condition:
+    @property
+    def _whole(self) -> Condition:
+        return all_of([_WHOLE, self.where])
+
+    def _first(self, order: str, limit: int, where: Condition) -> Condition:
         by = order.format(way="DESC" if self.descending else "ASC")
         return Condition(
-            f"SELECT {_RESULT} FROM {SOURCE} WHERE {self.where.sql} ORDER BY {by} LIMIT {int(limit)}",  # noqa: S608
-            (self.inline_bytes, *source(self.paths), *self.where.values),
+            f"SELECT {_RESULT} FROM {SOURCE} WHERE {where.sql} ORDER BY {by} LIMIT {int(limit)}",  # noqa: S608
+            (self.inline_bytes, *source(self.paths), *where.values),
         )
 
 
@@ -86,7 +92,7 @@ def plan(request: ScanRequest, objects: Sequence[ScanObject]) -> Plan:
     """
     descending = request.order is Order.NEWEST_FIRST
     ordered = sorted(objects, key=lambda item: item.key, reverse=descending)
-    conditions = [_WHOLE, *filter_conditions(request.filters)]
+    conditions = filter_conditions(request.filters)
     if request.filters.from_ms is None or request.filters.to_ms is None:
         conditions.append(_FINITE)
     if request.beyond is not None:
