@@ -36,7 +36,8 @@ def open_database(path: Path) -> Engine:
         OSError: the file can't be made.
     """
     _make_private(path)
-    engine = create_engine(f"sqlite:///{path}", connect_args={"timeout": BUSY_TIMEOUT_MS / 1000})
+    # An error's text reaches the log: what was to be written may be secret.
+    engine = create_engine(f"sqlite:///{path}", connect_args={"timeout": BUSY_TIMEOUT_MS / 1000}, hide_parameters=True)
     event.listen(engine, "connect", _set_pragmas)
     event.listen(engine, "begin", _begin)
     try:

@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import Engine
 
 from server.service_events import CODES, LOCK_CREATED, LOCK_DELETED
-from server.state.database import open_database, writing
+from server.state.database import StateFault, open_database, writing
 from server.state.outbox import Outbox, add
 
 
@@ -46,6 +46,15 @@ def test_an_event_gets_code_time_and_uid_of_its_own(engine: Engine) -> None:
 def test_an_unknown_type_is_refused_so_that_every_type_has_a_code_and_a_place_in_the_docs(engine: Engine) -> None:
     with pytest.raises(KeyError):
         Outbox(engine).record({"event": "extaudit.unheard.of"})
+
+
+def test_an_error_of_the_database_does_not_tell_what_was_to_be_written(engine: Engine) -> None:
+    with engine.begin() as connection:
+        connection.exec_driver_sql("ALTER TABLE outbox RENAME TO away")
+    with pytest.raises(StateFault) as failed:
+        Outbox(engine).record({"event": LOCK_CREATED, "secret": "canary"})
+    assert "canary" not in str(failed.value)
+    assert "canary" not in repr(failed.value)
 
 
 def test_order_is_kept_and_a_number_is_never_given_twice(engine: Engine) -> None:

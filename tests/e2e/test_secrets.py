@@ -1,0 +1,109 @@
+"""No secret leaks: canaries in keys, tokens, events and searches are in no log, metric, error, status or crash output."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import grpc
+import pytest
+
+from tests.e2e.canaries import Caller, Canaries
+from tests.polling import until
+from tests.running_server import ANY_PORT, RUN, RunningServer, environment
+from tests.tokens_builder import AUDIENCE, ISSUER, ed_key, jwks
+
+CONFIG = """
+[grpc]
+token_listen = "127.0.0.1:0"
+[[grpc.token_issuers]]
+issuer = "{issuer}"
+audience = "{audience}"
+jwks_file = "{jwks}"
+"""
+
+
+@contextmanager
+def channel_to(ready: dict[str, Any], address: str, *, certificate: bool = True) -> Iterator[grpc.Channel]:
+    names = ("ca", "key", "cert") if certificate else ("ca",)
+    pems = [Path(ready[name]).read_bytes() for name in names]
+    target = address.replace("127.0.0.1", "localhost")
+    with grpc.secure_channel(target, grpc.ssl_channel_credentials(*pems)) as channel:
+        yield channel
+
+
+def configured(folder: Path) -> tuple[Path, Any]:
+    key = ed_key()
+    (folder / "jwks.json").write_bytes(jwks(key))
+    config = folder / "extaudit.toml"
+    config.write_text(CONFIG.format(issuer=ISSUER, audience=AUDIENCE, jwks=folder / "jwks.json"))
+    return config, key
+
+
+@pytest.mark.parametrize("level", ["debug", "info", "warning", "error"])
+@pytest.mark.parametrize("end", [signal.SIGTERM, signal.SIGABRT], ids=["stop", "crash"])
+def test_nothing_that_a_server_says_holds_a_secret(tmp_path: Path, level: str, end: signal.Signals) -> None:
+    canaries, caller = Canaries(), Caller()
+    config, key = configured(tmp_path)
+    with RunningServer(tmp_path, "--config", str(config), "--log-level", level).until_killed() as server:
+        ready = server.wait_until_ready()
+        for path in (server.data_dir / "identity").glob("*.key"):
+            if path.name != "page-token.key":
+                canaries.plant_key(path)
+        with channel_to(ready, ready["grpc"]) as channel:
+            caller.events(channel, canaries)
+            caller.reads(channel, canaries)
+            caller.with_token(channel, canaries.plant("token on the listener of certificates"))
+            caller.status(channel)
+        with channel_to(ready, ready["grpc_token"], certificate=False) as channel:
+            tokens = {"right": key.token(), "of a wrong audience": key.token(aud="others"), "cut": key.token()[:-9]}
+            tokens["no token"] = canaries.plant("bearer")
+            for what, token in tokens.items():
+                canaries.planted[f"token {what}"] = token.rpartition(".")[2]
+                caller.with_token(channel, token)
+        change_files(server, canaries)
+        caller.http(ready["http"])
+        os.kill(ready["pid"], end)
+        server.wait()
+        assert canaries.seen_in([server.said, *caller.told, str(ready)]) == []
+        assert len(caller.told) > 20, "the calls were told something"
+        if level == "debug":
+            assert "planted-request-id" in server.said, "what is said is looked at"
+
+
+def change_files(server: RunningServer, canaries: Canaries) -> None:
+    """Put secrets where a file is read again and refused."""
+    identity = server.data_dir / "identity"
+    with (identity / "server.key").open("a") as file:
+        file.write(canaries.plant("what stands behind a key"))
+    (identity / "server.crt").write_text(canaries.plant("what stands for a certificate"))
+    (server.data_dir / "roles" / "broken.yaml").write_text(f"kind: [{canaries.plant('broken role file')}")
+    with server.client() as client:
+        until(lambda: {"certificate_refused", "roles_refused"} <= {each.name for each in client.status().problems})
+
+
+@pytest.mark.parametrize(
+    "place", ["--grpc-listen", "--grpc-certificate", "--log-level", "EXTAUDIT_GRPC_LISTEN", "DATABASE_URL", "file"]
+)
+def test_a_start_that_fails_does_not_repeat_what_it_was_given(tmp_path: Path, place: str) -> None:
+    canaries = Canaries()
+    url = f"postgres://user:{canaries.plant('password')}@db.test/extaudit"
+    (tmp_path / "extaudit.toml").write_text(f'[grpc]\nlisten = "{url}"\n')
+    flags, variables = [*ANY_PORT], {}
+    if place.startswith("--"):
+        flags += [place, url]
+    elif place == "file":
+        flags = ["--config", str(tmp_path / "extaudit.toml")]
+    else:
+        variables = {place: url}
+        flags = ["--http-listen", "127.0.0.1:0", "--grpc-certificate", "missing.crt"]
+    command = [*RUN, "serve", "--data-dir", str(tmp_path / "data"), *flags]
+    run = subprocess.run(command, env=environment() | variables, capture_output=True, text=True, timeout=60)
+    assert run.returncode != 0
+    assert run.stderr
+    assert canaries.seen_in([run.stdout, run.stderr]) == []
