@@ -13,7 +13,7 @@ import pytest
 from extaudit_client import Client, ConnectionFailed, ExtauditError, Query
 from extaudit_client.files import find_connection
 
-from tests.jwks_server import JwksServer
+from tests.jwks_server import JwksServer, whole
 from tests.running_server import RUN, RunningServer, environment, running_server
 from tests.tokens_builder import AUDIENCE, ISSUER, SigningKey, ec_key, jwks
 
@@ -122,6 +122,23 @@ def test_the_command_line_takes_the_token_from_a_file_and_status_tells_of_the_is
     assert (issuer["issuer"], issuer["key_ids"], issuer["last_error"]) == (ISSUER, ["one"], "")
     assert issuer["fetch_time"]
     assert ISSUER in world.extaudit("status").stdout
+
+
+def test_a_failed_fetch_is_told_in_status_and_the_keys_there_are_go_on(world: World) -> None:
+    with world.client() as client:
+        world.put_token(world.key.token(roles=["editor"]))
+        assert client.status().problems == ()
+        world.keys.answer = lambda handler: whole(handler, b"", 500)
+        world.put_token(ec_key("unknown").token())
+        with pytest.raises(ExtauditError):
+            client.status()
+        world.put_token(world.key.token(roles=["editor"]))
+        status = client.status()
+    [problem] = status.problems
+    assert problem.name == "token_keys"
+    assert problem.description.startswith(f"{ISSUER}: the key set's server answered with status 500")
+    assert (status.serving, status.token_issuers[0].key_ids) == (True, ("one",))
+    assert status.token_issuers[0].last_error == "the key set's server answered with status 500"
 
 
 def test_no_token_is_in_any_log_metric_error_or_status(world: World) -> None:
