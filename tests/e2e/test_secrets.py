@@ -1,4 +1,4 @@
-"""No secret leaks: canaries in keys, tokens, events and searches are in no log, metric, error, status or crash output."""
+"""No secret leaks: canaries in keys, tokens, events and searches are in no log, metric, error, status or crash."""
 
 from __future__ import annotations
 
