@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
-from server.audit_log.batch_codec import BatchRow, encode
+from server.audit_log.batch_codec import BatchRow, columns_of, encode
 
 START_MS = 1_750_000_000_000 // 86_400_000 * 86_400_000
 DAY_MS = 86_400_000
@@ -138,7 +138,7 @@ def _flush(folder: Path, rows: list[BatchRow]) -> None:
     date = datetime.fromtimestamp(rows[0].time_ms / 1000, UTC).date().isoformat()
     path = folder / date / f"bench-{first:012d}-{last:012d}.parquet"
     path.parent.mkdir(parents=True, exist_ok=True)
-    encode(rows, path, log_id="bench", first=first, last=last)
+    encode(columns_of(rows), path, log_id="bench", first=first, last=last)
 
 
 def main() -> None:

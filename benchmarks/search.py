@@ -21,7 +21,7 @@ from extaudit.v1.audit_log_service_pb2_grpc import AuditLogServiceStub
 
 from benchmarks.emit import our_server
 from benchmarks.generate_events import DAY_MS, START_MS, events
-from server.audit_log.batch_codec import BatchRow, encode
+from server.audit_log.batch_codec import BatchRow, columns_of, encode
 from server.audit_log.batch_record import BatchObject, BatchRecord
 from server.audit_log.cuts import Cut
 from server.audit_log.timestamps import utc_date
@@ -52,7 +52,7 @@ def _write_batch(folder: Path, rows: list[BatchRow]) -> BatchObject:
     date = utc_date(rows[0].time_ms)
     path = folder / date / f"{cut.name}.parquet"
     path.parent.mkdir(parents=True, exist_ok=True)
-    done = encode(rows, path, log_id=LOG_ID, first=cut.first, last=cut.last)
+    done = encode(columns_of(rows), path, log_id=LOG_ID, first=cut.first, last=cut.last)
     stored = BatchObject(
         f"{date}/{path.name}", done.rows, done.bytes, done.sha256, done.first_ms, done.last_ms, done.types
     )

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from benchmarks.generate_events import events
 from rbac.identities import SERVICE
-from server.audit_log.batch_codec import BatchRow, encode
+from server.audit_log.batch_codec import BatchRow, columns_of, encode
 from server.audit_log.batch_record import BatchObject, BatchRecord
 from server.audit_log.cuts import Cut
 from server.audit_log.delivery import rebuild
@@ -57,7 +57,7 @@ def _write_batch(folder: Path, rows: list[BatchRow]) -> None:
     cut = Cut(LOG_ID, min(row.sequence for row in rows), max(row.sequence for row in rows), "default")
     name = f"{utc_date(rows[0].time_ms)}/{cut.name}.parquet"
     (folder / name).parent.mkdir(parents=True, exist_ok=True)
-    done = encode(rows, folder / name, log_id=LOG_ID, first=cut.first, last=cut.last)
+    done = encode(columns_of(rows), folder / name, log_id=LOG_ID, first=cut.first, last=cut.last)
     stored = BatchObject(name, done.rows, done.bytes, done.sha256, done.first_ms, done.last_ms, done.types)
     receipts = {"emitters": [["user", "bench", "", "", ""]], "runs": [[cut.first, 0, rows[0].time_ms]]}
     record = folder / "_batches" / cut.record_name

@@ -13,12 +13,13 @@ from collections.abc import Mapping
 import uvloop
 
 from rbac.errors import PolicyError
-from server.app import App, build
+from server.app import build
 from server.certificates.problems import CertificateProblem
 from server.config import Config, ConfigProblems, load_config
 from server.data_directory import DataDirectoryProblem
 from server.errors import AuditStoreError
 from server.http_api.listener import ListenerError
+from server.lifecycle import App
 from server.observability import logs
 from server.state.database import StateFault
 from server.state.migrations import NewerSchema

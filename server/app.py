@@ -4,17 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import importlib.metadata
-import json
 import logging
-import os
 import secrets
 import time
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
-from typing import Any
 
 from rbac.holder import PolicyHolder
 from rbac.permissions import PERMISSIONS
@@ -38,13 +33,13 @@ from server.audit_log.search.tokens import PageTokens
 from server.audit_log.self_audit import SelfAudit
 from server.audit_log.service_log import ServiceLog
 from server.audit_log.status import Status
+from server.audit_log.validation import Validator
 from server.certificates.certificates_in_force import Certificates, StateOfCertificate
-from server.certificates.claims import ADMINISTRATOR
 from server.certificates.issued import SerialTable
 from server.certificates.local_authority import LocalAuthority, ensure_local_authority
 from server.certificates.modes import check_modes
 from server.certificates.sources import choose_sources
-from server.config import Config, digest
+from server.config import Config
 from server.data_directory import DataDirectory, DirectoryLock
 from server.files import DiskFiles, Files, write_durably
 from server.grpc_api.interceptors.observation import CallMeter, RefusalObserver
@@ -52,6 +47,7 @@ from server.grpc_api.server import GrpcServer, Limits, TokenListener, UseCases
 from server.housekeeping import Housekeeping, Watched
 from server.http_api.listener import OperationsServer
 from server.http_api.operations import operations_app
+from server.lifecycle import App, Threads
 from server.observability.metrics import Metrics
 from server.state.catalogue import Catalogue
 from server.state.database import open_database
@@ -64,127 +60,6 @@ from server.surroundings import rendered_metrics, surroundings
 from server.tokens.token_issuers import TokenIssuers
 
 _log = logging.getLogger(__name__)
-STOP_GRACE_SECONDS = 10.0
-
-
-@dataclass(slots=True)
-class Threads:
-    """The threads that blocking work runs on."""
-
-    journal: ThreadPoolExecutor
-    delivery: ThreadPoolExecutor
-    searches: ThreadPoolExecutor
-    validation: ThreadPoolExecutor
-
-    def shutdown(self) -> None:
-        """Wait for what is under way."""
-        for executor in (self.searches, self.validation, self.delivery, self.journal):
-            executor.shutdown(wait=True, cancel_futures=True)
-
-
-@dataclass(slots=True)
-class App:
-    """The built service. `start` serves, `stop` drains; both once."""
-
-    config: Config
-    directory: DataDirectory
-    lock: DirectoryLock
-    local: LocalAuthority
-    log: OpenLog
-    intake: Intake
-    deliveries: Deliveries
-    status: Status
-    self_audit: SelfAudit
-    grpc: GrpcServer
-    http: OperationsServer
-    housekeeping: Housekeeping
-    tokens: TokenIssuers
-    threads: Threads
-    close: list[Callable[[], object]]
-    failed: asyncio.Event = field(default_factory=asyncio.Event)
-    """Set when a part of the service has failed and the process must end."""
-    grpc_port: int = 0
-    http_port: int = 0
-    _tasks: list[asyncio.Task[None]] = field(default_factory=list)
-
-    async def start(self) -> None:
-        """Serve. Ports are bound before health says so."""
-        self._run(self.intake.run())
-        self._run(self.deliveries.run())
-        await self.housekeeping.look()
-        await self.tokens.refresh()
-        await self.self_audit.start(
-            version=self.status.version,
-            configuration=digest(self.config),
-            policy=self.status.policy_digest,
-            clean=self.log.recovery.clean,
-        )
-        for work in self.self_audit.tasks():
-            self._run(work)
-        self.grpc_port = await self.grpc.start()
-        self.http_port = await self.http.start()
-        self.grpc.health.set_serving(not self.status.problems())
-        self._run(self.housekeeping.run())
-        self._run(self.tokens.run())
-        self._write_ready_file()
-
-    def _run(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.create_task(work)
-        task.add_done_callback(self._ended)
-        self._tasks.append(task)
-
-    def _ended(self, task: asyncio.Task[None]) -> None:
-        """Without any one of its tasks the service would only look alive."""
-        if not task.cancelled() and task.exception() is not None:
-            _log.critical("a part of the service has failed", exc_info=task.exception())
-            self.failed.set()
-
-    async def stop(self) -> None:
-        """Drain: refuse new calls, finish what is under way, record an orderly stop, close everything."""
-        self.ready_file.unlink(missing_ok=True)
-        await self.grpc.stop(STOP_GRACE_SECONDS)
-        await self.http.stop()
-        self.housekeeping.stop()
-        self.tokens.stop()
-        await self.self_audit.stop(version=self.status.version)
-        self.intake.stop()
-        self.deliveries.stop()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-        loop = asyncio.get_running_loop()
-        await loop.run_in_executor(self.threads.journal, self.log.journal.stop)
-        self.threads.shutdown()
-        self.log.uid_files.close()
-        for close in self.close:
-            close()
-        self.lock.release()
-
-    @property
-    def ready_file(self) -> Path:
-        """File that tells others where the service is."""
-        return self.config.ready_file or self.directory.ready_file
-
-    @property
-    def ready(self) -> dict[str, Any]:
-        """What the ready-file says."""
-        folder = self.local.folder
-        return {
-            "grpc": _address(self.config.grpc.listen, self.grpc_port),
-            "grpc_token": self._token_address,
-            "http": _address(self.config.http.listen, self.http_port),
-            "http_public": None,
-            "ca": str(folder.client_ca.absolute()),
-            "cert": str(folder.certificate(ADMINISTRATOR).absolute()),
-            "key": str(folder.key(ADMINISTRATOR).absolute()),
-            "pid": os.getpid(),
-        }
-
-    @property
-    def _token_address(self) -> str | None:
-        listen, port = self.config.grpc.token_listen, self.grpc.token_port
-        return None if listen is None or port is None else _address(listen, port)
-
-    def _write_ready_file(self) -> None:
-        write_durably(DiskFiles(), self.ready_file, json.dumps(self.ready).encode() + b"\n")
 
 
 def build(config: Config, *, files: Files | None = None) -> App:
@@ -236,15 +111,16 @@ def _build(config: Config, files: Files, directory: DataDirectory, lock: Directo
         for callback in wake:
             loop.call_soon_threadsafe(callback)
 
-    log = _open_log(config, files, directory, storage, catalogue, on_cut)
+    validator = Validator(_secret(files, directory, "known-uids.key"), config.grpc.max_event_bytes)
+    log = _open_log(config, files, directory, storage, catalogue, on_cut, validator)
     gate = IntakeGate(config.journal.quota_bytes, config.journal.disk_floor_bytes)
     intake = Intake(
         log.writer,
+        validator,
         threads.journal,
         threads.validation,
         gate,
         metrics.journal,
-        max_event_bytes=config.grpc.max_event_bytes,
         max_pending_bytes=config.journal.max_pending_bytes,
         now_ms=_now_ms,
     )
@@ -256,7 +132,7 @@ def _build(config: Config, files: Files, directory: DataDirectory, lock: Directo
         memory_bytes=config.search.memory_bytes,
         allowed_directories=[storage.location()],
     )
-    search = Search(storage, scan, log.tail, catalogue, PageTokens(_token_key(files, directory)))
+    search = Search(storage, scan, log.tail, catalogue, PageTokens(_secret(files, directory, "page-token.key")))
     service_log = ServiceLog(intake)
     self_audit = SelfAudit(service_log, changes, OutboxDrain(outbox, intake), log.journal)
     searches = Searches(
@@ -329,6 +205,7 @@ def _open_log(
     storage: EmbeddedStorage,
     catalogue: Catalogue,
     on_cut: Callable[[], None],
+    validator: Validator,
 ) -> OpenLog:
     journal = config.journal
     return open_log(
@@ -339,6 +216,7 @@ def _open_log(
         CutLimits(journal.cut_events, journal.cut_bytes, journal.cut_dates, int(journal.cut_age_seconds * 1000)),
         UidLimits(journal.known_uids_minimum, journal.known_uids_bound, journal.known_uids_hours),
         on_cut,
+        validator,
     )
 
 
@@ -383,9 +261,9 @@ def _token_listener(config: Config, certificates: Certificates, tokens: TokenIss
     return TokenListener(config.grpc.token_listen, certificates.token_credentials(), tokens)
 
 
-def _token_key(files: Files, directory: DataDirectory) -> bytes:
-    """The key of page tokens; kept, so that a restart doesn't end every search."""
-    path = directory.identity / "page-token.key"
+def _secret(files: Files, directory: DataDirectory, name: str) -> bytes:
+    """A key that is kept: page tokens and known uids outlive a restart."""
+    path = directory.identity / name
     if path.name not in files.list(path.parent):
         write_durably(files, path, secrets.token_bytes(32))
     return files.read(path)
@@ -393,7 +271,3 @@ def _token_key(files: Files, directory: DataDirectory) -> bytes:
 
 def _now_ms() -> int:
     return time.time_ns() // 1_000_000
-
-
-def _address(listen: str, port: int) -> str:
-    return f"{listen.rpartition(':')[0]}:{port}"

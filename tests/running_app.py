@@ -8,9 +8,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from server.app import App, build
+from server.app import build
 from server.config import Config, GrpcSection, HttpSection, JournalSection
 from server.files import Files
+from server.lifecycle import App
 
 _SECONDS = 30
 

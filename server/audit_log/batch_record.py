@@ -13,7 +13,7 @@ import orjson
 
 from server.audit_log.cuts import Cut
 from server.audit_log.receipts import Emitter, Receipt, decode_emitter
-from server.audit_log.tail import TailRow
+from server.audit_log.tail import TailBlock, TailRow
 
 FORMAT = 1
 
@@ -129,29 +129,29 @@ def record_digest(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
-def gaps(sequences: Sequence[int], first: int, last: int) -> tuple[tuple[int, int], ...]:
-    """The ranges of first..last that are not in `sequences` (ascending)."""
+def gaps(ranges: Sequence[tuple[int, int]], first: int, last: int) -> tuple[tuple[int, int], ...]:
+    """The ranges of first..last that are in none of `ranges` (ascending)."""
     found: list[tuple[int, int]] = []
     expected = first
-    for sequence in (*sequences, last + 1):
-        if sequence > expected:
-            found.append((expected, sequence - 1))
-        expected = sequence + 1
+    for start, end in (*ranges, (last + 1, last + 1)):
+        if start > expected:
+            found.append((expected, start - 1))
+        expected = end + 1
     return tuple(found)
 
 
-def encode_receipts(rows: Sequence[TailRow]) -> dict[str, Any]:
-    """Receipts in runs: rows that follow each other with the same emitter and time share one.
+def encode_receipts(blocks: Sequence[TailBlock]) -> dict[str, Any]:
+    """Receipts in runs: events that follow each other with the same emitter and time share one.
 
     `emitters` lists the distinct emitters with peers; `runs` lists (first sequence, index of the emitter, received ms).
     """
     numbers: dict[bytes, int] = {}
     runs: list[tuple[int, int, int]] = []
     before: tuple[bytes, int] | None = None
-    for row in rows:
-        if (row.receipt, row.received_ms) != before:
-            before = (row.receipt, row.received_ms)
-            runs.append((row.sequence, numbers.setdefault(row.receipt, len(numbers)), row.received_ms))
+    for item in blocks:
+        if (item.receipt, item.received_ms) != before:
+            before = (item.receipt, item.received_ms)
+            runs.append((item.first, numbers.setdefault(item.receipt, len(numbers)), item.received_ms))
     return {"emitters": [orjson.loads(receipt) for receipt in numbers], "runs": runs}
 
 

@@ -11,12 +11,15 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from server.audit_log.batch_record import BatchObject, BatchRecord, record_digest
 from server.audit_log.cuts import Cut
 from server.audit_log.journal.journal import Journal
-from server.audit_log.known_uids import KnownUid, UidFiles
+from server.audit_log.known_uids import uid_entries
 from server.audit_log.spool import Spool
 from server.audit_log.tail import Section, Tail
+from server.audit_log.uid_files import UidFiles
 from server.state.catalogue import Catalogue, CatalogueBatch, CatalogueObject
 from server.storage.ports import EventStorage, NameTaken, StorageError
 
@@ -66,12 +69,9 @@ class Delivery:
         cut = section.cut
         record = self._confirmed_record(cut) or self._send(section, cut)
         self._catalogue.add_batch(_catalogue_batch(record), catalogue_objects(record))
-        self._uid_files.append(
-            [
-                KnownUid(row.event.uid, row.event.fingerprint, row.sequence, cut.log_id, row.received_ms)
-                for row in section.rows
-            ]
-        )
+        entries = [uid_entries(item.block.table, item.first, item.received_ms) for item in section.blocks]
+        if entries:
+            self._uid_files.append(cut.log_id, np.concatenate(entries))
         self._journal.trim(section.log_id, section.first, damaged=section.damaged)
         # From here on searches find its events in the catalogue's objects, before in the tail.
         self._tail.remove(section)

@@ -12,11 +12,9 @@ MAX_REMEMBERED = 4096
 
 
 class EmitterBytes(NamedTuple):
-    """An emitter as frames and fingerprints keep it."""
+    """An emitter as frames keep it."""
 
     identity: Identity
-    key: bytes
-    """Equal for the same identity, whatever its serial or token id, and for no other."""
     receipt: bytes
     """The identity and the address it calls from, as `encode_emitter` writes them."""
 
@@ -38,6 +36,5 @@ class EmitterTable:
         if known is None:
             if len(self._known) >= self._limit:
                 self._known.clear()
-            key = "\0".join(identity.key).encode()
-            known = self._known[place] = EmitterBytes(identity, key, encode_emitter(identity, access.peer))
+            known = self._known[place] = EmitterBytes(identity, encode_emitter(identity, access.peer))
         return known

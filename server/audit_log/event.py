@@ -8,7 +8,7 @@ from __future__ import annotations
 import itertools
 import uuid
 from hashlib import sha256
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import orjson
 
@@ -46,9 +46,7 @@ class Event(NamedTuple):
     session_id: str
     user: str
     data: bytes
-    fingerprint: bytes
-    """16 bytes of SHA-256 over the emitter's key and the bytes as received: equal for a retry and nothing else."""
-    uid_assigned: bool
+    uid_assigned: bool = False
 
 
 def digest_of(data: bytes) -> str:
@@ -56,13 +54,12 @@ def digest_of(data: bytes) -> str:
     return sha256(data).hexdigest()
 
 
-def parse_event(raw: bytes, emitter: Identity, emitter_key: bytes, *, now_ms: int, max_bytes: int) -> Event:
-    """Validate one event as received.
+def parse_event(raw: bytes, emitter: Identity, *, now_ms: int, max_bytes: int) -> Event:
+    """Validate one event as received, by the exact rules; `columns.scanner` settles the usual ones in their sense.
 
     Args:
         raw: the JSON.
         emitter: whose event it is; a component may speak only for its own server id.
-        emitter_key: bytes that are equal for the same identity and no other.
         now_ms: the clock; times more than 24 h ahead of it are refused, and a missing time becomes it.
         max_bytes: the largest event accepted.
 
@@ -78,13 +75,13 @@ def parse_event(raw: bytes, emitter: Identity, emitter_key: bytes, *, now_ms: in
         raise InvalidRequest([Violation("json", str(error))]) from None
     if emitter.kind is IdentityKind.COMPONENT:
         _check_speaker(members, emitter)
-    event = _columns(members, raw, emitter_key, now_ms)
+    event = _columns(members, raw, now_ms)
     if event.type.startswith(RESERVED_PREFIX) and emitter.kind is not IdentityKind.SERVICE:
         raise InvalidRequest([Violation("event", f"must not begin with {RESERVED_PREFIX!r}, as the service's own do")])
     return event
 
 
-def _columns(members: dict[str, Any], raw: bytes, emitter_key: bytes, now_ms: int) -> Event:
+def _columns(members: dict[str, Any], raw: bytes, now_ms: int) -> Event:
     """The columns of an event; what is wrong is worked out only once something is."""
     get = members.get
     event_type: Any = get("event")
@@ -115,12 +112,9 @@ def _columns(members: dict[str, Any], raw: bytes, emitter_key: bytes, now_ms: in
         or "\0" in session_id
     ):
         _refuse_wrong(members, event_type, uid, time_ms, user, session_id, now_ms)
-    # JSON holds no NUL byte, so that key and bytes can't be divided in two ways.
-    fingerprint = sha256(emitter_key + b"\0" + raw).digest()[:16]
     data = _insert(raw, inserted) if inserted else raw
-    columns = time_ms, event_type, uid, session_id, user, data, fingerprint, uid_assigned
-    # Twice as fast as Event(...), which counts where it is done for every event.
-    return tuple.__new__(Event, columns)
+    # What isn't right was refused.
+    return Event(cast(int, time_ms), event_type, cast(str, uid), session_id, user, data, uid_assigned)
 
 
 def _refuse_wrong(
@@ -176,9 +170,9 @@ def _time_ms(value: object) -> int | None:
         return None
 
 
-def stored_event(data: bytes, fingerprint: bytes) -> Event:
+def stored_event(data: bytes) -> Event:
     """An event that was validated before, from its stored JSON."""
-    return _columns(orjson.loads(data), data, b"", MAX_TIME_MS)._replace(fingerprint=fingerprint)
+    return _columns(orjson.loads(data), data, MAX_TIME_MS)
 
 
 def _longer(text: str, most: int) -> bool:

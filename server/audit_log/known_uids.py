@@ -1,66 +1,39 @@
 """The uids known from before, so that a retry gets its first acknowledgement and a reused uid is flagged.
 
-Kept: the last `minimum` uids, and all of the last `hours` while they number at most `bound`. In memory only digests are
-kept: Python's keyed 64-bit hash of the uid, where a collision flags a uid as reused and does no more, and 128 bits of
-SHA-256 over emitter and bytes as received, which alone make an event a retry. The entries of events still in the
-journal come back from the journal; those of trimmed segments from files, which are synced before the trim.
+Kept: the last `minimum` uids, and all of the last `hours` while they number at most `bound`. Only digests are kept, of
+keys that nobody outside knows: 64 bits of the uid, where a collision flags a uid as reused and does no more, and 128
+bits of emitter and bytes as received, which alone make an event a retry. The entries of events still in the journal
+come back from the journal; those of trimmed segments from files (uid_files.py), which are synced before the trim.
 """
 
 from __future__ import annotations
 
-import re
-import struct
-import zlib
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import NamedTuple
 
-from server.files import AppendFile, Files
+import numpy as np
 
-_ENTRY = struct.Struct("<16sQ10sqB")
-_CHUNK = struct.Struct("<4sII")
-_MAGIC = b"uids"
-_NAME = re.compile(r"[0-9]{8}\.uids", re.ASCII)
+from server.audit_log.columns.layout import FINGERPRINT, UID_KEY, Table
+from server.audit_log.columns.uid_index import (
+    ENTRY_COLUMNS,
+    KEY,
+    LOG,
+    NEXT,
+    OLDEST,
+    PRINT,
+    RECEIVED_MS,
+    REUSED,
+    SEQUENCE,
+    claim_all,
+    forget_newest,
+    forget_oldest,
+    insert_all,
+    move_all,
+)
+
 _HOUR_MS = 3_600_000
-
-
-class KnownUid(NamedTuple):
-    """One known event."""
-
-    uid: str
-    fingerprint: bytes
-    """16 bytes over emitter and bytes as received."""
-    sequence: int
-    log_id: str
-    received_ms: int
-
-
-class Claim(NamedTuple):
-    """What is known of an event's uid."""
-
-    first: tuple[str, int] | None
-    """(log_id, sequence) of the first acknowledgement when this is a retry."""
-    reused: bool
-    """True when the uid was known, of this event or of another."""
-
-
-_from_bytes = int.from_bytes
-_NEW = Claim(None, False)
-_REUSED = Claim(None, True)
-_PLACE_MASK = (1 << 64) - 1
-
-
-class _Generation:
-    """A slice of the known uids that is dropped as a whole."""
-
-    __slots__ = ("entries", "newest_ms", "size")
-
-    def __init__(self) -> None:
-        # hash of the uid -> fingerprint, log number and sequence in one int, or a tuple of them where a uid was reused
-        self.entries: dict[int, int | tuple[int, ...]] = {}
-        self.size = 0
-        self.newest_ms = 0
+_FIRST_ROOM = 1 << 14
+_STORED = (KEY, PRINT, PRINT + 1, SEQUENCE, RECEIVED_MS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,201 +46,91 @@ class UidLimits:
     generation: int = 100_000
 
 
+class Claims(NamedTuple):
+    """What is known of the uids of a block's events, by index in the block."""
+
+    repeated: dict[int, tuple[str, int]]
+    """(log_id, sequence) of the first acknowledgement of each event that is a retry."""
+    reused: list[int]
+    """New events whose uid was known."""
+
+
+_ALL_NEW = Claims({}, [])
+
+
+def uid_entries(table: Table, sequence: int, received_ms: int) -> Table:
+    """What is kept of a block's events, the first of which has this sequence; shape (events, 5)."""
+    entries = np.empty((len(table), len(_STORED)), np.int64)
+    entries[:, 0] = table[:, UID_KEY]
+    entries[:, 1:3] = table[:, FINGERPRINT : FINGERPRINT + 2]
+    entries[:, 3] = np.arange(sequence, sequence + len(table))
+    entries[:, 4] = received_ms
+    return entries
+
+
 class KnownUids:
     """The table in memory. Used by one thread at a time."""
 
     def __init__(self, limits: UidLimits) -> None:
         self._limits = limits
-        self._generations = [_Generation()]
         self._logs: list[str] = []
-        self._log_numbers: dict[str, int] = {}
+        self._ends = np.zeros(2, np.int64)
+        self._entries, self._index = _room(_FIRST_ROOM)
 
     def __len__(self) -> int:
-        return sum(generation.size for generation in self._generations)
+        return int(self._ends[NEXT] - self._ends[OLDEST])
 
-    def claim(self, uid: str, fingerprint: bytes, log_id: str, sequence: int, received_ms: int) -> Claim:
-        """Look an event up and, unless it is a retry, remember it under this sequence."""
-        wanted = _from_bytes(fingerprint, "little")
-        key = hash(uid)
-        reused = False
-        for generation in self._generations:
-            packed = generation.entries.get(key)
-            if packed is not None:
-                for value in packed if isinstance(packed, tuple) else (packed,):
-                    if value >> 64 == wanted:
-                        return Claim((self._logs[value >> 48 & 0xFFFF], value & 0xFFFF_FFFF_FFFF), True)
-                reused = True
-        value = wanted << 64 | self._log_number(log_id) << 48 | sequence
-        self._insert(key, value, received_ms)
-        return _REUSED if reused else _NEW
+    def claim(self, table: Table, log_id: str, sequence: int, received_ms: int) -> Claims:
+        """Look up the events of a block and, but for retries, remember them, in order, from this sequence on."""
+        self._forget_oldest(received_ms)
+        self._reserve(len(table))
+        outcomes = np.empty(len(table), np.int64)
+        log = self._log_number(log_id)
+        if not claim_all(table, self._entries, self._index, self._ends, sequence, received_ms, log, outcomes):
+            return _ALL_NEW
+        repeated = {}
+        for event in np.flatnonzero(outcomes >= 0).tolist():
+            entry = self._entries[outcomes[event]].tolist()
+            repeated[event] = (self._logs[entry[LOG]], entry[SEQUENCE])
+        return Claims(repeated, np.flatnonzero(outcomes == REUSED).tolist())
 
-    def add(self, known: KnownUid) -> None:
-        """Remember an event that was acknowledged before; adding it again changes nothing."""
-        self.claim(known.uid, known.fingerprint, known.log_id, known.sequence, known.received_ms)
+    def forget(self, count: int) -> None:
+        """Take back the claims of the last `count` new events, which were not committed."""
+        forget_newest(self._entries, self._index, self._ends, count)
 
-    def forget(self, uid: str, log_id: str, sequence: int) -> None:
-        """Take back a claim whose event was not committed."""
-        key = hash(uid)
-        mark = self._log_number(log_id) << 48 | sequence
-        for generation in reversed(self._generations):
-            packed = generation.entries.get(key)
-            values = packed if isinstance(packed, tuple) else (packed,)
-            rest = tuple(value for value in values if value is not None and value & _PLACE_MASK != mark)
-            if packed is None or len(rest) == len(values):
-                continue
-            generation.size -= 1
-            if rest:
-                generation.entries[key] = rest if len(rest) > 1 else rest[0]
-            else:
-                del generation.entries[key]
+    def add(self, log_id: str, entries: Table) -> None:
+        """Remember events that were acknowledged before, as `uid_entries` gives them; adding them again changes
+        nothing."""
+        if not len(entries):
             return
-
-    def _insert(self, key: int, value: int, received_ms: int) -> None:
-        generation = self._generations[-1]
-        before = generation.entries.get(key)
-        if before is None:
-            generation.entries[key] = value
-        else:
-            generation.entries[key] = (*(before if isinstance(before, tuple) else (before,)), value)
-        generation.size += 1
-        if received_ms > generation.newest_ms:
-            generation.newest_ms = received_ms
-        if generation.size >= self._limits.generation:
-            self._generations.append(_Generation())
-            self._forget_oldest(received_ms)
+        self._forget_oldest(int(entries[-1, 4]))
+        self._reserve(len(entries))
+        added = np.empty((len(entries), ENTRY_COLUMNS), np.int64)
+        added[:, _STORED] = entries
+        added[:, LOG] = self._log_number(log_id)
+        insert_all(added, self._entries, self._index, self._ends)
 
     def _log_number(self, log_id: str) -> int:
-        number = self._log_numbers.get(log_id)
-        if number is None:
-            number = self._log_numbers[log_id] = len(self._logs)
+        if not self._logs or self._logs[-1] != log_id:
+            if log_id in self._logs:
+                return self._logs.index(log_id)
             self._logs.append(log_id)
-        return number
+        return len(self._logs) - 1
 
     def _forget_oldest(self, now_ms: int) -> None:
-        total = len(self)
-        while len(self._generations) > 1:
-            oldest = self._generations[0]
-            aged = oldest.newest_ms < now_ms - int(self._limits.hours * _HOUR_MS)
-            if total - oldest.size < self._limits.minimum or not (aged or total > self._limits.bound):
-                return
-            total -= oldest.size
-            del self._generations[0]
+        limits = self._limits
+        before_ms = now_ms - int(limits.hours * _HOUR_MS)
+        forget_oldest(self._entries, self._index, self._ends, limits.minimum, limits.bound, before_ms)
+
+    def _reserve(self, count: int) -> None:
+        """Make room for `count` more: half as large again, so that memory follows use."""
+        wanted = len(self) + count
+        if wanted > len(self._entries):
+            entries, index = _room(max(wanted, len(self._entries) * 3 // 2))
+            move_all(self._entries, self._ends, entries, index)
+            self._entries, self._index = entries, index
 
 
-class UidFiles:
-    """The files that keep the uids of trimmed segments: chunks of entries, each with a CRC, appended and synced."""
-
-    def __init__(self, files: Files, folder: Path, limits: UidLimits) -> None:
-        self._files = files
-        self._folder = folder
-        self._limits = limits
-        self._file: AppendFile | None = None
-        self._name = ""
-        self._counts: dict[str, int] = {}
-        """Entries of each file, oldest first."""
-
-    def load(self) -> Iterator[KnownUid]:
-        """All kept entries, oldest first; before anything is appended.
-
-        Torn and damaged chunks are stepped over; the segment of a torn one is still there.
-        """
-        self._files.make_folder(self._folder)
-        for name in self._files.list(self._folder):
-            if not _NAME.fullmatch(name):
-                continue
-            content = self._files.read(self._folder / name)
-            self._counts[name] = 0
-            for start, end in _chunks(content):
-                for entry in _entries(content[start:end]):
-                    self._counts[name] += 1
-                    yield entry
-        self._drop_oldest()
-
-    def append(self, entries: Sequence[KnownUid]) -> None:
-        """Keep the entries of one segment; durable when it returns.
-
-        Raises:
-            OSError: they aren't, or it isn't known; safe to try again.
-        """
-        body = b"".join(
-            _ENTRY.pack(print_, sequence, bytes.fromhex(log_id), received_ms, len(uid)) + uid.encode("ascii")
-            for uid, print_, sequence, log_id, received_ms in entries
-        )
-        file = self._file = self._file or self._open()
-        size = file.size
-        try:
-            file.append(_CHUNK.pack(_MAGIC, len(body), zlib.crc32(body)) + body)
-        except OSError:
-            file.truncate(size)  # room is short, or it would have been written
-            raise
-        try:
-            file.sync()
-        except OSError:
-            # What is durable of this file is known no more, so what is tried again goes into the next one.
-            self.close()
-            self._counts[self._name] = self._limits.generation
-            raise
-        self._counts[self._name] += len(entries)
-        if self._counts[self._name] >= self._limits.generation:
-            self.close()
-            self._drop_oldest()
-
-    def close(self) -> None:
-        """Close the open file."""
-        if self._file is not None:
-            self._file.close()
-            self._file = None
-
-    def _open(self) -> AppendFile:
-        latest = next(reversed(self._counts), "00000000.uids")
-        if self._counts.get(latest, self._limits.generation) >= self._limits.generation:
-            latest = f"{int(latest.split('.')[0]) + 1:08d}.uids"
-        file = self._files.open_append(self._folder / latest)
-        try:
-            self._files.sync_folder(self._folder)
-        except OSError:
-            file.close()
-            raise
-        self._name = latest
-        self._counts.setdefault(latest, 0)
-        return file
-
-    def _drop_oldest(self) -> None:
-        """Remove files beyond what the table's bound can hold."""
-        for name in list(self._counts)[:-1]:
-            if sum(self._counts.values()) - self._counts[name] < self._limits.bound:
-                return
-            self._files.remove(self._folder / name)
-            del self._counts[name]
-
-
-def _chunks(content: bytes) -> Iterator[tuple[int, int]]:
-    """Where the bodies of whole chunks begin and end."""
-    position = 0
-    while (position := content.find(_MAGIC, position)) >= 0:
-        end = _chunk_end(content, position)
-        if end is None:
-            position += 1
-        else:
-            yield position + _CHUNK.size, end
-            position = end
-
-
-def _entries(body: bytes) -> Iterator[KnownUid]:
-    position = 0
-    while position < len(body):
-        fingerprint, sequence, log_id, received_ms, length = _ENTRY.unpack_from(body, position)
-        start = position + _ENTRY.size
-        position = start + length
-        yield KnownUid(body[start:position].decode("ascii"), fingerprint, sequence, log_id.hex(), received_ms)
-
-
-def _chunk_end(content: bytes, position: int) -> int | None:
-    """Where the chunk at `position` ends, or None if there is no whole one."""
-    if position + _CHUNK.size > len(content):
-        return None
-    magic, length, crc = _CHUNK.unpack_from(content, position)
-    end: int = position + _CHUNK.size + length
-    if magic != _MAGIC or end > len(content) or zlib.crc32(content[position + _CHUNK.size : end]) != crc:
-        return None
-    return end
+def _room(size: int) -> tuple[Table, Table]:
+    """An empty table for `size` entries and its index, which is at least twice as large."""
+    return np.zeros((size, ENTRY_COLUMNS), np.int64), np.zeros(1 << (2 * size - 1).bit_length(), np.int64)

@@ -9,13 +9,14 @@ import contextlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
+import numpy as np
+
 from server.audit_log.cuts import CutLimits
-from server.audit_log.event import Event
+from server.audit_log.event_block import EventBlock
 from server.audit_log.journal.journal import Journal
-from server.audit_log.known_uids import KnownUids
+from server.audit_log.known_uids import Claims, KnownUids
 from server.audit_log.receipts import BatchAcknowledgement
-from server.audit_log.tail import Section, Tail, TailRow
-from server.audit_log.timestamps import DAY_MS
+from server.audit_log.tail import Section, Tail, TailBlock
 from server.errors import AuditStoreError, Unavailable, Violation
 
 
@@ -25,17 +26,19 @@ class Submission:
 
     receipt: bytes
     received_ms: int
-    events: list[tuple[int, Event]]
-    """Index in the message, and the event."""
+    block: EventBlock
     refused: list[tuple[int, list[Violation]]] = field(default_factory=list)
+    """By index in the message, as is all that names an event."""
+    assigned: list[tuple[int, str]] = field(default_factory=list)
+    """The uids that were given to events that came without."""
     bytes: int = field(init=False)
     """Bytes of JSON."""
     days: set[int] = field(init=False)
     """UTC days since 1970 that its events fall on."""
 
     def __post_init__(self) -> None:
-        self.bytes = sum([len(event.data) for _, event in self.events])
-        self.days = {event.time_ms // DAY_MS for _, event in self.events}
+        self.bytes = self.block.bytes
+        self.days = self.block.days
 
 
 class LogWriter:
@@ -80,15 +83,15 @@ class LogWriter:
         """Divide so that a group overshoots the cut's limits by at most its first submission."""
         groups: list[list[Submission]] = []
         section = self.section
-        events, size, days = len(section.rows), section.bytes, set(section.days)
+        events, size, days = section.events, section.bytes, set(section.days)
         for submission in submissions:
-            events += len(submission.events)
+            events += len(submission.block)
             size += submission.bytes
             days |= submission.days
             if not groups or self._are_over(events, size, len(days)):
                 groups.append([])
                 if len(groups) > 1:
-                    events, size, days = len(submission.events), submission.bytes, set(submission.days)
+                    events, size, days = len(submission.block), submission.bytes, set(submission.days)
             groups[-1].append(submission)
         return groups
 
@@ -96,19 +99,17 @@ class LogWriter:
         if self._closes(group):
             self.cut()
         section = self.section
-        rows: list[TailRow] = []
+        blocks: list[TailBlock] = []
         try:
-            answers = [self._number(submission, rows) for submission in group]
-            if rows:
-                self.journal.commit([(ms, event.fingerprint, receipt, event.data) for _, ms, receipt, event in rows])
+            answers = [self._number(submission, blocks) for submission in group]
+            if blocks:
+                self.journal.commit(blocks)
         except BaseException:
             # Else a retry of what isn't stored would be told that it is.
-            for row in rows:
-                self._known.forget(row.event.uid, self.journal.log_id, row.sequence)
+            self._known.forget(sum(len(item.block) for item in blocks))
             raise
-        if rows:
-            section.extend(rows)
-        if self._are_over(len(section.rows) + 1, section.bytes + 1, len(section.days)):
+        section.extend(blocks)
+        if self._are_over(section.events + 1, section.bytes + 1, len(section.days)):
             # What was committed stays acknowledged whatever becomes of the cut; the next commit tries it again.
             with contextlib.suppress(Unavailable):
                 self.cut()
@@ -117,35 +118,26 @@ class LogWriter:
     def _closes(self, group: Sequence[Submission]) -> bool:
         """Whether the open section must be cut before it takes this much more."""
         section = self.section
-        events = len(section.rows) + sum(len(submission.events) for submission in group)
+        events = section.events + sum(len(submission.block) for submission in group)
         size = section.bytes + sum(submission.bytes for submission in group)
         days = section.days.union(*(submission.days for submission in group))
-        return bool(section.rows) and self._are_over(events, size, len(days))
+        return bool(section.events) and self._are_over(events, size, len(days))
 
     def _are_over(self, events: int, size: int, dates: int) -> bool:
         limits = self._limits
         return events > limits.events or size > limits.bytes or dates > limits.dates
 
-    def _number(self, submission: Submission, rows: list[TailRow]) -> BatchAcknowledgement:
+    def _number(self, submission: Submission, blocks: list[TailBlock]) -> BatchAcknowledgement:
         """Give sequences to the new events of one submission, and find its repeated ones."""
-        log_id, claim = self.journal.log_id, self._known.claim
-        received_ms, receipt = submission.received_ms, submission.receipt
-        new_row = tuple.__new__  # half the cost of TailRow(...), for every event
-        answer = BatchAcknowledgement(self.journal.storage, log_id, refused=submission.refused)
-        first = sequence = self.journal.next_sequence + len(rows)
-        for index, event in submission.events:
-            known, reused = claim(event.uid, event.fingerprint, log_id, sequence, received_ms)
-            if known is not None:
-                answer.repeated.append((index, self.journal.storage, *known))
-                continue
-            if reused:
-                answer.uid_reused.append(index)
-            if event.uid_assigned:
-                answer.assigned_uids.append((index, event.uid))
-            rows.append(new_row(TailRow, (sequence, received_ms, receipt, event)))
-            sequence += 1
-        if sequence > first:
-            answer.sequences.append((first, sequence - 1))
+        log_id, storage, block = self.journal.log_id, self.journal.storage, submission.block
+        answer = BatchAcknowledgement(storage, log_id, refused=submission.refused, assigned_uids=submission.assigned)
+        first = blocks[-1].last + 1 if blocks else self.journal.next_sequence
+        claims = self._known.claim(block.table, log_id, first, submission.received_ms)
+        if claims.repeated or claims.reused:
+            block = _take_claims(block, claims, storage, answer)
+        if len(block):
+            blocks.append(TailBlock(first, submission.received_ms, submission.receipt, block))
+            answer.sequences.append((first, blocks[-1].last))
         return answer
 
     def cut(self) -> None:
@@ -162,3 +154,13 @@ class LogWriter:
         oldest = self.section.oldest_received_ms
         if oldest is not None and now_ms - oldest >= self._limits.age_ms:
             self.cut()
+
+
+def _take_claims(block: EventBlock, claims: Claims, storage: str, answer: BatchAcknowledgement) -> EventBlock:
+    """Say which events are repeated and which uids reused; gives the block of the new events."""
+    new = np.ones(len(block), np.bool_)
+    for event, (log_id, sequence) in claims.repeated.items():
+        new[event] = False
+        answer.repeated.append((block.index(event), storage, log_id, sequence))
+    answer.uid_reused += [block.index(event) for event in claims.reused]
+    return block.only(new)

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
+from server.audit_log.columns.layout import FINGERPRINT
 from server.audit_log.cuts import CutLimits
 from server.audit_log.delivery import rebuild
-from server.audit_log.event import stored_event
+from server.audit_log.journal.frames import EventFrame
 from server.audit_log.journal.journal import Journal, new_log_id
 from server.audit_log.journal.recovery import RecoveredSection, Recovery, recover
-from server.audit_log.known_uids import KnownUid, KnownUids, UidFiles, UidLimits
+from server.audit_log.known_uids import KnownUids, UidLimits, uid_entries
 from server.audit_log.log_writer import LogWriter
 from server.audit_log.spool import Spool
-from server.audit_log.tail import Section, Tail, TailRow
+from server.audit_log.tail import Section, Tail, TailBlock
+from server.audit_log.uid_files import UidFiles
+from server.audit_log.validation import Validator
 from server.files import Files
 from server.state.catalogue import Catalogue
 from server.storage.ports import EventStorage
@@ -50,6 +55,7 @@ def open_log(
     cut_limits: CutLimits,
     uid_limits: UidLimits,
     on_cut: Callable[[], None],
+    validator: Validator,
 ) -> OpenLog:
     """Recover what a stop left and open the journal.
 
@@ -63,12 +69,12 @@ def open_log(
     # Before anything of a damaged log can be delivered and set aside.
     catalogue.add_holes(holes, time.time_ns() // 1_000_000)
     known, uid_files = KnownUids(uid_limits), UidFiles(files, places.known_uids, uid_limits)
-    for entry in uid_files.load():
-        known.add(entry)
+    for log_id, entries in uid_files.load():
+        known.add(log_id, entries)
     tail, spool = Tail(), Spool(files, places.spool)
     writer = LogWriter(recovery.journal, tail, known, cut_limits, on_cut)
     for recovered in recovery.sections:
-        section = _section(tail, recovered, known)
+        section = _section(tail, recovered, known, validator)
         if recovered.cut is None:
             writer.adopt(section)
             continue
@@ -81,15 +87,33 @@ def open_log(
     return OpenLog(recovery.journal, tail, writer, spool, uid_files, recovery)
 
 
-def _section(tail: Tail, recovered: RecoveredSection, known: KnownUids) -> Section:
+def _section(tail: Tail, recovered: RecoveredSection, known: KnownUids, validator: Validator) -> Section:
     section = tail.begin(recovered.log_id, recovered.first, recovered.storage)
     section.damaged = recovered.damaged
-    rows = [
-        TailRow(frame.sequence, frame.received_ms, frame.receipt, stored_event(frame.data, frame.fingerprint))
-        for frame in recovered.events
-    ]
-    section.extend(rows)
-    for row in rows:
-        event = row.event
-        known.add(KnownUid(event.uid, event.fingerprint, row.sequence, recovered.log_id, row.received_ms))
+    section.extend([_block(frames, validator) for frames in _runs(recovered.events)])
+    for first, received_ms, _, block in section.blocks:
+        known.add(recovered.log_id, uid_entries(block.table, first, received_ms))
     return section
+
+
+def _runs(frames: Sequence[EventFrame]) -> Iterator[list[EventFrame]]:
+    """Events that follow each other in sequence with one receipt: what was a submission, or what is left of it."""
+    run: list[EventFrame] = []
+    for frame in frames:
+        if run and (run[-1].sequence + 1, run[-1].received_ms, run[-1].receipt) != (
+            frame.sequence,
+            frame.received_ms,
+            frame.receipt,
+        ):
+            yield run
+            run = []
+        run.append(frame)
+    if run:
+        yield run
+
+
+def _block(frames: Sequence[EventFrame], validator: Validator) -> TailBlock:
+    block = validator.stored([frame.data for frame in frames])
+    prints = np.frombuffer(b"".join(frame.fingerprint for frame in frames), np.int64).reshape(-1, 2)
+    block.table[:, FINGERPRINT : FINGERPRINT + 2] = prints
+    return TailBlock(frames[0].sequence, frames[0].received_ms, frames[0].receipt, block)

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import io
-from collections import defaultdict
 from collections.abc import Collection
 from pathlib import Path
 
-from server.audit_log.batch_codec import BatchRow, encode
+from server.audit_log.batch_codec import BatchColumns, encode
+from server.audit_log.batch_columns import columns_by_date
 from server.audit_log.batch_record import BatchObject, BatchRecord, encode_receipts, gaps
 from server.audit_log.cuts import Cut
-from server.audit_log.event import digest_of
-from server.audit_log.tail import Section, TailRow
-from server.audit_log.timestamps import utc_date
+from server.audit_log.tail import Section
 from server.files import Files, write_durably
 
 _RECORD = "record.json"
@@ -46,7 +44,7 @@ class Spool:
         """Encode all objects and the record of a cut; durable when it returns."""
         folder = self._folder / cut.name
         self._files.make_folder(folder)
-        objects = [self._encode_date(folder, date, rows, cut) for date, rows in sorted(_by_date(section.rows).items())]
+        objects = [self._encode_date(folder, date, rows, cut) for date, rows in columns_by_date(section.blocks)]
         record = BatchRecord(
             cut.log_id,
             cut.first,
@@ -54,8 +52,8 @@ class Spool:
             cut.storage,
             previous,
             tuple(objects),
-            gaps([row.sequence for row in section.rows], cut.first, cut.last),
-            encode_receipts(section.rows),
+            gaps([(block.first, block.last) for block in section.blocks], cut.first, cut.last),
+            encode_receipts(section.blocks),
         )
         self.put_record(cut, record)
         return record
@@ -82,14 +80,9 @@ class Spool:
                     self._files.remove(self._folder / name / leftover)
                 self._files.remove_folder(self._folder / name)
 
-    def _encode_date(self, folder: Path, date: str, rows: list[TailRow], cut: Cut) -> BatchObject:
+    def _encode_date(self, folder: Path, date: str, columns: BatchColumns, cut: Cut) -> BatchObject:
         buffer = io.BytesIO()
-        batch_rows = [
-            BatchRow(row.sequence, e.time_ms, e.type, e.uid, e.session_id, e.user, e.data, digest_of(e.data))
-            for row in rows
-            for e in (row.event,)
-        ]
-        encoded = encode(batch_rows, buffer, log_id=cut.log_id, first=cut.first, last=cut.last)
+        encoded = encode(columns, buffer, log_id=cut.log_id, first=cut.first, last=cut.last)
         write_durably(self._files, folder / f"{date}.parquet", buffer.getvalue())
         return BatchObject(
             f"{date}/{cut.name}.parquet",
@@ -100,10 +93,3 @@ class Spool:
             encoded.last_ms,
             encoded.types,
         )
-
-
-def _by_date(rows: list[TailRow]) -> dict[str, list[TailRow]]:
-    dates: dict[str, list[TailRow]] = defaultdict(list)
-    for row in rows:
-        dates[utc_date(row.event.time_ms)].append(row)
-    return dates

@@ -1,18 +1,21 @@
 """The tail: acknowledged events that are not yet in a confirmed batch, in memory, for searches to read.
 
 A section is what one segment of the journal holds. Sections only grow at their end until they are cut, and leave as a
-whole when their batch is in the catalogue, so a pin is a list of sections with the number of rows each had.
+whole when their batch is in the catalogue, so a pin is a list of sections with the number of blocks each had.
 """
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
+import numpy as np
+
+from server.audit_log.columns.layout import TIME_MS
 from server.audit_log.cuts import Cut
 from server.audit_log.event import Event, digest_of
-from server.audit_log.timestamps import DAY_MS
+from server.audit_log.event_block import EventBlock
 from server.storage.query import Position
 
 
@@ -31,6 +34,29 @@ class TailRow(NamedTuple):
         return Position(self.event.time_ms, self.event.uid, digest_of(self.event.data))
 
 
+class TailBlock(NamedTuple):
+    """Committed events that came together, with sequences that follow each other."""
+
+    first: int
+    received_ms: int
+    receipt: bytes
+    block: EventBlock
+
+    @property
+    def last(self) -> int:
+        """The last sequence."""
+        return self.first + len(self.block) - 1
+
+    def rows(self, from_ms: int, to_ms: int) -> Iterator[TailRow]:
+        """The events whose time is in [from_ms, to_ms), in the order of sequences."""
+        times = self.block.table[:, TIME_MS]
+        for index in np.flatnonzero((times >= from_ms) & (times < to_ms)).tolist():
+            yield TailRow(self.first + index, self.received_ms, self.receipt, self.block.event(index))
+
+
+ANY_TIME = -(2**62), 2**62
+
+
 class Section:
     """The events of one segment. Written by the journal's thread alone."""
 
@@ -38,35 +64,48 @@ class Section:
         self.log_id = log_id
         self.first = first
         self.storage = storage
-        self.rows: list[TailRow] = []
+        self.blocks: list[TailBlock] = []
         self.cut: Cut | None = None
         self.damaged = False
+        self.events = 0
         self.bytes = 0
         self.days: set[int] = set()
         """UTC days since 1970 that its events fall on."""
 
-    def extend(self, rows: Sequence[TailRow]) -> None:
+    def extend(self, blocks: Sequence[TailBlock]) -> None:
         """Add committed events."""
-        self.bytes += sum(len(row.event.data) for row in rows)
-        self.days.update({row.event.time_ms // DAY_MS for row in rows})
-        self.rows.extend(rows)
+        for block in blocks:
+            self.events += len(block.block)
+            self.bytes += block.block.bytes
+            self.days |= block.block.days
+        # Last, and at once: a pin taken meanwhile has all of a commit or nothing.
+        self.blocks.extend(blocks)
 
     @property
     def oldest_received_ms(self) -> int | None:
         """When its first event was received."""
-        return self.rows[0].received_ms if self.rows else None
+        return self.blocks[0].received_ms if self.blocks else None
 
 
 class Pinned(NamedTuple):
-    """A section as it was when it was pinned: its first `length` rows."""
+    """A section as it was when it was pinned: its first `length` blocks."""
 
     section: Section
     length: int
 
     @property
-    def rows(self) -> Sequence[TailRow]:
-        """The pinned rows."""
-        return self.section.rows[: self.length]
+    def blocks(self) -> Sequence[TailBlock]:
+        """The pinned blocks."""
+        return self.section.blocks[: self.length]
+
+    @property
+    def last(self) -> int:
+        """The last pinned sequence; the one before the section's first if it is empty."""
+        return self.section.blocks[self.length - 1].last if self.length else self.section.first - 1
+
+    def rows(self, from_ms: int = ANY_TIME[0], to_ms: int = ANY_TIME[1]) -> list[TailRow]:
+        """The pinned events whose time is in [from_ms, to_ms)."""
+        return [row for block in self.blocks for row in block.rows(from_ms, to_ms)]
 
 
 class Tail:
@@ -91,7 +130,7 @@ class Tail:
     def pin(self) -> list[Pinned]:
         """Everything there is now. Pin first and plan from the catalogue after, and nothing falls between."""
         with self._lock:
-            return [Pinned(section, len(section.rows)) for section in self._sections]
+            return [Pinned(section, len(section.blocks)) for section in self._sections]
 
     def pending(self) -> set[tuple[str, int]]:
         """(log_id, first sequence) of every section: batches that may be on their way into a storage."""
@@ -105,7 +144,7 @@ class Tail:
     @property
     def events(self) -> int:
         """Number of events."""
-        return sum(pinned.length for pinned in self.pin())
+        return sum(pinned.section.events for pinned in self.pin())
 
     @property
     def bytes(self) -> int:

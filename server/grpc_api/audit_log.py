@@ -12,6 +12,7 @@ from server.errors import InvalidRequest, Violation
 from server.grpc_api.acknowledgements import emit_response
 from server.grpc_api.call import Call
 from server.grpc_api.draining import Drain
+from server.grpc_api.emit_batches import EmitBatch, decode_batch
 from server.grpc_api.emit_stream import EmitStream, Window
 from server.grpc_api.messages import event_row, search_response
 from server.grpc_api.payloads import payload_bytes
@@ -43,9 +44,10 @@ class AuditLogServicer:
             raise InvalidRequest(violations, reason=refusal.reason) from None
 
     def EmitEvents(  # noqa: N802
-        self, requests: AsyncIterator[pb.EmitEventsRequest], call: Call
+        self, requests: AsyncIterator[EmitBatch], call: Call
     ) -> AsyncIterator[pb.EmitEventsResponse]:
         """Store a stream of batches."""
+        call.decode = decode_batch
         return EmitStream(call, requests, self.intake, self.drain, self.window).responses()
 
     async def SearchEvents(self, request: pb.SearchEventsRequest, call: Call) -> pb.SearchEventsResponse:  # noqa: N802

@@ -14,10 +14,8 @@ from server.errors import AuditStoreError, InvalidRequest, Unavailable, Violatio
 from server.grpc_api.acknowledgements import emits_response
 from server.grpc_api.call import Call
 from server.grpc_api.draining import Drain, stopping
-from server.grpc_api.payloads import batch_bytes
+from server.grpc_api.emit_batches import MAX_EVENTS, EmitBatch
 from server.grpc_api.use_cases import Intake
-
-MAX_EVENTS = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +40,7 @@ class EmitStream:
     """
 
     def __init__(
-        self, call: Call, requests: AsyncIterator[pb.EmitEventsRequest], intake: Intake, drain: Drain, window: Window
+        self, call: Call, requests: AsyncIterator[EmitBatch], intake: Intake, drain: Drain, window: Window
     ) -> None:
         self._call = call
         self._requests = requests
@@ -88,27 +86,26 @@ class EmitStream:
             self._ended = True
             self._changed.set()
 
-    def _submit(self, message: pb.EmitEventsRequest) -> None:
+    def _submit(self, message: EmitBatch) -> None:
         # A role or a certificate may end while the stream lasts.
         self._call.recheck()
         self._check(message)
-        self._call.spend_events(len(message.events))
-        payloads = batch_bytes(message.events)
-        outcome = asyncio.ensure_future(self._intake.submit(self._call.access, payloads))
+        self._call.spend_events(len(message.payloads))
+        outcome = asyncio.ensure_future(self._intake.submit(self._call.access, message.payloads))
         size = self._call.received_bytes
-        self._pending.append(_Pending(message.message_number, size, outcome))
+        self._pending.append(_Pending(message.number, size, outcome))
         self._pending_bytes += size
         outcome.add_done_callback(self._wake)
 
-    def _check(self, message: pb.EmitEventsRequest) -> None:
+    def _check(self, message: EmitBatch) -> None:
         violations = []
-        if message.message_number <= self._last_number:
+        if message.number <= self._last_number:
             violations.append(Violation("message_number", "must be higher than that of the message before"))
-        if not 1 <= len(message.events) <= MAX_EVENTS:
+        if not 1 <= len(message.payloads) <= MAX_EVENTS:
             violations.append(Violation("events", f"must be 1 to {MAX_EVENTS}"))
         if violations:
             raise InvalidRequest(violations)
-        self._last_number = message.message_number
+        self._last_number = message.number
 
     async def _until_room(self) -> None:
         while len(self._pending) >= self._window.messages or self._pending_bytes >= self._window.bytes:

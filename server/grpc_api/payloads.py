@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from operator import attrgetter
-from typing import Final
+from collections.abc import Iterable
 
 from extaudit.v1 import event_pb2
 
+from server.audit_log.validation import Payloads, joined_payloads
 from server.errors import InvalidRequest, Violation
 from server.grpc_api import struct_json
-
-_JSON: Final = attrgetter("json")
 
 
 def payload_bytes(payload: event_pb2.EventPayload) -> bytes:
@@ -31,15 +28,13 @@ def payload_bytes(payload: event_pb2.EventPayload) -> bytes:
             raise InvalidRequest([Violation("payload", "must be set: one of json and fields")])
 
 
-def batch_bytes(payloads: Sequence[event_pb2.EventPayload]) -> Sequence[bytes | InvalidRequest]:
-    """The JSON of each of a message's events, or why it has none."""
-    # The hot path: as nearly always all are JSON, one pass in C and one look.
-    found = list(map(_JSON, payloads))
-    return found if all(found) else [_bytes_or_refusal(payload) for payload in payloads]
-
-
 def _bytes_or_refusal(payload: event_pb2.EventPayload) -> bytes | InvalidRequest:
     try:
         return payload_bytes(payload)
     except InvalidRequest as refusal:
         return refusal
+
+
+def message_payloads(payloads: Iterable[event_pb2.EventPayload]) -> Payloads:
+    """The JSON of each of a message's events, or why it has none."""
+    return joined_payloads([_bytes_or_refusal(payload) for payload in payloads])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable
 from datetime import datetime
 from typing import Protocol
 
@@ -16,7 +16,7 @@ from server.audit_log.denials import Refusal
 from server.audit_log.receipts import Acknowledgement, BatchAcknowledgement
 from server.audit_log.search.query import EventSelector, FoundEvent, SearchPage, SearchQuery
 from server.audit_log.state_of_service import ServiceState
-from server.errors import InvalidRequest
+from server.audit_log.validation import Payloads
 
 
 class Intake(Protocol):
@@ -31,10 +31,8 @@ class Intake(Protocol):
         """
         ...
 
-    def submit(self, access: Access, payloads: Sequence[bytes | InvalidRequest]) -> Awaitable[BatchAcknowledgement]:
+    def submit(self, access: Access, payloads: Payloads) -> Awaitable[BatchAcknowledgement]:
         """Validate and take a message's events at once; what is returned resolves when they are durable.
-
-        An InvalidRequest stands for an event that could not be turned into bytes; it is reported as refused.
 
         Raises:
             ResourceExhausted, Unavailable: nothing of the message is taken. The awaitable may raise them as well.

@@ -14,7 +14,7 @@ import orjson
 from rbac.identities import Identity, IdentityKind
 from server.audit_log.cuts import CutLimits
 from server.audit_log.delivery import Delivery
-from server.audit_log.event import Event, parse_event
+from server.audit_log.event import Event
 from server.audit_log.known_uids import UidLimits
 from server.audit_log.log_writer import Submission
 from server.audit_log.opening import OpenLog, Places, open_log
@@ -23,6 +23,7 @@ from server.audit_log.search.query import SearchPage, SearchQuery
 from server.audit_log.search.search import Search
 from server.audit_log.search.tokens import PageTokens
 from server.audit_log.timestamps import format_rfc3339
+from server.audit_log.validation import Validator, joined_payloads
 from server.files import DiskFiles
 from server.state.catalogue import Catalogue
 from server.state.database import open_database
@@ -40,6 +41,7 @@ BOB = Identity(IdentityKind.USER, "bob", frozenset({"auditor"}), "anchor", "b1")
 NODE = Identity(IdentityKind.COMPONENT, "node-1", frozenset({"Node"}), "host-anchor", "c1")
 CALLER = ALICE
 TOKEN_KEY = b"k" * 32
+VALIDATOR = Validator(b"secret", 2**24)
 
 
 def event_json(uid: str, time_ms: int = NOON, type_: str = "user.login", **members: object) -> bytes:
@@ -82,7 +84,7 @@ class SearchRig:
         places = Places(self.folder / "journal", self.folder / "spool", self.folder / "known_uids")
         uids = UidLimits(minimum=1000, bound=2000, generation=100)
         self.log: OpenLog = open_log(
-            files, places, self.storage, self.catalogue, self.limits, uids, on_cut=lambda: None
+            files, places, self.storage, self.catalogue, self.limits, uids, lambda: None, VALIDATOR
         )
         self.delivery = Delivery(
             lambda _: self.storage, self.log.tail, self.log.spool, self.catalogue, self.log.uid_files, self.log.journal
@@ -112,17 +114,17 @@ class SearchRig:
 
     def emit(self, *raw: bytes, by: Identity = ALICE, received_ms: int = NOW_MS) -> list[Kept]:
         """Make events durable in one commit; gives what is new, retries left out."""
-        key = "\0".join(by.key).encode()
-        events = [(index, parse_event(data, by, key, now_ms=NOW_MS, max_bytes=2**24)) for index, data in enumerate(raw)]
+        validated = VALIDATOR.validate(joined_payloads(raw), by, NOW_MS)
+        assert not validated.refused, validated.refused
         receipt = orjson.dumps([by.kind.value, by.name, by.trust_anchor, by.certificate_serial, "peer"])
-        [answer] = self.log.writer.commit([Submission(receipt, received_ms, events)])
+        [answer] = self.log.writer.commit([Submission(receipt, received_ms, validated.block)])
         assert isinstance(answer, BatchAcknowledgement), answer
         fresh = iter(sequence for first, last in answer.sequences for sequence in range(first, last + 1))
         repeated = {index for index, *_ in answer.repeated}
         emitter = Emitter(by.kind.value, by.name, by.trust_anchor, by.certificate_serial)
         new = [
             kept_of(event, Receipt("default", answer.log_id, next(fresh), emitter, "peer", received_ms))
-            for index, event in events
+            for index, event in enumerate(map(validated.block.event, range(len(raw))))
             if index not in repeated
         ]
         self.kept += new

@@ -19,7 +19,7 @@ from rbac.conditions import Root
 from rbac.formulas import Formula
 from rbac.identities import Identity, IdentityKind
 from server.audit_log.access import Access
-from server.audit_log.batch_codec import BatchRow, encode
+from server.audit_log.batch_codec import BatchRow, columns_of, encode
 from server.audit_log.search.rights import condition_of
 from server.storage.aws import value_tests as athena
 from server.storage.matching import compile_filters
@@ -238,7 +238,7 @@ class Forms:
     def ask(self, condition: RowCondition | None, data: str) -> dict[str, bool]:
         row = BatchRow(1, 0, "t", "u", "", "", data.encode(), hashlib.sha256(data.encode()).hexdigest())
         filters = Filters(condition=condition)
-        encode([row], self._path, log_id="l", first=1, last=1)
+        encode(columns_of([row]), self._path, log_id="l", first=1, last=1)
         found = self._engine.scan(ScanRequest([ScanObject("o", str(self._path))], filters, Order.NEWEST_FIRST, 10))
         assert found.unreadable == []
         return {

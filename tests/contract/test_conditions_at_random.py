@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from server.audit_log.batch_codec import BatchRow, encode
+from server.audit_log.batch_codec import BatchRow, columns_of, encode
 from server.storage.aws import value_tests as athena
 from server.storage.matching import compile_filters
 from server.storage.query import Filters, Order, ScanObject, ScanRequest
@@ -74,7 +74,7 @@ def events(tmp_path_factory: pytest.TempPathFactory) -> list[BatchRow]:
 @pytest.fixture(scope="module")
 def stored(events: list[BatchRow], tmp_path_factory: pytest.TempPathFactory) -> ScanObject:
     path = tmp_path_factory.mktemp("random") / "o.parquet"
-    encode(events, path, log_id="l", first=1, last=EVENTS)
+    encode(columns_of(events), path, log_id="l", first=1, last=EVENTS)
     return ScanObject("o", str(path))
 
 

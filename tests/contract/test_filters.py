@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from server.audit_log.batch_codec import BatchRow, encode
+from server.audit_log.batch_codec import BatchRow, columns_of, encode
 from server.storage.matching import compile_filters
 from server.storage.query import FieldEquality, FieldValue, Filters, Order, ScanObject, ScanRequest
 from server.storage.scan.engine import DuckScanEngine
@@ -38,7 +38,7 @@ def _in_python(filters: Filters, row: BatchRow) -> bool:
 
 def _in_duckdb(engine: DuckScanEngine, folder: Path, filters: Filters, row: BatchRow) -> bool:
     path = folder / "o.parquet"
-    encode([row], path, log_id="l", first=1, last=1)
+    encode(columns_of([row]), path, log_id="l", first=1, last=1)
     result = engine.scan(ScanRequest([ScanObject("o", str(path))], filters, Order.NEWEST_FIRST, 10))
     assert result.unreadable == []
     return len(result.rows) == 1

@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from server.audit_log.batch_codec import BatchRow, encode
+from server.audit_log.batch_codec import BatchRow, columns_of, encode
 from server.audit_log.search.query import EventSelector, FoundEvent
 from server.errors import AuditStoreError, FailedPrecondition, NotFound, Unavailable
 from tests.contract.search_rig import ALICE, BOB, CALLER, DAY_MS, NOON, SearchRig, event_json
@@ -106,7 +106,7 @@ def test_sequences_read_from_a_changed_object_are_not_kept(rig: SearchRig) -> No
     whole = path.read_bytes()
     log_id = rig.kept[0].receipt.log_id
     rows = [BatchRow(3 - item.receipt.sequence, *item.event[:6], item.position.digest) for item in rig.kept]
-    encode(rows, path, log_id=log_id, first=1, last=2)
+    encode(columns_of(rows), path, log_id=log_id, first=1, last=2)
     assert isinstance(_refusal(rig, log_id=log_id, sequence=1), Unavailable)
     path.write_bytes(whole)
     assert _get(rig, log_id=log_id, sequence=1).position.uid == "u1"

@@ -16,11 +16,11 @@ from server.audit_log.batch_codec import read_sequences
 from server.audit_log.batch_record import BatchRecord, record_digest
 from server.audit_log.cuts import CutLimits
 from server.audit_log.delivery import Delivery
-from server.audit_log.event import Event, parse_event
 from server.audit_log.known_uids import UidLimits
 from server.audit_log.log_writer import Submission
 from server.audit_log.opening import OpenLog, Places, open_log
 from server.audit_log.receipts import BatchAcknowledgement
+from server.audit_log.validation import Validator, joined_payloads
 from server.files import Files
 from server.state.catalogue import Catalogue
 from server.state.database import open_database
@@ -32,6 +32,7 @@ PLACES = Places(ROOT / "journal", ROOT / "spool", ROOT / "known_uids")
 STORAGE = ROOT / "storage" / "events"
 EMITTER = Identity(IdentityKind.USER, "tester", frozenset({"importer"}))
 NOW_MS = 1_795_000_000_000
+VALIDATOR = Validator(b"secret", 2**20)
 CUT_EVENTS = 4
 
 
@@ -47,9 +48,10 @@ def event(number: int) -> bytes:
     return json.dumps(body, separators=(",", ":")).encode()
 
 
-def parsed_event(number: int) -> Event:
-    """The same, validated."""
-    return parse_event(event(number), EMITTER, b"key", now_ms=NOW_MS, max_bytes=2**20)
+def submission(*numbers: int) -> Submission:
+    """The same, validated, as one message."""
+    validated = VALIDATOR.validate(joined_payloads([event(number) for number in numbers]), EMITTER, NOW_MS)
+    return Submission(b'["user","tester","a","s","p"]', NOW_MS, validated.block)
 
 
 class StateFile:
@@ -99,6 +101,7 @@ class LogUnderTest:
             CutLimits(events=CUT_EVENTS),
             UidLimits(minimum=1000, bound=2000, generation=100),
             on_cut=lambda: None,
+            validator=VALIDATOR,
         )
         self.told = self._drained()
         """First and last sequence of each hole that this start told the outbox of."""
@@ -115,8 +118,7 @@ class LogUnderTest:
 
     def emit(self, *numbers: int) -> BatchAcknowledgement:
         """Make events durable in one commit and note what was acknowledged. Raises what the commit raised."""
-        events = [(index, parsed_event(number)) for index, number in enumerate(numbers)]
-        [answer] = self.log.writer.commit([Submission(b'["user","tester","a","s","p"]', NOW_MS, events)])
+        [answer] = self.log.writer.commit([submission(*numbers)])
         if not isinstance(answer, BatchAcknowledgement):
             raise answer
         fresh = iter(sequence for first, last in answer.sequences for sequence in range(first, last + 1))
@@ -138,7 +140,7 @@ class LogUnderTest:
         found = [
             (pin.section.log_id, row.sequence, json.loads(row.event.data)["n"])
             for pin in self.log.tail.pin()
-            for row in pin.rows
+            for row in pin.rows()
         ]
         for item in self.catalogue.objects("default"):
             if (item.log_id, item.first) not in pending:

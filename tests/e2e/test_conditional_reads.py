@@ -15,9 +15,9 @@ from extaudit.v1 import event_pb2, status_service_pb2
 from extaudit.v1.audit_log_service_pb2_grpc import AuditLogServiceStub
 from extaudit.v1.status_service_pb2_grpc import StatusServiceStub
 
-from server.app import App
 from server.certificates.issuing import issue_user
 from server.config import JournalSection
+from server.lifecycle import App
 from tests.running_app import running_app
 
 ROLES = """\

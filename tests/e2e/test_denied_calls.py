@@ -18,9 +18,9 @@ from extaudit.v1.audit_log_service_pb2_grpc import AuditLogServiceStub
 from extaudit.v1.status_service_pb2_grpc import StatusServiceStub
 from sqlalchemy import Engine, event
 
-from server.app import App
 from server.certificates.issuing import issue_user
 from server.files import DiskFiles
+from server.lifecycle import App
 from tests.polling import until
 from tests.running_app import running_app
 

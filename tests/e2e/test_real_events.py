@@ -17,7 +17,7 @@ from extaudit.v1.audit_log_service_pb2_grpc import AuditLogServiceStub
 from extaudit_cli.main import command
 from google.protobuf import json_format, struct_pb2
 
-from server.app import App
+from server.lifecycle import App
 from tests.running_app import running_app
 
 SAMPLE = Path(__file__).parents[2] / "clients" / "cli" / "extaudit_cli" / "sample-events.jsonl"

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -26,6 +26,7 @@ from server.audit_log.access import Access
 from server.audit_log.receipts import Acknowledgement, BatchAcknowledgement
 from server.audit_log.search.query import Cost, EventSelector, FoundEvent, SearchPage, SearchQuery, Watermark
 from server.audit_log.state_of_service import JournalState, ServiceState
+from server.audit_log.validation import Payloads
 from server.certificates.anchors import Anchor, TrustAnchors
 from server.certificates.resolver import IdentityResolver
 from server.errors import InvalidRequest, Violation
@@ -89,21 +90,19 @@ class MemoryIntake:
             await asyncio.Event().wait()
         return Acknowledgement("u-1", "default", "log", len(self.events), repeated=True, uid_reused=True)
 
-    def submit(
-        self, access: Access, payloads: Sequence[bytes | InvalidRequest]
-    ) -> asyncio.Future[BatchAcknowledgement]:
+    def submit(self, access: Access, payloads: Payloads) -> asyncio.Future[BatchAcknowledgement]:
         if self.refuses:
             raise self.refuses
         self.accesses.append(access)
         ack = BatchAcknowledgement("default", "log")
         first = len(self.events) + 1
-        for index, payload in enumerate(payloads):
-            if isinstance(payload, InvalidRequest):
-                ack.refused.append((index, payload.violations))
-            elif payload == b"bad":
+        for index in range(len(payloads)):
+            if index in payloads.refused:
+                ack.refused.append((index, payloads.refused[index].violations))
+            elif payloads.payload(index) == b"bad":
                 ack.refused.append((index, [Violation("time", "must be RFC 3339")]))
             else:
-                self.events.append(payload)
+                self.events.append(payloads.payload(index))
         if len(self.events) >= first:
             ack.sequences.append((first, len(self.events)))
         future: asyncio.Future[BatchAcknowledgement] = asyncio.get_running_loop().create_future()

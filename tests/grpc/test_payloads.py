@@ -11,7 +11,7 @@ from google.protobuf.struct_pb2 import Struct, Value
 
 from server.errors import InvalidRequest
 from server.grpc_api import struct_json
-from server.grpc_api.payloads import batch_bytes, payload_bytes
+from server.grpc_api.payloads import message_payloads, payload_bytes
 
 
 def structure(**fields: Any) -> EventPayload:
@@ -82,7 +82,6 @@ def test_depth_is_refused_before_it_can_exhaust_the_stack() -> None:
 
 
 def test_a_batch_keeps_its_order_and_names_what_has_no_bytes() -> None:
-    found = batch_bytes([EventPayload(json=b"a"), EventPayload(), structure(a=1), EventPayload(json=b"")])
-    assert [payload if isinstance(payload, bytes) else None for payload in found] == [b"a", None, b'{"a":1}', b""]
-    assert isinstance(found[1], InvalidRequest)
-    assert found[1].violations[0].field == "payload"
+    found = message_payloads([EventPayload(json=b"a"), EventPayload(), structure(a=1), EventPayload(json=b"")])
+    assert [found.payload(index) for index in range(4)] == [b"a", b"", b'{"a":1}', b""]
+    assert {index: refusal.violations[0].field for index, refusal in found.refused.items()} == {1: "payload"}

@@ -40,7 +40,7 @@ def test_the_sample_has_60_to_80_events_of_at_least_45_types() -> None:
 
 @pytest.mark.parametrize("line", LINES, ids=lambda line: str(LINES.index(line) + 1))
 def test_the_service_takes_every_line(line: bytes) -> None:
-    event = parse_event(line, EMITTER, b"admin", now_ms=NOW_MS, max_bytes=2**21)
+    event = parse_event(line, EMITTER, now_ms=NOW_MS, max_bytes=2**21)
     assert event.data.startswith(line[:-1])
 
 

@@ -12,8 +12,9 @@ from pathlib import Path
 import orjson
 
 from server.audit_log.cuts import Cut
-from server.audit_log.journal.frames import FrameType, append_event, encode, encode_commit
+from server.audit_log.journal.frames import FrameType, GroupFrames, encode, encode_commit
 from server.audit_log.journal.segments import segment_name
+from server.audit_log.tail import TailBlock
 from server.errors import Unavailable
 from server.files import AppendFile, Files, write_durably
 
@@ -25,10 +26,6 @@ DAMAGED = "damaged"
 def new_log_id() -> str:
     """A name for a new log: 12 hex digits of milliseconds and 8 of chance, so that names sort by age."""
     return f"{time.time_ns() // 1_000_000:012x}{os.urandom(4).hex()}"
-
-
-Entry = tuple[int, bytes, bytes, bytes]
-"""One event to commit: received ms, fingerprint, receipt, JSON."""
 
 
 class JournalClosed(Unavailable):
@@ -58,6 +55,7 @@ class Journal:
         self.failing = False
         """True from a write that failed to the next one that goes well."""
         self._file: AppendFile | None = None
+        self._frames = GroupFrames()
 
     @property
     def segment_bytes(self) -> int:
@@ -83,22 +81,15 @@ class Journal:
         if is_cut:
             self._close_segment()
 
-    def commit(self, entries: Sequence[Entry]) -> int:
-        """Make a group of events durable; gives the first of their sequences, the others follow.
+    def commit(self, blocks: Sequence[TailBlock]) -> None:
+        """Make a group of events durable. The first has `next_sequence`, and the others follow without gap.
 
         Raises:
             JournalClosed: now, or by an earlier failure.
             Unavailable: the group couldn't be written (a full disk); it is cut back and the journal is as before.
         """
-        first = self.next_sequence
-        last = first + len(entries) - 1
-        pieces: list[bytes] = []
-        for sequence, (received_ms, fingerprint, receipt, data) in enumerate(entries, first):
-            append_event(pieces, sequence, received_ms, fingerprint, receipt, data)
-        pieces.append(encode_commit(first, last, len(entries)))
-        self._write(b"".join(pieces))
-        self.next_sequence = last + 1
-        return first
+        self._write(self._frames.encode(blocks))
+        self.next_sequence = blocks[-1].last + 1
 
     def cut(self) -> Cut | None:
         """End the open segment with a durable cut of all its events; None if it has none."""

@@ -134,7 +134,7 @@ class Search:
         self._check(SearchQuery(storage=selector.storage))
         log_id, sequence = selector.log_id, selector.sequence
         pins = (pin for pin in self._tail.pin() if pin.section.log_id == log_id)
-        for row in (row for pin in pins for row in pin.rows):
+        for row in (row for pin in pins for row in pin.rows()):
             if row.sequence == sequence:
                 if not compile_filters(Filters(condition=condition))(*row.event[:6]):
                     raise _no_such_event(NOT_ADMITTED)
@@ -221,7 +221,12 @@ class Search:
             and (not filters.types or item.types is None or not filters.types.isdisjoint(item.types))
         ]
         logs = watermark.logs
-        tail = [(row, pin) for pin in pins for row in pin.rows if row.sequence <= logs.get(pin.section.log_id, 0)]
+        tail = [
+            (row, pin)
+            for pin in pins
+            for row in pin.rows(from_ms, to_ms)
+            if row.sequence <= logs.get(pin.section.log_id, 0)
+        ]
         query_id = start.query_id if start is not None else str(uuid.uuid4())
         plan = Plan(query, position, query_id, watermark, tail, objects)
         plan.missing += self._holes()
@@ -242,10 +247,7 @@ class Search:
 
     def _watermark(self, pins: Sequence[Pinned]) -> Watermark:
         """What this answer counts. For a log with pins they alone say it: the catalogue may have moved on since."""
-        last = {
-            pin.section.log_id: pin.section.rows[pin.length - 1].sequence if pin.length else pin.section.first - 1
-            for pin in pins
-        }
+        last = {pin.section.log_id: pin.last for pin in pins}
         return Watermark(self._catalogue.confirmed() | last, self._catalogue.revision)
 
     def _holes(self) -> list[Missing]:

@@ -13,6 +13,6 @@ NODE = Identity(IdentityKind.COMPONENT, "node-1", frozenset({"Node"}), "anchor",
 PROXY = Identity(IdentityKind.COMPONENT, "proxy-1", frozenset({"Proxy"}), "anchor", "03")
 
 
-def parsed(raw: bytes | str, emitter: Identity = USER, *, now_ms: int = NOW_MS, key: bytes = b"alice") -> Event:
+def parsed(raw: bytes | str, emitter: Identity = USER, *, now_ms: int = NOW_MS) -> Event:
     data = raw.encode() if isinstance(raw, str) else raw
-    return parse_event(data, emitter, key, now_ms=now_ms, max_bytes=MAX_BYTES)
+    return parse_event(data, emitter, now_ms=now_ms, max_bytes=MAX_BYTES)

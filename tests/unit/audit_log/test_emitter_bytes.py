@@ -17,7 +17,6 @@ def test_each_emitter_and_each_address_has_its_own_bytes() -> None:
             found = table.find(Access(identity, peer, "r"))
             assert found.identity is identity
             assert found.receipt == encode_emitter(identity, peer)
-            assert found.key == "\0".join(identity.key).encode()
 
 
 def test_an_identity_that_is_gone_is_not_taken_for_a_new_one() -> None:

@@ -16,12 +16,11 @@ from server.errors import InvalidRequest
 
 NOW_MS = 1_795_000_000_123
 USER = Identity(IdentityKind.USER, "alice", frozenset({"importer"}))
-KEY = b"anchor\0user\0alice"
 TIME = "2026-11-01T08:00:04.120Z"
 
 
-def parse(raw: bytes, key: bytes = KEY, max_bytes: int = 1 << 20) -> Event:
-    return parse_event(raw, USER, key, now_ms=NOW_MS, max_bytes=max_bytes)
+def parse(raw: bytes, max_bytes: int = 1 << 20) -> Event:
+    return parse_event(raw, USER, now_ms=NOW_MS, max_bytes=max_bytes)
 
 
 def parse_members(**members: Any) -> Event:
@@ -273,32 +272,13 @@ def test_every_event_without_a_uid_gets_its_own() -> None:
 )
 def test_a_stored_event_is_read_back_as_it_was_accepted(raw: bytes) -> None:
     accepted = parse(raw)
-    assert stored_event(accepted.data, accepted.fingerprint) == accepted._replace(uid_assigned=False)
+    assert stored_event(accepted.data) == accepted._replace(uid_assigned=False)
 
 
 def test_a_stored_event_is_read_back_whatever_the_clock_says_by_then() -> None:
     raw = b'{"event":"t","uid":"u","time":"9999-12-31T23:59:59.999Z"}'
-    accepted = parse_event(raw, USER, KEY, now_ms=MAX_TIME_MS - DAY_MS, max_bytes=100)
-    assert stored_event(accepted.data, accepted.fingerprint) == accepted
-
-
-# --- what makes a retry
-
-
-def test_the_fingerprint_is_of_emitter_and_bytes_as_received() -> None:
-    raw = b'{"event":"t"}'
-    first = parse(raw)
-    assert parse(raw).fingerprint == first.fingerprint, "whatever uid is inserted"
-    assert len(first.fingerprint) == 16
-    others = [
-        parse(raw + b" "),
-        parse(raw, key=b"anchor\0user\0bob"),
-        parse(raw, key=b"other\0user\0alice"),
-        parse(raw, key=b"anchor\0component\0alice"),
-        parse(raw, key=b""),
-        parse(first.data),
-    ]
-    assert len({first.fingerprint, *(other.fingerprint for other in others)}) == 7
+    accepted = parse_event(raw, USER, now_ms=MAX_TIME_MS - DAY_MS, max_bytes=100)
+    assert stored_event(accepted.data) == accepted
 
 
 def test_the_digest_is_of_the_stored_bytes() -> None:
@@ -309,5 +289,5 @@ def test_only_the_service_itself_may_emit_what_looks_like_its_trace() -> None:
     """Else any emitter could write who searched for what."""
     raw = b'{"event":"extaudit.events.get","user":"admin"}'
     with pytest.raises(InvalidRequest, match="must not begin with"):
-        parse_event(raw, USER, b"key", now_ms=NOW_MS, max_bytes=1000)
-    assert parse_event(raw, SERVICE, b"", now_ms=NOW_MS, max_bytes=1000).type == "extaudit.events.get"
+        parse_event(raw, USER, now_ms=NOW_MS, max_bytes=1000)
+    assert parse_event(raw, SERVICE, now_ms=NOW_MS, max_bytes=1000).type == "extaudit.events.get"

@@ -8,9 +8,12 @@ from typing import Any
 
 import pytest
 
-from server.audit_log.event import Event, parse_event
-from server.errors import InvalidRequest
+from rbac.identities import Identity
+from server.audit_log.receipts import encode_emitter
+from server.audit_log.validation import Payloads, Validated, Validator
+from server.errors import InvalidRequest, PermissionDenied
 from tests.grpc.rig import in_loop
+from tests.unit.audit_log.emitters import NODE, USER
 from tests.unit.audit_log.test_intake import Rig, access, event, running, settle
 
 KNOWN = 9
@@ -120,24 +123,66 @@ async def test_a_wrong_event_stops_no_other_of_its_group(size: int) -> None:
 
 @in_loop
 async def test_the_loop_has_its_turns_while_a_large_group_is_validated(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("server.audit_log.group_commit._MADE_AT_ONCE", 10)
+    monkeypatch.setattr("server.audit_log.group_commit._JOINED_AT_ONCE", 10)
     validated, turns = [0], [0]
+    validate = Validator.validate
 
-    def count(*args: Any, **kwargs: Any) -> Event:
-        validated[0] += 1
-        return parse_event(*args, **kwargs)
+    def count(self: Validator, payloads: Payloads, emitter: Identity, now_ms: int, **more: bool) -> Validated:
+        validated[0] += len(payloads)
+        return validate(self, payloads, emitter, now_ms, **more)
 
     async def others() -> None:
         while validated[0] < 100:
             turns[0] += validated[0] > 0
             await asyncio.sleep(0)
 
-    monkeypatch.setattr("server.audit_log.intake.parse_event", count)
+    monkeypatch.setattr(Validator, "validate", count)
     async with running() as rig:
         waiters = [asyncio.create_task(rig.intake.emit(access(), event(n))) for n in range(100)]
         await others()
         await asyncio.gather(*waiters)
         assert turns[0] >= 8
+
+
+@in_loop
+async def test_every_caller_of_a_joined_group_is_told_of_its_own_event() -> None:
+    """New, repeated, reused, without a uid, wrong, and another's: in one commit, mixed over two emitters."""
+    without = b'{"event":"a","time":"2026-11-18T10:00:00Z"}'
+    foreign = b'{"event":"a","uid":"f","time":"2026-11-18T10:00:00Z","server_id":"other"}'
+    reused = event(0).replace(b'"x"', b'"y"')
+    assert reused != event(0)
+    callers = [
+        (USER, event(0)), (NODE, event(1)), (USER, event(2)), (NODE, event(0)), (USER, reused), (USER, b"{"),
+        (NODE, foreign), (USER, event(0)), (USER, without), (NODE, event(1)),
+    ]  # fmt: skip
+    async with running() as rig:
+        go_on = rig.block()
+        first = asyncio.create_task(rig.intake.emit(access(), event(99)))
+        await settle()
+        waiters = [asyncio.create_task(rig.intake.emit(access(who), payload)) for who, payload in callers]
+        await settle()
+        go_on.set()
+        await first
+        syncs = rig.syncs()
+        answers: list[Any] = await asyncio.gather(*waiters, return_exceptions=True)
+        assert rig.syncs() - syncs <= 1
+        stored = {row.sequence: row for pin in rig.tail.pin() for row in pin.rows()}
+        assert [type(answers[index]) for index in (5, 6)] == [InvalidRequest, PermissionDenied]
+        told = [answer for index, answer in enumerate(answers) if index not in (5, 6)]
+        assert [answer.repeated for answer in told] == [False, False, False, False, False, True, False, True]
+        assert [answer.uid_reused for answer in told] == [False, False, False, True, True, False, False, False]
+        assert (answers[7].sequence, answers[9].sequence) == (answers[0].sequence, answers[1].sequence)
+        assert len({answer.sequence for answer in told if not answer.repeated}) == 6
+        for (_, payload), answer in zip(callers, answers, strict=True):
+            if isinstance(answer, Exception):
+                continue
+            row = stored[answer.sequence]
+            assert row.event.uid == answer.uid
+            assert row.event.data == payload if payload != without else row.event.data.startswith(without[:-1])
+        assert {stored[answers[1].sequence].receipt, stored[answers[3].sequence].receipt} == {
+            encode_emitter(NODE, access().peer)
+        }
+        assert stored[answers[0].sequence].receipt == encode_emitter(USER, access().peer)
 
 
 @in_loop

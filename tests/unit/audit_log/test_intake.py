@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -19,7 +19,9 @@ from server.audit_log.intake import Intake
 from server.audit_log.journal.journal import Journal
 from server.audit_log.known_uids import KnownUids, UidLimits
 from server.audit_log.log_writer import LogWriter
+from server.audit_log.receipts import BatchAcknowledgement
 from server.audit_log.tail import Tail
+from server.audit_log.validation import Validator, joined_payloads
 from server.errors import InvalidRequest, PermissionDenied, ResourceExhausted, Unavailable, Violation
 from server.observability.metrics import Metrics
 from tests.crash.forgetful_files import ForgetfulFiles
@@ -55,7 +57,7 @@ class Rig:
         self.files.before = before
 
     def stored(self) -> list[bytes]:
-        return [row.event.data for pin in self.tail.pin() for row in pin.rows]
+        return [row.event.data for pin in self.tail.pin() for row in pin.rows()]
 
 
 @contextlib.asynccontextmanager
@@ -68,11 +70,11 @@ async def running(*, max_pending: int = 64 * MIB, quota: int = 1024 * MIB) -> As
     with ThreadPoolExecutor(1) as thread, ThreadPoolExecutor(1) as validation:
         intake = Intake(
             writer,
+            Validator(b"secret", MIB),
             thread,
             validation,
             gate,
             metrics.journal,
-            max_event_bytes=MIB,
             max_pending_bytes=max_pending,
             now_ms=lambda: NOW_MS,
         )
@@ -90,6 +92,10 @@ def access(identity: Identity = USER) -> Access:
 
 def event(number: int, size: int = 0) -> bytes:
     return b'{"event":"a","uid":"u-%d","time":"2026-11-01T00:00:00Z","x":"%b"}' % (number, b"x" * size)
+
+
+def submit(rig: Rig, who: Access, payloads: Sequence[bytes | InvalidRequest]) -> asyncio.Future[BatchAcknowledgement]:
+    return rig.intake.submit(who, joined_payloads(payloads))
 
 
 async def settle() -> None:
@@ -179,7 +185,7 @@ async def test_after_a_failed_sync_calls_are_refused_at_once() -> None:
             await rig.intake.emit(access(), event(1))
         go_on = rig.block()
         with pytest.raises(Unavailable) as refused:
-            rig.intake.submit(access(), [event(2)])
+            submit(rig, access(), [event(2)])
         assert refused.value.reason == "JOURNAL_CLOSED"
         go_on.set()
 
@@ -208,7 +214,7 @@ async def test_one_wrong_event_stops_no_other_of_its_message() -> None:
     async with running() as rig:
         unreadable = InvalidRequest([Violation("fields", "wrong")])
         foreign = b'{"event":"a","uid":"u","server_id":"node-2"}'
-        answer = await rig.intake.submit(access(NODE), [event(1), b"{", unreadable, foreign, event(2), event(2)])
+        answer = await submit(rig, access(NODE), [event(1), b"{", unreadable, foreign, event(2), event(2)])
         assert answer.sequences == [(1, 2)]
         assert [(index, violations[0].field) for index, violations in answer.refused] == [
             (1, "json"),
@@ -221,7 +227,7 @@ async def test_one_wrong_event_stops_no_other_of_its_message() -> None:
 @in_loop
 async def test_a_message_of_nothing_but_wrong_events_is_answered_and_stores_nothing() -> None:
     async with running() as rig:
-        answer = await rig.intake.submit(access(), [b"{", b"[]"])
+        answer = await submit(rig, access(), [b"{", b"[]"])
         assert ([index for index, _ in answer.refused], answer.sequences) == ([0, 1], [])
         assert (rig.stored(), rig.syncs()) == ([], 0)
 
@@ -245,15 +251,15 @@ def small_ones(number: int) -> list[bytes]:
 async def test_what_waits_for_the_disk_is_bounded() -> None:
     async with running(max_pending=MIB) as rig:
         go_on = rig.block()
-        taken = [rig.intake.submit(access(), [event(0)])]
+        taken = [submit(rig, access(), [event(0)])]
         await settle()
         with pytest.raises(ResourceExhausted) as refused:
-            taken.extend(rig.intake.submit(access(), small_ones(number)) for number in range(1, 10))
+            taken.extend(submit(rig, access(), small_ones(number)) for number in range(1, 10))
         assert (refused.value.reason, len(taken)) == ("OVERLOADED", 4)
         go_on.set()
         await asyncio.gather(*taken)
         assert rig.intake.pending_bytes() == 0
-        await rig.intake.submit(access(), [event(200, 300_000)])
+        await submit(rig, access(), [event(200, 300_000)])
 
 
 @in_loop
@@ -261,8 +267,8 @@ async def test_an_event_that_takes_long_to_validate_holds_up_its_sender_alone() 
     """A megabyte of brackets: the loop answers others while it is looked through."""
     brackets = b'{"event":"x","a":[' + b",".join([b"[[[[[[[[]]]]]]]]"] * 60_000) + b"]}"
     async with running() as rig:
-        large = asyncio.ensure_future(rig.intake.submit(access(), [brackets]))
-        small = rig.intake.submit(access(), [event(1)])
+        large = asyncio.ensure_future(submit(rig, access(), [brackets]))
+        small = submit(rig, access(), [event(1)])
         done, _ = await asyncio.wait({large, small}, return_when=asyncio.FIRST_COMPLETED)
         assert done == {small}
         assert len((await large).sequences) == 1
@@ -282,7 +288,7 @@ async def test_the_gate_is_asked_for_every_event() -> None:
 async def test_a_large_pile_is_committed_in_order_and_in_parts() -> None:
     async with running() as rig:
         go_on = rig.block()
-        taken = [rig.intake.submit(access(), [event(n, 900_000)]) for n in range(30)]
+        taken = [submit(rig, access(), [event(n, 900_000)]) for n in range(30)]
         await settle()
         go_on.set()
         answers = await asyncio.gather(*taken)

@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pytest
 
 from server.audit_log.cuts import CutLimits
-from server.audit_log.event import Event
 from server.audit_log.journal.journal import Journal, JournalClosed
 from server.audit_log.known_uids import KnownUids, UidLimits
 from server.audit_log.log_writer import LogWriter, Submission
 from server.audit_log.receipts import BatchAcknowledgement
 from server.audit_log.tail import Tail
-from server.audit_log.timestamps import DAY_MS
+from server.audit_log.timestamps import DAY_MS, format_rfc3339
+from server.audit_log.validation import Validator, joined_payloads
 from server.errors import AuditStoreError, Unavailable, Violation
 from tests.crash.forgetful_files import ForgetfulFiles
 from tests.crash.log_under_test import PLACES
+from tests.unit.audit_log.emitters import USER
 
 LOG = "0" * 20
 NOON = 1_795_000_000_000
+EVENT_BYTES = 120
+VALIDATOR = Validator(b"secret", 2**20)
 
 
 @dataclass
@@ -54,13 +57,17 @@ class Rig:
         self.files.before = before
 
 
-def event(number: int, *, size: int = 10, day: int = 0, uid: str = "", print_: int | None = None) -> Event:
-    fingerprint = (number if print_ is None else print_).to_bytes(16, "big")
-    return Event(NOON + day * DAY_MS, "t", uid or f"u{number}", "", "", b"x" * size, fingerprint, False)
+def event(number: int, *, day: int = 0, uid: str = "") -> bytes:
+    """An event of EVENT_BYTES, so many days before NOON."""
+    time = format_rfc3339(NOON - day * DAY_MS)
+    bare = f'{{"event":"t","uid":"{uid or f"u{number}"}","time":"{time}","n":{number},"x":""}}'
+    return f'{bare[:-2]}{"x" * (EVENT_BYTES - len(bare))}"}}'.encode()
 
 
-def submission(*events: Event, received_ms: int = NOON) -> Submission:
-    return Submission(b"[]", received_ms, list(enumerate(events)))
+def submission(*events: bytes, received_ms: int = NOON) -> Submission:
+    validated = VALIDATOR.validate(joined_payloads(events), USER, NOON)
+    assert not validated.refused
+    return Submission(b"[]", received_ms, validated.block)
 
 
 def done(answer: BatchAcknowledgement | AuditStoreError) -> BatchAcknowledgement:
@@ -79,7 +86,7 @@ def test_submissions_that_fit_share_one_sync_and_each_gets_its_sequences() -> No
 
 def test_a_submission_with_nothing_but_refusals_costs_no_sync() -> None:
     rig = Rig()
-    refused = Submission(b"[]", NOON, [], [(0, [Violation("time", "wrong")])])
+    refused = replace(submission(), refused=[(0, [Violation("time", "wrong")])])
     (answer,) = rig.writer.commit([refused])
     assert (done(answer).refused, done(answer).sequences, rig.syncs()) == (refused.refused, [], 0)
 
@@ -98,20 +105,14 @@ def test_a_reused_uid_is_flagged_and_kept() -> None:
 
 
 @pytest.mark.parametrize(
-    ("limits", "size", "days"),
-    [
-        (CutLimits(events=10), 10, 1),
-        (CutLimits(bytes=100), 10, 1),
-        (CutLimits(dates=10), 10, 1000),
-    ],
+    ("limits", "days"),
+    [(CutLimits(events=10), 1), (CutLimits(bytes=10 * EVENT_BYTES), 1), (CutLimits(dates=10), 1000)],
     ids=["events", "bytes", "dates"],
 )
 @pytest.mark.parametrize("together", [True, False])
-def test_a_cut_holds_what_the_limit_lets_and_no_more(limits: CutLimits, size: int, days: int, together: bool) -> None:
+def test_a_cut_holds_what_the_limit_lets_and_no_more(limits: CutLimits, days: int, together: bool) -> None:
     rig = Rig(limits)
-    submissions = [
-        submission(*(event(3 * n + k, size=size, day=(3 * n + k) % days) for k in range(3))) for n in range(9)
-    ]
+    submissions = [submission(*(event(3 * n + k, day=(3 * n + k) % days) for k in range(3))) for n in range(9)]
     for group in [submissions] if together else [[each] for each in submissions]:
         for answer in rig.writer.commit(group):
             done(answer)
@@ -119,7 +120,7 @@ def test_a_cut_holds_what_the_limit_lets_and_no_more(limits: CutLimits, size: in
     assert len(rig.wakes) == 2
 
 
-@pytest.mark.parametrize("limits", [CutLimits(events=10), CutLimits(bytes=100), CutLimits(dates=10)])
+@pytest.mark.parametrize("limits", [CutLimits(events=10), CutLimits(bytes=10 * EVENT_BYTES), CutLimits(dates=10)])
 def test_one_submission_over_a_limit_is_a_cut_of_its_own(limits: CutLimits) -> None:
     rig = Rig(limits)
     large = submission(*(event(100 + n, day=n) for n in range(25)))
@@ -186,13 +187,13 @@ def test_after_a_failed_sync_nothing_is_taken_and_what_was_there_is_there() -> N
     rig.files.before = lambda number, name: None
     (answer,) = rig.writer.commit([submission(event(2))])
     assert isinstance(answer, JournalClosed)
-    assert [row.sequence for pin in rig.tail.pin() for row in pin.rows] == [1]
+    assert [row.sequence for pin in rig.tail.pin() for row in pin.rows()] == [1]
 
 
 def test_a_fault_while_sequences_are_given_leaves_nothing_known_that_is_not_stored() -> None:
     rig = Rig()
-    faulty = event(2)._replace(fingerprint="no bytes")  # type: ignore[arg-type]
+    faulty = replace(submission(event(2)), receipt=None)  # type: ignore[arg-type]  # the fault
     with pytest.raises(TypeError):
-        rig.writer.commit([submission(event(1), faulty)])
+        rig.writer.commit([submission(event(1)), faulty])
     (answer,) = rig.writer.commit([submission(event(1))])
     assert (done(answer).repeated, done(answer).sequences) == ([], [(1, 1)])

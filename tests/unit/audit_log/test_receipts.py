@@ -9,12 +9,13 @@ import pytest
 
 from rbac.identities import Identity, IdentityKind
 from server.audit_log.batch_record import BatchRecord, ReceiptTable, encode_receipts, tail_receipt
-from server.audit_log.event import parse_event
 from server.audit_log.receipts import Emitter, decode_emitter, encode_emitter
-from server.audit_log.tail import TailRow
+from server.audit_log.tail import ANY_TIME, TailBlock
+from server.audit_log.validation import Validator, joined_payloads
 
 BY_CERTIFICATE = Identity(IdentityKind.USER, "alice", frozenset({"r"}), "aa", "5e")
 BY_TOKEN = Identity(IdentityKind.USER, "alice@https://id.test", frozenset({"r"}), "https://id.test", token_id="t-1")
+VALIDATOR = Validator(b"secret", 1_000)
 PEER = "ipv4:127.0.0.1:5"
 
 
@@ -29,13 +30,16 @@ def test_an_emitter_is_read_as_it_was_written(who: Identity) -> None:
 
 
 def test_a_batch_record_may_hold_emitters_of_both_kinds() -> None:
-    event = parse_event(b'{"event":"e"}', BY_TOKEN, b"", now_ms=1_000, max_bytes=1_000)
+    block = VALIDATOR.validate(joined_payloads([b'{"event":"e"}'] * 2), BY_TOKEN, 1_000).block
     callers = (BY_CERTIFICATE, BY_TOKEN)
-    rows = [TailRow(number, 1_000, encode_emitter(who, PEER), event) for number, who in enumerate(callers, 1)]
-    record = BatchRecord("log", 1, 2, "default", "", (), (), encode_receipts(rows))
+    blocks = [
+        TailBlock(first, 1_000, encode_emitter(who, PEER), block) for first, who in zip((1, 3), callers, strict=True)
+    ]
+    record = BatchRecord("log", 1, 4, "default", "", (), (), encode_receipts(blocks))
     table = ReceiptTable(BatchRecord.decode(record.encode()))
-    assert [table.receipt(n) for n in (1, 2)] == [tail_receipt(row, "default", "log") for row in rows]
-    assert [table.emitter(n).token_id for n in (1, 2)] == ["", "t-1"]
+    rows = [row for item in blocks for row in item.rows(*ANY_TIME)]
+    assert [table.receipt(n) for n in (1, 2, 3, 4)] == [tail_receipt(row, "default", "log") for row in rows]
+    assert [table.emitter(n).token_id for n in (1, 2, 3, 4)] == ["", "", "t-1", "t-1"]
 
 
 def test_another_token_is_no_other_identity_and_another_issuer_is() -> None:

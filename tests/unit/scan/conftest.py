@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from server.audit_log.batch_codec import BatchRow, encode
+from server.audit_log.batch_codec import BatchRow, columns_of, encode
 from server.storage.query import ScanObject
 from server.storage.scan.engine import DuckScanEngine
 
@@ -37,7 +37,7 @@ def make_row() -> MakeRow:
 def make_object(tmp_path: Path) -> MakeObject:
     def make(key: str, *rows: BatchRow) -> ScanObject:
         path = tmp_path / f"{key}.parquet"
-        encode(rows, path, log_id="l", first=1, last=100_000)
+        encode(columns_of(rows), path, log_id="l", first=1, last=100_000)
         return ScanObject(key, str(path))
 
     return make

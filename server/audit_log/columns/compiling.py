@@ -1,0 +1,54 @@
+"""How the functions of this package are compiled: once a machine, the machine code being kept on disk."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+import numba
+
+Function = TypeVar("Function", bound=Callable[..., object])
+_LOG = logging.getLogger(__name__)
+
+
+def _cache_folder() -> Path | None:
+    """Where machine code is kept: beside the source, else in the user's cache; None where neither can be written.
+
+    Its name has a digest of all sources of this package: Numba itself only looks at the file of the outermost function,
+    and would go on with the old code of one that it calls.
+    """
+    here = Path(__file__).parent
+    sources = b"\0".join(path.read_bytes() for path in sorted(here.glob("*.py")))
+    name = f"compiled-{hashlib.sha256(sources).hexdigest()[:16]}"
+    user = Path(os.environ.get("XDG_CACHE_HOME") or Path("~/.cache").expanduser())
+    for folder in (here / "__pycache__" / name, user / "extaudit" / name):
+        try:
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        except OSError:
+            continue
+        if os.access(folder, os.W_OK):
+            return folder
+    return None
+
+
+_FOLDER = _cache_folder()
+if _FOLDER is None:
+    _LOG.warning("compiled code can't be kept anywhere, so each start compiles it, which takes some seconds")
+else:
+    numba.config.CACHE_DIR = str(_FOLDER)
+
+
+def compiled(function: Function) -> Function:
+    """Compile at the first call; the code runs without Python's global lock."""
+    done: Function = numba.njit(function, cache=_FOLDER is not None, nogil=True)
+    return done
+
+
+def inlined(function: Function) -> Function:
+    """As `compiled`, put in place of its calls: for what is called for every token of an event."""
+    done: Function = numba.njit(function, cache=_FOLDER is not None, nogil=True, inline="always")
+    return done

@@ -1,0 +1,89 @@
+"""Messages of EmitEvents as they are on the wire, without an object for each event.
+
+A message in the usual form (its number, then events that each are JSON and nothing else) is read in place by compiled
+code; any other is decoded as every message is.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from extaudit.v1 import audit_log_service_pb2 as pb
+
+from server.audit_log.columns.compiling import compiled
+from server.audit_log.columns.copying import signed
+from server.audit_log.columns.layout import Bytes, Table
+from server.audit_log.validation import Payloads
+from server.grpc_api.payloads import message_payloads
+
+_NUMBER: Final = 1 << 3
+"""Tag of EmitEventsRequest.message_number: field 1, a varint."""
+_EVENT: Final = 2 << 3 | 2
+"""Tag of EmitEventsRequest.events: field 2, with a length."""
+_JSON: Final = 1 << 3 | 2
+"""Tag of EventPayload.json: field 1, with a length."""
+_LENGTH_BYTES: Final = 5
+"""Bytes of the longest length that protobuf reads."""
+MAX_EVENTS: Final = 1000
+"""Events of one message."""
+
+
+@dataclass(frozen=True, slots=True)
+class EmitBatch:
+    """One message of the stream."""
+
+    number: int
+    payloads: Payloads
+
+
+def decode_batch(message: bytes) -> EmitBatch:
+    """The message in these bytes.
+
+    Raises:
+        DecodeError: they are no such message.
+    """
+    data = np.frombuffer(message, np.uint8)
+    spans = np.empty((MAX_EVENTS, 2), np.int64)
+    events, number = _read(data, spans)
+    if events >= 0:
+        return EmitBatch(number, Payloads(data, spans[:events]))
+    decoded = pb.EmitEventsRequest.FromString(message)
+    return EmitBatch(decoded.message_number, message_payloads(decoded.events))
+
+
+@compiled
+def _read(data: Bytes, spans: Table) -> tuple[int, int]:
+    """Where the JSON of each event is; gives the number of events, or -1 for another form, and the message's number."""
+    at, events, number = 0, 0, 0
+    if len(data) and data[0] == _NUMBER:
+        number, at = _varint(data, 1, 8)
+    while 0 <= at < len(data):
+        if data[at] != _EVENT or events == len(spans):
+            return -1, 0
+        size, at = _varint(data, at + 1, _LENGTH_BYTES)
+        end = at + size
+        if at < 0 or at >= len(data) or end > len(data) or data[at] != _JSON:
+            return -1, 0
+        length, at = _varint(data, at + 1, _LENGTH_BYTES)
+        if at < 0 or at + length != end or length == 0:
+            return -1, 0
+        spans[events, 0], spans[events, 1] = at, end
+        events += 1
+        at = end
+    return (events if at == len(data) else -1), number
+
+
+@compiled
+def _varint(data: Bytes, at: int, most: int) -> tuple[int, int]:
+    """A number of at most `most` bytes, up to 8, and where it ends; (0, -1) for any other."""
+    value = 0
+    for index in range(most):
+        if at + index >= len(data):
+            return 0, -1
+        byte = data[at + index]
+        value |= signed(byte & 127) << 7 * index
+        if byte < 128:
+            return value, at + index + 1
+    return 0, -1

@@ -1,0 +1,155 @@
+"""The built service: how it starts, what it says of itself, and how it stops."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import os
+from collections.abc import Callable, Coroutine
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from server.audit_log.deliveries import Deliveries
+from server.audit_log.intake import Intake
+from server.audit_log.opening import OpenLog
+from server.audit_log.self_audit import SelfAudit
+from server.audit_log.status import Status
+from server.certificates.claims import ADMINISTRATOR
+from server.certificates.local_authority import LocalAuthority
+from server.config import Config, digest
+from server.data_directory import DataDirectory, DirectoryLock
+from server.files import DiskFiles, write_durably
+from server.grpc_api.server import GrpcServer
+from server.housekeeping import Housekeeping
+from server.http_api.listener import OperationsServer
+from server.tokens.token_issuers import TokenIssuers
+
+_log = logging.getLogger(__name__)
+STOP_GRACE_SECONDS = 10.0
+
+
+@dataclass(slots=True)
+class Threads:
+    """The threads that blocking work runs on."""
+
+    journal: ThreadPoolExecutor
+    delivery: ThreadPoolExecutor
+    searches: ThreadPoolExecutor
+    validation: ThreadPoolExecutor
+
+    def shutdown(self) -> None:
+        """Wait for what is under way."""
+        for executor in (self.searches, self.validation, self.delivery, self.journal):
+            executor.shutdown(wait=True, cancel_futures=True)
+
+
+@dataclass(slots=True)
+class App:
+    """The built service. `start` serves, `stop` drains; both once."""
+
+    config: Config
+    directory: DataDirectory
+    lock: DirectoryLock
+    local: LocalAuthority
+    log: OpenLog
+    intake: Intake
+    deliveries: Deliveries
+    status: Status
+    self_audit: SelfAudit
+    grpc: GrpcServer
+    http: OperationsServer
+    housekeeping: Housekeeping
+    tokens: TokenIssuers
+    threads: Threads
+    close: list[Callable[[], object]]
+    failed: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set when a part of the service has failed and the process must end."""
+    grpc_port: int = 0
+    http_port: int = 0
+    _tasks: list[asyncio.Task[None]] = field(default_factory=list)
+
+    async def start(self) -> None:
+        """Serve. Ports are bound before health says so."""
+        self._run(self.intake.run())
+        self._run(self.deliveries.run())
+        await self.housekeeping.look()
+        await self.tokens.refresh()
+        await self.self_audit.start(
+            version=self.status.version,
+            configuration=digest(self.config),
+            policy=self.status.policy_digest,
+            clean=self.log.recovery.clean,
+        )
+        for work in self.self_audit.tasks():
+            self._run(work)
+        self.grpc_port = await self.grpc.start()
+        self.http_port = await self.http.start()
+        self.grpc.health.set_serving(not self.status.problems())
+        self._run(self.housekeeping.run())
+        self._run(self.tokens.run())
+        self._write_ready_file()
+
+    def _run(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        task.add_done_callback(self._ended)
+        self._tasks.append(task)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        """Without any one of its tasks the service would only look alive."""
+        if not task.cancelled() and task.exception() is not None:
+            _log.critical("a part of the service has failed", exc_info=task.exception())
+            self.failed.set()
+
+    async def stop(self) -> None:
+        """Drain: refuse new calls, finish what is under way, record an orderly stop, close everything."""
+        self.ready_file.unlink(missing_ok=True)
+        await self.grpc.stop(STOP_GRACE_SECONDS)
+        await self.http.stop()
+        self.housekeeping.stop()
+        self.tokens.stop()
+        await self.self_audit.stop(version=self.status.version)
+        self.intake.stop()
+        self.deliveries.stop()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        loop = asyncio.get_running_loop()
+        await loop.run_in_executor(self.threads.journal, self.log.journal.stop)
+        self.threads.shutdown()
+        self.log.uid_files.close()
+        for close in self.close:
+            close()
+        self.lock.release()
+
+    @property
+    def ready_file(self) -> Path:
+        """File that tells others where the service is."""
+        return self.config.ready_file or self.directory.ready_file
+
+    @property
+    def ready(self) -> dict[str, Any]:
+        """What the ready-file says."""
+        folder = self.local.folder
+        return {
+            "grpc": _address(self.config.grpc.listen, self.grpc_port),
+            "grpc_token": self._token_address,
+            "http": _address(self.config.http.listen, self.http_port),
+            "http_public": None,
+            "ca": str(folder.client_ca.absolute()),
+            "cert": str(folder.certificate(ADMINISTRATOR).absolute()),
+            "key": str(folder.key(ADMINISTRATOR).absolute()),
+            "pid": os.getpid(),
+        }
+
+    @property
+    def _token_address(self) -> str | None:
+        listen, port = self.config.grpc.token_listen, self.grpc.token_port
+        return None if listen is None or port is None else _address(listen, port)
+
+    def _write_ready_file(self) -> None:
+        write_durably(DiskFiles(), self.ready_file, json.dumps(self.ready).encode() + b"\n")
+
+
+def _address(listen: str, port: int) -> str:
+    return f"{listen.rpartition(':')[0]}:{port}"
