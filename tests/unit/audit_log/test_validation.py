@@ -35,32 +35,32 @@ EMITTERS = [USER, NODE, PROXY, SERVICE, Identity(IdentityKind.COMPONENT, "", fro
 
 
 def by_the_rules(
-    payloads: Sequence[bytes | InvalidRequest], emitter: Identity, max_bytes: int = MAX_BYTES
-) -> tuple[dict[int, Event], list[tuple[int, list[Violation]]], type[Exception] | None]:
-    """What is accepted, and what refused, by index, and the kind of the first error."""
+    payloads: Sequence[bytes | InvalidRequest], emitter: Identity
+) -> tuple[dict[int, Event], dict[int, InvalidRequest | PermissionDenied]]:
+    """What is accepted, and what is refused and why, by index."""
     events: dict[int, Event] = {}
-    refused: list[tuple[int, list[Violation]]] = []
-    first: type[Exception] | None = None
+    errors: dict[int, InvalidRequest | PermissionDenied] = {}
     for index, payload in enumerate(payloads):
         try:
             if isinstance(payload, InvalidRequest):
                 raise payload
-            events[index] = parse_event(payload, emitter, now_ms=NOW_MS, max_bytes=max_bytes)
-        except InvalidRequest as error:
-            refused.append((index, error.violations))
-            first = first or type(error)
-        except PermissionDenied as error:
-            refused.append((index, [Violation("server_id", error.message)]))
-            first = first or type(error)
-    return events, refused, first
+            events[index] = parse_event(payload, emitter, now_ms=NOW_MS, max_bytes=MAX_BYTES)
+        except (InvalidRequest, PermissionDenied) as error:
+            errors[index] = error
+    return events, errors
+
+
+def said(error: InvalidRequest | PermissionDenied) -> tuple[type[Exception], object]:
+    return type(error), error.violations if isinstance(error, InvalidRequest) else error.message
 
 
 def check(payloads: Sequence[bytes | InvalidRequest], emitter: Identity = USER) -> Validated:
     found = VALIDATOR.validate(joined_payloads(payloads), emitter, NOW_MS)
-    events, refused, error = by_the_rules(payloads, emitter)
+    events, errors = by_the_rules(payloads, emitter)
     block, assigned = found.block, dict(found.assigned)
-    assert found.refused == refused
-    assert next((type(each) for each in found.errors.values()), None) == error
+    assert [(index, *said(error)) for index, error in found.errors.items()] == [
+        (index, *said(error)) for index, error in errors.items()
+    ]
     assert [block.index(event) for event in range(len(block))] == list(events)
     assert list(assigned) == [index for index, event in events.items() if event.uid_assigned]
     for place, (index, event) in enumerate(events.items()):
@@ -109,11 +109,15 @@ def test_nothing_is_left_where_all_is_refused() -> None:
     assert (len(found.block), found.block.bytes, found.block.days) == (0, 0, set())
 
 
-def test_every_event_has_its_own_error() -> None:
-    assert check([FAST, UNREADABLE, WRONG]).errors[1] is UNREADABLE
-    errors = check([FOREIGN, FAST, WRONG], NODE).errors
-    assert {index: type(error) for index, error in errors.items()} == {0: PermissionDenied, 2: InvalidRequest}
-    assert not check([FAST, SLOW]).errors
+def test_an_event_that_speaks_for_another_is_a_wrong_field_among_others_and_an_error_by_itself() -> None:
+    found = check([FAST, FOREIGN, UNREADABLE, WRONG], NODE)
+    assert [(index, [violation.field for violation in wrong]) for index, wrong in found.refused] == [
+        (1, ["server_id"]),
+        (2, ["fields.a"]),
+        (3, ["event", "uid"]),
+    ]
+    assert isinstance(found.errors[1], PermissionDenied)
+    assert found.errors[2] is UNREADABLE
 
 
 def test_the_services_own_events_may_be_twice_as_large() -> None:
