@@ -98,7 +98,7 @@ def settled_block(data: Bytes, table: Table, events: Mapping[int, Event], keys: 
     """
     if not events:
         return EventBlock(data, np.ascontiguousarray(table[table[:, STATE] == 0]))
-    pieces, at = [], len(data)
+    pieces, at = [data.tobytes()], len(data)
     for index, event in events.items():
         row = table[index]
         row[STATE], row[TIME_MS] = 0, event.time_ms
@@ -108,8 +108,7 @@ def settled_block(data: Bytes, table: Table, events: Mapping[int, Event], keys: 
             at += len(text)
         row[END] += row[START]
         row[UID_KEY] = uid_key(event.uid.encode(), keys)
-    joined = np.concatenate([data, np.frombuffer(b"".join(pieces), np.uint8)])
-    return EventBlock(joined, np.ascontiguousarray(table[table[:, STATE] == 0]))
+    return EventBlock(np.frombuffer(b"".join(pieces), np.uint8), np.ascontiguousarray(table[table[:, STATE] == 0]))
 
 
 def _texts(event: Event) -> tuple[bytes, ...]:

@@ -18,8 +18,9 @@ from server.audit_log.event_block import EventBlock, settled_block
 from server.audit_log.timestamps import DAY_MS
 from server.errors import InvalidRequest, PermissionDenied, Violation
 
-_NOBODY = np.zeros(0, np.uint8)
-_NAMELESS = np.zeros(1, np.uint8)
+# Bytes that can't be written, as all that comes from the wire: for those that can the scan would be compiled once more.
+_NOBODY = np.frombuffer(b"", np.uint8)
+_NAMELESS = np.frombuffer(b"\0", np.uint8)
 """A server id that no event has."""
 
 

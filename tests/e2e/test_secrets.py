@@ -53,7 +53,7 @@ def test_nothing_that_a_server_says_holds_a_secret(tmp_path: Path, level: str, e
     with RunningServer(tmp_path, "--config", str(config), "--log-level", level).until_killed() as server:
         ready = server.wait_until_ready()
         for path in (server.data_dir / "identity").glob("*.key"):
-            if path.name != "page-token.key":
+            if path.name not in ("page-token.key", "known-uids.key"):  # bytes that no output could show as they are
                 canaries.plant_key(path)
         with channel_to(ready, ready["grpc"]) as channel:
             caller.events(channel, canaries)

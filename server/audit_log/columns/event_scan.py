@@ -21,7 +21,7 @@ from server.audit_log.columns.layout import (
 from server.audit_log.columns.scanner import ALL_KEYS, MAX_DEPTH, scan_event
 from server.audit_log.columns.siphash import Word, Words
 
-_NOBODY = np.zeros(0, np.uint8)
+_NOBODY = np.frombuffer(b"", np.uint8)
 
 
 @compiled

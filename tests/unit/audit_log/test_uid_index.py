@@ -101,6 +101,7 @@ def test_the_table_does_what_a_plain_one_does(
             assert len(known) == len(plain.entries) >= min(before, limits.minimum)
         sequence += 10
     assert known._ends[0] > 3 * first_room, "the ring must have gone round"
+    assert known._logs == sorted(set(known._logs), key=known._logs.index), "each log is kept once"
 
 
 def test_what_is_added_is_what_was_claimed(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,55 @@
+"""No caller waits for the compiler because an event of another kind is the first of its kind."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+from tests.shape.repository import ROOT
+
+SCRIPT = """
+from rbac.identities import SERVICE
+from server.audit_log.batch_columns import columns_by_date
+from server.audit_log.columns.event_scan import _scan_all
+from server.audit_log.columns.framing import write_event_frames
+from server.audit_log.columns.gathering import gather_texts
+from server.audit_log.columns.uid_index import claim_all, forget_newest, forget_oldest, insert_all
+from server.audit_log.journal.frames import GroupFrames
+from server.audit_log.known_uids import KnownUids, UidLimits, uid_entries
+from server.audit_log.tail import TailBlock
+from server.audit_log.validation import Validator, joined_payloads
+from server.grpc_api.emit_batches import _read, decode_batch
+from tests.unit.audit_log.emitters import NODE, NOW_MS, USER
+from tests.unit.audit_log.test_validation import BARE, FAST, SLOW, WRONG
+
+validator, known, frames = Validator(b"secret", 1000), KnownUids(UidLimits()), GroupFrames()
+for emitter in (USER, NODE, SERVICE):
+    for payloads in ([FAST], [SLOW], [FAST, BARE, WRONG], [WRONG], []):
+        block = validator.validate(joined_payloads(payloads), emitter, NOW_MS).block
+        claims = known.claim(block.table, "log", 1, NOW_MS)
+        if len(block):
+            blocks = [TailBlock(1, NOW_MS, b"[]", block)]
+            frames.encode(blocks)
+            list(columns_by_date(blocks * 2))
+            stored = validator.stored([block.event(0).data])
+            known.add("log", uid_entries(stored.table, 1, NOW_MS))
+known.forget(1)
+for message in (b"", bytes(5), b"\\x08\\x01\\x12\\x02\\x0a\\x00", b"\\x08\\x01\\x12\\x03\\x0a\\x01a"):
+    try:
+        decode_batch(message)
+    except Exception:
+        pass
+for called in (_scan_all, write_event_frames, claim_all, insert_all, forget_newest, forget_oldest, _read, gather_texts):
+    print(called.__name__, len(called.signatures))
+"""
+
+
+def test_what_python_calls_is_compiled_for_one_kind_of_arguments() -> None:
+    paths = os.pathsep.join(str(ROOT / folder) for folder in (".", "protos/gen"))
+    environment = os.environ | {"PYTHONPATH": paths}
+    command = [sys.executable, "-c", SCRIPT]
+    found = subprocess.run(command, env=environment, cwd=ROOT, capture_output=True, text=True, timeout=100, check=True)
+    called = dict(line.split() for line in found.stdout.splitlines())
+    assert len(called) == 8
+    assert set(called.values()) == {"1"}, called
