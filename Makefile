@@ -33,6 +33,7 @@ check: lint types imports proto-check docs-check test ## Everything that CI chec
 
 .PHONY: test
 test: .venv/.dev ## Run the tests; T=tests/shape picks some.
+	@$(BIN)/python -m server.warming
 	@echo "==> tests: pytest $(T)"
 	@$(BIN)/python -m pytest --quiet $(T)
 
@@ -124,6 +125,8 @@ clean: ## Remove what make built; data and generated code in the repository stay
 	@echo "==> installing what the service needs (requirements/runtime.txt)"
 	@$(PIP) install --require-hashes -r requirements/runtime.txt
 	@$(PIP) install --no-deps --no-build-isolation -e .
+	@echo "==> compiling what is compiled (some twenty seconds, once)"
+	@$(BIN)/python -m server.warming
 	@touch $@
 
 .venv/.dev: requirements/dev.txt .venv/.runtime

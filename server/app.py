@@ -125,7 +125,7 @@ def _build(config: Config, files: Files, directory: DataDirectory, lock: Directo
         now_ms=_now_ms,
     )
     delivery = Delivery(lambda _: storage, log.tail, log.spool, catalogue, log.uid_files, log.journal)
-    deliveries = Deliveries(delivery, threads.delivery, metrics.deliveries, storage.storage_id)
+    deliveries = Deliveries(delivery, threads.delivery, metrics.deliveries, storage.storage_id, intake.goes_first)
     wake.append(deliveries.wake)
     scan = DuckScanEngine(
         threads=config.search.threads,

@@ -26,6 +26,7 @@ from server.grpc_api.server import GrpcServer
 from server.housekeeping import Housekeeping
 from server.http_api.listener import OperationsServer
 from server.tokens.token_issuers import TokenIssuers
+from server.warming import warm_up
 
 _log = logging.getLogger(__name__)
 STOP_GRACE_SECONDS = 10.0
@@ -73,6 +74,7 @@ class App:
 
     async def start(self) -> None:
         """Serve. Ports are bound before health says so."""
+        await asyncio.get_running_loop().run_in_executor(self.threads.validation, warm_up)
         self._run(self.intake.run())
         self._run(self.deliveries.run())
         await self.housekeeping.look()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
+from collections.abc import Callable
 from concurrent.futures import Executor
 
 from server.audit_log.delivery import Delivered, Delivery
@@ -14,12 +15,23 @@ from server.storage.ports import NameTaken, StorageError
 _log = logging.getLogger(__name__)
 _FIRST_PAUSE = 0.5
 _LONGEST_PAUSE = 30.0
+_GIVEN_WAY_SECONDS = 0.02
+"""How long a delivery that gives way to the intake waits before it looks again."""
 
 
 class Deliveries:
     """Runs Delivery whenever a section is cut. Lives on the event loop; the work is done on its own thread."""
 
-    def __init__(self, delivery: Delivery, thread: Executor, metrics: DeliveryMetrics, storage_id: str) -> None:
+    def __init__(
+        self,
+        delivery: Delivery,
+        thread: Executor,
+        metrics: DeliveryMetrics,
+        storage_id: str,
+        gives_way: Callable[[], bool],
+    ) -> None:
+        """`gives_way` says whether the next delivery had better wait: callers do for the journal, and it has room."""
+        self._gives_way = gives_way
         self._delivery = delivery
         self._thread = thread
         self._metrics = metrics
@@ -54,6 +66,9 @@ class Deliveries:
         """Whether everything that is cut is delivered."""
         loop = asyncio.get_running_loop()
         while not self._stopping:
+            if self._gives_way():
+                await asyncio.sleep(_GIVEN_WAY_SECONDS)
+                continue
             try:
                 delivered = await loop.run_in_executor(self._thread, self._delivery.deliver_next)
             except (StorageError, OSError, NameTaken) as error:

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from itertools import accumulate, groupby
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,13 +29,14 @@ from server.audit_log.columns.layout import (
     Bytes,
     Table,
 )
+from server.audit_log.columns.summaries import shift_offsets, summary
 from server.audit_log.event import Event
 from server.audit_log.timestamps import DAY_MS
 
 _TEXTS = (TYPE, UID, SESSION, USER)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class EventBlock:
     """Events in the order they came. `columns.layout` names the table's columns; nothing of it changes."""
 
@@ -43,17 +46,22 @@ class EventBlock:
     def __len__(self) -> int:
         return len(self.table)
 
-    @property
+    @cached_property
     def bytes(self) -> int:
         """Bytes of JSON."""
-        return int((self.table[:, END] - self.table[:, START]).sum())
+        return self._summary[0]
 
-    @property
+    @cached_property
     def days(self) -> set[int]:
         """UTC days since 1970 that the events fall on."""
-        days = self.table[:, TIME_MS] // DAY_MS
-        first = int(days[0]) if len(days) else 0
-        return {first} if len(days) and (days == first).all() else set(days.tolist())
+        _, first, last = self._summary
+        if last > first:
+            return set((self.table[:, TIME_MS] // DAY_MS).tolist())
+        return {first} if len(self.table) else set()
+
+    @cached_property
+    def _summary(self) -> tuple[int, int, int]:
+        return summary(self.table)
 
     def event(self, index: int) -> Event:
         """One event; `index` counts from 0 within the block."""
@@ -78,13 +86,21 @@ class EventBlock:
 
 def join_blocks(blocks: Sequence[EventBlock]) -> EventBlock:
     """One block with the events of all, in order."""
-    tables, at = [], 0
-    for block in blocks:
-        table = block.table.copy()
-        table[:, [START, END, *_TEXTS]] += at
-        tables.append(table)
-        at += len(block.data)
-    return EventBlock(np.concatenate([block.data for block in blocks]), np.concatenate(tables))
+    if len(blocks) == 1:
+        return blocks[0]
+    # Blocks that were validated together have one buffer.
+    buffers = [next(same).data for _, same in groupby(blocks, lambda block: id(block.data))]
+    places = dict(zip(map(id, buffers), accumulate(map(len, buffers), initial=0), strict=False))
+    table = np.concatenate([block.table for block in blocks])
+    if len(buffers) == 1:
+        return EventBlock(buffers[0], table)
+    shift_offsets(table, owners(blocks), np.array([places[id(block.data)] for block in blocks]))
+    return EventBlock(np.frombuffer(b"".join([buffer.data for buffer in buffers]), np.uint8), table)
+
+
+def owners(blocks: Sequence[EventBlock]) -> Table:
+    """For each event of all blocks, in order, the number of its block."""
+    return np.repeat(np.arange(len(blocks)), [len(block) for block in blocks])
 
 
 def settled_block(data: Bytes, table: Table, events: Mapping[int, Event], keys: HashKeys) -> EventBlock:

@@ -40,6 +40,11 @@ class IntakeGate:
         return self.admitted - self._in_the_facts
 
     @property
+    def is_half_full(self) -> bool:
+        """Whether the journal has reached half of its quota: from there on batches must leave it."""
+        return 2 * (self._journal_bytes + self._since) >= self.quota_bytes
+
+    @property
     def problem(self) -> str:
         """`journal_full`, `disk_floor` or ''."""
         return self._problem(0)

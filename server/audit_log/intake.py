@@ -21,6 +21,7 @@ from server.observability.metrics import JournalMetrics
 
 SMALL_BYTES = 4 * 1024
 """Events up to this size that come by themselves are validated together with others of their commit."""
+_BUSY_BYTES = 256 * 1024
 LARGE_BYTES = 64 * 1024
 """Events above this size are validated off the loop."""
 
@@ -75,9 +76,10 @@ class Intake:
 
     def _join(self, events: Sequence[SingleEvent]) -> Group:
         """One submission for the events of each emitter; what is refused is told at once."""
-        by_emitter: dict[bytes, list[SingleEvent]] = {}
+        by_emitter: dict[tuple[bytes, frozenset[str]], list[SingleEvent]] = {}
         for event in events:
-            by_emitter.setdefault(self._emitters.find(event.access).receipt, []).append(event)
+            key = self._emitters.find(event.access).receipt, event.access.identity.roles
+            by_emitter.setdefault(key, []).append(event)
         group: Group = []
         for joined in by_emitter.values():
             try:
@@ -152,6 +154,11 @@ class Intake:
         """Refuse what comes from now on; `run` returns once what is pending is committed."""
         self._stopping = True
         self._commits.stop()
+
+    def goes_first(self) -> bool:
+        """Whether deliveries had better wait: more events wait for the disk than one message has, and the journal has
+        room. An event is safe in the journal and found there; its callers wait for that, and nobody for its batch."""
+        return self._commits.pending_bytes > _BUSY_BYTES and not self._gate.is_half_full
 
     def pending_bytes(self) -> int:
         """Bytes that wait for a commit."""

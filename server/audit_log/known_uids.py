@@ -8,10 +8,12 @@ come back from the journal; those of trimmed segments from files (uid_files.py),
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from server.audit_log.columns.layout import FINGERPRINT, UID_KEY, Table
 from server.audit_log.columns.uid_index import (
@@ -47,15 +49,27 @@ class UidLimits:
 
 
 class Claims(NamedTuple):
-    """What is known of the uids of a block's events, by index in the block."""
+    """What is known of the uids of a table's events, by index in the table."""
 
     repeated: dict[int, tuple[str, int]]
     """(log_id, sequence) of the first acknowledgement of each event that is a retry."""
     reused: list[int]
-    """New events whose uid was known."""
+    """New events whose uid was known; ascending."""
+
+    def of(self, start: int, end: int) -> Claims:
+        """The claims of the events from `start` to before `end`, counted from there."""
+        repeated = {event - start: self.repeated[event] for event in range(start, end) if event in self.repeated}
+        reused = self.reused[bisect_left(self.reused, start) : bisect_left(self.reused, end)]
+        return Claims(repeated, [event - start for event in reused])
+
+    def new(self, count: int) -> NDArray[np.bool_]:
+        """For each of `count` events whether it is new."""
+        marks = np.ones(count, np.bool_)
+        marks[list(self.repeated)] = False
+        return marks
 
 
-_ALL_NEW = Claims({}, [])
+ALL_NEW = Claims({}, [])
 
 
 def uid_entries(table: Table, sequence: int, received_ms: int) -> Table:
@@ -87,16 +101,22 @@ class KnownUids:
         outcomes = np.empty(len(table), np.int64)
         log = self._log_number(log_id)
         if not claim_all(table, self._entries, self._index, self._ends, sequence, received_ms, log, outcomes):
-            return _ALL_NEW
+            return ALL_NEW
         repeated = {}
         for event in np.flatnonzero(outcomes >= 0).tolist():
             entry = self._entries[outcomes[event]].tolist()
             repeated[event] = (self._logs[entry[LOG]], entry[SEQUENCE])
         return Claims(repeated, np.flatnonzero(outcomes == REUSED).tolist())
 
+    @property
+    def claimed(self) -> int:
+        """How many events were ever remembered, less those taken back."""
+        return int(self._ends[NEXT])
+
     def forget(self, count: int) -> None:
         """Take back the claims of the last `count` new events, which were not committed."""
-        forget_newest(self._entries, self._index, self._ends, count)
+        # A group may be larger than what is kept, and its first ones have left already.
+        forget_newest(self._entries, self._index, self._ends, min(count, len(self)))
 
     def add(self, log_id: str, entries: Table) -> None:
         """Remember events that were acknowledged before, as `uid_entries` gives them; adding them again changes

@@ -9,14 +9,12 @@ import contextlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-import numpy as np
-
 from server.audit_log.cuts import CutLimits
-from server.audit_log.event_block import EventBlock
+from server.audit_log.event_block import EventBlock, join_blocks
 from server.audit_log.journal.journal import Journal
-from server.audit_log.known_uids import Claims, KnownUids
+from server.audit_log.known_uids import ALL_NEW, Claims, KnownUids
 from server.audit_log.receipts import BatchAcknowledgement
-from server.audit_log.tail import Section, Tail, TailBlock
+from server.audit_log.tail import CommitGroup, Section, Tail, TailBlock
 from server.errors import AuditStoreError, Unavailable, Violation
 
 
@@ -99,14 +97,14 @@ class LogWriter:
         if self._closes(group):
             self.cut()
         section = self.section
-        blocks: list[TailBlock] = []
+        claimed = self._known.claimed
         try:
-            answers = [self._number(submission, blocks) for submission in group]
+            answers, blocks, joined = self._number(group)
             if blocks:
-                self.journal.commit(blocks)
+                self.journal.commit(CommitGroup(blocks, joined))
         except BaseException:
             # Else a retry of what isn't stored would be told that it is.
-            self._known.forget(sum(len(item.block) for item in blocks))
+            self._known.forget(self._known.claimed - claimed)
             raise
         section.extend(blocks)
         if self._are_over(section.events + 1, section.bytes + 1, len(section.days)):
@@ -127,18 +125,30 @@ class LogWriter:
         limits = self._limits
         return events > limits.events or size > limits.bytes or dates > limits.dates
 
-    def _number(self, submission: Submission, blocks: list[TailBlock]) -> BatchAcknowledgement:
-        """Give sequences to the new events of one submission, and find its repeated ones."""
-        log_id, storage, block = self.journal.log_id, self.journal.storage, submission.block
-        answer = BatchAcknowledgement(storage, log_id, refused=submission.refused, assigned_uids=submission.assigned)
-        first = blocks[-1].last + 1 if blocks else self.journal.next_sequence
-        claims = self._known.claim(block.table, log_id, first, submission.received_ms)
-        if claims.repeated or claims.reused:
-            block = _take_claims(block, claims, storage, answer)
-        if len(block):
-            blocks.append(TailBlock(first, submission.received_ms, submission.receipt, block))
-            answer.sequences.append((first, blocks[-1].last))
-        return answer
+    def _number(self, group: Sequence[Submission]) -> tuple[list[BatchAcknowledgement], list[TailBlock], EventBlock]:
+        """Give sequences to the new events of the group, and find its repeated ones.
+
+        All of them are looked up at once: threads that hand Python's lock to each other for every message would wait
+        for it most of their time.
+        """
+        log_id, storage, first = self.journal.log_id, self.journal.storage, self.journal.next_sequence
+        joined = join_blocks([submission.block for submission in group])
+        claims = self._known.claim(joined.table, log_id, first, group[-1].received_ms)
+        answers: list[BatchAcknowledgement] = []
+        blocks: list[TailBlock] = []
+        start = 0
+        for submission in group:
+            block, end = submission.block, start + len(submission.block)
+            answer = BatchAcknowledgement(storage, log_id, [], submission.assigned, submission.refused)
+            if claims is not ALL_NEW:
+                block = _take_claims(block, claims.of(start, end), storage, answer)
+            if len(block):
+                blocks.append(TailBlock(first, submission.received_ms, submission.receipt, block))
+                first += len(block)
+                answer.sequences.append((blocks[-1].first, first - 1))
+            answers.append(answer)
+            start = end
+        return answers, blocks, joined.only(claims.new(start)) if claims.repeated else joined
 
     def cut(self) -> None:
         """Cut the open section now, if it has events."""
@@ -158,9 +168,7 @@ class LogWriter:
 
 def _take_claims(block: EventBlock, claims: Claims, storage: str, answer: BatchAcknowledgement) -> EventBlock:
     """Say which events are repeated and which uids reused; gives the block of the new events."""
-    new = np.ones(len(block), np.bool_)
     for event, (log_id, sequence) in claims.repeated.items():
-        new[event] = False
         answer.repeated.append((block.index(event), storage, log_id, sequence))
     answer.uid_reused += [block.index(event) for event in claims.reused]
-    return block.only(new)
+    return block.only(claims.new(len(block))) if claims.repeated else block

@@ -54,6 +54,13 @@ class TailBlock(NamedTuple):
             yield TailRow(self.first + index, self.received_ms, self.receipt, self.block.event(index))
 
 
+class CommitGroup(NamedTuple):
+    """What one commit makes durable: blocks whose sequences follow each other, and one block of all their events."""
+
+    blocks: Sequence[TailBlock]
+    joined: EventBlock
+
+
 ANY_TIME = -(2**62), 2**62
 
 

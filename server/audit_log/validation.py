@@ -13,6 +13,7 @@ from rbac.identities import Identity, IdentityKind
 from server.audit_log.columns.event_scan import scan_events
 from server.audit_log.columns.hashing import HashKeys, hash_keys
 from server.audit_log.columns.layout import STATE, Bytes, Table
+from server.audit_log.columns.summaries import longest
 from server.audit_log.event import Event, parse_event, stored_event
 from server.audit_log.event_block import EventBlock, settled_block
 from server.audit_log.timestamps import DAY_MS
@@ -40,7 +41,7 @@ class Payloads:
     @property
     def largest(self) -> int:
         """Bytes of the largest."""
-        return int((self.spans[:, 1] - self.spans[:, 0]).max(initial=0))
+        return longest(self.spans)
 
     def payload(self, index: int) -> bytes:
         """The JSON of one."""

@@ -87,8 +87,6 @@ class EmitStream:
             self._changed.set()
 
     def _submit(self, message: EmitBatch) -> None:
-        # A role or a certificate may end while the stream lasts.
-        self._call.recheck()
         self._check(message)
         self._call.spend_events(len(message.payloads))
         outcome = asyncio.ensure_future(self._intake.submit(self._call.access, message.payloads))

@@ -20,6 +20,7 @@ from server.audit_log.columns.layout import (
 )
 from server.audit_log.columns.scanner import ALL_KEYS, MAX_DEPTH, scan_event
 from server.audit_log.columns.siphash import Word, Words
+from server.audit_log.columns.summaries import longest
 
 _NOBODY = np.frombuffer(b"", np.uint8)
 
@@ -73,8 +74,7 @@ def scan_events(
         own: for a component the server id it may speak for.
     """
     table = np.empty((len(spans), COLUMNS), np.int64)
-    longest = int((spans[:, 1] - spans[:, 0]).max(initial=0))
-    scratch = np.empty(longest // 8 + 32, np.uint64)
+    scratch = np.empty(longest(spans) // 8 + 32, np.uint64)
     slow = _scan_all(
         data,
         spans,

@@ -27,18 +27,33 @@ def _put(out: Bytes, at: int, value: int, size: int) -> int:
 
 @compiled
 def write_event_frames(
-    out: Bytes, at: int, data: Bytes, table: Table, receipt: Bytes, sequence: int, received_ms: int
+    out: Bytes,
+    data: Bytes,
+    table: Table,
+    owners: Table,
+    receipts: Bytes,
+    spans: Table,
+    received_ms: Table,
+    sequence: int,
 ) -> int:
     """Write a frame for each event of the table, the first with `sequence`; gives where they end.
 
-    `out` must have room: for each event its JSON, the receipt and both heads.
+    Args:
+        out: has room for each event's JSON, receipt and both heads.
+        data, table: the events.
+        owners: for each event the number of its submission.
+        receipts, spans: the submissions' receipts, and where each begins and ends.
+        received_ms: when each submission was received.
+        sequence: of the first event.
     """
+    at = 0
     for index in range(len(table)):
-        row = table[index]
+        row, owner = table[index], owners[index]
+        receipt = receipts[spans[owner, 0] : spans[owner, 1]]
         length = EVENT_HEAD + len(receipt) + row[END] - row[START]
         payload = at + FRAME_HEAD
         place = _put(out, payload, sequence + index, 8)
-        place = _put(out, place, received_ms, 8)
+        place = _put(out, place, received_ms[owner], 8)
         place = _put(out, place, len(receipt), 2)
         place = _put(out, place, row[FINGERPRINT], 8)
         place = _put(out, place, row[FINGERPRINT + 1], 8)

@@ -9,14 +9,15 @@ from __future__ import annotations
 
 import struct
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import IntEnum
 
 import numpy as np
 
 from server.audit_log.columns.framing import write_event_frames
-from server.audit_log.tail import TailBlock
+from server.audit_log.event_block import owners
+from server.audit_log.tail import CommitGroup
 
 MAGIC = b"\xfe\xffJ\xff"
 _HEADER = struct.Struct("<4sIII")
@@ -82,18 +83,25 @@ class GroupFrames:
     def __init__(self) -> None:
         self._room = np.empty(1 << 16, np.uint8)
 
-    def encode(self, blocks: Sequence[TailBlock]) -> bytes:
-        """A frame for every event of the blocks, and the commit frame that ends the group."""
+    def encode(self, group: CommitGroup) -> bytes:
+        """A frame for every event of the group, and the commit frame that ends it."""
+        blocks, joined = group
         heads = HEADER_BYTES + _EVENT.size
-        wanted = sum(item.block.bytes + len(item.block) * (heads + len(item.receipt)) for item in blocks)
+        wanted = joined.bytes + sum(len(item.block) * (heads + len(item.receipt)) for item in blocks)
         if wanted > len(self._room):
             self._room = np.empty(wanted * 5 // 4, np.uint8)
-        end = 0
-        for first, received_ms, receipt, block in blocks:
-            packed = np.frombuffer(receipt, np.uint8)
-            end = write_event_frames(self._room, end, block.data, block.table, packed, first, received_ms)
-        frames = sum(len(item.block) for item in blocks)
-        return self._room[:end].tobytes() + encode_commit(blocks[0].first, blocks[-1].last, frames)
+        ends = np.cumsum([len(item.receipt) for item in blocks])
+        end = write_event_frames(
+            self._room,
+            joined.data,
+            joined.table,
+            owners([item.block for item in blocks]),
+            np.frombuffer(b"".join([item.receipt for item in blocks]), np.uint8),
+            np.stack([np.concatenate([[0], ends[:-1]]), ends], axis=1),
+            np.array([item.received_ms for item in blocks]),
+            blocks[0].first,
+        )
+        return self._room[:end].tobytes() + encode_commit(blocks[0].first, blocks[-1].last, len(joined))
 
 
 def encode_event(event: EventFrame) -> bytes:

@@ -6,7 +6,6 @@ import contextlib
 import errno
 import os
 import time
-from collections.abc import Sequence
 from pathlib import Path
 
 import orjson
@@ -14,7 +13,7 @@ import orjson
 from server.audit_log.cuts import Cut
 from server.audit_log.journal.frames import FrameType, GroupFrames, encode, encode_commit
 from server.audit_log.journal.segments import segment_name
-from server.audit_log.tail import TailBlock
+from server.audit_log.tail import CommitGroup
 from server.errors import Unavailable
 from server.files import AppendFile, Files, write_durably
 
@@ -81,15 +80,15 @@ class Journal:
         if is_cut:
             self._close_segment()
 
-    def commit(self, blocks: Sequence[TailBlock]) -> None:
+    def commit(self, group: CommitGroup) -> None:
         """Make a group of events durable. The first has `next_sequence`, and the others follow without gap.
 
         Raises:
             JournalClosed: now, or by an earlier failure.
             Unavailable: the group couldn't be written (a full disk); it is cut back and the journal is as before.
         """
-        self._write(self._frames.encode(blocks))
-        self.next_sequence = blocks[-1].last + 1
+        self._write(self._frames.encode(group))
+        self.next_sequence = group.blocks[-1].last + 1
 
     def cut(self) -> Cut | None:
         """End the open segment with a durable cut of all its events; None if it has none."""

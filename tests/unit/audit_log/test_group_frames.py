@@ -8,7 +8,7 @@ import numpy as np
 
 from rbac.identities import Identity
 from server.audit_log.columns.layout import FINGERPRINT, UID_KEY
-from server.audit_log.event_block import fingerprint
+from server.audit_log.event_block import fingerprint, join_blocks
 from server.audit_log.journal.frames import EventFrame, GroupFrames, encode_commit, encode_event
 from server.audit_log.journal.journal import Journal
 from server.audit_log.journal.recovery import RecoveredSection
@@ -16,7 +16,7 @@ from server.audit_log.journal.segments import read_log
 from server.audit_log.known_uids import Claims, KnownUids, UidLimits
 from server.audit_log.opening import _section
 from server.audit_log.receipts import encode_emitter
-from server.audit_log.tail import Tail, TailBlock
+from server.audit_log.tail import CommitGroup, Tail, TailBlock
 from server.audit_log.timestamps import DAY_MS
 from server.audit_log.validation import Validator, joined_payloads
 from tests.crash.forgetful_files import ForgetfulFiles
@@ -35,6 +35,10 @@ OTHER = Identity(USER.kind, "böb@https://id.test", USER.roles, "https://id.test
 def block(first: int, raws: list[bytes], emitter: Identity = USER, received_ms: int = LATER_MS) -> TailBlock:
     validated = VALIDATOR.validate(joined_payloads(raws), emitter, LATER_MS)
     return TailBlock(first, received_ms, encode_emitter(emitter, "ipv4:127.0.0.1:5"), validated.block)
+
+
+def together(blocks: list[TailBlock]) -> CommitGroup:
+    return CommitGroup(blocks, join_blocks([item.block for item in blocks]))
 
 
 def plainly(blocks: list[TailBlock]) -> bytes:
@@ -70,9 +74,9 @@ def groups() -> list[list[TailBlock]]:
 def test_the_frames_of_a_group_are_those_of_the_plain_encoding() -> None:
     frames = GroupFrames()
     for group in groups():
-        assert frames.encode(group) == plainly(group)
+        assert frames.encode(together(group)) == plainly(group)
     for group in reversed(groups()):
-        assert frames.encode(group) == plainly(group), "whatever was in the room before"
+        assert frames.encode(together(group)) == plainly(group), "whatever was in the room before"
 
 
 def test_what_was_committed_is_read_back_block_for_block() -> None:
@@ -85,7 +89,7 @@ def test_what_was_committed_is_read_back_block_for_block() -> None:
         for item in group:
             first = blocks[-1].last + 1 if blocks else journal.next_sequence
             blocks.append(item._replace(first=first, received_ms=LATER_MS + first))
-        journal.commit(blocks)
+        journal.commit(together(blocks))
         committed += blocks
     (segment,) = read_log(files, PLACES.journal / LOG, LOG, None).segments
     known = KnownUids(UidLimits())

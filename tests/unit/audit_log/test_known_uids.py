@@ -121,6 +121,17 @@ def test_only_as_many_claims_as_are_named_are_taken_back_and_retries_were_none()
     assert [claim(known, uid, print_, 9) for uid, print_ in (("v", 2), ("w", 3))] == [NEW, NEW]
 
 
+def test_claims_that_have_left_by_age_already_need_no_taking_back() -> None:
+    """A group may hold more than the table keeps; then the next ones must be remembered as ever."""
+    known = table(minimum=5, bound=5)
+    for first in range(0, 40, 10):
+        known.claim(block(*((f"u{number}", number) for number in range(first, first + 10))), LOG, first, 0)
+    known.forget(40)
+    assert len(known) == 0
+    assert [claim(known, f"u{number}", number, number) for number in range(40)] == [NEW] * 40
+    assert claim(known, "u39", 39, 99) == repeated(39)
+
+
 def known_of(known: KnownUids, numbers: range) -> list[int]:
     """Which of these are known still; asking leaves the table as it was."""
     found = []

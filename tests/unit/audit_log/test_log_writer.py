@@ -190,6 +190,22 @@ def test_after_a_failed_sync_nothing_is_taken_and_what_was_there_is_there() -> N
     assert [row.sequence for pin in rig.tail.pin() for row in pin.rows()] == [1]
 
 
+def test_a_fault_right_after_uids_were_claimed_leaves_nothing_known_that_is_not_stored(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def fault(*args: object) -> None:
+        raise MemoryError
+
+    rig = Rig()
+    group = [submission(event(1)), submission(event(2), event(3, uid="u2"))]
+    with monkeypatch.context() as patch:
+        patch.setattr("server.audit_log.log_writer._take_claims", fault)
+        with pytest.raises(MemoryError):
+            rig.writer.commit(group)
+    answers = rig.writer.commit(group)
+    assert [(done(answer).repeated, done(answer).sequences) for answer in answers] == [([], [(1, 1)]), ([], [(2, 3)])]
+
+
 def test_a_fault_while_sequences_are_given_leaves_nothing_known_that_is_not_stored() -> None:
     rig = Rig()
     faulty = replace(submission(event(2)), receipt=None)  # type: ignore[arg-type]  # the fault

@@ -1,0 +1,42 @@
+"""Sums and bounds over the events of a table, in compiled code: one call costs less than one of NumPy's."""
+
+from __future__ import annotations
+
+from server.audit_log.columns.compiling import compiled
+from server.audit_log.columns.layout import END, SESSION, START, TIME_MS, TYPE, UID, USER, Table
+
+_DAY_MS = 86_400_000
+
+
+@compiled
+def summary(table: Table) -> tuple[int, int, int]:
+    """Bytes of JSON, and the first and the last UTC day since 1970 that an event falls on; zeros for none."""
+    size, first, last = 0, 0, 0
+    for event in range(len(table)):
+        size += table[event, END] - table[event, START]
+        day = table[event, TIME_MS] // _DAY_MS
+        first = day if event == 0 else min(first, day)
+        last = day if event == 0 else max(last, day)
+    return size, first, last
+
+
+@compiled
+def longest(spans: Table) -> int:
+    """The length of the longest of spans."""
+    found = 0
+    for number in range(len(spans)):
+        found = max(found, spans[number, 1] - spans[number, 0])
+    return found
+
+
+@compiled
+def shift_offsets(table: Table, owners: Table, shifts: Table) -> None:
+    """Add to each event's offsets the shift of its owner."""
+    for event in range(len(table)):
+        shift = shifts[owners[event]]
+        table[event, START] += shift
+        table[event, END] += shift
+        table[event, TYPE] += shift
+        table[event, UID] += shift
+        table[event, SESSION] += shift
+        table[event, USER] += shift

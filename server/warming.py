@@ -1,0 +1,35 @@
+"""Runs compiled code once, so that no event waits for a compiler: `python -m server.warming` does it ahead of a start.
+
+Compiling takes some twenty seconds on a new machine, and less than one where the machine code is kept from before.
+"""
+
+from __future__ import annotations
+
+from rbac.identities import SERVICE
+from server.audit_log.batch_columns import columns_by_date
+from server.audit_log.event_block import join_blocks
+from server.audit_log.journal.frames import GroupFrames
+from server.audit_log.known_uids import KnownUids, UidLimits, uid_entries
+from server.audit_log.tail import CommitGroup, TailBlock
+from server.audit_log.validation import Validator, joined_payloads
+from server.grpc_api.emit_batches import decode_batch
+
+_EVENT = b'{"event":"a","uid":"u","time":"2026-11-01T00:00:00Z"}'
+_MESSAGE = b"\x08\x01\x12\x04\x0a\x02{}"
+
+
+def warm_up() -> None:
+    """Take an event the whole way, but for the disk."""
+    decode_batch(_MESSAGE)
+    block = Validator(b"warming", 2**16).validate(joined_payloads([_EVENT, b'{"event":"b"}']), SERVICE, 2**41).block
+    known = KnownUids(UidLimits())
+    known.claim(block.table, "0" * 20, 1, 0)
+    known.forget(1)
+    known.add("0" * 20, uid_entries(block.table, 1, 0))
+    blocks = [TailBlock(1, 0, b"[]", block), TailBlock(3, 0, b"[]", block)]
+    GroupFrames().encode(CommitGroup(blocks, join_blocks([block, block])))
+    list(columns_by_date(blocks))
+
+
+if __name__ == "__main__":
+    warm_up()
