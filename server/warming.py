@@ -5,6 +5,8 @@ Compiling takes some twenty seconds on a new machine, and less than one where th
 
 from __future__ import annotations
 
+import numpy as np
+
 from rbac.identities import SERVICE
 from server.audit_log.batch_columns import columns_by_date
 from server.audit_log.event_block import join_blocks
@@ -21,13 +23,13 @@ _MESSAGE = b"\x08\x01\x12\x04\x0a\x02{}"
 def warm_up() -> None:
     """Take an event the whole way, but for the disk."""
     decode_batch(_MESSAGE)
-    block = Validator(b"warming", 2**16).validate(joined_payloads([_EVENT, b'{"event":"b"}']), SERVICE, 2**41).block
-    known = KnownUids(UidLimits())
+    validator, known = Validator(b"warming", 2**16), KnownUids(UidLimits())
+    block, other = (validator.validate(joined_payloads([_EVENT, b'{"event":"b"}']), SERVICE, 2**41).block for _ in "12")
     known.claim(block.table, "0" * 20, 1, 0)
     known.forget(1)
-    known.add("0" * 20, uid_entries(block.table, 1, 0))
-    blocks = [TailBlock(1, 0, b"[]", block), TailBlock(3, 0, b"[]", block)]
-    GroupFrames().encode(CommitGroup(blocks, join_blocks([block, block])))
+    known.add("0" * 20, np.repeat(uid_entries(block.table, 1, 0), 10_000, axis=0))  # so many that the table grows
+    blocks = [TailBlock(1, 0, b"[]", block), TailBlock(3, 0, b"[]", other)]
+    GroupFrames().encode(CommitGroup(blocks, join_blocks([block, other])))
     list(columns_by_date(blocks))
 
 
