@@ -156,7 +156,7 @@ def _build(config: Config, files: Files, directory: DataDirectory, lock: Directo
         certificates,
         policy,
         lock_table,
-        UseCases(intake, searches, status, Rights(policy, lock_table), locks),
+        UseCases(intake, searches, status, Rights(policy, lock_table), locks, self_audit.denials),
         limits=Limits.of(config),
         observers=[CallMeter(metrics.calls), RefusalObserver(self_audit.denials)],
         tokens=_token_listener(config, certificates, tokens),

@@ -78,8 +78,8 @@ class Denials:
         self._windows: dict[_Key, _Window] = {}
         self._stopped = asyncio.Event()
 
-    def refused(self, access: Access, refusal: Refusal) -> None:
-        """Take note of a refused call of a known identity."""
+    def refused(self, access: Access, refusal: Refusal, count: int = 1) -> None:
+        """Take note of a refused call of a known identity, or of `count` events that a stream of it refused."""
         key: _Key = (access.identity.key, refusal)
         window = self._windows.get(key)
         if window is None and len(self._windows) >= MAX_KEYS:
@@ -88,12 +88,12 @@ class Denials:
         now_ms = self._now_ms()
         if window is not None:
             window.first_ms = window.first_ms if window.count else now_ms
-            window.count += 1
+            window.count += count
             window.last_ms = now_ms
             return
         if key is None:
             access = _OTHERS
-        window = _Window(access, refusal if key else None, self._steady(), 1, now_ms, now_ms)
+        window = _Window(access, refusal if key else None, self._steady(), count, now_ms, now_ms)
         self._windows[key] = window
         self._write(window)
 

@@ -140,7 +140,8 @@ class Intake:
 
     def _submission(self, access: Access, now_ms: int, validated: Validated) -> Submission:
         receipt = self._emitters.find(access).receipt
-        return Submission(receipt, now_ms, validated.block, validated.refused, validated.assigned)
+        refused, denied = validated.refused, validated.denied
+        return Submission(receipt, now_ms, validated.block, refused, validated.assigned, denied)
 
     def submit_own(self, access: Access, payload: bytes) -> asyncio.Future[BatchAcknowledgement]:
         """Take an event of the service itself, which has a reserve beyond quota and floor."""

@@ -29,6 +29,8 @@ class Submission:
     """By index in the message, as is all that names an event."""
     assigned: list[tuple[int, str]] = field(default_factory=list)
     """The uids that were given to events that came without."""
+    denied: int = 0
+    """How many of `refused` speak for another component."""
     bytes: int = field(init=False)
     """Bytes of JSON."""
     days: set[int] = field(init=False)
@@ -140,6 +142,7 @@ class LogWriter:
         for submission in group:
             block, end = submission.block, start + len(submission.block)
             answer = BatchAcknowledgement(storage, log_id, [], submission.assigned, submission.refused)
+            answer.denied = submission.denied
             if claims is not ALL_NEW:
                 block = _take_claims(block, claims.of(start, end), storage, answer)
             if len(block):

@@ -77,3 +77,5 @@ class BatchAcknowledgement:
     repeated: list[tuple[int, str, str, int]] = field(default_factory=list)
     """Index, storage, log_id and sequence of the first acknowledgement."""
     uid_reused: list[int] = field(default_factory=list)
+    denied: int = 0
+    """How many of `refused` speak for another component, which is no mistake to mend but a right that is lacking."""

@@ -76,6 +76,11 @@ class Validated:
         """What is wrong with each event that is refused, by index in the message."""
         return [(index, _violations(error)) for index, error in self.errors.items()]
 
+    @property
+    def denied(self) -> int:
+        """How many of them speak for another component."""
+        return sum(isinstance(error, PermissionDenied) for error in self.errors.values())
+
 
 def _violations(error: Refusal) -> list[Violation]:
     return [Violation("server_id", error.message)] if isinstance(error, PermissionDenied) else error.violations

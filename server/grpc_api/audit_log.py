@@ -17,7 +17,7 @@ from server.grpc_api.emit_stream import EmitStream, Window
 from server.grpc_api.messages import event_row, search_response
 from server.grpc_api.payloads import payload_bytes
 from server.grpc_api.search_requests import event_selector, search_query
-from server.grpc_api.use_cases import Intake, Searches
+from server.grpc_api.use_cases import Denials, Intake, Searches
 
 CHUNK_BYTES: Final = 1024 * 1024
 
@@ -28,6 +28,7 @@ class AuditLogServicer:
 
     intake: Intake
     searches: Searches
+    denials: Denials
     drain: Drain
     search_seconds: float
     window: Window
@@ -48,7 +49,7 @@ class AuditLogServicer:
     ) -> AsyncIterator[pb.EmitEventsResponse]:
         """Store a stream of batches."""
         call.decode = decode_batch
-        return EmitStream(call, requests, self.intake, self.drain, self.window).responses()
+        return EmitStream(call, requests, self.intake, self.denials, self.drain, self.window).responses()
 
     async def SearchEvents(self, request: pb.SearchEventsRequest, call: Call) -> pb.SearchEventsResponse:  # noqa: N802
         """Find events."""

@@ -6,16 +6,19 @@ import asyncio
 from collections import deque
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from functools import partial
 
 from extaudit.v1 import audit_log_service_pb2 as pb
 
+from server.audit_log.access import Access
+from server.audit_log.denials import Refusal
 from server.audit_log.receipts import BatchAcknowledgement
-from server.errors import AuditStoreError, InvalidRequest, Unavailable, Violation
+from server.errors import AuditStoreError, InvalidRequest, PermissionDenied, Unavailable, Violation
 from server.grpc_api.acknowledgements import emits_response
 from server.grpc_api.call import Call
 from server.grpc_api.draining import Drain, stopping
 from server.grpc_api.emit_batches import MAX_EVENTS, EmitBatch
-from server.grpc_api.use_cases import Intake
+from server.grpc_api.use_cases import Denials, Intake
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,11 +43,18 @@ class EmitStream:
     """
 
     def __init__(
-        self, call: Call, requests: AsyncIterator[EmitBatch], intake: Intake, drain: Drain, window: Window
+        self,
+        call: Call,
+        requests: AsyncIterator[EmitBatch],
+        intake: Intake,
+        denials: Denials,
+        drain: Drain,
+        window: Window,
     ) -> None:
         self._call = call
         self._requests = requests
         self._intake = intake
+        self._denials = denials
         self._drain = drain
         self._window = window
         self._pending: deque[_Pending] = deque()
@@ -89,11 +99,12 @@ class EmitStream:
     def _submit(self, message: EmitBatch) -> None:
         self._check(message)
         self._call.spend_events(len(message.payloads))
-        outcome = asyncio.ensure_future(self._intake.submit(self._call.access, message.payloads))
+        access = self._call.access
+        outcome = asyncio.ensure_future(self._intake.submit(access, message.payloads))
         size = self._call.received_bytes
         self._pending.append(_Pending(message.number, size, outcome))
         self._pending_bytes += size
-        outcome.add_done_callback(self._wake)
+        outcome.add_done_callback(partial(self._settled, access))
 
     def _check(self, message: EmitBatch) -> None:
         violations = []
@@ -133,7 +144,11 @@ class EmitStream:
             self._freed.set()
         return durable
 
-    def _wake(self, _outcome: asyncio.Future[BatchAcknowledgement]) -> None:
+    def _settled(self, access: Access, outcome: asyncio.Future[BatchAcknowledgement]) -> None:
+        # Also when the stream is over: who hangs up at once must not get away without a trace.
+        if _is_durable(outcome) and (denied := outcome.result().denied):
+            refusal = Refusal(self._call.method, "PERMISSION_DENIED", PermissionDenied.reason, "")
+            self._denials.refused(access, refusal, denied)
         self._changed.set()
 
     def _stop(self) -> None:

@@ -38,6 +38,7 @@ from server.grpc_api.reflection import Reflection
 from server.grpc_api.status_service import StatusServicer
 from server.grpc_api.use_cases import (
     Authenticator,
+    Denials,
     Intake,
     LockCheck,
     Locks,
@@ -89,6 +90,7 @@ class UseCases:
     status: Status
     rights: Rights
     locks: Locks
+    denials: Denials
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,7 +179,9 @@ class GrpcServer:
 
     def _register(self, use_cases: UseCases, limits: Limits) -> None:
         found = _Handlers()
-        log = AuditLogServicer(use_cases.intake, use_cases.searches, self._drain, limits.search_seconds, limits.window)
+        log = AuditLogServicer(
+            use_cases.intake, use_cases.searches, use_cases.denials, self._drain, limits.search_seconds, limits.window
+        )
         reflection = Reflection((*OWN_SERVICES, _HEALTH, _REFLECTION), self._drain)
         audit_log_service_pb2_grpc.add_AuditLogServiceServicer_to_server(_any(log), _any(found))
         status_service_pb2_grpc.add_StatusServiceServicer_to_server(_any(StatusServicer(use_cases.status)), _any(found))

@@ -161,8 +161,8 @@ class Authoriser(Protocol):
 class Denials(Protocol):
     """Keeps the trace of refused calls."""
 
-    def refused(self, access: Access, refusal: Refusal) -> None:
-        """Take note, at once."""
+    def refused(self, access: Access, refusal: Refusal, count: int = 1) -> None:
+        """Take note, at once; `count` is of refused events where the call itself goes on."""
         ...
 
 

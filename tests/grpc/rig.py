@@ -23,6 +23,7 @@ from server.access.lock_table import LockTable
 from server.access.locks import Locks
 from server.access.rights import Rights
 from server.audit_log.access import Access
+from server.audit_log.denials import Refusal
 from server.audit_log.receipts import Acknowledgement, BatchAcknowledgement
 from server.audit_log.search.query import Cost, EventSelector, FoundEvent, SearchPage, SearchQuery, Watermark
 from server.audit_log.state_of_service import JournalState, ServiceState
@@ -70,7 +71,7 @@ async def until(condition: Callable[[], object]) -> None:
 
 @dataclass
 class MemoryIntake:
-    """Takes everything but `bad`. With `holds`, messages become durable only when a test settles them."""
+    """Takes everything but `bad` and `of another`. With `holds`, messages become durable when a test settles them."""
 
     holds: bool = False
     events: list[bytes] = field(default_factory=list)
@@ -101,6 +102,9 @@ class MemoryIntake:
                 ack.refused.append((index, payloads.refused[index].violations))
             elif payloads.payload(index) == b"bad":
                 ack.refused.append((index, [Violation("time", "must be RFC 3339")]))
+            elif payloads.payload(index) == b"of another":
+                ack.refused.append((index, [Violation("server_id", "must not speak for another component")]))
+                ack.denied += 1
             else:
                 self.events.append(payloads.payload(index))
         if len(self.events) >= first:
@@ -166,6 +170,16 @@ class Records:
 
     def finished(self, record: CallRecord) -> None:
         self.calls.append(record)
+
+
+@dataclass
+class MemoryDenials:
+    """Keeps what is told of events that streams refuse."""
+
+    told: list[tuple[Access, Refusal, int]] = field(default_factory=list)
+
+    def refused(self, access: Access, refusal: Refusal, count: int = 1) -> None:
+        self.told.append((access, refusal, count))
 
 
 @dataclass
@@ -244,6 +258,7 @@ class Rig:
     lock_store: MemoryLocks
     lock_table: LockTable
     authenticator: HeldAnchors
+    denials: MemoryDenials
 
     def channel(self, pair: Pair, *options: tuple[str, Any]) -> grpc.aio.Channel:
         credentials = grpc.ssl_channel_credentials(self.host_ca.pem, pair.key_pem, pair.pem)
@@ -289,7 +304,7 @@ async def serving(
     credentials = grpc.ssl_server_credentials([(pair.key_pem, pair.pem)], host_ca.pem + user_ca.pem, True)
     intake, searches, status, records = MemoryIntake(holds), MemorySearches(), MemoryStatus(), Records()
     policy, clock, store = HeldPolicy(load_policy_folder(roles)), Clock(), MemoryLocks()
-    authenticator = HeldAnchors(IdentityResolver(anchors, CLUSTER, frozenset))
+    authenticator, denials = HeldAnchors(IdentityResolver(anchors, CLUSTER, frozenset)), MemoryDenials()
     table = LockTable(store, clock.now_ms)
     locks = Locks(store, table, clock.now_ms, lambda: server.look_again())
     server = GrpcServer(
@@ -298,7 +313,7 @@ async def serving(
         authenticator,
         policy,
         table,
-        UseCases(intake, searches, status, Rights(policy, table), locks),
+        UseCases(intake, searches, status, Rights(policy, table), locks, denials),
         limits=limits,
         observers=(records,),
         clock=clock,
@@ -323,6 +338,7 @@ async def serving(
             store,
             table,
             authenticator,
+            denials,
         )
     finally:
         await server.stop(0)

@@ -16,10 +16,13 @@ from extaudit.v1.event_pb2 import EventPayload
 from google.protobuf.struct_pb2 import Struct
 
 from rbac.policy import Policy
+from server.audit_log.denials import Refusal
 from server.errors import ResourceExhausted, Unavailable
 from server.grpc_api.emit_stream import EmitStream, Window
 from server.grpc_api.server import Limits
-from tests.grpc.rig import Failure, all_of, failing, failure_of, in_loop, serving, until
+from tests.grpc.rig import EMIT_EVENTS, Failure, all_of, failing, failure_of, in_loop, serving, until
+
+EVENTS_DENIED = Refusal(EMIT_EVENTS, "PERMISSION_DENIED", "ACCESS_DENIED", "")
 
 
 def message(number: int, *payloads: bytes) -> pb.EmitEventsRequest:
@@ -72,6 +75,32 @@ async def test_every_message_is_acknowledged_in_order_and_the_stream_ends_well()
         ),
     ]
     assert responses[-1].durable_through == 7
+
+
+@in_loop
+async def test_events_that_speak_for_another_are_told_to_the_self_audit_once_a_message() -> None:
+    async with serving() as rig, rig.node() as channel:
+        messages = [
+            message(1, b"a", b"of another", b"bad", b"of another"),
+            message(2, b"bad"),
+            message(3, b"of another"),
+        ]
+        await all_of(AuditLogServiceStub(channel).EmitEvents(iter(messages)))
+        told = rig.denials.told
+        assert [(refusal, count) for _, refusal, count in told] == [(EVENTS_DENIED, 2), (EVENTS_DENIED, 1)]
+        assert {access.identity.name for access, _, _ in told} == {rig.intake.accesses[0].identity.name}
+
+
+@in_loop
+async def test_who_hangs_up_before_an_answer_does_not_get_away_without_a_trace() -> None:
+    async with serving(holds=True) as rig, rig.node() as channel:
+        call = await sent(channel, message(1, b"of another"))
+        await until(lambda: rig.intake.waiting)
+        call.cancel()
+        await until(lambda: rig.records.calls)
+        rig.intake.settle(0)
+        await until(lambda: rig.denials.told)
+        assert [count for _, _, count in rig.denials.told] == [1]
 
 
 @in_loop

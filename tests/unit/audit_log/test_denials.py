@@ -89,6 +89,17 @@ def test_the_first_is_told_at_once_and_the_rest_of_its_minute_as_one() -> None:
     run(test)
 
 
+def test_events_that_a_stream_refuses_count_one_by_one() -> None:
+    async def test(log: Log, clocks: Clocks, denials: Denials) -> None:
+        for count in (7, 2, 3):
+            denials.refused(caller(), REFUSAL, count)
+        clocks.seconds += MINUTE
+        denials.write_due()
+        assert log.counts == [("eve", 7), ("eve", 5)]
+
+    run(test)
+
+
 def test_identity_method_reason_and_cause_are_told_apart_and_serials_are_not() -> None:
     async def test(log: Log, _clocks: Clocks, denials: Denials) -> None:
         for access in (caller(), caller(serial="2"), caller("mallory")):

@@ -117,6 +117,7 @@ def test_an_event_that_speaks_for_another_is_a_wrong_field_among_others_and_an_e
         (3, ["event", "uid"]),
     ]
     assert isinstance(found.errors[1], PermissionDenied)
+    assert found.denied == 1
     assert found.errors[2] is UNREADABLE
 
 
