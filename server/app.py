@@ -247,12 +247,8 @@ def _tokens(config: Config, certificates: Certificates, changes: Changes) -> Tok
     """The token issuers. Their users are named with their issuer where more than one could give a name."""
     issuers = config.grpc.token_issuers
     qualified = len(issuers) + certificates.give_user_names > 1
-    return TokenIssuers(
-        issuers,
-        timedelta(seconds=config.grpc.token_skew_seconds),
-        qualified=qualified,
-        on_change=lambda state: changes.key_set_reloaded(state.issuer, state.key_ids),
-    )
+    skew = timedelta(seconds=config.grpc.token_skew_seconds)
+    return TokenIssuers(issuers, skew, qualified=qualified, trace=changes)
 
 
 def _token_listener(config: Config, certificates: Certificates, tokens: TokenIssuers) -> TokenListener | None:

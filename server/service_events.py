@@ -24,6 +24,8 @@ IDENTITY_RENEWED: Final = "extaudit.identity.renew"
 CERTIFICATES_RELOADED: Final = "extaudit.certificates.reload"
 CERTIFICATES_REFUSED: Final = "extaudit.certificates.refused"
 KEY_SET_RELOADED: Final = "extaudit.jwks.reload"
+KEY_SET_REFUSED: Final = "extaudit.jwks.refused"
+KEY_SET_EXPIRED: Final = "extaudit.jwks.expire"
 JOURNAL_DAMAGED: Final = "extaudit.journal.damage"
 CLOCK_STEPPED: Final = "extaudit.clock.step"
 EVENT_REFUSED: Final = "extaudit.outbox.refused"
@@ -44,6 +46,8 @@ CODES: Final[Mapping[str, str]] = MappingProxyType(
         CERTIFICATES_RELOADED: "XA5101I",
         CERTIFICATES_REFUSED: "XA5101W",
         KEY_SET_RELOADED: "XA5201I",
+        KEY_SET_REFUSED: "XA5201W",
+        KEY_SET_EXPIRED: "XA5202W",
         JOURNAL_DAMAGED: "XA6001E",
         CLOCK_STEPPED: "XA6002W",
         EVENT_REFUSED: "XA6003E",

@@ -7,6 +7,7 @@ import hashlib
 import hmac
 import json
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -22,6 +23,22 @@ MISSING = object()
 """As the value of a claim or header: leave it out."""
 
 PrivateKey = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey
+
+
+@dataclass
+class KeySetNotes:
+    """What is told of issuers' keys: what happened, and the ids of the keys; of a refusal also why."""
+
+    told: list[tuple[str, ...]] = field(default_factory=list)
+
+    def key_set_reloaded(self, issuer: str, key_ids: Sequence[str]) -> None:
+        self.told.append(("reloaded", *key_ids))
+
+    def key_set_refused(self, issuer: str, key_ids: Sequence[str], reason: str) -> None:
+        self.told.append(("refused", *key_ids, reason))
+
+    def key_set_expired(self, issuer: str, key_ids: Sequence[str]) -> None:
+        self.told.append(("expired", *key_ids))
 
 
 def encoded(data: bytes) -> str:

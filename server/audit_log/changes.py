@@ -10,6 +10,8 @@ from server.service_events import (
     CERTIFICATES_REFUSED,
     CERTIFICATES_RELOADED,
     CLOCK_STEPPED,
+    KEY_SET_EXPIRED,
+    KEY_SET_REFUSED,
     KEY_SET_RELOADED,
     ROLES_REFUSED,
     ROLES_RELOADED,
@@ -67,8 +69,16 @@ class Changes:
         self._note(CERTIFICATES_REFUSED, reason=reason)
 
     def key_set_reloaded(self, issuer: str, key_ids: Sequence[str]) -> None:
-        """The keys that vouch for an issuer's tokens changed, or were fetched for the first time: their ids."""
+        """The keys that vouch for an issuer's tokens changed, or could be fetched for the first time or again."""
         self._note(KEY_SET_RELOADED, issuer=issuer, keys=sorted(key_ids))
+
+    def key_set_refused(self, issuer: str, key_ids: Sequence[str], reason: str) -> None:
+        """An issuer's key set can't be fetched, or is refused; keys of these ids still count."""
+        self._note(KEY_SET_REFUSED, issuer=issuer, keys=sorted(key_ids), reason=reason)
+
+    def key_set_expired(self, issuer: str, key_ids: Sequence[str]) -> None:
+        """An issuer's keys, of these ids, count no longer: the last good fetch was too long ago."""
+        self._note(KEY_SET_EXPIRED, issuer=issuer, keys=sorted(key_ids))
 
     def clock_stepped(self, seconds: float) -> None:
         """The clock of the machine was set: by how much, forward or (below zero) back."""

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import NamedTuple, Protocol
@@ -40,6 +40,22 @@ class JwksSource(Protocol):
         ...
 
 
+class KeySetTrace(Protocol):
+    """Is told, once each, what becomes of an issuer's keys; takes note at once and never raises."""
+
+    def key_set_reloaded(self, issuer: str, key_ids: Sequence[str]) -> None:
+        """Other keys count, or the same could be fetched again after they could not."""
+        ...
+
+    def key_set_refused(self, issuer: str, key_ids: Sequence[str], reason: str) -> None:
+        """They can't be fetched, for another reason than the last time; those of these ids still count."""
+        ...
+
+    def key_set_expired(self, issuer: str, key_ids: Sequence[str]) -> None:
+        """Those of these ids count no longer, as they could not be fetched again for too long."""
+        ...
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class HeldKey:
     """A key that counts or has counted. One that vanished and came back is another: compare by identity."""
@@ -66,14 +82,14 @@ class IssuerKeys:
         self,
         issuer: str,
         source: JwksSource,
-        on_change: Callable[[KeysState], None] = lambda _: None,
+        trace: KeySetTrace,
         *,
         refresh_seconds: float = REFRESH_SECONDS,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.issuer = issuer
         self._source = source
-        self._on_change = on_change
+        self._trace = trace
         self._refresh_seconds = refresh_seconds
         self._clock = clock
         self._held: Mapping[str, tuple[HeldKey, ...]] = MappingProxyType({})
@@ -81,6 +97,7 @@ class IssuerKeys:
         self._fresh_until = float("-inf")
         self._fetched_ms: int | None = None
         self._problem = "not fetched yet"
+        self._expiry_told = True
         self._asked_for_unknown = float("-inf")
         self._fetch: asyncio.Task[None] | None = None
         self._waiting = 0
@@ -132,15 +149,21 @@ class IssuerKeys:
     async def run(self) -> None:
         """Refresh until cancelled."""
         while True:
-            await asyncio.sleep(min(RETRY_SECONDS, self._refresh_seconds) if self._problem else self._refresh_seconds)
+            await asyncio.sleep(self._pause())
             await self.refresh()
+
+    def _pause(self) -> float:
+        """Seconds until the next fetch: one comes when the keys would be too old, so that this is told at once."""
+        pause = min(RETRY_SECONDS, self._refresh_seconds) if self._problem else self._refresh_seconds
+        left = self._fresh_until - self._clock()
+        return min(pause, left) if left > 0 else pause
 
     def _begin_fetch(self) -> None:
         self._fetch = asyncio.create_task(self._fetch_once(), name="jwks")
 
     async def _fetch_once(self) -> None:
         begun, begun_ms = self._clock(), time.time_ns() // 1_000_000
-        was_stale = self.stale
+        told = not self._problem and not self.stale
         try:
             keys = read_jwks(await self._source.read())
         except JwksProblem as problem:
@@ -150,11 +173,12 @@ class IssuerKeys:
             # one of the service's tasks waits for this.
             self._failed("the key set can't be read", error)
         else:
-            self._problem = ""
+            self._problem, self._expiry_told = "", False
             self._fresh_until, self._fetched_ms = begun + MAX_AGE_SECONDS, begun_ms
-            if self._take(keys) or was_stale:
-                _log.info("an issuer's keys have changed", extra={"fields": self._fields(keys=sorted(self._held))})
-                self._on_change(self.state())
+            if self._take(keys) or not told:
+                ids = sorted(self._held)
+                _log.info("an issuer's keys have changed", extra={"fields": self._fields(keys=ids)})
+                self._trace.key_set_reloaded(self.issuer, ids)
         finally:
             self._fetch = None
 
@@ -173,7 +197,13 @@ class IssuerKeys:
         if problem != self._problem:
             fields = self._fields(reason=problem)
             _log.error("an issuer's keys can't be fetched", exc_info=fault, extra={"fields": fields})
+            self._trace.key_set_refused(self.issuer, self.state().key_ids, problem)
         self._problem = problem
+        if self.stale and not self._expiry_told:
+            self._expiry_told = True
+            ids = sorted(self._held)
+            _log.error("an issuer's keys count no longer", extra={"fields": self._fields(keys=ids)})
+            self._trace.key_set_expired(self.issuer, ids)
 
     def _fields(self, **more: object) -> dict[str, object]:
         return {"issuer": self.issuer, **more}

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from rbac.identities import Identity
 from server.config import TokenIssuer
-from server.tokens.issuer_keys import REFRESH_SECONDS, IssuerKeys, JwksSource, KeysState
+from server.tokens.issuer_keys import REFRESH_SECONDS, IssuerKeys, JwksSource, KeySetTrace, KeysState
 from server.tokens.resolver import TokenResolver, TrustedIssuer
 from server.tokens.sources import JwksFile, JwksUrl
 
@@ -24,10 +24,10 @@ class TokenIssuers:
         skew: timedelta,
         *,
         qualified: bool,
-        on_change: Callable[[KeysState], None] = lambda _: None,
+        trace: KeySetTrace,
     ) -> None:
-        """JwksProblem if a CA file can't be used. `on_change` is told of every change of an issuer's keys."""
-        self._keys = tuple(_keys(issuer, on_change) for issuer in issuers)
+        """JwksProblem if a CA file can't be used. `trace` is told what becomes of the issuers' keys."""
+        self._keys = tuple(_keys(issuer, trace) for issuer in issuers)
         trusted = [TrustedIssuer(*each) for each in zip(issuers, self._keys, strict=True)]
         self._resolver = TokenResolver(trusted, skew, qualified=qualified)
         self._stopped = asyncio.Event()
@@ -57,12 +57,12 @@ class TokenIssuers:
         self._stopped.set()
 
 
-def _keys(issuer: TokenIssuer, on_change: Callable[[KeysState], None]) -> IssuerKeys:
+def _keys(issuer: TokenIssuer, trace: KeySetTrace) -> IssuerKeys:
     source: JwksSource
     if issuer.jwks_file is not None:
         source = JwksFile(issuer.jwks_file)
-        return IssuerKeys(issuer.issuer, source, on_change, refresh_seconds=FILE_REFRESH_SECONDS)
+        return IssuerKeys(issuer.issuer, source, trace, refresh_seconds=FILE_REFRESH_SECONDS)
     if issuer.jwks_url is None:
         raise ValueError("an issuer has a file or a URL of keys")
     source = JwksUrl(issuer.jwks_url, issuer.jwks_ca)
-    return IssuerKeys(issuer.issuer, source, on_change, refresh_seconds=REFRESH_SECONDS)
+    return IssuerKeys(issuer.issuer, source, trace, refresh_seconds=REFRESH_SECONDS)

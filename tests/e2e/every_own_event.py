@@ -108,6 +108,10 @@ class Lives:
         until(told("extaudit.certificates.reload"))
         self.user_ca.write_bytes(b"broken")
         until(told("extaudit.certificates.refused"))
+        self.jwks.write_bytes(b"broken")
+        until(told("extaudit.jwks.refused"))
+        app.tokens._keys[0]._fresh_until = 0.0
+        until(told("extaudit.jwks.expire"))
         app.housekeeping._watched.clock._difference -= 90.0
         until(told(CLOCK_STEPPED))
 

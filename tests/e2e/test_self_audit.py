@@ -110,7 +110,9 @@ def test_changes_of_trust_tell_what_came_and_what_was_refused(events: Events) ->
     [change] = events["extaudit.certificates.reload"]
     assert (change["removed"], [each["use"] for each in change["added"]]) == ([], ["user_ca"])
     assert "users.pem" in events["extaudit.certificates.refused"][0]["reason"]
-    assert events["extaudit.jwks.reload"][0]["keys"] == ["key-1"]
+    [reloaded], [refused], [expired] = (events[f"extaudit.jwks.{what}"] for what in ("reload", "refused", "expire"))
+    assert reloaded["keys"] == refused["keys"] == expired["keys"] == ["key-1"]
+    assert refused["reason"] == "the key set is not a JSON object with a list of keys"
 
 
 def test_a_step_of_the_clock_and_damage_and_what_could_not_be_taken_are_told(events: Events) -> None:

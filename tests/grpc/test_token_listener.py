@@ -30,6 +30,7 @@ from tests.tokens_builder import (
     AUDIENCE,
     ISSUER,
     MISSING,
+    KeySetNotes,
     SigningKey,
     assemble,
     ec_key,
@@ -66,7 +67,7 @@ class TokenRig:
 async def token_rig(folder: Path, *, qualified: bool = False, **options: Any) -> AsyncIterator[TokenRig]:
     with JwksServer(folder, jwks(RSA, EC, ED)) as keys:
         settings = issuer(jwks_url=keys.url, jwks_ca=keys.ca)
-        tokens = TokenIssuers([settings], timedelta(seconds=30), qualified=qualified)
+        tokens = TokenIssuers([settings], timedelta(seconds=30), qualified=qualified, trace=KeySetNotes())
         await tokens.refresh()
         async with serving(tokens=tokens, **options) as rig:
             yield TokenRig(rig, keys, tokens)
@@ -361,7 +362,9 @@ async def test_unknown_keys_are_asked_for_once_in_thirty_seconds(tmp_path: Path)
 
 @in_loop
 async def test_without_an_issuers_keys_its_tokens_are_unavailable_and_certificates_serve(tmp_path: Path) -> None:
-    tokens = TokenIssuers([issuer(jwks_url="https://localhost:1/keys")], timedelta(), qualified=False)
+    tokens = TokenIssuers(
+        [issuer(jwks_url="https://localhost:1/keys")], timedelta(), qualified=False, trace=KeySetNotes()
+    )
     await tokens.refresh()
     async with serving(tokens=tokens) as rig, rig.token_channel() as channel, rig.user("auditor") as certified:
         failure = await failing(AuditLogServiceStub(channel).SearchEvents(SEARCH, metadata=bearer(RSA.token())))

@@ -16,12 +16,11 @@ from server.tokens.issuer_keys import (
     UNKNOWN_KEY_SECONDS,
     HeldKey,
     IssuerKeys,
-    KeysState,
 )
 from server.tokens.jwks import JwksProblem
 from server.tokens.sources import FETCH_SECONDS
 from tests.grpc.rig import in_loop, until
-from tests.tokens_builder import ISSUER, MemorySource, ec_key, jwks
+from tests.tokens_builder import ISSUER, KeySetNotes, MemorySource, ec_key, jwks
 
 ONE, TWO = ec_key("one"), ec_key("two")
 
@@ -32,10 +31,10 @@ class Rig:
 
     source: MemorySource = field(default_factory=lambda: MemorySource(jwks(ONE)))
     now: float = 1_000.0
-    changes: list[KeysState] = field(default_factory=list)
+    notes: KeySetNotes = field(default_factory=KeySetNotes)
 
     def __post_init__(self) -> None:
-        self.keys = IssuerKeys(ISSUER, self.source, self.changes.append, clock=lambda: self.now)
+        self.keys = IssuerKeys(ISSUER, self.source, self.notes, clock=lambda: self.now)
 
     def held(self, key_id: str = "one") -> HeldKey:
         [held] = self.keys.find(key_id)
@@ -213,7 +212,7 @@ async def test_a_call_that_is_cancelled_while_it_waits_does_not_end_the_fetch() 
 @in_loop
 async def test_keys_are_fetched_again_and_again() -> None:
     source = MemorySource(jwks(ONE))
-    keys = IssuerKeys(ISSUER, source, refresh_seconds=0.005)
+    keys = IssuerKeys(ISSUER, source, KeySetNotes(), refresh_seconds=0.005)
     running = asyncio.ensure_future(keys.run())
     await until(lambda: source.reads > 3)
     source.document = jwks(TWO)
@@ -233,7 +232,7 @@ async def test_changes_are_told_and_a_failure_is_logged_once(caplog: pytest.LogC
     await rig.keys.refresh()
     rig.source.document = jwks(TWO)
     await rig.keys.refresh()
-    assert [state.key_ids for state in rig.changes] == [("one",), ("two",)]
+    assert rig.notes.told == [("reloaded", "one"), ("reloaded", "two")]
     rig.source.document = JwksProblem("the key set's server can't be reached")
     await rig.keys.refresh()
     await rig.keys.refresh()
@@ -242,3 +241,59 @@ async def test_changes_are_told_and_a_failure_is_logged_once(caplog: pytest.LogC
         "an issuer's keys have changed",
         "an issuer's keys can't be fetched",
     ]
+
+
+UNREACHABLE = "the key set's server can't be reached"
+NO_KEY_SET = "the key set is not a JSON object with a list of keys"
+
+
+@in_loop
+async def test_failures_are_told_once_for_each_reason_with_the_keys_that_still_count_and_their_end() -> None:
+    rig = Rig()
+    await rig.keys.refresh()
+    for document in (JwksProblem(UNREACHABLE), JwksProblem(UNREACHABLE), b"<html>", b"<html>", jwks(ONE), jwks(ONE)):
+        rig.source.document = document
+        await rig.keys.refresh()
+    assert rig.notes.told == [
+        ("reloaded", "one"),
+        ("refused", "one", UNREACHABLE),
+        ("refused", "one", NO_KEY_SET),
+        ("reloaded", "one"),
+    ]
+
+
+@in_loop
+async def test_keys_that_never_were_there_are_told_as_refused_and_never_as_expired() -> None:
+    rig = Rig(MemorySource(JwksProblem(UNREACHABLE)))
+    await rig.keys.refresh()
+    rig.now += MAX_AGE_SECONDS
+    await rig.keys.refresh()
+    assert rig.notes.told == [("refused", UNREACHABLE)]
+
+
+@in_loop
+async def test_that_keys_are_too_old_is_told_once_each_time() -> None:
+    rig = Rig()
+    for _ in range(2):
+        rig.source.document = jwks(ONE)
+        await rig.keys.refresh()
+        rig.source.document = JwksProblem(UNREACHABLE)
+        await rig.keys.refresh()
+        rig.now += MAX_AGE_SECONDS
+        await rig.keys.refresh()
+        await rig.keys.refresh()
+    assert rig.notes.told == [("reloaded", "one"), ("refused", "one", UNREACHABLE), ("expired", "one")] * 2
+
+
+@in_loop
+async def test_that_keys_are_too_old_is_told_when_it_happens_and_not_with_the_next_fetch(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("server.tokens.issuer_keys.MAX_AGE_SECONDS", 0.02)
+    source, notes = MemorySource(jwks(ONE)), KeySetNotes()
+    keys = IssuerKeys(ISSUER, source, notes)
+    await keys.refresh()
+    source.document = JwksProblem(UNREACHABLE)
+    running = asyncio.ensure_future(keys.run())
+    await until(lambda: ("expired", "one") in notes.told)
+    running.cancel()

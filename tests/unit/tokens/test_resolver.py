@@ -16,7 +16,18 @@ from server.tokens import resolver as module
 from server.tokens.issuer_keys import MAX_AGE_SECONDS, IssuerKeys
 from server.tokens.resolver import KeyNotKnown, TokenResolver, TrustedIssuer
 from tests.grpc.rig import in_loop
-from tests.tokens_builder import ISSUER, MISSING, MemorySource, ec_key, ed_key, encoded, issuer, jwks, rsa_key
+from tests.tokens_builder import (
+    ISSUER,
+    MISSING,
+    KeySetNotes,
+    MemorySource,
+    ec_key,
+    ed_key,
+    encoded,
+    issuer,
+    jwks,
+    rsa_key,
+)
 
 KEY, OTHER = ec_key("one"), ec_key("two")
 
@@ -32,7 +43,9 @@ class Rig:
     now: float = 1_000.0
 
     def __post_init__(self) -> None:
-        self.keys = [IssuerKeys(each.issuer, self.source, clock=lambda: self.now) for each in self.settings]
+        self.keys = [
+            IssuerKeys(each.issuer, self.source, KeySetNotes(), clock=lambda: self.now) for each in self.settings
+        ]
         trusted = [TrustedIssuer(*each) for each in zip(self.settings, self.keys, strict=True)]
         skew = timedelta(seconds=30)
         self.resolver = TokenResolver(trusted, skew, qualified=self.qualified, max_cached=self.max_cached)
