@@ -14,7 +14,7 @@ from rbac.formulas import Formula
 from rbac.policy import Policy
 from rbac.roles import Role, Rule
 from server.audit_log.access import Access
-from server.audit_log.search.query import EventSelector, FoundEvent, SearchQuery
+from server.audit_log.search.query import Cost, EventSelector, FoundEvent, SearchQuery
 from server.audit_log.search.rights import condition_of, restricted
 from server.audit_log.search.search import NOT_ADMITTED
 from server.errors import FailedPrecondition, NotFound, PermissionDenied, Unavailable
@@ -196,3 +196,21 @@ def test_restricting_changes_nothing_but_the_condition() -> None:
     assert once.filters.condition is not None
     assert restricted(once, rights()) == query, "what a query brings along counts for nothing"
     assert dataclasses.replace(once, filters=replace(once.filters, condition=None)) == query
+
+
+@pytest.mark.parametrize("ask", ["types", "emitters"])
+def test_what_was_read_does_not_tell_whether_there_is_something_that_may_not_be_seen(
+    mixed: SearchRig, ask: str
+) -> None:
+    access = rights(allow="event.owner == 'nobody'")
+
+    def cost(value: str) -> Cost:
+        asked = frozenset({value})
+        query = SearchQuery(Filters(types=asked)) if ask == "types" else SearchQuery(emitters=asked)
+        page = mixed.page(restricted(query, access))
+        assert page.rows == []
+        return page.cost
+
+    there, not_there = cost({"types": "user.login", "emitters": ALICE.name}[ask]), cost("no-such-thing")
+    assert there.objects > 0
+    assert there == not_there

@@ -94,7 +94,7 @@ class StoredRead:
     unreadable: list[UnreadableObject] = field(default_factory=list)
     changed: set[str] = field(default_factory=set)
     opened: dict[str, CatalogueObject] = field(default_factory=dict)
-    """The objects that were asked for rows, by name."""
+    """The objects that were looked into, by name: those without a row of a wanted emitter too."""
     finished_to: Position | None = None
     """Every row before this position was given; where to go on when time runs out."""
     crowded: set[str] = field(default_factory=set)
@@ -140,12 +140,13 @@ class StoredRead:
 
     def _window(self, objects: Sequence[CatalogueObject], start: int, end: int) -> Iterator[ScanRow]:
         by_key = {item.name: item for item in objects if item.last_ms >= start and item.first_ms < end}
+        intact = {name: item for name, item in by_key.items() if self._is_intact(item)}
         asked = [
-            ScanObject(item.name, self.path_of(item), rows)
-            for item in by_key.values()
-            if self._is_intact(item) and ((rows := self.select(item)) is None or len(rows))
+            ScanObject(name, self.path_of(item), rows)
+            for name, item in intact.items()
+            if (rows := self.select(item)) is None or len(rows)
         ]
-        self.opened.update({item.key: by_key[item.key] for item in asked})
+        self.opened.update(intact)
         from_ms, to_ms = start if start > _EARLIEST else None, end if end < _LATEST else None
         filters = replace(self.filters, from_ms=from_ms, to_ms=to_ms)
         request = ScanRequest(asked, filters, self.order, self.chunk, beyond=self.beyond)

@@ -59,6 +59,15 @@ def _counts(item: CatalogueObject, watermark: Watermark) -> bool:
     return item.first <= watermark.logs.get(item.log_id, 0)
 
 
+def _may_hold(item: CatalogueObject, filters: Filters) -> bool:
+    """Whether an object is read for these filters.
+
+    To a caller who may not see every event, what was read must not tell which types there are.
+    """
+    wanted = filters.types
+    return filters.condition is not None or not wanted or item.types is None or not wanted.isdisjoint(item.types)
+
+
 class Search:
     """Searches one storage: tail, own batches, foreign objects. Blocking; safe to use from several threads."""
 
@@ -216,9 +225,7 @@ class Search:
         objects = [
             item
             for item in self._catalogue.objects(self._storage.storage_id, from_ms, to_ms)
-            if _counts(item, watermark)
-            and (item.log_id, item.first) not in pinned
-            and (not filters.types or item.types is None or not filters.types.isdisjoint(item.types))
+            if _counts(item, watermark) and (item.log_id, item.first) not in pinned and _may_hold(item, filters)
         ]
         logs = watermark.logs
         tail = [
