@@ -34,6 +34,8 @@ from server.audit_log.event import Event
 from server.audit_log.timestamps import DAY_MS
 
 _TEXTS = (TYPE, UID, SESSION, USER)
+_MOST_SLACK = 4
+"""How many times as large as its events the buffer of a block may be."""
 
 
 @dataclass(frozen=True)
@@ -83,6 +85,22 @@ class EventBlock:
         """The block without the events whose mark is false."""
         return EventBlock(self.data, self.table[rows])
 
+    def compacted(self) -> EventBlock:
+        """The same events in a buffer of their own, where they keep alive one that is many times as large.
+
+        Else a message of megabytes with one small event that is new, the others being refused or repeated, would stay
+        in memory as long as that event, and count only for what it is.
+        """
+        if len(self.data) <= _MOST_SLACK * self.bytes:
+            return self
+        pieces, at, table = [], 0, self.table.copy()
+        for row in table:
+            for column, end in ((START, row[END]), *((text, row[text] + row[text + 1]) for text in _TEXTS)):
+                pieces.append(self.data[row[column] : end])
+                row[column], at = at, at + len(pieces[-1])
+            row[END] = row[START] + len(pieces[-len(_TEXTS) - 1])
+        return EventBlock(_joined(pieces), table)
+
 
 def join_blocks(blocks: Sequence[EventBlock]) -> EventBlock:
     """One block with the events of all, in order."""
@@ -95,12 +113,16 @@ def join_blocks(blocks: Sequence[EventBlock]) -> EventBlock:
     if len(buffers) == 1:
         return EventBlock(buffers[0], table)
     shift_offsets(table, owners(blocks), np.array([places[id(block.data)] for block in blocks]))
-    return EventBlock(np.frombuffer(b"".join([buffer.data for buffer in buffers]), np.uint8), table)
+    return EventBlock(_joined(buffers), table)
 
 
 def owners(blocks: Sequence[EventBlock]) -> Table:
     """For each event of all blocks, in order, the number of its block."""
     return np.repeat(np.arange(len(blocks)), [len(block) for block in blocks])
+
+
+def _joined(pieces: Sequence[Bytes]) -> Bytes:
+    return np.frombuffer(b"".join([piece.data for piece in pieces]), np.uint8)
 
 
 def settled_block(data: Bytes, table: Table, events: Mapping[int, Event], keys: HashKeys) -> EventBlock:
@@ -113,7 +135,7 @@ def settled_block(data: Bytes, table: Table, events: Mapping[int, Event], keys: 
         keys: of the emitter.
     """
     if not events:
-        return EventBlock(data, np.ascontiguousarray(table[table[:, STATE] == 0]))
+        return EventBlock(data, np.ascontiguousarray(table[table[:, STATE] == 0])).compacted()
     pieces, at = [data.tobytes()], len(data)
     for index, event in events.items():
         row = table[index]
@@ -124,7 +146,8 @@ def settled_block(data: Bytes, table: Table, events: Mapping[int, Event], keys: 
             at += len(text)
         row[END] += row[START]
         row[UID_KEY] = uid_key(event.uid.encode(), keys)
-    return EventBlock(np.frombuffer(b"".join(pieces), np.uint8), np.ascontiguousarray(table[table[:, STATE] == 0]))
+    kept = np.ascontiguousarray(table[table[:, STATE] == 0])
+    return EventBlock(np.frombuffer(b"".join(pieces), np.uint8), kept).compacted()
 
 
 def _texts(event: Event) -> tuple[bytes, ...]:

@@ -15,7 +15,7 @@ from server.audit_log.journal.journal import JournalClosed
 from server.audit_log.log_writer import LogWriter, Submission
 from server.audit_log.receipts import Acknowledgement, BatchAcknowledgement
 from server.audit_log.single_event import SingleEvent, shares
-from server.audit_log.validation import Payloads, Validated, Validator, joined_payloads
+from server.audit_log.validation import Payloads, UnreadPayloads, Validated, Validator, joined_payloads
 from server.errors import ResourceExhausted, Unavailable
 from server.observability.metrics import JournalMetrics
 
@@ -24,6 +24,8 @@ SMALL_BYTES = 4 * 1024
 _BUSY_BYTES = 256 * 1024
 LARGE_BYTES = 64 * 1024
 """Events above this size are validated off the loop."""
+LARGE_MESSAGE_BYTES = 256 * 1024
+"""Messages above this size as well: events just below the size of a large one can take as long together."""
 
 Answer = TypeVar("Answer")
 
@@ -110,18 +112,20 @@ class Intake:
 
         return [(submission, tell)]
 
-    def submit(self, access: Access, payloads: Payloads) -> asyncio.Future[BatchAcknowledgement]:
+    def submit(self, access: Access, payloads: Payloads | UnreadPayloads) -> asyncio.Future[BatchAcknowledgement]:
         """Validate and take a message's events at once; what is returned resolves when they are durable.
 
         Raises:
             ResourceExhausted, Unavailable: nothing of the message is taken. The awaitable may raise them as well.
         """
-        if payloads.largest > LARGE_BYTES:
-            return asyncio.ensure_future(self._submit_large(access, payloads))
+        if isinstance(payloads, UnreadPayloads):
+            return asyncio.ensure_future(self._submit_large(access, payloads.read))
+        if payloads.largest > LARGE_BYTES or len(payloads.data) > LARGE_MESSAGE_BYTES:
+            return asyncio.ensure_future(self._submit_large(access, lambda: payloads))
         return self._take(self._validated(access, payloads))
 
-    async def _submit_large(self, access: Access, payloads: Payloads) -> BatchAcknowledgement:
-        return await self._take(await self._on_thread(lambda: self._validated(access, payloads)))
+    async def _submit_large(self, access: Access, read: Callable[[], Payloads]) -> BatchAcknowledgement:
+        return await self._take(await self._on_thread(lambda: self._validated(access, read())))
 
     async def _on_thread(self, work: Callable[[], Answer]) -> Answer:
         """Megabytes of JSON can be made to take a second to validate, which must hold up their sender alone."""

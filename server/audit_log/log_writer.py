@@ -174,4 +174,4 @@ def _take_claims(block: EventBlock, claims: Claims, storage: str, answer: BatchA
     for event, (log_id, sequence) in claims.repeated.items():
         answer.repeated.append((block.index(event), storage, log_id, sequence))
     answer.uid_reused += [block.index(event) for event in claims.reused]
-    return block.only(claims.new(len(block))) if claims.repeated else block
+    return block.only(claims.new(len(block))).compacted() if claims.repeated else block

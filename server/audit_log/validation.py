@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import TypeAlias
@@ -47,6 +47,17 @@ class Payloads:
         """The JSON of one."""
         start, end = self.spans[index].tolist()
         return self.data[start:end].tobytes()
+
+
+@dataclass(frozen=True, slots=True)
+class UnreadPayloads:
+    """Payloads that may take long to be made of what came, and so are made where they are validated."""
+
+    count: int
+    read: Callable[[], Payloads]
+
+    def __len__(self) -> int:
+        return self.count
 
 
 def joined_payloads(payloads: Sequence[bytes | InvalidRequest]) -> Payloads:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Final
 
 from extaudit.v1 import audit_log_service_pb2 as pb
+from extaudit.v1 import event_pb2
 
 from server.errors import InvalidRequest, Violation
 from server.grpc_api.acknowledgements import emit_response
@@ -20,6 +22,16 @@ from server.grpc_api.search_requests import event_selector, search_query
 from server.grpc_api.use_cases import Denials, Intake, Searches
 
 CHUNK_BYTES: Final = 1024 * 1024
+
+
+_LARGE_STRUCTURE_BYTES: Final = 64 * 1024
+
+
+async def _payload(event: event_pb2.EventPayload) -> bytes:
+    """The event's JSON; of a large structure, which takes a second to be written, made off the loop."""
+    if event.HasField("fields") and event.ByteSize() > _LARGE_STRUCTURE_BYTES:
+        return await asyncio.to_thread(payload_bytes, event)
+    return payload_bytes(event)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +51,7 @@ class AuditLogServicer:
             raise InvalidRequest([Violation("event", "must be set")])
         call.spend_events(1)
         try:
-            return emit_response(await self.intake.emit(call.access, payload_bytes(request.event)))
+            return emit_response(await self.intake.emit(call.access, await _payload(request.event)))
         except InvalidRequest as refusal:
             violations = [Violation(f"event.{each.field}", each.description) for each in refusal.violations]
             raise InvalidRequest(violations, reason=refusal.reason) from None

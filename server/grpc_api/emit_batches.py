@@ -7,6 +7,7 @@ code; any other is decoded as every message is.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 import numpy as np
@@ -15,7 +16,7 @@ from extaudit.v1 import audit_log_service_pb2 as pb
 from server.audit_log.columns.compiling import compiled
 from server.audit_log.columns.copying import signed
 from server.audit_log.columns.layout import Bytes, Table
-from server.audit_log.validation import Payloads
+from server.audit_log.validation import Payloads, UnreadPayloads
 from server.grpc_api.payloads import message_payloads
 
 _NUMBER: Final = 1 << 3
@@ -28,6 +29,8 @@ _LENGTH_BYTES: Final = 5
 """Bytes of the longest length that protobuf reads."""
 MAX_EVENTS: Final = 1000
 """Events of one message."""
+_SMALL_BYTES: Final = 64 * 1024
+"""Messages in another form are read at once up to this size: structures of megabytes take a second to be written."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +38,7 @@ class EmitBatch:
     """One message of the stream."""
 
     number: int
-    payloads: Payloads
+    payloads: Payloads | UnreadPayloads
 
 
 def decode_batch(message: bytes) -> EmitBatch:
@@ -50,7 +53,10 @@ def decode_batch(message: bytes) -> EmitBatch:
     if events >= 0:
         return EmitBatch(number, Payloads(data, spans[:events]))
     decoded = pb.EmitEventsRequest.FromString(message)
-    return EmitBatch(decoded.message_number, message_payloads(decoded.events))
+    count, read = len(decoded.events), partial(message_payloads, decoded.events)
+    # Of too many events nothing is read: of empty ones a message could hold millions.
+    later = count > MAX_EVENTS or len(message) > _SMALL_BYTES
+    return EmitBatch(decoded.message_number, UnreadPayloads(count, read) if later else read())
 
 
 @compiled

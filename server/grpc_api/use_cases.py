@@ -16,7 +16,7 @@ from server.audit_log.denials import Refusal
 from server.audit_log.receipts import Acknowledgement, BatchAcknowledgement
 from server.audit_log.search.query import EventSelector, FoundEvent, SearchPage, SearchQuery
 from server.audit_log.state_of_service import ServiceState
-from server.audit_log.validation import Payloads
+from server.audit_log.validation import Payloads, UnreadPayloads
 
 
 class Intake(Protocol):
@@ -31,7 +31,7 @@ class Intake(Protocol):
         """
         ...
 
-    def submit(self, access: Access, payloads: Payloads) -> Awaitable[BatchAcknowledgement]:
+    def submit(self, access: Access, payloads: Payloads | UnreadPayloads) -> Awaitable[BatchAcknowledgement]:
         """Validate and take a message's events at once; what is returned resolves when they are durable.
 
         Raises:

@@ -21,7 +21,7 @@ from server.audit_log.known_uids import KnownUids, UidLimits
 from server.audit_log.log_writer import LogWriter
 from server.audit_log.receipts import BatchAcknowledgement
 from server.audit_log.tail import Tail
-from server.audit_log.validation import Validator, joined_payloads
+from server.audit_log.validation import UnreadPayloads, Validator, joined_payloads
 from server.errors import InvalidRequest, PermissionDenied, ResourceExhausted, Unavailable, Violation
 from server.observability.metrics import Metrics
 from tests.crash.forgetful_files import ForgetfulFiles
@@ -243,8 +243,8 @@ async def test_a_wrong_event_by_itself_is_an_error() -> None:
 
 
 def small_ones(number: int) -> list[bytes]:
-    """300 kB of events that are validated at once."""
-    return [event(10 * number + index, 60_000) for index in range(5)]
+    """240 kB of events that are validated at once."""
+    return [event(10 * number + index, 60_000) for index in range(4)]
 
 
 @in_loop
@@ -255,7 +255,7 @@ async def test_what_waits_for_the_disk_is_bounded() -> None:
         await settle()
         with pytest.raises(ResourceExhausted) as refused:
             taken.extend(submit(rig, access(), small_ones(number)) for number in range(1, 10))
-        assert (refused.value.reason, len(taken)) == ("OVERLOADED", 4)
+        assert (refused.value.reason, len(taken)) == ("OVERLOADED", 5)
         go_on.set()
         await asyncio.gather(*taken)
         assert rig.intake.pending_bytes() == 0
@@ -272,6 +272,21 @@ async def test_an_event_that_takes_long_to_validate_holds_up_its_sender_alone() 
         done, _ = await asyncio.wait({large, small}, return_when=asyncio.FIRST_COMPLETED)
         assert done == {small}
         assert len((await large).sequences) == 1
+
+
+@pytest.mark.parametrize("unread", [False, True])
+@in_loop
+async def test_a_message_that_takes_long_holds_up_its_sender_alone(unread: bool) -> None:
+    """Whether its many events are each just below the size of a large one, or have still to be made of structures."""
+    brackets = b'{"event":"x","a":[' + b",".join([b"[[[[[[[[]]]]]]]]"] * (10 if unread else 3_000)) + b"]}"
+    payloads = joined_payloads([brackets] * 10)
+    async with running() as rig:
+        message = UnreadPayloads(10, lambda: payloads) if unread else payloads
+        slow = rig.intake.submit(access(), message)
+        small = submit(rig, access(), [event(1)])
+        assert not slow.done()
+        assert (await small).sequences == [(1, 1)]
+        assert (await slow).sequences == [(2, 11)]
 
 
 @in_loop

@@ -98,6 +98,16 @@ def test_a_retry_in_the_same_group_gets_the_sequence_of_the_first() -> None:
     assert done(answers[1]).sequences == [(3, 3)]
 
 
+def test_new_events_do_not_keep_alive_the_message_of_repeated_ones() -> None:
+    rig = Rig()
+    old = [event(1)[:-1] + b',"y":"' + b"x" * 100_000 + b'"}']
+    rig.writer.commit([submission(*old)])
+    rig.writer.commit([submission(*old, event(2))])
+    (pin,) = rig.tail.pin()
+    assert [row.event.data for row in pin.rows()] == [*old, event(2)]
+    assert [len(item.block.data) < 1000 for item in pin.blocks] == [False, True]
+
+
 def test_a_reused_uid_is_flagged_and_kept() -> None:
     rig = Rig()
     (answer,) = rig.writer.commit([submission(event(1, uid="u"), event(2, uid="u"))])

@@ -216,6 +216,23 @@ def test_joined_blocks_have_the_events_of_all_in_order() -> None:
     assert joined.table[:, FINGERPRINT].tolist() == [row[FINGERPRINT] for table in before for row in table]
 
 
+@pytest.mark.parametrize("kept", [[FAST], [SLOW], [BARE], [FAST, SLOW, BARE, FAST], []])
+def test_events_do_not_keep_alive_the_message_whose_others_are_refused(kept: list[bytes]) -> None:
+    found = check([*kept[:1], b"{" * 1_000_000, *kept[1:], LARGE])
+    assert len(found.block.data) < 2000
+
+
+def test_a_compacted_block_has_the_same_events_and_is_the_same_where_nothing_is_gained() -> None:
+    block = check([FAST, LARGE[: MAX_BYTES // 2] + b'"}', SLOW, BARE, SLOW]).block
+    assert block.compacted() is block
+    fewer = block.only(np.array([True, False, True, True, False]))
+    compacted = fewer.compacted()
+    assert len(compacted.data) < 2000 < len(fewer.data)
+    assert [compacted.event(n) for n in range(3)] == [fewer.event(n) for n in range(3)]
+    assert compacted.table[:, [UID_KEY, FINGERPRINT]].tolist() == fewer.table[:, [UID_KEY, FINGERPRINT]].tolist()
+    assert compacted.bytes == fewer.bytes
+
+
 def test_a_block_can_be_had_without_some_of_its_events() -> None:
     block = check([FAST, WRONG, SLOW, BARE]).block
     fewer = block.only(np.array([True, False, True]))
