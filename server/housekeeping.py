@@ -7,7 +7,7 @@ import contextlib
 import logging
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from pathlib import Path
@@ -52,7 +52,11 @@ class Watched:
 
 
 class Housekeeping:
-    """Runs every PERIOD_SECONDS; the looks that block run on a thread, cuts on the journal's."""
+    """Runs every PERIOD_SECONDS; the looks that block run on a thread, cuts on the journal's.
+
+    The state database is looked at beside all else, as one that is locked or damaged must hold up neither a change of
+    roles and trust anchors nor what the gate is told.
+    """
 
     def __init__(self, watched: Watched, journal_thread: Executor, set_serving: Callable[[bool], None]) -> None:
         self._watched = watched
@@ -70,16 +74,27 @@ class Housekeeping:
 
     async def run(self) -> None:
         """Look until `stop`. A look that fails is logged and tried again."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._repeat(self.look))
+            group.create_task(self._repeat(self._look_at_state))
+
+    async def _repeat(self, look: Callable[[], Awaitable[None]]) -> None:
         while not self._stopped.is_set():
             try:
-                await self.look()
+                await look()
             except Exception:
                 _log.exception("a look at the service's surroundings failed")
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._stopped.wait(), PERIOD_SECONDS)
 
+    async def _look_at_state(self) -> None:
+        loop, watched = asyncio.get_running_loop(), self._watched
+        await loop.run_in_executor(None, watched.locks.refresh)
+        await loop.run_in_executor(None, watched.serials.refresh)
+        await loop.run_in_executor(None, watched.changes.write)
+
     async def look(self) -> None:
-        """Look once."""
+        """Look once at everything but the state database."""
         loop, watched = asyncio.get_running_loop(), self._watched
         written = watched.gate.admitted - watched.pending_bytes()
         journal_bytes, free_bytes = await loop.run_in_executor(None, self._look)
@@ -91,8 +106,6 @@ class Housekeeping:
 
     def _look(self) -> tuple[int, int]:
         watched = self._watched
-        watched.serials.refresh()
-        watched.locks.refresh()
         watched.certificates.reload_if_changed()
         before = watched.policy.current.digest
         outcome = watched.policy.reload_if_changed()
@@ -102,7 +115,6 @@ class Housekeeping:
         if step := watched.clock.step():
             _log.warning("the machine's clock was set", extra={"fields": {"seconds": round(step, 3)}})
             watched.changes.clock_stepped(step)
-        watched.changes.write()
         return _folder_bytes(watched.directory.journal), watched.directory.free_bytes()
 
     def _tell_of_policy(self, before: str, error: Exception | None) -> None:
