@@ -47,8 +47,9 @@ class ServiceLog:
         Raises:
             Unavailable: it couldn't be journalled; the event must not leave.
         """
-        asked = {"log_id": selector.log_id, "sequence": selector.sequence} if selector.log_id else {"uid": selector.uid}
-        await self._read(READ, access, asked=asked, found=uid)
+        by_position = {"log_id": selector.log_id, "sequence": selector.sequence}
+        asked: Mapping[str, object] = by_position if selector.log_id else {"uid": selector.uid}
+        await self._read(READ, access, asked=_bounded(asked), found=uid)
 
     def denied(self, access: Access, **members: object) -> Awaitable[object]:
         """Record refusals of one identity; what is returned resolves when the event is durable.
@@ -70,11 +71,11 @@ class ServiceLog:
         return self._intake.submit_own(Access(SERVICE, access.peer, access.request_id), encoded(event))
 
 
-def _bounded(filters: dict[str, object]) -> dict[str, object]:
-    """The filters, or a digest of them where they are so large that searches would fill the journal."""
-    written = orjson.dumps(filters)
+def _bounded(asked: Mapping[str, object]) -> Mapping[str, object]:
+    """What was asked for, or a digest of it where it is so large that reads would fill the journal."""
+    written = orjson.dumps(asked)
     if len(written) <= MAX_FILTER_BYTES:
-        return filters
+        return asked
     return {"sha256": hashlib.sha256(written).hexdigest(), "bytes": len(written)}
 
 

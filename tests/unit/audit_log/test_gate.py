@@ -105,3 +105,10 @@ def test_what_was_let_in_but_not_yet_written_is_not_forgotten_by_new_facts() -> 
     gate.observe(0, 1024 * MIB, written)
     gate.admit(1)
     assert gate.problem == "journal_full"
+
+
+@pytest.mark.parametrize(("journal_bytes", "let_in", "half"), [(QUOTA // 2 - 2, 1, False), (QUOTA // 2 - 2, 2, True)])
+def test_it_is_half_full_with_what_was_let_in_since(journal_bytes: int, let_in: int, half: bool) -> None:
+    there = gate(journal_bytes)
+    there.admit(let_in)
+    assert there.is_half_full is half
