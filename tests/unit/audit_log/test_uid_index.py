@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import time
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -59,6 +60,7 @@ def table_of(events: list[Known]) -> Table:
 
 
 KEYS = {
+    "one": lambda chance: 7,
     "few": lambda chance: chance.randrange(12),
     "one place": lambda chance: chance.randrange(40) << 40,
     "all at the end": lambda chance: -1 - (chance.randrange(30) << 50) - chance.randrange(3),
@@ -78,7 +80,7 @@ def test_the_table_does_what_a_plain_one_does(
     known, plain = KnownUids(limits), PlainUids(limits)
     ms, sequence = 0, 1
     recent: list[Known] = []
-    for _ in range(250):
+    for _ in range(700):
         events: list[Known] = []
         for _ in range(chance.choice([0, 1, 1, 2, 3, 9])):
             again = chance.randrange(3)
@@ -87,7 +89,7 @@ def test_the_table_does_what_a_plain_one_does(
             elif recent and again == 1:
                 events.append((chance.choice(recent[-40:])[0], chance.randrange(3), chance.randrange(-1, 2)))
             else:
-                events.append((KEYS[kind](chance), chance.randrange(-5, 5), chance.randrange(2)))
+                events.append((KEYS[kind](chance), chance.randrange(-500, 500), chance.randrange(2)))
         recent += events
         ms += chance.choice([0, 1, HOUR_MS // 7])
         log_id, before = chance.choice(LOGS), len(plain.entries)
@@ -102,6 +104,35 @@ def test_the_table_does_what_a_plain_one_does(
         sequence += 10
     assert known._ends[0] > 3 * first_room, "the ring must have gone round"
     assert known._logs == sorted(set(known._logs), key=known._logs.index), "each log is kept once"
+
+
+def test_an_older_entry_of_one_uid_is_not_taken_for_the_newest_of_another() -> None:
+    known = KnownUids(UidLimits())
+    first = [(16, 0, 0), (16, 1, 0)]
+    known.claim(table_of(first), LOGS[0], 1, 0)
+    assert known.claim(table_of([(0, 5, 0)]), LOGS[0], 3, 0) == Claims({}, []), "its place is that of the fingerprint 0"
+    assert known.claim(table_of([*first, (0, 5, 0)]), LOGS[1], 4, 0).repeated == {
+        index: (LOGS[0], index + 1) for index in range(3)
+    }
+
+
+def seconds_to_claim(events: list[Known]) -> float:
+    known, table = KnownUids(UidLimits()), table_of(events)
+    started = time.perf_counter()
+    for first in range(0, len(events), 1000):
+        known.claim(table[first : first + 1000], LOGS[0], first, 0)
+    known.forget(len(events))
+    return time.perf_counter() - started
+
+
+def test_a_uid_that_always_comes_again_takes_no_longer_than_new_ones() -> None:
+    """It held up the journal's thread, and with it everyone, for seconds a message."""
+    chance = random.Random(1)
+    prints = [chance.randrange(-(2**63), 2**63) for _ in range(30_000)]
+    seconds_to_claim([(1, 1, 1)])
+    others = seconds_to_claim([(key, print_, 0) for key, print_ in zip(prints[::-1], prints, strict=True)])
+    # Looked through from end to end it is some thousand times as long.
+    assert seconds_to_claim([(7, print_, 0) for print_ in prints]) < 50 * others
 
 
 def test_what_is_added_is_what_was_claimed(monkeypatch: pytest.MonkeyPatch) -> None:
