@@ -40,7 +40,7 @@ from server.certificates.local_authority import LocalAuthority, ensure_local_aut
 from server.certificates.modes import check_modes
 from server.certificates.sources import choose_sources
 from server.config import Config
-from server.data_directory import DataDirectory, DirectoryLock
+from server.data_directory import DataDirectory, DataDirectoryProblem, DirectoryLock
 from server.files import DiskFiles, Files, write_durably
 from server.grpc_api.interceptors.observation import CallMeter, RefusalObserver
 from server.grpc_api.server import GrpcServer, Limits, TokenListener, UseCases
@@ -60,6 +60,7 @@ from server.surroundings import rendered_metrics, surroundings
 from server.tokens.token_issuers import TokenIssuers
 
 _log = logging.getLogger(__name__)
+_SECRET_BYTES = 32
 
 
 def build(config: Config, *, files: Files | None = None) -> App:
@@ -258,11 +259,18 @@ def _token_listener(config: Config, certificates: Certificates, tokens: TokenIss
 
 
 def _secret(files: Files, directory: DataDirectory, name: str) -> bytes:
-    """A key that is kept: page tokens and known uids outlive a restart."""
+    """A key that is kept: page tokens and known uids outlive a restart.
+
+    Raises:
+        DataDirectoryProblem: it isn't as it was made. With a part of it, or nothing, tokens could be forged.
+    """
     path = directory.identity / name
     if path.name not in files.list(path.parent):
-        write_durably(files, path, secrets.token_bytes(32))
-    return files.read(path)
+        write_durably(files, path, secrets.token_bytes(_SECRET_BYTES))
+    secret = files.read(path)
+    if len(secret) != _SECRET_BYTES:
+        raise DataDirectoryProblem(f"the key {name} is damaged; remove it and a new one is made")
+    return secret
 
 
 def _now_ms() -> int:

@@ -24,8 +24,11 @@ def _cache_folder() -> Path | None:
     here = Path(__file__).parent
     sources = b"\0".join(path.read_bytes() for path in sorted(here.glob("*.py")))
     name = f"compiled-{hashlib.sha256(sources).hexdigest()[:16]}"
-    user = Path(os.environ.get("XDG_CACHE_HOME") or Path("~/.cache").expanduser())
-    for folder in (here / "__pycache__" / name, user / "extaudit" / name):
+    user = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
+    folders = [here / "__pycache__" / name]
+    if not user.startswith("~"):  # whoever has no home, as in some containers, has no cache there
+        folders.append(Path(user) / "extaudit" / name)
+    for folder in folders:
         try:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         except OSError:

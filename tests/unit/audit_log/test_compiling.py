@@ -82,6 +82,18 @@ def test_where_neither_can_be_written_there_is_no_folder(package: Path, tmp_path
     assert compiling._cache_folder() is None
 
 
+def test_who_has_no_home_has_no_cache_there(package: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    monkeypatch.delenv("HOME")
+    monkeypatch.setattr(os, "getuid", lambda: 2**31 - 9)
+    beside = compiling._cache_folder()
+    assert beside is not None
+    assert beside.parent == package / "__pycache__"
+    shutil.rmtree(package / "__pycache__")
+    block(package / "__pycache__")
+    assert compiling._cache_folder() is None
+
+
 def run(package: Path, tmp_path: Path) -> subprocess.CompletedProcess[str]:
     """A process that compiles and calls a function of the copy."""
     root = package.parents[2]
