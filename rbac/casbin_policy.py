@@ -25,11 +25,19 @@ WRITTEN_OUT: Final = frozenset({("event", "create"), ("session", "create")})
 
 
 class CasbinPolicy:
-    """Asks Casbin. Not safe for more than one thread at a time, and slow: microseconds times the number of rules."""
+    """Asks Casbin. Not safe for more than one thread at a time, and slow: microseconds times the number of rules.
+
+    It is given only the rules of the asked roles that name the kind or `*`: others can't match, and who may ask about
+    any roles could hold the service up with them.
+    """
 
     def __init__(self, roles: Iterable[Role]) -> None:
         disabled_logging()
-        self._enforcer = casbin.Enforcer(str(MODEL), _Rows(roles))
+        self._rows: dict[tuple[str, str], list[_Row]] = {}
+        for row in _rows_of(roles):
+            for kind in row[1]:
+                self._rows.setdefault((row[0], kind), []).append(row)
+        self._enforcer = casbin.Enforcer(str(MODEL), _NoRows())
         # Its own logger writes every question, and configuring logging anew would wake it: no one can reach this one.
         self._enforcer.logger = logging.Logger("silent", level=logging.CRITICAL + 1)  # noqa: LOG001
         self._enforcer.add_function("carries", _carries)
@@ -42,28 +50,31 @@ class CasbinPolicy:
         """Decide one verb on one kind for a caller with these roles, if just these conditions are true."""
         if WILDCARD in (kind, verb):
             return False  # not a question: a narrower deny rule would not be heard
+        asked = [row for role in roles for named in (kind, WILDCARD) for row in self._rows.get((role, named), ())]
+        if not asked:
+            return False
+        # Put in all at once; adding them singly compares each with all before it.
+        self._enforcer.get_model()["p"]["p"].policy = asked
         wildcards = not (is_user and (kind, verb) in WRITTEN_OUT)
         return self._enforcer.enforce(roles, wildcards, kind, verb, assumed) is True
 
 
-class _Rows(casbin.persist.Adapter):  # type: ignore[misc]  # Casbin has no types
-    """Gives Casbin its rows: role, kinds, verbs, condition ('' without one), effect.
-
-    Kinds and verbs are sets, so that no name needs a separator or escape.
-    """
-
-    def __init__(self, roles: Iterable[Role]) -> None:
-        self._roles = tuple(roles)
+class _NoRows(casbin.persist.Adapter):  # type: ignore[misc]  # Casbin has no types
+    """Casbin asks for all rows at once, and gets none: it is given those that matter with each question."""
 
     def load_policy(self, model: Any) -> None:
-        """Put all rows in at once; adding them singly compares each with all before it."""
-        model["p"]["p"].policy = [list(row) for row in self._rows()]
+        """Nothing."""
 
-    def _rows(self) -> Iterator[tuple[str, frozenset[str], frozenset[str], str, str]]:
-        for role in self._roles:
-            for effect, rules in ((DENY, role.deny), (ALLOW, role.allow)):
-                for rule in rules:
-                    yield role.name, rule.kinds, rule.verbs, rule.where.text if rule.where else "", effect
+
+_Row = list[Any]
+"""Role, kinds, verbs, condition ('' without one), effect. Kinds and verbs are sets: no name needs a separator."""
+
+
+def _rows_of(roles: Iterable[Role]) -> Iterator[_Row]:
+    for role in roles:
+        for effect, rules in ((DENY, role.deny), (ALLOW, role.allow)):
+            for rule in rules:
+                yield [role.name, rule.kinds, rule.verbs, rule.where.text if rule.where else "", effect]
 
 
 def _carries(roles: frozenset[str], role: str) -> bool:

@@ -17,7 +17,7 @@ from rbac.safe_yaml import documents_in
 MAX_FILE_BYTES: Final = 1024 * 1024
 MAX_FILES: Final = 1_000
 MAX_RULES: Final = 20_000
-"""Rules of all roles together: Casbin walks them all for each new question."""
+"""Rules of all roles together: for each new question Casbin walks those of the asked roles and kind."""
 
 MAX_PROBLEMS: Final = 1_000
 

@@ -2,7 +2,10 @@ import threading
 
 import pytest
 
+from rbac import casbin_policy
+from rbac.casbin_policy import CasbinPolicy
 from rbac.decisions import DecisionTable
+from rbac.roles import Role, Rule
 
 
 class Counting:
@@ -89,3 +92,22 @@ def test_the_decider_is_asked_by_one_thread_at_a_time_and_once():
     for thread in threads:
         thread.join()
     assert (decider.most_inside, len(decider.questions)) == (1, 10)
+
+
+def test_a_question_walks_no_rules_of_other_roles_and_kinds(monkeypatch):
+    """Who may ask about any roles could else hold the service up with the rules of all of them."""
+    walked = 0
+
+    def carries(roles, role):
+        nonlocal walked
+        walked += 1
+        return role in roles
+
+    monkeypatch.setattr(casbin_policy, "_carries", carries)
+    verbs = frozenset({"list"})
+    rules = (*(Rule(frozenset({f"kind-{number}"}), verbs) for number in range(500)), Rule(frozenset({"event"}), verbs))
+    policy = CasbinPolicy([Role(name, rules, (), 1) for name in ("a", "b")])
+    assert policy.enforce(frozenset({"a"}), True, "event", "list")
+    assert walked == 1
+    assert not policy.enforce(frozenset({"a"}), True, "lock", "list")
+    assert walked == 1
