@@ -36,7 +36,7 @@ NEXT: Final = 1
 def _newest(entries: Table, index: Table, key: int) -> int:
     """The place in the index of the newest entry of a uid, or the free one where it belongs."""
     mask = len(index) - 1
-    place = key & mask
+    place: int = key & mask
     while index[place] != 0 and (index[place] < 0 or entries[index[place] - 1, KEY] != key):
         place = (place + 1) & mask
     return place
@@ -125,7 +125,8 @@ def insert_all(added: Table, entries: Table, index: Table, ends: Table) -> None:
 @compiled
 def _home(entries: Table, found: int) -> int:
     """Where an entry belongs, by what the index holds of it."""
-    return entries[found - 1, KEY] if found > 0 else entries[-1 - found, PRINT]
+    home: int = entries[found - 1, KEY] if found > 0 else entries[-1 - found, PRINT]
+    return home
 
 
 @compiled
