@@ -56,6 +56,9 @@ class Delivery:
         self._catalogue = catalogue
         self._uid_files = uid_files
         self._journal = journal
+        self._uids_kept: Cut | None = None
+        """The cut whose uids were written last: an attempt that fails after that must not write them again, or those of
+        older ones would have to make room."""
 
     def deliver_next(self) -> Delivered | None:
         """Deliver the oldest cut section; None if there is none.
@@ -69,14 +72,18 @@ class Delivery:
         cut = section.cut
         record = self._confirmed_record(cut) or self._send(section, cut)
         self._catalogue.add_batch(_catalogue_batch(record), catalogue_objects(record))
-        entries = [uid_entries(item.block.table, item.first, item.received_ms) for item in section.blocks]
-        if entries:
-            self._uid_files.append(cut.log_id, np.concatenate(entries))
+        self._keep_uids(section, cut)
         self._journal.trim(section.log_id, section.first, damaged=section.damaged)
         # From here on searches find its events in the catalogue's objects, before in the tail.
         self._tail.remove(section)
         self._spool.discard(cut)
         return Delivered(cut, len(record.objects), sum(item.rows for item in record.objects))
+
+    def _keep_uids(self, section: Section, cut: Cut) -> None:
+        entries = [uid_entries(item.block.table, item.first, item.received_ms) for item in section.blocks]
+        if entries and cut != self._uids_kept:
+            self._uid_files.append(cut.log_id, np.concatenate(entries))
+            self._uids_kept = cut
 
     def _confirmed_record(self, cut: Cut) -> BatchRecord | None:
         """The batch record in the storage, which is written last: if it is there, all of the batch is.

@@ -47,7 +47,8 @@ def _find(entries: Table, index: Table, place: int, key: int, low: int, high: in
     """The row of the entry with this key and fingerprint, or -1; `place` is that of the newest one of its uid."""
     if index[place] == 0:
         return -1
-    row, mask = index[place] - 1, len(index) - 1
+    row: int = index[place] - 1
+    mask = len(index) - 1
     place = low & mask
     while entries[row, KEY] != key or entries[row, PRINT] != low or entries[row, PRINT + 1] != high:
         while index[place] > 0:
