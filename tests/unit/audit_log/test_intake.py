@@ -39,6 +39,7 @@ class Rig:
     tail: Tail
     thread: ThreadPoolExecutor
     metrics: Metrics
+    gate: IntakeGate
 
     def syncs(self) -> int:
         return sum(operation.name == "sync" for operation in self.files.operations)
@@ -80,7 +81,7 @@ async def running(*, max_pending: int = 64 * MIB, quota: int = 1024 * MIB) -> As
         )
         task = asyncio.create_task(intake.run())
         try:
-            yield Rig(intake, files, tail, thread, metrics)
+            yield Rig(intake, files, tail, thread, metrics, gate)
         finally:
             intake.stop()
             await asyncio.wait_for(task, 10)

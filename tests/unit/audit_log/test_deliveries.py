@@ -1,0 +1,87 @@
+"""Deliveries give way to callers that wait for the journal, but not for ever, and not at a stop."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from server.audit_log.deliveries import Deliveries
+from server.observability.metrics import Metrics
+from tests.crash.forgetful_files import ForgetfulFiles
+from tests.crash.log_under_test import LogUnderTest, StateFile
+from tests.grpc.rig import in_loop
+from tests.unit.audit_log.test_intake import MIB, access, event, running, settle, submit
+
+QUOTA = 64 * MIB
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> LogUnderTest:
+    """A log with one batch to deliver."""
+    state = StateFile(tmp_path / "state.db")
+    state.put()
+    log = LogUnderTest(ForgetfulFiles(), state)
+    log.emit(0, 1)
+    log.log.writer.cut()
+    return log
+
+
+async def until(holds: Callable[[], bool]) -> None:
+    """Poll, bounded by the test's own time limit."""
+    while not holds():  # noqa: ASYNC110 -- nothing tells of it
+        await asyncio.sleep(0.001)
+
+
+@in_loop
+async def test_a_delivery_waits_while_it_gives_way_and_goes_on_after(log: LogUnderTest) -> None:
+    asked = [0]
+    busy = [True]
+
+    def gives_way() -> bool:
+        asked[0] += 1
+        return busy[0]
+
+    with ThreadPoolExecutor(1) as thread:
+        deliveries = Deliveries(log.delivery, thread, Metrics([]).deliveries, "default", gives_way)
+        task = asyncio.create_task(deliveries.run())
+        await until(lambda: asked[0] >= 3)
+        assert not log.records()
+        busy[0] = False
+        await until(lambda: log.log.tail.to_deliver() is None)
+        deliveries.stop()
+        await asyncio.wait_for(task, 10)
+    assert [record.first for record in log.records()] == [1]
+
+
+@in_loop
+async def test_a_stop_waits_for_no_delivery_that_gives_way(log: LogUnderTest) -> None:
+    with ThreadPoolExecutor(1) as thread:
+        deliveries = Deliveries(log.delivery, thread, Metrics([]).deliveries, "default", lambda: True)
+        task = asyncio.create_task(deliveries.run())
+        await settle()
+        deliveries.stop()
+        await asyncio.wait_for(task, 10)
+    assert log.log.tail.to_deliver() is not None, "it stays in the journal"
+
+
+@in_loop
+async def test_the_intake_goes_first_while_much_waits_and_the_journal_has_room() -> None:
+    async with running(quota=QUOTA) as rig:
+        assert not rig.intake.goes_first()
+        go_on = rig.block()
+        few = submit(rig, access(), [event(0, 100_000)])
+        await settle()
+        assert not rig.intake.goes_first(), "one message isn't much"
+        many = [submit(rig, access(), [event(number, 60_000)]) for number in range(1, 6)]
+        assert rig.intake.goes_first()
+        rig.gate.observe(QUOTA // 2, 1024 * MIB)
+        assert not rig.intake.goes_first(), "else a load that never ends would keep every batch in the journal"
+        rig.gate.observe(0, 1024 * MIB)
+        assert rig.intake.goes_first()
+        go_on.set()
+        await asyncio.gather(few, *many)
+        assert not rig.intake.goes_first()
