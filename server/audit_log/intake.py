@@ -53,6 +53,8 @@ class Intake:
         self._max_pending_bytes = max_pending_bytes
         self._now_ms = now_ms
         self._emitters = EmitterTable()
+        self._off_loop_bytes = 0
+        """Bytes that wait to be validated on the thread."""
         self._stopping = False
 
     async def emit(self, access: Access, payload: bytes) -> Acknowledgement:
@@ -70,7 +72,7 @@ class Intake:
             self._commits.add_single(SingleEvent(access, payload, outcome))
             return await outcome
         if size > LARGE_BYTES:
-            submission = await self._on_thread(lambda: self._validate_one(access, payload))
+            submission = await self._on_thread(size, lambda: self._validate_one(access, payload))
         else:
             submission = self._validate_one(access, payload)
         [(_, acknowledgement)] = shares(submission.block, await self._take(submission))
@@ -80,13 +82,17 @@ class Intake:
         """One submission for the events of each emitter; what is refused is told at once."""
         by_emitter: dict[tuple[bytes, frozenset[str]], list[SingleEvent]] = {}
         for event in events:
-            key = self._emitters.find(event.access).receipt, event.access.identity.roles
-            by_emitter.setdefault(key, []).append(event)
+            try:
+                key = self._emitters.find(event.access).receipt, event.access.identity.roles
+            except Exception as error:  # a fault of ours must stop neither the others nor the service
+                settle(event.outcome, error)
+            else:
+                by_emitter.setdefault(key, []).append(event)
         group: Group = []
         for joined in by_emitter.values():
             try:
                 group += self._submission_of(joined)
-            except Exception as error:
+            except Exception as error:  # whatever it is, every caller waits for an answer
                 for event in joined:
                     settle(event.outcome, error)
         return group
@@ -119,17 +125,23 @@ class Intake:
             ResourceExhausted, Unavailable: nothing of the message is taken. The awaitable may raise them as well.
         """
         if isinstance(payloads, UnreadPayloads):
-            return asyncio.ensure_future(self._submit_large(access, payloads.read))
+            return asyncio.ensure_future(self._submit_large(access, payloads.size, payloads.read))
         if payloads.largest > LARGE_BYTES or len(payloads.data) > LARGE_MESSAGE_BYTES:
-            return asyncio.ensure_future(self._submit_large(access, lambda: payloads))
+            return asyncio.ensure_future(self._submit_large(access, len(payloads.data), lambda: payloads))
         return self._take(self._validated(access, payloads))
 
-    async def _submit_large(self, access: Access, read: Callable[[], Payloads]) -> BatchAcknowledgement:
-        return await self._take(await self._on_thread(lambda: self._validated(access, read())))
+    async def _submit_large(self, access: Access, size: int, read: Callable[[], Payloads]) -> BatchAcknowledgement:
+        return await self._take(await self._on_thread(size, lambda: self._validated(access, read())))
 
-    async def _on_thread(self, work: Callable[[], Answer]) -> Answer:
-        """Megabytes of JSON can be made to take a second to validate, which must hold up their sender alone."""
-        return await asyncio.get_running_loop().run_in_executor(self._validation, work)
+    async def _on_thread(self, size: int, work: Callable[[], Answer]) -> Answer:
+        """Megabytes of JSON can be made to take a second to validate, which must hold up their sender alone; while they
+        wait for that, they count as what waits for the disk does."""
+        self._check_room(size)
+        self._off_loop_bytes += size
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._validation, work)
+        finally:
+            self._off_loop_bytes -= size
 
     def _validated(self, access: Access, payloads: Payloads) -> Submission:
         now_ms = self._now_ms()
@@ -180,6 +192,6 @@ class Intake:
             raise Unavailable("the service is stopping; call another or try again later", reason="STOPPING")
         if self._writer.journal.closed:
             raise JournalClosed
-        pending = self._commits.pending_bytes
+        pending = self._commits.pending_bytes + self._off_loop_bytes
         if pending and pending + size > self._max_pending_bytes:
             raise ResourceExhausted("too much is waiting for the disk", reason="OVERLOADED", retry_after=1.0)

@@ -54,6 +54,8 @@ class UnreadPayloads:
     """Payloads that may take long to be made of what came, and so are made where they are validated."""
 
     count: int
+    size: int
+    """Bytes of what came."""
     read: Callable[[], Payloads]
 
     def __len__(self) -> int:

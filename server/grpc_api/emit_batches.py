@@ -56,7 +56,7 @@ def decode_batch(message: bytes) -> EmitBatch:
     count, read = len(decoded.events), partial(message_payloads, decoded.events)
     # Of too many events nothing is read: of empty ones a message could hold millions.
     later = count > MAX_EVENTS or len(message) > _SMALL_BYTES
-    return EmitBatch(decoded.message_number, UnreadPayloads(count, read) if later else read())
+    return EmitBatch(decoded.message_number, UnreadPayloads(count, len(message), read) if later else read())
 
 
 @compiled

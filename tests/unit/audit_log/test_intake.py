@@ -40,6 +40,7 @@ class Rig:
     thread: ThreadPoolExecutor
     metrics: Metrics
     gate: IntakeGate
+    validation: ThreadPoolExecutor
 
     def syncs(self) -> int:
         return sum(operation.name == "sync" for operation in self.files.operations)
@@ -81,7 +82,7 @@ async def running(*, max_pending: int = 64 * MIB, quota: int = 1024 * MIB) -> As
         )
         task = asyncio.create_task(intake.run())
         try:
-            yield Rig(intake, files, tail, thread, metrics, gate)
+            yield Rig(intake, files, tail, thread, metrics, gate, validation)
         finally:
             intake.stop()
             await asyncio.wait_for(task, 10)
@@ -282,7 +283,7 @@ async def test_a_message_that_takes_long_holds_up_its_sender_alone(unread: bool)
     brackets = b'{"event":"x","a":[' + b",".join([b"[[[[[[[[]]]]]]]]"] * (10 if unread else 3_000)) + b"]}"
     payloads = joined_payloads([brackets] * 10)
     async with running() as rig:
-        message = UnreadPayloads(10, lambda: payloads) if unread else payloads
+        message = UnreadPayloads(10, len(payloads.data), lambda: payloads) if unread else payloads
         slow = rig.intake.submit(access(), message)
         small = submit(rig, access(), [event(1)])
         assert not slow.done()
@@ -310,3 +311,24 @@ async def test_a_large_pile_is_committed_in_order_and_in_parts() -> None:
         answers = await asyncio.gather(*taken)
         assert [answer.sequences for answer in answers] == [[(n, n)] for n in range(1, 31)]
         assert rig.syncs() > 3
+
+
+@in_loop
+async def test_what_waits_to_be_validated_off_the_loop_counts_as_waiting() -> None:
+    """Else large events could fill memory without bound before the first of them is validated."""
+    large = event(0, 100_000)
+    unread = UnreadPayloads(1, len(large), lambda: joined_payloads([large]))
+    message = joined_payloads([large])
+    async with running(max_pending=250_000) as rig:
+        go_on = threading.Event()
+        rig.validation.submit(go_on.wait, 20)
+        emits = [asyncio.create_task(rig.intake.emit(access(), event(number, 100_000))) for number in range(2)]
+        await settle()
+        with pytest.raises(ResourceExhausted):
+            await rig.intake.emit(access(), event(2, 100_000))
+        for payloads in (unread, message):
+            with pytest.raises(ResourceExhausted):
+                await rig.intake.submit(access(), payloads)
+        go_on.set()
+        await asyncio.gather(*emits)
+        await rig.intake.submit(access(), message)  # once they are durable there is room again
