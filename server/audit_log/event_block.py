@@ -56,10 +56,20 @@ class EventBlock:
     @cached_property
     def days(self) -> set[int]:
         """UTC days since 1970 that the events fall on."""
-        _, first, last = self._summary
+        first, last = self.first_ms // DAY_MS, self.last_ms // DAY_MS
         if last > first:
             return set((self.table[:, TIME_MS] // DAY_MS).tolist())
         return {first} if len(self.table) else set()
+
+    @cached_property
+    def first_ms(self) -> int:
+        """The earliest time of an event, in ms since 1970; 0 without events."""
+        return self._summary[1]
+
+    @cached_property
+    def last_ms(self) -> int:
+        """The latest time of an event, in ms since 1970; 0 without events."""
+        return self._summary[2]
 
     @cached_property
     def _summary(self) -> tuple[int, int, int]:

@@ -112,7 +112,9 @@ class Pinned(NamedTuple):
 
     def rows(self, from_ms: int = ANY_TIME[0], to_ms: int = ANY_TIME[1]) -> list[TailRow]:
         """The pinned events whose time is in [from_ms, to_ms)."""
-        return [row for block in self.blocks for row in block.rows(from_ms, to_ms)]
+        # Events that came by themselves have a block each, so most of what is left out is left out here.
+        reached = [item for item in self.blocks if item.block.first_ms < to_ms and item.block.last_ms >= from_ms]
+        return [row for item in reached for row in item.rows(from_ms, to_ms)]
 
 
 class Tail:

@@ -5,18 +5,16 @@ from __future__ import annotations
 from server.audit_log.columns.compiling import compiled
 from server.audit_log.columns.layout import END, SESSION, START, TIME_MS, TYPE, UID, USER, Table
 
-_DAY_MS = 86_400_000
-
 
 @compiled
 def summary(table: Table) -> tuple[int, int, int]:
-    """Bytes of JSON, and the first and the last UTC day since 1970 that an event falls on; zeros for none."""
+    """Bytes of JSON, and the earliest and the latest time of an event in ms since 1970; zeros for none."""
     size, first, last = 0, 0, 0
     for event in range(len(table)):
         size += table[event, END] - table[event, START]
-        day = table[event, TIME_MS] // _DAY_MS
-        first = day if event == 0 else min(first, day)
-        last = day if event == 0 else max(last, day)
+        time = table[event, TIME_MS]
+        first = time if event == 0 else min(first, time)
+        last = time if event == 0 else max(last, time)
     return size, first, last
 
 
