@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 from server.audit_log.columns.hashing import HashKeys, uid_key
 from server.audit_log.columns.layout import (
     END,
-    FINGERPRINT,
     INDEX,
     SESSION,
     START,
@@ -162,8 +161,3 @@ def settled_block(data: Bytes, table: Table, events: Mapping[int, Event], keys: 
 
 def _texts(event: Event) -> tuple[bytes, ...]:
     return tuple(text.encode() for text in (event.type, event.uid, event.session_id, event.user))
-
-
-def fingerprint(table: Table, index: int) -> bytes:
-    """The 16 bytes of one event's fingerprint."""
-    return table[index, FINGERPRINT : FINGERPRINT + 2].tobytes()

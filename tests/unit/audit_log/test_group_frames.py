@@ -8,7 +8,7 @@ import numpy as np
 
 from rbac.identities import Identity
 from server.audit_log.columns.layout import FINGERPRINT, UID_KEY
-from server.audit_log.event_block import fingerprint, join_blocks
+from server.audit_log.event_block import join_blocks
 from server.audit_log.journal.frames import EventFrame, GroupFrames, encode_commit, encode_event
 from server.audit_log.journal.journal import Journal
 from server.audit_log.journal.recovery import RecoveredSection
@@ -21,7 +21,7 @@ from server.audit_log.timestamps import DAY_MS
 from server.audit_log.validation import Validator, joined_payloads
 from tests.crash.forgetful_files import ForgetfulFiles
 from tests.crash.log_under_test import PLACES
-from tests.unit.audit_log.emitters import NOW_MS, USER
+from tests.unit.audit_log.emitters import NOW_MS, USER, fingerprint
 from tests.unit.audit_log.event_mutations import SAMPLE, changed
 
 LOG = "0" * 20

@@ -13,11 +13,11 @@ from rbac.identities import SERVICE, Identity, IdentityKind
 from server.audit_log.columns.hashing import uid_key
 from server.audit_log.columns.layout import COLUMNS, FINGERPRINT, STATE, UID_KEY
 from server.audit_log.event import Event, parse_event
-from server.audit_log.event_block import fingerprint, join_blocks
+from server.audit_log.event_block import join_blocks
 from server.audit_log.timestamps import DAY_MS, format_rfc3339
 from server.audit_log.validation import Validated, Validator, joined_payloads
 from server.errors import InvalidRequest, PermissionDenied, Violation
-from tests.unit.audit_log.emitters import NODE, NOW_MS, PROXY, USER
+from tests.unit.audit_log.emitters import NODE, NOW_MS, PROXY, USER, fingerprint
 from tests.unit.audit_log.event_mutations import SAMPLE, changed
 
 MAX_BYTES = 100_000
