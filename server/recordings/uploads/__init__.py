@@ -1,0 +1,1 @@
+"""Uploads: from the first chunk of a recording to its completion and custody."""
