@@ -88,3 +88,9 @@ class DeadlineExceeded(AuditStoreError):
     """The time for the call ran out before anything could be answered."""
 
     reason = "DEADLINE_EXCEEDED"
+
+
+class DataLoss(AuditStoreError):
+    """What is kept isn't what was taken; nothing of the changed part is given."""
+
+    reason = "RECORDING_DAMAGED"

@@ -11,6 +11,7 @@ from google.rpc import error_details_pb2, status_pb2
 
 from server.errors import (
     AuditStoreError,
+    DataLoss,
     DeadlineExceeded,
     FailedPrecondition,
     InvalidRequest,
@@ -44,6 +45,7 @@ CODES: Final[Mapping[type[AuditStoreError], grpc.StatusCode]] = MappingProxyType
         ResourceExhausted: grpc.StatusCode.RESOURCE_EXHAUSTED,
         Unavailable: grpc.StatusCode.UNAVAILABLE,
         DeadlineExceeded: grpc.StatusCode.DEADLINE_EXCEEDED,
+        DataLoss: grpc.StatusCode.DATA_LOSS,
         UnknownMethod: grpc.StatusCode.UNIMPLEMENTED,
     }
 )

@@ -40,6 +40,7 @@ ROWS = [
         "old",
         None,
     ),
+    (errors.DataLoss("changed"), Codes.DATA_LOSS, "RECORDING_DAMAGED", "changed", None),
     (errors.PermissionDenied("no"), Codes.PERMISSION_DENIED, "ACCESS_DENIED", "no", None),
     (
         errors.NotFound("none", resource_name="u"),

@@ -82,6 +82,20 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """The keys of the token's issuer can't be had now, so that nothing can be told of the token. RetryInfo says when to
     try again.
     """
+    ERROR_REASON_UPLOAD_NOT_OPEN: _ErrorReason.ValueType  # 27
+    """The upload isn't open any more. Example metadata: `{"state": "aborted"}`."""
+    ERROR_REASON_UPLOAD_TAKEN_UP: _ErrorReason.ValueType  # 28
+    """Another stream has taken the upload up; go on from what GetUpload gives, or leave it to that stream."""
+    ERROR_REASON_CHUNK_GAP: _ErrorReason.ValueType  # 29
+    """A chunk begins beyond the end of what has arrived. Example metadata: `{"expected_offset": "8388608"}`."""
+    ERROR_REASON_RECORDING_TOO_LARGE: _ErrorReason.ValueType  # 30
+    """The recording is larger than the service takes. Example metadata: `{"limit_bytes": "68719476736"}`."""
+    ERROR_REASON_RECORDING_MISMATCH: _ErrorReason.ValueType  # 31
+    """What arrived isn't what the size or digest of the request says."""
+    ERROR_REASON_RECORDING_DAMAGED: _ErrorReason.ValueType  # 32
+    """The recording in the storage isn't what was taken. Nothing of the changed part is given."""
+    ERROR_REASON_TOO_MANY_UPLOADS: _ErrorReason.ValueType  # 33
+    """As many uploads are open as the caller, or the service, may have."""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Why a call failed: the `reason` of the google.rpc.ErrorInfo that every error carries, without the prefix `ERROR_REASON_`;
@@ -148,4 +162,18 @@ ERROR_REASON_TOKEN_KEYS_UNAVAILABLE: ErrorReason.ValueType  # 26
 """The keys of the token's issuer can't be had now, so that nothing can be told of the token. RetryInfo says when to
 try again.
 """
+ERROR_REASON_UPLOAD_NOT_OPEN: ErrorReason.ValueType  # 27
+"""The upload isn't open any more. Example metadata: `{"state": "aborted"}`."""
+ERROR_REASON_UPLOAD_TAKEN_UP: ErrorReason.ValueType  # 28
+"""Another stream has taken the upload up; go on from what GetUpload gives, or leave it to that stream."""
+ERROR_REASON_CHUNK_GAP: ErrorReason.ValueType  # 29
+"""A chunk begins beyond the end of what has arrived. Example metadata: `{"expected_offset": "8388608"}`."""
+ERROR_REASON_RECORDING_TOO_LARGE: ErrorReason.ValueType  # 30
+"""The recording is larger than the service takes. Example metadata: `{"limit_bytes": "68719476736"}`."""
+ERROR_REASON_RECORDING_MISMATCH: ErrorReason.ValueType  # 31
+"""What arrived isn't what the size or digest of the request says."""
+ERROR_REASON_RECORDING_DAMAGED: ErrorReason.ValueType  # 32
+"""The recording in the storage isn't what was taken. Nothing of the changed part is given."""
+ERROR_REASON_TOO_MANY_UPLOADS: ErrorReason.ValueType  # 33
+"""As many uploads are open as the caller, or the service, may have."""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015
