@@ -22,7 +22,7 @@ class AppendFile(Protocol):
         """Bytes in the file, synced or not."""
         ...
 
-    def append(self, data: bytes) -> None:
+    def append(self, data: bytes | memoryview) -> None:
         """Append all of `data`.
 
         Raises:
@@ -56,6 +56,14 @@ class Files(Protocol):
 
     def read(self, path: Path) -> bytes:
         """The whole content."""
+        ...
+
+    def read_range(self, path: Path, offset: int, size: int) -> bytes:
+        """`size` bytes from `offset` on; fewer at the end of the file."""
+        ...
+
+    def same(self, one: Path, other: Path) -> bool:
+        """Whether two names are names of one file; False if either isn't there."""
         ...
 
     def size(self, path: Path) -> int | None:
@@ -103,7 +111,7 @@ class DiskAppendFile:
         """Bytes in the file, synced or not."""
         return self._size
 
-    def append(self, data: bytes) -> None:
+    def append(self, data: bytes | memoryview) -> None:
         """Append all of `data`, going on after a short write."""
         view = memoryview(data)
         while view:
@@ -137,6 +145,24 @@ class DiskFiles:
     def read(self, path: Path) -> bytes:
         """The whole content."""
         return path.read_bytes()
+
+    def read_range(self, path: Path, offset: int, size: int) -> bytes:
+        """`size` bytes from `offset` on; fewer at the end of the file."""
+        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        try:
+            found = os.pread(fd, size, offset)
+            while len(found) < size and (more := os.pread(fd, size - len(found), offset + len(found))):
+                found += more
+            return found
+        finally:
+            os.close(fd)
+
+    def same(self, one: Path, other: Path) -> bool:
+        """Whether two names are names of one file."""
+        try:
+            return os.path.samestat(os.lstat(one), os.lstat(other))
+        except FileNotFoundError:
+            return False
 
     def size(self, path: Path) -> int | None:
         """Bytes of a regular file; None if there is none. Links are not followed."""

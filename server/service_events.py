@@ -1,4 +1,7 @@
-"""The types of the service's own events, and how one is written down. No client can emit an event of these types."""
+"""The types of the service's own events, and how one is written down.
+
+No client can emit an event of these types, but for `session.upload`: that one is Teleport's.
+"""
 
 from __future__ import annotations
 
@@ -29,6 +32,9 @@ KEY_SET_EXPIRED: Final = "extaudit.jwks.expire"
 JOURNAL_DAMAGED: Final = "extaudit.journal.damage"
 CLOCK_STEPPED: Final = "extaudit.clock.step"
 EVENT_REFUSED: Final = "extaudit.outbox.refused"
+SESSION_UPLOADED: Final = "session.upload"
+UPLOAD_ABORTED: Final = "extaudit.upload.abort"
+UPLOAD_REPEATED: Final = "extaudit.upload.repeat"
 
 CODES: Final[Mapping[str, str]] = MappingProxyType(
     {
@@ -51,6 +57,9 @@ CODES: Final[Mapping[str, str]] = MappingProxyType(
         JOURNAL_DAMAGED: "XA6001E",
         CLOCK_STEPPED: "XA6002W",
         EVENT_REFUSED: "XA6003E",
+        SESSION_UPLOADED: "T2005I",
+        UPLOAD_ABORTED: "XA7001W",
+        UPLOAD_REPEATED: "XA7002I",
     }
 )
 """From a type to its code, as Teleport's events have one: I for information, W for warning, E for error.

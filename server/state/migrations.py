@@ -14,7 +14,9 @@ from server.state.tables import (
     lock_changes,
     locks,
     outbox,
+    recordings,
     schema_version,
+    uploads,
 )
 
 Migration = Callable[[Connection], None]
@@ -47,7 +49,19 @@ def create_locks(connection: Connection) -> None:
     connection.execute(insert(lock_changes).values(id=1, revision=0))
 
 
-MIGRATIONS: tuple[Migration, ...] = (create_issued_certificates, create_catalogue, create_outbox, create_locks)
+def create_uploads(connection: Connection) -> None:
+    """Version 5: uploads, and the recordings that they became."""
+    for table in (uploads, recordings):
+        table.create(connection)
+
+
+MIGRATIONS: tuple[Migration, ...] = (
+    create_issued_certificates,
+    create_catalogue,
+    create_outbox,
+    create_locks,
+    create_uploads,
+)
 """Migration n (counting from 1) makes version n; append only."""
 
 

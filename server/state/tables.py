@@ -109,3 +109,49 @@ lock_changes = Table(
     Column("revision", BigInteger, nullable=False),
 )
 """One row, id 1: how many times the locks have changed, so that a look at them costs one row."""
+
+uploads = Table(
+    "uploads",
+    metadata,
+    Column("key", String(32), primary_key=True),
+    Column("upload_id", String(64), nullable=False),
+    Column("session_id", String(36), nullable=False, index=True),
+    Column("storage", String(128), nullable=False),
+    Column("handle", Text, nullable=False),
+    Column("state", String(16), nullable=False, index=True),
+    Column("owner", Text, nullable=False),
+    Column("owner_key", String(64), nullable=False),
+    Column("bytes", BigInteger, nullable=False),
+    Column("begun_ms", BigInteger, nullable=False),
+    Column("resumed_ms", BigInteger, nullable=True),
+    Column("touched_ms", BigInteger, nullable=False),
+    Column("ended_ms", BigInteger, nullable=True),
+    Column("partial", Boolean, nullable=False),
+)
+"""One row for each upload, never removed. `owner` is a JSON object, `owner_key` a digest of what makes two of them the
+same; `bytes` is what was durable when a stream last left it, `touched_ms` when that was."""
+
+recordings = Table(
+    "recordings",
+    metadata,
+    Column("key", String(32), primary_key=True),
+    Column("upload_id", String(64), nullable=False),
+    Column("session_id", String(36), nullable=False, index=True),
+    Column("recording_of", String(36), nullable=True, unique=True),
+    Column("kind", String(16), nullable=False),
+    Column("storage", String(128), nullable=False),
+    Column("handle", Text, nullable=False),
+    Column("bytes", BigInteger, nullable=False),
+    Column("parts", Integer, nullable=False),
+    Column("custody_digest", String(64), nullable=False),
+    Column("sha256", String(64), nullable=False),
+    Column("uploader", Text, nullable=False),
+    Column("begun_ms", BigInteger, nullable=False),
+    Column("resumed_ms", BigInteger, nullable=True),
+    Column("completed_ms", BigInteger, nullable=False),
+    Column("partial", Boolean, nullable=False),
+    Column("other_server", Boolean, nullable=False),
+)
+"""One row for each recording, and for each upload that is kept aside or was aborted (`kind`); rebuildable from the
+custody records in the storage. `recording_of` is the session of its recording, and null of all else: a session has one.
+"""

@@ -2,15 +2,21 @@
 
 An upload is written at its end only, by one writer at a time. The storage decides where the bytes are until the upload
 is complete (the embedded one writes them where they stay; another may spool a tail): what counts is that `sync` makes
-everything appended durable, that `durable_offset` finds it again after any stop, and that bytes aren't copied without
-need. Offsets and sizes are bytes.
+everything appended durable, that `open` finds it again after any stop, and that bytes aren't copied without need.
+Offsets and sizes are bytes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
+
+from server.storage.ports import StorageError
+
+
+class StorageFull(StorageError):
+    """There is no room for it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,9 +25,19 @@ class UploadPlace:
 
     session_id: str
     key: str
-    """Names the upload below the storage; made by the service from validated ids, never by a client."""
+    """Names the upload below the storage; made by the service, never by a client."""
     handle: str = ""
     """What the storage needs beside, such as the id of a multipart upload."""
+
+
+@dataclass(frozen=True, slots=True)
+class FoundUpload:
+    """An upload as a storage lists it."""
+
+    key: str
+    handle: str
+    begun: bytes
+    """What `begin` was given."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,16 +55,33 @@ class PartWriter(Protocol):
     """An upload open for appending. Used by one thread at a time; errors as of RecordingStorage."""
 
     @property
+    def parts(self) -> Sequence[Part]:
+        """The full parts that were durable when it was opened."""
+        ...
+
+    @property
+    def tail(self) -> Part | None:
+        """The part that was open, as far as it was durable when it was opened; None if there was nothing of it."""
+        ...
+
+    @property
     def offset(self) -> int:
-        """Bytes appended so far, durable or not."""
+        """Bytes appended so far, durable or not; when it is opened, those that are durable."""
         ...
 
-    def append(self, data: bytes) -> None:
-        """Append; durable only after `sync`."""
+    def append(self, data: bytes | memoryview) -> None:
+        """Append; durable only after `sync`. After an error nothing more can be appended: open the upload again."""
         ...
 
-    def sync(self) -> None:
-        """Make everything appended durable. After an error nothing more can be appended: open the upload again."""
+    def sync(self, full: Sequence[Part], tail: Part | None) -> None:
+        """Make everything appended durable, with its digests.
+
+        Args:
+            full: the parts that have become full since the last call.
+            tail: the part that is open, as far as it was appended.
+
+        After an error nothing is known of what is durable, and nothing more can be appended: open the upload again.
+        """
         ...
 
     def close(self) -> None:
@@ -59,41 +92,69 @@ class PartWriter(Protocol):
 class RecordingStorage(Protocol):
     """A place for recordings; nothing completed is ever overwritten or deleted.
 
-    Every method raises StorageError when it can't be done now and is safe to try again.
+    Every method raises StorageError when it can't be done now (StorageFull for want of room) and is safe to try again.
+    A custody record is JSON that the service makes; the storage keeps it beside the recording, byte for byte.
     """
 
     storage_id: str
 
-    def begin(self, session_id: str, key: str) -> UploadPlace:
-        """Begin an upload; durable when it returns."""
+    def begin(self, session_id: str, key: str, begun: bytes) -> UploadPlace:
+        """Begin an upload and keep `begun`, JSON that tells whose it is, beside it; durable when it returns."""
         ...
 
     def open(self, place: UploadPlace) -> PartWriter:
-        """Open for appending at the durable offset; what isn't known to be durable is cut away."""
-        ...
-
-    def durable_offset(self, place: UploadPlace) -> int:
-        """How many bytes are durable."""
+        """Open for appending behind what is durable; what follows isn't known to be, and is cut away."""
         ...
 
     def read_upload(self, place: UploadPlace, offset: int, size: int) -> bytes:
         """Bytes of an upload that isn't complete; fewer at its end."""
         ...
 
-    def complete(self, place: UploadPlace, parts: Sequence[Part], custody: bytes) -> bool:
-        """Make the upload the session's recording, and put its custody record beside it; both durable at return.
-
-        Doing it again is no error.
+    def decide(self, place: UploadPlace, custody: bytes) -> bytes:
+        """Keep the custody record with which the upload ends, durably; the first one that is given stays.
 
         Returns:
-            Whether it is the session's recording now; False if another is already: then it is kept aside under its key.
+            The one that is kept.
         """
         ...
 
-    def set_aside(self, place: UploadPlace, custody: bytes) -> None:
-        """Keep what arrived of an upload that is given up, apart from recordings."""
+    def decided(self, place: UploadPlace) -> bytes | None:
+        """What `decide` keeps; None if the upload goes on."""
         ...
 
-    def read(self, place: UploadPlace, offset: int, size: int) -> bytes:
-        """Bytes of a completed recording, the session's or one kept aside; fewer at its end."""
+    def complete(self, place: UploadPlace) -> bytes | None:
+        """Make a decided upload the session's recording unless there is one, its custody record beside it.
+
+        Durable at return. Doing it again is no error.
+
+        Returns:
+            The custody record of what is the session's recording now; None if others put a file there that has none.
+        """
+        ...
+
+    def keep_aside(self, place: UploadPlace) -> None:
+        """Keep a decided upload and its custody record apart, under its key: it isn't the session's recording.
+
+        Durable at return. Doing it again is no error.
+        """
+        ...
+
+    def forget(self, place: UploadPlace) -> None:
+        """Forget the upload as such. Nothing may need it: it is kept as a recording or aside, or equal to one."""
+        ...
+
+    def read(self, place: UploadPlace, offset: int, size: int, *, aside: bool) -> bytes:
+        """Bytes of what was completed or kept aside; fewer at its end."""
+        ...
+
+    def custody(self, place: UploadPlace, *, aside: bool) -> bytes | None:
+        """The custody record of what was completed or kept aside; None if there is none."""
+        ...
+
+    def uploads(self) -> Iterator[FoundUpload]:
+        """Every upload that isn't forgotten."""
+        ...
+
+    def custody_records(self) -> Iterator[tuple[bytes, bool]]:
+        """Every custody record, and whether it is of what was kept aside."""
         ...

@@ -79,6 +79,13 @@ class ForgetfulFiles:
             raise FileNotFoundError(path.name)
         return found.now
 
+    def read_range(self, path: Path, offset: int, size: int) -> bytes:
+        return self.read(path)[offset : offset + size]
+
+    def same(self, one: Path, other: Path) -> bool:
+        found = [self._folder(path.parent).now.get(path.name) for path in (one, other)]
+        return found[0] is not None and found[0] is found[1]
+
     def size(self, path: Path) -> int | None:
         try:
             return len(self.read(path))
@@ -182,7 +189,8 @@ class _OpenFile:
     def size(self) -> int:
         return len(self._content.now)
 
-    def append(self, data: bytes) -> None:
+    def append(self, data: bytes | memoryview) -> None:
+        data = bytes(data)
         # Half of it may be all that a stop leaves.
         self._content.now += data[: len(data) // 2]
         self._files._count("append", self._path)
@@ -202,6 +210,8 @@ class _OpenFile:
     def truncate(self, size: int) -> None:
         self._files._count("truncate", self._path)
         self._content.now = self._content.now[:size]
+        start, end = self._content.dropped
+        self._content.dropped = (min(start, size), min(end, size))
 
     def close(self) -> None:
         self._files.open_files -= 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import shutil
 from collections.abc import Callable
@@ -16,6 +17,7 @@ from extaudit_client.files import find_connection
 from server.app import App
 from server.certificates.issuing import issue_user, renew
 from server.config import GrpcSection
+from server.files import DiskFiles
 from server.service_events import CLOCK_STEPPED, CODES, LOCK_CREATED
 from server.state.database import database_path, open_database
 from server.state.outbox import Outbox
@@ -24,6 +26,7 @@ from tests.crash.damaged_journal import flipped
 from tests.polling import until
 from tests.running_app import running_app
 from tests.tokens_builder import ed_key, issuer, jwks
+from tests.uploads_under_test import UploadsUnderTest, access
 
 Events = dict[str, list[dict[str, Any]]]
 
@@ -128,8 +131,16 @@ class Lives:
         segment.write_bytes(flipped(content, content.index(b'"u-1"')))
         engine = open_database(database_path(self.data_dir))
         Outbox(engine).put(b'{"event":"extaudit.lock.create","uid":"u","time":"2999-01-01T00:00:00Z"}')
+        asyncio.run(uploads_that_end(UploadsUnderTest(DiskFiles(), engine, self.data_dir / "storage" / "recordings")))
         engine.dispose()
         (self.roles / "broken.yaml").unlink()
+
+
+async def uploads_that_end(service: UploadsUnderTest) -> None:
+    """One is aborted, one becomes the recording, one repeats it."""
+    await service.uploads.abort(access(), await service.send(b"half"))
+    for _ in range(2):
+        await service.record(b"whole")
 
 
 def every_own_event(folder: Path) -> tuple[Events, Path]:

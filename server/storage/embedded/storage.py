@@ -16,7 +16,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from server.files import Files, write_durably
-from server.storage.ports import NameTaken, StorageError, StoredObject
+from server.storage.embedded.faults import in_own_words
+from server.storage.ports import NameTaken, StoredObject
 
 _DATE = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
 _RECORDS = "_batches"
@@ -36,7 +37,7 @@ class EmbeddedStorage:
     def put(self, name: str, spool_path: str, digest: str, size: int) -> None:
         """Give the spooled file its name here as well: a link, so the bytes are the same and nothing is overwritten."""
         target = self._folder / name
-        with _in_own_words("the embedded storage can't be written"):
+        with in_own_words("the embedded storage can't be written"):
             self._files.make_folder(target.parent)
             try:
                 self._link(Path(spool_path), target)
@@ -62,7 +63,7 @@ class EmbeddedStorage:
     def put_record(self, name: str, data: bytes) -> None:
         """Store a batch record whole; another one under its name is left alone."""
         target = self._folder / _RECORDS / name
-        with _in_own_words("the embedded storage can't be written"):
+        with in_own_words("the embedded storage can't be written"):
             self._files.make_folder(target.parent)
             if target.name in self._files.list(target.parent):
                 if self._files.read(target) != data:
@@ -74,7 +75,7 @@ class EmbeddedStorage:
     def read_record(self, name: str) -> bytes | None:
         """The bytes of a batch record, or None if there is none."""
         target = self._folder / _RECORDS / name
-        with _in_own_words("the embedded storage can't be read"):
+        with in_own_words("the embedded storage can't be read"):
             return self._files.read(target) if target.name in self._files.list(target.parent) else None
 
     def list_records(self) -> Iterator[str]:
@@ -88,14 +89,14 @@ class EmbeddedStorage:
 
     def dates(self) -> list[str]:
         """The dates that have a folder, sorted."""
-        with _in_own_words("the embedded storage can't be listed"):
+        with in_own_words("the embedded storage can't be listed"):
             return [name for name in self._files.list(self._folder) if _DATE.fullmatch(name)]
 
     def list_date(self, date: str) -> list[StoredObject]:
         """The Parquet objects of one date, and what has the name of one; [] if there is nothing."""
         found = []
         with (
-            _in_own_words("the embedded storage can't be listed"),
+            in_own_words("the embedded storage can't be listed"),
             contextlib.suppress(FileNotFoundError, NotADirectoryError),
             os.scandir(self._folder / date) as entries,
         ):
@@ -107,7 +108,7 @@ class EmbeddedStorage:
 
     def date_revision(self, date: str) -> int:
         """When the folder last changed, in ns: by its change time, since copying tools set back the other one."""
-        with _in_own_words("the embedded storage can't be listed"):
+        with in_own_words("the embedded storage can't be listed"):
             try:
                 return os.stat(self.local_path(date)).st_ctime_ns
             except FileNotFoundError:
@@ -119,7 +120,7 @@ class EmbeddedStorage:
 
     def size(self, name: str) -> int | None:
         """Bytes of the object as it is now; None if it isn't there."""
-        with _in_own_words("the embedded storage can't be read"), contextlib.suppress(NotADirectoryError):
+        with in_own_words("the embedded storage can't be read"), contextlib.suppress(NotADirectoryError):
             return self._files.size(self._folder / name)
         return None
 
@@ -135,11 +136,3 @@ def _stored_object(date: str, entry: os.DirEntry[str]) -> StoredObject:
     if name != entry.name:
         problem = "has a name that isn't UTF-8"
     return StoredObject(f"{date}/{name}", status.st_size, status.st_ctime_ns, problem)
-
-
-@contextlib.contextmanager
-def _in_own_words(text: str) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise StorageError(f"{text} ({os.strerror(error.errno) if error.errno else 'unknown fault'})") from error

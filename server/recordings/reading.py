@@ -1,0 +1,108 @@
+"""Reading recordings: no byte is given before the part that it is in was checked against its digest."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import AsyncIterator
+from concurrent.futures import Executor
+from typing import TypeVar
+
+from server.errors import DataLoss, Unavailable
+from server.recordings.recording import Recording
+from server.recordings.uploads.custody import Custody
+from server.recordings.uploads.live_upload import in_callers_words
+from server.recordings.uploads.parts import overlapping
+from server.recordings.uploads.upload_ids import key_of
+from server.recordings.uploads.views import recording_of
+from server.state.database import StateFault
+from server.state.uploads import SqlUploads
+from server.storage.ports import StorageError
+from server.storage.recording_port import Part, RecordingStorage, UploadPlace
+
+Answer = TypeVar("Answer")
+PIECE_BYTES = 1024 * 1024
+"""Most bytes given at once."""
+
+
+class Recordings:
+    """Finds and reads recordings. Lives on the event loop."""
+
+    def __init__(self, store: SqlUploads, storage: RecordingStorage, threads: Executor) -> None:
+        self._store = store
+        self._storage = storage
+        self._threads = threads
+
+    async def find(self, session_id: str, upload_id: str = "") -> Recording | None:
+        """A session's recording, or what is kept of one of its uploads; None if there is none.
+
+        Raises:
+            Unavailable: it can't be told now.
+        """
+        try:
+            row = await asyncio.get_running_loop().run_in_executor(
+                self._threads, self._store.recording, session_id, upload_id
+            )
+        except StateFault:
+            raise Unavailable("the state database can't do it now", reason="STATE_UNAVAILABLE") from None
+        return recording_of(row) if row is not None else None
+
+    async def chunks(self, recording: Recording, offset: int, length: int) -> AsyncIterator[bytes]:
+        """Bytes from `offset` on, `length` of them or as many as there are, in pieces of at most PIECE_BYTES.
+
+        The next part is read while this one is given.
+
+        Raises:
+            DataLoss: a part isn't what was taken; nothing of it is given.
+            Unavailable: it can't be read now.
+        """
+        loop = asyncio.get_running_loop()
+        custody = await self._custody(recording)
+        end = min(offset + length, custody.size)
+        coming: asyncio.Future[bytes] | None = None
+        try:
+            parts = list(overlapping(custody.parts, offset, end - offset))
+            for index, part in enumerate(parts):
+                reading = coming or loop.run_in_executor(self._threads, self._read, recording, part)
+                data = await _told(reading)
+                coming = None
+                if index + 1 < len(parts):
+                    coming = loop.run_in_executor(self._threads, self._read, recording, parts[index + 1])
+                view = memoryview(data)[max(offset - part.offset, 0) : end - part.offset]
+                for at in range(0, len(view), PIECE_BYTES):
+                    yield bytes(view[at : at + PIECE_BYTES])
+        finally:
+            if coming is not None:
+                coming.cancel()
+
+    async def _custody(self, recording: Recording) -> Custody:
+        loop = asyncio.get_running_loop()
+        return await _told(loop.run_in_executor(self._threads, self._read_custody, recording))
+
+    def _read_custody(self, recording: Recording) -> Custody:
+        data = self._storage.custody(_place(recording), aside=recording.aside)
+        try:
+            custody = Custody.decode(data) if data is not None else None
+        except ValueError:
+            custody = None
+        if custody is None or custody.custody_digest != recording.custody_digest:
+            raise DataLoss("the recording's custody record is lost or damaged")
+        return custody
+
+    def _read(self, recording: Recording, part: Part) -> bytes:
+        data = self._storage.read(_place(recording), part.offset, part.size, aside=recording.aside)
+        if hashlib.sha256(data).hexdigest() != part.sha256:
+            message = f"part {part.number} of the recording, from byte {part.offset} on, isn't what was taken"
+            raise DataLoss(message, part=str(part.number), offset=str(part.offset))
+        return data
+
+
+async def _told(reading: asyncio.Future[Answer]) -> Answer:
+    try:
+        return await reading
+    except StorageError as error:
+        raise in_callers_words(error) from error
+
+
+def _place(recording: Recording) -> UploadPlace:
+    return UploadPlace(recording.session_id, key_of(recording.upload_id))

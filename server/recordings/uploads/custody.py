@@ -1,0 +1,104 @@
+"""The custody record: what was taken, from whom and when, with the digest of every part; kept beside the recording."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from server.recordings.uploads.parts import custody_digest
+from server.storage.recording_port import Part
+
+_VERSION = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Custody:
+    """What a custody record says. Times are ms since 1970."""
+
+    session_id: str
+    upload_id: str
+    parts: tuple[Part, ...]
+    sha256: str
+    uploader: Mapping[str, Any]
+    """As `owner_members` gives it."""
+    ended_by: Mapping[str, Any]
+    """Who completed or aborted it, likewise, with the call's `request_id`."""
+    begun_ms: int
+    resumed_ms: int | None
+    completed_ms: int
+    partial: bool = False
+    aborted: bool = False
+    other_server: bool = False
+
+    @property
+    def size(self) -> int:
+        """Bytes of the recording."""
+        return sum(part.size for part in self.parts)
+
+    @property
+    def custody_digest(self) -> str:
+        """SHA-256 over the digests of the parts, lower-case hex."""
+        return custody_digest(self.parts)
+
+    def encode(self) -> bytes:
+        """The record as JSON; offsets and numbers of parts follow from their sizes."""
+        return orjson.dumps(
+            {
+                "version": _VERSION,
+                "session_id": self.session_id,
+                "upload_id": self.upload_id,
+                "bytes": self.size,
+                "custody_digest": self.custody_digest,
+                "sha256": self.sha256,
+                "uploader": dict(self.uploader),
+                "ended_by": dict(self.ended_by),
+                "begun_ms": self.begun_ms,
+                "resumed_ms": self.resumed_ms,
+                "completed_ms": self.completed_ms,
+                "partial": self.partial,
+                "aborted": self.aborted,
+                "other_server": self.other_server,
+                "parts": [{"bytes": part.size, "sha256": part.sha256} for part in self.parts],
+            },
+            option=orjson.OPT_APPEND_NEWLINE,
+        )
+
+    @classmethod
+    def decode(cls, data: bytes) -> Custody:
+        """Read a record.
+
+        Raises:
+            ValueError: it isn't one, or its parts aren't those that its custody digest is of.
+        """
+        try:
+            return cls._read(orjson.loads(data))
+        except (LookupError, TypeError, AttributeError) as error:
+            raise ValueError("a custody record lacks something") from error
+
+    @classmethod
+    def _read(cls, raw: Any) -> Custody:
+        parts: list[Part] = []
+        offset = 0
+        for number, part in enumerate(raw["parts"], start=1):
+            parts.append(Part(number, offset, part["bytes"], part["sha256"]))
+            offset += part["bytes"]
+        custody = cls(
+            raw["session_id"],
+            raw["upload_id"],
+            tuple(parts),
+            raw["sha256"],
+            raw["uploader"],
+            raw["ended_by"],
+            raw["begun_ms"],
+            raw["resumed_ms"],
+            raw["completed_ms"],
+            raw["partial"],
+            raw["aborted"],
+            raw["other_server"],
+        )
+        if custody.custody_digest != raw["custody_digest"] or raw["version"] != _VERSION:
+            raise ValueError("a custody record is damaged")
+        return custody

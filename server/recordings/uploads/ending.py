@@ -1,0 +1,207 @@
+"""The end of an upload: completed, kept aside, a repeat, or aborted.
+
+Each step can be repeated, and a start goes on where a stop came between two: the custody record is decided, the storage
+gives the recording its place, one transaction tells the state and the outbox, the upload is forgotten by the storage.
+Everything here blocks.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+
+import orjson
+
+from rbac.identities import IdentityKind
+from server.audit_log.access import Access
+from server.errors import FailedPrecondition
+from server.recordings.recording import UploadState
+from server.recordings.uploads.custody import Custody
+from server.recordings.uploads.events import ending_event
+from server.recordings.uploads.owners import owner_members, owner_of
+from server.recordings.uploads.writing import Writing
+from server.state.uploads import ABORTED, ASIDE, RECORDING, Ending, RecordingRow, SqlUploads, UploadRow
+from server.storage.recording_port import RecordingStorage, UploadPlace
+
+_PIECE = 1024 * 1024
+_SPEAK_FOR_OTHERS = frozenset({"Auth", "Proxy"})
+"""Components that upload what other servers recorded."""
+
+
+@dataclass(frozen=True, slots=True)
+class CompletionRequest:
+    """What the caller says of an upload that it completes; None and '' say nothing."""
+
+    size: int | None = None
+    sha256: str = ""
+    partial: bool = False
+
+    def check(self, size: int, sha256: str | None) -> None:
+        """Compare with what arrived; a digest of None isn't known yet.
+
+        Raises:
+            FailedPrecondition: it isn't the same.
+        """
+        if self.size is not None and self.size != size:
+            message = f"the upload has {size} bytes, not {self.size}"
+            raise FailedPrecondition(message, reason="RECORDING_MISMATCH", bytes=str(size))
+        if self.sha256 and sha256 is not None and self.sha256 != sha256:
+            message = f"the upload's SHA-256 is {sha256}, not {self.sha256}"
+            raise FailedPrecondition(message, reason="RECORDING_MISMATCH", sha256=sha256)
+
+
+class Endings:
+    """Ends uploads; each by one thread at a time."""
+
+    def __init__(
+        self,
+        store: SqlUploads,
+        storage: RecordingStorage,
+        servers_of: Callable[[str], Collection[str]],
+        now_ms: Callable[[], int],
+    ) -> None:
+        self._store = store
+        self._storage = storage
+        self._servers_of = servers_of
+        self._now_ms = now_ms
+
+    def complete(self, access: Access, row: UploadRow, writing: Writing, request: CompletionRequest) -> UploadRow:
+        """Complete an open upload; gives it as it is then.
+
+        Raises:
+            FailedPrecondition: it is empty, or isn't what the request says; it stays open.
+            StorageError, StateFault, DataLoss: it isn't completed, or not known to be; safe to try again.
+        """
+        if self._storage.decided(place_of(row)) is None:
+            try:
+                size = writing.open()
+                if not size:
+                    raise FailedPrecondition("nothing of the upload has arrived", reason="RECORDING_MISMATCH")
+                request.check(size, None)
+                custody = self._custody(access, row, writing, partial=request.partial)
+            finally:
+                writing.close()
+            request.check(size, custody.sha256)
+            self._storage.decide(place_of(row), custody.encode())
+        return self.finish(row)
+
+    def abort(self, access: Access, row: UploadRow, writing: Writing) -> UploadRow:
+        """Give an open upload up; gives it as it is then.
+
+        Raises:
+            StorageError, StateFault, DataLoss: it isn't done, or not known to be; safe to try again.
+        """
+        if self._storage.decided(place_of(row)) is None:
+            try:
+                writing.open()
+                custody = self._custody(access, row, writing, aborted=True)
+            finally:
+                writing.close()
+            self._storage.decide(place_of(row), custody.encode())
+        return self.finish(row)
+
+    def is_decided(self, row: UploadRow) -> bool:
+        """Whether an open upload's end was begun, and only `finish` can follow."""
+        return self._storage.decided(place_of(row)) is not None
+
+    def finish(self, row: UploadRow) -> UploadRow:
+        """Carry out what was decided; gives the upload as it is then."""
+        place = place_of(row)
+        decided = self._storage.decided(place)
+        if decided is None:
+            raise ValueError("nothing is decided")
+        custody = Custody.decode(decided)
+        state = self._place(place, custody)
+        kept = None if state is UploadState.REPEATED else _kept(row, custody, state)
+        ending = Ending(state.value, custody.completed_ms, custody.size, custody.partial)
+        after = self._store.end(row.key, ending, kept, [ending_event(custody, state, row.storage)])
+        self._storage.forget(place)
+        return after or row
+
+    def _place(self, place: UploadPlace, custody: Custody) -> UploadState:
+        """Have the storage give an upload its place; says which it is."""
+        if custody.aborted:
+            self._storage.keep_aside(place)
+            return UploadState.ABORTED
+        record = self._storage.complete(place)
+        held = Custody.decode(record) if record is not None else None
+        if held is not None and held.upload_id == custody.upload_id:
+            return UploadState.COMPLETED
+        if held is not None and held.parts == custody.parts and self._is_intact(held):
+            return UploadState.REPEATED
+        self._storage.keep_aside(place)
+        return UploadState.KEPT_ASIDE
+
+    def _is_intact(self, custody: Custody) -> bool:
+        """Whether the session's recording is what was taken: else a repeat of it is worth keeping."""
+        place = UploadPlace(custody.session_id, "")
+        for part in custody.parts:
+            digest = hashlib.sha256()
+            for offset in range(part.offset, part.offset + part.size, _PIECE):
+                size = min(_PIECE, part.offset + part.size - offset)
+                digest.update(self._storage.read(place, offset, size, aside=False))
+            if digest.hexdigest() != part.sha256:
+                return False
+        return True
+
+    def _custody(
+        self, access: Access, row: UploadRow, writing: Writing, *, partial: bool = False, aborted: bool = False
+    ) -> Custody:
+        uploader = orjson.loads(row.owner)
+        ended_by = owner_members(access.identity, access.peer) | {"request_id": access.request_id}
+        return Custody(
+            row.session_id,
+            row.upload_id,
+            writing.parts(),
+            writing.sha256(),
+            uploader,
+            ended_by,
+            row.begun_ms,
+            row.resumed_ms,
+            self._now_ms(),
+            partial,
+            aborted,
+            self._is_of_other_server(row),
+        )
+
+    def _is_of_other_server(self, row: UploadRow) -> bool:
+        owner = owner_of(orjson.loads(row.owner))
+        if owner.kind is IdentityKind.COMPONENT and owner.roles & _SPEAK_FOR_OTHERS:
+            return False
+        servers = self._servers_of(row.session_id)
+        return bool(servers) and owner.name not in servers
+
+
+def place_of(row: UploadRow) -> UploadPlace:
+    """Where the storage has an upload."""
+    return UploadPlace(row.session_id, row.key, row.handle)
+
+
+_KINDS = {UploadState.COMPLETED: RECORDING, UploadState.KEPT_ASIDE: ASIDE, UploadState.ABORTED: ABORTED}
+
+
+def _kept(row: UploadRow, custody: Custody, state: UploadState) -> RecordingRow:
+    return recording_row(row.key, custody, _KINDS[state], row.storage, row.handle)
+
+
+def recording_row(key: str, custody: Custody, kind: str, storage: str, handle: str) -> RecordingRow:
+    """What the state keeps of a custody record."""
+    return RecordingRow(
+        key,
+        custody.upload_id,
+        custody.session_id,
+        kind,
+        storage,
+        handle,
+        custody.size,
+        len(custody.parts),
+        custody.custody_digest,
+        custody.sha256,
+        orjson.dumps(custody.uploader).decode(),
+        custody.begun_ms,
+        custody.resumed_ms,
+        custody.completed_ms,
+        custody.partial,
+        custody.other_server,
+    )

@@ -1,0 +1,328 @@
+"""Uploads as components and people begin, resume, complete and abort them."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Callable, Coroutine
+from concurrent.futures import Executor
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+import orjson
+
+from rbac.identities import Identity
+from server.audit_log.access import Access
+from server.errors import AuditStoreError, FailedPrecondition, InvalidRequest, ResourceExhausted, Unavailable, Violation
+from server.recordings.recording import Recording, Upload, UploadState
+from server.recordings.session_ids import is_session_id
+from server.recordings.uploads.ending import CompletionRequest, Endings, place_of
+from server.recordings.uploads.live_upload import Backlog, LiveUpload, in_callers_words
+from server.recordings.uploads.owners import owner_key, owner_members, owner_of
+from server.recordings.uploads.parts import PartSchedule
+from server.recordings.uploads.upload_ids import UploadIds, key_of, no_such_upload
+from server.recordings.uploads.upload_stream import StreamLimits, UploadStream
+from server.recordings.uploads.views import recording_of, upload_of
+from server.recordings.uploads.writing import Writing
+from server.state.database import StateFault
+from server.state.uploads import OPEN, OpenLimits, SqlUploads, TooManyUploads, UploadRow
+from server.storage.ports import StorageError
+from server.storage.recording_port import RecordingStorage, UploadPlace
+
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+Answer = TypeVar("Answer")
+
+
+@dataclass(frozen=True, slots=True)
+class UploadLimits:
+    """What uploads may take; see the section `recordings` of the configuration."""
+
+    stream: StreamLimits
+    open: OpenLimits
+    backlog_bytes: int
+    abandoned_after_ms: int
+    schedule: PartSchedule = field(default_factory=PartSchedule)
+
+
+class Uploads:
+    """The use cases of uploads. Lives on the event loop."""
+
+    def __init__(
+        self,
+        ids: UploadIds,
+        store: SqlUploads,
+        storage: RecordingStorage,
+        endings: Endings,
+        threads: Executor,
+        limits: UploadLimits,
+        now_ms: Callable[[], int],
+    ) -> None:
+        self._ids = ids
+        self._store = store
+        self._storage = storage
+        self._endings = endings
+        self._threads = threads
+        self._limits = limits
+        self._now_ms = now_ms
+        self._backlog = Backlog(limits.backlog_bytes)
+        self._live: dict[str, LiveUpload] = {}
+        self._tasks: set[asyncio.Task[Any]] = set()
+
+    async def start(self, access: Access, session_id: str, upload_id: str) -> UploadStream:
+        """Begin an upload where `upload_id` is '', else go on with it; a stream that has it so far loses it.
+
+        Raises:
+            InvalidRequest: the session's id isn't one, or isn't the upload's.
+            NotFound: no such upload, or not the caller's.
+            FailedPrecondition: it isn't open.
+            ResourceExhausted: too many are open, or there is no room.
+            Unavailable: it can't be done now.
+        """
+        _check_session_id(session_id)
+        if not upload_id:
+            return await self._to_its_end(self._begin(access, session_id))
+        key = self._ids.key(upload_id, access.identity)
+        return await self._to_its_end(self._resume(key, session_id))
+
+    async def get(self, access: Access, upload_id: str) -> Upload:
+        """Where an upload is.
+
+        Raises:
+            NotFound: no such upload, or not the caller's.
+            Unavailable: it can't be told now.
+        """
+        return await self._to_its_end(self._get(self._ids.key(upload_id, access.identity)))
+
+    async def complete(
+        self, access: Access, upload_id: str, *, size: int | None, sha256: str, partial: bool, may_update: bool
+    ) -> tuple[Recording, UploadState]:
+        """Make an upload a recording; gives the recording that holds its bytes, and what became of the upload.
+
+        With `may_update`, `partial` completes another's with what has arrived. Its owner's is never partial.
+
+        Raises:
+            InvalidRequest: the digest isn't one.
+            NotFound: no such upload, or not the caller's.
+            FailedPrecondition: it was aborted, is empty, or isn't what `size` or `sha256` say; another's is written to.
+            DataLoss: what is kept of it isn't what was taken.
+            Unavailable: it isn't completed, or not known to be; safe to repeat.
+        """
+        if sha256 and not _SHA256.fullmatch(sha256):
+            raise InvalidRequest([Violation("sha256", "must be 64 characters of lower-case hex")])
+        is_own = self._ids.is_of(upload_id, access.identity)
+        if not is_own and not (partial and may_update):
+            raise no_such_upload("the upload id is another identity's or was never given")
+        request = CompletionRequest(size, sha256, partial=not is_own)
+        row = await self._to_its_end(self._complete(access, upload_id, request))
+        return await self._outcome(row, request)
+
+    async def abort(self, access: Access, upload_id: str) -> Upload:
+        """Give an upload up; what arrived is kept, set aside.
+
+        Raises:
+            NotFound: no such upload, or not the caller's.
+            FailedPrecondition: it is complete.
+            DataLoss: what is kept of it isn't what was taken.
+            Unavailable: it isn't done, or not known to be; safe to repeat.
+        """
+        key = self._ids.key(upload_id, access.identity)
+        row = await self._to_its_end(self._abort(access, key))
+        if row.state != UploadState.ABORTED.value:
+            raise _not_open(row)
+        return self._view(row)
+
+    async def _begin(self, access: Access, session_id: str) -> UploadStream:
+        who, now = access.identity, self._now_ms()
+        owner, upload_id = owner_members(who, access.peer), self._ids.make(who)
+        begun = {"upload_id": upload_id, "session_id": session_id, "owner": owner, "begun_ms": now}
+        row = await self._on_thread(lambda: self._add(begun, who))
+        live = self._live_of(row)
+        async with live.changing:
+            return await self._take_up(row, live)
+
+    def _add(self, begun: dict[str, Any], who: Identity) -> UploadRow:
+        key = key_of(begun["upload_id"])
+        self._store.check_room(owner_key(who), self._limits.open)
+        place = self._storage.begin(begun["session_id"], key, orjson.dumps(begun))
+        row = begun_row(begun, place, self._storage.storage_id)
+        try:
+            self._store.add(row, self._limits.open)
+        except TooManyUploads:
+            self._storage.forget(place)
+            raise
+        return row
+
+    async def _resume(self, key: str, session_id: str) -> UploadStream:
+        live = self._live_of(await self._row(key))
+        async with live.changing:
+            row = await self._row(key)
+            if row.session_id != session_id:
+                raise InvalidRequest([Violation("start.session_id", "isn't the session that the upload records")])
+            if row.state == OPEN and await self._on_thread(lambda: self._endings.is_decided(row)):
+                row = await self._finish(row)
+            if row.state != OPEN:
+                raise _not_open(row)
+            stream = await self._take_up(row, live)
+            now = self._now_ms()
+            await self._on_thread(lambda: self._store.touched(key, live.durable, now, resumed=True))
+            return stream
+
+    async def _take_up(self, row: UploadRow, live: LiveUpload) -> UploadStream:
+        stream = UploadStream(live, self._limits.stream, lambda left: self._to_its_end(self._leave(row, live, left)))
+        live.hold(stream)
+        try:
+            await live.open()
+        except StorageError as error:
+            live.hold(None)
+            raise in_callers_words(error) from error
+        stream.upload = self._view(row)
+        return stream
+
+    async def _leave(self, row: UploadRow, live: LiveUpload, stream: UploadStream) -> None:
+        if not live.is_held_by(stream):
+            return
+        await live.drain()
+        async with live.changing:
+            if live.is_held_by(stream):
+                live.hold(None)
+                await live.on_thread(live.writing.close)
+                size, now = live.durable, self._now_ms()
+                await self._on_thread(lambda: self._store.touched(row.key, size, now))
+
+    async def _get(self, key: str) -> Upload:
+        row = await self._row(key)
+        live = self._live_of(row)
+        if row.state == OPEN and not live.is_held:
+            async with live.changing:
+                row = await self._row(key)
+                if row.state == OPEN and not live.is_held and not await self._is_decided(row):
+                    try:
+                        await live.open()
+                        await live.on_thread(live.writing.close)
+                    except StorageError as error:
+                        raise in_callers_words(error) from error
+        return self._view(row)
+
+    async def _is_decided(self, row: UploadRow) -> bool:
+        return await self._on_thread(lambda: self._endings.is_decided(row))
+
+    async def _complete(self, access: Access, upload_id: str, request: CompletionRequest) -> UploadRow:
+        row = await self._row(key_of(upload_id))
+        if request.partial and not self._ids.is_of(upload_id, owner_of(orjson.loads(row.owner))):
+            raise no_such_upload("the upload id wasn't given to the upload's owner")
+        live = self._live_of(row)
+        async with live.changing:
+            row = await self._row(row.key)
+            if row.state != OPEN:
+                return row
+            if request.partial and live.is_held:
+                message = "a stream of the upload's owner is writing to it"
+                raise FailedPrecondition(message, reason="UPLOAD_TAKEN_UP")
+            return await self._end(live, lambda: self._endings.complete(access, row, live.writing, request))
+
+    async def _abort(self, access: Access, key: str) -> UploadRow:
+        live = self._live_of(await self._row(key))
+        async with live.changing:
+            row = await self._row(key)
+            if row.state != OPEN:
+                return row
+            return await self._end(live, lambda: self._endings.abort(access, row, live.writing))
+
+    async def _end(self, live: LiveUpload, end: Callable[[], UploadRow]) -> UploadRow:
+        live.hold(None)
+        await live.drain()
+        row = await self._on_thread(end)
+        self._live.pop(row.key, None)
+        return row
+
+    async def _finish(self, row: UploadRow) -> UploadRow:
+        return await self._on_thread(lambda: self._endings.finish(row))
+
+    async def _outcome(self, row: UploadRow, request: CompletionRequest) -> tuple[Recording, UploadState]:
+        state = UploadState(row.state)
+        if state is UploadState.ABORTED:
+            raise _not_open(row)
+        kept = await self._on_thread(
+            lambda: (
+                self._store.recording(row.session_id) if state is UploadState.REPEATED else self._store.kept_of(row.key)
+            )
+        )
+        if kept is None:
+            raise Unavailable("the recording isn't known yet", reason="STATE_UNAVAILABLE")
+        request.check(kept.bytes, kept.sha256)
+        return recording_of(kept), state
+
+    async def _row(self, key: str) -> UploadRow:
+        row = await self._on_thread(lambda: self._store.get(key))
+        if row is None:
+            raise no_such_upload("the state knows no such upload")
+        return row
+
+    def _live_of(self, row: UploadRow) -> LiveUpload:
+        live = self._live.get(row.key)
+        if live is None:
+            writing = Writing(self._storage, place_of(row), self._limits.schedule)
+            live = LiveUpload(writing, self._threads, self._backlog)
+            if row.state == OPEN:
+                self._live[row.key] = live
+        return live
+
+    def _view(self, row: UploadRow) -> Upload:
+        live = self._live.get(row.key)
+        durable = max(row.bytes, live.durable) if live is not None and row.state == OPEN else row.bytes
+        untouched_ms = self._now_ms() - row.touched_ms
+        is_held = live is not None and live.is_held
+        abandoned = row.state == OPEN and not is_held and untouched_ms >= self._limits.abandoned_after_ms
+        return upload_of(row, durable, abandoned=abandoned)
+
+    async def _on_thread(self, work: Callable[[], Answer]) -> Answer:
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._threads, work)
+        except TooManyUploads:
+            message = "as many uploads are open as may be; complete or abort some first"
+            raise ResourceExhausted(message, reason="TOO_MANY_UPLOADS", retry_after=30.0) from None
+        except StateFault:
+            raise Unavailable("the state database can't do it now", reason="STATE_UNAVAILABLE") from None
+        except StorageError as error:
+            raise in_callers_words(error) from error
+
+    async def _to_its_end(self, work: Coroutine[Any, Any, Answer]) -> Answer:
+        """Do something wholly, also where its caller is gone: nothing else may come between a thread and its lock."""
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._done)
+        return await asyncio.shield(task)
+
+    def _done(self, task: asyncio.Task[Any]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled():
+            task.exception()  # its caller may be gone
+
+
+def begun_row(begun: dict[str, Any], place: UploadPlace, storage_id: str) -> UploadRow:
+    """The row of an upload as it begins, from the JSON that the storage keeps of it."""
+    owner = begun["owner"]
+    return UploadRow(
+        key_of(begun["upload_id"]),
+        begun["upload_id"],
+        begun["session_id"],
+        storage_id,
+        place.handle,
+        OPEN,
+        orjson.dumps(owner).decode(),
+        owner_key(owner_of(owner)),
+        0,
+        begun["begun_ms"],
+        None,
+        begun["begun_ms"],
+    )
+
+
+def _check_session_id(session_id: str) -> None:
+    if not is_session_id(session_id):
+        wrong = Violation("start.session_id", "must be a UUID in lower case with hyphens")
+        raise InvalidRequest([wrong])
+
+
+def _not_open(row: UploadRow) -> AuditStoreError:
+    return FailedPrecondition(f"the upload isn't open: {row.state}", reason="UPLOAD_NOT_OPEN", state=row.state)

@@ -1,0 +1,126 @@
+"""An upload's bytes on their way into the storage, with their digests."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from server.errors import DataLoss
+from server.recordings.uploads.parts import Digests, PartSchedule
+from server.storage.ports import StorageError
+from server.storage.recording_port import Part, PartWriter, RecordingStorage, UploadPlace
+
+_PIECE = 1024 * 1024
+_SMALL = 64 * 1024
+"""Chunks that are smaller on average are joined before they are written."""
+
+
+class Writing:
+    """Appends to one upload. Blocks; used by one thread at a time.
+
+    It outlives the streams of one process, so that the whole's digest need not be made anew after each. After an error
+    it is as if closed: nothing is known but what the storage says when it is opened again.
+    """
+
+    def __init__(self, storage: RecordingStorage, place: UploadPlace, schedule: PartSchedule) -> None:
+        self._storage = storage
+        self._place = place
+        self._schedule = schedule
+        self._writer: PartWriter | None = None
+        self._digests: Digests | None = None
+
+    def open(self) -> int:
+        """Open behind what is durable; gives how many bytes are.
+
+        Raises:
+            StorageError: it can't be done now, or what is there isn't what was taken.
+        """
+        if self._writer is None:
+            writer = self._storage.open(self._place)
+            try:
+                if self._digests is None or self._digests.offset != writer.offset:
+                    self._digests = self._found(writer)
+            except BaseException:
+                writer.close()
+                raise
+            self._writer = writer
+        return self._writer.offset
+
+    def _found(self, writer: PartWriter) -> Digests:
+        digests = Digests(self._schedule, writer.parts)
+        self._read_into(digests, writer.offset)
+        if digests.tail() != writer.tail:
+            raise StorageError("the upload isn't what was durable of it")
+        return digests
+
+    def _read_into(self, digests: Digests, end: int) -> None:
+        while digests.offset < end:
+            piece = self._storage.read_upload(self._place, digests.offset, min(_PIECE, end - digests.offset))
+            if not piece:
+                raise StorageError("the upload is shorter than what was durable of it")
+            digests.update(piece)
+
+    def append(self, chunks: Sequence[bytes | memoryview]) -> None:
+        """Append chunks that follow each other.
+
+        Raises:
+            StorageError: they aren't appended.
+        """
+        if sum(map(len, chunks)) < len(chunks) * _SMALL:
+            chunks = [b"".join(chunks)]
+        writer, digests = self._opened()
+        try:
+            for chunk in chunks:
+                writer.append(chunk)
+                digests.update(chunk)
+        except BaseException:
+            self._give_up()
+            raise
+
+    def sync(self) -> int:
+        """Make what was appended durable; gives how many bytes are.
+
+        Raises:
+            StorageError: nothing more than before is known to be durable.
+        """
+        writer, digests = self._opened()
+        try:
+            writer.sync(digests.untold(), digests.tail())
+        except BaseException:
+            self._give_up()
+            raise
+        return writer.offset
+
+    def close(self) -> None:
+        """Close; what was synced stays."""
+        if self._writer is not None:
+            self._writer.close()
+            self._writer = None
+
+    def parts(self) -> tuple[Part, ...]:
+        """All parts of what was appended; the upload must be open."""
+        return self._opened()[1].parts()
+
+    def sha256(self) -> str:
+        """Digest of all that was appended, lower-case hex; reads it again if another process began it.
+
+        Raises:
+            DataLoss: what is there isn't what was taken.
+            StorageError: it can't be read now.
+        """
+        digests = self._opened()[1]
+        if not digests.sha256:
+            again = Digests(self._schedule)
+            self._read_into(again, digests.offset)
+            if again.parts() != digests.parts():
+                raise DataLoss("what is kept of the upload isn't what was taken")
+            self._digests = digests = again
+        return digests.sha256
+
+    def _opened(self) -> tuple[PartWriter, Digests]:
+        if self._writer is None or self._digests is None:
+            raise StorageError("the upload isn't open")
+        return self._writer, self._digests
+
+    def _give_up(self) -> None:
+        self.close()
+        self._digests = None

@@ -1,0 +1,21 @@
+"""Faults of the disk, in words that name no path."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+from collections.abc import Iterator
+
+from server.storage.ports import StorageError
+from server.storage.recording_port import StorageFull
+
+
+@contextlib.contextmanager
+def in_own_words(text: str) -> Iterator[None]:
+    """Turn an OSError into a StorageError that says `text` and what the fault is."""
+    try:
+        yield
+    except OSError as error:
+        kind = StorageFull if error.errno in (errno.ENOSPC, errno.EDQUOT) else StorageError
+        raise kind(f"{text} ({os.strerror(error.errno) if error.errno else 'unknown fault'})") from error

@@ -1,0 +1,132 @@
+"""An upload's data on the disk, and the progress beside it that tells how much of the data can be believed.
+
+The length of a file isn't enough: after a loss of power its end may hold anything, and after a failed sync it may be in
+memory alone. A line of progress is written once the data is synced, and so says what is durable whatever comes after.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import orjson
+
+from server.files import AppendFile, Files, write_durably
+from server.storage.embedded.faults import in_own_words
+from server.storage.ports import StorageError
+from server.storage.recording_port import Part
+
+DATA = "data"
+PROGRESS = "progress"
+_MOST_LINES = 4_096
+"""Lines of progress that describe nothing but the open part, before the file is written anew without them."""
+
+
+def open_writer(files: Files, folder: Path) -> DiskPartWriter:
+    """Open an upload's data for appending, less what isn't known to be durable.
+
+    Raises:
+        OSError: it can't be done now.
+        StorageError: less is there than was durable.
+    """
+    full, tail = _read_progress(files.read(folder / PROGRESS))
+    last = tail or (full[-1] if full else None)
+    end = last.offset + last.size if last else 0
+    data = files.open_append(folder / DATA)
+    try:
+        if data.size < end:
+            raise StorageError("the upload is shorter than what was durable of it")
+        if data.size > end:
+            data.truncate(end)
+        progress = _rewrite(files, folder, full, tail)
+    except BaseException:
+        data.close()
+        raise
+    return DiskPartWriter(files, folder, data, progress, full, tail)
+
+
+class DiskPartWriter:
+    """PartWriter on two files, made by `open_writer`."""
+
+    def __init__(
+        self,
+        files: Files,
+        folder: Path,
+        data: AppendFile,
+        progress: AppendFile,
+        parts: list[Part],
+        tail: Part | None,
+    ) -> None:
+        self._files = files
+        self._folder = folder
+        self._data = data
+        self._progress = progress
+        self._parts = parts
+        self._lines = 0
+        self.tail = tail
+
+    @property
+    def offset(self) -> int:
+        """Bytes of the data."""
+        return self._data.size
+
+    @property
+    def parts(self) -> Sequence[Part]:
+        """The full parts that were durable when it was opened, and those since."""
+        return tuple(self._parts)
+
+    def append(self, data: bytes | memoryview) -> None:
+        """Append to the data."""
+        with in_own_words("the recording can't be written"):
+            self._data.append(data)
+
+    def sync(self, full: Sequence[Part], tail: Part | None) -> None:
+        """Sync the data, then the progress that tells of it."""
+        with in_own_words("the recording can't be synced"):
+            self._data.sync()
+            self._parts += full
+            self._lines += 1
+            if self._lines > _MOST_LINES:
+                self._progress.close()
+                self._progress = _rewrite(self._files, self._folder, self._parts, tail)
+                self._lines = 0
+                return
+            self._progress.append(_lines(full, tail))
+            self._progress.sync()
+
+    def close(self) -> None:
+        """Close both files."""
+        self._data.close()
+        self._progress.close()
+
+
+def _lines(full: Sequence[Part], tail: Part | None) -> bytes:
+    parts = [(part, True) for part in full] + ([(tail, False)] if tail else [])
+    return b"".join(
+        orjson.dumps([part.number, part.offset, part.size, part.sha256, is_full]) + b"\n" for part, is_full in parts
+    )
+
+
+def _rewrite(files: Files, folder: Path, full: Sequence[Part], tail: Part | None) -> AppendFile:
+    write_durably(files, folder / PROGRESS, _lines(full, tail))
+    return files.open_append(folder / PROGRESS)
+
+
+def _read_progress(content: bytes) -> tuple[list[Part], Part | None]:
+    """The full parts, and what the open one was at the last sync; up to the first line that isn't whole."""
+    full: list[Part] = []
+    tail: Part | None = None
+    for line in content.splitlines(keepends=True):
+        if not line.endswith(b"\n"):
+            break
+        try:
+            number, offset, size, sha256, is_full = orjson.loads(line)
+        except ValueError:
+            break
+        part = Part(number, offset, size, sha256)
+        if is_full:
+            full.append(part)
+            tail = None
+        else:
+            tail = part
+    return full, tail

@@ -1,0 +1,125 @@
+"""Uploads without sockets, on any file layer: what the tests begin, stop, reopen and look into."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Collection
+from concurrent.futures import Executor, Future
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import orjson
+from sqlalchemy import Engine
+
+from rbac.identities import Identity, IdentityKind
+from server.audit_log.access import Access
+from server.files import Files
+from server.recordings.reading import Recordings
+from server.recordings.recording import Recording, UploadState
+from server.recordings.uploads.ending import Endings
+from server.recordings.uploads.parts import PartSchedule
+from server.recordings.uploads.recovery import recover
+from server.recordings.uploads.upload_ids import UploadIds
+from server.recordings.uploads.upload_stream import StreamLimits
+from server.recordings.uploads.uploads import UploadLimits, Uploads
+from server.state.outbox import Outbox
+from server.state.uploads import OpenLimits, SqlUploads
+from server.storage.embedded.recordings import EmbeddedRecordings
+
+FOLDER = Path("data") / "recordings"
+SECRET = b"s" * 32
+SCHEDULE = PartSchedule(8, step=2, most=10)
+"""Parts of 8, 8, 16, 16, … bytes, so that few bytes make many."""
+SESSION = "5c4e9c6e-2f6b-4d0b-9f53-0d4f1a3c7b11"
+OTHER_SESSION = "5c4e9c6e-2f6b-4d0b-9f53-0d4f1a3c7b12"
+NODE = Identity(IdentityKind.COMPONENT, "node-1", frozenset({"Node"}), "a" * 64, "1f")
+OTHER_NODE = Identity(IdentityKind.COMPONENT, "node-2", frozenset({"Node"}), "a" * 64, "2f")
+ADMIN = Identity(IdentityKind.USER, "admin", frozenset({"admin"}), "b" * 64, "3f")
+
+
+def access(who: Identity = NODE) -> Access:
+    return Access(who, "ipv4:127.0.0.1:1", "request-1")
+
+
+class SameThread(Executor):
+    """Does everything at once, where it is asked for."""
+
+    def submit(self, work: Callable[..., Any], /, *arguments: Any, **named: Any) -> Future[Any]:
+        future: Future[Any] = Future()
+        try:
+            future.set_result(work(*arguments, **named))
+        except Exception as error:
+            future.set_exception(error)
+        return future
+
+
+@dataclass
+class UploadsUnderTest:
+    """One process's life: opened on a file layer and a state database."""
+
+    files: Files
+    engine: Engine
+    folder: Path = FOLDER
+    schedule: PartSchedule = SCHEDULE
+    max_bytes: int = 1_000
+    open_limits: OpenLimits = field(default_factory=lambda: OpenLimits(10, 20))
+    servers: dict[str, Collection[str]] = field(default_factory=dict)
+    admit: Callable[[int], None] = lambda size: None
+    threads: Executor = field(default_factory=SameThread)
+    now_ms: int = 1_795_000_000_000
+
+    def __post_init__(self) -> None:
+        self.store = SqlUploads(self.engine)
+        self.storage = EmbeddedRecordings(self.files, self.folder)
+        endings = Endings(self.store, self.storage, lambda session: self.servers.get(session, ()), self._tick)
+        self.failed = recover(self.store, self.storage, endings)
+        limits = UploadLimits(
+            StreamLimits(self.max_bytes, lambda size: self.admit(size)),
+            self.open_limits,
+            backlog_bytes=64 * 1024 * 1024,
+            abandoned_after_ms=1_000_000,
+            schedule=self.schedule,
+        )
+        ids = UploadIds(SECRET)
+        self.uploads = Uploads(ids, self.store, self.storage, endings, self.threads, limits, self._tick)
+        self.recordings = Recordings(self.store, self.storage, self.threads)
+
+    def _tick(self) -> int:
+        self.now_ms += 1
+        return self.now_ms
+
+    async def send(
+        self, data: bytes, *, who: Identity = NODE, session: str = SESSION, upload_id: str = "", at: int = 0
+    ) -> str:
+        """Send bytes in one stream, wait until they are durable, leave; gives the upload's id."""
+        stream = await self.uploads.start(access(who), session, upload_id)
+        if data:
+            await stream.write(at, data)
+            while await stream.wait_durable(at + len(data) - 1) < at + len(data):
+                pass
+        await stream.close()
+        return stream.upload.upload_id
+
+    async def complete(
+        self, upload_id: str, *, who: Identity = NODE, size: int | None = None, sha256: str = "", **rights: bool
+    ) -> tuple[Recording, UploadState]:
+        given = {"partial": False, "may_update": False} | rights
+        return await self.uploads.complete(access(who), upload_id, size=size, sha256=sha256, **given)
+
+    async def record(self, data: bytes, **how: Any) -> tuple[Recording, UploadState]:
+        """Send and complete."""
+        return await self.complete(await self.send(data, **how), who=how.get("who", NODE))
+
+    async def content(self, recording: Recording, offset: int = 0, length: int = 2**62) -> bytes:
+        """What a reader is given."""
+        return b"".join([piece async for piece in self.recordings.chunks(recording, offset, length)])
+
+    def told(self) -> list[dict[str, Any]]:
+        """The events that wait in the outbox."""
+        return [orjson.loads(item.data) for item in Outbox(self.engine).first(1_000)]
+
+
+def run(work: Any) -> Any:
+    """Run to the end on a loop of its own."""
+    return asyncio.run(work)
