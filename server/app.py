@@ -49,11 +49,14 @@ from server.http_api.listener import OperationsServer
 from server.http_api.operations import operations_app
 from server.lifecycle import App, Threads
 from server.observability.metrics import Metrics
+from server.recordings.sessions.reindexing import Reindexing
+from server.recordings.sessions.session_index import SessionIndex
 from server.state.catalogue import Catalogue
 from server.state.database import open_database
 from server.state.issued_certificates import SqlIssuedCertificates
 from server.state.locks import SqlLocks
 from server.state.outbox import Outbox
+from server.state.sessions import SqlSessionIndex
 from server.storage.embedded.storage import EmbeddedStorage
 from server.storage.scan.engine import DuckScanEngine
 from server.surroundings import rendered_metrics, surroundings
@@ -103,6 +106,7 @@ def _build(config: Config, files: Files, directory: DataDirectory, lock: Directo
         ThreadPoolExecutor(1, "delivery"),
         ThreadPoolExecutor(config.search.workers, "search"),
         ThreadPoolExecutor(1, "validation"),
+        ThreadPoolExecutor(1, "reindexing"),
     )
     storage = EmbeddedStorage(files, directory.storage / "events")
     catalogue = Catalogue(engine)
@@ -125,14 +129,16 @@ def _build(config: Config, files: Files, directory: DataDirectory, lock: Directo
         max_pending_bytes=config.journal.max_pending_bytes,
         now_ms=_now_ms,
     )
-    delivery = Delivery(lambda _: storage, log.tail, log.spool, catalogue, log.uid_files, log.journal)
-    deliveries = Deliveries(delivery, threads.delivery, metrics.deliveries, storage.storage_id, intake.goes_first)
-    wake.append(deliveries.wake)
     scan = DuckScanEngine(
         threads=config.search.threads,
         memory_bytes=config.search.memory_bytes,
         allowed_directories=[storage.location()],
     )
+    session_index = SessionIndex(SqlSessionIndex(engine), log.tail, catalogue, storage, scan)
+    before_leaving = session_index.before_leaving
+    delivery = Delivery(lambda _: storage, log.tail, log.spool, catalogue, log.uid_files, log.journal, before_leaving)
+    deliveries = Deliveries(delivery, threads.delivery, metrics.deliveries, storage.storage_id, intake.goes_first)
+    wake.append(deliveries.wake)
     search = Search(storage, scan, log.tail, catalogue, PageTokens(_secret(files, directory, "page-token.key")))
     service_log = ServiceLog(intake)
     self_audit = SelfAudit(service_log, changes, OutboxDrain(outbox, intake), log.journal)
@@ -193,6 +199,7 @@ def _build(config: Config, files: Files, directory: DataDirectory, lock: Directo
         server,
         http,
         housekeeping,
+        Reindexing(session_index, threads.reindexing),
         tokens,
         threads,
         [scan.close, engine.dispose],

@@ -25,6 +25,7 @@ from server.files import DiskFiles, write_durably
 from server.grpc_api.server import GrpcServer
 from server.housekeeping import Housekeeping
 from server.http_api.listener import OperationsServer
+from server.recordings.sessions.reindexing import Reindexing
 from server.tokens.token_issuers import TokenIssuers
 from server.warming import warm_up
 
@@ -40,10 +41,11 @@ class Threads:
     delivery: ThreadPoolExecutor
     searches: ThreadPoolExecutor
     validation: ThreadPoolExecutor
+    reindexing: ThreadPoolExecutor
 
     def shutdown(self) -> None:
         """Wait for what is under way."""
-        for executor in (self.searches, self.validation, self.delivery, self.journal):
+        for executor in (self.reindexing, self.searches, self.validation, self.delivery, self.journal):
             executor.shutdown(wait=True, cancel_futures=True)
 
 
@@ -63,6 +65,7 @@ class App:
     grpc: GrpcServer
     http: OperationsServer
     housekeeping: Housekeeping
+    reindexing: Reindexing
     tokens: TokenIssuers
     threads: Threads
     close: list[Callable[[], object]]
@@ -91,6 +94,7 @@ class App:
         self.http_port = await self.http.start()
         self.grpc.health.set_serving(not self.status.problems())
         self._run(self.housekeeping.run())
+        self._run(self.reindexing.run())
         self._run(self.tokens.run())
         self._write_ready_file()
 
@@ -111,6 +115,7 @@ class App:
         await self.grpc.stop(STOP_GRACE_SECONDS)
         await self.http.stop()
         self.housekeeping.stop()
+        self.reindexing.stop()
         self.tokens.stop()
         await self.self_audit.stop(version=self.status.version)
         self.intake.stop()

@@ -9,6 +9,7 @@ import numpy as np
 
 from rbac.identities import SERVICE
 from server.audit_log.batch_columns import columns_by_date
+from server.audit_log.columns.selecting import TypeSelection
 from server.audit_log.event_block import join_blocks
 from server.audit_log.journal.frames import GroupFrames
 from server.audit_log.known_uids import KnownUids, UidLimits, uid_entries
@@ -31,6 +32,7 @@ def warm_up() -> None:
     blocks = [TailBlock(1, 0, b"[]", block), TailBlock(3, 0, b"[]", other)]
     GroupFrames().encode(CommitGroup(blocks, join_blocks([block, other])))
     list(columns_by_date(blocks))
+    TypeSelection(["a"]).rows(block.data, block.table)
 
 
 if __name__ == "__main__":

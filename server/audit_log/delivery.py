@@ -49,7 +49,11 @@ class Delivery:
         catalogue: Catalogue,
         uid_files: UidFiles,
         journal: Journal,
+        before_leaving: Callable[[], None] = lambda: None,
     ) -> None:
+        """`before_leaving` is called before the events of a section leave the tail; what it raises stops the delivery,
+        which is tried again."""
+        self._before_leaving = before_leaving
         self._storage_of = storage_of
         self._tail = tail
         self._spool = spool
@@ -71,6 +75,7 @@ class Delivery:
             return None
         cut = section.cut
         record = self._confirmed_record(cut) or self._send(section, cut)
+        self._before_leaving()
         self._catalogue.add_batch(_catalogue_batch(record), catalogue_objects(record))
         self._keep_uids(section, cut)
         self._journal.trim(section.log_id, section.first, damaged=section.damaged)

@@ -8,8 +8,12 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from rbac.identities import Identity
+from rbac.identities import Identity, IdentityKind
 from server.errors import Violation
+
+VOUCHING_ROLES = frozenset({"Auth", "Proxy"})
+"""The system roles of components that vouch for sessions which others host. Receipts keep these roles and no others:
+they are in every frame of the journal."""
 
 
 class Emitter(NamedTuple):
@@ -20,14 +24,20 @@ class Emitter(NamedTuple):
     trust_anchor: str
     certificate_serial: str
     token_id: str = ""
+    roles: tuple[str, ...] = ()
+    """Those of VOUCHING_ROLES that a component had, sorted; none in receipts of before they were kept."""
 
 
 def encode_emitter(who: Identity, peer: str) -> bytes:
     """Who emitted, and from where, as a journal frame and a batch record keep it: a JSON list.
 
-    The token id comes last and only where there is one: receipts of before there were tokens are the same lists.
+    The token id and the roles come last and only where there are any, so that receipts of before they were kept are the
+    same lists.
     """
-    row = [who.kind.value, who.name, who.trust_anchor, who.certificate_serial, peer]
+    row: list[object] = [who.kind.value, who.name, who.trust_anchor, who.certificate_serial, peer]
+    roles = sorted(VOUCHING_ROLES & who.roles) if who.kind is IdentityKind.COMPONENT else []
+    if roles:
+        return orjson.dumps([*row, who.token_id, roles])
     return orjson.dumps([*row, who.token_id] if who.token_id else row)
 
 
@@ -37,7 +47,8 @@ def decode_emitter(row: Sequence[Any]) -> tuple[Emitter, str]:
     Raises:
         LookupError: it is too short.
     """
-    return Emitter(row[0], row[1], row[2], row[3], row[5] if len(row) > 5 else ""), row[4]
+    token_id, roles = row[5] if len(row) > 5 else "", tuple(row[6]) if len(row) > 6 else ()
+    return Emitter(row[0], row[1], row[2], row[3], token_id, roles), row[4]
 
 
 class Receipt(NamedTuple):

@@ -213,6 +213,11 @@ class Catalogue:
                 return None
             return batches[index][1]
 
+    def batches(self) -> list[CatalogueBatch]:
+        """All confirmed batches, log by log in the order of sequences."""
+        with self._lock:
+            return [batch for _, batches in sorted(self._batches.items()) for _, batch in batches]
+
     def batch_before(self, log_id: str, first: int) -> CatalogueBatch | None:
         """The last confirmed batch of a log before this sequence."""
         with self._lock:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from sqlalchemy import Connection, insert, inspect, select, update
 
 from server.state.tables import (
+    SESSION_TABLES,
     catalogue_batches,
     catalogue_objects,
     issued_certificates,
@@ -16,6 +17,7 @@ from server.state.tables import (
     outbox,
     recordings,
     schema_version,
+    session_index,
     uploads,
 )
 
@@ -55,12 +57,20 @@ def create_uploads(connection: Connection) -> None:
         table.create(connection)
 
 
+def create_session_index(connection: Connection) -> None:
+    """Version 6: the session index, which is empty and knows it where there are batches already."""
+    for table in (session_index, *SESSION_TABLES):
+        table.create(connection)
+    connection.execute(insert(session_index).values(id=1, active=1, building=0))
+
+
 MIGRATIONS: tuple[Migration, ...] = (
     create_issued_certificates,
     create_catalogue,
     create_outbox,
     create_locks,
     create_uploads,
+    create_session_index,
 )
 """Migration n (counting from 1) makes version n; append only."""
 

@@ -42,17 +42,18 @@ def compile_filters(filters: Filters) -> Matcher:
 
 
 def _has_values(data: bytes, filters: Filters) -> bool:
-    try:
-        document = _parse(data)
-    except orjson.JSONDecodeError:
-        document = _ABSENT  # nothing is in it, so what asks for nothing still holds
+    document = document_of(data)
     if not all(_equal(_find(document, wanted.path), wanted.value) for wanted in filters.fields):
         return False
     return filters.condition is None or holds(filters.condition, document)
 
 
-def _parse(data: bytes) -> Any:
-    document = orjson.loads(data)
+def document_of(data: bytes) -> Any:
+    """The parsed JSON as every engine reads it; of what is no JSON, an object that nothing is in."""
+    try:
+        document = orjson.loads(data)
+    except orjson.JSONDecodeError:
+        return _ABSENT  # what asks for nothing still holds
     if orjson.dumps(document) == data:
         return document
     # There may be keys given twice. DuckDB and Athena take the first one, orjson the last.

@@ -9,6 +9,7 @@ import pytest
 
 from server.storage.scan.engine import DuckScanEngine
 from tests.contract.search_rig import SearchRig, duck_engine
+from tests.contract.session_rig import SessionRig
 
 
 @pytest.fixture(scope="session")
@@ -21,5 +22,12 @@ def scan_engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DuckScanEn
 @pytest.fixture
 def rig(tmp_path: Path, scan_engine: DuckScanEngine) -> Iterator[SearchRig]:
     rig = SearchRig(tmp_path / "data", scan_engine)
+    yield rig
+    rig.close()
+
+
+@pytest.fixture
+def sessions(tmp_path: Path, scan_engine: DuckScanEngine) -> Iterator[SessionRig]:
+    rig = SessionRig(SearchRig(tmp_path / "data", scan_engine))
     yield rig
     rig.close()

@@ -18,7 +18,7 @@ from server.audit_log.event import Event
 from server.audit_log.known_uids import UidLimits
 from server.audit_log.log_writer import Submission
 from server.audit_log.opening import OpenLog, Places, open_log
-from server.audit_log.receipts import BatchAcknowledgement, Emitter, Receipt
+from server.audit_log.receipts import BatchAcknowledgement, Emitter, Receipt, decode_emitter, encode_emitter
 from server.audit_log.search.query import SearchPage, SearchQuery
 from server.audit_log.search.search import Search
 from server.audit_log.search.tokens import PageTokens
@@ -116,12 +116,12 @@ class SearchRig:
         """Make events durable in one commit; gives what is new, retries left out."""
         validated = VALIDATOR.validate(joined_payloads(raw), by, NOW_MS)
         assert not validated.refused, validated.refused
-        receipt = orjson.dumps([by.kind.value, by.name, by.trust_anchor, by.certificate_serial, "peer"])
+        receipt = encode_emitter(by, "peer")
         [answer] = self.log.writer.commit([Submission(receipt, received_ms, validated.block)])
         assert isinstance(answer, BatchAcknowledgement), answer
         fresh = iter(sequence for first, last in answer.sequences for sequence in range(first, last + 1))
         repeated = {index for index, *_ in answer.repeated}
-        emitter = Emitter(by.kind.value, by.name, by.trust_anchor, by.certificate_serial)
+        emitter, _ = decode_emitter(orjson.loads(receipt))
         new = [
             kept_of(event, Receipt("default", answer.log_id, next(fresh), emitter, "peer", received_ms))
             for index, event in enumerate(map(validated.block.event, range(len(raw))))

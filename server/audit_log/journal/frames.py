@@ -50,7 +50,7 @@ class EventFrame:
     received_ms: int
     fingerprint: bytes
     receipt: bytes
-    """JSON list: kind, name, trust anchor, certificate serial, peer."""
+    """As `receipts.encode_emitter` writes it."""
     data: bytes
 
 

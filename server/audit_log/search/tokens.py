@@ -28,21 +28,18 @@ class PageStart:
     query_id: str
 
 
-class PageTokens:
-    """Makes and checks tokens. Pages of one query see what its first page could see, so each row comes exactly once."""
+class SealedTokens:
+    """Tokens that nobody else can make, each bound to what asked for it. URL-safe text, not secret."""
 
     def __init__(self, key: bytes) -> None:
         self._key = key
 
-    def encode(self, start: PageStart, query: SearchQuery, caller: Identity) -> str:
-        """The token, URL-safe text."""
-        position, mark = start.position, start.watermark
-        place = (position.time_ms, position.uid, position.digest)
-        body = orjson.dumps((place, dict(mark.logs), mark.catalogue_revision, start.query_id))
-        return base64.urlsafe_b64encode(self._mac(body, query, caller) + body).decode()
+    def seal(self, body: bytes, query_digest: str, caller: Identity) -> str:
+        """The token with this body for a caller and the query with this digest."""
+        return base64.urlsafe_b64encode(self._mac(body, query_digest, caller) + body).decode()
 
-    def decode(self, token: str, query: SearchQuery, caller: Identity) -> PageStart:
-        """What a token says.
+    def unseal(self, token: str, query_digest: str, caller: Identity) -> bytes:
+        """The body of a token.
 
         Raises:
             InvalidRequest: it isn't one of this server for this caller and query.
@@ -56,15 +53,38 @@ class PageTokens:
         except (binascii.Error, UnicodeEncodeError):
             raw = b""
         mac, body = raw[:_MAC_BYTES], raw[_MAC_BYTES:]
-        if not hmac.compare_digest(mac, self._mac(body, query, caller)):
+        if not hmac.compare_digest(mac, self._mac(body, query_digest, caller)):
             wrong = Violation("page_token", "is not a token of this server for this caller, filters and order")
             raise InvalidRequest([wrong], reason="INVALID_PAGE_TOKEN")
+        return body
+
+    def _mac(self, body: bytes, query_digest: str, caller: Identity) -> bytes:
+        bound = orjson.dumps([query_digest, caller.key])
+        return hmac.digest(self._key, bound + b"\0" + body, "sha256")[:_MAC_BYTES]
+
+
+class PageTokens:
+    """Makes and checks tokens. Pages of one query see what its first page could see, so each row comes exactly once."""
+
+    def __init__(self, key: bytes) -> None:
+        self._sealed = SealedTokens(key)
+
+    def encode(self, start: PageStart, query: SearchQuery, caller: Identity) -> str:
+        """The token, URL-safe text."""
+        position, mark = start.position, start.watermark
+        place = (position.time_ms, position.uid, position.digest)
+        body = orjson.dumps((place, dict(mark.logs), mark.catalogue_revision, start.query_id))
+        return self._sealed.seal(body, _digest(query), caller)
+
+    def decode(self, token: str, query: SearchQuery, caller: Identity) -> PageStart:
+        """What a token says.
+
+        Raises:
+            InvalidRequest: it isn't one of this server for this caller and query.
+        """
+        body = self._sealed.unseal(token, _digest(query), caller)
         place, logs, revision, query_id = orjson.loads(body)
         return PageStart(Position(*place), Watermark(logs, revision), query_id)
-
-    def _mac(self, body: bytes, query: SearchQuery, caller: Identity) -> bytes:
-        bound = orjson.dumps([_digest(query), caller.key])
-        return hmac.digest(self._key, bound + b"\0" + body, "sha256")[:_MAC_BYTES]
 
 
 def _digest(query: SearchQuery) -> str:

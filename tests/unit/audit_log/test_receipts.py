@@ -15,6 +15,9 @@ from server.audit_log.validation import Validator, joined_payloads
 
 BY_CERTIFICATE = Identity(IdentityKind.USER, "alice", frozenset({"r"}), "aa", "5e")
 BY_TOKEN = Identity(IdentityKind.USER, "alice@https://id.test", frozenset({"r"}), "https://id.test", token_id="t-1")
+NODE = Identity(IdentityKind.COMPONENT, "node-1", frozenset({"Node"}), "bb", "5f")
+PROXY_AND_NODE = Identity(IdentityKind.COMPONENT, "proxy-1", frozenset({"Proxy", "Node"}), "bb", "60")
+USER_WITH_ROLE_OF_COMPONENTS = replace(BY_CERTIFICATE, roles=frozenset({"Proxy"}))
 VALIDATOR = Validator(b"secret", 1_000)
 PEER = "ipv4:127.0.0.1:5"
 
@@ -23,10 +26,17 @@ def test_an_emitter_with_a_certificate_is_written_as_before_there_were_tokens() 
     assert orjson.loads(encode_emitter(BY_CERTIFICATE, PEER)) == ["user", "alice", "aa", "5e", PEER]
 
 
-@pytest.mark.parametrize("who", [BY_CERTIFICATE, BY_TOKEN])
-def test_an_emitter_is_read_as_it_was_written(who: Identity) -> None:
-    expected = Emitter("user", who.name, who.trust_anchor, who.certificate_serial, who.token_id)
+@pytest.mark.parametrize(
+    ("who", "roles"), [(BY_CERTIFICATE, ()), (BY_TOKEN, ()), (NODE, ()), (PROXY_AND_NODE, ("Proxy",))]
+)
+def test_an_emitter_is_read_as_it_was_written(who: Identity, roles: tuple[str, ...]) -> None:
+    expected = Emitter(who.kind.value, who.name, who.trust_anchor, who.certificate_serial, who.token_id, roles)
     assert decode_emitter(orjson.loads(encode_emitter(who, PEER))) == (expected, PEER)
+
+
+@pytest.mark.parametrize("who", [BY_CERTIFICATE, USER_WITH_ROLE_OF_COMPONENTS, NODE])
+def test_the_receipt_of_whoever_vouches_for_no_session_is_written_as_before_there_were_roles(who: Identity) -> None:
+    assert len(orjson.loads(encode_emitter(who, PEER))) == 5
 
 
 def test_a_batch_record_may_hold_emitters_of_both_kinds() -> None:

@@ -1,0 +1,36 @@
+"""Whether a caller's conditions admit a session: decided from events of its end that count, and from nothing else.
+
+An end counts if the uploader of the recording in question emitted it, or a Proxy or Auth component did. Whoever may
+create events could say anything of anybody's session in others. What is asked must hold for each that counts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rbac.identities import Identity
+from server.state.session_claims import emitter_digest
+from server.state.sessions import SessionEnd
+from server.storage.matching import document_of
+from server.storage.value_matching import holds
+from server.storage.value_tests import RowCondition
+
+
+def refusal(condition: RowCondition | None, ends: Sequence[SessionEnd], uploader: Identity | None) -> str:
+    """Why a condition doesn't admit a session, for the audit event alone; '' where it does.
+
+    Args:
+        condition: of the caller; None where every session may be seen.
+        ends: every event of ours that ended the session.
+        uploader: of the recording that is asked for; None where there is none that is complete.
+    """
+    if condition is None:
+        return ""
+    theirs = None if uploader is None else emitter_digest(*uploader.key)
+    counting = [end for end in ends if end.speaker.vouches or end.speaker.emitter == theirs]
+    if not counting:
+        return "no event of the session's end is by a Proxy, an Auth service or the recording's uploader"
+    for end in counting:
+        if not holds(condition, document_of(end.event)):
+            return f"the caller's conditions don't hold of the session's end at {end.log_id} {end.sequence}"
+    return ""

@@ -1,0 +1,156 @@
+"""One page of a list of sessions: rows of the index with what is kept of each, as far as the caller may see it."""
+
+from __future__ import annotations
+
+import time
+from collections import defaultdict
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from server.recordings.recording import Recording, Upload
+from server.recordings.sessions.conditions import refusal
+from server.recordings.sessions.session import Session, SessionKind, SessionQuery
+from server.state.session_pages import SessionFilters, SessionPosition, SessionRow, SqlSessionPages
+from server.state.sessions import SessionEnd
+from server.storage.value_tests import RowCondition
+
+_PAGE_CHARACTERS = 1_000_000
+"""Of participants, which are most of what a session may say; a page that has more is short."""
+_LOOKED_AT = 500
+"""Sessions looked at together where conditions may leave out many of them."""
+_LIMIT_SECONDS = 10.0
+"""A page that takes longer is short."""
+
+
+class SessionRecordings(Protocol):
+    """What is kept of sessions."""
+
+    def recordings_of(self, session_ids: Collection[str]) -> Sequence[Recording]:
+        """Their recordings and those kept aside, oldest first."""
+        ...
+
+    def uploads_of(self, session_ids: Collection[str]) -> Sequence[Upload]:
+        """Their uploads that are open or aborted, oldest first."""
+        ...
+
+
+class NoRecordings:
+    """The sessions of a service that keeps no recordings."""
+
+    def recordings_of(self, _session_ids: Collection[str]) -> Sequence[Recording]:
+        """None."""
+        return ()
+
+    def uploads_of(self, _session_ids: Collection[str]) -> Sequence[Upload]:
+        """None."""
+        return ()
+
+
+@dataclass(slots=True)
+class Kept:
+    """What is kept of one session."""
+
+    recording: Recording | None = None
+    asides: list[Recording] = field(default_factory=list)
+    uploads: list[Upload] = field(default_factory=list)
+
+    def admitted(self, condition: RowCondition | None, ends: Sequence[SessionEnd]) -> Kept | None:
+        """What of it a condition admits; None where it doesn't admit the session."""
+        if condition is None:
+            return self
+        complete = [kept for kept in (self.recording, *self.asides) if kept is not None]
+        if not complete:
+            return self if not refusal(condition, ends, None) else None
+        seen = [kept for kept in complete if not refusal(condition, ends, kept.uploader)]
+        if not seen:
+            return None
+        recording = self.recording if self.recording in seen else None
+        return Kept(recording, [kept for kept in self.asides if kept in seen], self.uploads)
+
+
+@dataclass(frozen=True, slots=True)
+class PageReader:
+    """Reads pages of one query."""
+
+    pages: SqlSessionPages
+    kept: SessionRecordings
+    generation: int
+    filters: SessionFilters
+    condition: RowCondition | None
+
+    def read(self, after: SessionPosition | None, size: int) -> tuple[list[Session], SessionPosition | None]:
+        """A page's sessions, and where the next page begins; None at the end."""
+        until = time.monotonic() + _LIMIT_SECONDS
+        found: list[Session] = []
+        characters = 0
+        limit = size + 1 if self.condition is None else max(size + 1, _LOOKED_AT)
+        while True:
+            rows = self.pages.rows(self.generation, self.filters, after, limit)
+            for row, kept in self._admitted(rows):
+                if len(found) == size or (found and characters > _PAGE_CHARACTERS):
+                    return found, after
+                found.append(_session(row, kept))
+                characters += sum(map(len, row.participants))
+                after = row.position
+            if len(rows) < limit:
+                return found, None
+            after = rows[-1].position
+            if time.monotonic() > until:
+                return found, after
+
+    def _admitted(self, rows: Sequence[SessionRow]) -> Iterator[tuple[SessionRow, Kept]]:
+        ids = [row.session_id for row in rows]
+        known = kept_of(self.kept, ids)
+        ends_of = self.pages.ends(self.generation, ids) if self.condition is not None else {}
+        for row in rows:
+            kept = known[row.session_id].admitted(self.condition, ends_of.get(row.session_id, ()))
+            if kept is not None:
+                yield row, kept
+
+
+def kept_of(recordings: SessionRecordings, session_ids: Collection[str]) -> defaultdict[str, Kept]:
+    """What is kept of sessions, by session id."""
+    found = defaultdict[str, Kept](Kept)
+    for recording in recordings.recordings_of(session_ids):
+        if recording.aside:
+            found[recording.session_id].asides.append(recording)
+        else:
+            found[recording.session_id].recording = recording
+    for upload in recordings.uploads_of(session_ids):
+        found[upload.session_id].uploads.append(upload)
+    return found
+
+
+def filters_of(query: SessionQuery, condition: RowCondition | None) -> SessionFilters:
+    """What the index is asked for."""
+    return SessionFilters(
+        query.from_ms,
+        query.to_ms,
+        frozenset(kind.value for kind in query.kinds),
+        query.users,
+        query.participant,
+        query.server_id,
+        query.active_at_ms,
+        query.has_recording,
+        query.has_upload,
+        query.text,
+        query.session_id,
+        has_end=condition is not None,
+    )
+
+
+def _session(row: SessionRow, kept: Kept) -> Session:
+    return Session(
+        row.session_id,
+        SessionKind(row.kind),
+        row.user,
+        row.participants,
+        row.server_id,
+        row.target,
+        row.started_ms,
+        row.ended_ms,
+        kept.recording,
+        tuple(kept.asides),
+        tuple(kept.uploads),
+    )

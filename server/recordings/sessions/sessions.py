@@ -1,0 +1,121 @@
+"""Sessions as the edges ask for them: lists by filters, and whether a caller may see one."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import Executor
+from typing import TypeVar
+
+from server.audit_log.access import Access
+from server.audit_log.search.rights import condition_of
+from server.errors import ResourceExhausted, Unavailable
+from server.recordings.sessions.conditions import refusal
+from server.recordings.sessions.listing import PageReader, SessionRecordings, filters_of, kept_of
+from server.recordings.sessions.session import SessionPage, SessionQuery
+from server.recordings.sessions.session_index import SessionIndex
+from server.recordings.sessions.session_tokens import SessionTokens
+from server.state.database import StateFault
+from server.state.session_claims import settled
+from server.state.session_pages import SqlSessionPages
+from server.storage.value_tests import RowCondition
+
+_WAITING = 64
+
+Answer = TypeVar("Answer")
+
+
+class Sessions:
+    """The session use cases, asynchronous; the work is done on bounded threads."""
+
+    def __init__(
+        self,
+        index: SessionIndex,
+        pages: SqlSessionPages,
+        kept: SessionRecordings,
+        tokens: SessionTokens,
+        threads: Executor,
+    ) -> None:
+        self._index = index
+        self._pages = pages
+        self._kept = kept
+        self._tokens = tokens
+        self._threads = threads
+        self._under_way = 0
+
+    async def list(self, access: Access, query: SessionQuery) -> SessionPage:
+        """One page of the sessions that pass the filters and that the caller's conditions admit.
+
+        What was acknowledged before the call counts. A page may be short, or even empty, and have a next one.
+
+        Raises:
+            InvalidRequest: the page token is wrong.
+            ResourceExhausted: too many ask. Unavailable: the index can't be read now.
+        """
+        return await self._run(lambda: self._page(access, query))
+
+    async def admits(self, access: Access, session_id: str, upload_id: str = "") -> bool:
+        """Whether the caller's conditions admit a session's recording, or the one that an upload of it made.
+
+        Raises:
+            ResourceExhausted, Unavailable: as `list`.
+        """
+        return not await self.refusal(access, session_id, upload_id)
+
+    async def refusal(self, access: Access, session_id: str, upload_id: str = "") -> str:
+        """As `admits`, with the reason, which is for the audit event alone; '' where it is admitted."""
+        condition = condition_of(access)
+        if condition is None:
+            return ""
+        return await self._run(lambda: self._refusal(condition, session_id, upload_id))
+
+    def servers_of(self, session_id: str) -> frozenset[str]:
+        """The ids of all servers that events of the session's start or end name, as far as they count; blocks.
+
+        Raises:
+            StateFault: the index can't be read now.
+        """
+        generation, _ = self._index.follow()
+        claims = self._pages.claims(generation, session_id)
+        found = settled((speaker.voice(frozenset()), claim) for speaker, claim in claims)
+        return frozenset() if found is None else found.servers
+
+    def _refusal(self, condition: RowCondition, session_id: str, upload_id: str) -> str:
+        generation = self._level_generation()
+        ends = self._pages.ends(generation, [session_id]).get(session_id, ())
+        kept = kept_of(self._kept, [session_id])[session_id]
+        recording = kept.recording
+        if upload_id and (recording is None or recording.upload_id != upload_id):
+            recording = next((aside for aside in kept.asides if aside.upload_id == upload_id), None)
+        return refusal(condition, ends, None if recording is None else recording.uploader)
+
+    def _level_generation(self) -> int:
+        generation, level = self._index.follow()
+        if not level:
+            # An event that speaks against it may be among those that aren't read yet.
+            message = "the session index is being built; rights that depend on sessions can't be decided yet"
+            raise Unavailable(message, reason="STORAGE_UNAVAILABLE", retry_after=5.0)
+        return generation
+
+    def _page(self, access: Access, query: SessionQuery) -> SessionPage:
+        after = self._tokens.decode(query.page_token, query, access.identity) if query.page_token else None
+        condition = condition_of(access)
+        if condition is None:
+            generation, level = self._index.follow()
+        else:
+            generation, level = self._level_generation(), True
+        reader = PageReader(self._pages, self._kept, generation, filters_of(query, condition), condition)
+        found, end = reader.read(after, query.page_size)
+        token = "" if end is None else self._tokens.encode(end, query, access.identity)
+        return SessionPage(tuple(found), token, self._index.missing(generation, is_level=level))
+
+    async def _run(self, work: Callable[[], Answer]) -> Answer:
+        if self._under_way >= _WAITING:
+            raise ResourceExhausted("too many calls wait for the session index", reason="OVERLOADED", retry_after=1.0)
+        self._under_way += 1
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._threads, work)
+        except StateFault as error:
+            raise Unavailable("the session index can't be read now") from error
+        finally:
+            self._under_way -= 1

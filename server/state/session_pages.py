@@ -1,0 +1,165 @@
+"""The session index, as it is read: rows by filters, newest first, and the ends that conditions are decided from."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from sqlalchemy import ColumnElement, Engine, Row, and_, or_, select
+
+from server.state.session_claims import Claim, Speaker
+from server.state.session_rows import chunks, folded
+from server.state.sessions import SessionEnd
+from server.state.tables import session_claims, session_ends, session_participants, sessions
+
+
+class SessionPosition(NamedTuple):
+    """A place in the order of sessions, which goes down."""
+
+    begun_ms: int
+    session_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class SessionFilters:
+    """What a session must be like; every member must hold, an empty one always does. Times are ms since 1970."""
+
+    from_ms: int | None = None
+    to_ms: int | None = None
+    kinds: frozenset[str] = frozenset()
+    users: frozenset[str] = frozenset()
+    participant: str = ""
+    server_id: str = ""
+    active_at_ms: int | None = None
+    has_recording: bool | None = None
+    has_upload: bool | None = None
+    text: str = ""
+    session_id: str = ""
+    has_end: bool = False
+    """Some event of ours ended it: without one no condition on it can hold."""
+
+
+class SessionRow(NamedTuple):
+    """What the index shows of a session."""
+
+    session_id: str
+    kind: str
+    user: str
+    participants: tuple[str, ...]
+    server_id: str
+    target: str
+    started_ms: int | None
+    ended_ms: int | None
+    begun_ms: int
+
+    @property
+    def position(self) -> SessionPosition:
+        """Its place in the order."""
+        return SessionPosition(self.begun_ms, self.session_id)
+
+
+class SqlSessionPages:
+    """Reads the index on an engine of `open_database`. Safe to use from several threads.
+
+    Everything raises StateFault when the database can't do it.
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def rows(
+        self, generation: int, filters: SessionFilters, after: SessionPosition | None, limit: int
+    ) -> list[SessionRow]:
+        """At most so many sessions that pass the filters, beyond a position."""
+        table = sessions
+        statement = select(table).where(table.c.generation == generation, *_conditions(generation, filters))
+        if after is not None:
+            statement = statement.where(_beyond(after))
+        statement = statement.order_by(table.c.begun_ms.desc(), table.c.session_id.desc()).limit(limit)
+        with self._engine.connect() as connection:
+            return [_session_row(row) for row in connection.execute(statement)]
+
+    def ends(self, generation: int, session_ids: Collection[str]) -> dict[str, list[SessionEnd]]:
+        """The events of ours that ended these sessions; nothing for one that has none."""
+        table = session_ends
+        found: dict[str, list[SessionEnd]] = {}
+        with self._engine.connect() as connection:
+            for chunk in chunks(list(session_ids)):
+                of_these = (table.c.generation == generation, table.c.session_id.in_(chunk))
+                for row in connection.execute(select(table).where(*of_these)):
+                    speaker = Speaker(row.emitter, is_component=row.vouches, vouches=row.vouches)
+                    end = SessionEnd(row.log_id, row.sequence, row.session_id, speaker, row.event.encode())
+                    found.setdefault(row.session_id, []).append(end)
+        return found
+
+    def claims(self, generation: int, session_id: str) -> list[tuple[Speaker, Claim]]:
+        """What everyone has said of a session."""
+        table = session_claims
+        statement = select(table).where(table.c.generation == generation, table.c.session_id == session_id)
+        with self._engine.connect() as connection:
+            return [
+                (Speaker(row.emitter, row.is_component, row.vouches), Claim.decode(row.claim))
+                for row in connection.execute(statement)
+            ]
+
+
+def _beyond(after: SessionPosition) -> ColumnElement[bool]:
+    begun, session_id = sessions.c.begun_ms, sessions.c.session_id
+    # Expanded, as databases use an index for this form and not for tuples.
+    return and_(begun <= after.begun_ms, or_(begun < after.begun_ms, session_id < after.session_id))
+
+
+def _conditions(generation: int, filters: SessionFilters) -> list[ColumnElement[bool]]:
+    column = sessions.c
+    found: list[ColumnElement[bool]] = [
+        wanted
+        for asked, wanted in (
+            (filters.session_id, column.session_id == filters.session_id),
+            (filters.server_id, column.server_id == filters.server_id),
+            (filters.kinds, column.kind.in_(sorted(filters.kinds))),
+            (filters.users, column.user_name.in_(sorted(filters.users))),
+            (filters.text, column.folded.contains(folded(filters.text), autoescape=True)),
+        )
+        if asked
+    ]
+    if filters.has_recording is not None:
+        found.append(column.has_recording == filters.has_recording)
+    if filters.has_upload is not None:
+        found.append(column.has_upload == filters.has_upload)
+    if filters.participant:
+        table = session_participants
+        theirs = select(table.c.session_id).where(table.c.generation == generation, table.c.name == filters.participant)
+        found.append(column.session_id.in_(theirs))
+    if filters.has_end:
+        table = session_ends
+        same = (table.c.generation == generation, table.c.session_id == column.session_id)
+        found.append(select(table.c.session_id).where(*same).exists())
+    return [*found, *_times(filters)]
+
+
+def _times(filters: SessionFilters) -> list[ColumnElement[bool]]:
+    begun, ended = sessions.c.begun_ms, sessions.c.ended_ms
+    found: list[ColumnElement[bool]] = []
+    if filters.from_ms is not None:
+        found.append(or_(ended.is_(None), ended >= filters.from_ms))
+    if filters.to_ms is not None:
+        found.append(begun < filters.to_ms)
+    if filters.active_at_ms is not None:
+        found += [begun <= filters.active_at_ms, or_(ended.is_(None), ended >= filters.active_at_ms)]
+    return found
+
+
+def _session_row(row: Row[tuple[object, ...]]) -> SessionRow:
+    return SessionRow(
+        row.session_id,
+        row.kind,
+        row.user_name,
+        tuple(json.loads(row.participants)),
+        row.server_id,
+        row.target,
+        row.started_ms,
+        row.ended_ms,
+        row.begun_ms,
+    )

@@ -1,0 +1,104 @@
+"""Who may see a session: the `access` preset, with true, forged, doubled, contrary and missing events of its end."""
+
+from __future__ import annotations
+
+import pytest
+
+from rbac.identities import Identity
+from server.recordings.sessions.session import SessionQuery
+from tests.contract.session_rig import (
+    ALICE,
+    AUTH,
+    MALLORY,
+    NODE,
+    OTHER_NODE,
+    PROXY,
+    SessionRig,
+    access_of,
+    end_of,
+    everything,
+    new_id,
+    recording_of,
+    session_event,
+)
+
+Ends = list[tuple[Identity, list[str]]]
+"""Who says that the session ended, and who took part by that."""
+
+CASES: list[tuple[str, Identity | None, Ends, bool, bool]] = [
+    ("the uploader names her", NODE, [(NODE, ["alice"])], True, False),
+    ("the uploader names both", NODE, [(NODE, ["alice", "mallory"])], True, True),
+    ("a proxy names her", None, [(PROXY, ["alice"])], True, False),
+    ("an auth service names her", NODE, [(AUTH, ["alice"])], True, False),
+    ("the same end twice", NODE, [(NODE, ["alice"]), (NODE, ["alice"])], True, False),
+    ("nobody says that it ended", NODE, [], False, False),
+    ("another node says so", NODE, [(OTHER_NODE, ["alice", "mallory"])], False, False),
+    ("a node says so, and nothing was uploaded", None, [(NODE, ["alice"])], False, False),
+    ("forged by a user who may create events", NODE, [(NODE, ["alice"]), (MALLORY, ["mallory"])], True, False),
+    ("forged by a user alone", NODE, [(MALLORY, ["mallory"])], False, False),
+    ("forged by another node", NODE, [(NODE, ["alice"]), (OTHER_NODE, ["mallory"])], True, False),
+    ("the proxy contradicts the uploader", NODE, [(NODE, ["alice", "mallory"]), (PROXY, ["mallory"])], False, True),
+    ("the uploader contradicts itself", NODE, [(NODE, ["alice"]), (NODE, ["mallory"])], False, False),
+    ("the end names nobody", NODE, [(NODE, [])], False, False),
+]
+
+
+@pytest.mark.parametrize("delivered", [False, True])
+@pytest.mark.parametrize(
+    ("uploader", "ends", "alice", "mallory"), [case[1:] for case in CASES], ids=[c[0] for c in CASES]
+)
+def test_conditions_are_decided_from_ends_by_the_uploader_and_by_proxy_and_auth_alone(
+    sessions: SessionRig, uploader: Identity | None, ends: Ends, alice: bool, mallory: bool, delivered: bool
+) -> None:
+    session_id = new_id()
+    if uploader is not None:
+        sessions.kept.recordings.append(recording_of(session_id, uploader))
+    for who, participants in ends:
+        sessions.log.emit(end_of(session_id, *participants), by=who)
+    if delivered:
+        sessions.log.cut()
+        sessions.log.deliver()
+    for caller, admitted in ((ALICE, alice), (MALLORY, mallory)):
+        reason = sessions.refusal(access_of(caller, "read"), session_id)
+        assert (reason == "") is admitted, reason
+        assert sessions.ids(access=access_of(caller)) == ([session_id] if admitted else [])
+
+
+def test_who_is_uploader_is_asked_of_the_recording_that_is_opened(sessions: SessionRig) -> None:
+    session_id = new_id()
+    sessions.kept.recordings += [
+        recording_of(session_id, OTHER_NODE, "forged"),
+        recording_of(session_id, NODE, "true", aside=True),
+    ]
+    sessions.log.emit(end_of(session_id, "mallory"), by=OTHER_NODE)
+    sessions.log.emit(end_of(session_id, "alice"), by=NODE)
+    for caller, seen, hidden in ((MALLORY, "forged", "true"), (ALICE, "true", "forged")):
+        access = access_of(caller, "read")
+        assert sessions.refusal(access, session_id, seen) == ""
+        assert sessions.refusal(access, session_id, hidden) != ""
+        [session] = sessions.found(access=access_of(caller))
+        shown = [kept.upload_id for kept in (session.recording, *session.asides) if kept is not None]
+        assert shown == [seen]
+
+
+def test_an_unconditional_right_asks_for_no_end(sessions: SessionRig) -> None:
+    session_id = new_id()
+    sessions.log.emit(session_event("session.start", session_id, user="bob"), by=NODE)
+    assert sessions.refusal(everything(), session_id) == ""
+    assert sessions.ids(access=everything()) == [session_id]
+
+
+def test_a_session_that_isnt_there_is_refused_as_one_that_isnt_the_callers(sessions: SessionRig) -> None:
+    assert sessions.refusal(access_of(ALICE, "read"), new_id()) != ""
+
+
+def test_pages_are_filled_on_where_conditions_leave_out_most(sessions: SessionRig) -> None:
+    mine = []
+    for number in range(60):
+        session_id = new_id()
+        if number % 10 == 0:
+            mine.append(session_id)
+        sessions.log.emit(end_of(session_id, "alice" if number % 10 == 0 else "bob", time_ms=10**12 + number), by=PROXY)
+    pages = list(sessions.all_pages(SessionQuery(page_size=2), access_of(ALICE)))
+    assert [len(page.sessions) for page in pages] == [2, 2, 2]
+    assert [session.session_id for page in pages for session in page.sessions] == mine[::-1]

@@ -1,0 +1,96 @@
+"""The session index shows what all committed events say, whatever their order, deliveries, stops and rebuilds."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+
+import pytest
+
+from server.state.session_pages import SessionFilters
+from server.storage.scan.engine import DuckScanEngine
+from tests.contract.search_rig import SearchRig
+from tests.contract.session_histories import Expected, expected, history
+from tests.contract.session_rig import NODE, SessionRig, end_of, new_id, session_event
+
+NO_FILTERS = SessionFilters()
+
+
+def shown(rig: SessionRig) -> dict[str, Expected]:
+    """What the index shows, by session id."""
+    rows = rig.found()
+    begun = {row.session_id: row for row in rig.pages.rows(rig.index.follow()[0], NO_FILTERS, None, 100_000)}
+    return {
+        row.session_id: Expected(
+            row.session_id,
+            row.kind,
+            row.user,
+            row.participants,
+            row.server_id,
+            row.target,
+            row.started_ms,
+            row.ended_ms,
+            begun[row.session_id].begun_ms,
+        )
+        for row in rows
+    }
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_the_index_shows_what_all_committed_events_say_whatever_comes_between(
+    tmp_path: Path, scan_engine: DuckScanEngine, seed: int
+) -> None:
+    randomness = random.Random(seed)
+    rig = SessionRig(SearchRig(tmp_path / "data", scan_engine))
+    events = history(randomness, 12)
+    committed = []
+    while events:
+        for _ in range(randomness.randrange(1, 6)):
+            if events:
+                committed.append(events.pop())
+                rig.log.emit(committed[-1].data, by=committed[-1].by)
+        match randomness.randrange(6):
+            case 0:
+                assert shown(rig) == expected(committed)
+            case 1:
+                rig.log.cut()
+            case 2:
+                rig.log.cut()
+                rig.log.deliver(1)
+            case 3:
+                rig = rig.reopened()
+            case 4:
+                rig = rig.killed()
+            case 5:
+                rig.rebuild()
+    assert shown(rig) == expected(committed)
+    assert rig.page().missing == ()
+    rig.close()
+
+
+def test_an_event_that_was_just_acknowledged_is_in_the_next_list(sessions: SessionRig) -> None:
+    for number in range(3):
+        session_id = new_id()
+        sessions.log.emit(session_event("session.start", session_id, time_ms=10**12 + number, user="alice"), by=NODE)
+        assert sessions.ids()[0] == session_id
+
+
+def test_a_lost_database_is_known_and_mended(sessions: SessionRig) -> None:
+    ids = [new_id() for _ in range(3)]
+    for session_id in ids:
+        sessions.log.store(end_of(session_id, "alice"), by=NODE)
+    sessions.log.emit(end_of(last := new_id(), "alice"), by=NODE)
+    folder = sessions.log.folder
+    sessions.close()
+    for path in folder.glob("state.db*"):
+        path.unlink()
+    again = SessionRig(SearchRig(folder, sessions.log.engine))
+    assert again.page().missing == ("events of stored batches are yet to be read; the index is being built",)
+    told = again.rebuild()
+    assert told[-1].done
+    assert (told[-1].sessions, told[-1].missing) == (4, ())
+    assert sorted(again.ids()) == sorted([*ids, last])
+    assert again.page().missing == ()
+    again.threads.shutdown()
+    again.log.database.dispose()
+    again.log.log.uid_files.close()
