@@ -13,6 +13,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, fields
 from typing import NamedTuple, TypeVar
 
+import orjson
+
 MAX_NAMES = 1_000
 """Participants and servers that are kept of a claim, the first in the order of texts."""
 MAX_TEXT = 512
@@ -39,7 +41,7 @@ class Speaker(NamedTuple):
     """Who said it, as far as it decides how much it counts."""
 
     emitter: str
-    """Digest of trust anchor (or issuer), kind and name; '' for nobody known."""
+    """As `identity_digest` has it; '' for nobody known."""
     is_component: bool
     vouches: bool
     """Whether it is a Proxy or Auth component by its receipt."""
@@ -54,9 +56,9 @@ class Speaker(NamedTuple):
 NOBODY = Speaker("", is_component=False, vouches=False)
 
 
-def emitter_digest(trust_anchor: str, kind: str, name: str) -> str:
-    """What tells one emitter from another: SHA-256, lower-case hex, over what makes identities the same."""
-    return hashlib.sha256(json.dumps([trust_anchor, kind, name]).encode()).hexdigest()
+def identity_digest(trust_anchor: str, kind: str, name: str) -> str:
+    """What tells one identity from another: SHA-256, lower-case hex, over what makes two of them the same."""
+    return hashlib.sha256(orjson.dumps((trust_anchor, kind, name))).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from sqlalchemy import Connection, Engine, Table, delete, func, insert, select, 
 
 from server.state.database import writing
 from server.state.session_claims import Claim, Speaker
-from server.state.session_rows import CHUNK, chunks, refresh
+from server.state.session_rows import CHUNK, chunks, refresh, refresh_uploaded
 from server.state.tables import (
     SESSION_TABLES,
     session_claims,
@@ -111,6 +111,11 @@ class SqlSessionIndex:
                 building = active + 1
                 connection.execute(update(session_index).values(building=building))
             return building
+
+    def add_uploaded(self, generation: int) -> None:
+        """Add the sessions that have uploads; from then on changes of uploads are followed."""
+        with writing(self._engine).begin() as connection:
+            refresh_uploaded(connection, generation)
 
     def show(self, generation: int) -> None:
         """Show the generation that was built, from now on."""

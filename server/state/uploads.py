@@ -9,6 +9,7 @@ from sqlalchemy import Connection, Engine, RowMapping, func, insert, select, upd
 
 from server.state.database import writing
 from server.state.outbox import add as add_to_outbox
+from server.state.session_rows import refresh_everywhere
 from server.state.tables import recordings, uploads
 
 OPEN = "open"
@@ -107,13 +108,13 @@ class SqlUploads:
         """
         with writing(self._engine).begin() as connection:
             _check_room(connection, row.owner_key, limits)
-            connection.execute(insert(uploads).values(asdict(row)))
+            _insert(connection, row)
 
     def put_back(self, row: UploadRow) -> None:
         """Add an upload that the storage knows and the database doesn't; nothing if it does."""
         with writing(self._engine).begin() as connection:
             if _upload(connection, row.key) is None:
-                connection.execute(insert(uploads).values(asdict(row)))
+                _insert(connection, row)
 
     def get(self, key: str) -> UploadRow | None:
         """An upload."""
@@ -141,7 +142,10 @@ class SqlUploads:
                     _keep(connection, kept)
                 for event in events:
                     add_to_outbox(connection, event)
-            return _upload(connection, key)
+            after = _upload(connection, key)
+            if after is not None:
+                refresh_everywhere(connection, [after.session_id])
+            return after
 
     def put_back_recordings(self, rows: Sequence[tuple[UploadRow, RecordingRow]]) -> None:
         """Add uploads that have ended and what is kept of them, all or none, but for those that are known."""
@@ -150,6 +154,7 @@ class SqlUploads:
                 if _upload(connection, row.key) is None:
                     connection.execute(insert(uploads).values(asdict(row)))
                 _keep(connection, kept)
+            refresh_everywhere(connection, {row.session_id for row, _ in rows})
 
     def recording(self, session_id: str, upload_id: str = "") -> RecordingRow | None:
         """A session's recording, or what is kept of one of its uploads."""
@@ -211,6 +216,11 @@ def _check_room(connection: Connection, owner_key: str, limits: OpenLimits) -> N
 def _upload(connection: Connection, key: str) -> UploadRow | None:
     found = connection.execute(select(uploads).where(uploads.c.key == key)).mappings().first()
     return UploadRow(**found) if found else None
+
+
+def _insert(connection: Connection, row: UploadRow) -> None:
+    connection.execute(insert(uploads).values(asdict(row)))
+    refresh_everywhere(connection, [row.session_id])
 
 
 def _keep(connection: Connection, row: RecordingRow) -> None:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import uuid
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 from rbac.formulas import ALWAYS, Formula
 from rbac.identities import Identity, IdentityKind
@@ -15,13 +16,17 @@ from rbac.policy import load_policy_folder
 from server.audit_log.access import Access
 from server.audit_log.delivery import Delivery
 from server.audit_log.timestamps import format_rfc3339
-from server.recordings.recording import Recording, Upload
+from server.recordings.kept import KeptRecordings
+from server.recordings.recording import UploadState
 from server.recordings.sessions.session import Session, SessionPage, SessionQuery
 from server.recordings.sessions.session_index import ReindexProgress, SessionIndex
 from server.recordings.sessions.session_tokens import SessionTokens
 from server.recordings.sessions.sessions import Sessions
+from server.recordings.uploads.owners import owner_key, owner_members
+from server.recordings.uploads.views import upload_of
 from server.state.session_pages import SqlSessionPages
 from server.state.sessions import SqlSessionIndex
+from server.state.uploads import ABORTED, ASIDE, RECORDING, Ending, OpenLimits, RecordingRow, SqlUploads, UploadRow
 from tests.contract.search_rig import NOON, SearchRig, event_json
 
 NODE = Identity(IdentityKind.COMPONENT, "node-1", frozenset({"Node"}), "host-anchor", "c1")
@@ -69,33 +74,11 @@ def end_of(session_id: str, *participants: str, time_ms: int = NOON, **members: 
     return session_event("session.end", session_id, time_ms, **members)
 
 
-def recording_of(session_id: str, uploader: Identity, upload_id: str = "upload", *, aside: bool = False) -> Recording:
-    """A recording that is complete."""
-    return Recording(session_id, upload_id, "default", 10, 1, "c" * 64, "d" * 64, uploader, NOON, NOON + 1, aside=aside)
-
-
-@dataclass
-class KeptInMemory:
-    """What is kept of sessions, in memory."""
-
-    recordings: list[Recording] = field(default_factory=list)
-    uploads: list[Upload] = field(default_factory=list)
-
-    def recordings_of(self, session_ids: Collection[str]) -> Sequence[Recording]:
-        """As the port has it."""
-        return [each for each in self.recordings if each.session_id in session_ids]
-
-    def uploads_of(self, session_ids: Collection[str]) -> Sequence[Upload]:
-        """As the port has it."""
-        return [each for each in self.uploads if each.session_id in session_ids]
-
-
 @dataclass
 class SessionRig:
     """One process's life; `reopened` begins the next one on the same folder."""
 
     log: SearchRig
-    kept: KeptInMemory = field(default_factory=KeptInMemory)
 
     def __post_init__(self) -> None:
         log = self.log
@@ -112,7 +95,37 @@ class SessionRig:
             self.index.before_leaving,
         )
         self.threads = ThreadPoolExecutor(1)
-        self.sessions = Sessions(self.index, self.pages, self.kept, SessionTokens(KEY), self.threads)
+        self.uploads = SqlUploads(log.database)
+        kept = KeptRecordings(self.uploads, lambda row: upload_of(row, row.bytes, abandoned=False))
+        self.sessions = Sessions(self.index, self.pages, kept, SessionTokens(KEY), self.threads)
+
+    def begin_upload(self, session_id: str, owner: Identity, begun_ms: int = NOON) -> str:
+        """Begin an upload; gives its id."""
+        key = uuid.uuid4().hex
+        who = json.dumps(owner_members(owner, "peer"))
+        row = UploadRow(
+            key, f"u-{key}", session_id, "default", "", "open", who, owner_key(owner), 5, begun_ms, None, begun_ms
+        )
+        self.uploads.add(row, OpenLimits(1_000, 1_000))
+        return row.upload_id
+
+    def end_upload(self, upload_id: str, state: UploadState = UploadState.COMPLETED) -> None:
+        """End an upload."""
+        key = upload_id.removeprefix("u-")
+        row = self.uploads.get(key)
+        assert row is not None
+        kinds = {UploadState.COMPLETED: RECORDING, UploadState.KEPT_ASIDE: ASIDE, UploadState.ABORTED: ABORTED}
+        kept = RecordingRow(
+            key, upload_id, row.session_id, kinds[state], "default", "", 5, 1, "c" * 64, "d" * 64, row.owner,
+            row.begun_ms, None, row.begun_ms + 1, False, False,
+        )  # fmt: skip
+        self.uploads.end(key, Ending(state.value, row.begun_ms + 1, 5), kept, [])
+
+    def record(self, session_id: str, uploader: Identity, state: UploadState = UploadState.COMPLETED) -> str:
+        """Upload a recording; gives the upload's id."""
+        upload_id = self.begin_upload(session_id, uploader)
+        self.end_upload(upload_id, state)
+        return upload_id
 
     def close(self) -> None:
         """End this life in order."""
@@ -122,14 +135,14 @@ class SessionRig:
     def reopened(self) -> SessionRig:
         """The next life on the same folder."""
         self.threads.shutdown()
-        return SessionRig(self.log.reopened(), self.kept)
+        return SessionRig(self.log.reopened())
 
     def killed(self) -> SessionRig:
         """The next life on the same folder, after one that ended without a word."""
         self.threads.shutdown()
         self.log.log.uid_files.close()
         self.log.database.dispose()
-        return SessionRig(replace(self.log), self.kept)
+        return SessionRig(replace(self.log))
 
     def rebuild(self) -> list[ReindexProgress]:
         """Build the index anew; gives what was told meanwhile."""

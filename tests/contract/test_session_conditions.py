@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import pytest
 
+from rbac.formulas import Operator, Test
 from rbac.identities import Identity
+from server.errors import Unavailable
+from server.recordings.recording import UploadState
 from server.recordings.sessions.session import SessionQuery
+from tests.contract.search_rig import SearchRig
 from tests.contract.session_rig import (
     ALICE,
     AUTH,
@@ -18,7 +22,7 @@ from tests.contract.session_rig import (
     end_of,
     everything,
     new_id,
-    recording_of,
+    seeing,
     session_event,
 )
 
@@ -52,7 +56,7 @@ def test_conditions_are_decided_from_ends_by_the_uploader_and_by_proxy_and_auth_
 ) -> None:
     session_id = new_id()
     if uploader is not None:
-        sessions.kept.recordings.append(recording_of(session_id, uploader))
+        sessions.record(session_id, uploader)
     for who, participants in ends:
         sessions.log.emit(end_of(session_id, *participants), by=who)
     if delivered:
@@ -66,13 +70,11 @@ def test_conditions_are_decided_from_ends_by_the_uploader_and_by_proxy_and_auth_
 
 def test_who_is_uploader_is_asked_of_the_recording_that_is_opened(sessions: SessionRig) -> None:
     session_id = new_id()
-    sessions.kept.recordings += [
-        recording_of(session_id, OTHER_NODE, "forged"),
-        recording_of(session_id, NODE, "true", aside=True),
-    ]
+    forged = sessions.record(session_id, OTHER_NODE)
+    true = sessions.record(session_id, NODE, UploadState.KEPT_ASIDE)
     sessions.log.emit(end_of(session_id, "mallory"), by=OTHER_NODE)
     sessions.log.emit(end_of(session_id, "alice"), by=NODE)
-    for caller, seen, hidden in ((MALLORY, "forged", "true"), (ALICE, "true", "forged")):
+    for caller, seen, hidden in ((MALLORY, forged, true), (ALICE, true, forged)):
         access = access_of(caller, "read")
         assert sessions.refusal(access, session_id, seen) == ""
         assert sessions.refusal(access, session_id, hidden) != ""
@@ -102,3 +104,51 @@ def test_pages_are_filled_on_where_conditions_leave_out_most(sessions: SessionRi
     pages = list(sessions.all_pages(SessionQuery(page_size=2), access_of(ALICE)))
     assert [len(page.sessions) for page in pages] == [2, 2, 2]
     assert [session.session_id for page in pages for session in page.sessions] == mine[::-1]
+
+
+@pytest.mark.parametrize("state", [UploadState.ABORTED, None])
+def test_whoever_only_began_an_upload_is_no_uploader(sessions: SessionRig, state: UploadState | None) -> None:
+    session_id = new_id()
+    upload_id = sessions.begin_upload(session_id, NODE)
+    if state is not None:
+        sessions.end_upload(upload_id, state)
+    sessions.log.emit(end_of(session_id, "alice"), by=NODE)
+    access = access_of(ALICE, "read")
+    assert sessions.refusal(access, session_id) != ""
+    assert sessions.refusal(access, session_id, upload_id) != ""
+    assert sessions.ids(access=access) == []
+
+
+def test_another_sessions_upload_makes_nobody_uploader(sessions: SessionRig) -> None:
+    session_id, other = new_id(), new_id()
+    upload_id = sessions.record(other, MALLORY)
+    sessions.log.emit(end_of(session_id, "mallory"), by=MALLORY)
+    assert sessions.refusal(access_of(MALLORY, "read"), session_id, upload_id) != ""
+
+
+def test_a_condition_that_denies_needs_an_end_too_and_must_hold_of_each(sessions: SessionRig) -> None:
+    denied = seeing(Test(("participants",), Operator.HAS_ANY, ("bob",), holds=False))
+    none, without, one_with = new_id(), new_id(), new_id()
+    sessions.log.emit(session_event("session.start", none), by=PROXY)
+    sessions.log.emit(end_of(without, "alice"), by=PROXY)
+    sessions.log.emit(end_of(one_with, "alice"), end_of(one_with, "bob"), by=PROXY)
+    assert sessions.ids(access=denied) == [without]
+    assert [sessions.refusal(denied, each) == "" for each in (none, without, one_with)] == [False, True, False]
+
+
+def test_nothing_is_decided_from_an_index_that_has_fallen_behind(sessions: SessionRig) -> None:
+    session_id = new_id()
+    sessions.log.store(end_of(session_id, "alice"), by=PROXY)
+    folder = sessions.log.folder
+    sessions.close()
+    for path in folder.glob("state.db*"):
+        path.unlink()
+    again = SessionRig(SearchRig(folder, sessions.log.engine))
+    for ask in (lambda: again.refusal(access_of(ALICE), session_id), lambda: again.ids(access=access_of(ALICE))):
+        with pytest.raises(Unavailable):
+            ask()
+    again.rebuild()
+    assert again.ids(access=access_of(ALICE)) == [session_id]
+    again.threads.shutdown()
+    again.log.log.uid_files.close()
+    again.log.database.dispose()

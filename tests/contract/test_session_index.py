@@ -7,11 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from rbac.identities import Identity
 from server.state.session_pages import SessionFilters
 from server.storage.scan.engine import DuckScanEngine
 from tests.contract.search_rig import SearchRig
-from tests.contract.session_histories import Expected, expected, history
-from tests.contract.session_rig import NODE, SessionRig, end_of, new_id, session_event
+from tests.contract.session_histories import Emitted, Expected, expected, history
+from tests.contract.session_rig import MALLORY, NODE, OTHER_NODE, SessionRig, end_of, new_id, session_event
 
 NO_FILTERS = SessionFilters()
 
@@ -36,22 +37,23 @@ def shown(rig: SessionRig) -> dict[str, Expected]:
     }
 
 
-@pytest.mark.parametrize("seed", range(12))
+@pytest.mark.parametrize("seed", range(16))
 def test_the_index_shows_what_all_committed_events_say_whatever_comes_between(
     tmp_path: Path, scan_engine: DuckScanEngine, seed: int
 ) -> None:
     randomness = random.Random(seed)
     rig = SessionRig(SearchRig(tmp_path / "data", scan_engine))
     events = history(randomness, 12)
-    committed = []
+    committed: list[Emitted] = []
+    uploaders: dict[str, Identity] = {}
     while events:
         for _ in range(randomness.randrange(1, 6)):
             if events:
                 committed.append(events.pop())
                 rig.log.emit(committed[-1].data, by=committed[-1].by)
-        match randomness.randrange(6):
+        match randomness.randrange(7):
             case 0:
-                assert shown(rig) == expected(committed)
+                assert shown(rig) == expected(committed, uploaders)
             case 1:
                 rig.log.cut()
             case 2:
@@ -63,7 +65,12 @@ def test_the_index_shows_what_all_committed_events_say_whatever_comes_between(
                 rig = rig.killed()
             case 5:
                 rig.rebuild()
-    assert shown(rig) == expected(committed)
+            case 6:
+                session_id = randomness.choice(sorted({event.members["sid"] for event in committed}))
+                if session_id not in uploaders and session_id in expected(committed):
+                    uploaders[session_id] = randomness.choice([NODE, OTHER_NODE, MALLORY])
+                    rig.record(session_id, uploaders[session_id])
+    assert shown(rig) == expected(committed, uploaders)
     assert rig.page().missing == ()
     rig.close()
 

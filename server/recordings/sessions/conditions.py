@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from rbac.identities import Identity
-from server.state.session_claims import emitter_digest
+from server.state.session_claims import identity_digest
 from server.state.sessions import SessionEnd
 from server.storage.matching import document_of
 from server.storage.value_matching import holds
@@ -26,7 +26,7 @@ def refusal(condition: RowCondition | None, ends: Sequence[SessionEnd], uploader
     """
     if condition is None:
         return ""
-    theirs = None if uploader is None else emitter_digest(*uploader.key)
+    theirs = None if uploader is None else identity_digest(*uploader.key)
     counting = [end for end in ends if end.speaker.vouches or end.speaker.emitter == theirs]
     if not counting:
         return "no event of the session's end is by a Proxy, an Auth service or the recording's uploader"

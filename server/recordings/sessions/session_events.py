@@ -11,7 +11,7 @@ from typing import Any, Final, NamedTuple
 from server.audit_log.receipts import Emitter
 from server.audit_log.timestamps import parse_rfc3339
 from server.recordings.sessions.session import SessionKind
-from server.state.session_claims import NOBODY, Claim, Said, Speaker, bounded, emitter_digest, first_names
+from server.state.session_claims import NOBODY, Claim, Said, Speaker, bounded, first_names, identity_digest
 from server.storage.matching import document_of
 
 
@@ -85,7 +85,7 @@ def speaker_of(emitter: Emitter | None) -> Speaker:
     if emitter is None:
         return NOBODY
     is_component = emitter.kind == "component"
-    digest = emitter_digest(emitter.trust_anchor, emitter.kind, emitter.name)
+    digest = identity_digest(emitter.trust_anchor, emitter.kind, emitter.name)
     return Speaker(digest, is_component, vouches=is_component and bool(emitter.roles))
 
 

@@ -41,8 +41,16 @@ class SessionIndex:
     """Follows the log, and builds the index anew. Blocking; safe to use from several threads."""
 
     def __init__(
-        self, index: SqlSessionIndex, tail: Tail, catalogue: Catalogue, storage: EventStorage, engine: ScanEngine
+        self,
+        index: SqlSessionIndex,
+        tail: Tail,
+        catalogue: Catalogue,
+        storage: EventStorage,
+        engine: ScanEngine,
+        recall: Callable[[], object] = lambda: None,
     ) -> None:
+        """`recall` has the state know again every recording that is stored; called before an index is built."""
+        self._recall = recall
         self._index = index
         self._tail = tail
         self._catalogue = catalogue
@@ -116,6 +124,8 @@ class SessionIndex:
 
     def _build(self, follower: LogFollower, tell: Callable[[ReindexProgress], None]) -> None:
         # The foreign ones first: once the log is followed, deliveries keep it so.
+        self._recall()
+        self._index.add_uploaded(follower.generation)
         self._foreign.refresh()
         self._stored.begin()
         self._take(follower, self._stored.of_foreign_objects(), {})

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from typing import Any
 
-import orjson
-
 from rbac.identities import Identity, IdentityKind
+from server.state.session_claims import identity_digest
 
 
 def owner_members(who: Identity, peer: str) -> dict[str, object]:
@@ -32,4 +30,4 @@ def owner_of(members: Mapping[str, Any]) -> Identity:
 
 def owner_key(who: Identity) -> str:
     """A digest, equal for identities that are the same."""
-    return hashlib.sha256(orjson.dumps(who.key)).hexdigest()
+    return identity_digest(*who.key)

@@ -75,6 +75,17 @@ def rows_of_custody_records(storage: RecordingStorage) -> Iterator[tuple[UploadR
         yield _ended_row(custody, kept, state), kept
 
 
+def recall(store: SqlUploads, storage: RecordingStorage) -> None:
+    """Have the state know again what the storage has custody records of, while uploads come and end. Blocks.
+
+    Raises:
+        StorageError: the storage can't be listed. StateFault: the state database can't do it now.
+    """
+    found = list(rows_of_custody_records(storage))
+    # What an open upload will be isn't settled before its end.
+    store.put_back_recordings([pair for pair in found if (row := store.get(pair[0].key)) is None or row.state != OPEN])
+
+
 def _ended_row(custody: Custody, kept: RecordingRow, state: UploadState) -> UploadRow:
     return UploadRow(
         kept.key,

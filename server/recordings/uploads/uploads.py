@@ -129,7 +129,7 @@ class Uploads:
         row = await self._to_its_end(self._abort(access, key))
         if row.state != UploadState.ABORTED.value:
             raise _not_open(row)
-        return self._view(row)
+        return self.view(row)
 
     async def _begin(self, access: Access, session_id: str) -> UploadStream:
         who, now = access.identity, self._now_ms()
@@ -175,7 +175,7 @@ class Uploads:
         except StorageError as error:
             live.hold(None)
             raise in_callers_words(error) from error
-        stream.upload = self._view(row)
+        stream.upload = self.view(row)
         return stream
 
     async def _leave(self, row: UploadRow, live: LiveUpload, stream: UploadStream) -> None:
@@ -201,7 +201,7 @@ class Uploads:
                         await live.on_thread(live.writing.close)
                     except StorageError as error:
                         raise in_callers_words(error) from error
-        return self._view(row)
+        return self.view(row)
 
     async def _is_decided(self, row: UploadRow) -> bool:
         return await self._on_thread(lambda: self._endings.is_decided(row))
@@ -267,7 +267,8 @@ class Uploads:
                 self._live[row.key] = live
         return live
 
-    def _view(self, row: UploadRow) -> Upload:
+    def view(self, row: UploadRow) -> Upload:
+        """An upload as it is now. May be called from any thread."""
         live = self._live.get(row.key)
         durable = max(row.bytes, live.durable) if live is not None and row.state == OPEN else row.bytes
         untouched_ms = self._now_ms() - row.touched_ms
