@@ -22,6 +22,7 @@ from google.protobuf.descriptor_pb2 import (
 
 ROOT = Path(__file__).resolve().parent.parent
 PROTOS = ROOT / "protos"
+CONTRACT = PROTOS / "extaudit" / "v1"
 PAGE = ROOT / "docs" / "api.md"
 PACKAGE = "extaudit.v1"
 
@@ -51,7 +52,7 @@ class ProtoFile:
 
 def read_protos() -> list[ProtoFile]:
     """Compile the protos in memory; those with services come first, each half sorted by name."""
-    names = sorted(path.relative_to(PROTOS).as_posix() for path in (PROTOS / "extaudit").rglob("*.proto"))
+    names = sorted(path.relative_to(PROTOS).as_posix() for path in CONTRACT.glob("*.proto"))
     with tempfile.TemporaryDirectory() as folder:
         image = Path(folder) / "image"
         options = ["-I.", "--include_source_info", f"--descriptor_set_out={image}"]

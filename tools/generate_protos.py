@@ -19,7 +19,7 @@ ROOT = Path(__file__).resolve().parent.parent
 PROTOS = ROOT / "protos"
 GENERATED = PROTOS / "gen"
 
-PACKAGES = ("extaudit", "extaudit/v1")
+PACKAGES = ("extaudit", "extaudit/recording", "extaudit/recording/v1", "extaudit/v1")
 
 
 def proto_files() -> list[str]:
