@@ -80,15 +80,15 @@ class EmbeddedRecordings:
         recording, record = self._names(place, aside=False)
         data, own = (self._upload(place) / name for name in (DATA, _CUSTODY))
         with in_own_words("the recording can't be completed"):
-            if self._files.size(recording) is None and self._files.size(record) is None:
+            is_free = self._files.size(recording) is None or self._files.same(data, recording)
+            if is_free and self._files.size(record) is None:
                 with contextlib.suppress(FileExistsError):  # another upload came first by a moment
                     self._files.link(own, record)
             if self._files.size(record) is None:
                 return None
-            self._files.sync_folder(self._folder)
             if self._files.same(own, record):
                 self._link(data, recording)
-                self._files.sync_folder(self._folder)
+            self._files.sync_folder(self._folder)
             return self._files.read(record)
 
     def keep_aside(self, place: UploadPlace) -> None:
