@@ -212,7 +212,7 @@ def moments(
     act: Callable[[Life], Awaitable[None]],
     files: ForgetfulFiles | None = None,
 ) -> Iterator[Moment]:
-    """Live from `start` (or from nothing), and give what a stop before each operation, and one after the last, leaves."""
+    """Live from `start` (or from nothing), and give what a stop before each operation, or behind the last, leaves."""
     files = files or (start.files.copy() if start else ForgetfulFiles())
     state.put(start.state if start and start.state[0] else None)
     model = copy.deepcopy(start.model) if start else Model()

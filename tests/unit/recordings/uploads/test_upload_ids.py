@@ -33,9 +33,9 @@ BAD_SESSION_IDS = [
     SESSION[:-1],
     SESSION + "0",
     SESSION[:-1] + "g",
-    SESSION[:-1] + "١",
-    SESSION[:-1] + "１",
-    SESSION.replace("-", "‐"),
+    SESSION[:-1] + "\u0661",
+    SESSION[:-1] + "\uff11",
+    SESSION.replace("-", "\u2010"),
     "../" + SESSION[3:],
     "5c4e9c6e-2f6b-4d0b-9f5/-0d4f1a3c7b1",
     "../../../../../../../../../etc/passwd",
@@ -103,7 +103,7 @@ def forgeries(upload_id: str) -> list[str]:
         upload_id + "\n",
         upload_id + "0",
         upload_id[:-1],
-        upload_id[:-1] + "٣",
+        upload_id[:-1] + "\u0663",
         "../../../" + upload_id[9:],
     ]
 
