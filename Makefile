@@ -87,6 +87,10 @@ docs-check: .venv/.dev ## Check that the reference pages in docs/ are fresh.
 	@echo "==> docs: reference pages are fresh"
 	@for tool in tools/generate_*_docs.py; do $(BIN)/python $$tool --check || exit 1; done
 
+.PHONY: samples
+samples: .venv/.dev ## Write the sample recordings that go with the sample events.
+	@$(BIN)/python -m tools.generate_sample_recordings
+
 .PHONY: lock
 lock: .venv/bin/python ## Pin what requirements/*.in ask for, with hashes; uv comes from a throw-away environment.
 	@dir=$$(mktemp -d) && trap 'rm -rf "$$dir"' EXIT && \

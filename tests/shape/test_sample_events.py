@@ -59,7 +59,7 @@ def test_uids_are_given_once() -> None:
 
 
 def test_one_session_is_there_from_start_to_end() -> None:
-    (start,) = (event for event in EVENTS if event["event"] == "session.start")
+    start = next(event for event in EVENTS if event["event"] == "session.start")
     session = [event for event in EVENTS if event.get("sid") == start["sid"]]
     assert [session[0]["event"], session[-1]["event"]] == ["session.start", "session.recording.access"]
     assert "session.end" in {event["event"] for event in session}

@@ -27,7 +27,8 @@ class RecordingWriter:
     def __init__(self, version: int = V1, least_part_bytes: int = LEAST_PART_BYTES, first_index: int = 0) -> None:
         self._version = version
         self._least_part_bytes = least_part_bytes
-        self._next_index = first_index
+        self.next_index = first_index
+        """The index that `add` gives next."""
         self._begin_part()
 
     def add(self, event: Message) -> bytes:
@@ -41,9 +42,9 @@ class RecordingWriter:
         record = OneOf()
         body = getattr(record, name)
         body.CopyFrom(event)
-        body.metadata.index = self._next_index
+        body.metadata.index = self.next_index
         ready = self.add_record(record.SerializeToString(deterministic=True))
-        self._next_index += 1
+        self.next_index += 1
         return ready
 
     def add_record(self, record: bytes) -> bytes:
