@@ -38,6 +38,10 @@ class Permission:
 
 EMIT_EVENTS: Final[Alternative] = ("event", ("create",))
 SEARCH_EVENTS: Final[Alternative] = ("event", ("list",))
+CREATE_SESSIONS: Final[Alternative] = ("session", ("create",))
+UPDATE_SESSIONS: Final[Alternative] = ("session", ("update",))
+"""Lets CompleteUpload complete another's upload as partial."""
+READ_SESSIONS: Final[Alternative] = ("session", ("read",))
 READ_ROLES: Final[Alternative] = ("role", ("read",))
 CREATE_LOCKS: Final[Alternative] = ("lock", ("create",))
 LIST_LOCKS: Final[Alternative] = ("lock", ("list",))
@@ -53,6 +57,11 @@ PERMISSIONS: Final[Mapping[str, Permission]] = MappingProxyType(
         "/extaudit.v1.AuditLogService/EmitEvents": Permission((EMIT_EVENTS,)),
         "/extaudit.v1.AuditLogService/SearchEvents": Permission((SEARCH_EVENTS,), by_object=True),
         "/extaudit.v1.AuditLogService/GetEvent": Permission((SEARCH_EVENTS,), by_object=True),
+        "/extaudit.v1.RecordingService/UploadRecording": Permission((CREATE_SESSIONS,)),
+        "/extaudit.v1.RecordingService/GetUpload": Permission((CREATE_SESSIONS,)),
+        "/extaudit.v1.RecordingService/CompleteUpload": Permission((CREATE_SESSIONS, UPDATE_SESSIONS)),
+        "/extaudit.v1.RecordingService/AbortUpload": Permission((CREATE_SESSIONS,)),
+        "/extaudit.v1.RecordingService/DownloadRecording": Permission((READ_SESSIONS,), by_object=True),
         "/extaudit.v1.AccessService/ListRoles": Permission((READ_ROLES,)),
         "/extaudit.v1.AccessService/CheckAccess": Permission((READ_ROLES,)),
         "/extaudit.v1.AccessService/CreateLock": Permission((CREATE_LOCKS,)),

@@ -51,12 +51,15 @@ from server.lifecycle import App, Threads
 from server.observability.metrics import Metrics
 from server.recordings.sessions.reindexing import Reindexing
 from server.recordings.sessions.session_index import SessionIndex
+from server.recordings_assembly import Surroundings, assemble
 from server.state.catalogue import Catalogue
 from server.state.database import open_database
 from server.state.issued_certificates import SqlIssuedCertificates
 from server.state.locks import SqlLocks
 from server.state.outbox import Outbox
+from server.state.session_pages import SqlSessionPages
 from server.state.sessions import SqlSessionIndex
+from server.state.uploads import SqlUploads
 from server.storage.embedded.storage import EmbeddedStorage
 from server.storage.scan.engine import DuckScanEngine
 from server.surroundings import rendered_metrics, surroundings
@@ -142,6 +145,21 @@ def _build(config: Config, files: Files, directory: DataDirectory, lock: Directo
     search = Search(storage, scan, log.tail, catalogue, PageTokens(_secret(files, directory, "page-token.key")))
     service_log = ServiceLog(intake)
     self_audit = SelfAudit(service_log, changes, OutboxDrain(outbox, intake), log.journal)
+    recordings = assemble(
+        config,
+        Surroundings(
+            files,
+            directory.storage / "recordings",
+            SqlUploads(engine),
+            SqlSessionPages(engine),
+            session_index,
+            threads.searches,
+            service_log,
+            _now_ms,
+        ),
+        upload_key=_secret(files, directory, "upload-id.key"),
+        token_key=_secret(files, directory, "session-token.key"),
+    )
     searches = Searches(
         search, threads.searches, service_log, metrics.searches, limit_seconds=config.search.time_limit_seconds
     )
@@ -163,7 +181,16 @@ def _build(config: Config, files: Files, directory: DataDirectory, lock: Directo
         certificates,
         policy,
         lock_table,
-        UseCases(intake, searches, status, Rights(policy, lock_table), locks, self_audit.denials),
+        UseCases(
+            intake,
+            searches,
+            status,
+            Rights(policy, lock_table),
+            locks,
+            self_audit.denials,
+            recordings.uploads,
+            recordings.opening,
+        ),
         limits=Limits.of(config),
         observers=[CallMeter(metrics.calls), RefusalObserver(self_audit.denials)],
         tokens=_token_listener(config, certificates, tokens),
@@ -184,6 +211,7 @@ def _build(config: Config, files: Files, directory: DataDirectory, lock: Directo
         changes,
         KeptPolicies(files, directory.policies),
         ClockSteps(),
+        recordings.room,
     )
     housekeeping = Housekeeping(watched, threads.journal, server.health.set_serving)
     return App(
@@ -202,7 +230,7 @@ def _build(config: Config, files: Files, directory: DataDirectory, lock: Directo
         Reindexing(session_index, threads.reindexing),
         tokens,
         threads,
-        [scan.close, engine.dispose],
+        [recordings.close, scan.close, engine.dispose],
     )
 
 

@@ -26,6 +26,7 @@ from server.certificates.issued import SerialTable
 from server.data_directory import DataDirectory
 from server.errors import AuditStoreError
 from server.observability.metrics import AccessMetrics
+from server.recordings.disk_room import DiskRoom
 
 _log = logging.getLogger(__name__)
 PERIOD_SECONDS = 0.25
@@ -49,6 +50,7 @@ class Watched:
     changes: Changes
     policies: KeptPolicies
     clock: ClockSteps
+    room: DiskRoom
 
 
 class Housekeeping:
@@ -99,6 +101,7 @@ class Housekeeping:
         written = watched.gate.admitted - watched.pending_bytes()
         journal_bytes, free_bytes = await loop.run_in_executor(None, self._look)
         watched.gate.observe(journal_bytes, free_bytes, written)
+        watched.room.observe(free_bytes)
         watched.status.observe(journal_bytes, free_bytes)
         if not watched.writer.journal.closed:
             await loop.run_in_executor(self._journal_thread, self._cut_if_old)

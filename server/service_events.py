@@ -17,6 +17,7 @@ STARTED: Final = "extaudit.service.start"
 STOPPED: Final = "extaudit.service.stop"
 SEARCHED: Final = "extaudit.events.search"
 READ: Final = "extaudit.events.get"
+RECORDING_READ: Final = "extaudit.recording.read"
 DENIED: Final = "extaudit.access.denied"
 LOCK_CREATED: Final = "extaudit.lock.create"
 LOCK_DELETED: Final = "extaudit.lock.delete"
@@ -42,6 +43,7 @@ CODES: Final[Mapping[str, str]] = MappingProxyType(
         STOPPED: "XA1002I",
         SEARCHED: "XA2001I",
         READ: "XA2002I",
+        RECORDING_READ: "XA2101I",
         DENIED: "XA3001W",
         LOCK_CREATED: "XA3101I",
         LOCK_DELETED: "XA3102I",

@@ -12,7 +12,7 @@ from server.audit_log.access import Access, caller_members
 from server.audit_log.intake import Intake
 from server.audit_log.search.query import EventSelector, SearchPage, SearchQuery
 from server.errors import AuditStoreError, Unavailable
-from server.service_events import DENIED, READ, SEARCHED, encoded
+from server.service_events import DENIED, READ, RECORDING_READ, SEARCHED, encoded
 
 MAX_FILTER_BYTES = 16_384
 
@@ -50,6 +50,14 @@ class ServiceLog:
         by_position = {"log_id": selector.log_id, "sequence": selector.sequence}
         asked: Mapping[str, object] = by_position if selector.log_id else {"uid": selector.uid}
         await self._read(READ, access, asked=_bounded(asked), found=uid)
+
+    async def recording_read(self, access: Access, *, session_id: str, **members: object) -> None:
+        """Leave the trace of a recording that was opened, before its first byte leaves.
+
+        Raises:
+            Unavailable: it couldn't be journalled; nothing of the recording must leave.
+        """
+        await self._read(RECORDING_READ, access, sid=session_id, **members)
 
     def denied(self, access: Access, **members: object) -> Awaitable[object]:
         """Record refusals of one identity; what is returned resolves when the event is durable.

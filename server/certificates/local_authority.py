@@ -30,7 +30,7 @@ from server.files import DiskFiles, Files, write_durably
 HOST_CA = "host-ca"
 USER_CA = "user-ca"
 SERVER = "server"
-ADMINISTRATOR_ROLES = ("editor", "auditor", "importer")
+ADMINISTRATOR_ROLES = ("local-administrator", "editor", "auditor", "importer")
 ADMINISTRATOR_LIFE = timedelta(days=30)
 
 

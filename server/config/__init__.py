@@ -9,6 +9,7 @@ from server.config.sections import (
     JournalSection,
     LimitsSection,
     LogSection,
+    RecordingsSection,
     SearchSection,
     TokenIssuer,
 )
@@ -22,6 +23,7 @@ __all__ = [
     "LimitsSection",
     "LogSection",
     "Option",
+    "RecordingsSection",
     "SearchSection",
     "TokenIssuer",
     "digest",

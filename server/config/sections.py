@@ -207,6 +207,34 @@ class SearchSection:
 
 
 @dataclass(frozen=True, slots=True)
+class RecordingsSection:
+    """Recordings of sessions, and the uploads that become recordings."""
+
+    max_bytes: int = setting(64 * GIB, "Largest recording that is taken.", unit="bytes", low=MIB, high=400 * GIB)
+    abandoned_after_seconds: float = setting(
+        86_400.0,
+        "How long nobody may go on with an open upload before it counts as abandoned; it stays open all the same.",
+        unit="seconds",
+        low=1.0,
+        high=31_536_000.0,
+    )
+    open_uploads: int = setting(10_000, "Uploads that may be open at once.", unit="uploads", low=1, high=1_000_000)
+    open_uploads_of_identity: int = setting(
+        1_000, "Uploads that one identity may have open at once.", unit="uploads", low=1, high=1_000_000
+    )
+    disk_floor_bytes: int | None = setting(
+        None,
+        "Free disk space below which no recording is taken; more than `journal.disk_floor_bytes`, so that recordings "
+        "never close the intake of events.",
+        unit="bytes",
+        low=MIB,
+        high=1024 * GIB,
+        shown="twice `journal.disk_floor_bytes`",
+    )
+    workers: int = setting(4, "Threads that write, check and read recordings.", unit="threads", low=1, high=64)
+
+
+@dataclass(frozen=True, slots=True)
 class LimitsSection:
     """What each identity may take; beyond it calls are refused with RESOURCE_EXHAUSTED and when to try again.
 
@@ -262,5 +290,6 @@ class Config:
     http: HttpSection = field(default_factory=HttpSection)
     journal: JournalSection = field(default_factory=JournalSection)
     search: SearchSection = field(default_factory=SearchSection)
+    recordings: RecordingsSection = field(default_factory=RecordingsSection)
     limits: LimitsSection = field(default_factory=LimitsSection)
     log: LogSection = field(default_factory=LogSection)

@@ -183,12 +183,23 @@ async def _respond_all(call: Call, responses: Any) -> None:
 
 def _rpc(serve: Served, rpc: RpcHandler) -> RpcHandler:
     """A handler as grpc takes it. Coroutine functions for all shapes: responses of streams are written by the call."""
-    encode: Any = rpc.response_serializer
+    encode = _encoding(rpc.response_serializer)
     if rpc.request_streaming:
         return grpc.stream_stream_rpc_method_handler(_without_requests(serve), None, encode)
     if rpc.response_streaming:
         return grpc.unary_stream_rpc_method_handler(serve, None, encode)
     return grpc.unary_unary_rpc_method_handler(serve, None, encode)
+
+
+def _encoding(serialize: Callable[[Any], bytes] | None) -> Callable[[Any], bytes] | None:
+    """The serializer; it sends what a handler has encoded itself as it is, so that chunks are copied once."""
+    if serialize is None:
+        return None
+
+    def encode(message: Any) -> bytes:
+        return message if type(message) is bytes else serialize(message)
+
+    return encode
 
 
 def _without_requests(serve: Served) -> Served:

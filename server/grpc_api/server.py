@@ -15,6 +15,8 @@ from extaudit.v1 import (
     access_service_pb2_grpc,
     audit_log_service_pb2,
     audit_log_service_pb2_grpc,
+    recording_service_pb2,
+    recording_service_pb2_grpc,
     status_service_pb2,
     status_service_pb2_grpc,
 )
@@ -33,6 +35,8 @@ from server.grpc_api.interceptors.identity_limits import IdentityLimits
 from server.grpc_api.interceptors.observation import AccessLog, CallObserver
 from server.grpc_api.interceptors.token_authentication import token_authentication
 from server.grpc_api.pipeline import PROBES, Pipeline, RpcHandler, utc_now
+from server.grpc_api.recording_service import RecordingServicer
+from server.grpc_api.recording_use_cases import Opening, Uploads
 from server.grpc_api.reflection import METHODS as REFLECTION_METHODS
 from server.grpc_api.reflection import Reflection
 from server.grpc_api.status_service import StatusServicer
@@ -51,6 +55,7 @@ from server.grpc_api.use_cases import (
 
 OWN_SERVICES: Final = (
     audit_log_service_pb2.DESCRIPTOR.services_by_name["AuditLogService"].full_name,
+    recording_service_pb2.DESCRIPTOR.services_by_name["RecordingService"].full_name,
     access_service_pb2.DESCRIPTOR.services_by_name["AccessService"].full_name,
     status_service_pb2.DESCRIPTOR.services_by_name["StatusService"].full_name,
 )
@@ -91,6 +96,8 @@ class UseCases:
     rights: Rights
     locks: Locks
     denials: Denials
+    uploads: Uploads
+    opening: Opening
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,6 +192,8 @@ class GrpcServer:
         reflection = Reflection((*OWN_SERVICES, _HEALTH, _REFLECTION), self._drain)
         audit_log_service_pb2_grpc.add_AuditLogServiceServicer_to_server(_any(log), _any(found))
         status_service_pb2_grpc.add_StatusServiceServicer_to_server(_any(StatusServicer(use_cases.status)), _any(found))
+        recordings = RecordingServicer(use_cases.uploads, use_cases.opening, self._drain)
+        recording_service_pb2_grpc.add_RecordingServiceServicer_to_server(_any(recordings), _any(found))
         access = AccessServicer(use_cases.rights, use_cases.locks)
         access_service_pb2_grpc.add_AccessServiceServicer_to_server(_any(access), _any(found))
         _any(health_pb2_grpc).add_HealthServicer_to_server(self.health, found)

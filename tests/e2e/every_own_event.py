@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import json
 import shutil
 from collections.abc import Callable
@@ -30,6 +31,7 @@ from tests.uploads_under_test import UploadsUnderTest, access
 
 Events = dict[str, list[dict[str, Any]]]
 
+SESSION = "0d4c1f0e-6f5b-4f0a-8a39-1b8a2a6f0c11"
 ROLE = """
 kind: role
 version: v7
@@ -84,6 +86,7 @@ class Lives:
             self.denials()
             client.emit(b'{"event":"a","uid":"u-1"}')
             client.get("u-1")
+            self.recordings(client)
             self.log_id = app.log.journal.log_id
 
     def section(self) -> GrpcSection:
@@ -117,6 +120,11 @@ class Lives:
         until(told("extaudit.jwks.expire"))
         app.housekeeping._watched.clock._difference -= 90.0
         until(told(CLOCK_STEPPED))
+
+    def recordings(self, client: Client) -> None:
+        upload = client.recordings.upload(io.BytesIO(b"recorded"), SESSION)
+        client.recordings.complete(upload.upload_id)
+        assert b"".join(client.recordings.read(SESSION)) == b"recorded"
 
     def denials(self) -> None:
         with client_of(self.data_dir, self.folder / "alice", "alice") as alice:

@@ -6,7 +6,7 @@ from typing import Any
 
 import grpc
 import yaml
-from extaudit.v1 import access_service_pb2, audit_log_service_pb2, status_service_pb2
+from extaudit.v1 import access_service_pb2, audit_log_service_pb2, recording_service_pb2, status_service_pb2
 from google.protobuf.descriptor import MethodDescriptor
 from grpc_health.v1 import health_pb2
 from grpc_reflection.v1alpha import reflection_pb2
@@ -15,22 +15,25 @@ from rbac.role_files import PRESETS
 
 EMITS = {"EmitEvent", "EmitEvents"}
 SEARCHES = {"SearchEvents", "GetEvent"}
+UPLOADS = {"UploadRecording", "GetUpload", "CompleteUpload", "AbortUpload"}
+DOWNLOADS = {"DownloadRecording"}
 REFLECTION = {"ServerReflectionInfo"}
 HEALTH = {"Check", "List", "Watch"}
 
 USERS: dict[str, set[str]] = {
-    "access": SEARCHES,
-    "auditor": SEARCHES | {"GetStatus"},
+    "access": SEARCHES | DOWNLOADS,
+    "auditor": SEARCHES | DOWNLOADS | {"GetStatus"},
     "editor": {"GetStatus", "ListRoles", "CheckAccess", "CreateLock", "ListLocks", "DeleteLock"},
-    "importer": EMITS,
+    "importer": EMITS | UPLOADS,
+    "local-administrator": {"CompleteUpload"},
 }
 """What a user with one preset may call, beside reflection and health."""
 COMPONENTS: dict[str, set[str]] = dict.fromkeys(
-    ["Auth", "Proxy", "Node", "App", "Db", "Kube", "WindowsDesktop", "Discovery", "Okta", "Instance"], EMITS
+    ["Auth", "Proxy", "Node", "App", "Db", "Kube", "WindowsDesktop", "Discovery", "Okta", "Instance"], EMITS | UPLOADS
 )
 """What a component with one system role may call, beside the same."""
 
-BY_OBJECT = SEARCHES
+BY_OBJECT = SEARCHES | DOWNLOADS
 """The RPCs that a condition on the object doesn't refuse: it decides what they find."""
 
 DENY_ALL = """
@@ -42,14 +45,17 @@ spec: {deny: {rules: [{resources: ['*'], verbs: ['*']}]}}
 CONDITIONS = {
     "if-true": "equals(user.metadata.name, 'alice')",
     "if-false": "equals(user.metadata.name, 'somebody else')",
-    "if-object": "equals(event.user, 'somebody else')",
+    "if-object": "equals({kind}.user, 'somebody else')",
 }
 """Suffixes of the presets' copies that have a condition, and the condition."""
+OBJECTS = ("event", "session")
+"""Kinds with conditions on what is there."""
 
 
 def methods() -> dict[str, MethodDescriptor]:
     """Every RPC that the server's service descriptors have, by full name."""
-    files = (audit_log_service_pb2, access_service_pb2, status_service_pb2, health_pb2, reflection_pb2)
+    own = (audit_log_service_pb2, recording_service_pb2, access_service_pb2, status_service_pb2)
+    files = (*own, health_pb2, reflection_pb2)
     services = [service for file in files for service in file.DESCRIPTOR.services_by_name.values()]
     found = {f"/{service.full_name}/{each.name}": each for service in services for each in service.methods}
     # Newer tools ask for this one; the library has the older descriptor only.
@@ -91,9 +97,15 @@ def conditional_roles() -> str:
 
 def _with(preset: dict[str, Any], suffix: str, where: str) -> dict[str, Any]:
     rules = preset["spec"]["allow"]["rules"]
-    if suffix == "if-object":  # its condition is about events that are there
-        reading = [rule for rule in rules if "event" in rule["resources"] and "create" not in rule["verbs"]]
-        rules = [rule | {"resources": ["event"]} for rule in reading]
-    rules = [rule | {"where": where} for rule in rules]
+    if suffix == "if-object":  # its condition is about events and sessions that are there
+        reading = [rule for rule in rules if not {"create", "update"} & set(rule["verbs"])]
+        rules = [
+            {"resources": [kind], "verbs": list(rule["verbs"]), "where": where.format(kind=kind)}
+            for rule in reading
+            for kind in OBJECTS
+            if kind in rule["resources"]
+        ]
+    else:
+        rules = [rule | {"where": where} for rule in rules]
     metadata = {"name": f"{preset['metadata']['name']}-{suffix}"}
     return preset | {"metadata": metadata, "spec": {"allow": {"rules": rules}}}

@@ -18,6 +18,8 @@ from tests.polling import until
 from tests.running_server import ANY_PORT, RUN, RunningServer, environment
 from tests.tokens_builder import AUDIENCE, ISSUER, ed_key, jwks
 
+RAW_KEYS = {"page-token.key", "known-uids.key", "upload-id.key", "session-token.key"}
+"""Keys that are bytes which no output could show as they are."""
 CONFIG = """
 [grpc]
 token_listen = "127.0.0.1:0"
@@ -53,7 +55,7 @@ def test_nothing_that_a_server_says_holds_a_secret(tmp_path: Path, level: str, e
     with RunningServer(tmp_path, "--config", str(config), "--log-level", level).until_killed() as server:
         ready = server.wait_until_ready()
         for path in (server.data_dir / "identity").glob("*.key"):
-            if path.name not in ("page-token.key", "known-uids.key"):  # bytes that no output could show as they are
+            if path.name not in RAW_KEYS:
                 canaries.plant_key(path)
         with channel_to(ready, ready["grpc"]) as channel:
             caller.events(channel, canaries)

@@ -36,6 +36,7 @@ from server.grpc_api.server import GrpcServer, Limits, TokenListener, UseCases
 from server.grpc_api.use_cases import TokenAuthenticator
 from server.state.locks import Lock
 from tests.certificates_builder import CLUSTER, Ca, CaShape, Pair
+from tests.grpc.memory_recordings import MemoryOpening, MemoryUploads
 
 EMIT_EVENT = "/extaudit.v1.AuditLogService/EmitEvent"
 EMIT_EVENTS = "/extaudit.v1.AuditLogService/EmitEvents"
@@ -46,6 +47,11 @@ CHECK_ACCESS = "/extaudit.v1.AccessService/CheckAccess"
 CREATE_LOCK = "/extaudit.v1.AccessService/CreateLock"
 LIST_LOCKS = "/extaudit.v1.AccessService/ListLocks"
 DELETE_LOCK = "/extaudit.v1.AccessService/DeleteLock"
+UPLOAD_RECORDING = "/extaudit.v1.RecordingService/UploadRecording"
+GET_UPLOAD = "/extaudit.v1.RecordingService/GetUpload"
+COMPLETE_UPLOAD = "/extaudit.v1.RecordingService/CompleteUpload"
+ABORT_UPLOAD = "/extaudit.v1.RecordingService/AbortUpload"
+DOWNLOAD_RECORDING = "/extaudit.v1.RecordingService/DownloadRecording"
 GET_STATUS = "/extaudit.v1.StatusService/GetStatus"
 
 
@@ -259,6 +265,8 @@ class Rig:
     lock_table: LockTable
     authenticator: HeldAnchors
     denials: MemoryDenials
+    uploads: MemoryUploads
+    opening: MemoryOpening
 
     def channel(self, pair: Pair, *options: tuple[str, Any]) -> grpc.aio.Channel:
         credentials = grpc.ssl_channel_credentials(self.host_ca.pem, pair.key_pem, pair.pem)
@@ -280,7 +288,14 @@ class Rig:
     @property
     def touched(self) -> bool:
         """Whether any use case was asked for anything."""
-        return bool(self.intake.accesses or self.searches.asked or self.status.shown or self.lock_store.events)
+        return bool(
+            self.intake.accesses
+            or self.searches.asked
+            or self.status.shown
+            or self.lock_store.events
+            or self.uploads.asked
+            or self.opening.asked
+        )
 
 
 @contextlib.asynccontextmanager
@@ -305,6 +320,7 @@ async def serving(
     intake, searches, status, records = MemoryIntake(holds), MemorySearches(), MemoryStatus(), Records()
     policy, clock, store = HeldPolicy(load_policy_folder(roles)), Clock(), MemoryLocks()
     authenticator, denials = HeldAnchors(IdentityResolver(anchors, CLUSTER, frozenset)), MemoryDenials()
+    uploads, opening = MemoryUploads(holds), MemoryOpening()
     table = LockTable(store, clock.now_ms)
     locks = Locks(store, table, clock.now_ms, lambda: server.look_again())
     server = GrpcServer(
@@ -313,7 +329,7 @@ async def serving(
         authenticator,
         policy,
         table,
-        UseCases(intake, searches, status, Rights(policy, table), locks, denials),
+        UseCases(intake, searches, status, Rights(policy, table), locks, denials, uploads, opening),
         limits=limits,
         observers=(records,),
         clock=clock,
@@ -339,6 +355,8 @@ async def serving(
             table,
             authenticator,
             denials,
+            uploads,
+            opening,
         )
     finally:
         await server.stop(0)

@@ -13,6 +13,7 @@ import grpc
 import pytest
 from extaudit.v1 import access_service_pb2 as access_pb
 from extaudit.v1 import audit_log_service_pb2 as pb
+from extaudit.v1 import recording_service_pb2 as recording_pb
 from extaudit.v1.audit_log_service_pb2_grpc import AuditLogServiceStub
 from extaudit.v1.event_pb2 import EventPayload
 from extaudit.v1.lock_pb2 import LockTarget
@@ -25,16 +26,21 @@ from rbac.permissions import PERMISSIONS
 from server.errors import NotFound
 from server.grpc_api.pipeline import Pipeline
 from tests.grpc.rig import (
+    ABORT_UPLOAD,
     CHECK_ACCESS,
+    COMPLETE_UPLOAD,
     CREATE_LOCK,
     DELETE_LOCK,
+    DOWNLOAD_RECORDING,
     EMIT_EVENT,
     EMIT_EVENTS,
     GET_EVENT,
     GET_STATUS,
+    GET_UPLOAD,
     LIST_LOCKS,
     LIST_ROLES,
     SEARCH_EVENTS,
+    UPLOAD_RECORDING,
     Failure,
     Rig,
     failing,
@@ -45,6 +51,7 @@ from tests.grpc.rig import (
 
 Codes = grpc.StatusCode
 
+SESSION = "0d4c1f0e-6f5b-4f0a-8a39-1b8a2a6f0c11"
 REQUESTS = {
     EMIT_EVENT: pb.EmitEventRequest(event=EventPayload(json=b"{}")).SerializeToString(),
     EMIT_EVENTS: pb.EmitEventsRequest(message_number=1, events=[EventPayload(json=b"{}")]).SerializeToString(),
@@ -56,6 +63,13 @@ REQUESTS = {
     CREATE_LOCK: access_pb.CreateLockRequest(target=LockTarget(user="bob"), reason="left").SerializeToString(),
     LIST_LOCKS: access_pb.ListLocksRequest().SerializeToString(),
     DELETE_LOCK: access_pb.DeleteLockRequest(id="none").SerializeToString(),
+    UPLOAD_RECORDING: recording_pb.UploadRecordingRequest(
+        start=recording_pb.UploadStart(session_id=SESSION)
+    ).SerializeToString(),
+    GET_UPLOAD: recording_pb.GetUploadRequest(upload_id="u").SerializeToString(),
+    COMPLETE_UPLOAD: recording_pb.CompleteUploadRequest(upload_id="u").SerializeToString(),
+    ABORT_UPLOAD: recording_pb.AbortUploadRequest(upload_id="u").SerializeToString(),
+    DOWNLOAD_RECORDING: recording_pb.DownloadRecordingRequest(session_id=SESSION).SerializeToString(),
 }
 REFLECTION = [f"/grpc.reflection.{version}.ServerReflection/ServerReflectionInfo" for version in ("v1", "v1alpha")]
 WATCH = "/grpc.health.v1.Health/Watch"
@@ -63,14 +77,14 @@ WATCH = "/grpc.health.v1.Health/Watch"
 
 async def call(channel: grpc.aio.Channel, method: str, request: bytes) -> list[Any]:
     """Any method; a single response is read as a stream of one: on the wire it is the same."""
-    if method in (EMIT_EVENTS, *REFLECTION):
+    if method in (EMIT_EVENTS, UPLOAD_RECORDING, *REFLECTION):
         return [response async for response in channel.stream_stream(method)(iter([request]))]
     return [response async for response in channel.unary_stream(method)(request)]
 
 
 async def refused(channel: grpc.aio.Channel, method: str, request: bytes) -> Failure:
     """How a call fails. Nothing is written to a stream: the library's client hides the status if a write comes late."""
-    if method in (EMIT_EVENTS, *REFLECTION):
+    if method in (EMIT_EVENTS, UPLOAD_RECORDING, *REFLECTION):
         return await failing(channel.stream_stream(method)().read())
     return await failing(call(channel, method, request))
 
@@ -88,6 +102,11 @@ async def refused_to_user(rig: Rig, method: str, *roles: str) -> Failure:
         (SEARCH_EVENTS, "importer"),
         (GET_EVENT, "importer"),
         (GET_STATUS, "importer"),
+        (UPLOAD_RECORDING, "auditor"),
+        (GET_UPLOAD, "auditor"),
+        (COMPLETE_UPLOAD, "auditor"),
+        (ABORT_UPLOAD, "auditor"),
+        (DOWNLOAD_RECORDING, "importer"),
     ],
 )
 @in_loop
@@ -199,6 +218,7 @@ async def test_health_lists_all_services() -> None:
         "",
         "extaudit.v1.AccessService",
         "extaudit.v1.AuditLogService",
+        "extaudit.v1.RecordingService",
         "extaudit.v1.StatusService",
     }
 

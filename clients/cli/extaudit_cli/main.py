@@ -16,6 +16,7 @@ _COMMANDS = {
     "roles": ("extaudit_cli.roles", "List the loaded roles, and check files of roles."),
     "locks": ("extaudit_cli.locks", "Bar users, components, roles, certificates and tokens."),
     "events": ("extaudit_cli.events", "Emit, search and get audit events."),
+    "recordings": ("extaudit_cli.recordings", "Upload session recordings, and get them back."),
     "status": ("extaudit_cli.status", "Show how the service is."),
 }
 
@@ -34,7 +35,7 @@ Exit codes: 0 done, 1 failed, 2 wrong usage, 3 the answer is incomplete.""",
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120},
 )
 def command() -> None:
-    """Keep audit events durably, and find them again."""
+    """Keep audit events and session recordings durably, and find them again."""
 
 
 def main() -> None:

@@ -1,4 +1,4 @@
-"""Python client of extaudit: emit audit events, find them again, and ask how the service is."""
+"""Python client of extaudit: emit audit events and find them again, keep recordings, ask how the service is."""
 
 from extaudit_client.access import AccessCheck, DecidingRule, Hypothesis, Role, RoleRule
 from extaudit_client.client import Client
@@ -6,9 +6,12 @@ from extaudit_client.connection import Connection
 from extaudit_client.emitting import Acknowledgement, EmittedEvent, Refusal, Repetition
 from extaudit_client.errors import ConnectionFailed, ExtauditError, IncompleteAnswer, Violation
 from extaudit_client.locks import Lock
+from extaudit_client.recording_rows import Recording, Upload
+from extaudit_client.recordings import Recordings
 from extaudit_client.rows import EventRow, Identity, Position, Receipt
 from extaudit_client.searches import FieldEquality, MissingPart, Page, Query, SearchCost, Watermark
 from extaudit_client.statuses import Status
+from extaudit_client.uploading import Uploaded
 
 __all__ = [
     "AccessCheck",
@@ -30,12 +33,16 @@ __all__ = [
     "Position",
     "Query",
     "Receipt",
+    "Recording",
+    "Recordings",
     "Refusal",
     "Repetition",
     "Role",
     "RoleRule",
     "SearchCost",
     "Status",
+    "Upload",
+    "Uploaded",
     "Violation",
     "Watermark",
 ]

@@ -24,6 +24,7 @@ from extaudit_client.diagnosis import explain
 from extaudit_client.emitting import MAX_BATCH, Acknowledgement, EmittedEvent, Message, messages
 from extaudit_client.errors import ExtauditError, IncompleteAnswer, Violation, from_rpc
 from extaudit_client.locks import Lock, lock_from, lock_request
+from extaudit_client.recordings import Recordings
 from extaudit_client.rows import EventRow, Position, row_from
 from extaudit_client.searches import MAX_PAGE, MissingPart, Page, Query, page_from, request_from
 from extaudit_client.statuses import Status, status_from
@@ -47,6 +48,8 @@ class Client:
         self._audit_log = AuditLogServiceStub(self._channel)
         self._access = AccessServiceStub(self._channel)
         self._status = StatusServiceStub(self._channel)
+        self.recordings = Recordings(self._channel, self._errors, timeout, self._retries)
+        """Uploads, lists and downloads recordings."""
 
     def __enter__(self) -> Client:
         return self

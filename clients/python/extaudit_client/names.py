@@ -6,7 +6,7 @@ from typing import Any
 
 from extaudit.v1 import access_service_pb2 as access_pb
 from extaudit.v1 import audit_log_service_pb2 as pb
-from extaudit.v1 import event_pb2
+from extaudit.v1 import event_pb2, recording_pb2
 
 IDENTITY_KINDS = (event_pb2.IdentityKind, "IDENTITY_KIND_", "")
 ENGINES = (pb.SearchEngine, "SEARCH_ENGINE_", "")
@@ -15,6 +15,9 @@ MISSING_REASONS = (pb.MissingReason, "MISSING_REASON_", "")
 
 ACCESS_DECISIONS = (access_pb.AccessDecision, "ACCESS_DECISION_", "")
 ACCESS_BASES = (access_pb.AccessBasis, "ACCESS_BASIS_", "")
+
+UPLOAD_STATES = (recording_pb2.UploadState, "UPLOAD_STATE_", "")
+SESSION_KINDS = (recording_pb2.SessionKind, "SESSION_KIND_", "")
 
 Names = tuple[Any, str, str]
 

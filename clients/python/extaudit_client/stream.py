@@ -36,6 +36,11 @@ class Retries:
         return min(wanted, _MAX_DELAY)
 
 
+def is_worth_a_retry(error: ExtauditError) -> bool:
+    """Whether the same may go well later."""
+    return error.code in _WORTH_A_RETRY or error.reason == _TOKEN_EXPIRED
+
+
 class EmitCall(Protocol):
     """A stream under way: its responses."""
 
@@ -120,8 +125,7 @@ class EventStream:
     def _reopen(self, error: ExtauditError) -> None:
         self._failures += 1
         promising = self._proven or error.retry_after is not None
-        worth = error.code in _WORTH_A_RETRY or error.reason == _TOKEN_EXPIRED
-        if not worth or not promising or self._failures > self._retries.attempts:
+        if not is_worth_a_retry(error) or not promising or self._failures > self._retries.attempts:
             raise error
         self.close()
         self._retries.wait(self._retries.delay(self._failures, error.retry_after))

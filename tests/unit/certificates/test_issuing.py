@@ -45,7 +45,7 @@ def resolve(data_dir: Path, certificate: Path) -> Identity:
 def test_the_first_administrator_resolves(data_dir: Path) -> None:
     identity = resolve(data_dir, data_dir / "identity" / "admin.crt")
     assert (identity.kind, identity.name) == (IdentityKind.USER, "admin")
-    assert identity.roles == {"editor", "auditor", "importer"}
+    assert identity.roles == {"local-administrator", "editor", "auditor", "importer"}
 
 
 def test_a_user_certificate_gives_that_user(data_dir: Path, tmp_path: Path) -> None:
@@ -181,7 +181,7 @@ def test_renewing_keeps_name_and_roles_and_changes_key_and_serial(data_dir: Path
 
 def test_the_administrator_is_renewed_in_place(data_dir: Path) -> None:
     files = issuing.renew(data_dir, "admin", data_dir / "identity")
-    assert resolve(data_dir, files.certificate).roles == {"editor", "auditor", "importer"}
+    assert resolve(data_dir, files.certificate).roles == {"local-administrator", "editor", "auditor", "importer"}
     assert len(issuing.list_issued(data_dir)) == 2
 
 

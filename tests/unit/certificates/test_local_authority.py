@@ -122,11 +122,15 @@ def test_the_first_administrator_is_a_recorded_user_for_30_days(data_dir: Path) 
     admin = certificate(data_dir, "admin")
     roles = [str(value.value) for value in admin.subject.get_attributes_for_oid(NameOID.ORGANIZATION_NAME)]
     usage = admin.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
-    assert roles == ["editor", "auditor", "importer"]
+    assert roles == ["local-administrator", "editor", "auditor", "importer"]
     assert list(usage) == [ExtendedKeyUsageOID.CLIENT_AUTH]
     assert admin.not_valid_after_utc == moment + timedelta(days=30)
     [cert] = record.certs
-    assert (cert.kind, cert.name, cert.roles) == ("user", "admin", ("editor", "auditor", "importer"))
+    assert (cert.kind, cert.name, cert.roles) == (
+        "user",
+        "admin",
+        ("local-administrator", "editor", "auditor", "importer"),
+    )
     assert cert.serial == f"{admin.serial_number:x}"
     assert cert.expires_ms == int(admin.not_valid_after_utc.timestamp() * 1000)
 

@@ -15,7 +15,8 @@ from typing import Any
 import grpc
 from extaudit.v1 import audit_log_service_pb2 as pb
 from extaudit.v1 import audit_log_service_pb2_grpc as pb_grpc
-from extaudit.v1 import status_service_pb2, status_service_pb2_grpc
+from extaudit.v1 import recording_service_pb2 as recording_pb
+from extaudit.v1 import recording_service_pb2_grpc, status_service_pb2, status_service_pb2_grpc
 from google.protobuf.any_pb2 import Any as AnyMessage
 from google.rpc import error_details_pb2, status_pb2
 from grpc_status import rpc_status
@@ -76,6 +77,12 @@ class FakeService:
     search: Callable[[pb.SearchEventsRequest], pb.SearchEventsResponse] = lambda _: pb.SearchEventsResponse()
     get: Callable[[pb.GetEventRequest], Iterator[pb.GetEventResponse]] = lambda _: iter(())
     status: Callable[[], status_service_pb2.GetStatusResponse] = status_service_pb2.GetStatusResponse
+    upload: Callable[
+        [Iterator[recording_pb.UploadRecordingRequest]], Iterator[recording_pb.UploadRecordingResponse]
+    ] = lambda _: iter(())
+    download: Callable[[recording_pb.DownloadRecordingRequest], Iterator[recording_pb.DownloadRecordingResponse]] = (
+        lambda _: iter(())
+    )
     searches: list[pb.SearchEventsRequest] = field(default_factory=list)
     gets: list[pb.GetEventRequest] = field(default_factory=list)
     address: str = ""
@@ -104,6 +111,19 @@ class _AuditLog(pb_grpc.AuditLogServiceServicer):
             yield from self._fake.get(request)
 
 
+class _Recordings(recording_service_pb2_grpc.RecordingServiceServicer):
+    def __init__(self, fake: FakeService) -> None:
+        self._fake = fake
+
+    def UploadRecording(self, request_iterator: Any, context: Any) -> Any:
+        with _refusals(context):
+            yield from self._fake.upload(request_iterator)
+
+    def DownloadRecording(self, request: Any, context: Any) -> Any:
+        with _refusals(context):
+            yield from self._fake.download(request)
+
+
 class _Status(status_service_pb2_grpc.StatusServiceServicer):
     def __init__(self, fake: FakeService) -> None:
         self._fake = fake
@@ -127,6 +147,7 @@ def serve(fake: FakeService, pki: Pki) -> Iterator[FakeService]:
     server = grpc.server(ThreadPoolExecutor(4))
     pb_grpc.add_AuditLogServiceServicer_to_server(_AuditLog(fake), server)
     status_service_pb2_grpc.add_StatusServiceServicer_to_server(_Status(fake), server)
+    recording_service_pb2_grpc.add_RecordingServiceServicer_to_server(_Recordings(fake), server)
     credentials = grpc.ssl_server_credentials(
         [(pki.server_key.read_bytes(), pki.server_cert.read_bytes())], pki.ca.read_bytes(), require_client_auth=True
     )

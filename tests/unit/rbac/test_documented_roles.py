@@ -28,7 +28,7 @@ def test_every_function_is_on_the_page_and_no_other():
 
 def test_every_preset_is_on_the_page_and_no_other():
     table = PAGE[PAGE.index("## Presets") : PAGE.index("## Conditions")]
-    shown = {name for line in table.splitlines() for name in re.findall(r"`(\w+)`", line.split(" | ")[0])}
+    shown = {name for line in table.splitlines() for name in re.findall(r"`([\w-]+)`", line.split(" | ")[0])}
     assert shown - {"access"} == load_policy_folder(None).roles - {"access"}
     assert "access" in shown
 

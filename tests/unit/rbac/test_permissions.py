@@ -16,6 +16,11 @@ CHECK = "/extaudit.v1.AccessService/CheckAccess"
 CREATE_LOCK = "/extaudit.v1.AccessService/CreateLock"
 LIST_LOCKS = "/extaudit.v1.AccessService/ListLocks"
 DELETE_LOCK = "/extaudit.v1.AccessService/DeleteLock"
+UPLOAD = "/extaudit.v1.RecordingService/UploadRecording"
+GET_UPLOAD = "/extaudit.v1.RecordingService/GetUpload"
+COMPLETE = "/extaudit.v1.RecordingService/CompleteUpload"
+ABORT = "/extaudit.v1.RecordingService/AbortUpload"
+DOWNLOAD = "/extaudit.v1.RecordingService/DownloadRecording"
 HEALTH = ("/grpc.health.v1.Health/Check", "/grpc.health.v1.Health/Watch", "/grpc.health.v1.Health/List")
 REFLECTION = (
     "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo",
@@ -24,6 +29,9 @@ REFLECTION = (
 
 CREATE = (("event", ("create",)),)
 LIST = (("event", ("list",)),)
+CREATE_SESSIONS = ("session", ("create",))
+UPDATE_SESSIONS = ("session", ("update",))
+READ_SESSIONS = (("session", ("read",)),)
 WITH_PLACES = ("external_audit_storage", ("read",))
 WITHOUT_PLACES = ("cluster_alert", ("list",))
 
@@ -60,6 +68,20 @@ CALLS = [
     (LIST_LOCKS, user("auditor"), None),
     (DELETE_LOCK, user("editor"), (("lock", ("delete",)),)),
     (DELETE_LOCK, NODE, None),
+    (UPLOAD, NODE, (CREATE_SESSIONS,)),
+    (UPLOAD, user("importer"), (CREATE_SESSIONS,)),
+    (UPLOAD, user("auditor", "editor", "local-administrator"), None),
+    (GET_UPLOAD, NODE, (CREATE_SESSIONS,)),
+    (GET_UPLOAD, user("local-administrator"), None),
+    (COMPLETE, NODE, (CREATE_SESSIONS,)),
+    (COMPLETE, user("local-administrator"), (UPDATE_SESSIONS,)),
+    (COMPLETE, user("local-administrator", "importer"), (CREATE_SESSIONS, UPDATE_SESSIONS)),
+    (COMPLETE, user("auditor", "editor"), None),
+    (ABORT, NODE, (CREATE_SESSIONS,)),
+    (ABORT, user("local-administrator"), None),
+    (DOWNLOAD, user("auditor"), READ_SESSIONS),
+    (DOWNLOAD, user("importer", "editor"), None),
+    (DOWNLOAD, NODE, None),
 ]
 
 
@@ -103,7 +125,9 @@ def test_a_method_without_a_row_is_refused(policy):
 
 def test_the_table_is_complete_and_can_not_be_changed():
     access = {ROLES, CHECK, CREATE_LOCK, LIST_LOCKS, DELETE_LOCK}
-    assert set(PERMISSIONS) == {EMIT, EMIT_STREAM, SEARCH, GET, STATUS, *access, *HEALTH, *REFLECTION}
+    recordings = {UPLOAD, GET_UPLOAD, COMPLETE, ABORT, DOWNLOAD}
+    own = {EMIT, EMIT_STREAM, SEARCH, GET, STATUS, *access, *recordings}
+    assert set(PERMISSIONS) == {*own, *HEALTH, *REFLECTION}
     with pytest.raises(TypeError):
         PERMISSIONS["/x/Y"] = Permission(anyone=True)  # type: ignore[index]
 

@@ -37,6 +37,7 @@ ALLOWED = [
     (IdentityKind.USER, ("auditor",), AUDITOR),
     (IdentityKind.USER, ("importer",), RECORDS),
     (IdentityKind.USER, ("access",), {"event": READ_ONLY}),
+    (IdentityKind.USER, ("local-administrator",), {"session": {"update"}}),
     (IdentityKind.USER, ("auditor", "importer"), {**AUDITOR, "event": READS_AND_RECORDS, "session": READS_AND_RECORDS}),
     *((IdentityKind.COMPONENT, (name,), RECORDS) for name in COMPONENTS),
     (IdentityKind.COMPONENT, ("Node", "Instance"), RECORDS),
@@ -62,6 +63,6 @@ def test_access_allows_the_sessions_in_which_the_user_took_part(policy, verb):
     assert policy.admits(identity, "session", (verb,)) == (took_part if verb in READ_ONLY else NEVER)
 
 
-def test_the_presets_are_four_for_users_and_one_for_each_kind_of_component(policy):
-    assert {"editor", "auditor", "importer", "access", *COMPONENTS} == policy.roles
+def test_the_presets_are_five_for_users_and_one_for_each_kind_of_component(policy):
+    assert {"editor", "auditor", "importer", "access", "local-administrator", *COMPONENTS} == policy.roles
     assert set(COMPONENTS) == COMPONENT_ROLES

@@ -210,7 +210,7 @@ def test_a_system_roles_name_is_refused_whatever_its_case(tmp_path, name):
     assert (error.file, error.line, error.reason) == ("a.yaml", 2, f"{name!r} is a system role's name")
 
 
-@pytest.mark.parametrize("name", ["editor", "auditor", "importer", "access"])
+@pytest.mark.parametrize("name", ["editor", "auditor", "importer", "access", "local-administrator"])
 def test_a_presets_name_is_refused(tmp_path, name):
     error = refusal(write(tmp_path, "a.yaml", changed("example", name)))
     assert (error.line, error.reason) == (1, f"{name!r} is already the name of a preset")

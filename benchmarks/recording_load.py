@@ -1,0 +1,67 @@
+"""A client of recordings in a process of its own, that costs as little as it can, as it shares the server's machine.
+
+`python -m benchmarks.recording_load upload|download ADDRESS CA CERT KEY MIB SESSION` moves so many MiB, prints seconds
+until all of it is durable, or has arrived, and for an upload the upload's id.
+"""
+
+from __future__ import annotations
+
+import random
+import sys
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import grpc
+import uvloop
+from extaudit.v1 import recording_service_pb2 as pb
+
+SERVICE = "/extaudit.v1.RecordingService/"
+MIB = 1024 * 1024
+
+
+async def upload(channel: grpc.aio.Channel, mebibytes: int, session: str) -> tuple[float, str]:
+    """Seconds until everything is durable, and the upload's id."""
+    data = random.Random(session).randbytes(MIB)
+
+    async def messages() -> AsyncIterator[bytes]:
+        yield pb.UploadRecordingRequest(start=pb.UploadStart(session_id=session)).SerializeToString()
+        for number in range(mebibytes):
+            chunk = pb.RecordingChunk(offset=number * MIB, data=data)
+            yield pb.UploadRecordingRequest(chunk=chunk).SerializeToString()
+
+    await channel.channel_ready()
+    started = time.perf_counter()
+    response = pb.UploadRecordingResponse()
+    async for answer in channel.stream_stream(SERVICE + "UploadRecording")(messages()):
+        response = pb.UploadRecordingResponse.FromString(answer)
+    seconds = time.perf_counter() - started
+    assert response.durable_offset >= mebibytes * MIB, f"{response.durable_offset} bytes are durable"
+    return seconds, response.upload_id
+
+
+async def download(channel: grpc.aio.Channel, mebibytes: int, session: str) -> tuple[float, str]:
+    """Seconds until everything has arrived."""
+    request = pb.DownloadRecordingRequest(session_id=session, length=mebibytes * MIB).SerializeToString()
+    await channel.channel_ready()
+    started = time.perf_counter()
+    received = 0
+    async for answer in channel.unary_stream(SERVICE + "DownloadRecording")(request):
+        received += len(answer)
+    assert received >= mebibytes * MIB, f"{received} bytes came"
+    return time.perf_counter() - started, ""
+
+
+async def main(kind: str, address: str, credentials: grpc.ChannelCredentials, mebibytes: int, session: str) -> None:
+    """Run one load."""
+    run = upload if kind == "upload" else download
+    options = [("grpc.max_receive_message_length", 8 * MIB)]
+    async with grpc.aio.secure_channel(address, credentials, options=options) as channel:
+        seconds, upload_id = await run(channel, mebibytes, session)
+        print(seconds, upload_id, flush=True)
+
+
+if __name__ == "__main__":
+    kind_, address_, ca, cert, key, mebibytes_, session_ = sys.argv[1:]
+    pems = [Path(name).read_bytes() for name in (ca, key, cert)]
+    uvloop.run(main(kind_, address_, grpc.ssl_channel_credentials(*pems), int(mebibytes_), session_))

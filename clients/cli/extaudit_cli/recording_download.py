@@ -1,0 +1,54 @@
+"""The command `extaudit recordings download`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from extaudit_cli.connecting import connected
+from extaudit_cli.output import output_option
+from extaudit_cli.recording_rows import print_recording
+from extaudit_cli.transfers import meter
+
+if TYPE_CHECKING:
+    from extaudit_client import Client, Recording
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  extaudit recordings download 0d4c1f0e-6f5b-4f0a-8a39-1b8a2a6f0c11
+  extaudit recordings download 0d4c1f0e-6f5b-4f0a-8a39-1b8a2a6f0c11 -o - | tar tv
+  extaudit recordings download 0d4c1f0e-6f5b-4f0a-8a39-1b8a2a6f0c11 --upload UPLOAD -o other.tar
+
+The bytes are checked against the custody digest, by the service as they leave and here at their end. FILE is there once
+all is; what an interrupted download left in FILE.part is gone on with. To stdout nothing but bytes is written."""
+)
+@click.argument("session", metavar="SESSION")
+@click.option("--upload", "upload_id", default="", metavar="ID", help="Another one than the session's recording.")
+@click.option(
+    "-o", "--out", "target", type=click.Path(path_type=Path), help="Where to, - for stdout. [default: SESSION.tar]"
+)
+@output_option
+@connected
+def command(client: Client, session: str, upload_id: str, target: Path | None, output: str) -> None:
+    """Download the recording of a session."""
+    if target is not None and str(target) == "-":
+        for data in client.recordings.read(session, upload_id):
+            sys.stdout.buffer.write(data)
+        sys.stdout.buffer.flush()
+        return
+    with meter() as shown:
+
+        def progress(recording: Recording, done: int) -> None:
+            shown.total = recording.bytes
+            shown.show(done)
+
+        try:
+            found = client.recordings.download(session, target or Path(f"{session}.tar"), upload_id, progress)
+        except OSError as error:
+            raise click.ClickException(f"can't write the file: {error.strerror}") from None
+    print_recording(found, "", output)

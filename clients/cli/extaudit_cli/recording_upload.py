@@ -1,0 +1,77 @@
+"""The command `extaudit recordings upload`."""
+
+from __future__ import annotations
+
+import os
+import stat
+from typing import IO, TYPE_CHECKING
+
+import click
+
+from extaudit_cli.connecting import connected, one_line
+from extaudit_cli.output import output_option, write_json
+from extaudit_cli.recording_rows import print_recording
+from extaudit_cli.text import visible
+from extaudit_cli.transfers import meter
+
+if TYPE_CHECKING:
+    from extaudit_client import Client, Uploaded
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  extaudit recordings upload session.tar --session 0d4c1f0e-6f5b-4f0a-8a39-1b8a2a6f0c11
+  recorder | extaudit recordings upload - --session 0d4c1f0e-6f5b-4f0a-8a39-1b8a2a6f0c11
+  extaudit recordings upload session.tar --session 0d4c1f0e-6f5b-4f0a-8a39-1b8a2a6f0c11 --upload UPLOAD
+
+A lost connection is taken up again by itself. After an interruption the error names the upload: with --upload the
+command goes on where it was, given the same file from its beginning. A recording is never replaced: a second, different
+one of a session is kept beside the first."""
+)
+@click.argument("file", type=click.File("rb"))
+@click.option("--session", required=True, metavar="ID", help="The session that is recorded, a UUID in lower case.")
+@click.option("--upload", "upload_id", default="", metavar="ID", help="Go on with this upload.")
+@click.option("--no-complete", is_flag=True, help="Leave the upload open; `recordings complete` ends it.")
+@output_option
+@connected
+def command(client: Client, file: IO[bytes], session: str, upload_id: str, no_complete: bool, output: str) -> None:
+    """Upload a recording from FILE, - for stdin, and complete it."""
+    uploaded = _upload(client, file, session, upload_id)
+    if not no_complete:
+        recording, state = client.recordings.complete(uploaded.upload_id, size=uploaded.bytes, sha256=uploaded.sha256)
+        print_recording(recording, state, output)
+    elif output == "table":
+        click.echo(visible(f"upload {uploaded.upload_id} is open, with {uploaded.bytes} bytes"))
+    else:
+        record = {"upload_id": uploaded.upload_id, "bytes": uploaded.bytes, "sha256": uploaded.sha256}
+        write_json(record, indent=2 if output == "json" else None)
+
+
+def _upload(client: Client, file: IO[bytes], session: str, upload_id: str) -> Uploaded:
+    from extaudit_client import ExtauditError
+
+    known = upload_id
+
+    with meter(_size(file)) as shown:
+
+        def progress(upload: str, durable: int) -> None:
+            nonlocal known
+            known = upload
+            shown.show(durable)
+
+        try:
+            return client.recordings.upload(file, session, upload_id, progress)  # type: ignore[arg-type]  # click's IO
+        except ExtauditError as error:
+            more = f"; go on with --upload {known}" if known else ""
+            raise click.ClickException(one_line(error) + visible(more)) from None
+        except OSError as error:
+            raise click.ClickException(f"can't read the file: {error.strerror}") from None
+
+
+def _size(file: IO[bytes]) -> int | None:
+    try:
+        found = os.fstat(file.fileno())
+    except OSError:
+        return None
+    return found.st_size if stat.S_ISREG(found.st_mode) else None

@@ -1,0 +1,26 @@
+"""The group `extaudit recordings`."""
+
+from __future__ import annotations
+
+import click
+
+from extaudit_cli.lazy import LazyGroup
+
+_COMMANDS = {
+    "upload": ("extaudit_cli.recording_upload", "Upload a recording from a file."),
+    "complete": ("extaudit_cli.recording_complete", "Make an upload a recording."),
+    "abort": ("extaudit_cli.recording_abort", "Give an upload up."),
+    "download": ("extaudit_cli.recording_download", "Download a recording."),
+}
+
+
+@click.group(
+    cls=LazyGroup,
+    table=_COMMANDS,
+    epilog="""\b
+Examples:
+  extaudit recordings upload session.tar --session 0d4c1f0e-6f5b-4f0a-8a39-1b8a2a6f0c11
+  extaudit recordings download 0d4c1f0e-6f5b-4f0a-8a39-1b8a2a6f0c11 -o session.tar""",
+)
+def command() -> None:
+    """Upload session recordings, and get them back."""

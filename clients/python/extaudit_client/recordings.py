@@ -1,0 +1,102 @@
+"""Recordings, uploads, and the part of the client that deals with them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import BinaryIO
+
+import grpc
+from extaudit.v1 import recording_service_pb2 as pb
+from extaudit.v1.recording_service_pb2_grpc import RecordingServiceStub
+
+from extaudit_client.downloading import Download
+from extaudit_client.recording_rows import Recording, Upload, recording_from, upload_from, upload_state
+from extaudit_client.stream import Retries
+from extaudit_client.uploading import Progress, Source, Uploaded, Uploading
+
+Errors = Callable[[], AbstractContextManager[None]]
+
+
+class Recordings:
+    """Uploads, lists and downloads recordings; got from Client.recordings. Every method raises as the client's do.
+
+    Upload and download go on after a lost connection, from where they were; `retries` of the client says how often.
+    """
+
+    def __init__(self, channel: grpc.Channel, errors: Errors, timeout: float, retries: Retries) -> None:
+        self._stub = RecordingServiceStub(channel)
+        self._errors = errors
+        self._timeout = timeout
+        self._retries = retries
+
+    def upload(
+        self, source: BinaryIO, session_id: str, upload_id: str = "", progress: Progress | None = None
+    ) -> Uploaded:
+        """Upload everything that `source` gives; durable when this returns, and then to be completed.
+
+        With `upload_id` an upload is gone on with: what is durable already is skipped in the source, which must begin
+        at the recording's beginning. `progress` is told of the upload whenever more of it is durable.
+        """
+        run = Uploading(self._stub.UploadRecording, Source(source), session_id, upload_id, self._retries, progress)
+        with self._errors():
+            return run.run()
+
+    def get_upload(self, upload_id: str) -> Upload:
+        """Tell where an upload is."""
+        with self._errors():
+            return upload_from(
+                self._stub.GetUpload(pb.GetUploadRequest(upload_id=upload_id), timeout=self._timeout).upload
+            )
+
+    def complete(
+        self, upload_id: str, *, size: int | None = None, sha256: str = "", partial: bool = False
+    ) -> tuple[Recording, str]:
+        """Make an upload a recording; gives the recording that holds its bytes, and the state of the upload.
+
+        The state is `completed`, `kept_aside` (the session had another recording) or `repeated` (it had the same).
+        `size` in bytes and `sha256` (lower-case hex) are what the whole must have. `partial` completes another's upload
+        with what has arrived. Safe to repeat.
+        """
+        request = pb.CompleteUploadRequest(upload_id=upload_id, bytes=size, sha256=sha256, partial=partial)
+        with self._errors():
+            answer = self._stub.CompleteUpload(request, timeout=self._timeout)
+        return recording_from(answer.recording), upload_state(answer.state)
+
+    def abort(self, upload_id: str) -> Upload:
+        """Give an upload up; the service keeps what arrived, set aside. Safe to repeat."""
+        with self._errors():
+            return upload_from(
+                self._stub.AbortUpload(pb.AbortUploadRequest(upload_id=upload_id), timeout=self._timeout).upload
+            )
+
+    def download(
+        self,
+        session_id: str,
+        path: Path,
+        upload_id: str = "",
+        progress: Callable[[Recording, int], None] | None = None,
+    ) -> Recording:
+        """Download a recording to a file, which is there once all of it has arrived and has the custody digest.
+
+        What an interrupted download left beside it (`PATH.part`) is gone on with. `progress` is told of the recording
+        and of the bytes that are there.
+        """
+        download = Download(self._stub.DownloadRecording, session_id, upload_id, self._retries)
+        with self._errors():
+            return download.to_file(path, progress)
+
+    def read(self, session_id: str, upload_id: str = "") -> Iterator[bytes]:
+        """Give a recording's bytes as they come; at their end they are checked against the custody digest."""
+        download = Download(self._stub.DownloadRecording, session_id, upload_id, self._retries)
+        with self._errors():
+            yield from download.chunks()
+
+    def read_range(self, session_id: str, offset: int, length: int, upload_id: str = "") -> Iterator[bytes]:
+        """Give a range of a recording's bytes; only the service has checked them. A `length` of 0 means to the end."""
+        request = pb.DownloadRecordingRequest(session_id=session_id, upload_id=upload_id, offset=offset, length=length)
+        with self._errors():
+            for answer in self._stub.DownloadRecording(request):
+                if answer.chunk:
+                    yield answer.chunk

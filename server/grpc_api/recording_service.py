@@ -1,0 +1,84 @@
+"""RecordingService: maps messages to use cases and back."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Final
+
+from extaudit.v1 import recording_service_pb2 as pb
+
+from rbac.permissions import UPDATE_SESSIONS
+from server.errors import InvalidRequest, Violation
+from server.grpc_api.call import Call
+from server.grpc_api.draining import Drain
+from server.grpc_api.recording_messages import STATES, encoded_chunk, recording_message, upload_message
+from server.grpc_api.recording_requests import (
+    Chunk,
+    completion_violations,
+    decode_upload,
+    download_selection,
+    upload_violations,
+)
+from server.grpc_api.recording_use_cases import Opening, Uploads
+from server.grpc_api.upload_stream import UploadStreaming
+
+DOWNLOAD_CHUNK_BYTES: Final = 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class RecordingServicer:
+    """The methods of RecordingService."""
+
+    uploads: Uploads
+    opening: Opening
+    drain: Drain
+
+    def UploadRecording(  # noqa: N802
+        self, requests: AsyncIterator[pb.UploadRecordingRequest | Chunk], call: Call
+    ) -> AsyncIterator[pb.UploadRecordingResponse]:
+        """Take a recording in, chunk by chunk."""
+        call.decode = decode_upload
+        return UploadStreaming(call, requests, self.uploads, self.drain).responses()
+
+    async def GetUpload(self, request: pb.GetUploadRequest, call: Call) -> pb.GetUploadResponse:  # noqa: N802
+        """Where an upload is."""
+        _refuse(upload_violations(request.upload_id))
+        return pb.GetUploadResponse(upload=upload_message(await self.uploads.get(call.access, request.upload_id)))
+
+    async def CompleteUpload(  # noqa: N802
+        self, request: pb.CompleteUploadRequest, call: Call
+    ) -> pb.CompleteUploadResponse:
+        """Make an upload a recording."""
+        _refuse(completion_violations(request))
+        recording, state = await self.uploads.complete(
+            call.access,
+            request.upload_id,
+            size=request.bytes if request.HasField("bytes") else None,
+            sha256=request.sha256,
+            partial=request.partial,
+            may_update=UPDATE_SESSIONS in call.granted,
+        )
+        return pb.CompleteUploadResponse(recording=recording_message(recording), state=STATES[state])
+
+    async def AbortUpload(self, request: pb.AbortUploadRequest, call: Call) -> pb.AbortUploadResponse:  # noqa: N802
+        """Give an upload up."""
+        _refuse(upload_violations(request.upload_id))
+        return pb.AbortUploadResponse(upload=upload_message(await self.uploads.abort(call.access, request.upload_id)))
+
+    async def DownloadRecording(  # noqa: N802
+        self, request: pb.DownloadRecordingRequest, call: Call
+    ) -> AsyncIterator[pb.DownloadRecordingResponse | bytes]:
+        """Stream a recording's bytes; the chunks are given encoded."""
+        opened = await self.opening.download(call.access, download_selection(request))
+        yield pb.DownloadRecordingResponse(recording=recording_message(opened.recording))
+        async for data in opened.chunks:
+            view = memoryview(data)
+            for start in range(0, len(view), DOWNLOAD_CHUNK_BYTES):
+                self.drain.refuse_when_begun()
+                yield encoded_chunk(view[start : start + DOWNLOAD_CHUNK_BYTES])
+
+
+def _refuse(violations: list[Violation]) -> None:
+    if violations:
+        raise InvalidRequest(violations)

@@ -1,0 +1,100 @@
+"""What RecordingService needs of the rest of the service."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from server.audit_log.access import Access
+from server.recordings.opening import OpenRecording, Selection
+from server.recordings.recording import Recording, Upload, UploadState
+
+
+class UploadStream(Protocol):
+    """An upload that one stream goes on with."""
+
+    @property
+    def upload(self) -> Upload:
+        """The upload as it was when the stream took it up."""
+        ...
+
+    @property
+    def durable_offset(self) -> int:
+        """How many bytes from the beginning are durable."""
+        ...
+
+    async def write(self, offset: int, data: bytes | memoryview) -> None:
+        """Take bytes that belong at `offset`; what is there already is skipped. Returns when there is room for more.
+
+        Raises:
+            FailedPrecondition: they leave a gap, the upload isn't open any more, or another stream has taken it up.
+            ResourceExhausted: the recording becomes too large.
+            Unavailable: the storage doesn't take them now.
+        """
+        ...
+
+    async def wait_durable(self, beyond: int) -> int:
+        """Wait until more than `beyond` bytes are durable; gives how many are.
+
+        Raises:
+            Unavailable: the storage failed.
+        """
+        ...
+
+    async def close(self) -> None:
+        """Make durable what was written, as far as that can be done, and let others go on with the upload."""
+        ...
+
+
+class Uploads(Protocol):
+    """Takes recordings in."""
+
+    async def start(self, access: Access, session_id: str, upload_id: str) -> UploadStream:
+        """Begin an upload where `upload_id` is '', else go on with it; a stream that has it so far loses it.
+
+        Raises:
+            NotFound: no such upload, or not the caller's.
+            FailedPrecondition: it isn't open. ResourceExhausted: too many are. Unavailable: not now.
+        """
+        ...
+
+    async def get(self, access: Access, upload_id: str) -> Upload:
+        """Where an upload is.
+
+        Raises:
+            NotFound: no such upload, or not the caller's.
+        """
+        ...
+
+    async def complete(
+        self, access: Access, upload_id: str, *, size: int | None, sha256: str, partial: bool, may_update: bool
+    ) -> tuple[Recording, UploadState]:
+        """Make an upload a recording; gives the recording that holds its bytes, and what became of the upload.
+
+        `partial` with `may_update` completes another's with what has arrived; '' and None ask for no check.
+
+        Raises:
+            NotFound: no such upload, or not the caller's.
+            FailedPrecondition: it can't be completed as it is, or isn't what `size` or `sha256` say.
+        """
+        ...
+
+    async def abort(self, access: Access, upload_id: str) -> Upload:
+        """Give an upload up; what arrived is kept, set aside.
+
+        Raises:
+            NotFound: no such upload, or not the caller's. FailedPrecondition: it is complete.
+        """
+        ...
+
+
+class Opening(Protocol):
+    """Opens recordings, each after its trace is durable."""
+
+    async def download(self, access: Access, selection: Selection) -> OpenRecording:
+        """Open a recording for a range of its bytes.
+
+        Raises:
+            NotFound: there is none, or it isn't for the caller. InvalidRequest: the range begins beyond the end.
+            Unavailable: its trace can't be journalled.
+        """
+        ...

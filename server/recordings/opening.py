@@ -1,0 +1,133 @@
+"""Opening recordings: whether the caller may, which one it is, and the trace of it before its first byte leaves."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Protocol
+
+from server.audit_log.access import Access
+from server.errors import InvalidRequest, NotFound, Violation
+from server.recordings.recording import Recording
+
+
+class Recordings(Protocol):
+    """The recordings that are kept."""
+
+    async def find(self, session_id: str, upload_id: str) -> Recording | None:
+        """The session's recording, or the one that this upload made; '' for the former."""
+        ...
+
+    def chunks(self, recording: Recording, offset: int, length: int) -> AsyncIterator[bytes]:
+        """The bytes of a range, each part checked against its digest before any of it is given.
+
+        Raises:
+            DataLoss: a part isn't what was taken. StorageError: it can't be read now.
+        """
+        ...
+
+
+class Sessions(Protocol):
+    """What is known of sessions."""
+
+    async def refusal(self, access: Access, session_id: str, upload_id: str) -> str:
+        """Why the caller's conditions don't admit a session's recording, for the audit event alone; '' where they do.
+
+        Raises:
+            ResourceExhausted, Unavailable: it can't be told now.
+        """
+        ...
+
+
+class ReadLog(Protocol):
+    """Where the traces of reads go."""
+
+    async def recording_read(self, access: Access, *, session_id: str, **members: object) -> None:
+        """Leave the trace of an opened recording, with these members; durable when it returns.
+
+        Raises:
+            Unavailable: it couldn't be journalled; nothing must leave.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """What is asked for: the session's recording, or the one that `upload_id` made; a range in bytes."""
+
+    session_id: str
+    upload_id: str = ""
+    offset: int = 0
+    length: int = 0
+    """0 for all that follow."""
+
+
+@dataclass(frozen=True, slots=True)
+class OpenRecording:
+    """A recording whose trace is durable, and the bytes that were asked for."""
+
+    recording: Recording
+    chunks: AsyncIterator[bytes]
+
+
+class Opening:
+    """Opens recordings, for their bytes or for the events in them."""
+
+    def __init__(self, recordings: Recordings, sessions: Sessions, log: ReadLog) -> None:
+        self._recordings = recordings
+        self._sessions = sessions
+        self._log = log
+
+    async def download(self, access: Access, selection: Selection) -> OpenRecording:
+        """Open a recording for a range of its bytes.
+
+        Raises:
+            NotFound: there is none, or it isn't for the caller; the answer doesn't tell which.
+            InvalidRequest: the range begins beyond the end.
+            Unavailable: its trace can't be journalled.
+        """
+        recording = await self._find(access, selection)
+        await self._trace(access, recording, "download", {"offset": selection.offset, "length": selection.length})
+        left = recording.bytes - selection.offset
+        if left < 0:
+            raise InvalidRequest([Violation("offset", f"must be at most the recording's size, {recording.bytes}")])
+        length = min(selection.length or left, left)
+        return OpenRecording(recording, self._recordings.chunks(recording, selection.offset, length))
+
+    async def events(self, access: Access, selection: Selection, start_index: int) -> OpenRecording:
+        """Open a recording for the events in it; gives all of its bytes, whatever the selection's range.
+
+        Raises:
+            NotFound, Unavailable: as `download`.
+        """
+        recording = await self._find(access, selection)
+        await self._trace(access, recording, "events", {"start_index": start_index})
+        return OpenRecording(recording, self._recordings.chunks(recording, 0, recording.bytes))
+
+    async def _trace(self, access: Access, recording: Recording, purpose: str, asked: dict[str, int]) -> None:
+        await self._log.recording_read(
+            access,
+            session_id=recording.session_id,
+            upload_id=recording.upload_id,
+            storage=recording.storage,
+            purpose=purpose,
+            asked=asked,
+        )
+
+    async def _find(self, access: Access, selection: Selection) -> Recording:
+        # What the caller may not see isn't looked up at all.
+        if hidden := await self._sessions.refusal(access, selection.session_id, selection.upload_id):
+            raise _not_found(selection, hidden)
+        recording = await self._recordings.find(selection.session_id, selection.upload_id)
+        if recording is None:
+            raise _not_found(selection, "there is no such recording")
+        return recording
+
+
+def _not_found(selection: Selection, hidden: str) -> NotFound:
+    return NotFound(
+        "there is no such recording, or it isn't for you to read",
+        hidden=hidden,
+        resource_type="recording",
+        resource_name=selection.session_id,
+    )

@@ -1,0 +1,86 @@
+"""Puts together what deals with recordings: uploads, reading, sessions and the rights that rest on them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import Executor, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from server.audit_log.service_log import ServiceLog
+from server.config import Config
+from server.files import Files
+from server.recordings.disk_room import DiskRoom
+from server.recordings.kept import KeptRecordings
+from server.recordings.opening import Opening
+from server.recordings.reading import Recordings
+from server.recordings.sessions.session_index import SessionIndex
+from server.recordings.sessions.session_tokens import SessionTokens
+from server.recordings.sessions.sessions import Sessions
+from server.recordings.uploads.ending import Endings
+from server.recordings.uploads.recovery import recover
+from server.recordings.uploads.upload_ids import UploadIds
+from server.recordings.uploads.upload_stream import StreamLimits
+from server.recordings.uploads.uploads import UploadLimits, Uploads
+from server.state.session_pages import SqlSessionPages
+from server.state.uploads import OpenLimits, SqlUploads
+from server.storage.embedded.recordings import EmbeddedRecordings
+
+_BACKLOG_BYTES = 32 * 1024 * 1024
+"""What may wait for being appended in all uploads together."""
+
+
+@dataclass(frozen=True, slots=True)
+class RecordingsPart:
+    """The parts that deal with recordings."""
+
+    uploads: Uploads
+    opening: Opening
+    sessions: Sessions
+    room: DiskRoom
+    threads: ThreadPoolExecutor
+
+    def close(self) -> None:
+        """Wait for what the threads do."""
+        self.threads.shutdown(wait=True, cancel_futures=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What recordings need of the rest of the service."""
+
+    files: Files
+    folder: Path
+    """Where recordings are kept."""
+    store: SqlUploads
+    pages: SqlSessionPages
+    index: SessionIndex
+    search_threads: Executor
+    """Lists of sessions are read on them."""
+    service_log: ServiceLog
+    now_ms: Callable[[], int]
+
+
+def assemble(config: Config, around: Surroundings, *, upload_key: bytes, token_key: bytes) -> RecordingsPart:
+    """Put the parts together. Uploads whose end a stop interrupted are ended first.
+
+    Raises:
+        StorageError, StateFault: the folder or the state database can't be read.
+    """
+    section = config.recordings
+    threads = ThreadPoolExecutor(section.workers, "recordings")
+    room = DiskRoom(section.disk_floor_bytes or 2 * config.journal.disk_floor_bytes)
+    storage, store = EmbeddedRecordings(around.files, around.folder), around.store
+    endings = Endings(store, storage, lambda session_id: sessions.servers_of(session_id), around.now_ms)
+    limits = UploadLimits(
+        StreamLimits(section.max_bytes, room.admit),
+        OpenLimits(section.open_uploads_of_identity, section.open_uploads),
+        _BACKLOG_BYTES,
+        int(section.abandoned_after_seconds * 1000),
+    )
+    uploads = Uploads(UploadIds(upload_key), store, storage, endings, threads, limits, around.now_ms)
+    kept = KeptRecordings(store, uploads.view)
+    sessions = Sessions(around.index, around.pages, kept, SessionTokens(token_key), around.search_threads)
+    recover(store, storage, endings)
+    opening = Opening(Recordings(store, storage, threads), sessions, around.service_log)
+    return RecordingsPart(uploads, opening, sessions, room, threads)

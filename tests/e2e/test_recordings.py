@@ -1,0 +1,137 @@
+"""Recordings through the command line: up, complete, down again; across a broken upload, a kill and a damaged disk."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import subprocess
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from extaudit_client.custody import CustodyDigest
+
+from tests.running_server import RUN, RunningServer, environment, running_server
+
+MIB = 1024 * 1024
+
+
+class CommandLine:
+    """Runs `extaudit recordings …` against a server's data directory."""
+
+    def __init__(self, server: RunningServer, folder: Path) -> None:
+        self._data_dir = server.data_dir
+        self._folder = folder
+
+    def run(self, *arguments: str, given: bytes = b"") -> subprocess.CompletedProcess[bytes]:
+        command = [*RUN, "recordings", *arguments, "--data-dir", str(self._data_dir)]
+        return subprocess.run(
+            command, cwd=self._folder, env=environment(), input=given, capture_output=True, timeout=60
+        )
+
+    def json(self, *arguments: str, given: bytes = b"") -> dict[str, Any]:
+        done = self.run(*arguments, "--output", "json", given=given)
+        assert done.returncode == 0, done.stderr
+        found: dict[str, Any] = json.loads(done.stdout)
+        return found
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
+    with running_server(tmp_path_factory.mktemp("server")) as running:
+        yield running
+
+
+@pytest.fixture
+def line(server: RunningServer, tmp_path: Path) -> CommandLine:
+    return CommandLine(server, tmp_path)
+
+
+def write(path: Path, size: int) -> bytes:
+    data = os.urandom(size)
+    path.write_bytes(data)
+    return data
+
+
+def custody_of(data: bytes) -> str:
+    digest = CustodyDigest()
+    digest.update(data)
+    return digest.custody
+
+
+def test_a_recording_goes_up_and_comes_down_as_it_was(line: CommandLine, tmp_path: Path) -> None:
+    session = str(uuid.uuid4())
+    data = write(tmp_path / "up.tar", 9 * MIB + 7)
+    recording = line.json("upload", "up.tar", "--session", session)
+    assert recording["state"] == "completed"
+    assert (recording["bytes"], recording["parts"]) == (len(data), 2)
+    assert recording["custody_digest"] == custody_of(data)
+    assert recording["sha256"] == hashlib.sha256(data).hexdigest()
+    assert line.json("download", session, "-o", "down.tar")["upload_id"] == recording["upload_id"]
+    assert (tmp_path / "down.tar").read_bytes() == data
+    assert line.run("download", session).returncode == 0
+    assert (tmp_path / f"{session}.tar").read_bytes() == data
+    assert line.run("download", session, "-o", "-").stdout == data
+
+
+def test_the_same_again_is_a_repeat_and_another_is_kept_beside_it(line: CommandLine, tmp_path: Path) -> None:
+    session = str(uuid.uuid4())
+    first = line.json("upload", "-", "--session", session, given=b"first")
+    assert line.json("upload", "-", "--session", session, given=b"first")["state"] == "repeated"
+    second = line.json("upload", "-", "--session", session, given=b"second")
+    assert (second["state"], second["aside"]) == ("kept_aside", True)
+    assert line.run("download", session, "-o", "-").stdout == b"first"
+    assert line.run("download", session, "--upload", second["upload_id"], "-o", "-").stdout == b"second"
+    assert line.json("complete", first["upload_id"])["state"] == "completed"
+
+
+def test_an_aborted_upload_is_kept_and_can_be_read(line: CommandLine) -> None:
+    session = str(uuid.uuid4())
+    upload = line.json("upload", "-", "--session", session, "--no-complete", given=b"half")["upload_id"]
+    assert line.json("abort", upload)["state"] == "aborted"
+    assert line.json("abort", upload)["state"] == "aborted"
+    failed = line.run("complete", upload)
+    assert (failed.returncode, failed.stderr.count(b"\n")) == (1, 1)
+    assert b"UPLOAD_NOT_OPEN" in failed.stderr
+    assert line.run("download", session, "-o", "-").returncode == 1
+    assert line.run("download", session, "--upload", upload, "-o", "-").stdout == b"half"
+
+
+def test_an_interrupted_upload_is_gone_on_with(line: CommandLine, tmp_path: Path) -> None:
+    session = str(uuid.uuid4())
+    data = write(tmp_path / "up.tar", 3 * MIB)
+    upload = line.json("upload", "-", "--session", session, "--no-complete", given=data[:MIB])["upload_id"]
+    recording = line.json("upload", "up.tar", "--session", session, "--upload", upload)
+    assert (recording["upload_id"], recording["state"]) == (upload, "completed")
+    assert recording["sha256"] == hashlib.sha256(data).hexdigest()
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["upload", "-", "--session", "not-a-session"],
+        ["download", "not-a-session"],
+        ["download", str(uuid.uuid4())],
+        ["complete", "gone"],
+        ["abort", "gone\x1b[2J"],
+        ["upload", "-", "--session", str(uuid.uuid4())],
+    ],
+)
+def test_what_fails_says_why_in_one_line_and_leaves_no_file(
+    line: CommandLine, tmp_path: Path, arguments: list[str]
+) -> None:
+    failed = line.run(*arguments)
+    assert failed.returncode == 1
+    assert failed.stdout == b""
+    assert failed.stderr.startswith(b"Error: ")
+    assert failed.stderr.count(b"\n") == 1
+    assert b"\x1b" not in failed.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_same_name_for_none_and_for_hidden(line: CommandLine) -> None:
+    failed = line.run("download", str(uuid.uuid4()))
+    assert b"there is no such recording, or it isn't for you to read (NOT_FOUND)" in failed.stderr

@@ -1,0 +1,118 @@
+"""Stand-ins for what is behind RecordingService: uploads in memory, durable when a test says so."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field, replace
+
+from server.audit_log.access import Access
+from server.errors import FailedPrecondition, NotFound
+from server.recordings.opening import OpenRecording, Selection
+from server.recordings.recording import Recording, Upload, UploadState
+
+
+class MemoryStream:
+    """An upload that a stream has; `holds` keeps what is written from becoming durable before the close."""
+
+    def __init__(self, uploads: MemoryUploads, upload: Upload) -> None:
+        self._uploads = uploads
+        self.upload = upload
+        self.durable_offset = len(uploads.data[upload.upload_id])
+        self.closes = 0
+        self._changed = asyncio.Event()
+
+    async def write(self, offset: int, data: bytes | memoryview) -> None:
+        kept = self._uploads.data[self.upload.upload_id]
+        if offset > len(kept):
+            raise FailedPrecondition("a gap", reason="CHUNK_GAP", expected_offset=str(len(kept)))
+        kept += bytes(data)[len(kept) - offset :]
+        if not self._uploads.holds:
+            self.durable_offset = len(kept)
+            self._changed.set()
+
+    async def wait_durable(self, beyond: int) -> int:
+        while self.durable_offset <= beyond:
+            if self._uploads.fails:
+                raise self._uploads.fails
+            self._changed.clear()
+            await self._changed.wait()
+        return self.durable_offset
+
+    async def close(self) -> None:
+        self.closes += 1
+        self.durable_offset = len(self._uploads.data[self.upload.upload_id])
+        self._uploads.open.discard(self.upload.upload_id)
+
+
+@dataclass
+class MemoryUploads:
+    """Keeps uploads by id."""
+
+    holds: bool = False
+    slow: asyncio.Event | None = None
+    """Where it is set, `start` waits for it."""
+    fails: Exception | None = None
+    asked: list[tuple[Access, object]] = field(default_factory=list)
+    data: dict[str, bytearray] = field(default_factory=dict)
+    open: set[str] = field(default_factory=set)
+    """Uploads that a stream has."""
+    streams: list[MemoryStream] = field(default_factory=list)
+
+    async def start(self, access: Access, session_id: str, upload_id: str) -> MemoryStream:
+        self.asked.append((access, (session_id, upload_id)))
+        if self.slow:
+            await self.slow.wait()
+        upload_id = upload_id or f"u-{len(self.data) + 1}"
+        self.data.setdefault(upload_id, bytearray())
+        self.open.add(upload_id)
+        self.streams.append(MemoryStream(self, self._upload(access, session_id, upload_id)))
+        return self.streams[-1]
+
+    async def get(self, access: Access, upload_id: str) -> Upload:
+        self.asked.append((access, upload_id))
+        if upload_id not in self.data:
+            raise NotFound("no such upload, or not yours", resource_type="upload", hidden="there is none")
+        return self._upload(access, "s", upload_id)
+
+    async def complete(
+        self, access: Access, upload_id: str, *, size: int | None, sha256: str, partial: bool, may_update: bool
+    ) -> tuple[Recording, UploadState]:
+        self.asked.append((access, (upload_id, size, sha256, partial, may_update)))
+        return recording_of(bytes(self.data.get(upload_id, b"")), access), UploadState.KEPT_ASIDE
+
+    async def abort(self, access: Access, upload_id: str) -> Upload:
+        upload = await self.get(access, upload_id)
+        return replace(upload, state=UploadState.ABORTED, ended_ms=3_000)
+
+    def _upload(self, access: Access, session_id: str, upload_id: str) -> Upload:
+        size = len(self.data[upload_id])
+        return Upload(upload_id, session_id, UploadState.OPEN, size, "default", access.identity, 1_500)
+
+
+@dataclass
+class MemoryOpening:
+    """Opens one recording, whatever is asked for."""
+
+    data: bytes = b""
+    fails: Exception | None = None
+    breaks: Exception | None = None
+    """Comes after the first chunk."""
+    asked: list[tuple[Access, Selection]] = field(default_factory=list)
+
+    async def download(self, access: Access, selection: Selection) -> OpenRecording:
+        self.asked.append((access, selection))
+        if self.fails:
+            raise self.fails
+        return OpenRecording(recording_of(self.data, access), self._chunks())
+
+    async def _chunks(self) -> AsyncIterator[bytes]:
+        yield self.data
+        if self.breaks:
+            raise self.breaks
+
+
+def recording_of(data: bytes, access: Access) -> Recording:
+    digest = hashlib.sha256(data).hexdigest()
+    return Recording("s", "u-1", "default", len(data), 1, digest, digest, access.identity, 1_500, 2_000)

@@ -1,0 +1,332 @@
+"""Uploads and downloads of the client: what it does when streams break, sources wait, or the service errs."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import grpc
+import pytest
+from extaudit.v1 import recording_pb2
+from extaudit.v1 import recording_service_pb2 as pb
+from extaudit_client import Client, ExtauditError
+from extaudit_client.custody import PART_BYTES, CustodyDigest, part_size
+from extaudit_client.uploading import CHUNK_BYTES, WINDOW_BYTES
+
+from tests.unit.client.fake_service import FakeService, Refused
+
+UNAVAILABLE = grpc.StatusCode.UNAVAILABLE
+SESSION = "0d4c1f0e-6f5b-4f0a-8a39-1b8a2a6f0c11"
+Requests = Iterator[pb.UploadRecordingRequest]
+Responses = Iterator[pb.UploadRecordingResponse]
+
+
+class FakeUploads:
+    """Takes uploads in; `breaks` says after how many chunks each stream breaks, and with what."""
+
+    def __init__(self, *breaks: tuple[int, Refused]) -> None:
+        self.breaks = list(breaks)
+        self.data = bytearray()
+        self.starts: list[tuple[str, str]] = []
+        self.received = 0
+
+    def __call__(self, requests: Requests) -> Responses:
+        start = next(requests).start
+        self.starts.append((start.session_id, start.upload_id))
+        limit, failure = self.breaks.pop(0) if self.breaks else (-1, None)
+        yield self._durable()
+        for number, request in enumerate(requests):
+            if number == limit and failure is not None:
+                raise failure
+            offset, data = request.chunk.offset, request.chunk.data
+            assert offset <= len(self.data), "a gap"
+            self.data += data[len(self.data) - offset :]
+            self.received += len(data)
+            yield self._durable()
+
+    def _durable(self) -> pb.UploadRecordingResponse:
+        return pb.UploadRecordingResponse(upload_id="u-1", storage="default", durable_offset=len(self.data))
+
+
+def test_everything_is_uploaded_and_its_size_and_digest_come_back(service: FakeService, client: Client) -> None:
+    service.upload = uploads = FakeUploads()
+    data = os.urandom(3 * CHUNK_BYTES + 5)
+    told: list[tuple[str, int]] = []
+    done = client.recordings.upload(io.BytesIO(data), SESSION, progress=lambda *each: told.append(each))
+    assert uploads.data == data
+    assert (done.upload_id, done.bytes, done.sha256) == ("u-1", len(data), hashlib.sha256(data).hexdigest())
+    assert told[0] == ("u-1", 0)
+    assert told[-1] == ("u-1", len(data))
+    assert uploads.starts == [(SESSION, "")]
+
+
+@pytest.mark.parametrize("data", [b"", b"x"])
+def test_little_is_uploaded_as_well(service: FakeService, client: Client, data: bytes) -> None:
+    service.upload = uploads = FakeUploads()
+    assert client.recordings.upload(io.BytesIO(data), SESSION).bytes == len(data)
+    assert uploads.data == data
+
+
+def test_a_broken_stream_is_gone_on_with_from_what_is_durable(
+    service: FakeService, client: Client, waits: list[float]
+) -> None:
+    broken = Refused(UNAVAILABLE, "STOPPING", retry_after=0.5)
+    service.upload = uploads = FakeUploads((2, broken), (0, broken), (1, broken))
+    data = os.urandom(5 * CHUNK_BYTES)
+    done = client.recordings.upload(io.BytesIO(data), SESSION)
+    assert uploads.data == data
+    assert done.sha256 == hashlib.sha256(data).hexdigest()
+    assert uploads.starts == [(SESSION, ""), *[(SESSION, "u-1")] * 3]
+    assert waits == [0.5, 0.5, 0.5]
+
+
+def test_an_upload_of_before_is_gone_on_with_where_it_was(service: FakeService, client: Client) -> None:
+    service.upload = uploads = FakeUploads()
+    data = os.urandom(3 * CHUNK_BYTES)
+    uploads.data += data[: CHUNK_BYTES + 7]
+    done = client.recordings.upload(io.BytesIO(data), SESSION, upload_id="u-1")
+    assert uploads.data == data
+    assert uploads.received == len(data) - CHUNK_BYTES - 7
+    assert (done.bytes, done.sha256) == (len(data), hashlib.sha256(data).hexdigest())
+
+
+def test_a_source_shorter_than_what_is_durable_is_refused(service: FakeService, client: Client) -> None:
+    service.upload = uploads = FakeUploads()
+    uploads.data += b"12345"
+    with pytest.raises(ExtauditError, match="shorter than what was uploaded") as failed:
+        client.recordings.upload(io.BytesIO(b"123"), SESSION, upload_id="u-1")
+    assert failed.value.code == "FAILED_PRECONDITION"
+
+
+@pytest.mark.parametrize(
+    "failure",
+    [
+        Refused(grpc.StatusCode.FAILED_PRECONDITION, "UPLOAD_TAKEN_UP"),
+        Refused(grpc.StatusCode.PERMISSION_DENIED, "LOCKED"),
+        Refused(grpc.StatusCode.INVALID_ARGUMENT, "INVALID_REQUEST"),
+    ],
+)
+def test_what_will_not_go_better_is_not_tried_again(
+    service: FakeService, client: Client, failure: Refused, waits: list[float]
+) -> None:
+    service.upload = FakeUploads((1, failure))
+    with pytest.raises(ExtauditError):
+        client.recordings.upload(io.BytesIO(bytes(3 * CHUNK_BYTES)), SESSION)
+    assert waits == []
+
+
+def test_a_stream_that_breaks_too_often_without_getting_on_is_given_up(
+    service: FakeService, client: Client, waits: list[float]
+) -> None:
+    broken = Refused(UNAVAILABLE, "STOPPING", retry_after=0.1)
+    service.upload = FakeUploads(*[(0, broken)] * 10)
+    with pytest.raises(ExtauditError):
+        client.recordings.upload(io.BytesIO(b"x"), SESSION)
+    assert len(waits) == 2
+
+
+def test_a_service_that_loses_what_it_had_acknowledged_is_not_believed(service: FakeService, client: Client) -> None:
+    uploads = FakeUploads((2, Refused(UNAVAILABLE, "STOPPING", retry_after=0.0)))
+
+    def forgetful(requests: Requests) -> Responses:
+        if uploads.starts:
+            uploads.data.clear()
+        return uploads(requests)
+
+    service.upload = forgetful
+    with pytest.raises(ExtauditError, match="lost bytes"):
+        client.recordings.upload(io.BytesIO(bytes(4 * CHUNK_BYTES)), SESSION)
+
+
+def test_a_source_is_read_only_so_far_ahead_of_what_is_durable(service: FakeService, client: Client) -> None:
+    class Counted(io.RawIOBase):
+        given = 0
+
+        def read(self, size: int = -1) -> bytes:
+            Counted.given += size
+            return bytes(size) if Counted.given <= 4 * WINDOW_BYTES else b""
+
+    stopped = threading.Event()
+    ahead: list[int] = []
+
+    def never_durable(requests: Requests) -> Responses:
+        next(requests)
+        yield pb.UploadRecordingResponse(upload_id="u-1")
+        for _ in range(WINDOW_BYTES // CHUNK_BYTES):
+            next(requests)
+        stopped.wait(0.2)
+        ahead.append(Counted.given)
+        raise Refused(grpc.StatusCode.FAILED_PRECONDITION, "UPLOAD_NOT_OPEN")
+
+    service.upload = never_durable
+    with pytest.raises(ExtauditError):
+        client.recordings.upload(Counted(), SESSION)  # type: ignore[arg-type]  # a raw stream reads as a binary one
+    assert ahead == [WINDOW_BYTES]
+
+
+def test_a_source_that_waits_holds_no_acknowledgement_up(service: FakeService, client: Client) -> None:
+    service.upload = FakeUploads()
+    read, write = os.pipe()
+    durable: list[int] = []
+
+    def feed(_upload: str, offset: int) -> None:
+        durable.append(offset)
+        if offset < 3:
+            os.write(write, b"x")
+        elif offset == 3 and not closed.is_set():
+            closed.set()
+            os.close(write)
+
+    closed = threading.Event()
+    with open(read, "rb") as source:
+        assert client.recordings.upload(source, SESSION, progress=feed).bytes == 3
+    assert durable == [0, 1, 2, 3]
+
+
+def test_a_source_that_can_not_be_read_ends_the_upload(service: FakeService, client: Client) -> None:
+    class Broken(io.RawIOBase):
+        def read(self, size: int = -1) -> bytes:
+            raise OSError(5, "Input/output error")
+
+    service.upload = FakeUploads()
+    with pytest.raises(OSError, match="Input/output"):
+        client.recordings.upload(Broken(), SESSION)  # type: ignore[arg-type]  # as above
+
+
+def digest_by_hand(data: bytes, schedule: list[int]) -> str:
+    digests, at = b"", 0
+    for size in schedule:
+        if at < len(data):
+            digests += hashlib.sha256(data[at : at + size]).digest()
+        at += size
+    return hashlib.sha256(digests).hexdigest()
+
+
+@pytest.mark.parametrize("size", [0, 1, PART_BYTES - 1, PART_BYTES, PART_BYTES + 1, 2 * PART_BYTES, 2 * PART_BYTES + 9])
+def test_the_custody_digest_is_over_the_digests_of_the_parts(size: int) -> None:
+    data = os.urandom(size)
+    digest = CustodyDigest()
+    for start in range(0, size, 3_000_001):
+        digest.update(data[start : start + 3_000_001])
+    assert digest.custody == digest_by_hand(data, [PART_BYTES] * 3)
+    assert digest.sha256 == hashlib.sha256(data).hexdigest()
+    assert digest.size == size
+
+
+def test_parts_grow_by_the_first_size_after_every_thousand() -> None:
+    assert [part_size(n) // PART_BYTES for n in (1, 1000, 1001, 2000, 2001, 9001, 10_000)] == [1, 1, 2, 2, 3, 10, 10]
+
+
+class FakeDownload:
+    """Gives a recording; `breaks` says after how many bytes of each stream it breaks, and with what."""
+
+    def __init__(self, data: bytes, *breaks: tuple[int, Refused]) -> None:
+        self.data = data
+        self.breaks = list(breaks)
+        self.offsets: list[int] = []
+        self.custody = digest_by_hand(data, [PART_BYTES] * 4)
+
+    def __call__(self, request: pb.DownloadRecordingRequest) -> Iterator[pb.DownloadRecordingResponse]:
+        self.offsets.append(request.offset)
+        recording = recording_pb2.Recording(
+            session_id=request.session_id,
+            upload_id="u-1",
+            bytes=len(self.data),
+            custody_digest=self.custody,
+            sha256=hashlib.sha256(self.data).hexdigest(),
+        )
+        yield pb.DownloadRecordingResponse(recording=recording)
+        limit, failure = self.breaks.pop(0) if self.breaks else (len(self.data), None)
+        rest = self.data[request.offset :][:limit]
+        for start in range(0, len(rest), 1000):
+            yield pb.DownloadRecordingResponse(chunk=rest[start : start + 1000])
+        if failure is not None:
+            raise failure
+
+
+BROKEN = Refused(UNAVAILABLE, "STOPPING", retry_after=0.0)
+
+
+def test_a_download_is_there_once_it_is_whole(service: FakeService, client: Client, tmp_path: Path) -> None:
+    service.download = fake = FakeDownload(os.urandom(10_000), (3000, BROKEN), (4000, BROKEN))
+    target = tmp_path / "s.tar"
+    told: list[int] = []
+    recording = client.recordings.download(SESSION, target, progress=lambda _, done: told.append(done))
+    assert target.read_bytes() == fake.data
+    assert recording.bytes == 10_000
+    assert fake.offsets == [0, 3000, 7000]
+    assert told[-1] == 10_000
+    assert [path.name for path in tmp_path.iterdir()] == ["s.tar"]
+
+
+def test_a_download_of_before_is_gone_on_with(service: FakeService, client: Client, tmp_path: Path) -> None:
+    failure = Refused(grpc.StatusCode.PERMISSION_DENIED, "LOCKED")
+    service.download = fake = FakeDownload(os.urandom(10_000), (6000, failure))
+    target = tmp_path / "s.tar"
+    with pytest.raises(ExtauditError):
+        client.recordings.download(SESSION, target)
+    assert not target.exists()
+    client.recordings.download(SESSION, target)
+    assert fake.offsets == [0, 6000]
+    assert target.read_bytes() == fake.data
+
+
+def test_what_is_not_the_recordings_is_thrown_away(service: FakeService, client: Client, tmp_path: Path) -> None:
+    service.download = fake = FakeDownload(os.urandom(10_000))
+    (tmp_path / "s.tar.part").write_bytes(b"other")
+    with pytest.raises(ExtauditError, match="custody digest"):
+        client.recordings.download(SESSION, tmp_path / "s.tar")
+    client.recordings.download(SESSION, tmp_path / "s.tar")
+    assert (tmp_path / "s.tar").read_bytes() == fake.data
+
+
+def test_a_part_longer_than_the_recording_is_thrown_away(service: FakeService, client: Client, tmp_path: Path) -> None:
+    def refuse(_: pb.DownloadRecordingRequest) -> Iterator[pb.DownloadRecordingResponse]:
+        raise Refused(grpc.StatusCode.INVALID_ARGUMENT, "INVALID_REQUEST", violations=(("offset", "too large"),))
+
+    service.download = refuse
+    (tmp_path / "s.tar.part").write_bytes(bytes(20_000))
+    with pytest.raises(ExtauditError):
+        client.recordings.download(SESSION, tmp_path / "s.tar")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("member", ["custody", "data"])
+def test_bytes_that_have_not_the_custody_digest_are_refused_and_not_kept(
+    service: FakeService, client: Client, tmp_path: Path, member: str
+) -> None:
+    service.download = fake = FakeDownload(os.urandom(5000))
+    fake.custody = "0" * 64 if member == "custody" else fake.custody
+    if member == "data":
+        service.download = lambda request: (
+            pb.DownloadRecordingResponse(chunk=b"x" * len(each.chunk)) if each.chunk else each for each in fake(request)
+        )
+    with pytest.raises(ExtauditError, match="custody digest") as failed:
+        client.recordings.download(SESSION, tmp_path / "s.tar")
+    assert failed.value.code == "DATA_LOSS"
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_refused_download_leaves_no_file(service: FakeService, client: Client, tmp_path: Path) -> None:
+    service.download = FakeDownload(b"", (0, Refused(grpc.StatusCode.NOT_FOUND, "NOT_FOUND")))
+    with pytest.raises(ExtauditError):
+        client.recordings.download(SESSION, tmp_path / "s.tar")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_empty_recording_is_a_file_of_no_bytes(service: FakeService, client: Client, tmp_path: Path) -> None:
+    service.download = FakeDownload(b"")
+    client.recordings.download(SESSION, tmp_path / "s.tar")
+    assert (tmp_path / "s.tar").read_bytes() == b""
+
+
+def test_bytes_come_as_they_are_read_and_are_checked_at_their_end(service: FakeService, client: Client) -> None:
+    service.download = fake = FakeDownload(os.urandom(5000))
+    assert b"".join(client.recordings.read(SESSION)) == fake.data
+    fake.custody = "0" * 64
+    with pytest.raises(ExtauditError, match="custody digest"):
+        list(client.recordings.read(SESSION))
