@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+from collections import Counter
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from server.errors import FailedPrecondition
+from rbac.identities import Identity, IdentityKind
+from server.errors import FailedPrecondition, InvalidRequest
 from server.files import DiskFiles
 from server.recordings.recording import UploadState
+from server.recordings.uploads.upload_stream import MOST_CHUNK_BYTES
 from server.state.database import open_database
-from tests.uploads_under_test import NODE, SESSION, UploadsUnderTest, access
+from tests.uploads_under_test import ADMIN, NODE, OTHER_NODE, SESSION, UploadsUnderTest, access
 
 DATA = bytes(range(100))
 
@@ -69,6 +74,297 @@ def test_a_gap_is_refused_with_the_offset_that_is_expected(service: UploadsUnder
         with pytest.raises(FailedPrecondition) as refused:
             await stream.write(11, DATA[11:])
         assert (refused.value.reason, refused.value.metadata) == ("CHUNK_GAP", {"expected_offset": "10"})
+        await stream.close()
+
+    asyncio.run(live())
+
+
+def test_chunks_of_every_size_are_cut_into_the_same_parts(service: UploadsUnderTest) -> None:
+    async def live() -> None:
+        digests = set()
+        for size in (1, 7, 8, 9, 33, 100):
+            stream = await service.uploads.start(access(), SESSION, "")
+            for at in range(0, len(DATA), size):
+                await stream.write(at, DATA[at : at + size])
+            await stream.close()
+            recording, _ = await service.complete(stream.upload.upload_id)
+            digests.add((recording.custody_digest, recording.sha256, recording.parts))
+        assert digests == {(custody_of(DATA), hashlib.sha256(DATA).hexdigest(), 7)}
+
+    asyncio.run(live())
+
+
+def test_an_offset_is_acknowledged_once_it_is_synced(service: UploadsUnderTest) -> None:
+    async def live() -> None:
+        stream = await service.uploads.start(access(), SESSION, "")
+        await stream.write(0, DATA[:10])
+        await stream.write(10, DATA[10:20])
+        durable = 0
+        while durable < 20:
+            durable = await stream.wait_durable(durable)
+            assert stream.durable_offset >= durable
+        await stream.close()
+        assert await stream.wait_durable(20) == 20
+
+    asyncio.run(live())
+
+
+@pytest.mark.parametrize("data", [b"", bytes(MOST_CHUNK_BYTES + 1)], ids=["empty", "too large"])
+def test_a_chunk_has_1_byte_to_4_mib(service: UploadsUnderTest, data: bytes) -> None:
+    async def live() -> None:
+        stream = await service.uploads.start(access(), SESSION, "")
+        with pytest.raises(InvalidRequest) as refused:
+            await stream.write(0, data)
+        assert [violation.field for violation in refused.value.violations] == ["chunk.data"]
+        await stream.write(0, b"x")
+        await stream.close()
+
+    asyncio.run(live())
+
+
+def test_a_new_stream_takes_the_upload_from_the_old_one(service: UploadsUnderTest) -> None:
+    """So that a client that lost its connection can go on at once, whatever the service knows of the old one."""
+
+    async def live() -> None:
+        old = await service.uploads.start(access(), SESSION, "")
+        await old.write(0, DATA[:10])
+        waiting = asyncio.create_task(old.wait_durable(10))
+        new = await service.uploads.start(access(), SESSION, old.upload.upload_id)
+        assert new.upload.durable_offset == 10
+        for call in (old.write(10, b"x"), waiting):
+            with pytest.raises(FailedPrecondition) as refused:
+                await call
+            assert refused.value.reason == "UPLOAD_TAKEN_UP"
+        await old.close()
+        await new.write(10, DATA[10:])
+        await new.close()
+        recording, _ = await service.complete(new.upload.upload_id)
+        assert await service.content(recording) == DATA
+
+    asyncio.run(live())
+
+
+def test_completing_ends_the_stream_and_keeps_what_it_sent(service: UploadsUnderTest) -> None:
+    async def live() -> None:
+        stream = await service.uploads.start(access(), SESSION, "")
+        await stream.write(0, DATA)
+        recording, _ = await service.complete(stream.upload.upload_id)
+        assert await service.content(recording) == DATA
+        with pytest.raises(FailedPrecondition):
+            await stream.write(100, b"x")
+        await stream.close()
+        assert (service.folder / f"{SESSION}.tar").read_bytes() == DATA
+
+    asyncio.run(live())
+
+
+@pytest.mark.parametrize(
+    "claim", [{"size": 99}, {"size": 101}, {"sha256": "0" * 64}], ids=["too few", "too many", "another digest"]
+)
+def test_what_is_not_as_the_client_says_stays_open(service: UploadsUnderTest, claim: dict[str, Any]) -> None:
+    async def live() -> None:
+        upload_id = await service.send(DATA[:90])
+        await service.send(DATA[90:], upload_id=upload_id, at=90)
+        with pytest.raises(FailedPrecondition) as refused:
+            await service.complete(upload_id, **claim)
+        assert refused.value.reason == "RECORDING_MISMATCH"
+        assert (await service.uploads.get(access(), upload_id)).state is UploadState.OPEN
+        right = {"size": 100, "sha256": hashlib.sha256(DATA).hexdigest()}
+        assert (await service.complete(upload_id, **right))[1] is UploadState.COMPLETED
+        assert (await service.complete(upload_id, **right))[1] is UploadState.COMPLETED
+        with pytest.raises(FailedPrecondition):
+            await service.complete(upload_id, **claim)
+
+    asyncio.run(live())
+
+
+def test_a_digest_that_is_none_is_invalid(service: UploadsUnderTest) -> None:
+    upload_id = asyncio.run(service.send(DATA))
+    with pytest.raises(InvalidRequest):
+        asyncio.run(service.complete(upload_id, sha256="A" * 64))
+
+
+def test_an_empty_upload_is_not_completed(service: UploadsUnderTest) -> None:
+    async def live() -> None:
+        upload_id = await service.send(b"")
+        with pytest.raises(FailedPrecondition):
+            await service.complete(upload_id)
+        await service.send(b"x", upload_id=upload_id)
+        assert (await service.complete(upload_id))[0].bytes == 1
+
+    asyncio.run(live())
+
+
+def test_a_second_different_recording_is_kept_aside_and_the_first_stays(service: UploadsUnderTest) -> None:
+    async def live() -> None:
+        first, _ = await service.record(DATA)
+        second, state = await service.record(DATA[:50], who=OTHER_NODE)
+        assert (state, second.aside) == (UploadState.KEPT_ASIDE, True)
+        assert await service.content(second) == DATA[:50]
+        assert await service.recordings.find(SESSION) == first
+        assert await service.recordings.find(SESSION, second.upload_id) == second
+        assert await service.content(first) == DATA
+        events = service.told()
+        assert [(event["event"], event["aside"]) for event in events] == [
+            ("session.upload", False),
+            ("session.upload", True),
+        ]
+
+    asyncio.run(live())
+
+
+def test_the_same_bytes_again_are_answered_with_the_first_recording(service: UploadsUnderTest) -> None:
+    async def live() -> None:
+        first, _ = await service.record(DATA)
+        upload_id = await service.send(DATA, who=OTHER_NODE)
+        for _ in range(2):
+            assert await service.complete(upload_id, who=OTHER_NODE) == (first, UploadState.REPEATED)
+        assert [event["event"] for event in service.told()] == ["session.upload", "extaudit.upload.repeat"]
+        assert [path.name for path in service.folder.rglob("*.tar")] == [f"{SESSION}.tar"]
+        assert list((service.folder / "_uploads").iterdir()) == []
+
+    asyncio.run(live())
+
+
+def test_a_repeat_of_a_recording_that_is_damaged_meanwhile_is_kept(service: UploadsUnderTest) -> None:
+    async def live() -> None:
+        await service.record(DATA)
+        (service.folder / f"{SESSION}.tar").write_bytes(DATA[:-1] + b"!")
+        second, state = await service.record(DATA)
+        assert state is UploadState.KEPT_ASIDE
+        assert await service.content(second) == DATA
+
+    asyncio.run(live())
+
+
+def test_a_file_that_others_put_there_is_never_overwritten(service: UploadsUnderTest) -> None:
+    async def live() -> None:
+        foreign = service.folder / f"{SESSION}.tar"
+        foreign.write_bytes(b"foreign")
+        recording, state = await service.record(DATA)
+        assert (state, foreign.read_bytes()) == (UploadState.KEPT_ASIDE, b"foreign")
+        assert await service.content(recording) == DATA
+
+    asyncio.run(live())
+
+
+def test_of_two_completions_at_once_one_is_the_recording(tmp_path: Path) -> None:
+    engine = open_database(tmp_path / "state.db")
+    threads = ThreadPoolExecutor(4)
+    service = UploadsUnderTest(DiskFiles(), engine, tmp_path / "recordings", threads=threads)
+
+    async def live() -> None:
+        for number in range(20):
+            session = f"{SESSION[:-2]}{number:02}"
+            ids = [await service.send(DATA[:size], session=session) for size in (40, 50, 60)]
+            ended = await asyncio.gather(*(service.complete(upload_id) for upload_id in ids))
+            states = Counter(state for _, state in ended)
+            assert states == {UploadState.COMPLETED: 1, UploadState.KEPT_ASIDE: 2}
+            [winner] = [recording for recording, state in ended if state is UploadState.COMPLETED]
+            assert await service.recordings.find(session) == winner
+            assert sorted([len(await service.content(recording)) for recording, _ in ended]) == [40, 50, 60]
+
+    asyncio.run(live())
+    threads.shutdown()
+    engine.dispose()
+
+
+def test_an_aborted_upload_is_kept_and_goes_on_no_more(service: UploadsUnderTest) -> None:
+    async def live() -> None:
+        upload_id = await service.send(DATA[:30])
+        for _ in range(2):
+            assert (await service.uploads.abort(access(), upload_id)).state is UploadState.ABORTED
+        for call in (service.uploads.start(access(), SESSION, upload_id), service.complete(upload_id)):
+            with pytest.raises(FailedPrecondition) as refused:
+                await call
+            assert (refused.value.reason, refused.value.metadata) == ("UPLOAD_NOT_OPEN", {"state": "aborted"})
+        kept = await service.recordings.find(SESSION, upload_id)
+        assert kept is not None
+        assert (await service.content(kept), kept.aside) == (DATA[:30], True)
+        assert await service.recordings.find(SESSION) is None
+        assert [event["event"] for event in service.told()] == ["extaudit.upload.abort"]
+
+    asyncio.run(live())
+
+
+def test_a_completed_upload_is_not_aborted(service: UploadsUnderTest) -> None:
+    recording, _ = asyncio.run(service.record(DATA))
+    with pytest.raises(FailedPrecondition) as refused:
+        asyncio.run(service.uploads.abort(access(), recording.upload_id))
+    assert refused.value.metadata == {"state": "completed"}
+
+
+PROXY = Identity(IdentityKind.COMPONENT, "proxy-1", frozenset({"Proxy"}), "a" * 64, "4f")
+
+
+@pytest.mark.parametrize(
+    ("servers", "who", "other"),
+    [
+        ((), NODE, False),
+        (("node-1",), NODE, False),
+        (("node-2", "node-1"), NODE, False),
+        (("node-2",), NODE, True),
+        (("node-2",), PROXY, False),
+        (("node-2",), ADMIN, True),
+    ],
+    ids=["unknown", "own", "one of several", "another", "a proxy speaks for others", "a user"],
+)
+def test_a_recording_by_another_server_than_the_session_names_is_marked(
+    service: UploadsUnderTest, servers: tuple[str, ...], who: Identity, other: bool
+) -> None:
+    service.servers[SESSION] = servers
+    recording, state = asyncio.run(service.record(DATA, who=who))
+    assert (state, recording.other_server) == (UploadState.COMPLETED, other)
+    assert [event["other_server"] for event in service.told()] == [other]
+
+
+def test_the_event_of_a_completed_upload_tells_its_custody(service: UploadsUnderTest) -> None:
+    async def live() -> None:
+        upload_id = await service.send(DATA[:40])
+        await service.send(DATA[40:], upload_id=upload_id, at=40)
+        recording, _ = await service.complete(upload_id)
+        [event] = service.told()
+        assert (
+            event.items()
+            >= {
+                "event": "session.upload",
+                "code": "T2005I",
+                "ei": 2**31 - 1,
+                "sid": SESSION,
+                "upload_id": upload_id,
+                "storage": "default",
+                "url": f"extaudit://default/{SESSION}",
+                "bytes": 100,
+                "parts": 7,
+                "custody_digest": custody_of(DATA),
+                "sha256": hashlib.sha256(DATA).hexdigest(),
+                "begun_ms": recording.begun_ms,
+                "resumed_ms": recording.resumed_ms,
+                "completed_ms": recording.completed_ms,
+            }.items()
+        )
+        assert event["uploader"] == {
+            "kind": "component",
+            "name": "node-1",
+            "trust_anchor": "a" * 64,
+            "certificate_serial": "1f",
+            "roles": ["Node"],
+            "peer": "ipv4:127.0.0.1:1",
+        }
+
+    asyncio.run(live())
+
+
+def test_an_upload_nobody_goes_on_with_is_abandoned_and_stays_open(service: UploadsUnderTest) -> None:
+    async def live() -> None:
+        upload_id = await service.send(DATA)
+        assert not (await service.uploads.get(access(), upload_id)).abandoned
+        service.now_ms += 2_000_000
+        upload = await service.uploads.get(access(), upload_id)
+        assert (upload.abandoned, upload.state) == (True, UploadState.OPEN)
+        stream = await service.uploads.start(access(), SESSION, upload_id)
+        service.now_ms += 2_000_000
+        assert not (await service.uploads.get(access(), upload_id)).abandoned, "a stream has it"
         await stream.close()
 
     asyncio.run(live())
