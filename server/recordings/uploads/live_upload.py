@@ -99,11 +99,14 @@ class LiveUpload:
         """Open it behind what is durable, having finished what was under way; gives how many bytes are.
 
         Raises:
-            StorageError: it can't be done now.
+            ResourceExhausted, Unavailable: it can't be done now. DataLoss: what is there isn't what was taken.
         """
         await self.drain()
         self._failure = None
-        self.durable = self._received = await self.on_thread(self.writing.open)
+        try:
+            self.durable = self._received = await self.on_thread(self.writing.open)
+        except StorageError as error:
+            raise in_callers_words(error) from error
         return self.durable
 
     def put(self, offset: int, data: bytes | memoryview) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import re
 from collections.abc import Callable, Coroutine
 from concurrent.futures import Executor
@@ -143,7 +144,12 @@ class Uploads:
     def _add(self, begun: dict[str, Any], who: Identity) -> UploadRow:
         key = key_of(begun["upload_id"])
         self._store.check_room(owner_key(who), self._limits.open)
-        place = self._storage.begin(begun["session_id"], key, orjson.dumps(begun))
+        try:
+            place = self._storage.begin(begun["session_id"], key, orjson.dumps(begun))
+        except StorageError:
+            with contextlib.suppress(StorageError):
+                self._storage.forget(UploadPlace(begun["session_id"], key))
+            raise
         row = begun_row(begun, place, self._storage.storage_id)
         try:
             self._store.add(row, self._limits.open)
@@ -172,9 +178,9 @@ class Uploads:
         live.hold(stream)
         try:
             await live.open()
-        except StorageError as error:
+        except BaseException:
             live.hold(None)
-            raise in_callers_words(error) from error
+            raise
         stream.upload = self.view(row)
         return stream
 
@@ -196,11 +202,8 @@ class Uploads:
             async with live.changing:
                 row = await self._row(key)
                 if row.state == OPEN and not live.is_held and not await self._is_decided(row):
-                    try:
-                        await live.open()
-                        await live.on_thread(live.writing.close)
-                    except StorageError as error:
-                        raise in_callers_words(error) from error
+                    await live.open()
+                    await live.on_thread(live.writing.close)
         return self.view(row)
 
     async def _is_decided(self, row: UploadRow) -> bool:

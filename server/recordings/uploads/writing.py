@@ -32,7 +32,8 @@ class Writing:
         """Open behind what is durable; gives how many bytes are.
 
         Raises:
-            StorageError: it can't be done now, or what is there isn't what was taken.
+            StorageError: it can't be done now.
+            DataLoss: what is there isn't what was taken.
         """
         if self._writer is None:
             writer = self._storage.open(self._place)
@@ -49,7 +50,7 @@ class Writing:
         digests = Digests(self._schedule, writer.parts)
         self._read_into(digests, writer.offset)
         if digests.tail() != writer.tail:
-            raise StorageError("the upload isn't what was durable of it")
+            raise DataLoss("what is kept of the upload isn't what was taken")
         return digests
 
     def _read_into(self, digests: Digests, end: int) -> None:

@@ -1,0 +1,297 @@
+"""What uploads may take, and disks that fail while they are written."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import hashlib
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Engine
+
+from server.errors import AuditStoreError, DataLoss, ResourceExhausted, Unavailable
+from server.files import DiskFiles
+from server.recordings.recording import UploadState
+from server.state.database import open_database
+from server.state.uploads import OpenLimits
+from tests.crash.faulty_disk import FaultyFiles
+from tests.uploads_under_test import NODE, OTHER_NODE, OTHER_SESSION, SESSION, UploadsUnderTest, access
+
+DATA = bytes(range(100))
+
+
+@pytest.fixture
+def engine(tmp_path: Path) -> Iterator[Engine]:
+    engine = open_database(tmp_path / "state.db")
+    yield engine
+    engine.dispose()
+
+
+def test_a_recording_has_at_most_so_many_bytes(engine: Engine, tmp_path: Path) -> None:
+    service = UploadsUnderTest(DiskFiles(), engine, tmp_path / "recordings", max_bytes=100)
+
+    async def live() -> None:
+        stream = await service.uploads.start(access(), SESSION, "")
+        await stream.write(0, DATA[:99])
+        with pytest.raises(ResourceExhausted) as refused:
+            await stream.write(99, b"xy")
+        assert (refused.value.reason, refused.value.metadata) == ("RECORDING_TOO_LARGE", {"limit_bytes": "100"})
+        await stream.write(99, DATA[99:])
+        await stream.close()
+        assert (await service.complete(stream.upload.upload_id))[0].bytes == 100
+
+    asyncio.run(live())
+
+
+def test_only_so_many_uploads_are_open_at_once(engine: Engine, tmp_path: Path) -> None:
+    service = UploadsUnderTest(DiskFiles(), engine, tmp_path / "recordings", open_limits=OpenLimits(2, 3))
+
+    async def live() -> None:
+        first = await service.send(b"a")
+        await service.send(b"a")
+        with pytest.raises(ResourceExhausted) as of_owner:
+            await service.send(b"a")
+        await service.send(b"a", who=OTHER_NODE)
+        with pytest.raises(ResourceExhausted) as in_all:
+            await service.send(b"a", who=OTHER_NODE)
+        assert of_owner.value.reason == in_all.value.reason == "TOO_MANY_UPLOADS"
+        assert len(list((service.folder / "_uploads").iterdir())) == 3
+        await service.complete(first)
+        await service.send(b"a", session=OTHER_SESSION)
+
+    asyncio.run(live())
+
+
+def test_below_the_disk_floor_chunks_are_refused_and_what_came_stays(engine: Engine, tmp_path: Path) -> None:
+    def admit(size: int) -> None:
+        if size > 50:
+            raise ResourceExhausted("full", reason="DISK_FLOOR", retry_after=5.0)
+
+    service = UploadsUnderTest(DiskFiles(), engine, tmp_path / "recordings", admit=admit)
+
+    async def live() -> None:
+        stream = await service.uploads.start(access(), SESSION, "")
+        await stream.write(0, DATA[:40])
+        with pytest.raises(ResourceExhausted) as refused:
+            await stream.write(40, DATA[40:])
+        assert refused.value.reason == "DISK_FLOOR"
+        assert await stream.wait_durable(39) == 40
+        await stream.write(40, DATA[40:70])
+        await stream.close()
+
+    asyncio.run(live())
+
+
+@pytest.mark.parametrize(
+    ("operation", "fault", "reason"),
+    [
+        ("append", errno.ENOSPC, "DISK_FLOOR"),
+        ("append", errno.EDQUOT, "DISK_FLOOR"),
+        ("append", errno.EIO, "STORAGE_UNAVAILABLE"),
+        ("sync", errno.EIO, "STORAGE_UNAVAILABLE"),
+        ("sync", errno.ENOSPC, "DISK_FLOOR"),
+    ],
+)
+def test_after_a_failed_write_or_sync_nothing_beyond_is_acknowledged_until_it_is_begun_anew(
+    engine: Engine, tmp_path: Path, operation: str, fault: int, reason: str
+) -> None:
+    files = FaultyFiles(operation)
+    service = UploadsUnderTest(files, engine, tmp_path / "recordings")
+
+    async def live() -> None:
+        stream = await service.uploads.start(access(), SESSION, "")
+        await stream.write(0, DATA[:30])
+        assert await stream.wait_durable(29) == 30
+        files.fault = fault
+        with pytest.raises(AuditStoreError) as told:
+            await stream.write(30, DATA[30:60])
+            await stream.wait_durable(30)
+        assert told.value.reason == reason
+        assert stream.durable_offset == 30
+        refused = files.refused
+        with pytest.raises(AuditStoreError):
+            await stream.write(30, DATA[30:60])
+        await stream.close()
+        assert files.refused == refused, "nothing tries it again"
+        files.fault = 0
+        upload_id = stream.upload.upload_id
+        assert (await service.uploads.get(access(), upload_id)).durable_offset == 30
+        await service.send(DATA[30:], upload_id=upload_id, at=30)
+        recording, _ = await service.complete(upload_id, sha256=hashlib.sha256(DATA).hexdigest())
+        assert await service.content(recording) == DATA
+
+    asyncio.run(live())
+
+
+class ShortFiles(FaultyFiles):
+    """Appends that fail have written half of it."""
+
+    at: Path
+
+    def check(self, operation: str) -> None:
+        if self.fault and operation == "append":
+            with self.at.open("ab") as file:
+                file.write(DATA[30:45])
+        super().check(operation)
+
+
+def test_a_short_write_leaves_nothing_that_is_believed(engine: Engine, tmp_path: Path) -> None:
+    files = ShortFiles("append")
+    service = UploadsUnderTest(files, engine, tmp_path / "recordings")
+
+    async def live() -> None:
+        stream = await service.uploads.start(access(), SESSION, "")
+        await stream.write(0, DATA[:30])
+        await stream.wait_durable(29)
+        [files.at] = service.folder.rglob("data")
+        files.fault = errno.EIO
+        await stream.write(30, DATA[30:60])
+        await stream.close()
+        assert files.at.stat().st_size == 45
+        files.fault = 0
+        upload_id = await service.send(DATA[30:], upload_id=stream.upload.upload_id, at=30)
+        recording, _ = await service.complete(upload_id)
+        assert await service.content(recording) == DATA
+
+    asyncio.run(live())
+
+
+@pytest.mark.parametrize("operation", ["open", "rename", "link", "append", "sync", "remove"])
+def test_a_completion_that_fails_is_repeated(engine: Engine, tmp_path: Path, operation: str) -> None:
+    files = FaultyFiles(operation)
+    service = UploadsUnderTest(files, engine, tmp_path / "recordings")
+
+    async def live() -> None:
+        upload_id = await service.send(DATA)
+        files.fault = errno.EIO
+        with pytest.raises(Unavailable) as told:
+            await service.complete(upload_id)
+        assert str(tmp_path) not in told.value.message
+        files.fault = 0
+        recording, state = await service.complete(upload_id)
+        assert (state, await service.content(recording)) == (UploadState.COMPLETED, DATA)
+        assert len(service.told()) == 1
+
+    asyncio.run(live())
+
+
+def test_after_a_restart_the_whole_s_digest_is_made_from_what_is_kept(engine: Engine, tmp_path: Path) -> None:
+    first = UploadsUnderTest(DiskFiles(), engine, tmp_path / "recordings")
+    upload_id = asyncio.run(first.send(DATA[:50]))
+    second = UploadsUnderTest(DiskFiles(), engine, tmp_path / "recordings")
+    asyncio.run(second.send(DATA[50:], upload_id=upload_id, at=50))
+    recording, _ = asyncio.run(second.complete(upload_id))
+    third = UploadsUnderTest(DiskFiles(), engine, tmp_path / "other")
+    unbroken, _ = asyncio.run(third.record(DATA, session=OTHER_SESSION))
+    assert (recording.sha256, recording.custody_digest) == (unbroken.sha256, unbroken.custody_digest)
+
+
+@pytest.mark.parametrize("at", [0, 47])
+def test_what_is_not_as_it_was_taken_is_not_completed(engine: Engine, tmp_path: Path, at: int) -> None:
+    """In a full part, and in the one that was open."""
+    first = UploadsUnderTest(DiskFiles(), engine, tmp_path / "recordings")
+    upload_id = asyncio.run(first.send(DATA[:50]))
+    [file] = first.folder.rglob("data")
+    file.write_bytes(DATA[:at] + b"!" + DATA[at + 1 : 50])
+    second = UploadsUnderTest(DiskFiles(), engine, tmp_path / "recordings")
+    with pytest.raises(DataLoss):
+        asyncio.run(second.complete(upload_id))
+    assert list(second.folder.rglob("*.tar")) == []
+
+
+def test_one_upload_that_waits_for_the_disk_holds_up_no_other(engine: Engine, tmp_path: Path) -> None:
+    go_on = threading.Event()
+    files = StallingFiles(go_on)
+    threads = ThreadPoolExecutor(4)
+    service = UploadsUnderTest(files, engine, tmp_path / "recordings", threads=threads)
+
+    async def live() -> None:
+        slow = await service.uploads.start(access(), SESSION, "")
+        files.stalls = True
+        await slow.write(0, b"stall")
+        await asyncio.to_thread(files.stalled.wait, 20)
+        recording, _ = await service.record(DATA, session=OTHER_SESSION, who=OTHER_NODE)
+        assert await service.content(recording) == DATA
+        assert slow.durable_offset == 0
+        go_on.set()
+        await slow.close()
+        assert slow.durable_offset == 5
+
+    asyncio.run(live())
+    threads.shutdown()
+
+
+class StallingFiles(FaultyFiles):
+    """One append waits, once it is told to."""
+
+    def __init__(self, until: threading.Event) -> None:
+        super().__init__()
+        self.stalls = False
+        self.stalled = threading.Event()
+        self._until = until
+
+    def check(self, operation: str) -> None:
+        if operation == "append" and self.stalls:
+            self.stalls = False
+            self.stalled.set()
+            assert self._until.wait(20)
+
+
+@pytest.mark.parametrize("at", [0, 8, 99])
+def test_of_a_damaged_part_no_byte_is_given(engine: Engine, tmp_path: Path, at: int) -> None:
+    service = UploadsUnderTest(DiskFiles(), engine, tmp_path / "recordings")
+
+    async def live() -> None:
+        recording, _ = await service.record(DATA)
+        damaged = DATA[:at] + bytes([DATA[at] ^ 1]) + DATA[at + 1 :]
+        (service.folder / f"{SESSION}.tar").write_bytes(damaged)
+        given = b""
+        with pytest.raises(DataLoss):
+            async for piece in service.recordings.chunks(recording, 0, 100):
+                given += piece
+        assert given == DATA[: max(start for start in (0, 8, 16, 32, 48, 72, 96) if start <= at)]
+
+    asyncio.run(live())
+
+
+@pytest.mark.parametrize("change", [b"", b"{}", b"null", b"[]"], ids=["empty", "nothing", "null", "list"])
+def test_with_a_damaged_custody_record_no_byte_is_given(engine: Engine, tmp_path: Path, change: bytes) -> None:
+    service = UploadsUnderTest(DiskFiles(), engine, tmp_path / "recordings")
+    recording, _ = asyncio.run(service.record(DATA))
+    (service.folder / f"{SESSION}.custody.json").write_bytes(change)
+    with pytest.raises(DataLoss):
+        asyncio.run(service.content(recording))
+
+
+def test_a_custody_record_of_other_parts_is_not_believed(engine: Engine, tmp_path: Path) -> None:
+    """Whoever can change both files still can't change what the state knows."""
+    service = UploadsUnderTest(DiskFiles(), engine, tmp_path / "recordings")
+    recording, _ = asyncio.run(service.record(DATA))
+    asyncio.run(service.record(DATA[1:], session=OTHER_SESSION))
+    for suffix in ("tar", "custody.json"):
+        forged = (service.folder / f"{OTHER_SESSION}.{suffix}").read_bytes()
+        (service.folder / f"{SESSION}.{suffix}").write_bytes(forged)
+    with pytest.raises(DataLoss):
+        asyncio.run(service.content(recording))
+
+
+@pytest.mark.parametrize(
+    ("offset", "length"), [(0, 1), (7, 2), (8, 8), (15, 20), (99, 1), (99, 50), (100, 5), (0, 100)]
+)
+def test_a_range_is_read(engine: Engine, tmp_path: Path, offset: int, length: int) -> None:
+    service = UploadsUnderTest(DiskFiles(), engine, tmp_path / "recordings")
+    recording, _ = asyncio.run(service.record(DATA, who=NODE))
+    assert asyncio.run(service.content(recording, offset, length)) == DATA[offset : offset + length]
+
+
+def test_files_are_for_the_service_alone(engine: Engine, tmp_path: Path) -> None:
+    service = UploadsUnderTest(DiskFiles(), engine, tmp_path / "recordings")
+    asyncio.run(service.record(DATA))
+    asyncio.run(service.record(DATA[:50]))
+    asyncio.run(service.send(DATA[:20]))
+    modes = {(path.is_dir(), path.stat().st_mode & 0o777) for path in service.folder.rglob("*")}
+    assert modes == {(True, 0o700), (False, 0o600)}
