@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection
 from dataclasses import dataclass
 from typing import NamedTuple
 
+import orjson
 from sqlalchemy import ColumnElement, Engine, Row, and_, or_, select
 
-from server.state.session_claims import Claim, Speaker
+from server.state.session_claims import Claim, Speaker, bounded
 from server.state.session_rows import chunks, folded
 from server.state.sessions import SessionEnd
 from server.state.tables import session_claims, session_ends, session_participants, sessions
@@ -39,6 +39,8 @@ class SessionFilters:
     session_id: str = ""
     has_end: bool = False
     """Some event of ours ended it: without one no condition on it can hold."""
+    named: frozenset[str] | None = None
+    """Somebody says that one of these took part, or names too many to know; None asks for nothing."""
 
 
 class SessionRow(NamedTuple):
@@ -127,11 +129,15 @@ def _conditions(generation: int, filters: SessionFilters) -> list[ColumnElement[
     if filters.has_recording is not None:
         found.append(column.has_recording == filters.has_recording)
     if filters.has_upload is not None:
-        found.append(column.has_upload == filters.has_upload)
+        found.append(column.has_upload.is_(filters.has_upload))  # as the index of those that have one says it
+    people = session_participants
     if filters.participant:
-        table = session_participants
-        theirs = select(table.c.session_id).where(table.c.generation == generation, table.c.name == filters.participant)
-        found.append(column.session_id.in_(theirs))
+        theirs = people.c.shown & (people.c.generation == generation) & (people.c.name == filters.participant)
+        found.append(column.session_id.in_(select(people.c.session_id).where(theirs)))
+    if filters.named is not None:
+        names = {"", *map(bounded, filters.named)}
+        theirs = (people.c.generation == generation) & people.c.name.in_(sorted(names))
+        found.append(column.session_id.in_(select(people.c.session_id).where(theirs)))
     if filters.has_end:
         table = session_ends
         same = (table.c.generation == generation, table.c.session_id == column.session_id)
@@ -156,7 +162,7 @@ def _session_row(row: Row[tuple[object, ...]]) -> SessionRow:
         row.session_id,
         row.kind,
         row.user_name,
-        tuple(json.loads(row.participants)),
+        tuple(orjson.loads(row.participants)),
         row.server_id,
         row.target,
         row.started_ms,

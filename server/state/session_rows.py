@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Sequence
 from typing import NamedTuple, TypeVar
 
+import orjson
 from sqlalchemy import Connection, delete, insert, select
 
-from server.state.session_claims import Claim, Speaker, settled
+from server.state.session_claims import MAX_NAMES, Claim, Speaker, settled
 from server.state.tables import session_claims, session_index, session_participants, sessions, uploads
 
 CHUNK = 500
@@ -72,7 +72,7 @@ def _refresh(connection: Connection, generation: int, session_ids: Sequence[str]
             continue
         key = {"generation": generation, "session_id": session_id}
         rows.append(key | _row(session_id, found, kept))
-        participants += [key | {"name": name} for name in sorted(found.participants)]
+        participants += [key | row for row in _participants(found, [claim for _, claim in claims[session_id]])]
     for table in (sessions, session_participants):
         of_these = (table.c.generation == generation, table.c.session_id.in_(session_ids))
         connection.execute(delete(table).where(*of_these))
@@ -114,6 +114,14 @@ def _claims_of(
     return found
 
 
+def _participants(shown: Claim, claims: Sequence[Claim]) -> list[dict[str, object]]:
+    """Everyone who is named at all, and '' where more names were than are kept."""
+    names = frozenset[str]().union(*(claim.participants for claim in claims))
+    if any(len(claim.participants) >= MAX_NAMES for claim in claims):
+        names |= {""}
+    return [{"name": name, "shown": name in shown.participants} for name in names]
+
+
 def _row(session_id: str, claim: Claim, kept: _Uploads) -> dict[str, object]:
     kind, user, server_id, target = (
         "" if said is None else said[2] for said in (claim.kind, claim.user, claim.server_id, claim.target)
@@ -122,7 +130,7 @@ def _row(session_id: str, claim: Claim, kept: _Uploads) -> dict[str, object]:
     return {
         "kind": kind,
         "user_name": user,
-        "participants": json.dumps(participants, ensure_ascii=False),
+        "participants": orjson.dumps(participants).decode(),
         "server_id": server_id,
         "target": target,
         "started_ms": None if claim.started is None else claim.started[1],

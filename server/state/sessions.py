@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import groupby
 from typing import NamedTuple
 
 from sqlalchemy import Connection, Engine, Table, delete, func, insert, select, update
 
 from server.state.database import writing
 from server.state.session_claims import Claim, Speaker
-from server.state.session_rows import CHUNK, chunks, refresh, refresh_uploaded
+from server.state.session_rows import chunks, refresh, refresh_uploaded
 from server.state.tables import (
     SESSION_TABLES,
     session_claims,
@@ -20,6 +21,9 @@ from server.state.tables import (
     session_logs,
     sessions,
 )
+
+_SWEPT = 5_000
+"""Sessions of an older generation that one transaction deletes; others wait for it."""
 
 
 class SessionEnd(NamedTuple):
@@ -130,14 +134,19 @@ class SqlSessionIndex:
 
     def _sweep_some(self, table: Table) -> bool:
         """Delete a part of it, so that others wait for it only shortly; gives whether there may be more."""
+        generation, session_id = table.c.generation, table.c.get("session_id")
         with writing(self._engine).begin() as connection:
-            old = table.c.generation < _generations(connection).active
-            if "session_id" not in table.c:
-                connection.execute(delete(table).where(old))
+            older = select(func.min(generation)).where(generation < _generations(connection).active)
+            oldest = connection.execute(older).scalar_one()
+            if oldest is None:
                 return False
-            ids = connection.execute(select(table.c.session_id).where(old).distinct().limit(CHUNK)).scalars().all()
-            connection.execute(delete(table).where(old, table.c.session_id.in_(ids)))
-            return len(ids) == CHUNK
+            if session_id is None:
+                connection.execute(delete(table).where(generation == oldest))
+                return True
+            some = select(session_id).where(generation == oldest).distinct().limit(_SWEPT)
+            for ids in chunks(connection.execute(some).scalars().all()):
+                connection.execute(delete(table).where(generation == oldest, session_id.in_(ids)))
+            return True
 
 
 def _merge(connection: Connection, generation: int, claims: Mapping[tuple[str, Speaker], Claim]) -> None:
@@ -169,11 +178,15 @@ def _claim_row(generation: int, session_id: str, speaker: Speaker, claim: Claim)
 
 def _add_ends(connection: Connection, generation: int, ends: Sequence[SessionEnd]) -> None:
     table = session_ends
-    for chunk in chunks(ends):
-        of_logs = table.c.log_id.in_({end.log_id for end in chunk})
-        among = table.c.sequence.between(min(end.sequence for end in chunk), max(end.sequence for end in chunk))
-        statement = select(table.c.log_id, table.c.sequence).where(table.c.generation == generation, of_logs, among)
-        known = {tuple(row) for row in connection.execute(statement)}
+    # In the order of the log, so that what is known already is looked for in narrow ranges.
+    for chunk in chunks(sorted(ends, key=lambda end: (end.log_id, end.sequence))):
+        known: set[tuple[str, int]] = set()
+        for log_id, of_log in groupby(chunk, key=lambda end: end.log_id):
+            sequences = [end.sequence for end in of_log]
+            among = table.c.sequence.between(sequences[0], sequences[-1])
+            same = (table.c.generation == generation, table.c.log_id == log_id, among)
+            found = connection.execute(select(table.c.sequence).where(*same)).scalars()
+            known.update((log_id, sequence) for sequence in found)
         new = {(end.log_id, end.sequence): end for end in chunk if (end.log_id, end.sequence) not in known}
         if new:
             connection.execute(insert(table), [_end_row(generation, end) for end in new.values()])

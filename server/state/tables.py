@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, Boolean, Column, Index, Integer, MetaData, String, Table, Text
+from sqlalchemy import BigInteger, Boolean, Column, Index, Integer, MetaData, String, Table, Text, text
 
 metadata = MetaData()
 
@@ -232,8 +232,17 @@ sessions = Table(
     Column("has_upload", Boolean, nullable=False),
     Column("folded", Text, nullable=False),
     Index("sessions_by_time", "generation", "begun_ms", "session_id"),
+    Index("sessions_by_kind", "generation", "kind", "begun_ms", "session_id"),
     Index("sessions_by_user", "generation", "user_name", "begun_ms", "session_id"),
     Index("sessions_by_server", "generation", "server_id", "begun_ms", "session_id"),
+    Index(
+        "sessions_with_upload",
+        "generation",
+        "begun_ms",
+        "session_id",
+        sqlite_where=text("has_upload IS 1"),
+        postgresql_where=text("has_upload IS TRUE"),
+    ),
 )
 """One row for each session, made of the claims on it and of its uploads, and made anew when one of these changes.
 
@@ -247,9 +256,11 @@ session_participants = Table(
     Column("generation", Integer, primary_key=True, autoincrement=False),
     Column("name", String(512), primary_key=True),
     Column("session_id", String(256), primary_key=True),
+    Column("shown", Boolean, nullable=False),
     Index("session_participants_by_session", "generation", "session_id"),
 )
-"""One row for each participant of each session."""
+"""One row for each participant of each session; with `shown` false for one that only claims name that don't count, and
+with name '' where a claim names more than are kept."""
 
 SESSION_TABLES = (session_logs, session_gaps, session_claims, session_ends, sessions, session_participants)
 """All tables that have a generation."""

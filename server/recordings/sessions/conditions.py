@@ -13,7 +13,7 @@ from server.state.session_claims import identity_digest
 from server.state.sessions import SessionEnd
 from server.storage.matching import document_of
 from server.storage.value_matching import holds
-from server.storage.value_tests import RowCondition
+from server.storage.value_tests import AllOf, AnyOf, Operator, RowCondition, ValueTest
 
 
 def refusal(condition: RowCondition | None, ends: Sequence[SessionEnd], uploader: Identity | None) -> str:
@@ -34,3 +34,22 @@ def refusal(condition: RowCondition | None, ends: Sequence[SessionEnd], uploader
         if not holds(condition, document_of(end.event)):
             return f"the caller's conditions don't hold of the session's end at {end.log_id} {end.sequence}"
     return ""
+
+
+def names_asked_for(condition: RowCondition) -> frozenset[str] | None:
+    """Names of which an end must have one as a participant for the condition to hold; None where it asks for none.
+
+    With these the index finds the sessions that can be admitted at all.
+    """
+    match condition:
+        case ValueTest(path=("participants",), operator=operator, values=values, holds=True):
+            asks = operator in (Operator.HAS_ANY, Operator.HAS_ALL, Operator.ALL_IN)
+            return frozenset(map(str, values)) if asks and values else None
+        case AllOf(parts=parts):
+            return min((names for part in parts if (names := names_asked_for(part)) is not None), key=len, default=None)
+        case AnyOf(parts=parts):
+            asked = [names_asked_for(part) for part in parts]
+            known = [names for names in asked if names is not None]
+            return frozenset[str]().union(*known) if len(known) == len(asked) else None
+        case _:
+            return None

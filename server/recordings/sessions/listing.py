@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from server.recordings.recording import Recording, Upload
-from server.recordings.sessions.conditions import refusal
+from server.recordings.sessions.conditions import names_asked_for, refusal
 from server.recordings.sessions.session import Session, SessionKind, SessionQuery
 from server.state.session_pages import SessionFilters, SessionPosition, SessionRow, SqlSessionPages
 from server.state.sessions import SessionEnd
@@ -137,6 +137,7 @@ def filters_of(query: SessionQuery, condition: RowCondition | None) -> SessionFi
         query.text,
         query.session_id,
         has_end=condition is not None,
+        named=None if condition is None else names_asked_for(condition),
     )
 
 

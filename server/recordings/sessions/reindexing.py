@@ -96,6 +96,8 @@ class Reindexing:
             if joined.progress is not None and joined.progress is not told:
                 told = joined.progress
                 yield told
+                if told.done:
+                    return
             elif joined.ended:
                 break
             else:

@@ -9,7 +9,7 @@ from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 
 from server.audit_log.receipts import Emitter
-from server.audit_log.timestamps import parse_rfc3339
+from server.audit_log.timestamps import parse_event_time
 from server.recordings.sessions.session import SessionKind
 from server.state.session_claims import NOBODY, Claim, Said, Speaker, bounded, first_names, identity_digest
 from server.storage.matching import document_of
@@ -103,8 +103,10 @@ def claim_of(event: SessionEvent) -> Claim:
     kind = SessionKind.KUBERNETES if is_pod else told.kind
     server_id = _first(members, told.server)
     names = {event.user}
-    if moment is _Moment.END and isinstance(members.get("participants"), list):
-        names.update(name for name in members["participants"] if isinstance(name, str))
+    if moment is _Moment.END:
+        named = members.get("participants")
+        # Conditions take a text for a list of one as well.
+        names.update(name for name in (named if isinstance(named, list) else [named]) if isinstance(name, str))
     tells_server = moment in (_Moment.START, _Moment.END) and server_id
     return Claim(
         time_ms,
@@ -147,7 +149,7 @@ def _first(members: Mapping[str, Any], keys: tuple[str, ...]) -> str:
 def _time(members: Mapping[str, Any], key: str) -> int | None:
     """A time in ms since 1970, or None; Go writes a time that isn't set as one of the year 1."""
     try:
-        time_ms = parse_rfc3339(_text(members, key))
+        time_ms = parse_event_time(_text(members, key))
     except ValueError:
         return None
     return time_ms if time_ms > 0 else None

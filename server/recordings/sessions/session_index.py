@@ -118,9 +118,9 @@ class SessionIndex:
                 self._shown = follower
             finally:
                 self._built = None
-            self._index.sweep()
             self.was_interrupted = False
-        tell(self._progress(follower, done=True))
+            tell(self._progress(follower, done=True))
+            self._index.sweep()
 
     def _build(self, follower: LogFollower, tell: Callable[[ReindexProgress], None]) -> None:
         # The foreign ones first: once the log is followed, deliveries keep it so.
