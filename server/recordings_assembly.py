@@ -18,7 +18,7 @@ from server.recordings.sessions.session_index import SessionIndex
 from server.recordings.sessions.session_tokens import SessionTokens
 from server.recordings.sessions.sessions import Sessions
 from server.recordings.uploads.ending import Endings
-from server.recordings.uploads.recovery import recover
+from server.recordings.uploads.recovery import recall, recover
 from server.recordings.uploads.upload_ids import UploadIds
 from server.recordings.uploads.upload_stream import StreamLimits
 from server.recordings.uploads.uploads import UploadLimits, Uploads
@@ -82,5 +82,6 @@ def assemble(config: Config, around: Surroundings, *, upload_key: bytes, token_k
     kept = KeptRecordings(store, uploads.view)
     sessions = Sessions(around.index, around.pages, kept, SessionTokens(token_key), around.search_threads)
     recover(store, storage, endings)
+    around.index.before_building(lambda: recall(store, storage))
     opening = Opening(Recordings(store, storage, threads), sessions, around.service_log)
     return RecordingsPart(uploads, opening, sessions, room, threads)

@@ -47,10 +47,7 @@ class SessionIndex:
         catalogue: Catalogue,
         storage: EventStorage,
         engine: ScanEngine,
-        recall: Callable[[], object] = lambda: None,
     ) -> None:
-        """`recall` has the state know again every recording that is stored; called before an index is built."""
-        self._recall = recall
         self._index = index
         self._tail = tail
         self._catalogue = catalogue
@@ -62,6 +59,11 @@ class SessionIndex:
         self.was_interrupted = bool(building)
         """A stop came while a new index was being built."""
         self._building = threading.Lock()
+        self._recall: Callable[[], object] = lambda: None
+
+    def before_building(self, recall: Callable[[], object]) -> None:
+        """Have this called before an index is built: it makes the state know again every recording that is stored."""
+        self._recall = recall
 
     def follow(self) -> tuple[int, bool]:
         """Follow the log; gives the generation to read and whether it has all that could be read.
