@@ -6,8 +6,8 @@ from collections.abc import Callable, Sequence
 
 from sqlalchemy import Connection, insert, inspect, select, update
 
+from server.state.session_tables import SESSION_TABLES, session_index
 from server.state.tables import (
-    SESSION_TABLES,
     catalogue_batches,
     catalogue_objects,
     issued_certificates,
@@ -17,7 +17,6 @@ from server.state.tables import (
     outbox,
     recordings,
     schema_version,
-    session_index,
     uploads,
 )
 

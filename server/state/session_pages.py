@@ -11,8 +11,8 @@ from sqlalchemy import ColumnElement, Engine, Row, and_, or_, select
 
 from server.state.session_claims import Claim, Speaker, bounded
 from server.state.session_rows import chunks, folded
+from server.state.session_tables import session_claims, session_ends, session_participants, sessions
 from server.state.sessions import SessionEnd
-from server.state.tables import session_claims, session_ends, session_participants, sessions
 
 
 class SessionPosition(NamedTuple):

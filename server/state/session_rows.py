@@ -10,7 +10,8 @@ import orjson
 from sqlalchemy import Connection, delete, insert, select
 
 from server.state.session_claims import MAX_NAMES, Claim, Speaker, settled
-from server.state.tables import session_claims, session_index, session_participants, sessions, uploads
+from server.state.session_tables import session_claims, session_index, session_participants, sessions
+from server.state.tables import uploads
 
 CHUNK = 500
 """Keys of one statement."""

@@ -12,7 +12,7 @@ from sqlalchemy import Connection, Engine, Table, delete, func, insert, select, 
 from server.state.database import writing
 from server.state.session_claims import Claim, Speaker
 from server.state.session_rows import chunks, refresh, refresh_uploaded
-from server.state.tables import (
+from server.state.session_tables import (
     SESSION_TABLES,
     session_claims,
     session_ends,
