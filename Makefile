@@ -108,6 +108,10 @@ lock: .venv/bin/python ## Pin what requirements/*.in ask for, with hashes; uv co
 crash: .venv/.dev ## Run the crash tests alone, with every case shown and 50 rounds of kill -9.
 	@EXTAUDIT_CRASH_ROUNDS=$${EXTAUDIT_CRASH_ROUNDS:-50} $(BIN)/python -m pytest -v tests/crash
 
+.PHONY: fuzz
+fuzz: .venv/.dev ## Run the fuzzing tests alone, with 20,000 rounds of each.
+	@EXTAUDIT_FUZZ_ROUNDS=$${EXTAUDIT_FUZZ_ROUNDS:-20000} $(BIN)/python -m pytest -q tests/fuzz
+
 .PHONY: bench
 bench: .venv/.dev ## Run the benchmarks named in BENCHMARKS; each prints JSON lines with its floor and target.
 	@for name in $(BENCHMARKS); do echo "==> benchmarks/$$name.py" >&2; $(BIN)/python -m benchmarks.$$name || exit 1; done

@@ -76,8 +76,13 @@ def _time(time: Any) -> str | None:
     return f"{text}{decimals}Z"
 
 
+def _map(values: Any) -> dict[str, str]:
+    # The stubs give maps in no order.
+    return dict(sorted(values.items()))
+
+
 def _struct(struct: Any) -> dict[str, Any]:
-    return {key: _struct_value(value) for key, value in struct.fields.items()}
+    return {key: _struct_value(value) for key, value in sorted(struct.fields.items())}
 
 
 def _struct_value(value: Any) -> Any:
@@ -99,7 +104,7 @@ def _steps_of(descriptor: Descriptor) -> tuple[_Step, ...]:
 def _step_of(field: FieldDescriptor) -> _Step:
     key, message = field.json_name, field.message_type
     if message is not None and message.GetOptions().map_entry:
-        return _Kind.UNLESS_EMPTY, field.name, key, dict
+        return _Kind.UNLESS_EMPTY, field.name, key, _map
     if field.is_repeated:
         return _Kind.UNLESS_EMPTY, field.name, key, list
     if message is not None and message.full_name == "google.protobuf.Timestamp":

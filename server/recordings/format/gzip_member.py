@@ -65,19 +65,35 @@ class GzipMember:
     def _unpack(self, packed: bytes) -> Iterator[bytes]:
         more = True
         while more:
+            before = self._body.copy() if len(packed) > 1 else None
             try:
                 out = self._body.decompress(packed, UNPACKED_STEP)
             except zlib.error as error:
+                if before is not None:
+                    self._body = before
+                    yield from self._unpack_singly(packed)
                 raise BadMember("the compressed data is damaged") from error
-            self._crc = zlib.crc32(out, self._crc)
-            self.unpacked += len(out)
             packed = self._body.unconsumed_tail
             # A full step may have left more inside, with nothing of the input left.
             more = not self._body.eof and (bool(packed) or len(out) == UNPACKED_STEP)
-            if out:
-                yield out
+            yield from self._given(out)
         if self._body.eof:
             self._tail += self._body.unused_data
+
+    def _unpack_singly(self, packed: bytes) -> Iterator[bytes]:
+        """Unpack up to the damage: zlib keeps back what it unpacked of the bytes that it fails with."""
+        for byte in packed:
+            try:
+                out = self._body.decompress(bytes((byte,)))
+            except zlib.error:
+                return
+            yield from self._given(out)
+
+    def _given(self, out: bytes) -> Iterator[bytes]:
+        self._crc = zlib.crc32(out, self._crc)
+        self.unpacked += len(out)
+        if out:
+            yield out
 
     def _check(self) -> None:
         crc, length = _TRAILER.unpack_from(self._tail)

@@ -16,7 +16,7 @@ class Damage:
     reason: str
     """What is wrong, in plain words."""
     unpacked: int | None = None
-    """Where among the part's unpacked bytes; None if it isn't about those."""
+    """Where among the part's unpacked bytes the record begins that was not read; None if it isn't about those."""
     doubtful: int = 0
     """How many events of this part were given before its check failed, so that their content is doubtful."""
 

@@ -13,6 +13,8 @@ SIZES = {V1: 24, V2: 32}
 VERSION_BYTES = 8
 LONGEST = 32
 ENCRYPTED = 0x01
+LEAST_MEMBER_BYTES = 20
+"""No gzip member is smaller, whatever it holds."""
 
 _FIELDS = struct.Struct(">QQQ")
 _GZIP = b"\x1f\x8b\x08"
@@ -61,7 +63,7 @@ def find_header(data: bytes | bytearray, most_bytes: int) -> int:
     at = 0
     while match := _IN_SIGHT.search(data, at):
         header = parse_header(match.group())
-        if 0 < header.size <= most_bytes and header.padding <= most_bytes:
+        if LEAST_MEMBER_BYTES <= header.size <= most_bytes and header.padding <= most_bytes:
             return match.start()
         at = match.start() + 1
     return -1

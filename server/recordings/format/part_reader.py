@@ -40,7 +40,8 @@ class PartReader:
             raise GivenUp(str(error)) from error
 
     def doubt(self) -> int:
-        """Count the events given so far as doubtful, and say how many they are."""
+        """Count the events given so far as doubtful, also in what they say of the order; gives how many they are."""
+        self._tally.doubt(self._given)
         if not self._doubtful:
             self._tally.doubtful += self._given
         return self._given

@@ -7,12 +7,14 @@ for by sight, and what such a part holds is marked as doubtful.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from itertools import chain
 
 from server.recordings.format.gzip_member import BadMember
 from server.recordings.format.items import Damage, EncryptedPart, Summary
 from server.recordings.format.limits import Limits
 from server.recordings.format.part_header import (
     IN_SIGHT_BYTES,
+    LEAST_MEMBER_BYTES,
     SIZES,
     VERSION_BYTES,
     find_header,
@@ -73,6 +75,10 @@ class RecordingReader:
         """Say that there are no more bytes; gives what is left, and the Summary as the last item."""
         self._finishing = True
         yield from self._run()
+        if self._state == self._payload:
+            yield from self._failed("the recording ends inside a part's content")
+            self._left, self._padding = len(self._waiting), 0
+            yield from self._run()
         yield from self._end()
         yield self._tally.summary()
 
@@ -100,17 +106,23 @@ class RecordingReader:
         header = parse_header(self._waiting)
         if max(header.size, header.padding) > self._limits.part_bytes:
             return self._nonsense("a part's header names a size beyond the limit")
+        if 0 < header.size < LEAST_MEMBER_BYTES and not header.encrypted:
+            return self._nonsense("a part's header names a size that no content has")
         self._part_at = self._position
-        self._take(length)
-        self._tally.parts += 1
+        # Where bytes of this header were lost, the next one may begin inside it.
+        again = self._take(length)[1:]
+        self._tally.begin_part()
         self._part = PartReader(self._limits, self._tally, self._tally.parts, self._part_at, doubtful=self._by_sight)
-        self._left, self._padding, self._recent = header.size, header.padding, b""
-        if header.encrypted and header.size:
-            self._state = self._encrypted
-            self._tally.encrypted_parts += 1
-            return iter((EncryptedPart(self._part_at, self._tally.parts, header.size),))
-        self._state = self._payload
-        return iter(())
+        self._left, self._padding, self._recent, self._strange = header.size, header.padding, again, ""
+        if header.size and not header.encrypted:
+            self._state = self._payload
+            return iter(())
+        self._give_back(again)
+        self._state = self._rest
+        if not header.size:
+            return iter(())
+        self._tally.encrypted_parts += 1
+        return iter((EncryptedPart(self._part_at, self._tally.parts, header.size),))
 
     def _nonsense(self, reason: str) -> Iterator[Item]:
         self._state = self._search
@@ -127,20 +139,9 @@ class RecordingReader:
         self._take(max(len(self._waiting) - IN_SIGHT_BYTES + 1, 0))
         return None
 
-    def _encrypted(self) -> Iterator[Item] | None:
-        if self._left and not self._waiting:
-            return None
-        self._left -= len(self._take(min(self._left, _STEP)))
-        if not self._left:
-            self._state = self._rest
-        return iter(())
-
     def _payload(self) -> Iterator[Item] | None:
         if not self._left:
-            if self._part.member.packed:
-                return self._failed("a part's content goes on beyond the size in its header")
-            self._state = self._rest
-            return iter(())
+            return self._failed("a part's content goes on beyond the size in its header")
         if not self._waiting:
             return None
         packed = self._take(min(self._left, _STEP))
@@ -157,7 +158,10 @@ class RecordingReader:
             yield from self._failed(str(error))
             return
         if member.ended:
-            self._give_back(member.rest)
+            # Where the member's last bytes were lost, zeros of the next header may have passed for them.
+            taken = self._recent[: len(self._recent) - len(member.rest)]
+            zeros = min(len(taken) - len(taken.rstrip(b"\0")), VERSION_BYTES - 1)
+            self._give_back(bytes(zeros) + member.rest)
             self._strange = "other bytes than zeros follow a part's content"
             self._state = self._rest
             if part.records.incomplete:
@@ -170,7 +174,7 @@ class RecordingReader:
         return self._damaged(reason, self._part.doubt())
 
     def _rest(self) -> Iterator[Item] | None:
-        """Pass over the rest of a part and its padding, unless a header is in sight there: then its size was wrong."""
+        """Pass over the rest of a part and its padding, unless a header is in sight there: then a size was wrong."""
         if not self._left:
             self._left, self._padding, self._strange = self._padding, 0, ""
             if not self._left:
@@ -185,23 +189,23 @@ class RecordingReader:
         return self._passed(passed) if passed else None
 
     def _passed(self, size: int) -> Iterator[Item]:
-        position = self._position
         data = self._take(size)
         self._left -= size
         if not self._strange or data == bytes(size):
             return iter(())
         reason, self._strange = self._strange, ""
-        return self._tally.damage(position, self._tally.parts, reason)
+        return self._tally.damage(self._position - len(data.lstrip(b"\0")), self._tally.parts, reason)
 
     def _next_in_sight(self, found: int) -> Iterator[Item]:
-        self._take(found)
+        strange = self._passed(found)
         self._left = self._padding = 0
         self._by_sight = True
         self._state = self._header
-        return self._tally.damage(self._position, self._tally.parts, "a part begins where the one before should go on")
+        reason = "a part begins where the one before should go on"
+        return chain(strange, self._tally.damage(self._position, self._tally.parts, reason))
 
     def _damaged(self, reason: str, doubtful: int) -> Iterator[Item]:
-        unpacked = self._part.member.unpacked
+        unpacked = self._part.records.position
         return self._tally.damage(self._part_at, self._tally.parts, reason, unpacked, doubtful)
 
     def _give_back(self, data: bytes) -> None:
@@ -213,9 +217,7 @@ class RecordingReader:
         """Say what the recording ends in the middle of, if anything."""
         if self._state == self._header and self._waiting:
             yield from self._tally.damage(self._position, 0, "the recording ends inside a part's header")
-        elif self._state == self._payload:
-            yield from self._damaged("the recording ends inside a part's content", self._part.doubt())
-        elif self._state in (self._encrypted, self._rest):
+        elif self._state == self._rest:
             reason = "the recording ends before the end that its last part's header names"
             yield from self._tally.damage(self._part_at, self._tally.parts, reason)
 

@@ -94,11 +94,8 @@ def parse_record(raw: bytes) -> tuple[int, Any]:
 def _parse_with_care(raw: bytes) -> tuple[int, Any]:
     """Parse what the stubs refuse: Teleport writes texts that are no UTF-8, and fields may have got other types."""
     try:
-        raw = with_valid_text(raw, OneOf.DESCRIPTOR)
-        record = OneOf.FromString(raw)
-    except BadWire as error:
-        raise UnreadableRecord("a record is no event") from error
-    except DecodeError:
+        record = OneOf.FromString(with_valid_text(raw, OneOf.DESCRIPTOR))
+    except (BadWire, DecodeError):
         return _parse_other(raw)
     name = record.WhichOneof("event")
     return _parse_other(raw) if name is None else (_NUMBERS[name], getattr(record, name))

@@ -16,6 +16,8 @@ class Tally:
     def __init__(self, told_damages: int) -> None:
         self._told_damages = told_damages
         self._last = -1
+        self._loose = 0
+        """How many of the next indexes doubtful events may have had."""
         self.bytes = 0
         self.parts = 0
         self.encrypted_parts = 0
@@ -24,6 +26,17 @@ class Tally:
         self._skipped = 0
         self._missing = 0
         self._damages = 0
+        self._before = (self._last, self._missing, self._loose)
+
+    def begin_part(self) -> None:
+        """Count a part."""
+        self.parts += 1
+        self._before = (self._last, self._missing, self._loose)
+
+    def doubt(self, given: int) -> None:
+        """Take back what the part's events said of the order: a damaged index must not hide the parts after it."""
+        self._last, self._missing, self._loose = self._before
+        self._loose += given
 
     def takes(self, index: int | None) -> bool:
         """Count an event; False if it is to be passed over, being no later than the one before.
@@ -36,8 +49,9 @@ class Tally:
                 self._skipped += 1
                 return False
             if index < _FIRST_SPECIAL_INDEX:
-                self._missing += index - last - 1
+                self._missing += max(index - last - 1 - self._loose, 0)
                 self._last = index
+                self._loose = 0
         self._events += 1
         return True
 
