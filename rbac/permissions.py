@@ -41,6 +41,7 @@ SEARCH_EVENTS: Final[Alternative] = ("event", ("list",))
 CREATE_SESSIONS: Final[Alternative] = ("session", ("create",))
 UPDATE_SESSIONS: Final[Alternative] = ("session", ("update",))
 """Lets CompleteUpload complete another's upload as partial."""
+LIST_SESSIONS: Final[Alternative] = ("session", ("list",))
 READ_SESSIONS: Final[Alternative] = ("session", ("read",))
 READ_ROLES: Final[Alternative] = ("role", ("read",))
 CREATE_LOCKS: Final[Alternative] = ("lock", ("create",))
@@ -61,7 +62,10 @@ PERMISSIONS: Final[Mapping[str, Permission]] = MappingProxyType(
         "/extaudit.v1.RecordingService/GetUpload": Permission((CREATE_SESSIONS,)),
         "/extaudit.v1.RecordingService/CompleteUpload": Permission((CREATE_SESSIONS, UPDATE_SESSIONS)),
         "/extaudit.v1.RecordingService/AbortUpload": Permission((CREATE_SESSIONS,)),
+        "/extaudit.v1.RecordingService/ListRecordings": Permission((LIST_SESSIONS,), by_object=True),
         "/extaudit.v1.RecordingService/DownloadRecording": Permission((READ_SESSIONS,), by_object=True),
+        "/extaudit.v1.RecordingService/StreamRecordingEvents": Permission((READ_SESSIONS,), by_object=True),
+        "/extaudit.v1.RecordingService/ReindexRecordings": Permission((UPDATE_SESSIONS,)),
         "/extaudit.v1.AccessService/ListRoles": Permission((READ_ROLES,)),
         "/extaudit.v1.AccessService/CheckAccess": Permission((READ_ROLES,)),
         "/extaudit.v1.AccessService/CreateLock": Permission((CREATE_LOCKS,)),

@@ -60,6 +60,7 @@ from server.state.outbox import Outbox
 from server.state.session_pages import SqlSessionPages
 from server.state.sessions import SqlSessionIndex
 from server.state.uploads import SqlUploads
+from server.storage.embedded.recordings import EmbeddedRecordings
 from server.storage.embedded.storage import EmbeddedStorage
 from server.storage.scan.engine import DuckScanEngine
 from server.surroundings import rendered_metrics, surroundings
@@ -138,6 +139,7 @@ def _build(config: Config, files: Files, directory: DataDirectory, lock: Directo
         allowed_directories=[storage.location()],
     )
     session_index = SessionIndex(SqlSessionIndex(engine), log.tail, catalogue, storage, scan)
+    reindexing = Reindexing(session_index, threads.reindexing)
     before_leaving = session_index.before_leaving
     delivery = Delivery(lambda _: storage, log.tail, log.spool, catalogue, log.uid_files, log.journal, before_leaving)
     deliveries = Deliveries(delivery, threads.delivery, metrics.deliveries, storage.storage_id, intake.goes_first)
@@ -148,11 +150,11 @@ def _build(config: Config, files: Files, directory: DataDirectory, lock: Directo
     recordings = assemble(
         config,
         Surroundings(
-            files,
-            directory.storage / "recordings",
+            EmbeddedRecordings(files, directory.storage / "recordings"),
             SqlUploads(engine),
             SqlSessionPages(engine),
             session_index,
+            reindexing,
             threads.searches,
             service_log,
             _now_ms,
@@ -190,6 +192,7 @@ def _build(config: Config, files: Files, directory: DataDirectory, lock: Directo
             self_audit.denials,
             recordings.uploads,
             recordings.opening,
+            recordings.lists,
         ),
         limits=Limits.of(config),
         observers=[CallMeter(metrics.calls), RefusalObserver(self_audit.denials)],
@@ -227,7 +230,7 @@ def _build(config: Config, files: Files, directory: DataDirectory, lock: Directo
         server,
         http,
         housekeeping,
-        Reindexing(session_index, threads.reindexing),
+        reindexing,
         tokens,
         threads,
         [recordings.close, scan.close, engine.dispose],

@@ -5,15 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
 
 from server.audit_log.service_log import ServiceLog
 from server.config import Config
-from server.files import Files
 from server.recordings.disk_room import DiskRoom
 from server.recordings.kept import KeptRecordings
 from server.recordings.opening import Opening
 from server.recordings.reading import Recordings
+from server.recordings.recorded_events import EventReading
+from server.recordings.session_lists import SessionLists
+from server.recordings.sessions.reindexing import Reindexing
 from server.recordings.sessions.session_index import SessionIndex
 from server.recordings.sessions.session_tokens import SessionTokens
 from server.recordings.sessions.sessions import Sessions
@@ -24,7 +25,7 @@ from server.recordings.uploads.upload_stream import StreamLimits
 from server.recordings.uploads.uploads import UploadLimits, Uploads
 from server.state.session_pages import SqlSessionPages
 from server.state.uploads import OpenLimits, SqlUploads
-from server.storage.embedded.recordings import EmbeddedRecordings
+from server.storage.recording_port import RecordingStorage
 
 _BACKLOG_BYTES = 32 * 1024 * 1024
 """What may wait for being appended in all uploads together."""
@@ -36,7 +37,7 @@ class RecordingsPart:
 
     uploads: Uploads
     opening: Opening
-    sessions: Sessions
+    lists: SessionLists
     room: DiskRoom
     threads: ThreadPoolExecutor
 
@@ -49,12 +50,11 @@ class RecordingsPart:
 class Surroundings:
     """What recordings need of the rest of the service."""
 
-    files: Files
-    folder: Path
-    """Where recordings are kept."""
+    storage: RecordingStorage
     store: SqlUploads
     pages: SqlSessionPages
     index: SessionIndex
+    reindexing: Reindexing
     search_threads: Executor
     """Lists of sessions are read on them."""
     service_log: ServiceLog
@@ -70,7 +70,7 @@ def assemble(config: Config, around: Surroundings, *, upload_key: bytes, token_k
     section = config.recordings
     threads = ThreadPoolExecutor(section.workers, "recordings")
     room = DiskRoom(section.disk_floor_bytes or 2 * config.journal.disk_floor_bytes)
-    storage, store = EmbeddedRecordings(around.files, around.folder), around.store
+    storage, store = around.storage, around.store
     endings = Endings(store, storage, lambda session_id: sessions.servers_of(session_id), around.now_ms)
     limits = UploadLimits(
         StreamLimits(section.max_bytes, room.admit),
@@ -83,5 +83,7 @@ def assemble(config: Config, around: Surroundings, *, upload_key: bytes, token_k
     sessions = Sessions(around.index, around.pages, kept, SessionTokens(token_key), around.search_threads)
     recover(store, storage, endings)
     around.index.before_building(lambda: recall(store, storage))
-    opening = Opening(Recordings(store, storage, threads), sessions, around.service_log)
-    return RecordingsPart(uploads, opening, sessions, room, threads)
+    reading, events = Recordings(store, storage, threads), EventReading(threads)
+    opening = Opening(reading, sessions, events, around.service_log)
+    lists = SessionLists(sessions, around.reindexing, around.service_log)
+    return RecordingsPart(uploads, opening, lists, room, threads)

@@ -18,6 +18,8 @@ STOPPED: Final = "extaudit.service.stop"
 SEARCHED: Final = "extaudit.events.search"
 READ: Final = "extaudit.events.get"
 RECORDING_READ: Final = "extaudit.recording.read"
+RECORDINGS_LISTED: Final = "extaudit.recordings.list"
+REINDEXED: Final = "extaudit.recordings.reindex"
 DENIED: Final = "extaudit.access.denied"
 LOCK_CREATED: Final = "extaudit.lock.create"
 LOCK_DELETED: Final = "extaudit.lock.delete"
@@ -44,6 +46,8 @@ CODES: Final[Mapping[str, str]] = MappingProxyType(
         SEARCHED: "XA2001I",
         READ: "XA2002I",
         RECORDING_READ: "XA2101I",
+        RECORDINGS_LISTED: "XA2102I",
+        REINDEXED: "XA2103I",
         DENIED: "XA3001W",
         LOCK_CREATED: "XA3101I",
         LOCK_DELETED: "XA3102I",

@@ -12,7 +12,7 @@ from server.audit_log.access import Access, caller_members
 from server.audit_log.intake import Intake
 from server.audit_log.search.query import EventSelector, SearchPage, SearchQuery
 from server.errors import AuditStoreError, Unavailable
-from server.service_events import DENIED, READ, RECORDING_READ, SEARCHED, encoded
+from server.service_events import DENIED, READ, RECORDING_READ, RECORDINGS_LISTED, REINDEXED, SEARCHED, encoded
 
 MAX_FILTER_BYTES = 16_384
 
@@ -58,6 +58,22 @@ class ServiceLog:
             Unavailable: it couldn't be journalled; nothing of the recording must leave.
         """
         await self._read(RECORDING_READ, access, sid=session_id, **members)
+
+    async def recordings_listed(self, access: Access, filters: Mapping[str, object], **members: object) -> None:
+        """Leave the trace of one page of sessions before it leaves the service.
+
+        Raises:
+            Unavailable: it couldn't be journalled; the page must not leave.
+        """
+        await self._read(RECORDINGS_LISTED, access, filters=_bounded(filters), **members)
+
+    async def reindexed(self, access: Access) -> None:
+        """Record that somebody has the indexes of sessions made anew.
+
+        Raises:
+            Unavailable: it couldn't be journalled; it must not be done.
+        """
+        await self._read(REINDEXED, access)
 
     def denied(self, access: Access, **members: object) -> Awaitable[object]:
         """Record refusals of one identity; what is returned resolves when the event is durable.

@@ -13,10 +13,14 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from rbac.identities import Identity
 from server.audit_log.receipts import Emitter
 from server.grpc_api.messages import identity_message, timestamp_message
+from server.grpc_api.session_requests import KINDS
 from server.recordings.recording import Recording, Upload, UploadState
+from server.recordings.sessions.session import Session, SessionKind, SessionPage
+from server.recordings.sessions.session_index import ReindexProgress
 
 _CHUNK: Final = bytes((2 << 3 | 2,))
 """Tag of DownloadRecordingResponse.chunk: field 2, with a length."""
+_KINDS: Final[Mapping[SessionKind, int]] = MappingProxyType({kind: value for value, kind in KINDS.items()})
 STATES: Final[Mapping[UploadState, recording_pb2.UploadState.ValueType]] = MappingProxyType(
     {
         UploadState.OPEN: recording_pb2.UPLOAD_STATE_OPEN,
@@ -81,6 +85,40 @@ def recording_message(recording: Recording) -> recording_pb2.Recording:
         partial=recording.partial,
         aside=recording.aside,
         other_server=recording.other_server,
+    )
+
+
+def session_message(session: Session) -> recording_pb2.Session:
+    """One session with what is kept of it."""
+    return recording_pb2.Session(
+        session_id=session.session_id,
+        kind=_KINDS[session.kind],  # type: ignore[arg-type]  # enum values are plain numbers when they run
+        user=session.user,
+        participants=session.participants,
+        server_id=session.server_id,
+        target=session.target,
+        start_time=_time(session.started_ms),
+        end_time=_time(session.ended_ms),
+        recording=recording_message(session.recording) if session.recording else None,
+        asides=[recording_message(each) for each in session.asides],
+        uploads=[upload_message(each) for each in session.uploads],
+    )
+
+
+def list_response(page: SessionPage) -> pb.ListRecordingsResponse:
+    """The answer to ListRecordings."""
+    return pb.ListRecordingsResponse(
+        sessions=[session_message(session) for session in page.sessions],
+        next_page_token=page.next_page_token,
+        complete=not page.missing,
+        missing=page.missing,
+    )
+
+
+def reindex_response(progress: ReindexProgress) -> pb.ReindexRecordingsResponse:
+    """How far ReindexRecordings has come."""
+    return pb.ReindexRecordingsResponse(
+        sessions=progress.sessions, batches=progress.batches, done=progress.done, missing=progress.missing
     )
 
 

@@ -115,15 +115,32 @@ def download_selection(request: pb.DownloadRecordingRequest) -> Selection:
     Raises:
         InvalidRequest: with a violation for every wrong field.
     """
-    found = session_violations("session_id", request.session_id)
-    if request.upload_id:
-        found += upload_violations(request.upload_id)
+    found = _selection_violations(request)
     for name in ("offset", "length"):
         if getattr(request, name) > MAX_OFFSET:
             found.append(Violation(name, f"must be at most {MAX_OFFSET}"))
     if found:
         raise InvalidRequest(found)
     return Selection(request.session_id, request.upload_id, request.offset, request.length)
+
+
+def events_selection(request: pb.StreamRecordingEventsRequest) -> Selection:
+    """Which recording a StreamRecordingEvents request asks for.
+
+    Raises:
+        InvalidRequest: with a violation for every wrong field.
+    """
+    found = _selection_violations(request)
+    if request.start_index < 0:
+        found.append(Violation("start_index", "must not be negative"))
+    if found:
+        raise InvalidRequest(found)
+    return Selection(request.session_id, request.upload_id)
+
+
+def _selection_violations(request: pb.DownloadRecordingRequest | pb.StreamRecordingEventsRequest) -> list[Violation]:
+    found = session_violations("session_id", request.session_id)
+    return found + (upload_violations(request.upload_id) if request.upload_id else [])
 
 
 def _chunk(message: bytes) -> Chunk | None:

@@ -12,15 +12,25 @@ from rbac.permissions import UPDATE_SESSIONS
 from server.errors import InvalidRequest, Violation
 from server.grpc_api.call import Call
 from server.grpc_api.draining import Drain
-from server.grpc_api.recording_messages import STATES, encoded_chunk, recording_message, upload_message
+from server.grpc_api.recorded_event_messages import event_responses
+from server.grpc_api.recording_messages import (
+    STATES,
+    encoded_chunk,
+    list_response,
+    recording_message,
+    reindex_response,
+    upload_message,
+)
 from server.grpc_api.recording_requests import (
     Chunk,
     completion_violations,
     decode_upload,
     download_selection,
+    events_selection,
     upload_violations,
 )
-from server.grpc_api.recording_use_cases import Opening, Uploads
+from server.grpc_api.recording_use_cases import Opening, SessionLists, Uploads
+from server.grpc_api.session_requests import session_query
 from server.grpc_api.upload_stream import UploadStreaming
 
 DOWNLOAD_CHUNK_BYTES: Final = 1024 * 1024
@@ -32,6 +42,7 @@ class RecordingServicer:
 
     uploads: Uploads
     opening: Opening
+    lists: SessionLists
     drain: Drain
 
     def UploadRecording(  # noqa: N802
@@ -72,11 +83,36 @@ class RecordingServicer:
         """Stream a recording's bytes; the chunks are given encoded."""
         opened = await self.opening.download(call.access, download_selection(request))
         yield pb.DownloadRecordingResponse(recording=recording_message(opened.recording))
-        async for data in opened.chunks:
+        async for data in opened.parts:
             view = memoryview(data)
             for start in range(0, len(view), DOWNLOAD_CHUNK_BYTES):
                 self.drain.refuse_when_begun()
                 yield encoded_chunk(view[start : start + DOWNLOAD_CHUNK_BYTES])
+
+    async def StreamRecordingEvents(  # noqa: N802
+        self, request: pb.StreamRecordingEventsRequest, call: Call
+    ) -> AsyncIterator[pb.StreamRecordingEventsResponse]:
+        """Stream the events in a recording."""
+        selection = events_selection(request)
+        opened = await self.opening.events(call.access, selection, request.start_index, event_responses)
+        yield pb.StreamRecordingEventsResponse(recording=recording_message(opened.recording))
+        async for responses in opened.parts:
+            for response in responses:
+                self.drain.refuse_when_begun()
+                yield response
+
+    async def ListRecordings(  # noqa: N802
+        self, request: pb.ListRecordingsRequest, call: Call
+    ) -> pb.ListRecordingsResponse:
+        """A page of sessions with their recordings and uploads."""
+        return list_response(await self.lists.list(call.access, session_query(request)))
+
+    async def ReindexRecordings(  # noqa: N802
+        self, _request: pb.ReindexRecordingsRequest, call: Call
+    ) -> AsyncIterator[pb.ReindexRecordingsResponse]:
+        """Make the index of sessions anew."""
+        async for progress in self.drain.until_begun(self.lists.reindex(call.access)):
+            yield reindex_response(progress)
 
 
 def _refuse(violations: list[Violation]) -> None:

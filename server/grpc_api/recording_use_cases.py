@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator, Callable
 from typing import Protocol
 
 from server.audit_log.access import Access
-from server.recordings.opening import OpenRecording, Selection
+from server.recordings.format.reader import Item
+from server.recordings.opening import Given, OpenRecording, Selection
 from server.recordings.recording import Recording, Upload, UploadState
+from server.recordings.sessions.session import SessionPage, SessionQuery
+from server.recordings.sessions.session_index import ReindexProgress
 
 
 class UploadStream(Protocol):
@@ -90,11 +94,41 @@ class Uploads(Protocol):
 class Opening(Protocol):
     """Opens recordings, each after its trace is durable."""
 
-    async def download(self, access: Access, selection: Selection) -> OpenRecording:
+    async def download(self, access: Access, selection: Selection) -> OpenRecording[bytes]:
         """Open a recording for a range of its bytes.
 
         Raises:
             NotFound: there is none, or it isn't for the caller. InvalidRequest: the range begins beyond the end.
             Unavailable: its trace can't be journalled.
+        """
+        ...
+
+    async def events(
+        self, access: Access, selection: Selection, start_index: int, convert: Callable[[list[Item]], Given]
+    ) -> OpenRecording[Given]:
+        """Open a recording for the events in it; gives what `convert`, called on a thread, makes of them by batches.
+
+        Raises:
+            NotFound, Unavailable: as `download`.
+        """
+        ...
+
+
+class SessionLists(Protocol):
+    """Lists sessions."""
+
+    async def list(self, access: Access, query: SessionQuery) -> SessionPage:
+        """One page of the sessions that the caller may see.
+
+        Raises:
+            InvalidRequest: the page token is wrong. ResourceExhausted, Unavailable: not now.
+        """
+        ...
+
+    def reindex(self, access: Access) -> AsyncIterator[ReindexProgress]:
+        """Make the index of sessions anew, or join those who wait for that.
+
+        Raises:
+            Unavailable: not now.
         """
         ...

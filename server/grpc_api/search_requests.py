@@ -110,15 +110,15 @@ def _violations_of_get(request: pb.GetEventRequest) -> list[Violation]:
             found.append(Violation("selector", "must be set: one of position and uid"))
     if request.digest and not (len(request.digest) == 64 and _HEX.issuperset(request.digest)):
         found.append(Violation("digest", "must be 64 lower-case hexadecimal digits"))
-    return found + _too_long("storage", request.storage, MAX_NAME_CHARACTERS)
+    return found + too_long("storage", request.storage, MAX_NAME_CHARACTERS)
 
 
 def _violations_of_search(request: pb.SearchEventsRequest) -> list[Violation]:
-    found = _violations_of_time("from_time", request.from_time) + _violations_of_time("to_time", request.to_time)
+    found = violations_of_time("from_time", request.from_time) + violations_of_time("to_time", request.to_time)
     for name in ("types", "users", "uids", "emitters"):
-        found += _too_many(name, len(getattr(request, name)), MAX_VALUES)
-    found += _too_long("text", request.text, MAX_TEXT_CHARACTERS)
-    found += _too_many("fields", len(request.fields), MAX_FIELDS)
+        found += too_many(name, len(getattr(request, name)), MAX_VALUES)
+    found += too_long("text", request.text, MAX_TEXT_CHARACTERS)
+    found += too_many("fields", len(request.fields), MAX_FIELDS)
     for index, wanted in enumerate(request.fields[:MAX_FIELDS]):
         found += _violations_of_field(f"fields[{index}]", wanted)
     if any(kind not in KINDS for kind in request.emitter_kinds):
@@ -129,16 +129,17 @@ def _violations_of_search(request: pb.SearchEventsRequest) -> list[Violation]:
         found.append(Violation("engine", "must be a known engine"))
     if request.page_size < 0:
         found.append(Violation("page_size", "must not be negative"))
-    found += _too_long("storage", request.storage, MAX_NAME_CHARACTERS)
-    found += _too_long("page_token", request.page_token, MAX_TOKEN_CHARACTERS)
+    found += too_long("storage", request.storage, MAX_NAME_CHARACTERS)
+    found += too_long("page_token", request.page_token, MAX_TOKEN_CHARACTERS)
     mark = request.watermark
     if request.HasField("watermark") and not mark.logs and not mark.catalogue_revision:
         # It counts nothing, and an answer without rows would look complete.
         found.append(Violation("watermark", "must be that of an earlier answer; it is empty"))
-    return found + _too_many("watermark.logs", len(mark.logs), MAX_LOGS)
+    return found + too_many("watermark.logs", len(mark.logs), MAX_LOGS)
 
 
-def _violations_of_time(name: str, time: Timestamp) -> list[Violation]:
+def violations_of_time(name: str, time: Timestamp) -> list[Violation]:
+    """What is wrong with a time."""
     if _MIN_SECONDS <= time.seconds <= _MAX_SECONDS and 0 <= time.nanos <= 999_999_999:
         return []
     return [Violation(name, "must be from year 1 to 9999, with 0 to 999,999,999 nanoseconds")]
@@ -158,18 +159,20 @@ def _violations_of_field(name: str, wanted: pb.FieldEquality) -> list[Violation]
     return found
 
 
-def _too_many(name: str, count: int, bound: int) -> list[Violation]:
+def too_many(name: str, count: int, bound: int) -> list[Violation]:
+    """What is wrong with a list of so many."""
     return [Violation(name, f"must be at most {bound}")] if count > bound else []
 
 
-def _too_long(name: str, text: str, characters: int) -> list[Violation]:
+def too_long(name: str, text: str, characters: int) -> list[Violation]:
+    """What is wrong with the length of a text."""
     return [Violation(name, f"must be at most {characters} characters")] if len(text) > characters else []
 
 
 def _filters(request: pb.SearchEventsRequest) -> Filters:
     return Filters(
-        from_ms=_milliseconds(request.from_time) if request.HasField("from_time") else None,
-        to_ms=_milliseconds(request.to_time) if request.HasField("to_time") else None,
+        from_ms=milliseconds(request.from_time) if request.HasField("from_time") else None,
+        to_ms=milliseconds(request.to_time) if request.HasField("to_time") else None,
         types=frozenset(request.types),
         users=frozenset(request.users),
         session_id=request.session_id,
@@ -191,5 +194,6 @@ def _watermark(request: pb.SearchEventsRequest) -> Watermark | None:
     return Watermark(dict(request.watermark.logs), request.watermark.catalogue_revision)
 
 
-def _milliseconds(time: Timestamp) -> int:
+def milliseconds(time: Timestamp) -> int:
+    """A time in ms since 1970."""
     return time.seconds * 1000 + time.nanos // 1_000_000

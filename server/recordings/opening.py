@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Generic, Protocol, TypeVar
 
 from server.audit_log.access import Access
 from server.errors import InvalidRequest, NotFound, Violation
+from server.recordings.format.reader import Item
+from server.recordings.recorded_events import EventReading
 from server.recordings.recording import Recording
+
+Given = TypeVar("Given")
 
 
 class Recordings(Protocol):
@@ -63,22 +67,23 @@ class Selection:
 
 
 @dataclass(frozen=True, slots=True)
-class OpenRecording:
-    """A recording whose trace is durable, and the bytes that were asked for."""
+class OpenRecording(Generic[Given]):
+    """A recording whose trace is durable, and what was asked for of it."""
 
     recording: Recording
-    chunks: AsyncIterator[bytes]
+    parts: AsyncIterator[Given]
 
 
 class Opening:
     """Opens recordings, for their bytes or for the events in them."""
 
-    def __init__(self, recordings: Recordings, sessions: Sessions, log: ReadLog) -> None:
+    def __init__(self, recordings: Recordings, sessions: Sessions, events: EventReading, log: ReadLog) -> None:
         self._recordings = recordings
+        self._events = events
         self._sessions = sessions
         self._log = log
 
-    async def download(self, access: Access, selection: Selection) -> OpenRecording:
+    async def download(self, access: Access, selection: Selection) -> OpenRecording[bytes]:
         """Open a recording for a range of its bytes.
 
         Raises:
@@ -94,15 +99,18 @@ class Opening:
         length = min(selection.length or left, left)
         return OpenRecording(recording, self._recordings.chunks(recording, selection.offset, length))
 
-    async def events(self, access: Access, selection: Selection, start_index: int) -> OpenRecording:
-        """Open a recording for the events in it; gives all of its bytes, whatever the selection's range.
+    async def events(
+        self, access: Access, selection: Selection, start_index: int, convert: Callable[[list[Item]], Given]
+    ) -> OpenRecording[Given]:
+        """Open a recording for the events in it; gives what `convert`, called on a thread, makes of them by batches.
 
         Raises:
             NotFound, Unavailable: as `download`.
         """
         recording = await self._find(access, selection)
         await self._trace(access, recording, "events", {"start_index": start_index})
-        return OpenRecording(recording, self._recordings.chunks(recording, 0, recording.bytes))
+        chunks = self._recordings.chunks(recording, 0, recording.bytes)
+        return OpenRecording(recording, self._events.batches(chunks, start_index, convert))
 
     async def _trace(self, access: Access, recording: Recording, purpose: str, asked: dict[str, int]) -> None:
         await self._log.recording_read(

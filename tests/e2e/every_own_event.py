@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from extaudit_client import Client, Query
+from extaudit_client import Client, Query, SessionQuery
 from extaudit_client.errors import ExtauditError
 from extaudit_client.files import find_connection
 
@@ -125,6 +125,9 @@ class Lives:
         upload = client.recordings.upload(io.BytesIO(b"recorded"), SESSION)
         client.recordings.complete(upload.upload_id)
         assert b"".join(client.recordings.read(SESSION)) == b"recorded"
+        assert len(list(client.recordings.events(SESSION))) == 3
+        assert [session.session_id for session in client.recordings.list(SessionQuery(text=SESSION))] == [SESSION]
+        assert list(client.recordings.reindex())[-1].done
 
     def denials(self) -> None:
         with client_of(self.data_dir, self.folder / "alice", "alice") as alice:

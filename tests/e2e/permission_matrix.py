@@ -16,7 +16,7 @@ from rbac.role_files import PRESETS
 EMITS = {"EmitEvent", "EmitEvents"}
 SEARCHES = {"SearchEvents", "GetEvent"}
 UPLOADS = {"UploadRecording", "GetUpload", "CompleteUpload", "AbortUpload"}
-DOWNLOADS = {"DownloadRecording"}
+DOWNLOADS = {"DownloadRecording", "StreamRecordingEvents", "ListRecordings"}
 REFLECTION = {"ServerReflectionInfo"}
 HEALTH = {"Check", "List", "Watch"}
 
@@ -25,7 +25,7 @@ USERS: dict[str, set[str]] = {
     "auditor": SEARCHES | DOWNLOADS | {"GetStatus"},
     "editor": {"GetStatus", "ListRoles", "CheckAccess", "CreateLock", "ListLocks", "DeleteLock"},
     "importer": EMITS | UPLOADS,
-    "local-administrator": {"CompleteUpload"},
+    "local-administrator": {"CompleteUpload", "ReindexRecordings"},
 }
 """What a user with one preset may call, beside reflection and health."""
 COMPONENTS: dict[str, set[str]] = dict.fromkeys(

@@ -11,7 +11,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import extaudit_cli
 import pytest
+from extaudit_client import RecordedEvent, Recording, RecordingSummary
 from extaudit_client.custody import CustodyDigest
 
 from tests.running_server import RUN, RunningServer, environment, running_server
@@ -135,3 +137,48 @@ def test_what_fails_says_why_in_one_line_and_leaves_no_file(
 def test_the_same_name_for_none_and_for_hidden(line: CommandLine) -> None:
     failed = line.run("download", str(uuid.uuid4()))
     assert b"there is no such recording, or it isn't for you to read (NOT_FOUND)" in failed.stderr
+
+
+def test_sessions_are_listed_with_what_is_kept_of_them(server: RunningServer, line: CommandLine) -> None:
+    with server.client() as client:
+        events = [
+            b'{"event":"session.end","sid":"%s","user":"alice","participants":["alice","bob"],"server_hostname":"db-\x31",'
+            b'"time":"2026-11-20T10:00:00Z","uid":"%d"}' % (str(uuid.uuid4()).encode(), number)
+            for number in range(3)
+        ]
+        for event in events:
+            client.emit(event)
+    ended = json.loads(events[0])["sid"]
+    recording = line.json("upload", "-", "--session", ended, given=b"recorded")
+    unknown = str(uuid.uuid4())
+    open_upload = line.json("upload", "-", "--session", unknown, "--no-complete", given=b"half")
+    listed = line.json("list", "--session", ended)["sessions"]
+    assert [(each["user"], each["participants"]) for each in listed] == [("alice", ["alice", "bob"])]
+    assert listed[0]["recording"]["custody_digest"] == recording["custody_digest"]
+    (other,) = line.json("list", "--session", unknown)["sessions"]
+    assert [(each["upload_id"], each["state"]) for each in other["uploads"]] == [(open_upload["upload_id"], "open")]
+    with_recording = line.json("list", "--participant", "bob", "--recorded")["sessions"]
+    assert [each["session_id"] for each in with_recording] == [ended]
+    assert len(line.json("list", "--participant", "bob", "--limit", "2")["sessions"]) == 2
+    assert len(line.run("list", "--participant", "bob", "--output", "jsonl").stdout.splitlines()) == 3
+    assert ended.encode() in line.run("list", "--text", "ALICE").stdout
+    assert line.json("reindex")["done"] is True
+    assert line.json("list", "--session", ended)["sessions"] == listed
+
+
+SAMPLES = sorted(Path(extaudit_cli.__file__).parent.glob("sample-recordings/*.tar"))
+
+
+@pytest.mark.parametrize("sample", SAMPLES, ids=lambda path: path.stem)
+def test_the_events_in_a_recording_are_streamed(server: RunningServer, line: CommandLine, sample: Path) -> None:
+    line.json("upload", str(sample), "--session", sample.stem)
+    with server.client() as client:
+        recording, *events, summary = client.recordings.events(sample.stem)
+        later = list(client.recordings.events(sample.stem, start_index=2))
+    assert isinstance(recording, Recording)
+    assert isinstance(summary, RecordingSummary)
+    assert recording.bytes == summary.bytes == sample.stat().st_size
+    assert summary.events == len(events) > 2
+    assert all(isinstance(event, RecordedEvent) for event in events)
+    assert [event.index for event in events if isinstance(event, RecordedEvent)] == list(range(len(events)))
+    assert later == [recording, *events[2:], summary]

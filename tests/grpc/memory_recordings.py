@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field, replace
 
 from server.audit_log.access import Access
 from server.errors import FailedPrecondition, NotFound
-from server.recordings.opening import OpenRecording, Selection
+from server.recordings.format.reader import Item
+from server.recordings.opening import Given, OpenRecording, Selection
 from server.recordings.recording import Recording, Upload, UploadState
+from server.recordings.sessions.session import SessionPage, SessionQuery
+from server.recordings.sessions.session_index import ReindexProgress
 
 
 class MemoryStream:
@@ -99,18 +102,48 @@ class MemoryOpening:
     fails: Exception | None = None
     breaks: Exception | None = None
     """Comes after the first chunk."""
+    batches: list[list[Item]] = field(default_factory=list)
     asked: list[tuple[Access, Selection]] = field(default_factory=list)
+    start_indexes: list[int] = field(default_factory=list)
 
-    async def download(self, access: Access, selection: Selection) -> OpenRecording:
+    async def download(self, access: Access, selection: Selection) -> OpenRecording[bytes]:
         self.asked.append((access, selection))
         if self.fails:
             raise self.fails
         return OpenRecording(recording_of(self.data, access), self._chunks())
 
+    async def events(
+        self, access: Access, selection: Selection, start_index: int, convert: Callable[[list[Item]], Given]
+    ) -> OpenRecording[Given]:
+        self.asked.append((access, selection))
+        self.start_indexes.append(start_index)
+        return OpenRecording(recording_of(self.data, access), self._batches(convert))
+
+    async def _batches(self, convert: Callable[[list[Item]], Given]) -> AsyncIterator[Given]:
+        for batch in self.batches:
+            yield convert(batch)
+
     async def _chunks(self) -> AsyncIterator[bytes]:
         yield self.data
         if self.breaks:
             raise self.breaks
+
+
+@dataclass
+class MemoryLists:
+    """Answers every query with one page, and reindexes at once."""
+
+    page: SessionPage = field(default_factory=lambda: SessionPage((), ""))
+    asked: list[tuple[Access, SessionQuery | None]] = field(default_factory=list)
+
+    async def list(self, access: Access, query: SessionQuery) -> SessionPage:
+        self.asked.append((access, query))
+        return self.page
+
+    async def reindex(self, access: Access) -> AsyncIterator[ReindexProgress]:
+        self.asked.append((access, None))
+        yield ReindexProgress(1, 2)
+        yield ReindexProgress(3, 4, done=True, missing=("something",))
 
 
 def recording_of(data: bytes, access: Access) -> Recording:

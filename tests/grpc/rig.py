@@ -36,7 +36,7 @@ from server.grpc_api.server import GrpcServer, Limits, TokenListener, UseCases
 from server.grpc_api.use_cases import TokenAuthenticator
 from server.state.locks import Lock
 from tests.certificates_builder import CLUSTER, Ca, CaShape, Pair
-from tests.grpc.memory_recordings import MemoryOpening, MemoryUploads
+from tests.grpc.memory_recordings import MemoryLists, MemoryOpening, MemoryUploads
 
 EMIT_EVENT = "/extaudit.v1.AuditLogService/EmitEvent"
 EMIT_EVENTS = "/extaudit.v1.AuditLogService/EmitEvents"
@@ -52,6 +52,9 @@ GET_UPLOAD = "/extaudit.v1.RecordingService/GetUpload"
 COMPLETE_UPLOAD = "/extaudit.v1.RecordingService/CompleteUpload"
 ABORT_UPLOAD = "/extaudit.v1.RecordingService/AbortUpload"
 DOWNLOAD_RECORDING = "/extaudit.v1.RecordingService/DownloadRecording"
+STREAM_RECORDING_EVENTS = "/extaudit.v1.RecordingService/StreamRecordingEvents"
+LIST_RECORDINGS = "/extaudit.v1.RecordingService/ListRecordings"
+REINDEX_RECORDINGS = "/extaudit.v1.RecordingService/ReindexRecordings"
 GET_STATUS = "/extaudit.v1.StatusService/GetStatus"
 
 
@@ -267,6 +270,7 @@ class Rig:
     denials: MemoryDenials
     uploads: MemoryUploads
     opening: MemoryOpening
+    lists: MemoryLists
 
     def channel(self, pair: Pair, *options: tuple[str, Any]) -> grpc.aio.Channel:
         credentials = grpc.ssl_channel_credentials(self.host_ca.pem, pair.key_pem, pair.pem)
@@ -295,6 +299,7 @@ class Rig:
             or self.lock_store.events
             or self.uploads.asked
             or self.opening.asked
+            or self.lists.asked
         )
 
 
@@ -320,7 +325,7 @@ async def serving(
     intake, searches, status, records = MemoryIntake(holds), MemorySearches(), MemoryStatus(), Records()
     policy, clock, store = HeldPolicy(load_policy_folder(roles)), Clock(), MemoryLocks()
     authenticator, denials = HeldAnchors(IdentityResolver(anchors, CLUSTER, frozenset)), MemoryDenials()
-    uploads, opening = MemoryUploads(holds), MemoryOpening()
+    uploads, opening, lists = MemoryUploads(holds), MemoryOpening(), MemoryLists()
     table = LockTable(store, clock.now_ms)
     locks = Locks(store, table, clock.now_ms, lambda: server.look_again())
     server = GrpcServer(
@@ -329,7 +334,7 @@ async def serving(
         authenticator,
         policy,
         table,
-        UseCases(intake, searches, status, Rights(policy, table), locks, denials, uploads, opening),
+        UseCases(intake, searches, status, Rights(policy, table), locks, denials, uploads, opening, lists),
         limits=limits,
         observers=(records,),
         clock=clock,
@@ -357,6 +362,7 @@ async def serving(
             denials,
             uploads,
             opening,
+            lists,
         )
     finally:
         await server.stop(0)

@@ -38,8 +38,11 @@ from tests.grpc.rig import (
     GET_STATUS,
     GET_UPLOAD,
     LIST_LOCKS,
+    LIST_RECORDINGS,
     LIST_ROLES,
+    REINDEX_RECORDINGS,
     SEARCH_EVENTS,
+    STREAM_RECORDING_EVENTS,
     UPLOAD_RECORDING,
     Failure,
     Rig,
@@ -69,6 +72,9 @@ REQUESTS = {
     GET_UPLOAD: recording_pb.GetUploadRequest(upload_id="u").SerializeToString(),
     COMPLETE_UPLOAD: recording_pb.CompleteUploadRequest(upload_id="u").SerializeToString(),
     ABORT_UPLOAD: recording_pb.AbortUploadRequest(upload_id="u").SerializeToString(),
+    STREAM_RECORDING_EVENTS: recording_pb.StreamRecordingEventsRequest(session_id=SESSION).SerializeToString(),
+    LIST_RECORDINGS: recording_pb.ListRecordingsRequest().SerializeToString(),
+    REINDEX_RECORDINGS: recording_pb.ReindexRecordingsRequest().SerializeToString(),
     DOWNLOAD_RECORDING: recording_pb.DownloadRecordingRequest(session_id=SESSION).SerializeToString(),
 }
 REFLECTION = [f"/grpc.reflection.{version}.ServerReflection/ServerReflectionInfo" for version in ("v1", "v1alpha")]
@@ -107,6 +113,9 @@ async def refused_to_user(rig: Rig, method: str, *roles: str) -> Failure:
         (COMPLETE_UPLOAD, "auditor"),
         (ABORT_UPLOAD, "auditor"),
         (DOWNLOAD_RECORDING, "importer"),
+        (STREAM_RECORDING_EVENTS, "importer"),
+        (LIST_RECORDINGS, "importer"),
+        (REINDEX_RECORDINGS, "auditor"),
     ],
 )
 @in_loop
@@ -184,7 +193,7 @@ def test_the_table_of_permissions_is_the_one_in_force_unless_given() -> None:
 
 @in_loop
 async def test_every_row_of_the_table_is_served() -> None:
-    async with serving() as rig, rig.user("auditor", "importer", "editor") as channel:
+    async with serving() as rig, rig.user("auditor", "importer", "editor", "local-administrator") as channel:
         rig.searches.fails = NotFound("there is none")
         for method in set(PERMISSIONS) - {WATCH}:
             with contextlib.suppress(grpc.aio.AioRpcError):

@@ -16,7 +16,7 @@ _COMMANDS = {
     "roles": ("extaudit_cli.roles", "List the loaded roles, and check files of roles."),
     "locks": ("extaudit_cli.locks", "Bar users, components, roles, certificates and tokens."),
     "events": ("extaudit_cli.events", "Emit, search and get audit events."),
-    "recordings": ("extaudit_cli.recordings", "Upload session recordings, and get them back."),
+    "recordings": ("extaudit_cli.recordings", "Upload session recordings, list them, and get them back."),
     "status": ("extaudit_cli.status", "Show how the service is."),
 }
 

@@ -10,7 +10,9 @@ _COMMANDS = {
     "upload": ("extaudit_cli.recording_upload", "Upload a recording from a file."),
     "complete": ("extaudit_cli.recording_complete", "Make an upload a recording."),
     "abort": ("extaudit_cli.recording_abort", "Give an upload up."),
+    "list": ("extaudit_cli.recording_list", "List sessions with their recordings."),
     "download": ("extaudit_cli.recording_download", "Download a recording."),
+    "reindex": ("extaudit_cli.recording_reindex", "Make the index of sessions anew."),
 }
 
 
@@ -20,7 +22,8 @@ _COMMANDS = {
     epilog="""\b
 Examples:
   extaudit recordings upload session.tar --session 0d4c1f0e-6f5b-4f0a-8a39-1b8a2a6f0c11
+  extaudit recordings list --from -24h --user alice
   extaudit recordings download 0d4c1f0e-6f5b-4f0a-8a39-1b8a2a6f0c11 -o session.tar""",
 )
 def command() -> None:
-    """Upload session recordings, and get them back."""
+    """Upload session recordings, list them, and get them back."""

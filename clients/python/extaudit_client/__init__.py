@@ -6,10 +6,12 @@ from extaudit_client.connection import Connection
 from extaudit_client.emitting import Acknowledgement, EmittedEvent, Refusal, Repetition
 from extaudit_client.errors import ConnectionFailed, ExtauditError, IncompleteAnswer, Violation
 from extaudit_client.locks import Lock
+from extaudit_client.recorded_events import RecordedEvent, RecordingDamage, RecordingSummary
 from extaudit_client.recording_rows import Recording, Upload
 from extaudit_client.recordings import Recordings
 from extaudit_client.rows import EventRow, Identity, Position, Receipt
 from extaudit_client.searches import FieldEquality, MissingPart, Page, Query, SearchCost, Watermark
+from extaudit_client.sessions import ReindexProgress, Session, SessionPage, SessionQuery
 from extaudit_client.statuses import Status
 from extaudit_client.uploading import Uploaded
 
@@ -33,13 +35,20 @@ __all__ = [
     "Position",
     "Query",
     "Receipt",
+    "RecordedEvent",
     "Recording",
+    "RecordingDamage",
+    "RecordingSummary",
     "Recordings",
     "Refusal",
+    "ReindexProgress",
     "Repetition",
     "Role",
     "RoleRule",
     "SearchCost",
+    "Session",
+    "SessionPage",
+    "SessionQuery",
     "Status",
     "Upload",
     "Uploaded",

@@ -12,7 +12,18 @@ from extaudit.v1 import recording_service_pb2 as pb
 from extaudit.v1.recording_service_pb2_grpc import RecordingServiceStub
 
 from extaudit_client.downloading import Download
+from extaudit_client.errors import ExtauditError
+from extaudit_client.recorded_events import Item, items_from
 from extaudit_client.recording_rows import Recording, Upload, recording_from, upload_from, upload_state
+from extaudit_client.sessions import (
+    ReindexProgress,
+    Session,
+    SessionPage,
+    SessionQuery,
+    list_request,
+    page_from,
+    progress_from,
+)
 from extaudit_client.stream import Retries
 from extaudit_client.uploading import Progress, Source, Uploaded, Uploading
 
@@ -100,3 +111,40 @@ class Recordings:
             for answer in self._stub.DownloadRecording(request):
                 if answer.chunk:
                     yield answer.chunk
+
+    def events(self, session_id: str, upload_id: str = "", start_index: int = 0) -> Iterator[Item]:
+        """Give what is in a recording: first the Recording, then its events and what can't be read, last the summary.
+
+        Events whose index is below `start_index` are left out.
+        """
+        request = pb.StreamRecordingEventsRequest(session_id=session_id, upload_id=upload_id, start_index=start_index)
+        with self._errors():
+            yield from items_from(iter(self._stub.StreamRecordingEvents(request)))
+
+    def list_page(self, query: SessionQuery, page_token: str = "") -> SessionPage:
+        """Give one page of sessions; the token of the page before gives the next one. A page may be short."""
+        request = list_request(query, page_token)
+        with self._errors():
+            return page_from(self._stub.ListRecordings(request, timeout=self._timeout))
+
+    def list_pages(self, query: SessionQuery, page_token: str = "") -> Iterator[SessionPage]:
+        """Give page after page of sessions, newest first."""
+        while True:
+            page = self.list_page(query, page_token)
+            yield page
+            if not page.next_page_token:
+                return
+            if page.next_page_token == page_token:
+                raise ExtauditError("INTERNAL", "", "the service gave the same page token twice, so the list ends")
+            page_token = page.next_page_token
+
+    def list(self, query: SessionQuery) -> Iterator[Session]:
+        """Give every session that matches, newest first; whether the index misses any, `list_pages` tells."""
+        for page in self.list_pages(query):
+            yield from page.sessions
+
+    def reindex(self) -> Iterator[ReindexProgress]:
+        """Have the index of sessions made anew; gives how far it is. It goes on when nobody listens."""
+        with self._errors():
+            for response in self._stub.ReindexRecordings(pb.ReindexRecordingsRequest()):
+                yield progress_from(response)

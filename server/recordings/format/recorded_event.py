@@ -48,6 +48,11 @@ class RecordedEvent:
     """Its part was found by sight amid damage, so that it may be no part at all."""
 
     @property
+    def is_known(self) -> bool:
+        """Whether its kind is one that is known here."""
+        return self.variant in _NAMES
+
+    @property
     def json(self) -> bytes:
         """The event as Teleport writes it in JSON; of a kind that isn't known, what all kinds have. Made when asked."""
         return json_of(parse_record(self.raw)[1])

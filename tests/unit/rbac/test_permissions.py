@@ -21,6 +21,9 @@ GET_UPLOAD = "/extaudit.v1.RecordingService/GetUpload"
 COMPLETE = "/extaudit.v1.RecordingService/CompleteUpload"
 ABORT = "/extaudit.v1.RecordingService/AbortUpload"
 DOWNLOAD = "/extaudit.v1.RecordingService/DownloadRecording"
+EVENTS = "/extaudit.v1.RecordingService/StreamRecordingEvents"
+LIST_RECORDINGS = "/extaudit.v1.RecordingService/ListRecordings"
+REINDEX = "/extaudit.v1.RecordingService/ReindexRecordings"
 HEALTH = ("/grpc.health.v1.Health/Check", "/grpc.health.v1.Health/Watch", "/grpc.health.v1.Health/List")
 REFLECTION = (
     "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo",
@@ -31,6 +34,7 @@ CREATE = (("event", ("create",)),)
 LIST = (("event", ("list",)),)
 CREATE_SESSIONS = ("session", ("create",))
 UPDATE_SESSIONS = ("session", ("update",))
+LIST_SESSIONS = (("session", ("list",)),)
 READ_SESSIONS = (("session", ("read",)),)
 WITH_PLACES = ("external_audit_storage", ("read",))
 WITHOUT_PLACES = ("cluster_alert", ("list",))
@@ -82,6 +86,13 @@ CALLS = [
     (DOWNLOAD, user("auditor"), READ_SESSIONS),
     (DOWNLOAD, user("importer", "editor"), None),
     (DOWNLOAD, NODE, None),
+    (EVENTS, user("auditor"), READ_SESSIONS),
+    (EVENTS, user("importer", "editor"), None),
+    (LIST_RECORDINGS, user("auditor"), LIST_SESSIONS),
+    (LIST_RECORDINGS, user("importer", "editor"), None),
+    (LIST_RECORDINGS, NODE, None),
+    (REINDEX, user("local-administrator"), (UPDATE_SESSIONS,)),
+    (REINDEX, user("auditor", "importer", "editor"), None),
 ]
 
 
@@ -125,7 +136,7 @@ def test_a_method_without_a_row_is_refused(policy):
 
 def test_the_table_is_complete_and_can_not_be_changed():
     access = {ROLES, CHECK, CREATE_LOCK, LIST_LOCKS, DELETE_LOCK}
-    recordings = {UPLOAD, GET_UPLOAD, COMPLETE, ABORT, DOWNLOAD}
+    recordings = {UPLOAD, GET_UPLOAD, COMPLETE, ABORT, DOWNLOAD, EVENTS, LIST_RECORDINGS, REINDEX}
     own = {EMIT, EMIT_STREAM, SEARCH, GET, STATUS, *access, *recordings}
     assert set(PERMISSIONS) == {*own, *HEALTH, *REFLECTION}
     with pytest.raises(TypeError):

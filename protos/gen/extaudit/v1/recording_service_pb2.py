@@ -23,39 +23,60 @@ _sym_db = _symbol_database.Default()
 
 
 from extaudit.v1 import recording_pb2 as extaudit_dot_v1_dot_recording__pb2
+from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#extaudit/v1/recording_service.proto\x12\x0b\x65xtaudit.v1\x1a\x1b\x65xtaudit/v1/recording.proto\"4\n\x0bUploadStart\x12\x12\n\nsession_id\x18\x01 \x01(\t\x12\x11\n\tupload_id\x18\x02 \x01(\t\".\n\x0eRecordingChunk\x12\x0e\n\x06offset\x18\x01 \x01(\x04\x12\x0c\n\x04\x64\x61ta\x18\x02 \x01(\x0c\"|\n\x16UploadRecordingRequest\x12)\n\x05start\x18\x01 \x01(\x0b\x32\x18.extaudit.v1.UploadStartH\x00\x12,\n\x05\x63hunk\x18\x02 \x01(\x0b\x32\x1b.extaudit.v1.RecordingChunkH\x00\x42\t\n\x07request\"U\n\x17UploadRecordingResponse\x12\x11\n\tupload_id\x18\x01 \x01(\t\x12\x0f\n\x07storage\x18\x02 \x01(\t\x12\x16\n\x0e\x64urable_offset\x18\x03 \x01(\x04\"%\n\x10GetUploadRequest\x12\x11\n\tupload_id\x18\x01 \x01(\t\"8\n\x11GetUploadResponse\x12#\n\x06upload\x18\x01 \x01(\x0b\x32\x13.extaudit.v1.Upload\"i\n\x15\x43ompleteUploadRequest\x12\x11\n\tupload_id\x18\x01 \x01(\t\x12\x12\n\x05\x62ytes\x18\x02 \x01(\x04H\x00\x88\x01\x01\x12\x0e\n\x06sha256\x18\x03 \x01(\t\x12\x0f\n\x07partial\x18\x04 \x01(\x08\x42\x08\n\x06_bytes\"l\n\x16\x43ompleteUploadResponse\x12)\n\trecording\x18\x01 \x01(\x0b\x32\x16.extaudit.v1.Recording\x12\'\n\x05state\x18\x02 \x01(\x0e\x32\x18.extaudit.v1.UploadState\"\'\n\x12\x41\x62ortUploadRequest\x12\x11\n\tupload_id\x18\x01 \x01(\t\":\n\x13\x41\x62ortUploadResponse\x12#\n\x06upload\x18\x01 \x01(\x0b\x32\x13.extaudit.v1.Upload\"a\n\x18\x44ownloadRecordingRequest\x12\x12\n\nsession_id\x18\x01 \x01(\t\x12\x11\n\tupload_id\x18\x02 \x01(\t\x12\x0e\n\x06offset\x18\x03 \x01(\x04\x12\x0e\n\x06length\x18\x04 \x01(\x04\"e\n\x19\x44ownloadRecordingResponse\x12+\n\trecording\x18\x01 \x01(\x0b\x32\x16.extaudit.v1.RecordingH\x00\x12\x0f\n\x05\x63hunk\x18\x02 \x01(\x0cH\x00\x42\n\n\x08response2\xd3\x03\n\x10RecordingService\x12`\n\x0fUploadRecording\x12#.extaudit.v1.UploadRecordingRequest\x1a$.extaudit.v1.UploadRecordingResponse(\x01\x30\x01\x12J\n\tGetUpload\x12\x1d.extaudit.v1.GetUploadRequest\x1a\x1e.extaudit.v1.GetUploadResponse\x12Y\n\x0e\x43ompleteUpload\x12\".extaudit.v1.CompleteUploadRequest\x1a#.extaudit.v1.CompleteUploadResponse\x12P\n\x0b\x41\x62ortUpload\x12\x1f.extaudit.v1.AbortUploadRequest\x1a .extaudit.v1.AbortUploadResponse\x12\x64\n\x11\x44ownloadRecording\x12%.extaudit.v1.DownloadRecordingRequest\x1a&.extaudit.v1.DownloadRecordingResponse0\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#extaudit/v1/recording_service.proto\x12\x0b\x65xtaudit.v1\x1a\x1b\x65xtaudit/v1/recording.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"4\n\x0bUploadStart\x12\x12\n\nsession_id\x18\x01 \x01(\t\x12\x11\n\tupload_id\x18\x02 \x01(\t\".\n\x0eRecordingChunk\x12\x0e\n\x06offset\x18\x01 \x01(\x04\x12\x0c\n\x04\x64\x61ta\x18\x02 \x01(\x0c\"|\n\x16UploadRecordingRequest\x12)\n\x05start\x18\x01 \x01(\x0b\x32\x18.extaudit.v1.UploadStartH\x00\x12,\n\x05\x63hunk\x18\x02 \x01(\x0b\x32\x1b.extaudit.v1.RecordingChunkH\x00\x42\t\n\x07request\"U\n\x17UploadRecordingResponse\x12\x11\n\tupload_id\x18\x01 \x01(\t\x12\x0f\n\x07storage\x18\x02 \x01(\t\x12\x16\n\x0e\x64urable_offset\x18\x03 \x01(\x04\"%\n\x10GetUploadRequest\x12\x11\n\tupload_id\x18\x01 \x01(\t\"8\n\x11GetUploadResponse\x12#\n\x06upload\x18\x01 \x01(\x0b\x32\x13.extaudit.v1.Upload\"i\n\x15\x43ompleteUploadRequest\x12\x11\n\tupload_id\x18\x01 \x01(\t\x12\x12\n\x05\x62ytes\x18\x02 \x01(\x04H\x00\x88\x01\x01\x12\x0e\n\x06sha256\x18\x03 \x01(\t\x12\x0f\n\x07partial\x18\x04 \x01(\x08\x42\x08\n\x06_bytes\"l\n\x16\x43ompleteUploadResponse\x12)\n\trecording\x18\x01 \x01(\x0b\x32\x16.extaudit.v1.Recording\x12\'\n\x05state\x18\x02 \x01(\x0e\x32\x18.extaudit.v1.UploadState\"\'\n\x12\x41\x62ortUploadRequest\x12\x11\n\tupload_id\x18\x01 \x01(\t\":\n\x13\x41\x62ortUploadResponse\x12#\n\x06upload\x18\x01 \x01(\x0b\x32\x13.extaudit.v1.Upload\"\xa1\x03\n\x15ListRecordingsRequest\x12-\n\tfrom_time\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12+\n\x07to_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\'\n\x05kinds\x18\x03 \x03(\x0e\x32\x18.extaudit.v1.SessionKind\x12\r\n\x05users\x18\x04 \x03(\t\x12\x13\n\x0bparticipant\x18\x05 \x01(\t\x12\x11\n\tserver_id\x18\x06 \x01(\t\x12-\n\tactive_at\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x1a\n\rhas_recording\x18\x08 \x01(\x08H\x00\x88\x01\x01\x12\x0c\n\x04text\x18\t \x01(\t\x12\x12\n\nsession_id\x18\n \x01(\t\x12\x17\n\nhas_upload\x18\x0b \x01(\x08H\x01\x88\x01\x01\x12\x11\n\tpage_size\x18\x0c \x01(\r\x12\x12\n\npage_token\x18\r \x01(\tB\x10\n\x0e_has_recordingB\r\n\x0b_has_upload\"|\n\x16ListRecordingsResponse\x12&\n\x08sessions\x18\x01 \x03(\x0b\x32\x14.extaudit.v1.Session\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12\x10\n\x08\x63omplete\x18\x03 \x01(\x08\x12\x0f\n\x07missing\x18\x04 \x03(\t\"a\n\x18\x44ownloadRecordingRequest\x12\x12\n\nsession_id\x18\x01 \x01(\t\x12\x11\n\tupload_id\x18\x02 \x01(\t\x12\x0e\n\x06offset\x18\x03 \x01(\x04\x12\x0e\n\x06length\x18\x04 \x01(\x04\"e\n\x19\x44ownloadRecordingResponse\x12+\n\trecording\x18\x01 \x01(\x0b\x32\x16.extaudit.v1.RecordingH\x00\x12\x0f\n\x05\x63hunk\x18\x02 \x01(\x0cH\x00\x42\n\n\x08response\"Z\n\x1cStreamRecordingEventsRequest\x12\x12\n\nsession_id\x18\x01 \x01(\t\x12\x11\n\tupload_id\x18\x02 \x01(\t\x12\x13\n\x0bstart_index\x18\x03 \x01(\x03\"\xc3\x01\n\rRecordedEvent\x12\x12\n\x05index\x18\x01 \x01(\x03H\x00\x88\x01\x01\x12\x0f\n\x07variant\x18\x02 \x01(\r\x12\x0c\n\x04type\x18\x03 \x01(\t\x12(\n\x04time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x10\n\x08\x64\x65lay_ms\x18\x05 \x01(\x03\x12\x0c\n\x04\x64\x61ta\x18\x06 \x01(\x0c\x12\x0c\n\x04json\x18\x07 \x01(\x0c\x12\x0b\n\x03raw\x18\x08 \x01(\x0c\x12\x10\n\x08\x64oubtful\x18\t \x01(\x08\x42\x08\n\x06_index\"d\n\x0fRecordingDamage\x12\x0e\n\x06offset\x18\x01 \x01(\x04\x12\x0c\n\x04part\x18\x02 \x01(\r\x12\x0e\n\x06reason\x18\x03 \x01(\t\x12\x11\n\tencrypted\x18\x04 \x01(\x08\x12\x10\n\x08\x64oubtful\x18\x05 \x01(\x04\"\x9e\x01\n\x10RecordingSummary\x12\x0e\n\x06\x65vents\x18\x01 \x01(\x04\x12\x0f\n\x07skipped\x18\x02 \x01(\x04\x12\x0f\n\x07missing\x18\x03 \x01(\x04\x12\r\n\x05parts\x18\x04 \x01(\x04\x12\x0f\n\x07\x64\x61mages\x18\x05 \x01(\x04\x12\x17\n\x0f\x65ncrypted_parts\x18\x06 \x01(\x04\x12\x10\n\x08\x64oubtful\x18\x07 \x01(\x04\x12\r\n\x05\x62ytes\x18\x08 \x01(\x04\"\xe9\x01\n\x1dStreamRecordingEventsResponse\x12+\n\trecording\x18\x01 \x01(\x0b\x32\x16.extaudit.v1.RecordingH\x00\x12-\n\x06\x65vents\x18\x02 \x01(\x0b\x32\x1b.extaudit.v1.RecordedEventsH\x00\x12.\n\x06\x64\x61mage\x18\x03 \x01(\x0b\x32\x1c.extaudit.v1.RecordingDamageH\x00\x12\x30\n\x07summary\x18\x04 \x01(\x0b\x32\x1d.extaudit.v1.RecordingSummaryH\x00\x42\n\n\x08response\"<\n\x0eRecordedEvents\x12*\n\x06\x65vents\x18\x01 \x03(\x0b\x32\x1a.extaudit.v1.RecordedEvent\"\x1a\n\x18ReindexRecordingsRequest\"]\n\x19ReindexRecordingsResponse\x12\x10\n\x08sessions\x18\x01 \x01(\x04\x12\x0f\n\x07\x62\x61tches\x18\x02 \x01(\x04\x12\x0c\n\x04\x64one\x18\x03 \x01(\x08\x12\x0f\n\x07missing\x18\x04 \x03(\t2\x86\x06\n\x10RecordingService\x12`\n\x0fUploadRecording\x12#.extaudit.v1.UploadRecordingRequest\x1a$.extaudit.v1.UploadRecordingResponse(\x01\x30\x01\x12J\n\tGetUpload\x12\x1d.extaudit.v1.GetUploadRequest\x1a\x1e.extaudit.v1.GetUploadResponse\x12Y\n\x0e\x43ompleteUpload\x12\".extaudit.v1.CompleteUploadRequest\x1a#.extaudit.v1.CompleteUploadResponse\x12P\n\x0b\x41\x62ortUpload\x12\x1f.extaudit.v1.AbortUploadRequest\x1a .extaudit.v1.AbortUploadResponse\x12Y\n\x0eListRecordings\x12\".extaudit.v1.ListRecordingsRequest\x1a#.extaudit.v1.ListRecordingsResponse\x12\x64\n\x11\x44ownloadRecording\x12%.extaudit.v1.DownloadRecordingRequest\x1a&.extaudit.v1.DownloadRecordingResponse0\x01\x12p\n\x15StreamRecordingEvents\x12).extaudit.v1.StreamRecordingEventsRequest\x1a*.extaudit.v1.StreamRecordingEventsResponse0\x01\x12\x64\n\x11ReindexRecordings\x12%.extaudit.v1.ReindexRecordingsRequest\x1a&.extaudit.v1.ReindexRecordingsResponse0\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'extaudit.v1.recording_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_UPLOADSTART']._serialized_start=81
-  _globals['_UPLOADSTART']._serialized_end=133
-  _globals['_RECORDINGCHUNK']._serialized_start=135
-  _globals['_RECORDINGCHUNK']._serialized_end=181
-  _globals['_UPLOADRECORDINGREQUEST']._serialized_start=183
-  _globals['_UPLOADRECORDINGREQUEST']._serialized_end=307
-  _globals['_UPLOADRECORDINGRESPONSE']._serialized_start=309
-  _globals['_UPLOADRECORDINGRESPONSE']._serialized_end=394
-  _globals['_GETUPLOADREQUEST']._serialized_start=396
-  _globals['_GETUPLOADREQUEST']._serialized_end=433
-  _globals['_GETUPLOADRESPONSE']._serialized_start=435
-  _globals['_GETUPLOADRESPONSE']._serialized_end=491
-  _globals['_COMPLETEUPLOADREQUEST']._serialized_start=493
-  _globals['_COMPLETEUPLOADREQUEST']._serialized_end=598
-  _globals['_COMPLETEUPLOADRESPONSE']._serialized_start=600
-  _globals['_COMPLETEUPLOADRESPONSE']._serialized_end=708
-  _globals['_ABORTUPLOADREQUEST']._serialized_start=710
-  _globals['_ABORTUPLOADREQUEST']._serialized_end=749
-  _globals['_ABORTUPLOADRESPONSE']._serialized_start=751
-  _globals['_ABORTUPLOADRESPONSE']._serialized_end=809
-  _globals['_DOWNLOADRECORDINGREQUEST']._serialized_start=811
-  _globals['_DOWNLOADRECORDINGREQUEST']._serialized_end=908
-  _globals['_DOWNLOADRECORDINGRESPONSE']._serialized_start=910
-  _globals['_DOWNLOADRECORDINGRESPONSE']._serialized_end=1011
-  _globals['_RECORDINGSERVICE']._serialized_start=1014
-  _globals['_RECORDINGSERVICE']._serialized_end=1481
+  _globals['_UPLOADSTART']._serialized_start=114
+  _globals['_UPLOADSTART']._serialized_end=166
+  _globals['_RECORDINGCHUNK']._serialized_start=168
+  _globals['_RECORDINGCHUNK']._serialized_end=214
+  _globals['_UPLOADRECORDINGREQUEST']._serialized_start=216
+  _globals['_UPLOADRECORDINGREQUEST']._serialized_end=340
+  _globals['_UPLOADRECORDINGRESPONSE']._serialized_start=342
+  _globals['_UPLOADRECORDINGRESPONSE']._serialized_end=427
+  _globals['_GETUPLOADREQUEST']._serialized_start=429
+  _globals['_GETUPLOADREQUEST']._serialized_end=466
+  _globals['_GETUPLOADRESPONSE']._serialized_start=468
+  _globals['_GETUPLOADRESPONSE']._serialized_end=524
+  _globals['_COMPLETEUPLOADREQUEST']._serialized_start=526
+  _globals['_COMPLETEUPLOADREQUEST']._serialized_end=631
+  _globals['_COMPLETEUPLOADRESPONSE']._serialized_start=633
+  _globals['_COMPLETEUPLOADRESPONSE']._serialized_end=741
+  _globals['_ABORTUPLOADREQUEST']._serialized_start=743
+  _globals['_ABORTUPLOADREQUEST']._serialized_end=782
+  _globals['_ABORTUPLOADRESPONSE']._serialized_start=784
+  _globals['_ABORTUPLOADRESPONSE']._serialized_end=842
+  _globals['_LISTRECORDINGSREQUEST']._serialized_start=845
+  _globals['_LISTRECORDINGSREQUEST']._serialized_end=1262
+  _globals['_LISTRECORDINGSRESPONSE']._serialized_start=1264
+  _globals['_LISTRECORDINGSRESPONSE']._serialized_end=1388
+  _globals['_DOWNLOADRECORDINGREQUEST']._serialized_start=1390
+  _globals['_DOWNLOADRECORDINGREQUEST']._serialized_end=1487
+  _globals['_DOWNLOADRECORDINGRESPONSE']._serialized_start=1489
+  _globals['_DOWNLOADRECORDINGRESPONSE']._serialized_end=1590
+  _globals['_STREAMRECORDINGEVENTSREQUEST']._serialized_start=1592
+  _globals['_STREAMRECORDINGEVENTSREQUEST']._serialized_end=1682
+  _globals['_RECORDEDEVENT']._serialized_start=1685
+  _globals['_RECORDEDEVENT']._serialized_end=1880
+  _globals['_RECORDINGDAMAGE']._serialized_start=1882
+  _globals['_RECORDINGDAMAGE']._serialized_end=1982
+  _globals['_RECORDINGSUMMARY']._serialized_start=1985
+  _globals['_RECORDINGSUMMARY']._serialized_end=2143
+  _globals['_STREAMRECORDINGEVENTSRESPONSE']._serialized_start=2146
+  _globals['_STREAMRECORDINGEVENTSRESPONSE']._serialized_end=2379
+  _globals['_RECORDEDEVENTS']._serialized_start=2381
+  _globals['_RECORDEDEVENTS']._serialized_end=2441
+  _globals['_REINDEXRECORDINGSREQUEST']._serialized_start=2443
+  _globals['_REINDEXRECORDINGSREQUEST']._serialized_end=2469
+  _globals['_REINDEXRECORDINGSRESPONSE']._serialized_start=2471
+  _globals['_REINDEXRECORDINGSRESPONSE']._serialized_end=2564
+  _globals['_RECORDINGSERVICE']._serialized_start=2567
+  _globals['_RECORDINGSERVICE']._serialized_end=3341
 # @@protoc_insertion_point(module_scope)

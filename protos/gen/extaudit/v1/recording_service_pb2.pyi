@@ -3,9 +3,12 @@
 isort:skip_file
 Session recordings: up, kept, found, and read again."""
 
+from collections import abc as _abc
 from extaudit.v1 import recording_pb2 as _recording_pb2
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
+from google.protobuf import timestamp_pb2 as _timestamp_pb2
+from google.protobuf.internal import containers as _containers
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -288,6 +291,131 @@ class AbortUploadResponse(_message.Message):
 Global___AbortUploadResponse: _TypeAlias = AbortUploadResponse  # noqa: Y015
 
 @_typing.final
+class ListRecordingsRequest(_message.Message):
+    """Asks for sessions. Filters that aren't given admit every session."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FROM_TIME_FIELD_NUMBER: _builtins.int
+    TO_TIME_FIELD_NUMBER: _builtins.int
+    KINDS_FIELD_NUMBER: _builtins.int
+    USERS_FIELD_NUMBER: _builtins.int
+    PARTICIPANT_FIELD_NUMBER: _builtins.int
+    SERVER_ID_FIELD_NUMBER: _builtins.int
+    ACTIVE_AT_FIELD_NUMBER: _builtins.int
+    HAS_RECORDING_FIELD_NUMBER: _builtins.int
+    TEXT_FIELD_NUMBER: _builtins.int
+    SESSION_ID_FIELD_NUMBER: _builtins.int
+    HAS_UPLOAD_FIELD_NUMBER: _builtins.int
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    participant: _builtins.str
+    """Sessions in which this user took part."""
+    server_id: _builtins.str
+    """Sessions on this server, by its id."""
+    has_recording: _builtins.bool
+    """Sessions with a recording, or without one."""
+    text: _builtins.str
+    """Sessions whose id, user, participants, server or target contain this text, without regard to case (A-Z)."""
+    session_id: _builtins.str
+    """Just this session."""
+    has_upload: _builtins.bool
+    """Sessions with an upload that is open or aborted, or without one."""
+    page_size: _builtins.int
+    """At most so many sessions: 1 to 1,000; 0 stands for 100."""
+    page_token: _builtins.str
+    """Token of the page before; all else must be as it was."""
+    @_builtins.property
+    def from_time(self) -> _timestamp_pb2.Timestamp:
+        """Sessions that had begun before `to_time` and not ended before `from_time`."""
+
+    @_builtins.property
+    def to_time(self) -> _timestamp_pb2.Timestamp:
+        """See `from_time`."""
+
+    @_builtins.property
+    def kinds(self) -> _containers.RepeatedScalarFieldContainer[_recording_pb2.SessionKind.ValueType]:
+        """Sessions of any of these kinds."""
+
+    @_builtins.property
+    def users(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Sessions of any of these users."""
+
+    @_builtins.property
+    def active_at(self) -> _timestamp_pb2.Timestamp:
+        """Sessions that were under way at this moment."""
+
+    def __init__(
+        self,
+        *,
+        from_time: _timestamp_pb2.Timestamp | None = ...,
+        to_time: _timestamp_pb2.Timestamp | None = ...,
+        kinds: _abc.Iterable[_recording_pb2.SessionKind.ValueType] | None = ...,
+        users: _abc.Iterable[_builtins.str] | None = ...,
+        participant: _builtins.str = ...,
+        server_id: _builtins.str = ...,
+        active_at: _timestamp_pb2.Timestamp | None = ...,
+        has_recording: _builtins.bool | None = ...,
+        text: _builtins.str = ...,
+        session_id: _builtins.str = ...,
+        has_upload: _builtins.bool | None = ...,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_has_recording", b"_has_recording", "_has_upload", b"_has_upload", "active_at", b"active_at", "from_time", b"from_time", "has_recording", b"has_recording", "has_upload", b"has_upload", "to_time", b"to_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_has_recording", b"_has_recording", "_has_upload", b"_has_upload", "active_at", b"active_at", "from_time", b"from_time", "has_recording", b"has_recording", "has_upload", b"has_upload", "kinds", b"kinds", "page_size", b"page_size", "page_token", b"page_token", "participant", b"participant", "server_id", b"server_id", "session_id", b"session_id", "text", b"text", "to_time", b"to_time", "users", b"users"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__has_recording: _TypeAlias = _typing.Literal["has_recording"]  # noqa: Y015
+    _WhichOneofArgType__has_recording: _TypeAlias = _typing.Literal["_has_recording", b"_has_recording"]  # noqa: Y015
+    _WhichOneofReturnType__has_upload: _TypeAlias = _typing.Literal["has_upload"]  # noqa: Y015
+    _WhichOneofArgType__has_upload: _TypeAlias = _typing.Literal["_has_upload", b"_has_upload"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__has_recording) -> _WhichOneofReturnType__has_recording | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__has_upload) -> _WhichOneofReturnType__has_upload | None: ...
+
+Global___ListRecordingsRequest: _TypeAlias = ListRecordingsRequest  # noqa: Y015
+
+@_typing.final
+class ListRecordingsResponse(_message.Message):
+    """One page of sessions."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SESSIONS_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    COMPLETE_FIELD_NUMBER: _builtins.int
+    MISSING_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
+    """Gives the next page; empty after the last one."""
+    complete: _builtins.bool
+    """False if the index of sessions misses something; `missing` says what."""
+    @_builtins.property
+    def sessions(self) -> _containers.RepeatedCompositeFieldContainer[_recording_pb2.Session]:
+        """The sessions, those that began last first."""
+
+    @_builtins.property
+    def missing(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """What the index misses, in words; empty if it is complete."""
+
+    def __init__(
+        self,
+        *,
+        sessions: _abc.Iterable[_recording_pb2.Session] | None = ...,
+        next_page_token: _builtins.str = ...,
+        complete: _builtins.bool = ...,
+        missing: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["complete", b"complete", "missing", b"missing", "next_page_token", b"next_page_token", "sessions", b"sessions"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListRecordingsResponse: _TypeAlias = ListRecordingsResponse  # noqa: Y015
+
+@_typing.final
 class DownloadRecordingRequest(_message.Message):
     """Asks for a recording's bytes."""
 
@@ -350,3 +478,300 @@ class DownloadRecordingResponse(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType_response) -> _WhichOneofReturnType_response | None: ...
 
 Global___DownloadRecordingResponse: _TypeAlias = DownloadRecordingResponse  # noqa: Y015
+
+@_typing.final
+class StreamRecordingEventsRequest(_message.Message):
+    """Asks for the events in a recording."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SESSION_ID_FIELD_NUMBER: _builtins.int
+    UPLOAD_ID_FIELD_NUMBER: _builtins.int
+    START_INDEX_FIELD_NUMBER: _builtins.int
+    session_id: _builtins.str
+    """The session."""
+    upload_id: _builtins.str
+    """The upload, where another than the session's recording is wanted."""
+    start_index: _builtins.int
+    """Only events with this index or a higher one."""
+    def __init__(
+        self,
+        *,
+        session_id: _builtins.str = ...,
+        upload_id: _builtins.str = ...,
+        start_index: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["session_id", b"session_id", "start_index", b"start_index", "upload_id", b"upload_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___StreamRecordingEventsRequest: _TypeAlias = StreamRecordingEventsRequest  # noqa: Y015
+
+@_typing.final
+class RecordedEvent(_message.Message):
+    """One event in a recording."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    INDEX_FIELD_NUMBER: _builtins.int
+    VARIANT_FIELD_NUMBER: _builtins.int
+    TYPE_FIELD_NUMBER: _builtins.int
+    TIME_FIELD_NUMBER: _builtins.int
+    DELAY_MS_FIELD_NUMBER: _builtins.int
+    DATA_FIELD_NUMBER: _builtins.int
+    JSON_FIELD_NUMBER: _builtins.int
+    RAW_FIELD_NUMBER: _builtins.int
+    DOUBTFUL_FIELD_NUMBER: _builtins.int
+    index: _builtins.int
+    """Its index in the session; not set if it doesn't tell."""
+    variant: _builtins.int
+    """Number of its variant in Teleport's `events.OneOf`."""
+    type: _builtins.str
+    """Its type, such as `print`; empty if it doesn't tell."""
+    delay_ms: _builtins.int
+    """For `print` and desktop events: ms since the session began."""
+    data: _builtins.bytes
+    """For `print`: what was printed. For desktop events: the message."""
+    json: _builtins.bytes
+    """The event as Teleport writes it in JSON, without `data`; of a variant that the service doesn't know, what all have."""
+    raw: _builtins.bytes
+    """For a variant that the service doesn't know: the whole encoded event."""
+    doubtful: _builtins.bool
+    """True if its part was found amid damage by what it looks like, so that it may be no part at all."""
+    @_builtins.property
+    def time(self) -> _timestamp_pb2.Timestamp:
+        """When it happened."""
+
+    def __init__(
+        self,
+        *,
+        index: _builtins.int | None = ...,
+        variant: _builtins.int = ...,
+        type: _builtins.str = ...,
+        time: _timestamp_pb2.Timestamp | None = ...,
+        delay_ms: _builtins.int = ...,
+        data: _builtins.bytes = ...,
+        json: _builtins.bytes = ...,
+        raw: _builtins.bytes = ...,
+        doubtful: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_index", b"_index", "index", b"index", "time", b"time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_index", b"_index", "data", b"data", "delay_ms", b"delay_ms", "doubtful", b"doubtful", "index", b"index", "json", b"json", "raw", b"raw", "time", b"time", "type", b"type", "variant", b"variant"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__index: _TypeAlias = _typing.Literal["index"]  # noqa: Y015
+    _WhichOneofArgType__index: _TypeAlias = _typing.Literal["_index", b"_index"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__index) -> _WhichOneofReturnType__index | None: ...
+
+Global___RecordedEvent: _TypeAlias = RecordedEvent  # noqa: Y015
+
+@_typing.final
+class RecordingDamage(_message.Message):
+    """Something in a recording that couldn't be read."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    OFFSET_FIELD_NUMBER: _builtins.int
+    PART_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    ENCRYPTED_FIELD_NUMBER: _builtins.int
+    DOUBTFUL_FIELD_NUMBER: _builtins.int
+    offset: _builtins.int
+    """Where it is, in bytes from the beginning."""
+    part: _builtins.int
+    """Number of the part in the recording, from 1; 0 for what is in no part."""
+    reason: _builtins.str
+    """What is wrong with it."""
+    encrypted: _builtins.bool
+    """True if the part is encrypted: nothing is wrong with it, but it isn't read."""
+    doubtful: _builtins.int
+    """How many events of this part were given before its check failed, and may be wrong."""
+    def __init__(
+        self,
+        *,
+        offset: _builtins.int = ...,
+        part: _builtins.int = ...,
+        reason: _builtins.str = ...,
+        encrypted: _builtins.bool = ...,
+        doubtful: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["doubtful", b"doubtful", "encrypted", b"encrypted", "offset", b"offset", "part", b"part", "reason", b"reason"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RecordingDamage: _TypeAlias = RecordingDamage  # noqa: Y015
+
+@_typing.final
+class RecordingSummary(_message.Message):
+    """What was read of a recording."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EVENTS_FIELD_NUMBER: _builtins.int
+    SKIPPED_FIELD_NUMBER: _builtins.int
+    MISSING_FIELD_NUMBER: _builtins.int
+    PARTS_FIELD_NUMBER: _builtins.int
+    DAMAGES_FIELD_NUMBER: _builtins.int
+    ENCRYPTED_PARTS_FIELD_NUMBER: _builtins.int
+    DOUBTFUL_FIELD_NUMBER: _builtins.int
+    BYTES_FIELD_NUMBER: _builtins.int
+    events: _builtins.int
+    """Events that were read, also those below `start_index`."""
+    skipped: _builtins.int
+    """Events that came twice or out of order, and were skipped."""
+    missing: _builtins.int
+    """Indexes that no event had."""
+    parts: _builtins.int
+    """Parts that there are."""
+    damages: _builtins.int
+    """Places that couldn't be read; the first 1,000 were told."""
+    encrypted_parts: _builtins.int
+    """Parts that are encrypted, and weren't read."""
+    doubtful: _builtins.int
+    """Events that were given and may be wrong."""
+    bytes: _builtins.int
+    """Size of the recording."""
+    def __init__(
+        self,
+        *,
+        events: _builtins.int = ...,
+        skipped: _builtins.int = ...,
+        missing: _builtins.int = ...,
+        parts: _builtins.int = ...,
+        damages: _builtins.int = ...,
+        encrypted_parts: _builtins.int = ...,
+        doubtful: _builtins.int = ...,
+        bytes: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bytes", b"bytes", "damages", b"damages", "doubtful", b"doubtful", "encrypted_parts", b"encrypted_parts", "events", b"events", "missing", b"missing", "parts", b"parts", "skipped", b"skipped"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RecordingSummary: _TypeAlias = RecordingSummary  # noqa: Y015
+
+@_typing.final
+class StreamRecordingEventsResponse(_message.Message):
+    """One message of a recording's events."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RECORDING_FIELD_NUMBER: _builtins.int
+    EVENTS_FIELD_NUMBER: _builtins.int
+    DAMAGE_FIELD_NUMBER: _builtins.int
+    SUMMARY_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def recording(self) -> _recording_pb2.Recording:
+        """What is read."""
+
+    @_builtins.property
+    def events(self) -> Global___RecordedEvents:
+        """Events, in order."""
+
+    @_builtins.property
+    def damage(self) -> Global___RecordingDamage:
+        """Something that couldn't be read, between the events where it is."""
+
+    @_builtins.property
+    def summary(self) -> Global___RecordingSummary:
+        """What was read."""
+
+    def __init__(
+        self,
+        *,
+        recording: _recording_pb2.Recording | None = ...,
+        events: Global___RecordedEvents | None = ...,
+        damage: Global___RecordingDamage | None = ...,
+        summary: Global___RecordingSummary | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["damage", b"damage", "events", b"events", "recording", b"recording", "response", b"response", "summary", b"summary"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["damage", b"damage", "events", b"events", "recording", b"recording", "response", b"response", "summary", b"summary"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_response: _TypeAlias = _typing.Literal["recording", "events", "damage", "summary"]  # noqa: Y015
+    _WhichOneofArgType_response: _TypeAlias = _typing.Literal["response", b"response"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_response) -> _WhichOneofReturnType_response | None: ...
+
+Global___StreamRecordingEventsResponse: _TypeAlias = StreamRecordingEventsResponse  # noqa: Y015
+
+@_typing.final
+class RecordedEvents(_message.Message):
+    """Some events, in order."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EVENTS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def events(self) -> _containers.RepeatedCompositeFieldContainer[Global___RecordedEvent]:
+        """The events; at most 1 MiB of them, or one."""
+
+    def __init__(
+        self,
+        *,
+        events: _abc.Iterable[Global___RecordedEvent] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["events", b"events"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RecordedEvents: _TypeAlias = RecordedEvents  # noqa: Y015
+
+@_typing.final
+class ReindexRecordingsRequest(_message.Message):
+    """Asks to make the indexes anew."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReindexRecordingsRequest: _TypeAlias = ReindexRecordingsRequest  # noqa: Y015
+
+@_typing.final
+class ReindexRecordingsResponse(_message.Message):
+    """Tells how far it has come."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SESSIONS_FIELD_NUMBER: _builtins.int
+    BATCHES_FIELD_NUMBER: _builtins.int
+    DONE_FIELD_NUMBER: _builtins.int
+    MISSING_FIELD_NUMBER: _builtins.int
+    sessions: _builtins.int
+    """Sessions found so far."""
+    batches: _builtins.int
+    """Stored batches of events read so far."""
+    done: _builtins.bool
+    """True in the last message."""
+    @_builtins.property
+    def missing(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """What couldn't be read, in words."""
+
+    def __init__(
+        self,
+        *,
+        sessions: _builtins.int = ...,
+        batches: _builtins.int = ...,
+        done: _builtins.bool = ...,
+        missing: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["batches", b"batches", "done", b"done", "missing", b"missing", "sessions", b"sessions"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReindexRecordingsResponse: _TypeAlias = ReindexRecordingsResponse  # noqa: Y015

@@ -57,10 +57,25 @@ class RecordingServiceStub:
                 request_serializer=extaudit_dot_v1_dot_recording__service__pb2.AbortUploadRequest.SerializeToString,
                 response_deserializer=extaudit_dot_v1_dot_recording__service__pb2.AbortUploadResponse.FromString,
                 _registered_method=True)
+        self.ListRecordings = channel.unary_unary(
+                '/extaudit.v1.RecordingService/ListRecordings',
+                request_serializer=extaudit_dot_v1_dot_recording__service__pb2.ListRecordingsRequest.SerializeToString,
+                response_deserializer=extaudit_dot_v1_dot_recording__service__pb2.ListRecordingsResponse.FromString,
+                _registered_method=True)
         self.DownloadRecording = channel.unary_stream(
                 '/extaudit.v1.RecordingService/DownloadRecording',
                 request_serializer=extaudit_dot_v1_dot_recording__service__pb2.DownloadRecordingRequest.SerializeToString,
                 response_deserializer=extaudit_dot_v1_dot_recording__service__pb2.DownloadRecordingResponse.FromString,
+                _registered_method=True)
+        self.StreamRecordingEvents = channel.unary_stream(
+                '/extaudit.v1.RecordingService/StreamRecordingEvents',
+                request_serializer=extaudit_dot_v1_dot_recording__service__pb2.StreamRecordingEventsRequest.SerializeToString,
+                response_deserializer=extaudit_dot_v1_dot_recording__service__pb2.StreamRecordingEventsResponse.FromString,
+                _registered_method=True)
+        self.ReindexRecordings = channel.unary_stream(
+                '/extaudit.v1.RecordingService/ReindexRecordings',
+                request_serializer=extaudit_dot_v1_dot_recording__service__pb2.ReindexRecordingsRequest.SerializeToString,
+                response_deserializer=extaudit_dot_v1_dot_recording__service__pb2.ReindexRecordingsResponse.FromString,
                 _registered_method=True)
 
 
@@ -109,10 +124,34 @@ class RecordingServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListRecordings(self, request, context):
+        """Lists sessions with their recordings and uploads, newest first. Needs `session:list`; where it is held under
+        conditions, only sessions that they admit are listed.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def DownloadRecording(self, request, context):
         """Streams a recording's bytes, or a range of them: first what it is, then chunks. The bytes are checked against the
         custody digest on their way; a part that isn't what was taken ends the stream with DATA_LOSS before any of it leaves.
         Needs `session:read`. The trace of it is durable before the first byte leaves.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def StreamRecordingEvents(self, request, context):
+        """Streams the events in a recording, in order. Needs `session:read`. The trace of it is durable before the first
+        event leaves. Damaged parts are told and the rest is read.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ReindexRecordings(self, request, context):
+        """Makes the index of sessions anew from all events and recordings that are kept. Whoever asks while that is under way
+        joins in; it goes on without them. Needs `session:update`.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -141,10 +180,25 @@ def add_RecordingServiceServicer_to_server(servicer, server):
                     request_deserializer=extaudit_dot_v1_dot_recording__service__pb2.AbortUploadRequest.FromString,
                     response_serializer=extaudit_dot_v1_dot_recording__service__pb2.AbortUploadResponse.SerializeToString,
             ),
+            'ListRecordings': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListRecordings,
+                    request_deserializer=extaudit_dot_v1_dot_recording__service__pb2.ListRecordingsRequest.FromString,
+                    response_serializer=extaudit_dot_v1_dot_recording__service__pb2.ListRecordingsResponse.SerializeToString,
+            ),
             'DownloadRecording': grpc.unary_stream_rpc_method_handler(
                     servicer.DownloadRecording,
                     request_deserializer=extaudit_dot_v1_dot_recording__service__pb2.DownloadRecordingRequest.FromString,
                     response_serializer=extaudit_dot_v1_dot_recording__service__pb2.DownloadRecordingResponse.SerializeToString,
+            ),
+            'StreamRecordingEvents': grpc.unary_stream_rpc_method_handler(
+                    servicer.StreamRecordingEvents,
+                    request_deserializer=extaudit_dot_v1_dot_recording__service__pb2.StreamRecordingEventsRequest.FromString,
+                    response_serializer=extaudit_dot_v1_dot_recording__service__pb2.StreamRecordingEventsResponse.SerializeToString,
+            ),
+            'ReindexRecordings': grpc.unary_stream_rpc_method_handler(
+                    servicer.ReindexRecordings,
+                    request_deserializer=extaudit_dot_v1_dot_recording__service__pb2.ReindexRecordingsRequest.FromString,
+                    response_serializer=extaudit_dot_v1_dot_recording__service__pb2.ReindexRecordingsResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -269,6 +323,33 @@ class RecordingService:
             _registered_method=True)
 
     @staticmethod
+    def ListRecordings(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/extaudit.v1.RecordingService/ListRecordings',
+            extaudit_dot_v1_dot_recording__service__pb2.ListRecordingsRequest.SerializeToString,
+            extaudit_dot_v1_dot_recording__service__pb2.ListRecordingsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
     def DownloadRecording(request,
             target,
             options=(),
@@ -285,6 +366,60 @@ class RecordingService:
             '/extaudit.v1.RecordingService/DownloadRecording',
             extaudit_dot_v1_dot_recording__service__pb2.DownloadRecordingRequest.SerializeToString,
             extaudit_dot_v1_dot_recording__service__pb2.DownloadRecordingResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def StreamRecordingEvents(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/extaudit.v1.RecordingService/StreamRecordingEvents',
+            extaudit_dot_v1_dot_recording__service__pb2.StreamRecordingEventsRequest.SerializeToString,
+            extaudit_dot_v1_dot_recording__service__pb2.StreamRecordingEventsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReindexRecordings(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/extaudit.v1.RecordingService/ReindexRecordings',
+            extaudit_dot_v1_dot_recording__service__pb2.ReindexRecordingsRequest.SerializeToString,
+            extaudit_dot_v1_dot_recording__service__pb2.ReindexRecordingsResponse.FromString,
             options,
             channel_credentials,
             insecure,

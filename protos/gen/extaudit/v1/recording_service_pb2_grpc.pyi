@@ -57,10 +57,22 @@ class RecordingServiceStub:
     """
     AbortUpload: _grpc.UnaryUnaryMultiCallable[_recording_service_pb2.AbortUploadRequest, _recording_service_pb2.AbortUploadResponse]
     """Gives an upload up. What arrived is kept, set aside. Safe to repeat. Needs `session:create` and to be who began it."""
+    ListRecordings: _grpc.UnaryUnaryMultiCallable[_recording_service_pb2.ListRecordingsRequest, _recording_service_pb2.ListRecordingsResponse]
+    """Lists sessions with their recordings and uploads, newest first. Needs `session:list`; where it is held under
+    conditions, only sessions that they admit are listed.
+    """
     DownloadRecording: _grpc.UnaryStreamMultiCallable[_recording_service_pb2.DownloadRecordingRequest, _recording_service_pb2.DownloadRecordingResponse]
     """Streams a recording's bytes, or a range of them: first what it is, then chunks. The bytes are checked against the
     custody digest on their way; a part that isn't what was taken ends the stream with DATA_LOSS before any of it leaves.
     Needs `session:read`. The trace of it is durable before the first byte leaves.
+    """
+    StreamRecordingEvents: _grpc.UnaryStreamMultiCallable[_recording_service_pb2.StreamRecordingEventsRequest, _recording_service_pb2.StreamRecordingEventsResponse]
+    """Streams the events in a recording, in order. Needs `session:read`. The trace of it is durable before the first
+    event leaves. Damaged parts are told and the rest is read.
+    """
+    ReindexRecordings: _grpc.UnaryStreamMultiCallable[_recording_service_pb2.ReindexRecordingsRequest, _recording_service_pb2.ReindexRecordingsResponse]
+    """Makes the index of sessions anew from all events and recordings that are kept. Whoever asks while that is under way
+    joins in; it goes on without them. Needs `session:update`.
     """
 
 @_typing.type_check_only
@@ -92,10 +104,22 @@ class RecordingServiceAsyncStub(RecordingServiceStub):
     """
     AbortUpload: _aio.UnaryUnaryMultiCallable[_recording_service_pb2.AbortUploadRequest, _recording_service_pb2.AbortUploadResponse]  # type: ignore[assignment]
     """Gives an upload up. What arrived is kept, set aside. Safe to repeat. Needs `session:create` and to be who began it."""
+    ListRecordings: _aio.UnaryUnaryMultiCallable[_recording_service_pb2.ListRecordingsRequest, _recording_service_pb2.ListRecordingsResponse]  # type: ignore[assignment]
+    """Lists sessions with their recordings and uploads, newest first. Needs `session:list`; where it is held under
+    conditions, only sessions that they admit are listed.
+    """
     DownloadRecording: _aio.UnaryStreamMultiCallable[_recording_service_pb2.DownloadRecordingRequest, _recording_service_pb2.DownloadRecordingResponse]  # type: ignore[assignment]
     """Streams a recording's bytes, or a range of them: first what it is, then chunks. The bytes are checked against the
     custody digest on their way; a part that isn't what was taken ends the stream with DATA_LOSS before any of it leaves.
     Needs `session:read`. The trace of it is durable before the first byte leaves.
+    """
+    StreamRecordingEvents: _aio.UnaryStreamMultiCallable[_recording_service_pb2.StreamRecordingEventsRequest, _recording_service_pb2.StreamRecordingEventsResponse]  # type: ignore[assignment]
+    """Streams the events in a recording, in order. Needs `session:read`. The trace of it is durable before the first
+    event leaves. Damaged parts are told and the rest is read.
+    """
+    ReindexRecordings: _aio.UnaryStreamMultiCallable[_recording_service_pb2.ReindexRecordingsRequest, _recording_service_pb2.ReindexRecordingsResponse]  # type: ignore[assignment]
+    """Makes the index of sessions anew from all events and recordings that are kept. Whoever asks while that is under way
+    joins in; it goes on without them. Needs `session:update`.
     """
 
 class RecordingServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -150,6 +174,16 @@ class RecordingServiceServicer(metaclass=_abc_1.ABCMeta):
         """Gives an upload up. What arrived is kept, set aside. Safe to repeat. Needs `session:create` and to be who began it."""
 
     @_abc_1.abstractmethod
+    def ListRecordings(
+        self,
+        request: _recording_service_pb2.ListRecordingsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_recording_service_pb2.ListRecordingsResponse, _abc.Awaitable[_recording_service_pb2.ListRecordingsResponse]]:
+        """Lists sessions with their recordings and uploads, newest first. Needs `session:list`; where it is held under
+        conditions, only sessions that they admit are listed.
+        """
+
+    @_abc_1.abstractmethod
     def DownloadRecording(
         self,
         request: _recording_service_pb2.DownloadRecordingRequest,
@@ -158,6 +192,26 @@ class RecordingServiceServicer(metaclass=_abc_1.ABCMeta):
         """Streams a recording's bytes, or a range of them: first what it is, then chunks. The bytes are checked against the
         custody digest on their way; a part that isn't what was taken ends the stream with DATA_LOSS before any of it leaves.
         Needs `session:read`. The trace of it is durable before the first byte leaves.
+        """
+
+    @_abc_1.abstractmethod
+    def StreamRecordingEvents(
+        self,
+        request: _recording_service_pb2.StreamRecordingEventsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_recording_service_pb2.StreamRecordingEventsResponse], _abc.AsyncIterator[_recording_service_pb2.StreamRecordingEventsResponse]]:
+        """Streams the events in a recording, in order. Needs `session:read`. The trace of it is durable before the first
+        event leaves. Damaged parts are told and the rest is read.
+        """
+
+    @_abc_1.abstractmethod
+    def ReindexRecordings(
+        self,
+        request: _recording_service_pb2.ReindexRecordingsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_recording_service_pb2.ReindexRecordingsResponse], _abc.AsyncIterator[_recording_service_pb2.ReindexRecordingsResponse]]:
+        """Makes the index of sessions anew from all events and recordings that are kept. Whoever asks while that is under way
+        joins in; it goes on without them. Needs `session:update`.
         """
 
 def add_RecordingServiceServicer_to_server(servicer: RecordingServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
