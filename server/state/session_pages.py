@@ -10,9 +10,10 @@ import orjson
 from sqlalchemy import ColumnElement, Engine, Row, and_, or_, select
 
 from server.state.session_claims import Claim, Speaker, bounded
-from server.state.session_rows import chunks, folded
+from server.state.session_rows import UNFINISHED, chunks, folded
 from server.state.session_tables import session_claims, session_ends, session_participants, sessions
 from server.state.sessions import SessionEnd
+from server.state.tables import uploads
 
 
 class SessionPosition(NamedTuple):
@@ -128,8 +129,11 @@ def _conditions(generation: int, filters: SessionFilters) -> list[ColumnElement[
     ]
     if filters.has_recording is not None:
         found.append(column.has_recording == filters.has_recording)
-    if filters.has_upload is not None:
-        found.append(column.has_upload.is_(filters.has_upload))  # as the index of those that have one says it
+    if filters.has_upload:
+        # There are few of them, and an index that finds them.
+        found.append(column.session_id.in_(select(uploads.c.session_id).where(uploads.c.state.in_(sorted(UNFINISHED)))))
+    elif filters.has_upload is False:
+        found.append(column.has_upload.is_(False))
     people = session_participants
     if filters.participant:
         theirs = people.c.shown & (people.c.generation == generation) & (people.c.name == filters.participant)

@@ -18,7 +18,8 @@ CHUNK = 500
 
 _COMPLETED = "completed"
 _COMPLETE = frozenset({_COMPLETED, "kept_aside"})
-_UNFINISHED = frozenset({"open", "aborted"})
+UNFINISHED = frozenset({"open", "aborted"})
+"""States of uploads that aren't complete, and are listed with their session."""
 _Item = TypeVar("_Item")
 
 
@@ -98,7 +99,7 @@ def _summed(of_one: Sequence[tuple[str, str, int]]) -> _Uploads:
     return _Uploads(
         frozenset(owner for state, owner, _ in of_one if state in _COMPLETE),
         _COMPLETED in states,
-        not _UNFINISHED.isdisjoint(states),
+        not UNFINISHED.isdisjoint(states),
         min(begun_ms for _, _, begun_ms in of_one),
     )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, Boolean, Column, Index, Integer, String, Table, Text, text
+from sqlalchemy import BigInteger, Boolean, Column, Index, Integer, String, Table, Text
 
 from server.state.tables import metadata
 
@@ -85,14 +85,6 @@ sessions = Table(
     Index("sessions_by_kind", "generation", "kind", "begun_ms", "session_id"),
     Index("sessions_by_user", "generation", "user_name", "begun_ms", "session_id"),
     Index("sessions_by_server", "generation", "server_id", "begun_ms", "session_id"),
-    Index(
-        "sessions_with_upload",
-        "generation",
-        "begun_ms",
-        "session_id",
-        sqlite_where=text("has_upload IS 1"),
-        postgresql_where=text("has_upload IS TRUE"),
-    ),
 )
 """One row for each session, made of the claims on it and of its uploads, and made anew when one of these changes.
 
