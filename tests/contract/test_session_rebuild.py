@@ -12,9 +12,12 @@ from sqlalchemy import text
 
 from server.audit_log.timestamps import utc_date
 from server.errors import Unavailable
+from server.recordings.sessions import following, reindexing
 from server.recordings.sessions.reindexing import Reindexing
+from server.recordings.sessions.session_events import SessionEvent
 from server.recordings.sessions.session_index import ReindexProgress
 from server.state.database import StateFault
+from server.state.session_claims import Claim
 from server.state.session_tables import SESSION_TABLES
 from tests.contract.foreign_files import columns, write
 from tests.contract.session_rig import ALICE, NODE, NOON, PROXY, SessionRig, access_of, end_of, new_id, session_event
@@ -78,17 +81,49 @@ def test_what_comes_and_leaves_the_tail_while_an_index_is_built_is_in_it(session
     assert found.recording is not None
 
 
+def test_what_leaves_the_tail_just_before_the_new_index_is_shown_is_in_it(
+    sessions: SessionRig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ids = stored_sessions(sessions, 2)
+    late, show = new_id(), sessions.tables.show
+
+    def late_show(generation: int) -> None:
+        sessions.log.store(end_of(late, "alice", time_ms=NOON + 10), by=PROXY)
+        show(generation)
+
+    monkeypatch.setattr(sessions.tables, "show", late_show)
+    sessions.rebuild()
+    assert (sessions.ids(), sessions.page().missing) == ([late, *ids], ())
+
+
+def test_an_index_that_falls_behind_while_the_service_runs_is_built_anew(
+    sessions: SessionRig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reindexing, "LOOK_SECONDS", 0.01)
+    ids = stored_sessions(sessions, 2)
+
+    async def fall_behind(_: Reindexing) -> AsyncIterator[ReindexProgress]:
+        with monkeypatch.context() as failing:
+            failing.setattr(following, "told_by", lambda _: 1 / 0)
+            ids.insert(0, await asyncio.to_thread(stored_sessions, sessions, 1))
+        while not await asyncio.to_thread(lambda: sessions.index.follow()[1]):
+            pass
+        yield ReindexProgress(0, 0)
+
+    run_reindexing(sessions, fall_behind)
+
+
 def test_a_rebuild_that_a_stop_came_into_goes_on_at_the_next_start(sessions: SessionRig) -> None:
     ids = stored_sessions(sessions, 2)
     with pytest.raises(Stopped):
         sessions.index.rebuild(stop)
     assert sessions.ids() == ids
     again = sessions.reopened()
-    assert again.index.was_interrupted
+    assert again.index.is_unfinished
     assert again.tables.logs(2)
     assert again.rebuild()[-1].sessions == 2
     assert again.ids() == ids
-    assert not again.reopened().index.was_interrupted
+    assert not again.reopened().index.is_unfinished
 
 
 def test_an_index_that_has_fallen_behind_says_so_until_it_is_built(sessions: SessionRig) -> None:
@@ -159,13 +194,13 @@ def run_reindexing(
 
     async def live() -> list[ReindexProgress]:
         with ThreadPoolExecutor(1) as thread:
-            reindexing = Reindexing(rig.index, thread)
-            running = asyncio.create_task(reindexing.run())
+            background = Reindexing(rig.index, thread)
+            running = asyncio.create_task(background.run())
             try:
                 async with asyncio.timeout(30):
-                    return [progress async for progress in work(reindexing)]
+                    return [progress async for progress in work(background)]
             finally:
-                reindexing.stop()
+                background.stop()
                 await running
 
     return asyncio.run(live())
@@ -173,7 +208,7 @@ def run_reindexing(
 
 def test_reindexing_tells_how_far_it_is_and_ends_with_it(sessions: SessionRig) -> None:
     stored_sessions(sessions, 3)
-    told = run_reindexing(sessions, lambda reindexing: reindexing.reindex())
+    told = run_reindexing(sessions, lambda background: background.reindex())
     assert [progress.done for progress in told][-1]
     assert (told[-1].sessions, told[-1].batches, told[-1].missing) == (3, 3, ())
     assert sessions.index.follow() == (2, True)
@@ -201,4 +236,20 @@ def test_a_rebuild_that_fails_is_told_to_who_waits_for_it(
 
     monkeypatch.setattr(sessions.tables, "begin_building", fail)
     with pytest.raises(Unavailable):
-        run_reindexing(sessions, lambda reindexing: reindexing.reindex())
+        run_reindexing(sessions, lambda background: background.reindex())
+
+
+def test_an_event_that_the_index_cant_take_hides_no_other(
+    sessions: SessionRig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    claim_of = following.claim_of
+
+    def sometimes(event: SessionEvent) -> Claim:
+        if b"poison" in event.data:
+            raise ValueError("a fault")
+        return claim_of(event)
+
+    monkeypatch.setattr(following, "claim_of", sometimes)
+    ids = [new_id(), new_id()]
+    sessions.log.store(end_of(ids[0], "alice"), end_of(new_id(), "poison"), end_of(ids[1], "alice"), by=PROXY)
+    assert sorted(sessions.ids()) == sorted(ids)

@@ -7,6 +7,7 @@ there was an index, in stored batches, which `rebuilding.py` reads.
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
@@ -29,6 +30,7 @@ from server.recordings.sessions.session_events import (
 from server.state.catalogue import Catalogue
 from server.state.sessions import SessionEnd, SqlSessionIndex, Told
 
+_log = logging.getLogger(__name__)
 _SELECTION = TypeSelection(SESSION_TYPES)
 
 
@@ -99,8 +101,13 @@ def told_by(events: Iterable[SessionEvent]) -> Told:
     """What events say."""
     told = Told()
     for event in events:
-        speaker = speaker_of(event.emitter)
-        told.add(event.session_id, speaker, claim_of(event))
+        try:
+            speaker, claim = speaker_of(event.emitter), claim_of(event)
+        except Exception:
+            # One event must not hide all others, whatever is in it.
+            _log.exception("an event can't be taken into the session index", extra={"fields": {"type": event.type}})
+            continue
+        told.add(event.session_id, speaker, claim)
         if event.type in END_TYPES and event.log_id:
             told.ends.append(SessionEnd(event.log_id, event.sequence, event.session_id, speaker, event.data))
     return told

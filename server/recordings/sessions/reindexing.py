@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import AsyncIterator
 from concurrent.futures import Executor
@@ -13,6 +14,8 @@ from server.state.database import StateFault
 from server.storage.ports import StorageError
 
 _log = logging.getLogger(__name__)
+LOOK_SECONDS = 60.0
+"""Between looks at whether the index has fallen behind."""
 PAUSE_SECONDS = 30.0
 """Between an attempt that failed and the next one."""
 
@@ -63,14 +66,12 @@ class Reindexing:
     async def run(self) -> None:
         """Rebuild where it is needed or asked for, until `stop`."""
         loop = asyncio.get_running_loop()
-        try:
-            if await loop.run_in_executor(self._thread, self._is_needed):
-                self._wanted.set()
-        except StateFault:
-            _log.error("the session index can't be looked at; it is built anew")
-            self._wanted.set()
         while not self._stopping:
-            await self._wanted.wait()
+            if not self._wanted.is_set() and not await loop.run_in_executor(self._thread, self._is_needed):
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self._wanted.wait(), LOOK_SECONDS)
+                if not self._wanted.is_set():
+                    continue
             self._wanted.clear()
             if self._stopping:
                 return
@@ -80,7 +81,8 @@ class Reindexing:
             ended, self._round = self._round, _Round()
             ended.end(failed=failed)
             if failed:
-                loop.call_later(PAUSE_SECONDS, self._wanted.set)
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self._wanted.wait(), PAUSE_SECONDS)
 
     async def reindex(self) -> AsyncIterator[ReindexProgress]:
         """Build the index anew, or join those who wait for that already; ends with it, and goes on without a listener.
@@ -128,4 +130,11 @@ class Reindexing:
         return False
 
     def _is_needed(self) -> bool:
-        return self._index.was_interrupted or not self._index.follow()[1]
+        try:
+            return self._index.is_unfinished or not self._index.follow()[1]
+        except StateFault:
+            return True
+        except Exception:
+            # The rest of the service works without the index, and who asks for it is told of the fault.
+            _log.exception("the session index can't follow the log")
+            return False

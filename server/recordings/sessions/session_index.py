@@ -56,8 +56,8 @@ class SessionIndex:
         active, building = index.generations()
         self._shown = LogFollower(index, active, tail, catalogue)
         self._built: LogFollower | None = None
-        self.was_interrupted = bool(building)
-        """A stop came while a new index was being built."""
+        self.is_unfinished = bool(building)
+        """A new index was begun, and a stop or a fault came before it was whole."""
         self._building = threading.Lock()
         self._recall: Callable[[], object] = lambda: None
 
@@ -113,14 +113,14 @@ class SessionIndex:
         """
         with self._building:
             follower = LogFollower(self._index, self._index.begin_building(), self._tail, self._catalogue)
-            self._built = follower
+            self._built, self.is_unfinished = follower, True
             try:
                 self._build(follower, tell)
                 self._index.show(follower.generation)
                 self._shown = follower
             finally:
                 self._built = None
-            self.was_interrupted = False
+            self.is_unfinished = False
             tell(self._progress(follower, done=True))
             self._index.sweep()
 
