@@ -182,3 +182,23 @@ def test_the_events_in_a_recording_are_streamed(server: RunningServer, line: Com
     assert all(isinstance(event, RecordedEvent) for event in events)
     assert [event.index for event in events if isinstance(event, RecordedEvent)] == list(range(len(events)))
     assert later == [recording, *events[2:], summary]
+
+
+def test_an_upload_outlives_a_server_that_is_killed_under_it(tmp_path: Path) -> None:
+    session = str(uuid.uuid4())
+    data = os.urandom(40 * MIB)
+    with RunningServer(tmp_path, "--grpc-listen", "127.0.0.1:0").until_killed() as server:
+        port = server.wait_until_ready()["grpc"].rpartition(":")[2]
+        command = [*RUN, "recordings", "upload", "-", "--session", session, "--data-dir", str(server.data_dir)]
+        pipe = subprocess.PIPE
+        with subprocess.Popen([*command, "--output", "json"], env=environment(), stdin=pipe, stdout=pipe) as client:
+            assert client.stdin is not None
+            client.stdin.write(data[: 30 * MIB])
+            client.stdin.flush()
+            server.kill()
+            with running_server(tmp_path, "--grpc-listen", f"127.0.0.1:{port}"):
+                out, _ = client.communicate(data[30 * MIB :], timeout=60)
+                assert client.returncode == 0
+    recording = json.loads(out)
+    assert (recording["bytes"], recording["sha256"]) == (len(data), hashlib.sha256(data).hexdigest())
+    assert recording["resume_time"]

@@ -26,7 +26,7 @@ _Outbox = SimpleQueue[pb.EmitEventsRequest | None]
 class Retries:
     """How often in a row a broken stream is opened again, and how to wait (seconds) before it."""
 
-    attempts: int = 5
+    attempts: int = 8
     first_delay: float = 0.2
     wait: Callable[[float], None] = time.sleep
 
