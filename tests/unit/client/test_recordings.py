@@ -8,6 +8,7 @@ import os
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import grpc
 import pytest
@@ -330,3 +331,12 @@ def test_bytes_come_as_they_are_read_and_are_checked_at_their_end(service: FakeS
     fake.custody = "0" * 64
     with pytest.raises(ExtauditError, match="custody digest"):
         list(client.recordings.read(SESSION))
+
+
+def test_the_digest_in_the_documentation_is_the_custody_digest(tmp_path: Path) -> None:
+    page = (Path(__file__).parents[3] / "docs" / "recordings.md").read_text()
+    found: dict[str, Any] = {}
+    exec(page.split("```python\n")[1].split("```")[0], found)
+    data = os.urandom(2 * PART_BYTES + 9)
+    (tmp_path / "s.tar").write_bytes(data)
+    assert found["custody_digest"](tmp_path / "s.tar") == digest_by_hand(data, [PART_BYTES] * 3)
