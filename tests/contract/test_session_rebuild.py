@@ -20,6 +20,7 @@ from server.state.database import StateFault
 from server.state.session_claims import Claim
 from server.state.session_tables import SESSION_TABLES
 from tests.contract.foreign_files import columns, write
+from tests.contract.search_rig import SearchRig
 from tests.contract.session_rig import ALICE, NODE, NOON, PROXY, SessionRig, access_of, end_of, new_id, session_event
 
 
@@ -253,3 +254,25 @@ def test_an_event_that_the_index_cant_take_hides_no_other(
     ids = [new_id(), new_id()]
     sessions.log.store(end_of(ids[0], "alice"), end_of(new_id(), "poison"), end_of(ids[1], "alice"), by=PROXY)
     assert sorted(sessions.ids()) == sorted(ids)
+
+
+def test_what_a_damaged_journal_lost_is_named_and_all_around_it_is_indexed(sessions: SessionRig) -> None:
+    ids = [new_id() for _ in range(4)]
+    for number, session_id in enumerate(ids):
+        sessions.log.emit(end_of(session_id, "alice", time_ms=NOON + number), by=PROXY)
+    sessions.threads.shutdown()
+    sessions.log.close()
+    [segment] = [path for path in (sessions.log.folder / "journal").glob("*/*") if path.stat().st_size]
+    content = segment.read_bytes()
+    at = content.index(ids[1].encode())
+    segment.write_bytes(content[:at] + b"XXXX" + content[at + 4 :])
+    again = SessionRig(SearchRig(sessions.log.folder, sessions.log.engine))
+    later = new_id()
+    again.log.store(end_of(later, "alice", time_ms=NOON + 10), by=PROXY)
+    assert again.ids() == [later, ids[3], ids[2], ids[0]]
+    [missing] = again.page().missing
+    assert "events 2 to 2" in missing
+    again.rebuild()
+    assert again.ids() == [later, ids[3], ids[2], ids[0]]
+    assert again.page().missing == (missing,)
+    again.close()

@@ -15,6 +15,9 @@ from server.storage.matching import document_of
 from server.storage.value_matching import holds
 from server.storage.value_tests import AllOf, AnyOf, Operator, RowCondition, ValueTest
 
+NO_END = "no event of the session's end is by a Proxy, an Auth service or the recording's uploader"
+NOT_ADMITTED = "the caller's conditions don't hold of every event of the session's end that counts"
+
 
 def refusal(condition: RowCondition | None, ends: Sequence[SessionEnd], uploader: Identity | None) -> str:
     """Why a condition doesn't admit a session, for the audit event alone; '' where it does.
@@ -29,11 +32,9 @@ def refusal(condition: RowCondition | None, ends: Sequence[SessionEnd], uploader
     theirs = None if uploader is None else identity_digest(*uploader.key)
     counting = [end for end in ends if end.speaker.vouches or end.speaker.emitter == theirs]
     if not counting:
-        return "no event of the session's end is by a Proxy, an Auth service or the recording's uploader"
-    for end in counting:
-        if not holds(condition, document_of(end.event)):
-            return f"the caller's conditions don't hold of the session's end at {end.log_id} {end.sequence}"
-    return ""
+        return NO_END
+    # Refused calls are counted by what they are told for: without the position, they stay few.
+    return "" if all(holds(condition, document_of(end.event)) for end in counting) else NOT_ADMITTED
 
 
 def names_asked_for(condition: RowCondition) -> frozenset[str] | None:
