@@ -80,6 +80,7 @@ class UploadsUnderTest:
             backlog_bytes=64 * 1024 * 1024,
             abandoned_after_ms=1_000_000,
             schedule=self.schedule,
+            idle_seconds=0.0,
         )
         ids = UploadIds(SECRET)
         self.uploads = Uploads(ids, self.store, self.storage, endings, self.threads, limits, self._tick)

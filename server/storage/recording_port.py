@@ -52,7 +52,11 @@ class Part:
 
 
 class PartWriter(Protocol):
-    """An upload open for appending. Used by one thread at a time; errors as of RecordingStorage."""
+    """An upload open for appending. Errors as of RecordingStorage.
+
+    Used by one thread at a time, but that `sync` may run on one while another appends: then what is appended meanwhile
+    may be durable or not.
+    """
 
     @property
     def parts(self) -> Sequence[Part]:
@@ -74,11 +78,11 @@ class PartWriter(Protocol):
         ...
 
     def sync(self, full: Sequence[Part], tail: Part | None) -> None:
-        """Make everything appended durable, with its digests.
+        """Make everything up to the end of `tail`, or of `full`, durable, with its digests.
 
         Args:
             full: the parts that have become full since the last call.
-            tail: the part that is open, as far as it was appended.
+            tail: the part that was open then, as far as it was appended.
 
         After an error nothing is known of what is durable, and nothing more can be appended: open the upload again.
         """

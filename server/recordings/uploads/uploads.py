@@ -18,9 +18,10 @@ from server.errors import AuditStoreError, FailedPrecondition, InvalidRequest, R
 from server.recordings.recording import Recording, Upload, UploadState
 from server.recordings.session_ids import is_session_id
 from server.recordings.uploads.ending import CompletionRequest, Endings, place_of
-from server.recordings.uploads.live_upload import Backlog, LiveUpload, in_callers_words
+from server.recordings.uploads.live_upload import LiveUpload, in_callers_words
 from server.recordings.uploads.owners import owner_key, owner_members, owner_of
 from server.recordings.uploads.parts import PartSchedule
+from server.recordings.uploads.pipeline import IDLE_SECONDS, Backlog, Means
 from server.recordings.uploads.upload_ids import UploadIds, key_of, no_such_upload
 from server.recordings.uploads.upload_stream import StreamLimits, UploadStream
 from server.recordings.uploads.views import recording_of, upload_of
@@ -43,6 +44,7 @@ class UploadLimits:
     backlog_bytes: int
     abandoned_after_ms: int
     schedule: PartSchedule = field(default_factory=PartSchedule)
+    idle_seconds: float = IDLE_SECONDS
 
 
 class Uploads:
@@ -65,7 +67,7 @@ class Uploads:
         self._threads = threads
         self._limits = limits
         self._now_ms = now_ms
-        self._backlog = Backlog(limits.backlog_bytes)
+        self._means = Means(threads, Backlog(limits.backlog_bytes), limits.idle_seconds)
         self._live: dict[str, LiveUpload] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
 
@@ -265,7 +267,7 @@ class Uploads:
         live = self._live.get(row.key)
         if live is None:
             writing = Writing(self._storage, place_of(row), self._limits.schedule)
-            live = LiveUpload(writing, self._threads, self._backlog)
+            live = LiveUpload(writing, self._means)
             if row.state == OPEN:
                 self._live[row.key] = live
         return live

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from server.errors import DataLoss
 from server.recordings.uploads.parts import Digests, PartSchedule
@@ -14,11 +15,24 @@ _SMALL = 64 * 1024
 """Chunks that are smaller on average are joined before they are written."""
 
 
-class Writing:
-    """Appends to one upload. Blocks; used by one thread at a time.
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """How far an upload was appended at some moment."""
 
-    It outlives the streams of one process, so that the whole's digest need not be made anew after each. After an error
-    it is as if closed: nothing is known but what the storage says when it is opened again.
+    offset: int
+    full: list[Part]
+    """The parts that became full since the mark before."""
+    tail: Part | None
+
+    def joined(self, later: Mark) -> Mark:
+        """This one and a later one, as the later one for both."""
+        return Mark(later.offset, self.full + later.full, later.tail)
+
+
+class Writing:
+    """Appends to one upload. Blocks; used by one thread at a time, but for `sync`.
+
+    It outlives the streams of one process, so that the whole's digest need not be made anew after each.
     """
 
     def __init__(self, storage: RecordingStorage, place: UploadPlace, schedule: PartSchedule) -> None:
@@ -60,36 +74,27 @@ class Writing:
                 raise StorageError("the upload is shorter than what was durable of it")
             digests.update(piece)
 
-    def append(self, chunks: Sequence[bytes | memoryview]) -> None:
-        """Append chunks that follow each other.
+    def append(self, chunks: Sequence[bytes | memoryview]) -> Mark:
+        """Append chunks that follow each other; gives what `sync` needs to make them durable.
 
         Raises:
-            StorageError: they aren't appended.
+            StorageError: they aren't appended; only `give_up` may follow.
         """
         if sum(map(len, chunks)) < len(chunks) * _SMALL:
             chunks = [b"".join(chunks)]
         writer, digests = self._opened()
-        try:
-            for chunk in chunks:
-                writer.append(chunk)
-                digests.update(chunk)
-        except BaseException:
-            self._give_up()
-            raise
+        for chunk in chunks:
+            writer.append(chunk)
+            digests.update(chunk)
+        return Mark(digests.offset, digests.untold(), digests.tail())
 
-    def sync(self) -> int:
-        """Make what was appended durable; gives how many bytes are.
+    def sync(self, mark: Mark) -> None:
+        """Make everything up to a mark durable. It may run while more is appended on another thread.
 
         Raises:
-            StorageError: nothing more than before is known to be durable.
+            StorageError: nothing more than before is known to be durable; only `give_up` may follow.
         """
-        writer, digests = self._opened()
-        try:
-            writer.sync(digests.untold(), digests.tail())
-        except BaseException:
-            self._give_up()
-            raise
-        return writer.offset
+        self._opened()[0].sync(mark.full, mark.tail)
 
     def close(self) -> None:
         """Close; what was synced stays."""
@@ -122,6 +127,7 @@ class Writing:
             raise StorageError("the upload isn't open")
         return self._writer, self._digests
 
-    def _give_up(self) -> None:
+    def give_up(self) -> None:
+        """Close after an error, and forget what is known of the upload."""
         self.close()
         self._digests = None
