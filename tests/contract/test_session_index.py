@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import random
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 
 from rbac.identities import Identity
+from server.state.database import StateFault
 from server.state.session_pages import SessionFilters
+from server.state.sessions import Told
 from server.storage.scan.engine import DuckScanEngine
 from tests.contract.search_rig import SearchRig
 from tests.contract.session_histories import Emitted, Expected, expected, history
@@ -37,7 +41,32 @@ def shown(rig: SessionRig) -> dict[str, Expected]:
     }
 
 
-@pytest.mark.parametrize("seed", range(16))
+def died_in_delivery(rig: SessionRig, *, kept: bool) -> SessionRig:
+    """The next life after one that ended while the index was written: just before, or just after."""
+    add = rig.tables.add
+
+    def last_add(generation: int, told: Told, logs: Mapping[str, int], gaps: Mapping[str, str] | None = None) -> None:
+        if kept:
+            add(generation, told, logs, gaps)
+        raise StateFault("", None, Exception("the end"))
+
+    rig.log.cut()
+    with pytest.MonkeyPatch.context() as dying:
+        dying.setattr(rig.tables, "add", last_add)
+        with contextlib.suppress(StateFault):  # there may be nothing to deliver
+            rig.log.deliver()
+    return rig.killed()
+
+
+def died_in_rebuild(rig: SessionRig, *, told: int) -> SessionRig:
+    """The next life after one that ended while an index was built, after so much of it was told."""
+    progress = iter(range(told))
+    with contextlib.suppress(StopIteration):  # it may have been whole before
+        rig.index.rebuild(lambda _: next(progress))
+    return rig.killed()
+
+
+@pytest.mark.parametrize("seed", range(20))
 def test_the_index_shows_what_all_committed_events_say_whatever_comes_between(
     tmp_path: Path, scan_engine: DuckScanEngine, seed: int
 ) -> None:
@@ -51,7 +80,7 @@ def test_the_index_shows_what_all_committed_events_say_whatever_comes_between(
             if events:
                 committed.append(events.pop())
                 rig.log.emit(committed[-1].data, by=committed[-1].by)
-        match randomness.randrange(7):
+        match randomness.randrange(9):
             case 0:
                 assert shown(rig) == expected(committed, uploaders)
             case 1:
@@ -66,12 +95,18 @@ def test_the_index_shows_what_all_committed_events_say_whatever_comes_between(
             case 5:
                 rig.rebuild()
             case 6:
+                rig = died_in_delivery(rig, kept=randomness.random() < 0.5)
+            case 7:
+                rig = died_in_rebuild(rig, told=randomness.randrange(3))
+            case 8:
                 session_id = randomness.choice(sorted({event.members["sid"] for event in committed}))
                 if session_id not in uploaders and session_id in expected(committed):
                     uploaders[session_id] = randomness.choice([NODE, OTHER_NODE, MALLORY])
                     rig.record(session_id, uploaders[session_id])
     assert shown(rig) == expected(committed, uploaders)
     assert rig.page().missing == ()
+    rig.rebuild()
+    assert shown(rig) == expected(committed, uploaders)
     rig.close()
 
 

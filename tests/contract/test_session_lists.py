@@ -114,6 +114,8 @@ def test_a_session_that_only_an_upload_tells_of_is_listed_and_gains_what_events_
     [found] = sessions.found(SessionQuery(has_upload=True))
     assert (found.session_id, found.kind, found.recording) == (session_id, SessionKind.UNKNOWN, None)
     assert [upload.upload_id for upload in found.uploads] == [upload_id]
+    sessions.rebuild()
+    assert sessions.found() == [found]
     sessions.end_upload(upload_id)
     [found] = sessions.found(SessionQuery(has_upload=False, has_recording=True))
     assert found.recording is not None

@@ -229,6 +229,29 @@ def test_an_index_that_has_fallen_behind_is_built_without_being_asked(sessions: 
     assert (again.ids(), again.page().missing) == (ids, ())
 
 
+def test_a_stop_ends_a_rebuild_where_it_is(sessions: SessionRig, monkeypatch: pytest.MonkeyPatch) -> None:
+    ids = stored_sessions(sessions, 2)
+    rebuild = sessions.index.rebuild
+
+    def stopped(tell: Callable[[ReindexProgress], None], go_on: Callable[[], object]) -> None:
+        background.stop()
+        rebuild(tell, go_on)
+
+    async def live() -> None:
+        async with asyncio.timeout(30):
+            running = asyncio.create_task(background.run())
+            with pytest.raises(Unavailable):
+                await anext(background.reindex())
+            await running
+
+    with ThreadPoolExecutor(1) as thread:
+        background = Reindexing(sessions.index, thread)
+        monkeypatch.setattr(sessions.index, "rebuild", stopped)
+        asyncio.run(live())
+    assert sessions.tables.generations() == (1, 2)
+    assert sessions.ids() == ids
+
+
 def test_a_rebuild_that_fails_is_told_to_who_waits_for_it(
     sessions: SessionRig, monkeypatch: pytest.MonkeyPatch
 ) -> None:

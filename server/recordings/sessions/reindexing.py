@@ -112,12 +112,10 @@ class Reindexing:
         current = self._round
 
         def tell(progress: ReindexProgress) -> None:
-            if self._stopping:
-                raise _Stopped
             loop.call_soon_threadsafe(current.tell, progress)
 
         try:
-            await loop.run_in_executor(self._thread, self._index.rebuild, tell)
+            await loop.run_in_executor(self._thread, self._index.rebuild, tell, self._go_on)
         except _Stopped:
             _log.info("a new session index is being built; the next start goes on with it")
         except (StorageError, StateFault, OSError) as error:
@@ -128,6 +126,10 @@ class Reindexing:
         else:
             return True
         return False
+
+    def _go_on(self) -> None:
+        if self._stopping:
+            raise _Stopped
 
     def _is_needed(self) -> bool:
         try:

@@ -105,8 +105,10 @@ class SessionIndex:
             found.append("events of stored batches are yet to be read; the index is being built")
         return tuple(found)
 
-    def rebuild(self, tell: Callable[[ReindexProgress], None]) -> None:
+    def rebuild(self, tell: Callable[[ReindexProgress], None], go_on: Callable[[], object] = lambda: None) -> None:
         """Build a new index from all that is stored and committed, and show it; goes on with one that a stop left.
+
+        `tell` is told how far it is. `go_on` is called often; what it raises stops the building.
 
         Raises:
             StorageError, StateFault: it can't be done now; the next time it goes on.
@@ -115,7 +117,7 @@ class SessionIndex:
             follower = LogFollower(self._index, self._index.begin_building(), self._tail, self._catalogue)
             self._built, self.is_unfinished = follower, True
             try:
-                self._build(follower, tell)
+                self._build(follower, tell, go_on)
                 self._index.show(follower.generation)
                 self._shown = follower
             finally:
@@ -124,17 +126,19 @@ class SessionIndex:
             tell(self._progress(follower, done=True))
             self._index.sweep()
 
-    def _build(self, follower: LogFollower, tell: Callable[[ReindexProgress], None]) -> None:
+    def _build(
+        self, follower: LogFollower, tell: Callable[[ReindexProgress], None], go_on: Callable[[], object]
+    ) -> None:
         # The foreign ones first: once the log is followed, deliveries keep it so.
         self._recall()
         self._index.add_uploaded(follower.generation)
         self._foreign.refresh()
-        self._stored.begin()
+        self._stored.begin(go_on)
         self._take(follower, self._stored.of_foreign_objects(), {})
         while not follower.follow():
             # Listed first, so that the objects of each of them are known.
             confirmed = self._catalogue.batches()
-            self._stored.begin()
+            self._stored.begin(go_on)
             for batches in _unread(confirmed, follower):
                 self._take(follower, self._stored.of_batches(batches), {batches[-1].log_id: batches[-1].last})
                 tell(self._progress(follower))

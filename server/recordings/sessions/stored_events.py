@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from server.audit_log.search.candidates import StoredRead
 from server.audit_log.search.digests import ObjectDigests
@@ -29,12 +29,13 @@ class StoredEvents:
         self._origins = Origins(storage, catalogue)
         self._digests = ObjectDigests(storage)
         self._by_batch: dict[tuple[str, int], list[CatalogueObject]] = {}
+        self._go_on: Callable[[], object] = lambda: None
         self.gaps: dict[str, str] = {}
         """Names of the objects that couldn't be read, and why, since the last `begin`."""
 
-    def begin(self) -> None:
-        """Look at the catalogue anew."""
-        self.gaps = {}
+    def begin(self, go_on: Callable[[], object]) -> None:
+        """Look at the catalogue anew. `go_on` is called for each object that is read; what it raises ends that."""
+        self.gaps, self._go_on = {}, go_on
         by_batch = defaultdict[tuple[str, int], list[CatalogueObject]](list)
         for item in self._catalogue.objects(self._storage.storage_id):
             by_batch[item.log_id, item.first].append(item)
@@ -66,7 +67,7 @@ class StoredEvents:
         read = StoredRead(
             self._engine,
             lambda item: self._storage.local_path(item.name),
-            self._digests.is_intact,
+            self._is_intact,
             lambda item: None,
             Filters(types=SESSION_TYPES),
             Order.OLDEST_FIRST,
@@ -82,6 +83,10 @@ class StoredEvents:
         self.gaps |= {item.key: item.description for item in read.unreadable}
         self.gaps |= dict.fromkeys(read.changed, "isn't as it was stored")
         self.gaps |= dict.fromkeys(read.crowded, "has more equal rows than are read")
+
+    def _is_intact(self, item: CatalogueObject) -> bool:
+        self._go_on()
+        return self._digests.is_intact(item)
 
     def _event(self, row: ScanRow, item: CatalogueObject, origin: ObjectOrigin | None) -> Iterator[SessionEvent]:
         try:
