@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import base64
 import datetime
-import enum
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -29,13 +28,8 @@ _NO_TIME = "0001-01-01T00:00:00Z"
 _EPOCH = datetime.datetime(1970, 1, 1)
 
 
-class _Kind(enum.Enum):
-    FLAT = enum.auto()
-    ALWAYS = enum.auto()
-    UNLESS_EMPTY = enum.auto()
-
-
-_Step = tuple[_Kind, str, str, Callable[[Any], Any]]
+_Step = tuple[str, str, Callable[..., Any] | None, bool]
+"""Field, key, what makes its value of the field's (None: it is that), and whether it is there even when empty."""
 
 
 def json_of(event: Any) -> bytes:
@@ -46,20 +40,19 @@ def json_of(event: Any) -> bytes:
 
 
 def _collect(message: Any, keys: dict[str, Any]) -> None:
-    for kind, name, key, value_of in _STEPS[message.DESCRIPTOR.name]:
+    for name, key, shown, always in _STEPS[message.DESCRIPTOR.name]:
         value = getattr(message, name)
-        if kind is _Kind.FLAT:
+        if shown is None:
+            if value or always:
+                keys[key] = value
+        elif shown is _collect:
             _collect(value, keys)
-        elif value_of is _time:
+        elif shown is _time:
             keys[key] = _time(value) if message.HasField(name) else _NO_TIME
         else:
-            shown = value_of(value)
-            if shown or kind is _Kind.ALWAYS:
-                keys[key] = shown
-
-
-def _as_is(value: Any) -> Any:
-    return value
+            value = shown(value)
+            if value or always:
+                keys[key] = value
 
 
 def _base64(value: bytes) -> str:
@@ -102,21 +95,18 @@ def _steps_of(descriptor: Descriptor) -> tuple[_Step, ...]:
 
 
 def _step_of(field: FieldDescriptor) -> _Step:
-    key, message = field.json_name, field.message_type
+    name, key, message = field.name, field.json_name, field.message_type
     if message is not None and message.GetOptions().map_entry:
-        return _Kind.UNLESS_EMPTY, field.name, key, _map
+        return name, key, _map, False
     if field.is_repeated:
-        return _Kind.UNLESS_EMPTY, field.name, key, list
-    if message is not None and message.full_name == "google.protobuf.Timestamp":
-        return _Kind.ALWAYS, field.name, key, _time
-    if message is not None and message.full_name == "google.protobuf.Struct":
-        return _Kind.UNLESS_EMPTY, field.name, key, _struct
+        return name, key, list, False
     if message is not None:
-        return _Kind.FLAT, field.name, key, _as_is
+        shown = {"google.protobuf.Timestamp": _time, "google.protobuf.Struct": _struct}.get(message.full_name, _collect)
+        return name, key, shown, False
     if field.type == FieldDescriptor.TYPE_BYTES:
-        return _Kind.ALWAYS, field.name, key, _base64
+        return name, key, _base64, True
     optional = key in _LEFT_OUT_WHEN_ZERO or (field.type == FieldDescriptor.TYPE_STRING and key not in _ALWAYS)
-    return _Kind.UNLESS_EMPTY if optional else _Kind.ALWAYS, field.name, key, _as_is
+    return name, key, None, not optional
 
 
 _STEPS: Mapping[str, tuple[_Step, ...]] = {
