@@ -48,6 +48,7 @@ def corpus() -> dict[str, bytes]:
         "record-too-large": part(prints(2) + framed(print_record(3, bytes(70_000))) + prints(4)),
         "record-that-lies": part(prints(2) + b"\xff\xff\xff\xff" + prints(3)),
         "unknown-kind": part(prints(2) + framed(b"\x9a\x01\x02\x08\x01") + prints(3)),
+        "header-inside-a-header": part(prints(2))[:30] + part(prints(2), size=4000)[:-20],
         "doubled": part(prints(2, 3, 2, 3, 4)) + part(prints(3, 4, 5)),
         "garbage": b"\x00\x1f\x8b\x08" * 40,
     }

@@ -23,7 +23,7 @@ LATEST_SECONDS = 253_402_300_799
 _ALWAYS = frozenset({"event", "sid", "server_id", "program"})
 _LEFT_OUT_WHEN_ZERO = frozenset({"user_kind", "audit_session_id"})
 _NEVER = frozenset({"SessionPrint.data"})
-_EXACT = 2**53
+_LARGEST_INTEGER = 2**63
 _NO_TIME = "0001-01-01T00:00:00Z"
 _EPOCH = datetime.datetime(1970, 1, 1)
 
@@ -86,7 +86,7 @@ def _struct_value(value: Any) -> Any:
         return [_struct_value(item) for item in value.list_value.values]
     if kind == "number_value":
         number = value.number_value
-        return int(number) if number.is_integer() and abs(number) <= _EXACT else number
+        return int(number) if number.is_integer() and abs(number) < _LARGEST_INTEGER else number
     return None if kind in (None, "null_value") else getattr(value, kind)
 
 

@@ -27,9 +27,11 @@ from server.recordings.format.tally import Tally
 
 Item = RecordedEvent | Damage | EncryptedPart | Summary
 
-_STEP = 1 << 16
+_STEP = 1 << 14
 _KEPT = 1 << 13
 """Bytes of a part's content that are kept to look at again should it fail."""
+_READ_AGAIN = 1 << 20
+"""How many bytes of failed parts are looked at again, beside a quarter of all."""
 
 
 def read_recording(chunks: Iterable[bytes], limits: Limits | None = None) -> Iterator[Item]:
@@ -61,21 +63,24 @@ class RecordingReader:
         self._part_at = 0
         self._part = PartReader(self._limits, self._tally, 0)
         self._recent = b""
+        self._read_again = 0
         self._by_sight = False
         self._strange = ""
         """What to say when other bytes than zeros are passed over; empty if nothing is."""
 
     def feed(self, data: bytes) -> Iterator[Item]:
         """Take the next bytes of the recording and give the items that they complete."""
-        self._tally.bytes += len(data)
-        self._waiting += data
-        yield from self._run()
+        for start in range(0, len(data), _STEP):
+            step = data[start : start + _STEP]
+            self._tally.bytes += len(step)
+            self._waiting += step
+            yield from self._run()
 
     def finish(self) -> Iterator[Item]:
         """Say that there are no more bytes; gives what is left, and the Summary as the last item."""
         self._finishing = True
         yield from self._run()
-        if self._state == self._payload:
+        while self._state == self._payload:
             yield from self._failed("the recording ends inside a part's content")
             self._left, self._padding = len(self._waiting), 0
             yield from self._run()
@@ -169,7 +174,10 @@ class RecordingReader:
 
     def _failed(self, reason: str) -> Iterator[Item]:
         """Give a part up. Where bytes were lost, the next one's header may be among what was taken for content."""
-        self._give_back(self._recent)
+        # Not without end, as forged headers inside each other would have the same bytes read again for each of them.
+        if self._read_again < _READ_AGAIN + self._tally.bytes // 4:
+            self._read_again += len(self._recent)
+            self._give_back(self._recent)
         self._state = self._rest
         return self._damaged(reason, self._part.doubt())
 

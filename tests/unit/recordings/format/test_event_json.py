@@ -192,6 +192,21 @@ def test_values_have_the_types_that_teleport_gives_them() -> None:
     assert values_of(start)["initial_command"] == ["ls", "-l"]
 
 
+def test_a_number_too_large_for_an_integer_stays_what_it_is() -> None:
+    login = pb.UserLogin()
+    login.identity_attributes.update({"a": 1e19, "b": -(2.0**62)})
+    assert json_of(login).endswith(b'"attributes":{"a":1e+19,"b":-4611686018427387904}}')
+
+
+def test_maps_are_in_order() -> None:
+    names = [f"label-{number:02}" for number in range(30)]
+    start = pb.SessionStart(server=pb.ServerMetadata(server_labels=dict.fromkeys(names, "")))
+    assert list(values_of(start)["server_labels"]) == names
+    login = pb.UserLogin()
+    login.identity_attributes.update(dict.fromkeys(names, ""))
+    assert list(values_of(login)["attributes"]) == names
+
+
 def test_what_is_no_number_becomes_null() -> None:
     login = pb.UserLogin()
     login.identity_attributes.update({"a": float("nan"), "b": float("inf")})

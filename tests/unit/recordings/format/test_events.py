@@ -71,6 +71,20 @@ def test_an_unknown_kind_that_begins_otherwise_has_no_index(body: bytes) -> None
     assert json.loads(event.json)["event"] == ""
 
 
+def test_a_known_kind_that_says_nothing_has_the_first_index() -> None:
+    assert read_event(field(9, b""), part=1).index == 0
+
+
+def test_messages_without_end_inside_each_other_are_not_followed() -> None:
+    value = b""
+    for _ in range(5000):
+        value = field(6, field(1, value))
+    raw = field(1, metadata(3, "user.login") + field(5, field(1, field(1, b"\xff") + field(2, value))))
+    event = read_event(raw, part=1)
+    assert (event.variant, event.index, event.type) == (1, 3, "user.login")
+    assert set(json.loads(event.json)) == {"ei", "event", "uid", "time"}
+
+
 def test_an_unknown_field_of_a_known_kind_stays_in_the_bytes() -> None:
     raw = field(9, metadata(3, "resize") + field(77, b"new"))
     event = read_event(raw, part=1)
@@ -100,6 +114,7 @@ def test_texts_that_are_no_utf_8_are_replaced_in_json_and_stay_in_the_bytes() ->
         (b"\x3a\x05ab", "a record is no event"),
         (b"\x00\x00", "a record is no event"),
         (b"\xff" * 11, "a record is no event"),
+        (b"\x38" + b"\x80" * 12 + b"\x01", "a record is no event"),
         (b"\x38\x01", "a record has no event in it"),
         (field(7, field(1, b"\xff")), "a record's event can't be read"),
         (

@@ -26,7 +26,6 @@ from tests.unit.recordings.format.recordings import (
 FIRST = part(prints(0, 1))
 LAST = part(prints(4, 5))
 GZIP = gzip.compress(prints(2, 3), mtime=0)
-WITH_NAME = GZIP[:3] + b"\x08" + GZIP[4:10] + b"name\0" + GZIP[10:]
 LARGEST = print_record(0, bytes(65_000))
 LARGEST = print_record(0, bytes(65_000 + 65_536 - len(LARGEST)))
 UNFINISHED = "a part's content goes on beyond the size in its header"
@@ -45,7 +44,6 @@ WHOLE: list[tuple[str, bytes, list[int]]] = [
     ("version 2, header only and flagged", part(b"", packed=b"", version=2, flags=1) + FIRST, [0, 1]),
     ("headers inside the padding", FIRST + part(b"", packed=b"", padding=48)[:24] + bytes(48), [0, 1]),
     ("zeros after the member, within its size", part(b"", packed=GZIP + bytes(300)), [2, 3]),
-    ("a file name in the gzip header", part(b"", packed=WITH_NAME), [2, 3]),
     ("a record of the largest size", part(framed(LARGEST)), [0]),
 ]
 
@@ -183,6 +181,64 @@ def test_a_recording_that_ends_too_early_is_damaged(cut: int, reason: str) -> No
     assert indexes_of(items)[:2] == [0, 1]
 
 
+def with_gzip_header(flags: int, more: bytes) -> bytes:
+    return part(b"", packed=GZIP[:3] + bytes([flags]) + GZIP[4:10] + more + GZIP[10:])
+
+
+@pytest.mark.parametrize("chunk", [1, 1 << 16])
+@pytest.mark.parametrize(
+    ("flags", "more"),
+    [(0x02, b"hc"), (0x04, b"\x03\0abc"), (0x08, b"n\0"), (0x10, b"\0"), (0x1E, b"\x01\0a" + b"n\0c\0hc")],
+    ids=["checksum", "extra", "name", "comment", "all"],
+)
+def test_what_a_gzip_header_may_have_is_passed_over(flags: int, more: bytes, chunk: int) -> None:
+    items = read(with_gzip_header(flags, more) + LAST, chunk)
+    assert (indexes_of(items), reasons_of(items)) == ([2, 3, 4, 5], [])
+
+
+@pytest.mark.parametrize(
+    ("flags", "more", "reason"),
+    [
+        (0x20, b"", "the gzip header has unknown flags"),
+        (0x08, b"n" * (1 << 18), "the gzip header doesn't end"),
+    ],
+    ids=["flags", "a name without end"],
+)
+def test_a_gzip_header_that_makes_no_sense_is_damage(flags: int, more: bytes, reason: str) -> None:
+    items = read(with_gzip_header(flags, more) + LAST)
+    assert (indexes_of(items), reasons_of(items)) == ([4, 5], [reason])
+
+
+def test_a_header_before_a_header_is_passed_over() -> None:
+    items = read(FIRST + bytes(7) + b"\x01" + LAST)
+    assert reasons_of(items) == ["a part's header names a size that no content has"]
+    assert indexes_of(items) == [0, 1, 4, 5]
+
+
+def test_a_part_that_is_cut_and_takes_the_next_one_for_its_own_hides_nothing() -> None:
+    packer = zlib.compressobj(0, wbits=31)
+    packed = packer.compress(framed(print_record(2, bytes(40_000)))) + packer.flush()
+    items = read(FIRST + part(b"", packed=packed[:-200], size=len(packed)) + LAST)
+    assert reasons_of(items)[-2:] == ["the recording ends inside a part's content", IN_SIGHT]
+    assert indexes_of(items)[-2:] == [4, 5]
+
+
+def test_what_follows_one_part_is_not_said_of_another() -> None:
+    damaged = part(b"", packed=GZIP[:10] + b"\xff" * 9 + GZIP[19:])
+    items = read(part(prints(0), size=len(GZIP) + 60) + damaged + LAST)
+    assert reasons_of(items) == [IN_SIGHT, "the compressed data is damaged"]
+
+
+def test_a_part_in_sight_is_doubtful() -> None:
+    items = read(part(prints(0), size=len(GZIP) + 60) + LAST)
+    doubts = [(item.index, item.doubtful) for item in items if isinstance(item, RecordedEvent)]
+    assert doubts == [(0, False), (4, True), (5, True)]
+
+
+def test_a_small_part_may_unpack_to_any_size() -> None:
+    assert indexes_of(read(part(framed(print_record(0, bytes(60_000)))), limits=Limits(expansion=2))) == [0]
+
+
 def test_events_of_a_part_whose_check_fails_are_doubtful() -> None:
     items = read(FIRST + part(b"", packed=GZIP[:-8] + b"\0\0\0\0" + GZIP[-4:]) + LAST)
     (damage,) = (item for item in items if isinstance(item, Damage))
@@ -195,6 +251,11 @@ def test_a_damaged_index_hides_nothing_that_comes_after() -> None:
     assert indexes_of(items) == [0, 1, 2, 10**6, 4, 5]
     summary = summary_of(items)
     assert (summary.skipped, summary.missing, summary.doubtful) == (0, 0, 2)
+
+
+def test_what_doubtful_events_may_have_been_counts_once() -> None:
+    bad = part(b"", packed=GZIP[:-8] + bytes(8))
+    assert summary_of(read(FIRST + bad + LAST + part(prints(8)))).missing == 2
 
 
 def test_what_a_damaged_part_did_not_give_is_missing() -> None:
@@ -237,6 +298,14 @@ def test_a_part_that_unpacks_beyond_all_measure_is_given_up(content: bytes, expa
     items = read(FIRST + bomb + LAST, limits=Limits(expansion=expansion))
     assert reasons_of(items)[-1] == f"a part unpacks to more than {expansion} times its size"
     assert indexes_of(items)[-2:] == [4, 5]
+
+
+def test_forged_headers_inside_each_other_are_not_each_read_to_the_end() -> None:
+    # Each member is a stored block of 64 KiB, in which all the others stand.
+    nested = part(b"", packed=b"\x1f\x8b\x08" + bytes(7) + b"\x00\xff\xff\x00\x00", size=1 << 30) * 4000
+    items = read(nested + bytes(1 << 15) + LAST)
+    assert summary_of(items).parts < 200
+    assert indexes_of(items) == [4, 5]
 
 
 def test_a_part_larger_than_the_limit_unpacked_is_given_up() -> None:
