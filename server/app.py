@@ -174,7 +174,7 @@ def _build(config: Config, files: Files, directory: DataDirectory, lock: Directo
         storage,
         deliveries,
         log.recovery,
-        surroundings(certificates, policy, self_audit.outbox, tokens),
+        surroundings(certificates, policy, self_audit.outbox, tokens, recordings.open_uploads),
     )
     locks = Locks(lock_store, lock_table, _now_ms, lambda: server.look_again())
     server = GrpcServer(
@@ -198,7 +198,10 @@ def _build(config: Config, files: Files, directory: DataDirectory, lock: Directo
         observers=[CallMeter(metrics.calls), RefusalObserver(self_audit.denials)],
         tokens=_token_listener(config, certificates, tokens),
     )
-    operations = operations_app(status.problems, lambda: rendered_metrics(metrics, status, certificates, tokens))
+    operations = operations_app(
+        status.problems,
+        lambda: rendered_metrics(metrics, status, certificates, tokens, recordings.open_uploads),
+    )
     http = OperationsServer(config.http.listen, operations, config.http.certificate, config.http.key)
     watched = Watched(
         directory,
@@ -215,6 +218,7 @@ def _build(config: Config, files: Files, directory: DataDirectory, lock: Directo
         KeptPolicies(files, directory.policies),
         ClockSteps(),
         recordings.room,
+        recordings.open_uploads,
     )
     housekeeping = Housekeeping(watched, threads.journal, server.health.set_serving)
     return App(

@@ -27,6 +27,7 @@ from server.data_directory import DataDirectory
 from server.errors import AuditStoreError
 from server.observability.metrics import AccessMetrics
 from server.recordings.disk_room import DiskRoom
+from server.recordings.uploads.open_uploads import OpenUploads
 
 _log = logging.getLogger(__name__)
 PERIOD_SECONDS = 0.25
@@ -51,6 +52,7 @@ class Watched:
     policies: KeptPolicies
     clock: ClockSteps
     room: DiskRoom
+    uploads: OpenUploads
 
 
 class Housekeeping:
@@ -94,6 +96,7 @@ class Housekeeping:
         await loop.run_in_executor(None, watched.locks.refresh)
         await loop.run_in_executor(None, watched.serials.refresh)
         await loop.run_in_executor(None, watched.changes.write)
+        await loop.run_in_executor(None, watched.uploads.look)
 
     async def look(self) -> None:
         """Look once at everything but the state database."""

@@ -19,6 +19,7 @@ from server.recordings.sessions.session_index import SessionIndex
 from server.recordings.sessions.session_tokens import SessionTokens
 from server.recordings.sessions.sessions import Sessions
 from server.recordings.uploads.ending import Endings
+from server.recordings.uploads.open_uploads import OpenUploads
 from server.recordings.uploads.recovery import recall, recover
 from server.recordings.uploads.upload_ids import UploadIds
 from server.recordings.uploads.upload_stream import StreamLimits
@@ -39,6 +40,7 @@ class RecordingsPart:
     opening: Opening
     lists: SessionLists
     room: DiskRoom
+    open_uploads: OpenUploads
     threads: ThreadPoolExecutor
 
     def close(self) -> None:
@@ -86,4 +88,5 @@ def assemble(config: Config, around: Surroundings, *, upload_key: bytes, token_k
     reading, events = Recordings(store, storage, threads), EventReading(threads)
     opening = Opening(reading, sessions, events, around.service_log)
     lists = SessionLists(sessions, around.reindexing, around.service_log)
-    return RecordingsPart(uploads, opening, lists, room, threads)
+    open_uploads = OpenUploads(store, uploads.view, limits.abandoned_after_ms, around.now_ms)
+    return RecordingsPart(uploads, opening, lists, room, open_uploads, threads)

@@ -8,11 +8,12 @@ from server.audit_log.state_of_service import CertificateState, Problem, TokenIs
 from server.audit_log.status import Status, Surroundings
 from server.certificates.certificates_in_force import Certificates
 from server.observability.metrics import Metrics
+from server.recordings.uploads.open_uploads import OpenUploads
 from server.tokens.token_issuers import TokenIssuers
 
 
 def surroundings(
-    certificates: Certificates, policy: PolicyHolder, outbox: OutboxDrain, tokens: TokenIssuers
+    certificates: Certificates, policy: PolicyHolder, outbox: OutboxDrain, tokens: TokenIssuers, uploads: OpenUploads
 ) -> Surroundings:
     """What GetStatus asks these parts for."""
 
@@ -20,6 +21,9 @@ def surroundings(
         found = [Problem("certificate_refused", text) for text in certificates.problems()]
         if policy.error is not None:
             found.append(Problem("roles_refused", f"the changed roles are refused, the old ones stay: {policy.error}"))
+        if uploads.abandoned:
+            text = "uploads are open and nobody goes on with them; `extaudit recordings complete --partial` ends one"
+            found.append(Problem("uploads_abandoned", f"{uploads.abandoned} {text}"))
         return found + [
             Problem("token_keys", f"{state.issuer}: {state.problem}; keys fetched before count for 10 minutes at most")
             for state in tokens.states()
@@ -40,7 +44,9 @@ def surroundings(
     return Surroundings(states, roles, warnings, lambda: outbox.failing, issuers)
 
 
-def rendered_metrics(metrics: Metrics, status: Status, certificates: Certificates, tokens: TokenIssuers) -> bytes:
+def rendered_metrics(
+    metrics: Metrics, status: Status, certificates: Certificates, tokens: TokenIssuers, uploads: OpenUploads
+) -> bytes:
     """All metrics as Prometheus reads them, what is only looked at now included."""
     journal = status.journal_state()
     metrics.journal.record_state(
@@ -61,4 +67,5 @@ def rendered_metrics(metrics: Metrics, status: Status, certificates: Certificate
             metrics.access.record_certificate(use, ends[use])
     for issuer in tokens.states():
         metrics.access.record_token_issuer(issuer.issuer, len(issuer.key_ids), issuer.fetched_ms)
+    metrics.uploads.record_state(uploads.open, uploads.abandoned)
     return metrics.render()

@@ -49,6 +49,7 @@ class Metrics:
         self.deliveries = DeliveryMetrics(self.registry)
         self.searches = SearchMetrics(self.registry)
         self.access = AccessMetrics(self.registry)
+        self.uploads = UploadMetrics(self.registry)
 
     def render(self) -> bytes:
         """Everything in Prometheus' text form, of content type `CONTENT_TYPE`."""
@@ -268,6 +269,21 @@ class AccessMetrics:
     def record_certificate(self, use: Literal["server", "host_ca", "user_ca"], expires_ms: int) -> None:
         """Record the end, in ms since 1970, of whichever certificate of that use ends first."""
         self._expiry.labels(use).set(expires_ms / 1000)
+
+
+class UploadMetrics:
+    """Uploads of recordings."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._open = Gauge("extaudit_open_uploads", "Uploads that are open.", registry=registry)
+        self._abandoned = Gauge(
+            "extaudit_abandoned_uploads", "Open uploads that nobody goes on with.", registry=registry
+        )
+
+    def record_state(self, open_uploads: int, abandoned: int) -> None:
+        """Record how many there are now."""
+        self._open.set(open_uploads)
+        self._abandoned.set(abandoned)
 
 
 class _WithoutCreationTimes:

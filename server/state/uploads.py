@@ -188,11 +188,14 @@ class SqlUploads:
         """All uploads that are open, oldest first."""
         return self._uploads(uploads.c.state == OPEN)
 
-    def count_untouched(self, before_ms: int) -> int:
-        """How many open uploads nobody has gone on with since."""
-        statement = select(func.count()).where(uploads.c.state == OPEN, uploads.c.touched_ms < before_ms)
+    def count_open(self) -> int:
+        """How many uploads are open."""
         with self._engine.connect() as connection:
-            return connection.execute(statement).scalar_one()
+            return connection.execute(select(func.count()).where(uploads.c.state == OPEN)).scalar_one()
+
+    def untouched(self, since_ms: int) -> list[UploadRow]:
+        """Open uploads that nobody has begun, gone on with or left since, oldest first."""
+        return self._uploads((uploads.c.state == OPEN) & (uploads.c.touched_ms <= since_ms))
 
     def knows_recordings(self) -> bool:
         """Whether there is any recording."""

@@ -16,6 +16,7 @@ from rbac.identities import Identity, IdentityKind
 from server.errors import FailedPrecondition, InvalidRequest
 from server.files import DiskFiles
 from server.recordings.recording import UploadState
+from server.recordings.uploads.open_uploads import OpenUploads
 from server.recordings.uploads.upload_stream import MOST_CHUNK_BYTES
 from server.state.database import open_database
 from tests.uploads_under_test import ADMIN, NODE, OTHER_NODE, SESSION, UploadsUnderTest, access
@@ -362,9 +363,14 @@ def test_an_upload_nobody_goes_on_with_is_abandoned_and_stays_open(service: Uplo
         service.now_ms += 2_000_000
         upload = await service.uploads.get(access(), upload_id)
         assert (upload.abandoned, upload.state) == (True, UploadState.OPEN)
+        counted = OpenUploads(service.store, service.uploads.view, 1_000_000, lambda: service.now_ms)
+        counted.look()
+        assert (counted.open, counted.abandoned) == (1, 1)
         stream = await service.uploads.start(access(), SESSION, upload_id)
         service.now_ms += 2_000_000
         assert not (await service.uploads.get(access(), upload_id)).abandoned, "a stream has it"
+        counted.look()
+        assert (counted.open, counted.abandoned) == (1, 0)
         await stream.close()
 
     asyncio.run(live())
