@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import orjson
-from sqlalchemy import ColumnElement, Engine, Row, and_, or_, select
+from sqlalchemy import ColumnElement, Engine, Row, and_, false, or_, select
 
 from server.state.session_claims import Claim, Speaker, bounded
 from server.state.session_rows import UNFINISHED, chunks, folded
@@ -120,10 +120,11 @@ def _conditions(generation: int, filters: SessionFilters) -> list[ColumnElement[
         wanted
         for asked, wanted in (
             (filters.session_id, column.session_id == filters.session_id),
-            (filters.server_id, column.server_id == filters.server_id),
+            (filters.server_id, column.server_id == bounded(filters.server_id)),
             (filters.kinds, column.kind.in_(sorted(filters.kinds))),
-            (filters.users, column.user_name.in_(sorted(filters.users))),
+            (filters.users, column.user_name.in_(sorted(map(bounded, filters.users)))),
             (filters.text, column.folded.contains(folded(filters.text), autoescape=True)),
+            ("\0" in filters.text, false()),  # nothing has one, and LIKE would take it for the pattern's end
         )
         if asked
     ]
@@ -136,7 +137,7 @@ def _conditions(generation: int, filters: SessionFilters) -> list[ColumnElement[
         found.append(column.has_upload.is_(False))
     people = session_participants
     if filters.participant:
-        theirs = people.c.shown & (people.c.generation == generation) & (people.c.name == filters.participant)
+        theirs = people.c.shown & (people.c.generation == generation) & (people.c.name == bounded(filters.participant))
         found.append(column.session_id.in_(select(people.c.session_id).where(theirs)))
     if filters.named is not None:
         names = {"", *map(bounded, filters.named)}

@@ -89,6 +89,14 @@ def test_sessions_of_one_moment_come_once_each_whatever_the_page(sessions: Sessi
         assert sessions.ids(SessionQuery(page_size=size)) == sorted(ids, reverse=True)
 
 
+def test_a_long_name_is_found_by_all_of_it_and_a_text_with_nul_is_in_none(sessions: SessionRig) -> None:
+    session_id, name = new_id(), "n" * 600
+    sessions.log.emit(session_event("session.start", session_id, user=name, server_id="node-1"), by=NODE)
+    assert sessions.ids(SessionQuery(users=frozenset({name}), participant=name)) == [session_id]
+    assert sessions.ids(SessionQuery(text="node-1")) == [session_id]
+    assert sessions.ids(SessionQuery(text="node-1\0")) == []
+
+
 def test_a_token_is_for_its_caller_and_query_alone(sessions: SessionRig) -> None:
     for _ in range(3):
         sessions.log.emit(session_event("session.start", new_id()), by=NODE)
