@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import json
+import random
+from dataclasses import replace
+
 import pytest
 
-from rbac.formulas import Operator, Test
+from rbac.formulas import AllOf, AnyOf, Operator, Test
 from rbac.identities import Identity
+from server.audit_log.search.rights import condition_of
 from server.errors import Unavailable
 from server.recordings.recording import UploadState
 from server.recordings.sessions.session import SessionQuery
+from server.state.session_claims import MAX_NAMES
+from server.storage.value_matching import holds
 from tests.contract.search_rig import SearchRig
 from tests.contract.session_rig import (
     ALICE,
@@ -152,3 +159,45 @@ def test_nothing_is_decided_from_an_index_that_has_fallen_behind(sessions: Sessi
     again.threads.shutdown()
     again.log.log.uid_files.close()
     again.log.database.dispose()
+
+
+def test_who_is_the_last_of_very_many_participants_sees_the_session_all_the_same(sessions: SessionRig) -> None:
+    session_id = new_id()
+    names = [f"{number:05}" for number in range(MAX_NAMES + 5)]
+    sessions.log.emit(end_of(session_id, *names, "zoe"), by=PROXY)
+    zoe = replace(ALICE, name="zoe")
+    assert sessions.ids(access=access_of(zoe)) == [session_id]
+    assert sessions.ids(access=access_of(replace(ALICE, name="zoe2"))) == []
+
+
+TESTS = [
+    Test(("participants",), Operator.HAS_ANY, ("alice", "bob"), holds=True),
+    Test(("participants",), Operator.HAS_ALL, ("alice", "bob"), holds=True),
+    Test(("participants",), Operator.ALL_IN, ("alice", "bob"), holds=True),
+    Test(("participants",), Operator.ALL_END, ("e",), holds=True),
+    Test(("participants",), Operator.HAS_ANY, ("alice",), holds=False),
+    Test(("participants",), Operator.ONE_OF, ("alice",), holds=True),
+    Test(("user",), Operator.ONE_OF, ("alice",), holds=True),
+    Test(("login",), Operator.PREFIX, ("ro",), holds=True),
+]
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_the_list_has_the_sessions_whose_ends_meet_the_condition_whatever_it_asks(
+    sessions: SessionRig, seed: int
+) -> None:
+    randomness = random.Random(seed)
+    documents = {}
+    for _ in range(25):
+        session_id = new_id()
+        participants = randomness.choice([[], ["alice"], ["bob"], ["alice", "bob"], ["eve", "bob"], "alice", None, 7])
+        data = end_of(session_id, participants=participants, user=randomness.choice(["alice", "bob"]), login="root")
+        documents[session_id] = json.loads(data)
+        sessions.log.emit(data, by=PROXY)
+    for _ in range(20):
+        some = tuple(randomness.sample(TESTS, 2))
+        formula = randomness.choice([*some, AllOf(some), AnyOf(some), AnyOf((AllOf(some), some[0]))])
+        condition = condition_of(seeing(formula))
+        assert condition is not None
+        wanted = sorted((each for each, document in documents.items() if holds(condition, document)), reverse=True)
+        assert sessions.ids(access=seeing(formula)) == wanted, formula
