@@ -38,6 +38,10 @@ class AppendFile(Protocol):
         """
         ...
 
+    def release(self) -> None:
+        """Let the system use the memory that holds what was synced for something else; reads then come from disk."""
+        ...
+
     def truncate(self, size: int) -> None:
         """Cut the file to `size` bytes; durable only after `sync`."""
         ...
@@ -122,6 +126,10 @@ class DiskAppendFile:
     def sync(self) -> None:
         """Make the content durable."""
         os.fdatasync(self._fd)
+
+    def release(self) -> None:
+        """Let the system use the memory that holds what was synced for something else."""
+        os.posix_fadvise(self._fd, 0, 0, os.POSIX_FADV_DONTNEED)
 
     def truncate(self, size: int) -> None:
         """Cut the file to `size` bytes."""

@@ -207,6 +207,9 @@ class _OpenFile:
             start, end = content.dropped
             content.durable = content.now[:start] + b"\0" * (end - start) + content.now[end:]
 
+    def release(self) -> None:
+        """Nothing that a stop could be before."""
+
     def truncate(self, size: int) -> None:
         self._files._count("truncate", self._path)
         self._content.now = self._content.now[:size]

@@ -18,6 +18,9 @@ from server.storage.recording_port import Part
 
 DATA = "data"
 PROGRESS = "progress"
+_LARGE = 64 * 1024 * 1024
+"""Size of an upload from which on it isn't held in memory once it is synced: else large ones would push out all that
+searches read, and taking ever new memory costs as much time as writing it."""
 _MOST_LINES = 4_096
 """Lines of progress that describe nothing but the open part, before the file is written anew without them."""
 
@@ -84,6 +87,8 @@ class DiskPartWriter:
         """Sync the data, then the progress that tells of it."""
         with in_own_words("the recording can't be synced"):
             self._data.sync()
+            if self._data.size > _LARGE:
+                self._data.release()
             self._parts += full
             self._lines += 1
             if self._lines > _MOST_LINES:
