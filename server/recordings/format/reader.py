@@ -131,7 +131,9 @@ class RecordingReader:
 
     def _nonsense(self, reason: str) -> Iterator[Item]:
         self._state = self._search
-        return self._tally.damage(self._position, 0, reason)
+        told = self._tally.damage(self._position, 0, reason)
+        self._take(1)  # so that what was refused here isn't found again
+        return told
 
     def _search(self) -> Iterator[Item] | None:
         """Look for a header by sight, however far away."""

@@ -215,6 +215,12 @@ def test_a_header_before_a_header_is_passed_over() -> None:
     assert indexes_of(items) == [0, 1, 4, 5]
 
 
+@pytest.mark.parametrize("chunk", [1, 1 << 16])
+@pytest.mark.parametrize("cut", [9, 13, 19, 23])
+def test_the_beginning_of_a_header_hides_nothing(cut: int, chunk: int) -> None:
+    assert indexes_of(read(FIRST + part(prints(2))[:cut] + LAST, chunk)) == [0, 1, 4, 5]
+
+
 def test_a_part_that_is_cut_and_takes_the_next_one_for_its_own_hides_nothing() -> None:
     packer = zlib.compressobj(0, wbits=31)
     packed = packer.compress(framed(print_record(2, bytes(40_000)))) + packer.flush()
