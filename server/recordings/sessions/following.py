@@ -57,12 +57,11 @@ class LogFollower:
             StateFault: the database can't do it.
         """
         with self._lock:
-            logs = dict(self._logs)
             # Pinned first: what leaves the tail from here on is in the catalogue.
-            events = list(self._events(self._tail.pin(), logs))
-            if events or (keep and logs != self._kept):
-                self._add(told_by(events), logs)
-            self._logs = logs
+            for pin in self._tail.pin():
+                self._follow(pin)
+            if keep and self._logs != self._kept:
+                self._add(Told(), self._logs)
             return self._is_level()
 
     def take(self, told: Told, logs: dict[str, int], gaps: dict[str, str]) -> None:
@@ -84,17 +83,19 @@ class LogFollower:
     def _is_level(self) -> bool:
         return all(last <= self.followed(log_id) for log_id, last in self._catalogue.confirmed().items())
 
-    def _events(self, pins: Sequence[Pinned], logs: dict[str, int]) -> Iterator[SessionEvent]:
-        """The events of sessions that are pinned and not followed yet; counts them into `logs`."""
-        for pin in pins:
-            log_id, first = pin.section.log_id, pin.section.first
-            followed = logs.get(log_id, 0)
-            before = self._catalogue.batch_before(log_id, first)
-            if before is not None and before.last > followed:
-                continue  # to be counted once what is before it was
-            if pin.last > followed:
-                yield from _session_events(log_id, [item for item in pin.blocks if item.last > followed])
-                logs[log_id] = pin.last
+    def _follow(self, pin: Pinned) -> None:
+        """Add what one section says, as much as memory holds of it anyway."""
+        log_id = pin.section.log_id
+        followed = self.followed(log_id)
+        before = self._catalogue.batch_before(log_id, pin.section.first)
+        if before is not None and before.last > followed:
+            return  # to be counted once what is before it was
+        if pin.last > followed:
+            logs = self._logs | {log_id: pin.last}
+            events = list(_session_events(log_id, [item for item in pin.blocks if item.last > followed]))
+            if events:
+                self._add(told_by(events), logs)
+            self._logs = logs
 
 
 def told_by(events: Iterable[SessionEvent]) -> Told:
