@@ -127,6 +127,21 @@ def test_a_rebuild_that_a_stop_came_into_goes_on_at_the_next_start(sessions: Ses
     assert not again.reopened().index.is_unfinished
 
 
+def test_a_start_goes_on_with_it_without_being_asked(sessions: SessionRig) -> None:
+    stored_sessions(sessions, 2)
+    with pytest.raises(Stopped):
+        sessions.index.rebuild(stop)
+    again = sessions.reopened()
+
+    async def until_shown(_: Reindexing) -> AsyncIterator[ReindexProgress]:
+        while (await asyncio.to_thread(again.index.follow))[0] == 1:
+            pass
+        yield ReindexProgress(0, 0)
+
+    run_reindexing(again, until_shown)
+    assert again.tables.generations() == (2, 0)
+
+
 def test_an_index_that_has_fallen_behind_says_so_until_it_is_built(sessions: SessionRig) -> None:
     stored_sessions(sessions, 2)
     lose_the_index(sessions)
