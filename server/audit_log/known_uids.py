@@ -143,10 +143,14 @@ class KnownUids:
         forget_oldest(self._entries, self._index, self._ends, limits.minimum, limits.bound, before_ms)
 
     def _reserve(self, count: int) -> None:
-        """Make room for `count` more: half as large again, so that memory follows use."""
-        wanted = len(self) + count
-        if wanted > len(self._entries):
-            entries, index = _room(max(wanted, len(self._entries) * 3 // 2))
+        """Make room for `count` more: four times as large up to the bound, then half as large again.
+
+        Of larger steps fewer entries are moved, on the journal's thread; rows that nothing was written to take no
+        memory.
+        """
+        wanted, held = len(self) + count, len(self._entries)
+        if wanted > held:
+            entries, index = _room(max(wanted, held * 3 // 2, min(held * 4, self._limits.bound)))
             move_all(self._entries, self._ends, entries, index)
             self._entries, self._index = entries, index
 

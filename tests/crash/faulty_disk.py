@@ -101,7 +101,7 @@ class _FaultyFile(DiskAppendFile):
         super().__init__(path)
         self._files = files
 
-    def append(self, data: bytes) -> None:
+    def append(self, data: bytes | memoryview) -> None:
         self._files.check("append")
         super().append(data)
 

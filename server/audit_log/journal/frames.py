@@ -83,11 +83,12 @@ class GroupFrames:
     def __init__(self) -> None:
         self._room = np.empty(1 << 16, np.uint8)
 
-    def encode(self, group: CommitGroup) -> bytes:
-        """A frame for every event of the group, and the commit frame that ends it."""
+    def encode(self, group: CommitGroup) -> memoryview:
+        """A frame for every event of the group, and the commit frame that ends it; valid until the next call."""
         blocks, joined = group
         heads = HEADER_BYTES + _EVENT.size
-        wanted = joined.bytes + sum(len(item.block) * (heads + len(item.receipt)) for item in blocks)
+        commit = encode_commit(blocks[0].first, blocks[-1].last, len(joined))
+        wanted = joined.bytes + sum(len(item.block) * (heads + len(item.receipt)) for item in blocks) + len(commit)
         if wanted > len(self._room):
             self._room = np.empty(wanted * 5 // 4, np.uint8)
         ends = np.cumsum([len(item.receipt) for item in blocks])
@@ -101,7 +102,8 @@ class GroupFrames:
             np.array([item.received_ms for item in blocks]),
             blocks[0].first,
         )
-        return self._room[:end].tobytes() + encode_commit(blocks[0].first, blocks[-1].last, len(joined))
+        self._room.data[end : end + len(commit)] = commit
+        return self._room.data[: end + len(commit)]
 
 
 def encode_event(event: EventFrame) -> bytes:

@@ -138,7 +138,7 @@ class Journal:
         if log_id != self.log_id and log_id in self._files.list(folder.parent) and not self._files.list(folder):
             self._files.remove_folder(folder)
 
-    def _write(self, data: bytes) -> None:
+    def _write(self, data: bytes | memoryview) -> None:
         file = self._open_segment()
         size = file.size
         try:

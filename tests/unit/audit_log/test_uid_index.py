@@ -153,6 +153,17 @@ def test_what_is_added_is_what_was_claimed(monkeypatch: pytest.MonkeyPatch) -> N
         assert added.claim(table_of([event]), LOGS[2], 999, 200) == known
 
 
+def test_up_to_its_bound_the_table_grows_in_few_steps() -> None:
+    known = KnownUids(UidLimits(150_000, 150_000))
+    sizes = []
+    for first in range(0, 150_000, 1000):
+        table = np.zeros((1000, COLUMNS), np.int64)
+        table[:, UID_KEY] = np.arange(first, first + 1000) * 0x9E3779B97F4A7C1
+        known.claim(table, LOGS[0], first, first)
+        sizes.append(len(known._entries))
+    assert sorted(set(sizes)) == [1 << 14, 1 << 16, 150_000], "each step moves all there is"
+
+
 def test_the_table_grows_with_what_it_holds_and_no_further() -> None:
     known = KnownUids(UidLimits(40_000, 40_000))
     for first in range(0, 200_000, 1000):
