@@ -159,6 +159,6 @@ class RecordingStorage(Protocol):
         """Every upload that isn't forgotten."""
         ...
 
-    def custody_records(self) -> Iterator[tuple[bytes, bool]]:
-        """Every custody record, and whether it is of what was kept aside."""
+    def custody_records(self) -> Iterator[tuple[str, bytes, bool]]:
+        """The session's id of every custody record, the record, and whether it is of what was kept aside."""
         ...

@@ -8,7 +8,10 @@ from typing import Any
 
 import orjson
 
+from server.recordings.session_ids import is_session_id
+from server.recordings.uploads.owners import owner_of
 from server.recordings.uploads.parts import custody_digest
+from server.recordings.uploads.upload_ids import is_upload_id
 from server.storage.recording_port import Part
 
 _VERSION = 1
@@ -99,6 +102,9 @@ class Custody:
             raw["aborted"],
             raw["other_server"],
         )
+        owner_of(custody.uploader)
+        if not (is_session_id(custody.session_id) and is_upload_id(custody.upload_id)):
+            raise ValueError("a custody record has an id that is none")
         if custody.custody_digest != raw["custody_digest"] or raw["version"] != _VERSION:
             raise ValueError("a custody record is damaged")
         return custody

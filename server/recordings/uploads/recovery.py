@@ -5,14 +5,12 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 
-import orjson
-
 from server.recordings.recording import UploadState
+from server.recordings.uploads.begun import Begun
 from server.recordings.uploads.custody import Custody
 from server.recordings.uploads.ending import Endings, place_of, recording_row
 from server.recordings.uploads.owners import owner_key, owner_of
 from server.recordings.uploads.upload_ids import key_of
-from server.recordings.uploads.uploads import begun_row
 from server.state.uploads import ABORTED, ASIDE, OPEN, RECORDING, RecordingRow, SqlUploads, UploadRow
 from server.storage.ports import StorageError
 from server.storage.recording_port import FoundUpload, RecordingStorage, UploadPlace
@@ -45,8 +43,8 @@ def recover(store: SqlUploads, storage: RecordingStorage, endings: Endings) -> i
 def _take_up(found: FoundUpload, store: SqlUploads, storage: RecordingStorage, endings: Endings) -> None:
     row = store.get(found.key)
     if row is None:
-        begun = orjson.loads(found.begun)
-        row = begun_row(begun, UploadPlace(begun["session_id"], found.key, found.handle), storage.storage_id)
+        begun = Begun.decode(found.begun, found.key)
+        row = begun.row(UploadPlace(begun.session_id, found.key, found.handle), storage.storage_id)
         store.put_back(row)
     if row.state != OPEN:
         storage.forget(place_of(row))
@@ -60,9 +58,11 @@ def rows_of_custody_records(storage: RecordingStorage) -> Iterator[tuple[UploadR
     Raises:
         StorageError: the storage can't be listed.
     """
-    for data, is_aside in storage.custody_records():
+    for session_id, data, is_aside in storage.custody_records():
         try:
             custody = Custody.decode(data)
+            if custody.session_id != session_id:
+                raise ValueError("a custody record is another session's")
         except ValueError as error:
             _log.error("a custody record can't be read", extra={"fields": {"reason": str(error)}})
             continue

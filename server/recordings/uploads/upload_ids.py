@@ -48,13 +48,18 @@ class UploadIds:
         return hmac.digest(self._secret, orjson.dumps([key, *owner.key]), "sha256").hex()[:_KEY_CHARACTERS]
 
 
+def is_upload_id(text: str) -> bool:
+    """Whether it looks like an upload id."""
+    return _UPLOAD_ID.fullmatch(text) is not None
+
+
 def key_of(upload_id: str) -> str:
     """The key in an id, whosever it is.
 
     Raises:
         NotFound: it doesn't look like an id.
     """
-    if not _UPLOAD_ID.fullmatch(upload_id):
+    if not is_upload_id(upload_id):
         raise no_such_upload("it doesn't look like an upload id")
     return upload_id[:_KEY_CHARACTERS]
 

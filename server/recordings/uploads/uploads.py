@@ -17,6 +17,7 @@ from server.audit_log.access import Access
 from server.errors import AuditStoreError, FailedPrecondition, InvalidRequest, ResourceExhausted, Unavailable, Violation
 from server.recordings.recording import Recording, Upload, UploadState
 from server.recordings.session_ids import is_session_id
+from server.recordings.uploads.begun import Begun
 from server.recordings.uploads.ending import CompletionRequest, Endings, place_of
 from server.recordings.uploads.live_upload import LiveUpload, in_callers_words
 from server.recordings.uploads.owners import owner_key, owner_members, owner_of
@@ -136,23 +137,21 @@ class Uploads:
 
     async def _begin(self, access: Access, session_id: str) -> UploadStream:
         who, now = access.identity, self._now_ms()
-        owner, upload_id = owner_members(who, access.peer), self._ids.make(who)
-        begun = {"upload_id": upload_id, "session_id": session_id, "owner": owner, "begun_ms": now}
+        begun = Begun(self._ids.make(who), session_id, owner_members(who, access.peer), now)
         row = await self._on_thread(lambda: self._add(begun, who))
         live = self._live_of(row)
         async with live.changing:
             return await self._take_up(row, live)
 
-    def _add(self, begun: dict[str, Any], who: Identity) -> UploadRow:
-        key = key_of(begun["upload_id"])
+    def _add(self, begun: Begun, who: Identity) -> UploadRow:
         self._store.check_room(owner_key(who), self._limits.open)
         try:
-            place = self._storage.begin(begun["session_id"], key, orjson.dumps(begun))
+            place = self._storage.begin(begun.session_id, begun.key, begun.encode())
         except StorageError:
             with contextlib.suppress(StorageError):
-                self._storage.forget(UploadPlace(begun["session_id"], key))
+                self._storage.forget(UploadPlace(begun.session_id, begun.key))
             raise
-        row = begun_row(begun, place, self._storage.storage_id)
+        row = begun.row(place, self._storage.storage_id)
         try:
             self._store.add(row, self._limits.open)
         except TooManyUploads:
@@ -303,25 +302,6 @@ class Uploads:
         self._tasks.discard(task)
         if not task.cancelled():
             task.exception()  # its caller may be gone
-
-
-def begun_row(begun: dict[str, Any], place: UploadPlace, storage_id: str) -> UploadRow:
-    """The row of an upload as it begins, from the JSON that the storage keeps of it."""
-    owner = begun["owner"]
-    return UploadRow(
-        key_of(begun["upload_id"]),
-        begun["upload_id"],
-        begun["session_id"],
-        storage_id,
-        place.handle,
-        OPEN,
-        orjson.dumps(owner).decode(),
-        owner_key(owner_of(owner)),
-        0,
-        begun["begun_ms"],
-        None,
-        begun["begun_ms"],
-    )
 
 
 def _check_session_id(session_id: str) -> None:

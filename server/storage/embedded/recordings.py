@@ -129,15 +129,17 @@ class EmbeddedRecordings:
                 if _KEY.fullmatch(key) and {_BEGUN, DATA} <= set(self._files.list(folder)):
                     yield FoundUpload(key, "", self._files.read(folder / _BEGUN))
 
-    def custody_records(self) -> Iterator[tuple[bytes, bool]]:
+    def custody_records(self) -> Iterator[tuple[str, bytes, bool]]:
         """Those beside recordings, then those of asides."""
         asides = self._folder / _ASIDES
         with in_own_words("the custody records can't be listed"):
-            sessions = [asides / name for name in self._files.list(asides)]
-            for folder in (self._folder, *sessions):
-                for name in self._files.list(folder):
+            for name in self._files.list(self._folder):
+                if name.endswith(_CUSTODY_SUFFIX):
+                    yield name.removesuffix(_CUSTODY_SUFFIX), self._files.read(self._folder / name), False
+            for session_id in self._files.list(asides):
+                for name in self._files.list(asides / session_id):
                     if name.endswith(_CUSTODY_SUFFIX):
-                        yield self._files.read(folder / name), folder != self._folder
+                        yield session_id, self._files.read(asides / session_id / name), True
 
     def _link(self, source: Path, target: Path) -> None:
         if not self._files.same(source, target):

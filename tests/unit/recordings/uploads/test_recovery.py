@@ -1,0 +1,125 @@
+"""What a start makes of what it finds in the storage: one thing that can't be read stops neither it nor the others."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import orjson
+import pytest
+from sqlalchemy import Engine
+
+from server.files import DiskFiles
+from server.recordings.recording import UploadState
+from server.recordings.uploads.begun import Begun
+from server.recordings.uploads.custody import Custody
+from server.state.database import open_database
+from tests.uploads_under_test import NODE, OTHER_SESSION, SESSION, UploadsUnderTest, access
+
+DATA = bytes(range(100))
+
+
+@pytest.fixture
+def engines(tmp_path: Path) -> Iterator[Callable[[], Engine]]:
+    """Makes state databases, each empty."""
+    made: list[Engine] = []
+
+    def make() -> Engine:
+        made.append(open_database(tmp_path / f"{len(made)}.db"))
+        return made[-1]
+
+    yield make
+    for engine in made:
+        engine.dispose()
+
+
+Engines = Callable[[], Engine]
+
+
+def test_recordings_asides_and_uploads_are_known_again_after_the_state_was_lost(
+    engines: Engines, tmp_path: Path
+) -> None:
+    first = UploadsUnderTest(DiskFiles(), engines(), tmp_path / "recordings")
+    recording, _ = asyncio.run(first.record(DATA))
+    aside, _ = asyncio.run(first.record(DATA[:50]))
+    still_open = asyncio.run(first.send(DATA[:20], session=OTHER_SESSION))
+    aborted = asyncio.run(first.send(DATA[:10]))
+    asyncio.run(first.uploads.abort(access(), aborted))
+    again = UploadsUnderTest(DiskFiles(), engines(), tmp_path / "recordings")
+    assert again.failed == 0
+    assert asyncio.run(again.recordings.find(SESSION)) == recording
+    assert asyncio.run(again.recordings.find(SESSION, aside.upload_id)) == aside
+    assert asyncio.run(again.uploads.get(access(), still_open)).durable_offset == 20
+    assert asyncio.run(again.uploads.get(access(), aborted)).state is UploadState.ABORTED
+    assert again.told() == [], "what was told is not told again"
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        b"",
+        b"[]",
+        b"{}",
+        b'{"upload_id":1,"session_id":2,"owner":3,"begun_ms":4}',
+        b'{"upload_id":"../x","session_id":"../y","owner":{},"begun_ms":4}',
+    ],
+)
+def test_an_upload_whose_beginning_can_not_be_read_stops_nothing(
+    engines: Engines, tmp_path: Path, damage: bytes
+) -> None:
+    first = UploadsUnderTest(DiskFiles(), engines(), tmp_path / "recordings")
+    damaged, good = (asyncio.run(first.send(DATA[:20])) for _ in range(2))
+    (first.folder / "_uploads" / damaged[:32] / "begun.json").write_bytes(damage)
+    again = UploadsUnderTest(DiskFiles(), engines(), tmp_path / "recordings")
+    assert again.failed == 1
+    assert asyncio.run(again.uploads.get(access(), good)).durable_offset == 20
+    assert (first.folder / "_uploads" / damaged[:32] / "data").read_bytes() == DATA[:20], "it is kept all the same"
+
+
+def test_an_upload_s_beginning_names_its_own_key_and_a_real_session() -> None:
+    begun = Begun("a" * 64, SESSION, {"kind": "user", "name": "n", "roles": [], "trust_anchor": ""}, 1)
+    assert Begun.decode(begun.encode(), "a" * 32) == begun
+    with pytest.raises(ValueError):
+        Begun.decode(begun.encode(), "b" * 32)
+    for session in (SESSION.upper(), "../../etc"):
+        members = orjson.loads(begun.encode()) | {"session_id": session}
+        with pytest.raises(ValueError):
+            Begun.decode(orjson.dumps(members), "a" * 32)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"session_id": OTHER_SESSION},
+        {"session_id": "../x"},
+        {"upload_id": "x"},
+        {"custody_digest": "0" * 64},
+        {"parts": []},
+        {"parts": [{"bytes": 100, "sha256": "zz"}]},
+        {"uploader": {}},
+        {"version": 2},
+    ],
+    ids=str,
+)
+def test_a_custody_record_that_is_not_the_recording_s_is_not_believed(
+    engines: Engines, tmp_path: Path, change: dict[str, object]
+) -> None:
+    first = UploadsUnderTest(DiskFiles(), engines(), tmp_path / "recordings")
+    asyncio.run(first.record(DATA))
+    good, _ = asyncio.run(first.record(DATA, session=SESSION[:-1] + "0"))
+    record = first.folder / f"{SESSION}.custody.json"
+    record.write_bytes(orjson.dumps(orjson.loads(record.read_bytes()) | change))
+    again = UploadsUnderTest(DiskFiles(), engines(), tmp_path / "recordings")
+    assert asyncio.run(again.recordings.find(SESSION)) is None
+    assert asyncio.run(again.recordings.find(good.session_id)) == good
+
+
+def test_a_custody_record_is_read_as_it_was_written(engines: Engines, tmp_path: Path) -> None:
+    service = UploadsUnderTest(DiskFiles(), engines(), tmp_path / "recordings")
+    recording, _ = asyncio.run(service.record(DATA, who=NODE))
+    data = (service.folder / f"{SESSION}.custody.json").read_bytes()
+    custody = Custody.decode(data)
+    assert custody.encode() == data
+    assert (custody.size, custody.custody_digest, custody.sha256) == (100, recording.custody_digest, recording.sha256)
+    assert orjson.loads(data)["bytes"] == 100
