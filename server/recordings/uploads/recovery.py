@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
+from itertools import islice
 
 from server.recordings.recording import UploadState
 from server.recordings.uploads.begun import Begun
@@ -15,6 +16,8 @@ from server.state.uploads import ABORTED, ASIDE, OPEN, RECORDING, RecordingRow, 
 from server.storage.ports import StorageError
 from server.storage.recording_port import FoundUpload, RecordingStorage, UploadPlace
 
+_RECALLED_AT_ONCE = 500
+"""Recordings that one transaction adds while the service runs; others wait for it."""
 _log = logging.getLogger(__name__)
 
 
@@ -81,9 +84,18 @@ def recall(store: SqlUploads, storage: RecordingStorage) -> None:
     Raises:
         StorageError: the storage can't be listed. StateFault: the state database can't do it now.
     """
-    found = list(rows_of_custody_records(storage))
-    # What an open upload will be isn't settled before its end.
-    store.put_back_recordings([pair for pair in found if (row := store.get(pair[0].key)) is None or row.state != OPEN])
+    records = rows_of_custody_records(storage)
+    while some := list(islice(records, _RECALLED_AT_ONCE)):
+        store.put_back_recordings([pair for pair in some if _is_settled(store, *pair)])
+
+
+def _is_settled(store: SqlUploads, row: UploadRow, kept: RecordingRow) -> bool:
+    """Whether nothing speaks against a custody record: an upload that is open, or another recording of the session."""
+    known = store.get(row.key)
+    if known is not None and known.state == OPEN:
+        return False
+    recording = store.recording(kept.session_id) if kept.kind == RECORDING else None
+    return recording is None or recording.key == kept.key
 
 
 def _ended_row(custody: Custody, kept: RecordingRow, state: UploadState) -> UploadRow:
