@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
+import sqlite3
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -128,3 +130,15 @@ def test_a_list_made_anew_is_the_same(callers: Callers) -> None:
     assert list(callers.admin.recordings.reindex())[-1].done
     assert list(callers.admin.recordings.list(SessionQuery())) == before
     assert sorted(listed(callers.alice)) == sorted(ids)
+
+
+def test_a_list_made_anew_has_the_recordings_that_the_state_had_lost(callers: Callers, tmp_path: Path) -> None:
+    session_id = str(uuid.uuid4())
+    record(callers.node, session_id, b"kept")
+    end(callers.node, session_id, "alice")
+    with contextlib.closing(sqlite3.connect(tmp_path / "data" / "state.db")) as state, state:
+        for table in ("recordings", "uploads", "sessions"):
+            state.execute(f"DELETE FROM {table}")
+    assert opened(callers.alice, session_id) is None
+    assert list(callers.admin.recordings.reindex())[-1].done
+    assert (listed(callers.alice), opened(callers.alice, session_id)) == ([session_id], b"kept")
