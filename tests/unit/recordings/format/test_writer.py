@@ -110,13 +110,17 @@ def test_nothing_added_is_nothing_written() -> None:
 
 
 def test_the_same_events_give_the_same_bytes() -> None:
-    def written() -> bytes:
+    def written(names: list[str]) -> bytes:
         writer = RecordingWriter(first_index=5)
-        start = pb.SessionStart(server=pb.ServerMetadata(server_labels={"a": "1", "b": "2", "c": "3"}))
+        start = pb.SessionStart()
+        for name in names:
+            start.server.server_labels[name] = "value"
         return writer.add(start) + writer.add(start) + writer.finish()
 
-    assert written() == written()
-    assert b"".join(content for *_, content in plain_parts(written()))[:4] == bytes(3) + b"\x20"
+    names = [f"label-{number}" for number in range(30)]
+    assert written(names) == written(names[::-1])
+    ((_, _, _, content),) = plain_parts(written(names))
+    assert pb.OneOf.FromString(content[4 : len(content) // 2]).session_start.metadata.index == 5
 
 
 def test_the_event_given_is_left_as_it_was() -> None:
