@@ -153,7 +153,7 @@ def unary(ready: Ready, bare_port: int) -> dict[str, object]:
 def main() -> None:
     """Print a JSON line for each figure."""
     with (
-        tempfile.TemporaryDirectory(dir=os.environ.get("EXTAUDIT_BENCH_DIR")) as name,
+        tempfile.TemporaryDirectory(dir=os.environ.get("BENCH_DIR")) as name,
         our_server(Path(name)) as ready,
     ):
         identity = Path(ready["ca"]).parent

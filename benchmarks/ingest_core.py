@@ -70,11 +70,11 @@ def floor(folder: Path, events: list[bytes]) -> tuple[float, float]:
 def main() -> None:
     """Print one JSON line."""
     events = sample_events(EVENTS)
-    with tempfile.TemporaryDirectory(dir=os.environ.get("EXTAUDIT_BENCH_DIR")) as folder:
+    with tempfile.TemporaryDirectory(dir=os.environ.get("BENCH_DIR")) as folder:
         ours(Path(folder), events[:BATCH])  # compiles
     runs = []
     for _ in range(3):
-        with tempfile.TemporaryDirectory(dir=os.environ.get("EXTAUDIT_BENCH_DIR")) as folder:
+        with tempfile.TemporaryDirectory(dir=os.environ.get("BENCH_DIR")) as folder:
             runs.append((ours(Path(folder), events), floor(Path(folder), events)))
     (wall, cpu), (floor_wall, floor_cpu) = min(runs)
     print(

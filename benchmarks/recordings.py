@@ -158,7 +158,7 @@ def memory(ready: Ready) -> dict[str, object]:
 
 def main() -> None:
     """Print a JSON line for each figure."""
-    place = os.environ.get("EXTAUDIT_BENCH_DIR")
+    place = os.environ.get("BENCH_DIR")
     with tempfile.TemporaryDirectory(dir=place) as name, our_server(Path(name)) as ready:
         identity = Path(ready["ca"]).parent
         with bare_server(identity / "server.crt", identity / "server.key", identity / "user-ca.crt") as port:
