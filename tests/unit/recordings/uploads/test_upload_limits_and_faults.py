@@ -13,12 +13,13 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Engine
 
-from server.errors import AuditStoreError, DataLoss, ResourceExhausted, Unavailable
+from server.errors import AuditStoreError, DataLoss, FailedPrecondition, ResourceExhausted, Unavailable
 from server.files import DiskFiles
 from server.recordings.recording import UploadState
 from server.state.database import open_database
 from server.state.uploads import OpenLimits
 from tests.crash.faulty_disk import FaultyFiles
+from tests.e2e.test_denied_calls import CountingFiles
 from tests.uploads_under_test import NODE, OTHER_NODE, OTHER_SESSION, SESSION, UploadsUnderTest, access
 
 DATA = bytes(range(100))
@@ -64,6 +65,28 @@ def test_only_so_many_uploads_are_open_at_once(engine: Engine, tmp_path: Path) -
         await service.send(b"a", session=OTHER_SESSION)
 
     asyncio.run(live())
+
+
+def test_a_refused_beginning_touches_no_file(engine: Engine, tmp_path: Path) -> None:
+    service = UploadsUnderTest(DiskFiles(), engine, tmp_path / "recordings", open_limits=OpenLimits(1, 1))
+    asyncio.run(service.send(b"a"))
+    files = CountingFiles()
+    service.storage._files = files
+    with pytest.raises(ResourceExhausted):
+        asyncio.run(service.send(b"a"))
+    assert files.operations == []
+
+
+def test_of_two_that_are_begun_at_once_one_too_many_leaves_nothing(
+    engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Both saw room for one more."""
+    service = UploadsUnderTest(DiskFiles(), engine, tmp_path / "recordings", open_limits=OpenLimits(1, 1))
+    first = asyncio.run(service.send(b"a"))
+    monkeypatch.setattr(service.store, "check_room", lambda *_: None)
+    with pytest.raises(ResourceExhausted):
+        asyncio.run(service.send(b"a"))
+    assert [path.name for path in (service.folder / "_uploads").iterdir()] == [first[:32]]
 
 
 def test_below_the_disk_floor_chunks_are_refused_and_what_came_stays(engine: Engine, tmp_path: Path) -> None:
@@ -175,6 +198,34 @@ def test_a_completion_that_fails_is_repeated(engine: Engine, tmp_path: Path, ope
         recording, state = await service.complete(upload_id)
         assert (state, await service.content(recording)) == (UploadState.COMPLETED, DATA)
         assert len(service.told()) == 1
+
+    asyncio.run(live())
+
+
+@pytest.mark.parametrize("how", ["resume", "abort"])
+def test_a_completion_that_failed_half_way_is_finished_and_nothing_else(
+    engine: Engine, tmp_path: Path, how: str
+) -> None:
+    """Its custody record may name it as the recording already: not one byte more may come."""
+    files = FaultyFiles("link")
+    service = UploadsUnderTest(files, engine, tmp_path / "recordings")
+
+    async def live() -> None:
+        upload_id = await service.send(DATA)
+        files.fault = errno.EIO
+        with pytest.raises(Unavailable):
+            await service.complete(upload_id)
+        files.fault = 0
+        with pytest.raises(FailedPrecondition) as refused:
+            await (
+                service.uploads.start(access(), SESSION, upload_id)
+                if how == "resume"
+                else service.uploads.abort(access(), upload_id)
+            )
+        assert (refused.value.reason, refused.value.metadata) == ("UPLOAD_NOT_OPEN", {"state": "completed"})
+        recording = await service.recordings.find(SESSION)
+        assert recording is not None
+        assert await service.content(recording) == DATA
 
     asyncio.run(live())
 
