@@ -288,6 +288,17 @@ def test_an_aborted_upload_is_kept_and_goes_on_no_more(service: UploadsUnderTest
     asyncio.run(live())
 
 
+def test_an_empty_upload_is_aborted(service: UploadsUnderTest) -> None:
+    async def live() -> None:
+        upload_id = await service.send(b"")
+        assert (await service.uploads.abort(access(), upload_id)).state is UploadState.ABORTED
+        kept = await service.recordings.find(SESSION, upload_id)
+        assert kept is not None
+        assert (kept.bytes, await service.content(kept)) == (0, b"")
+
+    asyncio.run(live())
+
+
 def test_a_completed_upload_is_not_aborted(service: UploadsUnderTest) -> None:
     recording, _ = asyncio.run(service.record(DATA))
     with pytest.raises(FailedPrecondition) as refused:
