@@ -113,7 +113,7 @@ def main() -> None:
         with our_server(folder) as ready:
             ours, bare = our_search(ready, start_ms), bare_search(storage, objects, start_ms)
             rows = bare()
-            # The service finds a storage that its state knows nothing of, and reads all of it for the index of sessions.
+            # To the service it is a storage that its state has lost: all of it is read for the index of sessions.
             settle(ready)
             for _ in range(5):
                 ours(), bare()
