@@ -83,10 +83,11 @@ def assemble(config: Config, around: Surroundings, *, upload_key: bytes, token_k
     uploads = Uploads(UploadIds(upload_key), store, storage, endings, threads, limits, around.now_ms)
     kept = KeptRecordings(store, uploads.view)
     sessions = Sessions(around.index, around.pages, kept, SessionTokens(token_key), around.search_threads)
-    recover(store, storage, endings)
+    unreadable = recover(store, storage, endings)
     around.index.before_building(lambda: recall(store, storage))
     reading, events = Recordings(store, storage, threads), EventReading(threads)
     opening = Opening(reading, sessions, events, around.service_log)
     lists = SessionLists(sessions, around.reindexing, around.service_log)
     open_uploads = OpenUploads(store, uploads.view, limits.abandoned_after_ms, around.now_ms)
+    open_uploads.unreadable = unreadable
     return RecordingsPart(uploads, opening, lists, room, open_uploads, threads)

@@ -21,6 +21,9 @@ def surroundings(
         found = [Problem("certificate_refused", text) for text in certificates.problems()]
         if policy.error is not None:
             found.append(Problem("roles_refused", f"the changed roles are refused, the old ones stay: {policy.error}"))
+        if uploads.unreadable:
+            text = "uploads can't be taken up as they were left; the log of the start names them"
+            found.append(Problem("uploads_unreadable", f"{uploads.unreadable} {text}"))
         if uploads.abandoned:
             text = "uploads are open and nobody goes on with them; `extaudit recordings complete --partial` ends one"
             found.append(Problem("uploads_abandoned", f"{uploads.abandoned} {text}"))

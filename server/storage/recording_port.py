@@ -156,9 +156,12 @@ class RecordingStorage(Protocol):
         ...
 
     def uploads(self) -> Iterator[FoundUpload]:
-        """Every upload that isn't forgotten."""
+        """Every upload that isn't forgotten. What can't be read of one is empty."""
         ...
 
     def custody_records(self) -> Iterator[tuple[str, bytes, bool]]:
-        """The session's id of every custody record, the record, and whether it is of what was kept aside."""
+        """The session's id of every custody record, the record, and whether it is of what was kept aside.
+
+        A record that can't be read is empty.
+        """
         ...

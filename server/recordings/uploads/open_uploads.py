@@ -25,6 +25,8 @@ class OpenUploads:
         self._now_ms = now_ms
         self.open = 0
         self.abandoned = 0
+        self.unreadable = 0
+        """Uploads that the last start found and couldn't take up."""
 
     def look(self) -> None:
         """Count. Blocks.

@@ -123,23 +123,33 @@ class EmbeddedRecordings:
 
     def uploads(self) -> Iterator[FoundUpload]:
         """The folders below `_uploads`; one that a stop left half made or half removed is no upload."""
-        with in_own_words("the uploads can't be listed"):
-            for key in self._files.list(self._folder / _UPLOADS):
-                folder = self._folder / _UPLOADS / key
-                if _KEY.fullmatch(key) and {_BEGUN, DATA} <= set(self._files.list(folder)):
-                    yield FoundUpload(key, "", self._files.read(folder / _BEGUN))
+        folder = self._folder / _UPLOADS
+        for key in self._names_in(folder):
+            if _KEY.fullmatch(key) and {_BEGUN, DATA} <= set(self._names_in(folder / key)):
+                yield FoundUpload(key, "", self._content(folder / key / _BEGUN))
 
     def custody_records(self) -> Iterator[tuple[str, bytes, bool]]:
         """Those beside recordings, then those of asides."""
+        for name in self._names_in(self._folder):
+            if name.endswith(_CUSTODY_SUFFIX):
+                yield name.removesuffix(_CUSTODY_SUFFIX), self._content(self._folder / name), False
         asides = self._folder / _ASIDES
-        with in_own_words("the custody records can't be listed"):
-            for name in self._files.list(self._folder):
+        for session_id in self._names_in(asides):
+            for name in self._names_in(asides / session_id):
                 if name.endswith(_CUSTODY_SUFFIX):
-                    yield name.removesuffix(_CUSTODY_SUFFIX), self._files.read(self._folder / name), False
-            for session_id in self._files.list(asides):
-                for name in self._files.list(asides / session_id):
-                    if name.endswith(_CUSTODY_SUFFIX):
-                        yield session_id, self._files.read(asides / session_id / name), True
+                    yield session_id, self._content(asides / session_id / name), True
+
+    def _names_in(self, folder: Path) -> list[str]:
+        with in_own_words("the recordings can't be listed"), contextlib.suppress(NotADirectoryError):
+            return self._files.list(folder)
+        return []  # what people leave there stops nothing
+
+    def _content(self, path: Path) -> bytes:
+        """What a listed file holds; nothing if it can't be read, which stops none of the others."""
+        try:
+            return self._files.read(path)
+        except OSError:
+            return b""
 
     def _link(self, source: Path, target: Path) -> None:
         if not self._files.same(source, target):

@@ -77,6 +77,31 @@ def test_an_upload_whose_beginning_can_not_be_read_stops_nothing(
     assert (first.folder / "_uploads" / damaged[:32] / "data").read_bytes() == DATA[:20], "it is kept all the same"
 
 
+def test_what_people_leave_among_recordings_stops_nothing(engines: Engines, tmp_path: Path) -> None:
+    first = UploadsUnderTest(DiskFiles(), engines(), tmp_path / "recordings")
+    recording, _ = asyncio.run(first.record(DATA))
+    still_open = asyncio.run(first.send(DATA[:20], session=OTHER_SESSION))
+    for folder in (
+        "_asides/x.custody.json",
+        "y.custody.json",
+        f"_uploads/{'0' * 32}",
+        f"_uploads/{'1' * 32}/begun.json",
+    ):
+        (first.folder / folder).mkdir(parents=True)
+    for file in (
+        "_uploads/notes",
+        f"_uploads/{'2' * 32}",
+        "_asides/notes",
+        "z.custody.json",
+        f"_uploads/{'1' * 32}/data",
+    ):
+        (first.folder / file).touch()
+    again = UploadsUnderTest(DiskFiles(), engines(), tmp_path / "recordings")
+    assert again.failed == 1
+    assert asyncio.run(again.recordings.find(SESSION)) == recording
+    assert asyncio.run(again.uploads.get(access(), still_open)).durable_offset == 20
+
+
 def test_an_upload_s_beginning_names_its_own_key_and_a_real_session() -> None:
     begun = Begun("a" * 64, SESSION, {"kind": "user", "name": "n", "roles": [], "trust_anchor": ""}, 1)
     assert Begun.decode(begun.encode(), "a" * 32) == begun

@@ -16,11 +16,13 @@ from sqlalchemy import Engine
 from server.errors import AuditStoreError, DataLoss, FailedPrecondition, ResourceExhausted, Unavailable
 from server.files import DiskFiles
 from server.recordings.recording import UploadState
+from server.recordings.uploads.writing import Writing
 from server.state.database import open_database
 from server.state.uploads import OpenLimits
+from server.storage.recording_port import UploadPlace
 from tests.crash.faulty_disk import FaultyFiles
 from tests.e2e.test_denied_calls import CountingFiles
-from tests.uploads_under_test import NODE, OTHER_NODE, OTHER_SESSION, SESSION, UploadsUnderTest, access
+from tests.uploads_under_test import NODE, OTHER_NODE, OTHER_SESSION, SCHEDULE, SESSION, UploadsUnderTest, access
 
 DATA = bytes(range(100))
 
@@ -241,7 +243,7 @@ def test_after_a_restart_the_whole_s_digest_is_made_from_what_is_kept(engine: En
     assert (recording.sha256, recording.custody_digest) == (unbroken.sha256, unbroken.custody_digest)
 
 
-@pytest.mark.parametrize("at", [0, 47])
+@pytest.mark.parametrize("at", [0, 49])
 def test_what_is_not_as_it_was_taken_is_not_completed(engine: Engine, tmp_path: Path, at: int) -> None:
     """In a full part, and in the one that was open."""
     first = UploadsUnderTest(DiskFiles(), engine, tmp_path / "recordings")
@@ -252,6 +254,18 @@ def test_what_is_not_as_it_was_taken_is_not_completed(engine: Engine, tmp_path: 
     with pytest.raises(DataLoss):
         asyncio.run(second.complete(upload_id))
     assert list(second.folder.rglob("*.tar")) == []
+
+
+def test_what_was_appended_and_not_synced_is_in_no_digest(engine: Engine, tmp_path: Path) -> None:
+    service = UploadsUnderTest(DiskFiles(), engine, tmp_path / "recordings")
+    upload_id = asyncio.run(service.send(DATA[:20]))
+    writing = Writing(service.storage, UploadPlace(SESSION, upload_id[:32]), SCHEDULE)
+    assert writing.open() == 20
+    writing.append([DATA[20:30]])
+    writing.close()
+    assert writing.open() == 20
+    assert writing.sha256() == hashlib.sha256(DATA[:20]).hexdigest()
+    writing.close()
 
 
 def test_one_upload_that_waits_for_the_disk_holds_up_no_other(engine: Engine, tmp_path: Path) -> None:

@@ -214,6 +214,16 @@ def test_a_second_different_recording_is_kept_aside_and_the_first_stays(service:
     asyncio.run(live())
 
 
+def test_other_bytes_of_the_same_size_are_no_repeat(service: UploadsUnderTest) -> None:
+    async def live() -> None:
+        await service.record(DATA)
+        other, state = await service.record(DATA[:-1] + b"!")
+        assert state is UploadState.KEPT_ASIDE
+        assert await service.content(other) == DATA[:-1] + b"!"
+
+    asyncio.run(live())
+
+
 def test_the_same_bytes_again_are_answered_with_the_first_recording(service: UploadsUnderTest) -> None:
     async def live() -> None:
         first, _ = await service.record(DATA)
