@@ -10,32 +10,53 @@ import click
 
 from extaudit_cli.connecting import connected
 from extaudit_cli.output import output_option
+from extaudit_cli.recorded import RecordedEvents
+from extaudit_cli.recording_conversion import write_converted
 from extaudit_cli.recording_rows import print_recording
 from extaudit_cli.transfers import meter
 
 if TYPE_CHECKING:
     from extaudit_client import Client, Recording
 
+_SUFFIXES = {"raw": ".tar", "asciicast": ".cast", "text": ".txt", "jsonl": ".jsonl"}
+
 
 @click.command(
     epilog="""\b
 Examples:
   extaudit recordings download 0d4c1f0e-6f5b-4f0a-8a39-1b8a2a6f0c11
-  extaudit recordings download 0d4c1f0e-6f5b-4f0a-8a39-1b8a2a6f0c11 -o - | tar tv
+  extaudit recordings download 0d4c1f0e-6f5b-4f0a-8a39-1b8a2a6f0c11 --format asciicast -o session.cast
+  extaudit recordings download 0d4c1f0e-6f5b-4f0a-8a39-1b8a2a6f0c11 --format text -o - | grep sudo
   extaudit recordings download 0d4c1f0e-6f5b-4f0a-8a39-1b8a2a6f0c11 --upload UPLOAD -o other.tar
 
 The bytes are checked against the custody digest, by the service as they leave and here at their end. FILE is there once
-all is; what an interrupted download left in FILE.part is gone on with. To stdout nothing but bytes is written."""
+all is; what an interrupted download left in FILE.part is gone on with. To stdout nothing but bytes is written.
+
+\b
+Formats: raw is Teleport's own, byte for byte; asciicast is for asciinema's players; text is what was shown, line by
+line with times; jsonl is every event. For these exit code 3 says that a part of the recording couldn't be read."""
 )
 @click.argument("session", metavar="SESSION")
 @click.option("--upload", "upload_id", default="", metavar="ID", help="Another one than the session's recording.")
 @click.option(
-    "-o", "--out", "target", type=click.Path(path_type=Path), help="Where to, - for stdout. [default: SESSION.tar]"
+    "-o",
+    "--out",
+    "target",
+    type=click.Path(path_type=Path),
+    help="Where to, - for stdout. [default: SESSION.tar, .cast …]",
 )
+@click.option("--format", "form", type=click.Choice(list(_SUFFIXES)), default="raw", show_default=True, help="Of what.")
 @output_option
 @connected
-def command(client: Client, session: str, upload_id: str, target: Path | None, output: str) -> None:
+def command(client: Client, session: str, upload_id: str, target: Path | None, form: str, output: str) -> int:
     """Download the recording of a session."""
+    if form == "raw":
+        _download(client, session, upload_id, target, output)
+        return 0
+    return write_converted(RecordedEvents(client, session, upload_id), form, target or Path(session + _SUFFIXES[form]))
+
+
+def _download(client: Client, session: str, upload_id: str, target: Path | None, output: str) -> None:
     if target is not None and str(target) == "-":
         for data in client.recordings.read(session, upload_id):
             sys.stdout.buffer.write(data)

@@ -11,6 +11,7 @@ _RFC3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d
 _DATE = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
 _RELATIVE = re.compile(r"-(\d{1,9})([smhdw])", re.ASCII)
 _DURATION = re.compile(r"(\d{1,9})([smhdw])", re.ASCII)
+_OFFSET = re.compile(r"(?:(?:(\d{1,6}):)?(\d{1,6}):)?(\d{1,9})(?:\.(\d{1,3}))?", re.ASCII)
 _MAX_SECONDS = 365_000 * 86_400
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 
@@ -63,3 +64,19 @@ class Duration(click.ParamType[timedelta]):
         if not 0 < seconds <= _MAX_SECONDS:
             self.fail("a duration is a whole number with a unit: 90s, 30m, 8h, 7d, 4w", param, ctx)
         return timedelta(seconds=seconds)
+
+
+class Offset(click.ParamType[int]):
+    """An option's value that is a time since a session began, in ms: `90`, `1:30`, `1:02:03.5`."""
+
+    name = "offset"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """Read the value, or fail as wrong usage."""
+        if isinstance(value, int):
+            return value
+        matched = _OFFSET.fullmatch(str(value))
+        if matched is None:
+            self.fail("a time in a session is seconds, M:SS or H:MM:SS", param, ctx)
+        hours, minutes, seconds = (int(each or 0) for each in matched.groups()[:3])
+        return ((hours * 60 + minutes) * 60 + seconds) * 1000 + int((matched[4] or "").ljust(3, "0"))
