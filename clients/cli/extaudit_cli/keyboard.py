@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import re
 import select
 import signal
 import sys
 import termios
 import time
 import tty
+from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final, NoReturn
@@ -24,25 +26,28 @@ _KEYS: Final = {
     b"\x1b[D": "back",
     b"\x1bOD": "back",
 }
+_KEY: Final = re.compile(b"|".join(map(re.escape, _KEYS)))
 _TERMINATED: Final = 128 + signal.SIGTERM
 
 
 class Keyboard:
     """Keys of the terminal that stdin is."""
 
+    def __init__(self) -> None:
+        self._typed: deque[str] = deque()
+
     def wait(self, seconds: float | None) -> tuple[str, float]:
         """Wait for a key that is one of ours, for ever if `seconds` is None; gives it and how long it took."""
         began = time.monotonic()
-        while True:
+        while not self._typed:
             passed = time.monotonic() - began
             left = None if seconds is None else seconds - passed
             if left is not None and left <= 0:
                 return "", passed
             if select.select([sys.stdin], [], [], left)[0]:
                 typed = os.read(sys.stdin.fileno(), 64)
-                key = _KEYS.get(typed) if typed else "quit"  # at its end nobody could end it any more
-                if key is not None:
-                    return key, time.monotonic() - began
+                self._typed += [_KEYS[each] for each in _KEY.findall(typed)] if typed else ["quit"]
+        return self._typed.popleft(), time.monotonic() - began
 
 
 class NoKeyboard:

@@ -96,7 +96,10 @@ def test_the_terminal_is_brought_back_also_where_playing_fails() -> None:
 
 
 def test_what_no_terminal_showed_is_told_in_lines() -> None:
-    events = [happened("db.session.start", db_service="orders"), happened("db.session.query", 10, db_query="SELECT\x1b[c")]
+    events = [
+        happened("db.session.start", db_service="orders"),
+        happened("db.session.query", 10, db_query="SELECT\x1b[c"),
+    ]
     assert Stage(events, Pacing()).drawn == [
         (0, "0:00:00.000  db.session.start orders\r\n"),
         (0.01, "0:00:00.010  db.session.query SELECT\\x1b[c\r\n"),

@@ -40,7 +40,9 @@ def test_a_line_has_the_time_of_its_first_character() -> None:
     assert found == [Line(100, "$ ls"), Line(1000, "file")]
 
 
-@pytest.mark.parametrize("data", [b"x" * 10_000, b"\x1b[9999C" * 50 + b"x", b"\x1b[9999@" * 50, b"ab\r" + b"\x1b[9999@" * 50])
+@pytest.mark.parametrize(
+    "data", [b"x" * 10_000, b"\x1b[9999C" * 50 + b"x", b"\x1b[9999@" * 50, b"ab\r" + b"\x1b[9999@" * 50]
+)
 def test_a_line_is_bounded(data: bytes) -> None:
     reader = LineReader()
     found = [*reader.feed(data, 0), *reader.finish(0)]

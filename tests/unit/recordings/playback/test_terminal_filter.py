@@ -32,7 +32,7 @@ DROP = {
     "title": "\x1b]0;rm -rf\x07",
     "hyperlink": "\x1b]8;;http://evil.example/\x1b\\",
     "colour query": "\x1b]11;?\x07",
-    "DCS": "\x1bP$q\"p\x1b\\",
+    "DCS": '\x1bP$q"p\x1b\\',
     "APC": "\x1b_Gf=24;AAAA\x1b\\",
     "PM": "\x1b^hello\x1b\\",
     "SOS": "\x1bXhello\x1b\\",
@@ -183,7 +183,9 @@ def mutated(chance: random.Random) -> bytes:
         at = chance.randrange(len(data) + 1)
         match chance.randrange(4):
             case 0:
-                data[at:at] = chance.choice([b"\x1b", b"[", b"]", b"\x9b", b"\xc2\x9b", b"?", b";", b"9", b"n", b"\x07"])
+                data[at:at] = chance.choice(
+                    [b"\x1b", b"[", b"]", b"\x9b", b"\xc2\x9b", b"?", b";", b"9", b"n", b"\x07"]
+                )
             case 1:
                 del data[at : at + chance.randint(1, 4)]
             case 2:
