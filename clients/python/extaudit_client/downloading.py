@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final, Protocol
@@ -90,7 +91,7 @@ class Download:
     def _write(self, part: Path, progress: Callable[[Recording, int], None] | None) -> None:
         chunks = self.chunks()
         first = next(chunks, b"")  # a refused download leaves no file behind
-        with part.open("ab") as file:
+        with open(part, "ab", opener=_private) as file:
             for data in itertools.chain((first,), chunks):
                 file.write(data)
                 if progress is not None:
@@ -135,3 +136,8 @@ class Download:
 def _is_spoiled(error: ExtauditError) -> bool:
     """Whether what is there already is of another recording: longer than this one, or not its bytes."""
     return error.code == "INVALID_ARGUMENT" or (error.code == "DATA_LOSS" and not error.reason)
+
+
+def _private(path: str, flags: int) -> int:
+    """Recordings hold what their session typed, so a file that is made is for its owner alone."""
+    return os.open(path, flags, 0o600)
