@@ -256,6 +256,47 @@ def test_what_is_not_as_it_was_taken_is_not_completed(engine: Engine, tmp_path: 
     assert list(second.folder.rglob("*.tar")) == []
 
 
+@pytest.mark.parametrize("durable", [48, 50], ids=["full parts", "an open part"])
+def test_an_upload_that_is_shorter_than_what_was_durable_is_not_gone_on_with(
+    engine: Engine, tmp_path: Path, durable: int
+) -> None:
+    first = UploadsUnderTest(DiskFiles(), engine, tmp_path / "recordings")
+    upload_id = asyncio.run(first.send(DATA[:durable]))
+    [file] = first.folder.rglob("data")
+    file.write_bytes(DATA[:30])
+    second = UploadsUnderTest(DiskFiles(), engine, tmp_path / "recordings")
+    with pytest.raises(Unavailable):
+        asyncio.run(second.send(DATA[30:], upload_id=upload_id, at=30))
+    assert file.read_bytes() == DATA[:30]
+
+
+@pytest.mark.parametrize("operation", ["append", "sync"])
+def test_a_new_stream_begins_from_what_is_durable_though_the_failed_one_is_still_there(
+    engine: Engine, tmp_path: Path, operation: str
+) -> None:
+    files = FaultyFiles(operation)
+    service = UploadsUnderTest(files, engine, tmp_path / "recordings")
+
+    async def live() -> None:
+        old = await service.uploads.start(access(), SESSION, "")
+        await old.write(0, DATA[:30])
+        await old.wait_durable(29)
+        files.fault = errno.EIO
+        with pytest.raises(Unavailable):
+            await old.write(30, DATA[30:60])
+            await old.wait_durable(30)
+        files.fault = 0
+        new = await service.uploads.start(access(), SESSION, old.upload.upload_id)
+        assert new.upload.durable_offset == 30
+        await new.write(30, DATA[30:])
+        await new.close()
+        await old.close()
+        recording, _ = await service.complete(old.upload.upload_id)
+        assert await service.content(recording) == DATA
+
+    asyncio.run(live())
+
+
 def test_what_was_appended_and_not_synced_is_in_no_digest(engine: Engine, tmp_path: Path) -> None:
     service = UploadsUnderTest(DiskFiles(), engine, tmp_path / "recordings")
     upload_id = asyncio.run(service.send(DATA[:20]))
