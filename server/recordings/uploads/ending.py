@@ -112,12 +112,30 @@ class Endings:
         if decided is None:
             raise ValueError("nothing is decided")
         custody = Custody.decode(decided)
-        state = self._place(place, custody)
+        after = self._tell(row, custody, self._place(place, custody))
+        self._storage.forget(place)
+        return after
+
+    def end_again(self, row: UploadRow) -> bool:
+        """End an upload that the state has as open and the storage as ended; gives whether the storage has it at all.
+
+        Raises:
+            ValueError: what the storage has of its end isn't a custody record.
+            StorageError, StateFault: it can't be done now.
+        """
+        for is_aside in (False, True):
+            record = self._storage.custody(place_of(row), aside=is_aside)
+            custody = Custody.decode(record) if record is not None else None
+            if custody is not None and custody.upload_id == row.upload_id:
+                self._tell(row, custody, ended_state(custody, is_aside=is_aside))
+                return True
+        return False
+
+    def _tell(self, row: UploadRow, custody: Custody, state: UploadState) -> UploadRow:
+        """Tell the state and the outbox what became of an upload; gives it as it is then."""
         kept = None if state is UploadState.REPEATED else _kept(row, custody, state)
         ending = Ending(state.value, custody.completed_ms, custody.size, custody.partial)
-        after = self._store.end(row.key, ending, kept, [ending_event(custody, state, row.storage)])
-        self._storage.forget(place)
-        return after or row
+        return self._store.end(row.key, ending, kept, [ending_event(custody, state, row.storage)]) or row
 
     def _place(self, place: UploadPlace, custody: Custody) -> UploadState:
         """Have the storage give an upload its place; says which it is."""
@@ -178,11 +196,18 @@ def place_of(row: UploadRow) -> UploadPlace:
     return UploadPlace(row.session_id, row.key, row.handle)
 
 
-_KINDS = {UploadState.COMPLETED: RECORDING, UploadState.KEPT_ASIDE: ASIDE, UploadState.ABORTED: ABORTED}
+def ended_state(custody: Custody, *, is_aside: bool) -> UploadState:
+    """What became of an upload, by where the storage has its custody record."""
+    if custody.aborted:
+        return UploadState.ABORTED
+    return UploadState.KEPT_ASIDE if is_aside else UploadState.COMPLETED
+
+
+KINDS = {UploadState.COMPLETED: RECORDING, UploadState.KEPT_ASIDE: ASIDE, UploadState.ABORTED: ABORTED}
 
 
 def _kept(row: UploadRow, custody: Custody, state: UploadState) -> RecordingRow:
-    return recording_row(row.key, custody, _KINDS[state], row.storage, row.handle)
+    return recording_row(row.key, custody, KINDS[state], row.storage, row.handle)
 
 
 def recording_row(key: str, custody: Custody, kind: str, storage: str, handle: str) -> RecordingRow:

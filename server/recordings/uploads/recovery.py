@@ -9,10 +9,10 @@ from itertools import islice
 from server.recordings.recording import UploadState
 from server.recordings.uploads.begun import Begun
 from server.recordings.uploads.custody import Custody
-from server.recordings.uploads.ending import Endings, place_of, recording_row
+from server.recordings.uploads.ending import KINDS, Endings, ended_state, place_of, recording_row
 from server.recordings.uploads.owners import owner_key, owner_of
 from server.recordings.uploads.upload_ids import key_of
-from server.state.uploads import ABORTED, ASIDE, OPEN, RECORDING, RecordingRow, SqlUploads, UploadRow
+from server.state.uploads import OPEN, RECORDING, RecordingRow, SqlUploads, UploadRow
 from server.storage.ports import StorageError
 from server.storage.recording_port import FoundUpload, RecordingStorage, UploadPlace
 
@@ -32,15 +32,38 @@ def recover(store: SqlUploads, storage: RecordingStorage, endings: Endings) -> i
     """
     is_lost = not store.knows_recordings()
     failed = 0
+    keys = set[str]()
     for found in storage.uploads():
+        keys.add(found.key)
         try:
             _take_up(found, store, storage, endings)
         except (StorageError, ValueError) as error:
             failed += 1
-            _log.error("an upload can't be taken up", extra={"fields": {"upload": found.key, "reason": str(error)}})
+            _log_failure(found.key, error)
+    for row in store.open():
+        if row.key not in keys:
+            failed += not _end_again(row, endings)
     if is_lost:  # only now: a recording may have its custody record and wait for its data
         store.put_back_recordings(list(rows_of_custody_records(storage)))
     return failed
+
+
+def _end_again(row: UploadRow, endings: Endings) -> bool:
+    """End what is open by a state that is older than the storage: the upload had ended when the state was copied back.
+
+    Gives whether it has ended. What repeated another recording left nothing that could tell of it.
+    """
+    try:
+        if endings.end_again(row):
+            return True
+        raise StorageError("the storage doesn't have the upload that the state has as open")
+    except (StorageError, ValueError) as error:
+        _log_failure(row.key, error)
+        return False
+
+
+def _log_failure(key: str, error: Exception) -> None:
+    _log.error("an upload can't be taken up", extra={"fields": {"upload": key, "reason": str(error)}})
 
 
 def _take_up(found: FoundUpload, store: SqlUploads, storage: RecordingStorage, endings: Endings) -> None:
@@ -69,12 +92,8 @@ def rows_of_custody_records(storage: RecordingStorage) -> Iterator[tuple[UploadR
         except ValueError as error:
             _log.error("a custody record can't be read", extra={"fields": {"reason": str(error)}})
             continue
-        state, kind = UploadState.COMPLETED, RECORDING
-        if is_aside:
-            state, kind = UploadState.KEPT_ASIDE, ASIDE
-        if custody.aborted:
-            state, kind = UploadState.ABORTED, ABORTED
-        kept = recording_row(key_of(custody.upload_id), custody, kind, storage.storage_id, "")
+        state = ended_state(custody, is_aside=is_aside)
+        kept = recording_row(key_of(custody.upload_id), custody, KINDS[state], storage.storage_id, "")
         yield _ended_row(custody, kept, state), kept
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import sqlite3
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -53,6 +55,39 @@ def test_recordings_asides_and_uploads_are_known_again_after_the_state_was_lost(
     assert asyncio.run(again.uploads.get(access(), still_open)).durable_offset == 20
     assert asyncio.run(again.uploads.get(access(), aborted)).state is UploadState.ABORTED
     assert again.told() == [], "what was told is not told again"
+
+
+def as_it_was(engine: Engine, path: Path) -> Engine:
+    """A state database from an older copy of this one."""
+    with engine.connect() as connection, contextlib.closing(sqlite3.connect(path)) as copy:
+        driver = connection.connection.driver_connection
+        assert isinstance(driver, sqlite3.Connection)
+        driver.backup(copy)
+    return open_database(path)
+
+
+def test_uploads_that_ended_after_the_state_was_copied_have_ended_by_the_copy_too(
+    engines: Engines, tmp_path: Path
+) -> None:
+    first = UploadsUnderTest(DiskFiles(), engines(), tmp_path / "recordings")
+    one, two, three, four = (asyncio.run(first.send(DATA[:size])) for size in (100, 50, 10, 100))
+    copy = as_it_was(first.engine, tmp_path / "copy.db")
+    recording, _ = asyncio.run(first.complete(one))
+    aside, _ = asyncio.run(first.complete(two))
+    asyncio.run(first.uploads.abort(access(), three))
+    asyncio.run(first.complete(four))
+    told = first.told()
+    again = UploadsUnderTest(DiskFiles(), copy, tmp_path / "recordings")
+    try:
+        assert asyncio.run(again.recordings.find(SESSION)) == recording
+        assert asyncio.run(again.complete(one)) == (recording, UploadState.COMPLETED)
+        assert asyncio.run(again.complete(two)) == (aside, UploadState.KEPT_ASIDE)
+        assert asyncio.run(again.uploads.get(access(), three)).state is UploadState.ABORTED
+        assert [event["upload_id"] for event in again.told()] == [one, two, three]
+        assert [event for event in told if event["upload_id"] != four] == again.told(), "told alike, it adds nothing"
+        assert again.failed == 1, "what repeated another left nothing that tells of it"
+    finally:
+        copy.dispose()
 
 
 @pytest.mark.parametrize(
