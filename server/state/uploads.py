@@ -197,10 +197,10 @@ class SqlUploads:
         """Open uploads that nobody has begun, gone on with or left since, oldest first."""
         return self._uploads((uploads.c.state == OPEN) & (uploads.c.touched_ms <= since_ms))
 
-    def knows_recordings(self) -> bool:
-        """Whether there is any recording."""
+    def count_kept(self) -> int:
+        """How many recordings, asides and aborted uploads there are."""
         with self._engine.connect() as connection:
-            return connection.execute(select(recordings.c.key).limit(1)).first() is not None
+            return connection.execute(select(func.count()).select_from(recordings)).scalar_one()
 
     def _uploads(self, condition: object) -> list[UploadRow]:
         statement = select(uploads).where(condition).order_by(uploads.c.begun_ms, uploads.c.key)  # type: ignore[arg-type]  # an expression

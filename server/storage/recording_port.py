@@ -165,3 +165,7 @@ class RecordingStorage(Protocol):
         A record that can't be read is empty.
         """
         ...
+
+    def count_custody_records(self) -> int:
+        """How many `custody_records` would give; none of them is read."""
+        ...

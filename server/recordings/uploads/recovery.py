@@ -30,7 +30,6 @@ def recover(store: SqlUploads, storage: RecordingStorage, endings: Endings) -> i
     Raises:
         StorageError: the storage can't be listed. StateFault: the state database can't do it now.
     """
-    is_lost = not store.knows_recordings()
     failed = 0
     keys = set[str]()
     for found in storage.uploads():
@@ -43,8 +42,9 @@ def recover(store: SqlUploads, storage: RecordingStorage, endings: Endings) -> i
     for row in store.open():
         if row.key not in keys:
             failed += not _end_again(row, endings)
-    if is_lost:  # only now: a recording may have its custody record and wait for its data
-        store.put_back_recordings(list(rows_of_custody_records(storage)))
+    # Only now: a recording may have its custody record and wait for its data.
+    if storage.count_custody_records() > store.count_kept():
+        recall(store, storage)
     return failed
 
 
@@ -98,7 +98,7 @@ def rows_of_custody_records(storage: RecordingStorage) -> Iterator[tuple[UploadR
 
 
 def recall(store: SqlUploads, storage: RecordingStorage) -> None:
-    """Have the state know again what the storage has custody records of, while uploads come and end. Blocks.
+    """Have the state know again what the storage has custody records of; uploads may come and end meanwhile. Blocks.
 
     Raises:
         StorageError: the storage can't be listed. StateFault: the state database can't do it now.

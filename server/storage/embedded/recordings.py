@@ -130,14 +130,22 @@ class EmbeddedRecordings:
 
     def custody_records(self) -> Iterator[tuple[str, bytes, bool]]:
         """Those beside recordings, then those of asides."""
+        for session_id, path, is_aside in self._custody_paths():
+            yield session_id, self._content(path), is_aside
+
+    def count_custody_records(self) -> int:
+        """By their names."""
+        return sum(1 for _ in self._custody_paths())
+
+    def _custody_paths(self) -> Iterator[tuple[str, Path, bool]]:
         for name in self._names_in(self._folder):
             if name.endswith(_CUSTODY_SUFFIX):
-                yield name.removesuffix(_CUSTODY_SUFFIX), self._content(self._folder / name), False
+                yield name.removesuffix(_CUSTODY_SUFFIX), self._folder / name, False
         asides = self._folder / _ASIDES
         for session_id in self._names_in(asides):
             for name in self._names_in(asides / session_id):
                 if name.endswith(_CUSTODY_SUFFIX):
-                    yield session_id, self._content(asides / session_id / name), True
+                    yield session_id, asides / session_id / name, True
 
     def _names_in(self, folder: Path) -> list[str]:
         with in_own_words("the recordings can't be listed"), contextlib.suppress(NotADirectoryError):

@@ -90,6 +90,23 @@ def test_uploads_that_ended_after_the_state_was_copied_have_ended_by_the_copy_to
         copy.dispose()
 
 
+def test_what_was_begun_and_ended_after_the_state_was_copied_is_known_by_the_copy_too(
+    engines: Engines, tmp_path: Path
+) -> None:
+    first = UploadsUnderTest(DiskFiles(), engines(), tmp_path / "recordings")
+    before, _ = asyncio.run(first.record(DATA))
+    copy = as_it_was(first.engine, tmp_path / "copy.db")
+    aside, _ = asyncio.run(first.record(DATA[:50]))
+    after, _ = asyncio.run(first.record(DATA, session=OTHER_SESSION))
+    again = UploadsUnderTest(DiskFiles(), copy, tmp_path / "recordings")
+    try:
+        assert asyncio.run(again.recordings.find(SESSION)) == before
+        assert asyncio.run(again.recordings.find(SESSION, aside.upload_id)) == aside
+        assert asyncio.run(again.complete(after.upload_id)) == (after, UploadState.COMPLETED)
+    finally:
+        copy.dispose()
+
+
 @pytest.mark.parametrize(
     "damage",
     [
