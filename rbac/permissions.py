@@ -43,6 +43,7 @@ UPDATE_SESSIONS: Final[Alternative] = ("session", ("update",))
 """Lets CompleteUpload complete another's upload as partial."""
 LIST_SESSIONS: Final[Alternative] = ("session", ("list",))
 READ_SESSIONS: Final[Alternative] = ("session", ("read",))
+SEARCH_SESSIONS: Final[Alternative] = ("session", ("list", "read"))
 READ_ROLES: Final[Alternative] = ("role", ("read",))
 CREATE_LOCKS: Final[Alternative] = ("lock", ("create",))
 LIST_LOCKS: Final[Alternative] = ("lock", ("list",))
@@ -63,6 +64,7 @@ PERMISSIONS: Final[Mapping[str, Permission]] = MappingProxyType(
         "/extaudit.v1.RecordingService/CompleteUpload": Permission((CREATE_SESSIONS, UPDATE_SESSIONS)),
         "/extaudit.v1.RecordingService/AbortUpload": Permission((CREATE_SESSIONS,)),
         "/extaudit.v1.RecordingService/ListRecordings": Permission((LIST_SESSIONS,), by_object=True),
+        "/extaudit.v1.RecordingService/SearchRecordings": Permission((SEARCH_SESSIONS,), by_object=True),
         "/extaudit.v1.RecordingService/DownloadRecording": Permission((READ_SESSIONS,), by_object=True),
         "/extaudit.v1.RecordingService/StreamRecordingEvents": Permission((READ_SESSIONS,), by_object=True),
         "/extaudit.v1.RecordingService/ReindexRecordings": Permission((UPDATE_SESSIONS,)),

@@ -26,6 +26,7 @@ from server.grpc_api.server import GrpcServer
 from server.housekeeping import Housekeeping
 from server.http_api.listener import OperationsServer
 from server.recordings.sessions.reindexing import Reindexing
+from server.recordings.text_search.indexing import TextIndexing
 from server.tokens.token_issuers import TokenIssuers
 from server.warming import warm_up
 
@@ -66,6 +67,7 @@ class App:
     http: OperationsServer
     housekeeping: Housekeeping
     reindexing: Reindexing
+    text_indexing: TextIndexing
     tokens: TokenIssuers
     threads: Threads
     close: list[Callable[[], object]]
@@ -95,6 +97,7 @@ class App:
         self.grpc.health.set_serving(not self.status.problems())
         self._run(self.housekeeping.run())
         self._run(self.reindexing.run())
+        self._run(self.text_indexing.run())
         self._run(self.tokens.run())
         self._write_ready_file()
 
@@ -116,6 +119,7 @@ class App:
         await self.http.stop()
         self.housekeeping.stop()
         self.reindexing.stop()
+        self.text_indexing.stop()
         self.tokens.stop()
         await self.self_audit.stop(version=self.status.version)
         self.intake.stop()

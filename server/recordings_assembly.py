@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
+from pathlib import Path
 
 from server.audit_log.service_log import ServiceLog
 from server.config import Config
@@ -18,12 +19,16 @@ from server.recordings.sessions.reindexing import Reindexing
 from server.recordings.sessions.session_index import SessionIndex
 from server.recordings.sessions.session_tokens import SessionTokens
 from server.recordings.sessions.sessions import Sessions
+from server.recordings.text_search.indexing import TextIndexing
+from server.recordings.text_search.text_index import TextIndex
+from server.recordings.text_search.text_search import TextSearch
 from server.recordings.uploads.ending import Endings
 from server.recordings.uploads.open_uploads import OpenUploads
 from server.recordings.uploads.recovery import recall, recover
 from server.recordings.uploads.upload_ids import UploadIds
 from server.recordings.uploads.upload_stream import StreamLimits
 from server.recordings.uploads.uploads import UploadLimits, Uploads
+from server.recordings.uploads.views import recording_of
 from server.state.session_pages import SqlSessionPages
 from server.state.uploads import OpenLimits, SqlUploads
 from server.storage.recording_port import RecordingStorage
@@ -41,10 +46,13 @@ class RecordingsPart:
     lists: SessionLists
     room: DiskRoom
     open_uploads: OpenUploads
+    text_search: TextSearch
+    text_indexing: TextIndexing
     threads: ThreadPoolExecutor
 
     def close(self) -> None:
         """Wait for what the threads do."""
+        self.text_indexing.close()
         self.threads.shutdown(wait=True, cancel_futures=True)
 
 
@@ -61,6 +69,8 @@ class Surroundings:
     """Lists of sessions are read on them."""
     service_log: ServiceLog
     now_ms: Callable[[], int]
+    text_index: Path
+    """File of the index of recorded text."""
 
 
 def assemble(config: Config, around: Surroundings, *, upload_key: bytes, token_key: bytes) -> RecordingsPart:
@@ -87,7 +97,16 @@ def assemble(config: Config, around: Surroundings, *, upload_key: bytes, token_k
     around.index.before_building(lambda: recall(store, storage))
     reading, events = Recordings(store, storage, threads), EventReading(threads)
     opening = Opening(reading, sessions, events, around.service_log)
-    lists = SessionLists(sessions, around.reindexing, around.service_log)
+    index = TextIndex(around.text_index)
+    indexing = TextIndexing(
+        index, lambda: [recording_of(row) for row in store.completed()], store.count_completed, reading
+    )
+    lists = SessionLists(sessions, around.reindexing, around.service_log, indexing.begin_anew)
+
+    def missing(names: bool) -> tuple[str, ...]:
+        return indexing.missing(names=names)
+
+    text_search = TextSearch(index, missing, sessions, around.service_log, token_key, around.search_threads)
     open_uploads = OpenUploads(store, uploads.view, limits.abandoned_after_ms, around.now_ms)
     open_uploads.unreadable = unreadable
-    return RecordingsPart(uploads, opening, lists, room, open_uploads, threads)
+    return RecordingsPart(uploads, opening, lists, room, open_uploads, text_search, indexing, threads)

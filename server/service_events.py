@@ -19,6 +19,7 @@ SEARCHED: Final = "extaudit.events.search"
 READ: Final = "extaudit.events.get"
 RECORDING_READ: Final = "extaudit.recording.read"
 RECORDINGS_LISTED: Final = "extaudit.recordings.list"
+RECORDINGS_SEARCHED: Final = "extaudit.recordings.search"
 REINDEXED: Final = "extaudit.recordings.reindex"
 DENIED: Final = "extaudit.access.denied"
 LOCK_CREATED: Final = "extaudit.lock.create"
@@ -48,6 +49,7 @@ CODES: Final[Mapping[str, str]] = MappingProxyType(
         RECORDING_READ: "XA2101I",
         RECORDINGS_LISTED: "XA2102I",
         REINDEXED: "XA2103I",
+        RECORDINGS_SEARCHED: "XA2104I",
         DENIED: "XA3001W",
         LOCK_CREATED: "XA3101I",
         LOCK_DELETED: "XA3102I",

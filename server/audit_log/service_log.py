@@ -12,7 +12,16 @@ from server.audit_log.access import Access, caller_members
 from server.audit_log.intake import Intake
 from server.audit_log.search.query import EventSelector, SearchPage, SearchQuery
 from server.errors import AuditStoreError, Unavailable
-from server.service_events import DENIED, READ, RECORDING_READ, RECORDINGS_LISTED, REINDEXED, SEARCHED, encoded
+from server.service_events import (
+    DENIED,
+    READ,
+    RECORDING_READ,
+    RECORDINGS_LISTED,
+    RECORDINGS_SEARCHED,
+    REINDEXED,
+    SEARCHED,
+    encoded,
+)
 
 MAX_FILTER_BYTES = 16_384
 
@@ -66,6 +75,14 @@ class ServiceLog:
             Unavailable: it couldn't be journalled; the page must not leave.
         """
         await self._read(RECORDINGS_LISTED, access, filters=_bounded(filters), **members)
+
+    async def recordings_searched(self, access: Access, filters: Mapping[str, object], **members: object) -> None:
+        """Leave the trace of one page of recorded text before it leaves the service.
+
+        Raises:
+            Unavailable: it couldn't be journalled; the page must not leave.
+        """
+        await self._read(RECORDINGS_SEARCHED, access, filters=_bounded(filters), **members)
 
     async def reindexed(self, access: Access) -> None:
         """Record that somebody has the indexes of sessions made anew.

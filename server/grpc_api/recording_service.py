@@ -29,8 +29,9 @@ from server.grpc_api.recording_requests import (
     events_selection,
     upload_violations,
 )
-from server.grpc_api.recording_use_cases import Opening, SessionLists, Uploads
+from server.grpc_api.recording_use_cases import Opening, SessionLists, TextSearch, Uploads
 from server.grpc_api.session_requests import session_query
+from server.grpc_api.text_search_messages import search_response, text_query
 from server.grpc_api.upload_stream import UploadStreaming
 
 DOWNLOAD_CHUNK_BYTES: Final = 1024 * 1024
@@ -43,6 +44,7 @@ class RecordingServicer:
     uploads: Uploads
     opening: Opening
     lists: SessionLists
+    text_search: TextSearch
     drain: Drain
 
     def UploadRecording(  # noqa: N802
@@ -106,6 +108,12 @@ class RecordingServicer:
     ) -> pb.ListRecordingsResponse:
         """A page of sessions with their recordings and uploads."""
         return list_response(await self.lists.list(call.access, session_query(request)))
+
+    async def SearchRecordings(  # noqa: N802
+        self, request: pb.SearchRecordingsRequest, call: Call
+    ) -> pb.SearchRecordingsResponse:
+        """A page of the lines of recordings that have a text."""
+        return search_response(await self.text_search.search(call.access, text_query(request)))
 
     async def ReindexRecordings(  # noqa: N802
         self, _request: pb.ReindexRecordingsRequest, call: Call

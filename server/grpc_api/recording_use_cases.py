@@ -11,6 +11,7 @@ from server.recordings.opening import Given, OpenRecording, Selection
 from server.recordings.recording import Recording, Upload, UploadState
 from server.recordings.sessions.session import SessionPage, SessionQuery
 from server.recordings.sessions.session_index import ReindexProgress
+from server.recordings.text_search.text_query import TextPage, TextQuery
 
 
 class UploadStream(Protocol):
@@ -130,5 +131,17 @@ class SessionLists(Protocol):
 
         Raises:
             Unavailable: not now.
+        """
+        ...
+
+
+class TextSearch(Protocol):
+    """Finds text in recordings."""
+
+    async def search(self, access: Access, query: TextQuery) -> TextPage:
+        """One page of the lines that have the text, in recordings that the caller may see.
+
+        Raises:
+            InvalidRequest: the page token is wrong. ResourceExhausted, DeadlineExceeded, Unavailable: not now.
         """
         ...

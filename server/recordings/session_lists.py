@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Protocol
 
 from server.audit_log.access import Access
@@ -41,10 +41,14 @@ class ListLog(Protocol):
 class SessionLists:
     """The use cases of lists."""
 
-    def __init__(self, sessions: Sessions, reindexing: Reindexing, log: ListLog) -> None:
+    def __init__(
+        self, sessions: Sessions, reindexing: Reindexing, log: ListLog, reindex_text: Callable[[], None]
+    ) -> None:
+        """`reindex_text` has the index of recorded text made anew, in the background."""
         self._sessions = sessions
         self._reindexing = reindexing
         self._log = log
+        self._reindex_text = reindex_text
 
     async def list(self, access: Access, query: SessionQuery) -> SessionPage:
         """One page of the sessions that the caller may see.
@@ -66,10 +70,13 @@ class SessionLists:
     async def reindex(self, access: Access) -> AsyncIterator[ReindexProgress]:
         """Make the index of sessions anew, or join those who wait for that; it goes on without a listener.
 
+        The index of recorded text is made anew after the answer; searches tell how far it is.
+
         Raises:
             Unavailable: it can't be done, or not traced, now.
         """
         await self._log.reindexed(access)
+        self._reindex_text()
         async for progress in self._reindexing.reindex():
             yield progress
 

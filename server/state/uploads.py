@@ -197,6 +197,18 @@ class SqlUploads:
         """Open uploads that nobody has begun, gone on with or left since, oldest first."""
         return self._uploads((uploads.c.state == OPEN) & (uploads.c.touched_ms <= since_ms))
 
+    def count_completed(self) -> int:
+        """How many recordings are complete, those kept aside among them."""
+        statement = select(func.count()).select_from(recordings).where(recordings.c.kind != ABORTED)
+        with self._engine.connect() as connection:
+            return connection.execute(statement).scalar_one()
+
+    def completed(self) -> list[RecordingRow]:
+        """All complete recordings, those kept aside among them, oldest first."""
+        statement = select(recordings).where(recordings.c.kind != ABORTED).order_by(recordings.c.completed_ms)
+        with self._engine.connect() as connection:
+            return [_recording(row) for row in connection.execute(statement).mappings()]
+
     def count_kept(self) -> int:
         """How many recordings, asides and aborted uploads there are."""
         with self._engine.connect() as connection:

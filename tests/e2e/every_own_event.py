@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from extaudit_client import Client, Query, SessionQuery
+from extaudit_client import Client, Query, SessionQuery, TextQuery
 from extaudit_client.errors import ExtauditError
 from extaudit_client.files import find_connection
 
@@ -127,6 +127,7 @@ class Lives:
         assert b"".join(client.recordings.read(SESSION)) == b"recorded"
         assert len(list(client.recordings.events(SESSION))) == 3
         assert [session.session_id for session in client.recordings.list(SessionQuery(text=SESSION))] == [SESSION]
+        assert client.recordings.search_page(TextQuery("recorded")).next_page_token == ""
         assert list(client.recordings.reindex())[-1].done
 
     def denials(self) -> None:

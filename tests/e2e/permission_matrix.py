@@ -16,7 +16,7 @@ from rbac.role_files import PRESETS
 EMITS = {"EmitEvent", "EmitEvents"}
 SEARCHES = {"SearchEvents", "GetEvent"}
 UPLOADS = {"UploadRecording", "GetUpload", "CompleteUpload", "AbortUpload"}
-DOWNLOADS = {"DownloadRecording", "StreamRecordingEvents", "ListRecordings"}
+DOWNLOADS = {"DownloadRecording", "StreamRecordingEvents", "ListRecordings", "SearchRecordings"}
 REFLECTION = {"ServerReflectionInfo"}
 HEALTH = {"Check", "List", "Watch"}
 

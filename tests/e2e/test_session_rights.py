@@ -11,12 +11,14 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from extaudit_client import Client, Connection, Query, SessionQuery
+from extaudit.recording.v1 import recorded_event_pb2 as pb
+from extaudit_client import Client, Connection, Query, SessionQuery, TextQuery
 from extaudit_client.errors import ExtauditError
 
 from server.certificates.issuing import issue_component, issue_user
 from server.config import JournalSection
 from server.lifecycle import App
+from server.recordings.format.writer import RecordingWriter
 from server.recordings.sessions.conditions import NO_END, NOT_ADMITTED
 from tests.polling import until
 from tests.running_app import running_app
@@ -105,6 +107,43 @@ def test_a_false_recording_that_came_first_opens_no_true_one(callers: Callers) -
     end(callers.node, session_id, "alice")
     assert [opened(callers.mallory, session_id, upload_id) for upload_id in (false, true)] == [b"false", None]
     assert [opened(callers.alice, session_id, upload_id) for upload_id in (false, true)] == [None, b"true"]
+
+
+def test_text_is_found_in_those_recordings_alone_that_the_caller_may_open(callers: Callers) -> None:
+    seen, hidden = str(uuid.uuid4()), str(uuid.uuid4())
+    for session_id, participant in ((seen, "alice"), (hidden, "bob")):
+        record(callers.node, session_id, printed("the word\r\n"))
+        end(callers.node, session_id, participant)
+    record(callers.mallory, hidden, printed("the word, falsely\r\n"))
+    end(callers.mallory, hidden, "mallory")
+    until(lambda: len(found(callers.admin)) == 3)
+    assert found(callers.admin) == [(hidden, "the word, falsely"), (hidden, "the word"), (seen, "the word")]
+    assert found(callers.alice) == [(seen, "the word")]
+    assert found(callers.mallory) == [(hidden, "the word, falsely")]
+    with pytest.raises(ExtauditError) as refused:
+        found(callers.node)
+    assert refused.value.code == "PERMISSION_DENIED"
+
+
+def test_what_the_index_of_text_misses_names_no_session_to_those_who_see_some_alone(callers: Callers) -> None:
+    session_id = str(uuid.uuid4())
+    record(callers.node, session_id, b"no recording at all")
+    until(lambda: any(session_id in each for each in callers.admin.recordings.search_page(TextQuery("word")).missing))
+    page = callers.alice.recordings.search_page(TextQuery("word"))
+    assert not page.complete
+    assert all(session_id not in each for each in page.missing)
+
+
+def found(client: Client) -> list[tuple[str, str]]:
+    pages = client.recordings.search_pages(TextQuery("the word", page_size=1))
+    return [(hit.session_id, hit.line) for page in pages for hit in page.hits]
+
+
+def printed(text: str) -> bytes:
+    writer, message = RecordingWriter(), pb.SessionPrint(data=text.encode())
+    message.metadata.type = "print"
+    message.metadata.time.FromSeconds(1_790_000_000)
+    return writer.add(message) + writer.finish()
 
 
 def test_the_reason_is_in_the_audit_event_alone(callers: Callers) -> None:

@@ -14,6 +14,7 @@ from server.recordings.opening import Given, OpenRecording, Selection
 from server.recordings.recording import Recording, Upload, UploadState
 from server.recordings.sessions.session import SessionPage, SessionQuery
 from server.recordings.sessions.session_index import ReindexProgress
+from server.recordings.text_search.text_query import TextPage, TextQuery
 
 
 class MemoryStream:
@@ -144,6 +145,18 @@ class MemoryLists:
         self.asked.append((access, None))
         yield ReindexProgress(1, 2)
         yield ReindexProgress(3, 4, done=True, missing=("something",))
+
+
+@dataclass
+class MemoryTextSearch:
+    """Answers every query with one page."""
+
+    page: TextPage = field(default_factory=lambda: TextPage((), ""))
+    asked: list[tuple[Access, TextQuery]] = field(default_factory=list)
+
+    async def search(self, access: Access, query: TextQuery) -> TextPage:
+        self.asked.append((access, query))
+        return self.page
 
 
 def recording_of(data: bytes, access: Access) -> Recording:

@@ -36,7 +36,7 @@ from server.grpc_api.server import GrpcServer, Limits, TokenListener, UseCases
 from server.grpc_api.use_cases import TokenAuthenticator
 from server.state.locks import Lock
 from tests.certificates_builder import CLUSTER, Ca, CaShape, Pair
-from tests.grpc.memory_recordings import MemoryLists, MemoryOpening, MemoryUploads
+from tests.grpc.memory_recordings import MemoryLists, MemoryOpening, MemoryTextSearch, MemoryUploads
 
 EMIT_EVENT = "/extaudit.v1.AuditLogService/EmitEvent"
 EMIT_EVENTS = "/extaudit.v1.AuditLogService/EmitEvents"
@@ -54,6 +54,7 @@ ABORT_UPLOAD = "/extaudit.v1.RecordingService/AbortUpload"
 DOWNLOAD_RECORDING = "/extaudit.v1.RecordingService/DownloadRecording"
 STREAM_RECORDING_EVENTS = "/extaudit.v1.RecordingService/StreamRecordingEvents"
 LIST_RECORDINGS = "/extaudit.v1.RecordingService/ListRecordings"
+SEARCH_RECORDINGS = "/extaudit.v1.RecordingService/SearchRecordings"
 REINDEX_RECORDINGS = "/extaudit.v1.RecordingService/ReindexRecordings"
 GET_STATUS = "/extaudit.v1.StatusService/GetStatus"
 
@@ -271,6 +272,7 @@ class Rig:
     uploads: MemoryUploads
     opening: MemoryOpening
     lists: MemoryLists
+    text_search: MemoryTextSearch
 
     def channel(self, pair: Pair, *options: tuple[str, Any]) -> grpc.aio.Channel:
         credentials = grpc.ssl_channel_credentials(self.host_ca.pem, pair.key_pem, pair.pem)
@@ -300,6 +302,7 @@ class Rig:
             or self.uploads.asked
             or self.opening.asked
             or self.lists.asked
+            or self.text_search.asked
         )
 
 
@@ -325,7 +328,7 @@ async def serving(
     intake, searches, status, records = MemoryIntake(holds), MemorySearches(), MemoryStatus(), Records()
     policy, clock, store = HeldPolicy(load_policy_folder(roles)), Clock(), MemoryLocks()
     authenticator, denials = HeldAnchors(IdentityResolver(anchors, CLUSTER, frozenset)), MemoryDenials()
-    uploads, opening, lists = MemoryUploads(holds), MemoryOpening(), MemoryLists()
+    uploads, opening, lists, texts = MemoryUploads(holds), MemoryOpening(), MemoryLists(), MemoryTextSearch()
     table = LockTable(store, clock.now_ms)
     locks = Locks(store, table, clock.now_ms, lambda: server.look_again())
     server = GrpcServer(
@@ -334,7 +337,7 @@ async def serving(
         authenticator,
         policy,
         table,
-        UseCases(intake, searches, status, Rights(policy, table), locks, denials, uploads, opening, lists),
+        UseCases(intake, searches, status, Rights(policy, table), locks, denials, uploads, opening, lists, texts),
         limits=limits,
         observers=(records,),
         clock=clock,
@@ -363,6 +366,7 @@ async def serving(
             uploads,
             opening,
             lists,
+            texts,
         )
     finally:
         await server.stop(0)

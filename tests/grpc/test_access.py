@@ -42,6 +42,7 @@ from tests.grpc.rig import (
     LIST_ROLES,
     REINDEX_RECORDINGS,
     SEARCH_EVENTS,
+    SEARCH_RECORDINGS,
     STREAM_RECORDING_EVENTS,
     UPLOAD_RECORDING,
     Failure,
@@ -74,6 +75,7 @@ REQUESTS = {
     ABORT_UPLOAD: recording_pb.AbortUploadRequest(upload_id="u").SerializeToString(),
     STREAM_RECORDING_EVENTS: recording_pb.StreamRecordingEventsRequest(session_id=SESSION).SerializeToString(),
     LIST_RECORDINGS: recording_pb.ListRecordingsRequest().SerializeToString(),
+    SEARCH_RECORDINGS: recording_pb.SearchRecordingsRequest(text="text").SerializeToString(),
     REINDEX_RECORDINGS: recording_pb.ReindexRecordingsRequest().SerializeToString(),
     DOWNLOAD_RECORDING: recording_pb.DownloadRecordingRequest(session_id=SESSION).SerializeToString(),
 }
@@ -115,6 +117,7 @@ async def refused_to_user(rig: Rig, method: str, *roles: str) -> Failure:
         (DOWNLOAD_RECORDING, "importer"),
         (STREAM_RECORDING_EVENTS, "importer"),
         (LIST_RECORDINGS, "importer"),
+        (SEARCH_RECORDINGS, "importer"),
         (REINDEX_RECORDINGS, "auditor"),
     ],
 )

@@ -12,6 +12,7 @@ _COMMANDS = {
     "abort": ("extaudit_cli.recording_abort", "Give an upload up."),
     "list": ("extaudit_cli.recording_list", "List sessions with their recordings."),
     "download": ("extaudit_cli.recording_download", "Download a recording."),
+    "search": ("extaudit_cli.recording_search", "Find text in recordings."),
     "play": ("extaudit_cli.recording_play", "Play a recording in the terminal."),
     "reindex": ("extaudit_cli.recording_reindex", "Make the index of sessions anew."),
 }
@@ -28,4 +29,4 @@ Examples:
   extaudit recordings play 0d4c1f0e-6f5b-4f0a-8a39-1b8a2a6f0c11 --max-idle 1""",
 )
 def command() -> None:
-    """Upload session recordings, list them, play them, and get them back."""
+    """Upload session recordings, find text in them, play them, and get them back."""

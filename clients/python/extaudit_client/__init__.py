@@ -7,6 +7,7 @@ from extaudit_client.emitting import Acknowledgement, EmittedEvent, Refusal, Rep
 from extaudit_client.errors import ConnectionFailed, ExtauditError, IncompleteAnswer, Violation
 from extaudit_client.locks import Lock
 from extaudit_client.recorded_events import RecordedEvent, RecordingDamage, RecordingSummary
+from extaudit_client.recorded_text import HitPage, RecordingHit, TextQuery
 from extaudit_client.recording_rows import Recording, Upload
 from extaudit_client.recordings import Recordings
 from extaudit_client.rows import EventRow, Identity, Position, Receipt
@@ -26,6 +27,7 @@ __all__ = [
     "EventRow",
     "ExtauditError",
     "FieldEquality",
+    "HitPage",
     "Hypothesis",
     "Identity",
     "IncompleteAnswer",
@@ -38,6 +40,7 @@ __all__ = [
     "RecordedEvent",
     "Recording",
     "RecordingDamage",
+    "RecordingHit",
     "RecordingSummary",
     "Recordings",
     "Refusal",
@@ -50,6 +53,7 @@ __all__ = [
     "SessionPage",
     "SessionQuery",
     "Status",
+    "TextQuery",
     "Upload",
     "Uploaded",
     "Violation",

@@ -14,6 +14,7 @@ from extaudit.v1.recording_service_pb2_grpc import RecordingServiceStub
 from extaudit_client.downloading import Download
 from extaudit_client.errors import ExtauditError
 from extaudit_client.recorded_events import Item, items_from
+from extaudit_client.recorded_text import HitPage, TextQuery, hits_from, text_request
 from extaudit_client.recording_rows import Recording, Upload, recording_from, upload_from, upload_state
 from extaudit_client.sessions import (
     ReindexProgress,
@@ -142,6 +143,23 @@ class Recordings:
         """Give every session that matches, newest first; whether the index misses any, `list_pages` tells."""
         for page in self.list_pages(query):
             yield from page.sessions
+
+    def search_page(self, query: TextQuery, page_token: str = "") -> HitPage:
+        """Give one page of lines that have a text; the token of the page before gives the next. A page may be short."""
+        request = text_request(query, page_token)
+        with self._errors():
+            return hits_from(self._stub.SearchRecordings(request, timeout=self._timeout))
+
+    def search_pages(self, query: TextQuery, page_token: str = "") -> Iterator[HitPage]:
+        """Give page after page of lines that have a text, newest recordings first."""
+        while True:
+            page = self.search_page(query, page_token)
+            yield page
+            if not page.next_page_token:
+                return
+            if page.next_page_token == page_token:
+                raise ExtauditError("INTERNAL", "", "the service gave the same page token twice, so the search ends")
+            page_token = page.next_page_token
 
     def reindex(self) -> Iterator[ReindexProgress]:
         """Have the index of sessions made anew; gives how far it is. It goes on when nobody listens."""

@@ -23,6 +23,7 @@ ABORT = "/extaudit.v1.RecordingService/AbortUpload"
 DOWNLOAD = "/extaudit.v1.RecordingService/DownloadRecording"
 EVENTS = "/extaudit.v1.RecordingService/StreamRecordingEvents"
 LIST_RECORDINGS = "/extaudit.v1.RecordingService/ListRecordings"
+SEARCH_RECORDINGS = "/extaudit.v1.RecordingService/SearchRecordings"
 REINDEX = "/extaudit.v1.RecordingService/ReindexRecordings"
 HEALTH = ("/grpc.health.v1.Health/Check", "/grpc.health.v1.Health/Watch", "/grpc.health.v1.Health/List")
 REFLECTION = (
@@ -35,6 +36,7 @@ LIST = (("event", ("list",)),)
 CREATE_SESSIONS = ("session", ("create",))
 UPDATE_SESSIONS = ("session", ("update",))
 LIST_SESSIONS = (("session", ("list",)),)
+SEARCH_SESSIONS = (("session", ("list", "read")),)
 READ_SESSIONS = (("session", ("read",)),)
 WITH_PLACES = ("external_audit_storage", ("read",))
 WITHOUT_PLACES = ("cluster_alert", ("list",))
@@ -91,6 +93,9 @@ CALLS = [
     (LIST_RECORDINGS, user("auditor"), LIST_SESSIONS),
     (LIST_RECORDINGS, user("importer", "editor"), None),
     (LIST_RECORDINGS, NODE, None),
+    (SEARCH_RECORDINGS, user("auditor"), SEARCH_SESSIONS),
+    (SEARCH_RECORDINGS, user("importer", "editor"), None),
+    (SEARCH_RECORDINGS, NODE, None),
     (REINDEX, user("local-administrator"), (UPDATE_SESSIONS,)),
     (REINDEX, user("auditor", "importer", "editor"), None),
 ]
@@ -136,7 +141,7 @@ def test_a_method_without_a_row_is_refused(policy):
 
 def test_the_table_is_complete_and_can_not_be_changed():
     access = {ROLES, CHECK, CREATE_LOCK, LIST_LOCKS, DELETE_LOCK}
-    recordings = {UPLOAD, GET_UPLOAD, COMPLETE, ABORT, DOWNLOAD, EVENTS, LIST_RECORDINGS, REINDEX}
+    recordings = {UPLOAD, GET_UPLOAD, COMPLETE, ABORT, DOWNLOAD, EVENTS, LIST_RECORDINGS, SEARCH_RECORDINGS, REINDEX}
     own = {EMIT, EMIT_STREAM, SEARCH, GET, STATUS, *access, *recordings}
     assert set(PERMISSIONS) == {*own, *HEALTH, *REFLECTION}
     with pytest.raises(TypeError):

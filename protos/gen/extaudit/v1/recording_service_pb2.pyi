@@ -416,6 +416,136 @@ class ListRecordingsResponse(_message.Message):
 Global___ListRecordingsResponse: _TypeAlias = ListRecordingsResponse  # noqa: Y015
 
 @_typing.final
+class SearchRecordingsRequest(_message.Message):
+    """Asks for text in recordings."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TEXT_FIELD_NUMBER: _builtins.int
+    FROM_TIME_FIELD_NUMBER: _builtins.int
+    TO_TIME_FIELD_NUMBER: _builtins.int
+    USERS_FIELD_NUMBER: _builtins.int
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    text: _builtins.str
+    """The text, 3 to 256 characters, without regard to case (A-Z)."""
+    page_size: _builtins.int
+    """At most so many hits: 1 to 1,000; 0 stands for 100."""
+    page_token: _builtins.str
+    """Token of the page before; all else must be as it was."""
+    @_builtins.property
+    def from_time(self) -> _timestamp_pb2.Timestamp:
+        """Recordings that began at this time or later, as they tell themselves."""
+
+    @_builtins.property
+    def to_time(self) -> _timestamp_pb2.Timestamp:
+        """Recordings that began before this time."""
+
+    @_builtins.property
+    def users(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Recordings of sessions of any of these users, as they tell themselves."""
+
+    def __init__(
+        self,
+        *,
+        text: _builtins.str = ...,
+        from_time: _timestamp_pb2.Timestamp | None = ...,
+        to_time: _timestamp_pb2.Timestamp | None = ...,
+        users: _abc.Iterable[_builtins.str] | None = ...,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["from_time", b"from_time", "to_time", b"to_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["from_time", b"from_time", "page_size", b"page_size", "page_token", b"page_token", "text", b"text", "to_time", b"to_time", "users", b"users"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SearchRecordingsRequest: _TypeAlias = SearchRecordingsRequest  # noqa: Y015
+
+@_typing.final
+class RecordingHit(_message.Message):
+    """One place where the text was found."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SESSION_ID_FIELD_NUMBER: _builtins.int
+    UPLOAD_ID_FIELD_NUMBER: _builtins.int
+    OFFSET_MS_FIELD_NUMBER: _builtins.int
+    LINE_FIELD_NUMBER: _builtins.int
+    USER_FIELD_NUMBER: _builtins.int
+    START_TIME_FIELD_NUMBER: _builtins.int
+    session_id: _builtins.str
+    """The session."""
+    upload_id: _builtins.str
+    """The upload that made the recording."""
+    offset_ms: _builtins.int
+    """When the line was printed, in ms since the session began."""
+    line: _builtins.str
+    """The line, without control characters; cut where it is longer than 1,024 characters."""
+    user: _builtins.str
+    """The user whose session it was, as the recording tells."""
+    @_builtins.property
+    def start_time(self) -> _timestamp_pb2.Timestamp:
+        """When the session began, as the recording tells."""
+
+    def __init__(
+        self,
+        *,
+        session_id: _builtins.str = ...,
+        upload_id: _builtins.str = ...,
+        offset_ms: _builtins.int = ...,
+        line: _builtins.str = ...,
+        user: _builtins.str = ...,
+        start_time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["start_time", b"start_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["line", b"line", "offset_ms", b"offset_ms", "session_id", b"session_id", "start_time", b"start_time", "upload_id", b"upload_id", "user", b"user"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RecordingHit: _TypeAlias = RecordingHit  # noqa: Y015
+
+@_typing.final
+class SearchRecordingsResponse(_message.Message):
+    """One page of hits; it may be short, or empty, and have a next one."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    HITS_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    COMPLETE_FIELD_NUMBER: _builtins.int
+    MISSING_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
+    """Gives the next page; empty after the last one."""
+    complete: _builtins.bool
+    """False if there are recordings that the index misses; `missing` says which and why."""
+    @_builtins.property
+    def hits(self) -> _containers.RepeatedCompositeFieldContainer[Global___RecordingHit]:
+        """The hits, those of the newest sessions first, each session's in the order of time."""
+
+    @_builtins.property
+    def missing(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """What the index misses, in words; empty if it is complete."""
+
+    def __init__(
+        self,
+        *,
+        hits: _abc.Iterable[Global___RecordingHit] | None = ...,
+        next_page_token: _builtins.str = ...,
+        complete: _builtins.bool = ...,
+        missing: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["complete", b"complete", "hits", b"hits", "missing", b"missing", "next_page_token", b"next_page_token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SearchRecordingsResponse: _TypeAlias = SearchRecordingsResponse  # noqa: Y015
+
+@_typing.final
 class DownloadRecordingRequest(_message.Message):
     """Asks for a recording's bytes."""
 

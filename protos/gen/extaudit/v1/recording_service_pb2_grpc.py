@@ -62,6 +62,11 @@ class RecordingServiceStub:
                 request_serializer=extaudit_dot_v1_dot_recording__service__pb2.ListRecordingsRequest.SerializeToString,
                 response_deserializer=extaudit_dot_v1_dot_recording__service__pb2.ListRecordingsResponse.FromString,
                 _registered_method=True)
+        self.SearchRecordings = channel.unary_unary(
+                '/extaudit.v1.RecordingService/SearchRecordings',
+                request_serializer=extaudit_dot_v1_dot_recording__service__pb2.SearchRecordingsRequest.SerializeToString,
+                response_deserializer=extaudit_dot_v1_dot_recording__service__pb2.SearchRecordingsResponse.FromString,
+                _registered_method=True)
         self.DownloadRecording = channel.unary_stream(
                 '/extaudit.v1.RecordingService/DownloadRecording',
                 request_serializer=extaudit_dot_v1_dot_recording__service__pb2.DownloadRecordingRequest.SerializeToString,
@@ -132,6 +137,15 @@ class RecordingServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def SearchRecordings(self, request, context):
+        """Finds text in what sessions printed and what they asked of databases. Needs `session:list` and `session:read`; where
+        they are held under conditions, only recordings that they admit are searched.
+        The index of text is made after completion: until then, and where a recording can't be read, the answer isn't complete.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def DownloadRecording(self, request, context):
         """Streams a recording's bytes, or a range of them: first what it is, then chunks. The bytes are checked against the
         custody digest on their way; a part that isn't what was taken ends the stream with DATA_LOSS before any of it leaves.
@@ -184,6 +198,11 @@ def add_RecordingServiceServicer_to_server(servicer, server):
                     servicer.ListRecordings,
                     request_deserializer=extaudit_dot_v1_dot_recording__service__pb2.ListRecordingsRequest.FromString,
                     response_serializer=extaudit_dot_v1_dot_recording__service__pb2.ListRecordingsResponse.SerializeToString,
+            ),
+            'SearchRecordings': grpc.unary_unary_rpc_method_handler(
+                    servicer.SearchRecordings,
+                    request_deserializer=extaudit_dot_v1_dot_recording__service__pb2.SearchRecordingsRequest.FromString,
+                    response_serializer=extaudit_dot_v1_dot_recording__service__pb2.SearchRecordingsResponse.SerializeToString,
             ),
             'DownloadRecording': grpc.unary_stream_rpc_method_handler(
                     servicer.DownloadRecording,
@@ -339,6 +358,33 @@ class RecordingService:
             '/extaudit.v1.RecordingService/ListRecordings',
             extaudit_dot_v1_dot_recording__service__pb2.ListRecordingsRequest.SerializeToString,
             extaudit_dot_v1_dot_recording__service__pb2.ListRecordingsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SearchRecordings(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/extaudit.v1.RecordingService/SearchRecordings',
+            extaudit_dot_v1_dot_recording__service__pb2.SearchRecordingsRequest.SerializeToString,
+            extaudit_dot_v1_dot_recording__service__pb2.SearchRecordingsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -61,6 +61,11 @@ class RecordingServiceStub:
     """Lists sessions with their recordings and uploads, newest first. Needs `session:list`; where it is held under
     conditions, only sessions that they admit are listed.
     """
+    SearchRecordings: _grpc.UnaryUnaryMultiCallable[_recording_service_pb2.SearchRecordingsRequest, _recording_service_pb2.SearchRecordingsResponse]
+    """Finds text in what sessions printed and what they asked of databases. Needs `session:list` and `session:read`; where
+    they are held under conditions, only recordings that they admit are searched.
+    The index of text is made after completion: until then, and where a recording can't be read, the answer isn't complete.
+    """
     DownloadRecording: _grpc.UnaryStreamMultiCallable[_recording_service_pb2.DownloadRecordingRequest, _recording_service_pb2.DownloadRecordingResponse]
     """Streams a recording's bytes, or a range of them: first what it is, then chunks. The bytes are checked against the
     custody digest on their way; a part that isn't what was taken ends the stream with DATA_LOSS before any of it leaves.
@@ -107,6 +112,11 @@ class RecordingServiceAsyncStub(RecordingServiceStub):
     ListRecordings: _aio.UnaryUnaryMultiCallable[_recording_service_pb2.ListRecordingsRequest, _recording_service_pb2.ListRecordingsResponse]  # type: ignore[assignment]
     """Lists sessions with their recordings and uploads, newest first. Needs `session:list`; where it is held under
     conditions, only sessions that they admit are listed.
+    """
+    SearchRecordings: _aio.UnaryUnaryMultiCallable[_recording_service_pb2.SearchRecordingsRequest, _recording_service_pb2.SearchRecordingsResponse]  # type: ignore[assignment]
+    """Finds text in what sessions printed and what they asked of databases. Needs `session:list` and `session:read`; where
+    they are held under conditions, only recordings that they admit are searched.
+    The index of text is made after completion: until then, and where a recording can't be read, the answer isn't complete.
     """
     DownloadRecording: _aio.UnaryStreamMultiCallable[_recording_service_pb2.DownloadRecordingRequest, _recording_service_pb2.DownloadRecordingResponse]  # type: ignore[assignment]
     """Streams a recording's bytes, or a range of them: first what it is, then chunks. The bytes are checked against the
@@ -181,6 +191,17 @@ class RecordingServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_recording_service_pb2.ListRecordingsResponse, _abc.Awaitable[_recording_service_pb2.ListRecordingsResponse]]:
         """Lists sessions with their recordings and uploads, newest first. Needs `session:list`; where it is held under
         conditions, only sessions that they admit are listed.
+        """
+
+    @_abc_1.abstractmethod
+    def SearchRecordings(
+        self,
+        request: _recording_service_pb2.SearchRecordingsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_recording_service_pb2.SearchRecordingsResponse, _abc.Awaitable[_recording_service_pb2.SearchRecordingsResponse]]:
+        """Finds text in what sessions printed and what they asked of databases. Needs `session:list` and `session:read`; where
+        they are held under conditions, only recordings that they admit are searched.
+        The index of text is made after completion: until then, and where a recording can't be read, the answer isn't complete.
         """
 
     @_abc_1.abstractmethod

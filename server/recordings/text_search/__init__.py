@@ -1,0 +1,1 @@
+"""Text in recordings: what terminals showed and what databases were asked, indexed and found."""

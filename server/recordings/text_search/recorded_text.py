@@ -1,0 +1,89 @@
+"""From the items of a recording to the lines of text that can be found in it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from typing import Any, Final
+
+from server.recordings.format.items import Damage, EncryptedPart
+from server.recordings.format.reader import Item
+from server.recordings.format.recorded_event import PRINT, RecordedEvent
+from server.recordings.playback.lines import Line, LineReader
+
+MAX_LINES: Final = 1_000_000
+"""Lines of one recording; more aren't indexed, which is told."""
+_SEARCHED: Final = {
+    "db.session.query": ("db_query",),
+    "db.session.query.failed": ("db_query",),
+    "session.command": ("path", "argv"),
+    "exec": ("command",),
+    "app.session.request": ("method", "path", "raw_query"),
+}
+"""The members that can be found, by an event's type."""
+_NS: Final = 1_000_000
+_FIRST_TIME_NS: Final = 0
+"""Events without a time have one before this."""
+
+
+class RecordedText:
+    """Reads one recording. Its memory is bounded by a line."""
+
+    def __init__(self) -> None:
+        self._lines = LineReader()
+        self._count = 0
+        self._offset_ms = 0
+        self.started_ms: int | None = None
+        """When its first event with a time was, in ms since 1970."""
+        self.user = ""
+        """The user whose session it was, as its first event with one says."""
+        self.is_cut = False
+        """Not all of its lines were given."""
+        self.unread = 0
+        """Places that couldn't be read, encrypted parts among them."""
+
+    def lines(self, items: Iterable[Item]) -> Iterator[Line]:
+        """The lines that are whole with these items."""
+        for item in items:
+            if isinstance(item, RecordedEvent):
+                yield from self._counted(self._of_event(item))
+            elif isinstance(item, Damage | EncryptedPart):
+                self.unread += 1
+
+    def finish(self) -> Iterator[Line]:
+        """The last line, if it has no end."""
+        yield from self._counted(self._lines.finish(self._offset_ms))
+
+    def _counted(self, lines: Iterable[Line]) -> Iterator[Line]:
+        for line in lines:
+            if self._count >= MAX_LINES:
+                self.is_cut = True
+                return
+            self._count += 1
+            yield line
+
+    def _of_event(self, event: RecordedEvent) -> Iterator[Line]:
+        if self.started_ms is None and event.time_ns >= _FIRST_TIME_NS:
+            self.started_ms = event.time_ns // _NS
+        if event.variant == PRINT:
+            self._offset_ms = max(self._offset_ms, event.delay_ms)
+            return self._lines.feed(event.data, self._offset_ms)
+        return self._of_fields(event)
+
+    def _of_fields(self, event: RecordedEvent) -> Iterator[Line]:
+        if event.type not in _SEARCHED and self.user:
+            return
+        fields = json.loads(event.json)
+        self.user = self.user or _text(fields.get("user"))
+        if self.started_ms is not None:
+            self._offset_ms = max(self._offset_ms, event.time_ns // _NS - self.started_ms)
+        for member in _SEARCHED.get(event.type, ()):
+            for text in _text(fields.get(member)).splitlines():
+                if text.strip():
+                    yield Line(self._offset_ms, text)
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, list):
+        return " ".join(map(_text, value))
+    return value if isinstance(value, str) else ""

@@ -1,0 +1,214 @@
+"""The index of recorded text: a file of its own, which can be made anew from the recordings at any time.
+
+SQLite's full-text index by groups of three characters finds candidates, whatever their letter case; whether the text
+really is in a line is looked at afterwards, by the rule of all searches: A-Z alone may differ in case.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+from server.errors import DeadlineExceeded
+from server.recordings.playback.lines import Line
+from server.recordings.text_search.text_query import MAX_LINE, TextHit, TextPosition, TextQuery
+from server.storage.needles import fold
+
+_log = logging.getLogger(__name__)
+_VERSION: Final = 1
+_STEPS: Final = 10_000
+"""Steps of SQLite's machine between two looks at the clock."""
+_SCHEMA: Final = f"""
+    PRAGMA journal_mode = WAL;
+    PRAGMA synchronous = NORMAL;
+    CREATE TABLE recordings (
+        number INTEGER PRIMARY KEY, upload_id TEXT NOT NULL UNIQUE, session_id TEXT NOT NULL,
+        started_ms INTEGER NOT NULL, user TEXT NOT NULL, note TEXT NOT NULL);
+    CREATE INDEX recordings_noted ON recordings (number) WHERE note != '';
+    CREATE VIRTUAL TABLE lines USING fts5 (
+        text, recording UNINDEXED, offset_ms UNINDEXED, tokenize = 'trigram', detail = 'full');
+    PRAGMA user_version = {_VERSION};
+"""
+
+Answer = TypeVar("Answer")
+
+
+class TextIndex:
+    """The index in a file. One thread writes; others may search at the same time.
+
+    A file that is damaged, or of another version, is thrown away: `indexed` then says that nothing is in it.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._lock = threading.Lock()
+        self._writer: sqlite3.Connection | None = None
+
+    def indexed(self) -> set[str]:
+        """The upload ids of all recordings that are in it, wholly or not."""
+        return self._guarded(lambda: {row[0] for row in self._writing().execute("SELECT upload_id FROM recordings")})
+
+    def count(self) -> int:
+        """How many recordings are in it."""
+        return self._guarded(lambda: int(self._read("SELECT count(*) FROM recordings", ())[0][0]))
+
+    def notes(self, limit: int) -> tuple[int, list[tuple[str, str]]]:
+        """How many recordings aren't wholly in it, and of the first ones session id and why."""
+        counted = "SELECT count(*) FROM recordings WHERE note != ''"
+        named = "SELECT session_id, note FROM recordings WHERE note != '' ORDER BY number LIMIT ?"
+        return self._guarded(lambda: (int(self._read(counted, ())[0][0]), self._read(named, (limit,))))
+
+    def add(self, upload_id: str, session_id: str) -> Addition:
+        """Begin to add a recording; nothing of it is there before its end."""
+        with self.repaired():
+            return Addition(self, self._writing(), upload_id, session_id)
+
+    def forget_all(self) -> None:
+        """Throw everything away, to be made anew."""
+        with self._lock:
+            self._throw_away()
+
+    def find(self, query: TextQuery, after: TextPosition | None, limit: int, deadline: float) -> list[TextHit]:
+        """At most `limit` lines that may have the text, in order, beyond a position; `has_text` decides.
+
+        Raises:
+            DeadlineExceeded: `deadline` (of time.monotonic) passed.
+        """
+        conditions, values = _conditions(query, after)
+        statement = f"""
+            SELECT r.started_ms, r.number, l.rowid, r.session_id, r.upload_id, r.user, l.offset_ms, l.text
+            FROM lines AS l JOIN recordings AS r ON r.number = l.recording
+            WHERE {" AND ".join(conditions)}
+            ORDER BY r.started_ms DESC, r.number DESC, l.rowid LIMIT ?"""  # noqa: S608 -- conditions are ours, values bound
+        rows = self._guarded(lambda: self._read(statement, (*values, limit), deadline))
+        return [TextHit(TextPosition(*row[:3]), *row[3:]) for row in rows]
+
+    def close(self) -> None:
+        """Close the file."""
+        with self._lock:
+            self._close()
+
+    def _read(self, statement: str, values: tuple[object, ...], deadline: float | None = None) -> list[Any]:
+        self._writing()  # so that the file is there
+        with contextlib.closing(sqlite3.connect(self._path, isolation_level=None)) as connection:
+            if deadline is not None:
+                connection.set_progress_handler(lambda: time.monotonic() > deadline, _STEPS)
+            try:
+                return connection.execute(statement, values).fetchall()
+            except sqlite3.OperationalError:
+                if deadline is not None and time.monotonic() > deadline:
+                    raise DeadlineExceeded("the time for the search is over") from None
+                raise
+
+    def _writing(self) -> sqlite3.Connection:
+        with self._lock:
+            if self._writer is None:
+                self._writer = self._open()
+            return self._writer
+
+    def _open(self) -> sqlite3.Connection:
+        connection = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False)
+        try:
+            self._path.chmod(0o600)
+            version = connection.execute("PRAGMA user_version").fetchone()[0]
+            if version == 0:
+                connection.executescript(_SCHEMA)
+            elif version != _VERSION:
+                raise sqlite3.DatabaseError("another version")
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    def _guarded(self, work: Callable[[], Answer]) -> Answer:
+        """Do something; once more with a new file if this one is damaged."""
+        try:
+            with self.repaired():
+                return work()
+        except _ThrownAway:
+            return work()
+
+    @contextlib.contextmanager
+    def repaired(self) -> Iterator[None]:
+        """Throw the file away if it shows to be damaged in the block; the error is raised all the same."""
+        try:
+            yield
+        except sqlite3.DatabaseError as error:
+            if type(error) is not sqlite3.DatabaseError:  # the others are no damage: a full disk, a wrong statement
+                raise
+            _log.error("the index of recorded text is damaged; it is made anew")
+            self.forget_all()
+            raise _ThrownAway from error
+
+    def _throw_away(self) -> None:
+        self._close()
+        for suffix in ("", "-wal", "-shm"):
+            self._path.with_name(self._path.name + suffix).unlink(missing_ok=True)
+
+    def _close(self) -> None:
+        if self._writer is not None:
+            self._writer.close()
+            self._writer = None
+
+
+class _ThrownAway(Exception):
+    """The file was damaged and is gone."""
+
+
+class Addition:
+    """A recording that is being added."""
+
+    def __init__(self, index: TextIndex, connection: sqlite3.Connection, upload_id: str, session_id: str) -> None:
+        self._index = index
+        self._connection = connection
+        connection.execute("BEGIN IMMEDIATE")
+        added = connection.execute(
+            "INSERT INTO recordings (upload_id, session_id, started_ms, user, note) VALUES (?, ?, 0, '', '')",
+            (upload_id, session_id),
+        )
+        self._number = added.lastrowid
+
+    def add(self, lines: Iterable[Line]) -> None:
+        """Add lines of it, in order."""
+        rows = ((line.text[:MAX_LINE], self._number, line.offset_ms) for line in lines)
+        with self._index.repaired():
+            self._connection.executemany("INSERT INTO lines (text, recording, offset_ms) VALUES (?, ?, ?)", rows)
+
+    def end(self, started_ms: int, user: str, note: str) -> None:
+        """Say when it began, whose it was, and what of it isn't in the index, '' if all is; from now on it is there."""
+        statement = "UPDATE recordings SET started_ms = ?, user = ?, note = ? WHERE number = ?"
+        with self._index.repaired():
+            self._connection.execute(statement, (started_ms, user, note, self._number))
+            self._connection.execute("COMMIT")
+
+    def give_up(self) -> None:
+        """Add nothing of it."""
+        with contextlib.suppress(sqlite3.Error):
+            self._connection.execute("ROLLBACK")
+
+
+def has_text(hit: TextHit, text: str) -> bool:
+    """Whether the text is in the line; A-Z alone may differ in case."""
+    return fold(text) in fold(hit.line)
+
+
+def _conditions(query: TextQuery, after: TextPosition | None) -> tuple[list[str], list[object]]:
+    phrase = '"' + query.text.replace('"', '""') + '"'
+    found: list[tuple[str, tuple[object, ...]]] = [("lines MATCH ?", (phrase,))]
+    if query.from_ms is not None:
+        found.append(("r.started_ms >= ?", (query.from_ms,)))
+    if query.to_ms is not None:
+        found.append(("r.started_ms < ?", (query.to_ms,)))
+    if query.users:
+        found.append((f"r.user IN ({', '.join('?' * len(query.users))})", tuple(sorted(query.users))))
+    if after is not None:
+        started, number, line = after.started_ms, after.recording, after.line
+        beyond = "(r.started_ms < ? OR (r.started_ms = ? AND (r.number < ? OR (r.number = ? AND l.rowid > ?))))"
+        found.append((beyond, (started, started, number, number, line)))
+    return [condition for condition, _ in found], [value for _, values in found for value in values]

@@ -1,0 +1,164 @@
+"""Which lines a search in recorded text finds."""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from pathlib import Path
+
+import pytest
+
+from server.errors import DeadlineExceeded
+from server.recordings.playback.lines import Line
+from server.recordings.text_search.text_index import TextIndex, has_text
+from server.recordings.text_search.text_query import MAX_LINE, TextQuery
+
+LINES = [
+    "$ SUDO reboot",
+    "straße Ärger",
+    'say "quoted" text',
+    "100% of_it",
+    "a NEAR b AND c OR d NOT e",
+    "C:\\path\\*",
+    "日本語のテキスト",
+    "tab(x);--",
+    "col:umn ^start -minus +plus {brace}",
+]
+
+
+def added(index: TextIndex, upload: str, lines: list[str], started_ms: int = 0, user: str = "", note: str = "") -> None:
+    addition = index.add(upload, f"session of {upload}")
+    addition.add(Line(at * 10, line) for at, line in enumerate(lines))
+    addition.end(started_ms, user, note)
+
+
+def found(index: TextIndex, text: str, **filters: object) -> list[str]:
+    query = TextQuery(text, **filters)  # type: ignore[arg-type]
+    hits = index.find(query, None, 1000, time.monotonic() + 30)
+    return [hit.line for hit in hits if has_text(hit, text)]
+
+
+@pytest.fixture
+def index(tmp_path: Path) -> TextIndex:
+    return TextIndex(tmp_path / "text.sqlite")
+
+
+@pytest.mark.parametrize(
+    ("text", "lines"),
+    [
+        ("sudo", [0]),
+        ("STRAß", [1]),
+        ("ärger", []),
+        ("Ärger", [1]),
+        ("strasse", []),
+        ('"quoted"', [2]),
+        ('y "q', [2]),
+        ("0% ", [3]),
+        ("f_i", [3]),
+        ("fxi", []),
+        ("near B and", [4]),
+        ("NOT e", [4]),
+        ("\\path\\*", [5]),
+        ("path\\", [5]),
+        ("本語の", [6]),
+        ("x);--", [7]),
+        ("col:umn ^start", [8]),
+        ("-minus +plus {", [8]),
+        ("nowhere", []),
+    ],
+)
+def test_a_line_is_found_by_any_text_in_it_with_a_to_z_in_either_case(
+    index: TextIndex, text: str, lines: list[int]
+) -> None:
+    added(index, "u", LINES)
+    assert found(index, text) == [LINES[at] for at in lines]
+
+
+def test_newest_recordings_come_first_and_their_lines_in_order(index: TextIndex) -> None:
+    added(index, "old", ["one x1x", "two x1x"], started_ms=1000)
+    added(index, "new", ["three x1x", "four x1x"], started_ms=2000)
+    added(index, "same", ["five x1x"], started_ms=2000)
+    assert found(index, "x1x") == ["five x1x", "three x1x", "four x1x", "one x1x", "two x1x"]
+
+
+def test_pages_of_any_size_give_each_line_once(index: TextIndex) -> None:
+    for upload in range(5):
+        added(index, f"u{upload}", [f"line {upload} {at}" for at in range(7)], started_ms=upload // 2)
+    query = TextQuery("line")
+    whole = index.find(query, None, 1000, time.monotonic() + 30)
+    assert len(whole) == 35
+    for size in (1, 2, 5, 34, 35):
+        hits, after = [], None
+        while page := index.find(query, after, size, time.monotonic() + 30):
+            hits += page
+            after = page[-1].position
+        assert hits == whole
+
+
+def test_filters(index: TextIndex) -> None:
+    added(index, "a", ["text of a"], started_ms=1000, user="alice")
+    added(index, "b", ["text of b"], started_ms=2000, user="bob")
+    assert found(index, "text", users=frozenset({"alice", "o'hara"})) == ["text of a"]
+    assert found(index, "text", from_ms=1001) == ["text of b"]
+    assert found(index, "text", to_ms=2000) == ["text of a"]
+    assert found(index, "text", from_ms=1000, to_ms=2001) == ["text of b", "text of a"]
+
+
+def test_a_recording_that_is_given_up_is_not_there(index: TextIndex) -> None:
+    addition = index.add("u", "s")
+    addition.add([Line(0, "some text")])
+    addition.give_up()
+    assert (index.count(), index.indexed(), found(index, "some")) == (0, set(), [])
+    added(index, "u", ["some text"])
+    assert found(index, "some") == ["some text"]
+
+
+def test_what_is_not_wholly_there_is_told(index: TextIndex) -> None:
+    added(index, "u", ["text"])
+    added(index, "v", ["text"], note="2 places of it couldn't be read")
+    assert index.notes(10) == (1, [("session of v", "2 places of it couldn't be read")])
+    assert index.indexed() == {"u", "v"}
+
+
+def test_long_lines_are_cut(index: TextIndex) -> None:
+    added(index, "u", ["abc" + "x" * 5000])
+    (line,) = found(index, "abc")
+    assert len(line) == MAX_LINE
+
+
+def test_it_outlives_a_restart(index: TextIndex, tmp_path: Path) -> None:
+    added(index, "u", ["kept text"])
+    index.close()
+    assert found(TextIndex(tmp_path / "text.sqlite"), "kept") == ["kept text"]
+
+
+@pytest.mark.parametrize("damage", [b"no database at all" * 100, b""])
+def test_a_damaged_file_is_thrown_away_and_can_be_filled_again(tmp_path: Path, damage: bytes) -> None:
+    index = TextIndex(tmp_path / "text.sqlite")
+    added(index, "u", ["old text"])
+    index.close()
+    (tmp_path / "text.sqlite").write_bytes(damage)
+    again = TextIndex(tmp_path / "text.sqlite")
+    assert again.count() == 0
+    added(again, "u", ["new text"])
+    assert found(again, "text") == ["new text"]
+
+
+def test_a_file_of_another_version_is_made_anew(index: TextIndex, tmp_path: Path) -> None:
+    added(index, "u", ["text"])
+    index.close()
+    with sqlite3.connect(tmp_path / "text.sqlite") as connection:
+        connection.execute("PRAGMA user_version = 99")
+    connection.close()
+    assert TextIndex(tmp_path / "text.sqlite").indexed() == set()
+
+
+def test_a_search_ends_with_its_time(index: TextIndex) -> None:
+    added(index, "u", [f"line {at} of many" for at in range(20_000)])
+    with pytest.raises(DeadlineExceeded):
+        index.find(TextQuery("line"), None, 1000, time.monotonic() - 1)
+
+
+def test_the_file_is_for_the_service_alone(index: TextIndex, tmp_path: Path) -> None:
+    added(index, "u", ["text"])
+    assert (tmp_path / "text.sqlite").stat().st_mode & 0o777 == 0o600
