@@ -101,13 +101,17 @@ class SessionRig:
 
     def begin_upload(self, session_id: str, owner: Identity, begun_ms: int = NOON) -> str:
         """Begin an upload; gives its id."""
-        key = uuid.uuid4().hex
-        who = json.dumps(owner_members(owner, "peer"))
-        row = UploadRow(
-            key, f"u-{key}", session_id, "default", "", "open", who, owner_key(owner), 5, begun_ms, None, begun_ms
-        )
+        row = self.upload_row(session_id, owner, begun_ms)
         self.uploads.add(row, OpenLimits(1_000, 1_000))
         return row.upload_id
+
+    def upload_row(self, session_id: str, owner: Identity, begun_ms: int = NOON) -> UploadRow:
+        """The row of an upload that begins."""
+        key = uuid.uuid4().hex
+        who = json.dumps(owner_members(owner, "peer"))
+        return UploadRow(
+            key, f"u-{key}", session_id, "default", "", "open", who, owner_key(owner), 5, begun_ms, None, begun_ms
+        )
 
     def end_upload(self, upload_id: str, state: UploadState = UploadState.COMPLETED) -> None:
         """End an upload."""

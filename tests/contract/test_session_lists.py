@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 import random
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import pytest
+from sqlalchemy import insert
 
 from server.errors import InvalidRequest
+from server.grpc_api.recording_messages import list_response
 from server.recordings.recording import UploadState
-from server.recordings.sessions.session import SessionKind, SessionQuery
+from server.recordings.sessions.listing import MOST_KEPT
+from server.recordings.sessions.session import SessionKind, SessionPage, SessionQuery
+from server.state.database import writing
+from server.state.tables import uploads
 from tests.contract.session_histories import NAMES, SERVERS, TARGETS, Expected, expected, history
 from tests.contract.session_rig import ALICE, NODE, NOON, SessionRig, end_of, everything, new_id, session_event
+
+DEFAULT_MESSAGE_BYTES = 4 * 1024 * 1024
+"""What gRPC clients take unless they are told otherwise."""
 
 
 def fold(text: str) -> str:
@@ -155,3 +163,33 @@ def test_a_page_of_sessions_with_very_many_participants_is_short_and_none_is_lef
     pages = list(sessions.all_pages())
     assert [session.session_id for page in pages for session in page.sessions] == ids[::-1]
     assert len(pages) == 2
+
+
+def size_of(page: SessionPage) -> int:
+    """Bytes of the answer that a page becomes."""
+    return list_response(page).ByteSize()
+
+
+def test_any_number_of_uploads_of_a_session_leaves_it_and_the_others_listed(sessions: SessionRig) -> None:
+    flooded, other = new_id(), new_id()
+    for one in (flooded, other):
+        sessions.record(one, NODE)
+    begun = [sessions.upload_row(flooded, NODE) for _ in range(MOST_KEPT + 1)]
+    with writing(sessions.log.database).begin() as connection:
+        connection.execute(insert(uploads), [asdict(row) for row in begun])
+    pages = list(sessions.all_pages())
+    assert {session.session_id for page in pages for session in page.sessions} == {flooded, other}
+    [(first, missing)] = [(one, page.missing) for page in pages for one in page.sessions if one.session_id == flooded]
+    assert len(first.uploads) == MOST_KEPT
+    assert missing == (f"session {flooded} has more than the {MOST_KEPT} asides or uploads that are listed",)
+    assert max(map(size_of, pages)) < DEFAULT_MESSAGE_BYTES
+
+
+def test_a_page_fits_a_client_s_message_whatever_sessions_are_called(sessions: SessionRig) -> None:
+    long = "\U0001f600" * 512
+    ids = {new_id() for _ in range(900)}
+    for one in ids:
+        sessions.log.emit(end_of(one, long, server_id=long, server_hostname=long), by=ALICE)
+    pages = list(sessions.all_pages(SessionQuery(page_size=1000)))
+    assert max(map(size_of, pages)) < DEFAULT_MESSAGE_BYTES
+    assert {session.session_id for page in pages for session in page.sessions} == ids

@@ -15,8 +15,12 @@ from server.state.session_pages import SessionFilters, SessionPosition, SessionR
 from server.state.sessions import SessionEnd
 from server.storage.value_tests import RowCondition
 
-_PAGE_CHARACTERS = 1_000_000
-"""Of participants, which are most of what a session may say; a page that has more is short."""
+MOST_KEPT = 1_000
+"""Asides, and likewise uploads, of one session that are listed: any number may be made, and an answer has an end."""
+_PAGE_BYTES = 1024 * 1024
+"""A page that has more is short."""
+_ITEM_BYTES = 500
+"""What a recording or an upload takes, beside the name of who uploads it."""
 _LOOKED_AT = 500
 """Sessions looked at together where conditions may leave out many of them."""
 _LIMIT_SECONDS = 10.0
@@ -83,15 +87,15 @@ class PageReader:
         """A page's sessions, and where the next page begins; None at the end."""
         until = time.monotonic() + _LIMIT_SECONDS
         found: list[Session] = []
-        characters = 0
+        size_bytes = 0
         limit = size + 1 if self.condition is None else max(size + 1, _LOOKED_AT)
         while True:
             rows = self.pages.rows(self.generation, self.filters, after, limit)
             for row, kept in self._admitted(rows):
-                if len(found) == size or (found and characters > _PAGE_CHARACTERS):
+                if len(found) == size or (found and size_bytes > _PAGE_BYTES):
                     return found, after
                 found.append(_session(row, kept))
-                characters += sum(map(len, row.participants))
+                size_bytes += _bytes_of(found[-1])
                 after = row.position
             if len(rows) < limit:
                 return found, None
@@ -152,6 +156,16 @@ def _session(row: SessionRow, kept: Kept) -> Session:
         row.started_ms,
         row.ended_ms,
         kept.recording,
-        tuple(kept.asides),
-        tuple(kept.uploads),
+        tuple(kept.asides[:MOST_KEPT]),
+        tuple(kept.uploads[:MOST_KEPT]),
+        has_more=max(len(kept.asides), len(kept.uploads)) > MOST_KEPT,
     )
+
+
+def _bytes_of(session: Session) -> int:
+    """About what a session takes in an answer."""
+    texts = [session.user, session.server_id, session.target, *session.participants]
+    texts += [recording.uploader.name for recording in session.asides]
+    texts += [upload.owner.name for upload in session.uploads]
+    items = 2 + len(session.asides) + len(session.uploads)
+    return items * _ITEM_BYTES + sum(len(text.encode()) for text in texts)

@@ -35,6 +35,8 @@ class Session:
     asides: tuple[Recording, ...] = ()
     uploads: tuple[Upload, ...] = ()
     """Those that are open or aborted, oldest first."""
+    has_more: bool = False
+    """Only the oldest of its asides or uploads are given."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,4 +67,4 @@ class SessionPage:
     sessions: tuple[Session, ...]
     next_page_token: str
     missing: tuple[str, ...] = ()
-    """What the index misses, in words; empty if it is complete."""
+    """What the index misses or the page leaves out, in words; empty if it is complete."""

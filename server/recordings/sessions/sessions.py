@@ -11,7 +11,7 @@ from server.audit_log.access import Access
 from server.audit_log.search.rights import condition_of
 from server.errors import ResourceExhausted, Unavailable
 from server.recordings.sessions.conditions import refusal
-from server.recordings.sessions.listing import PageReader, SessionRecordings, filters_of, kept_of
+from server.recordings.sessions.listing import MOST_KEPT, PageReader, SessionRecordings, filters_of, kept_of
 from server.recordings.sessions.session import SessionPage, SessionQuery
 from server.recordings.sessions.session_index import SessionIndex
 from server.recordings.sessions.session_tokens import SessionTokens
@@ -107,7 +107,13 @@ class Sessions:
         reader = PageReader(self._pages, self._kept, generation, filters_of(query, condition), condition)
         found, end = reader.read(after, query.page_size)
         token = "" if end is None else self._tokens.encode(end, query, access.identity)
-        return SessionPage(tuple(found), token, self._index.missing(generation, is_level=level))
+        missing = self._index.missing(generation, is_level=level)
+        missing += tuple(
+            f"session {session.session_id} has more than the {MOST_KEPT} asides or uploads that are listed"
+            for session in found
+            if session.has_more
+        )
+        return SessionPage(tuple(found), token, missing)
 
     async def _run(self, work: Callable[[], Answer]) -> Answer:
         if self._under_way >= _WAITING:

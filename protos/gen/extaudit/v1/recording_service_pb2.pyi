@@ -390,14 +390,16 @@ class ListRecordingsResponse(_message.Message):
     next_page_token: _builtins.str
     """Gives the next page; empty after the last one."""
     complete: _builtins.bool
-    """False if the index of sessions misses something; `missing` says what."""
+    """False if the index of sessions misses something, or a session has more asides or uploads than are listed;
+    `missing` says what.
+    """
     @_builtins.property
     def sessions(self) -> _containers.RepeatedCompositeFieldContainer[_recording_pb2.Session]:
         """The sessions, those that began last first."""
 
     @_builtins.property
     def missing(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """What the index misses, in words; empty if it is complete."""
+        """What the index misses or the page leaves out, in words; empty if it is complete."""
 
     def __init__(
         self,
