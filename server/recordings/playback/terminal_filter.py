@@ -60,7 +60,8 @@ class TerminalFilter:
         """What brings the terminal back from all that it was told so far, with the cursor where it is."""
         modes = [mode for mode in _MODES if mode in self._changed]  # the alternate screen first: it moves the cursor
         region = "\x1b7\x1b[r\x1b8" if self._has_region else ""
-        return "".join(f"\x1b[{kind}{mode}{_MODES[kind, mode]}" for kind, mode in modes) + f"{region}\x1b(B\x0f\x1b[0m"
+        ends = "".join(f"\x1b[{kind}{mode}{_MODES[kind, mode]}" for kind, mode in modes)
+        return f"{ends}{region}\x1b(B\x1b)B\x0f\x1b[0m"
 
     def _passed(self, token: Token) -> str:
         match token:

@@ -11,7 +11,7 @@ from server.recordings.playback.pacing import Pacing
 from tests.unit.recordings.playback.recorded import Recorded, happened, printed
 
 SHELL = [happened("session.start"), printed(b"a", 1_000), printed(b"b", 3_000), printed(b"c", 63_000)]
-RESTORED = "\x1b(B\x0f\x1b[0m"
+RESTORED = "\x1b(B\x1b)B\x0f\x1b[0m"
 
 
 class Typist:

@@ -141,7 +141,7 @@ def test_a_sequence_without_an_end_is_left_out() -> None:
 def test_the_terminal_is_brought_back_from_what_it_was_told(told: str, restored: str) -> None:
     terminal = TerminalFilter()
     terminal.feed(told.encode())
-    assert terminal.restoring() == f"{restored}\x1b(B\x0f\x1b[0m"
+    assert terminal.restoring() == f"{restored}\x1b(B\x1b)B\x0f\x1b[0m"
 
 
 ALLOWED = re.compile(
