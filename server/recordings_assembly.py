@@ -89,6 +89,7 @@ def assemble(config: Config, around: Surroundings, *, upload_key: bytes, token_k
         OpenLimits(section.open_uploads_of_identity, section.open_uploads),
         _BACKLOG_BYTES,
         int(section.abandoned_after_seconds * 1000),
+        ends_at_once=max(1, section.workers // 2),
     )
     uploads = Uploads(UploadIds(upload_key), store, storage, endings, threads, limits, around.now_ms)
     kept = KeptRecordings(store, uploads.view)

@@ -46,6 +46,8 @@ class UploadLimits:
     abandoned_after_ms: int
     schedule: PartSchedule = field(default_factory=PartSchedule)
     idle_seconds: float = IDLE_SECONDS
+    ends_at_once: int = 2
+    """Uploads that are ended at once: an end may read all of one, and must leave threads to those that are written."""
 
 
 class Uploads:
@@ -69,6 +71,7 @@ class Uploads:
         self._limits = limits
         self._now_ms = now_ms
         self._means = Means(threads, Backlog(limits.backlog_bytes), limits.idle_seconds)
+        self._ends = asyncio.Semaphore(limits.ends_at_once)
         self._live: dict[str, LiveUpload] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
 
@@ -235,12 +238,14 @@ class Uploads:
     async def _end(self, live: LiveUpload, end: Callable[[], UploadRow]) -> UploadRow:
         live.hold(None)
         await live.drain()
-        row = await self._on_thread(end)
+        async with self._ends:
+            row = await self._on_thread(end)
         self._live.pop(row.key, None)
         return row
 
     async def _finish(self, row: UploadRow) -> UploadRow:
-        return await self._on_thread(lambda: self._endings.finish(row))
+        async with self._ends:
+            return await self._on_thread(lambda: self._endings.finish(row))
 
     async def _outcome(self, row: UploadRow, request: CompletionRequest) -> tuple[Recording, UploadState]:
         state = UploadState(row.state)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import threading
 import uuid
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -69,6 +70,42 @@ def test_twenty_uploads_at_once_do_not_hold_each_other_up(tmp_path: Path) -> Non
         await stalled.write(16, b".")
         await stalled.close()
         assert stalled.durable_offset == 17
+
+    asyncio.run(live())
+    threads.shutdown()
+    engine.dispose()
+
+
+class SlowReads(DiskFiles):
+    """Every read of a part of a file waits."""
+
+    def __init__(self) -> None:
+        self.begun = threading.Semaphore(0)
+        self.go_on = threading.Event()
+
+    def read_range(self, path: Path, offset: int, size: int) -> bytes:
+        self.begun.release()
+        assert self.go_on.wait(20)
+        return super().read_range(path, offset, size)
+
+
+def test_many_completions_that_read_their_uploads_again_leave_threads_to_those_that_write(tmp_path: Path) -> None:
+    engine = open_database(tmp_path / "state.db")
+    threads = ThreadPoolExecutor(4)
+    before = UploadsUnderTest(DiskFiles(), engine, tmp_path / "recordings")
+    begun = [asyncio.run(before.send(b"x" * 100, session=str(uuid.UUID(int=number)))) for number in range(6)]
+    files = SlowReads()
+    service = UploadsUnderTest(files, engine, tmp_path / "recordings", threads=threads)
+
+    async def live() -> None:
+        ends = [asyncio.create_task(service.complete(upload_id)) for upload_id in begun]
+        try:
+            for _ in range(2):
+                assert await asyncio.to_thread(files.begun.acquire, timeout=20)
+            await asyncio.wait_for(service.send(b"another", session=str(uuid.UUID(int=7))), 10)
+        finally:
+            files.go_on.set()
+        assert {state for _, state in await asyncio.gather(*ends)} == {UploadState.COMPLETED}
 
     asyncio.run(live())
     threads.shutdown()
