@@ -90,6 +90,20 @@ def test_who_is_uploader_is_asked_of_the_recording_that_is_opened(sessions: Sess
         assert shown == [seen]
 
 
+def test_what_is_kept_aside_opens_no_upload_of_others(sessions: SessionRig) -> None:
+    session_id = new_id()
+    sessions.record(session_id, NODE)
+    theirs = sessions.begin_upload(session_id, NODE)
+    forged = sessions.record(session_id, MALLORY, UploadState.KEPT_ASIDE)
+    sessions.log.emit(end_of(session_id, "alice"), by=NODE)
+    sessions.log.emit(end_of(session_id, "mallory"), by=MALLORY)
+    [session] = sessions.found(access=access_of(MALLORY))
+    assert [kept.upload_id for kept in session.asides] == [forged]
+    assert (session.recording, session.uploads) == (None, ())
+    [session] = sessions.found(access=access_of(ALICE))
+    assert [upload.upload_id for upload in session.uploads] == [theirs]
+
+
 def test_an_unconditional_right_asks_for_no_end(sessions: SessionRig) -> None:
     session_id = new_id()
     sessions.log.emit(session_event("session.start", session_id, user="bob"), by=NODE)

@@ -70,7 +70,9 @@ class Kept:
         if not seen:
             return None
         recording = self.recording if self.recording in seen else None
-        return Kept(recording, [kept for kept in self.asides if kept in seen], self.uploads)
+        # Whoever keeps something aside vouches for that alone: for nothing that others began.
+        uploads = self.uploads if recording or not refusal(condition, ends, None) else []
+        return Kept(recording, [kept for kept in self.asides if kept in seen], uploads)
 
 
 @dataclass(frozen=True, slots=True)
