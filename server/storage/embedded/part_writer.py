@@ -118,20 +118,33 @@ def _rewrite(files: Files, folder: Path, full: Sequence[Part], tail: Part | None
 
 
 def _read_progress(content: bytes) -> tuple[list[Part], Part | None]:
-    """The full parts, and what the open one was at the last sync; up to the first line that isn't whole."""
+    """The full parts, and what the open one was at the last sync; up to the first line that isn't whole.
+
+    Raises:
+        StorageError: that line isn't of the last sync, which alone may be torn: what follows was durable.
+    """
     full: list[Part] = []
     tail: Part | None = None
-    for line in content.splitlines(keepends=True):
-        if not line.endswith(b"\n"):
-            break
-        try:
-            number, offset, size, sha256, is_full = orjson.loads(line)
-        except ValueError:
-            break
-        part = Part(number, offset, size, sha256)
+    read = [_read_line(line) for line in content.splitlines(keepends=True)]
+    whole = read.index(None) if None in read else len(read)
+    # A sync writes at most one line of an open part, as its last.
+    if any(line is not None and not line[1] for line in read[whole:-1]):
+        raise StorageError("what is kept of the upload's progress is damaged")
+    for line in filter(None, read[:whole]):
+        part, is_full = line
         if is_full:
             full.append(part)
             tail = None
         else:
             tail = part
     return full, tail
+
+
+def _read_line(line: bytes) -> tuple[Part, bool] | None:
+    if not line.endswith(b"\n"):
+        return None
+    try:
+        number, offset, size, sha256, is_full = orjson.loads(line)
+    except (ValueError, TypeError):
+        return None
+    return Part(number, offset, size, sha256), is_full

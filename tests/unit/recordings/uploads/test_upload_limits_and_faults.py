@@ -10,12 +10,14 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import orjson
 import pytest
 from sqlalchemy import Engine
 
 from server.errors import AuditStoreError, DataLoss, FailedPrecondition, ResourceExhausted, Unavailable
 from server.files import DiskFiles
 from server.recordings.recording import UploadState
+from server.recordings.uploads.parts import PartSchedule
 from server.recordings.uploads.writing import Writing
 from server.state.database import open_database
 from server.state.uploads import OpenLimits
@@ -268,6 +270,29 @@ def test_an_upload_that_is_shorter_than_what_was_durable_is_not_gone_on_with(
     with pytest.raises(Unavailable):
         asyncio.run(second.send(DATA[30:], upload_id=upload_id, at=30))
     assert file.read_bytes() == DATA[:30]
+
+
+@pytest.mark.parametrize(("at", "is_torn"), [(1, False), (7, False), (9, True)])
+@pytest.mark.parametrize("damage", [b"5\n", b"x\n", b"[1]\n"])
+def test_a_damaged_line_of_progress_takes_nothing_with_it_that_later_syncs_made_durable(
+    engine: Engine, tmp_path: Path, damage: bytes, at: int, is_torn: bool
+) -> None:
+    first = UploadsUnderTest(DiskFiles(), engine, tmp_path / "recordings", schedule=PartSchedule(1_000))
+    upload_id = ""
+    for start in range(0, 100, 10):
+        upload_id = asyncio.run(first.send(DATA[start : start + 10], upload_id=upload_id, at=start))
+    [progress], [data] = first.folder.rglob("progress"), first.folder.rglob("data")
+    part = [hashlib.sha256(DATA[:size]).hexdigest() for size in range(10, 101, 10)]
+    lines = [orjson.dumps([1, 0, 10 * (n + 1), digest, False]) + b"\n" for n, digest in enumerate(part)]
+    progress.write_bytes(b"".join([*lines[:at], damage, *lines[at + 1 :]]))
+    second = UploadsUnderTest(DiskFiles(), engine, tmp_path / "recordings", schedule=PartSchedule(1_000))
+    if not is_torn:
+        with pytest.raises(Unavailable):
+            asyncio.run(second.uploads.get(access(), upload_id))
+        assert data.read_bytes() == DATA
+    else:  # it may be what a stop has torn, and was acknowledged to nobody
+        asyncio.run(second.uploads.get(access(), upload_id))
+        assert data.read_bytes() == DATA[: 10 * at]
 
 
 @pytest.mark.parametrize("operation", ["append", "sync"])
