@@ -10,6 +10,7 @@ from server.recordings.format.items import Damage, EncryptedPart
 from server.recordings.format.reader import Item
 from server.recordings.format.recorded_event import PRINT, RecordedEvent
 from server.recordings.playback.lines import Line, LineReader
+from server.recordings.playback.terminal_filter import shown
 
 MAX_LINES: Final = 1_000_000
 """Lines of one recording; more aren't indexed, which is told."""
@@ -21,6 +22,7 @@ _SEARCHED: Final = {
     "app.session.request": ("method", "path", "raw_query"),
 }
 """The members that can be found, by an event's type."""
+_CONTROLS: Final = {0x09: " "} | dict.fromkeys([*range(0x09), *range(0x0A, 0x20), *range(0x7F, 0xA0)])
 _NS: Final = 1_000_000
 _FIRST_TIME_NS: Final = 0
 """Events without a time have one before this."""
@@ -79,8 +81,9 @@ class RecordedText:
             self._offset_ms = max(self._offset_ms, event.time_ns // _NS - self.started_ms)
         for member in _SEARCHED.get(event.type, ()):
             for text in _text(fields.get(member)).splitlines():
-                if text.strip():
-                    yield Line(self._offset_ms, text)
+                # The full-text index reads no further than a NUL, and lines are promised without control characters.
+                if plain := shown(text.translate(_CONTROLS)).rstrip():
+                    yield Line(self._offset_ms, plain)
 
 
 def _text(value: Any) -> str:
