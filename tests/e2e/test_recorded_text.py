@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import io
 import json
 import sqlite3
@@ -123,6 +124,8 @@ def test_pages_go_on_where_the_last_one_ended(server: RunningServer) -> None:
         assert len(whole) == 15
         pages = list(client.recordings.search_pages(TextQuery("here", page_size=4)))
         assert [hit for page in pages for hit in page.hits] == list(whole)
+        started = str(int(whole[0].start_time.timestamp() * 1000)).encode()
+        assert all(started not in base64.urlsafe_b64decode(page.next_page_token) for page in pages)
         with pytest.raises(ExtauditError, match="page_token"):
             client.recordings.search_page(TextQuery("other"), pages[0].next_page_token)
 

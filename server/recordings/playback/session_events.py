@@ -10,6 +10,8 @@ from typing import Any, Final, Protocol
 
 PRINT: Final = "print"
 _SIZED: Final = frozenset({"session.start", "resize", "session.join"})
+LONGEST_MS: Final = 366 * 86_400_000
+"""No session lasts longer; a time beyond is none."""
 MAX_SIDE: Final = 1_000
 """Columns or rows of a terminal; more is no terminal's size."""
 
@@ -74,7 +76,8 @@ def moments(events: Iterable[Event]) -> Iterator[Moment]:
         if begun is None:
             begun = event.time
         passed = event.delay_ms if event.type == PRINT else int((event.time - begun).total_seconds() * 1000)
-        offset = max(offset, passed)
+        if passed <= LONGEST_MS:
+            offset = max(offset, passed)
         yield Moment(offset, event)
 
 

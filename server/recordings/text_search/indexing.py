@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final, Protocol, TypeVar
 
-from server.errors import AuditStoreError, DataLoss
+from server.errors import DataLoss
 from server.recordings.recorded_events import EventReading
 from server.recordings.recording import Recording
 from server.recordings.text_search.recorded_text import RecordedText
@@ -51,23 +51,33 @@ class TextIndexing:
         self._stopped = asyncio.Event()
         self._failed = False
         self._anew = False
+        self._level: tuple[int, int] | None = None
+        """How many recordings there were, and how many the index had, when it was seen to have them all."""
 
     async def run(self) -> None:
         """Index until `stop`."""
-        level_at = -1
         while not self._stopped.is_set():
             try:
-                if self._anew:
-                    await self._on_thread(self._index.forget_all)
-                    self._anew = False
-                count = await self._on_thread(self._count)
-                if count != level_at or count != await self._on_thread(self._index.count):
-                    await self._index_missing()
-                    level_at = -1 if self._failed else count
+                await self._look()
             except Exception:  # whatever it is, searches say what the index misses, and the next look tries again
                 _log.exception("recorded text can't be indexed now")
                 self._failed = True
             await self._pause(_RETRY_SECONDS if self._failed else _LOOK_SECONDS)
+
+    async def _look(self) -> None:
+        if self._anew:
+            self._level = None
+            await self._on_thread(self._index.forget_all)
+            self._anew = False
+        counts = await self._on_thread(self._counts)
+        if counts != self._level:
+            self._level = None
+            await self._index_missing()
+            if not self._failed and not self._must_end():
+                self._level = counts[0], await self._on_thread(self._index.count)
+
+    def _counts(self) -> tuple[int, int]:
+        return self._count(), self._index.count()
 
     def stop(self) -> None:
         """Make `run` return; a recording that is under way is indexed after the next start."""
@@ -84,9 +94,13 @@ class TextIndexing:
 
     def missing(self, *, names: bool) -> tuple[str, ...]:
         """What the index misses, in words; which sessions only with `names`. Blocks."""
-        waiting = max(self._count() - self._index.count(), 0)
         found = ["the index of recorded text is about to be made anew"] if self._anew else []
-        found += [f"{waiting} recordings wait to be indexed"] if waiting else []
+        # Where counts alone tell that nothing has changed since all was there, it needn't be looked for.
+        waiting = [] if self._counts() == self._level else self._waiting()
+        if waiting and names:
+            found += [f"recording of session {each.session_id}: it waits to be indexed" for each in waiting[:_TOLD]]
+            waiting = waiting[_TOLD:]
+        found += [f"{len(waiting)} recordings wait to be indexed"] if waiting else []
         noted, first = self._index.notes(_TOLD)
         if noted and not names:
             return (*found, f"{noted} recordings aren't wholly indexed")
@@ -95,21 +109,23 @@ class TextIndexing:
             found.append(f"{noted - len(first)} more recordings aren't wholly indexed")
         return tuple(found)
 
+    def _waiting(self) -> list[Recording]:
+        known = self._index.indexed()
+        return [recording for recording in self._completed() if recording.upload_id not in known]
+
     async def _index_missing(self) -> None:
         self._failed = False
-        known = await self._on_thread(self._index.indexed)
-        for recording in await self._on_thread(self._completed):
+        for recording in await self._on_thread(self._waiting):
             if self._must_end():
                 return
-            if recording.upload_id not in known:
-                try:
-                    await self._add(recording)
-                except _Interrupted:
-                    return
-                except AuditStoreError as error:  # one recording never stops the rest
-                    self._failed = True
-                    fields = {"session": recording.session_id, "reason": error.message}
-                    _log.warning("a recording can't be indexed now", extra={"fields": fields})
+            try:
+                await self._add(recording)
+            except _Interrupted:
+                return
+            except Exception:  # whatever it is: one recording never stops the rest, and is told as one that waits
+                self._failed = True
+                fields = {"session": recording.session_id}
+                _log.warning("a recording can't be indexed now", extra={"fields": fields}, exc_info=True)
 
     def _must_end(self) -> bool:
         return self._stopped.is_set() or self._anew

@@ -10,6 +10,7 @@ from server.recordings.format.items import Damage, EncryptedPart
 from server.recordings.format.reader import Item
 from server.recordings.format.recorded_event import PRINT, RecordedEvent
 from server.recordings.playback.lines import Line, LineReader
+from server.recordings.playback.session_events import LONGEST_MS
 from server.recordings.playback.terminal_filter import shown
 
 MAX_LINES: Final = 1_000_000
@@ -68,9 +69,14 @@ class RecordedText:
         if self.started_ms is None and event.time_ns >= _FIRST_TIME_NS:
             self.started_ms = event.time_ns // _NS
         if event.variant == PRINT:
-            self._offset_ms = max(self._offset_ms, event.delay_ms)
+            self._reach(event.delay_ms)
             return self._lines.feed(event.data, self._offset_ms)
         return self._of_fields(event)
+
+    def _reach(self, offset_ms: int) -> None:
+        """Go on to a time, if it may be one: a false one mustn't spoil those that follow."""
+        if 0 <= offset_ms <= LONGEST_MS:
+            self._offset_ms = offset_ms
 
     def _of_fields(self, event: RecordedEvent) -> Iterator[Line]:
         if event.type not in _SEARCHED and self.user:
@@ -78,7 +84,7 @@ class RecordedText:
         fields = json.loads(event.json)
         self.user = self.user or _text(fields.get("user"))
         if self.started_ms is not None:
-            self._offset_ms = max(self._offset_ms, event.time_ns // _NS - self.started_ms)
+            self._reach(event.time_ns // _NS - self.started_ms)
         for member in _SEARCHED.get(event.type, ()):
             for text in _text(fields.get(member)).splitlines():
                 # The full-text index reads no further than a NUL, and lines are promised without control characters.

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
-from server.errors import DeadlineExceeded
+from server.errors import DeadlineExceeded, Unavailable
 from server.recordings.playback.lines import Line
 from server.recordings.text_search.text_query import MAX_LINE, TextHit, TextPosition, TextQuery
 from server.storage.needles import fold
@@ -95,8 +95,7 @@ class TextIndex:
             self._close()
 
     def _read(self, statement: str, values: tuple[object, ...], deadline: float | None = None) -> list[Any]:
-        self._writing()  # so that the file is there
-        with contextlib.closing(sqlite3.connect(self._path, isolation_level=None)) as connection:
+        with contextlib.closing(self._reading()) as connection:
             if deadline is not None:
                 connection.set_progress_handler(lambda: time.monotonic() > deadline, _STEPS)
             try:
@@ -105,6 +104,19 @@ class TextIndex:
                 if deadline is not None and time.monotonic() > deadline:
                     raise DeadlineExceeded("the time for the search is over") from None
                 raise
+
+    def _reading(self) -> sqlite3.Connection:
+        """A connection of its own, to the file as it is now: thrown away meanwhile, it can be read to the end."""
+        with self._lock:
+            if self._writer is None:
+                self._writer = self._open()
+            connection = sqlite3.connect(self._path, isolation_level=None)
+            try:
+                connection.execute("SELECT 1 FROM recordings LIMIT 1").fetchall()  # only now the file is opened
+            except BaseException:
+                connection.close()
+                raise
+            return connection
 
     def _writing(self) -> sqlite3.Connection:
         with self._lock:
@@ -129,10 +141,13 @@ class TextIndex:
     def _guarded(self, work: Callable[[], Answer]) -> Answer:
         """Do something; once more with a new file if this one is damaged."""
         try:
-            with self.repaired():
+            try:
+                with self.repaired():
+                    return work()
+            except _ThrownAway:
                 return work()
-        except _ThrownAway:
-            return work()
+        except sqlite3.Error as error:
+            raise Unavailable("the index of recorded text can't be read now") from error
 
     @contextlib.contextmanager
     def repaired(self) -> Iterator[None]:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import hashlib
+import hmac
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import Executor
@@ -11,6 +13,7 @@ from functools import partial
 from typing import Final, Protocol, TypeVar
 
 import orjson
+from cryptography.fernet import Fernet
 
 from rbac.formulas import ALWAYS
 from server.audit_log.access import Access
@@ -20,7 +23,7 @@ from server.recordings.text_search.text_index import TextIndex, has_text
 from server.recordings.text_search.text_query import TextHit, TextPage, TextPosition, TextQuery
 
 _WAITING: Final = 16
-_LOOKED_AT: Final = 500
+_LOOKED_AT: Final = 2_000
 """Candidates that are read at once."""
 _MOST_LOOKED_AT: Final = 20_000
 """Candidates for one page: behind them it ends, and the next one goes on."""
@@ -67,6 +70,8 @@ class TextSearch:
         self._sessions = sessions
         self._log = log
         self._sealed = SealedTokens(key)
+        # A page may end at a line that the caller must not see, and its token must not tell when that session began.
+        self._hidden = Fernet(base64.urlsafe_b64encode(hmac.digest(key, b"positions in recorded text", "sha256")))
         self._threads = threads
         self._under_way = 0
 
@@ -124,13 +129,14 @@ class TextSearch:
         missing: tuple[str, ...],
     ) -> TextPage:
         place = [after.started_ms, after.recording, after.line] if after is not None else []
-        token = self._sealed.seal(orjson.dumps(place), _digest(query), access.identity)
+        token = self._sealed.seal(self._hidden.encrypt(orjson.dumps(place)), _digest(query), access.identity)
         return TextPage(tuple(hits), token, missing)
 
     def _after(self, access: Access, query: TextQuery) -> TextPosition | None:
         if not query.page_token:
             return None
-        place = orjson.loads(self._sealed.unseal(query.page_token, _digest(query), access.identity))
+        body = self._sealed.unseal(query.page_token, _digest(query), access.identity)
+        place = orjson.loads(self._hidden.decrypt(body))
         return TextPosition(*place) if place else None
 
     async def _admits(self, access: Access, hit: TextHit, known: dict[str, bool]) -> bool:

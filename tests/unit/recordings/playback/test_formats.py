@@ -6,7 +6,7 @@ import base64
 import json
 
 from server.recordings.playback.formats import asciicast, json_lines, plain_text
-from tests.unit.recordings.playback.recorded import BEGAN, happened, printed
+from tests.unit.recordings.playback.recorded import BEGAN, Recorded, happened, printed
 
 SHELL = [
     happened("session.start", size="100:30", login="root", server_hostname="web-1"),
@@ -37,6 +37,11 @@ def test_times_never_go_backwards() -> None:
     events = [printed(b"a", 5_000), printed(b"b", 1_000), printed(b"c", -7)]
     lines = [json.loads(line) for line in asciicast(events)][1:]
     assert [line[0] for line in lines] == [5.0, 5.0, 5.0]
+
+
+def test_a_time_beyond_any_session_is_none() -> None:
+    events = [printed(b"a", 1_000), Recorded("print", BEGAN, 2**63 - 1, b"b"), printed(b"c", 2_000)]
+    assert [json.loads(line)[0] for line in list(asciicast(events))[1:]] == [1.0, 1.0, 2.0]
 
 
 def test_plain_text_has_times_and_what_else_happened() -> None:

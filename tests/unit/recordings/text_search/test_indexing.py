@@ -1,0 +1,116 @@
+"""The index follows the recordings: none stops another, and what it misses is named."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import functools
+from collections.abc import AsyncIterator, Callable, Coroutine
+from pathlib import Path
+from typing import Any
+
+import pytest
+from extaudit.recording.v1 import recorded_event_pb2 as pb
+
+from rbac.identities import SERVICE
+from server.errors import DataLoss, Unavailable
+from server.recordings.format.writer import RecordingWriter
+from server.recordings.recording import Recording
+from server.recordings.text_search.indexing import TextIndexing
+from server.recordings.text_search.text_index import TextIndex
+from tests.polling import until
+
+
+def printed(text: str) -> bytes:
+    writer, message = RecordingWriter(), pb.SessionPrint(data=text.encode())
+    message.metadata.type = "print"
+    message.metadata.time.FromSeconds(1_790_000_000)
+    return writer.add(message) + writer.finish()
+
+
+class Kept:
+    """Recordings in memory, of which some can't be read: a fault that disks don't give when asked."""
+
+    def __init__(self) -> None:
+        self.data: dict[str, bytes | Exception] = {}
+
+    def completed(self) -> list[Recording]:
+        return [Recording(f"session {each}", each, "default", 1, 1, "", "", SERVICE, 0, 0) for each in self.data]
+
+    def count(self) -> int:
+        return len(self.data)
+
+    async def chunks(self, recording: Recording, offset: int, length: int) -> AsyncIterator[bytes]:
+        data = self.data[recording.upload_id]
+        if isinstance(data, Exception):
+            raise data
+        yield data
+
+
+@contextlib.asynccontextmanager
+async def indexing(kept: Kept, path: Path) -> AsyncIterator[tuple[TextIndexing, TextIndex]]:
+    index = TextIndex(path / "text.sqlite")
+    service = TextIndexing(index, kept.completed, kept.count, kept)
+    task = asyncio.create_task(service.run())
+    try:
+        yield service, index
+    finally:
+        service.stop()
+        await task
+        service.close()
+
+
+async def until_indexed(index: TextIndex, *uploads: str) -> None:
+    await asyncio.to_thread(until, lambda: index.indexed() >= set(uploads))
+
+
+def within_a_loop(test: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., None]:
+    @functools.wraps(test)
+    def run(**fixtures: Any) -> None:
+        asyncio.run(test(**fixtures))
+
+    return run
+
+
+@pytest.mark.parametrize("fault", [Unavailable("not now"), ValueError("a fault of ours")])
+@within_a_loop
+async def test_one_that_can_not_be_read_now_stops_no_other_and_is_named(tmp_path: Path, fault: Exception) -> None:
+    kept = Kept()
+    kept.data = {"bad": fault, "good": printed("text")}
+    async with indexing(kept, tmp_path) as (service, index):
+        await until_indexed(index, "good")
+        assert service.missing(names=True) == ("recording of session session bad: it waits to be indexed",)
+        assert service.missing(names=False) == ("1 recordings wait to be indexed",)
+
+
+@within_a_loop
+async def test_one_whose_bytes_have_changed_is_told_and_not_tried_again(tmp_path: Path) -> None:
+    kept = Kept()
+    kept.data = {"changed": DataLoss("it isn't what was taken")}
+    async with indexing(kept, tmp_path) as (service, index):
+        await until_indexed(index, "changed")
+        (missing,) = service.missing(names=True)
+        assert "isn't what was taken" in missing
+        assert service.missing(names=False) == ("1 recordings aren't wholly indexed",)
+
+
+@within_a_loop
+async def test_those_that_come_later_are_indexed_too_and_nothing_is_missing_then(tmp_path: Path) -> None:
+    kept = Kept()
+    async with indexing(kept, tmp_path) as (service, index):
+        for upload in ("one", "two"):
+            kept.data[upload] = printed("text")
+            assert service.missing(names=True) != ()
+            await until_indexed(index, upload)
+        assert service.missing(names=True) == ()
+
+
+@within_a_loop
+async def test_an_entry_of_a_recording_that_is_unknown_hides_none_that_waits(tmp_path: Path) -> None:
+    index = TextIndex(tmp_path / "text.sqlite")
+    index.add("unknown", "s").end(0, "", "")
+    kept = Kept()
+    kept.data = {"waiting": printed("text")}
+    service = TextIndexing(index, kept.completed, kept.count, kept)
+    assert service.missing(names=False) == ("1 recordings wait to be indexed",)
+    service.close()
