@@ -195,6 +195,7 @@ def _build(config: Config, files: Files, directory: DataDirectory, lock: Directo
             recordings.opening,
             recordings.lists,
             recordings.text_search,
+            metrics.recordings,
         ),
         limits=Limits.of(config),
         observers=[CallMeter(metrics.calls), RefusalObserver(self_audit.denials)],

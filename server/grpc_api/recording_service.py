@@ -29,7 +29,7 @@ from server.grpc_api.recording_requests import (
     events_selection,
     upload_violations,
 )
-from server.grpc_api.recording_use_cases import Opening, SessionLists, TextSearch, Uploads
+from server.grpc_api.recording_use_cases import Opening, SessionLists, TextSearch, Transfers, Uploads
 from server.grpc_api.session_requests import session_query
 from server.grpc_api.text_search_messages import search_response, text_query
 from server.grpc_api.upload_stream import UploadStreaming
@@ -45,6 +45,7 @@ class RecordingServicer:
     opening: Opening
     lists: SessionLists
     text_search: TextSearch
+    transfers: Transfers
     drain: Drain
 
     def UploadRecording(  # noqa: N802
@@ -52,7 +53,7 @@ class RecordingServicer:
     ) -> AsyncIterator[pb.UploadRecordingResponse]:
         """Take a recording in, chunk by chunk."""
         call.decode = decode_upload
-        return UploadStreaming(call, requests, self.uploads, self.drain).responses()
+        return UploadStreaming(call, requests, self.uploads, self.drain, self.transfers).responses()
 
     async def GetUpload(self, request: pb.GetUploadRequest, call: Call) -> pb.GetUploadResponse:  # noqa: N802
         """Where an upload is."""
@@ -72,12 +73,15 @@ class RecordingServicer:
             partial=request.partial,
             may_update=UPDATE_SESSIONS in call.granted,
         )
+        self.transfers.ended(state.value)
         return pb.CompleteUploadResponse(recording=recording_message(recording), state=STATES[state])
 
     async def AbortUpload(self, request: pb.AbortUploadRequest, call: Call) -> pb.AbortUploadResponse:  # noqa: N802
         """Give an upload up."""
         _refuse(upload_violations(request.upload_id))
-        return pb.AbortUploadResponse(upload=upload_message(await self.uploads.abort(call.access, request.upload_id)))
+        upload = await self.uploads.abort(call.access, request.upload_id)
+        self.transfers.ended(upload.state.value)
+        return pb.AbortUploadResponse(upload=upload_message(upload))
 
     async def DownloadRecording(  # noqa: N802
         self, request: pb.DownloadRecordingRequest, call: Call
@@ -89,7 +93,9 @@ class RecordingServicer:
             view = memoryview(data)
             for start in range(0, len(view), DOWNLOAD_CHUNK_BYTES):
                 self.drain.refuse_when_begun()
-                yield encoded_chunk(view[start : start + DOWNLOAD_CHUNK_BYTES])
+                chunk = view[start : start + DOWNLOAD_CHUNK_BYTES]
+                yield encoded_chunk(chunk)
+                self.transfers.given(len(chunk))
 
     async def StreamRecordingEvents(  # noqa: N802
         self, request: pb.StreamRecordingEventsRequest, call: Call

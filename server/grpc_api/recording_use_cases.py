@@ -115,6 +115,22 @@ class Opening(Protocol):
         ...
 
 
+class Transfers(Protocol):
+    """Counts what goes up and down."""
+
+    def received(self, size: int) -> None:
+        """Count the bytes of a chunk."""
+        ...
+
+    def given(self, size: int) -> None:
+        """Count bytes that were downloaded."""
+        ...
+
+    def ended(self, outcome: str) -> None:
+        """Count an upload that has ended; `outcome` is a value of UploadState."""
+        ...
+
+
 class SessionLists(Protocol):
     """Lists sessions."""
 

@@ -36,7 +36,7 @@ from server.grpc_api.interceptors.observation import AccessLog, CallObserver
 from server.grpc_api.interceptors.token_authentication import token_authentication
 from server.grpc_api.pipeline import PROBES, Pipeline, RpcHandler, utc_now
 from server.grpc_api.recording_service import RecordingServicer
-from server.grpc_api.recording_use_cases import Opening, SessionLists, TextSearch, Uploads
+from server.grpc_api.recording_use_cases import Opening, SessionLists, TextSearch, Transfers, Uploads
 from server.grpc_api.reflection import METHODS as REFLECTION_METHODS
 from server.grpc_api.reflection import Reflection
 from server.grpc_api.status_service import StatusServicer
@@ -100,6 +100,7 @@ class UseCases:
     opening: Opening
     lists: SessionLists
     text_search: TextSearch
+    transfers: Transfers
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,7 +196,12 @@ class GrpcServer:
         audit_log_service_pb2_grpc.add_AuditLogServiceServicer_to_server(_any(log), _any(found))
         status_service_pb2_grpc.add_StatusServiceServicer_to_server(_any(StatusServicer(use_cases.status)), _any(found))
         recordings = RecordingServicer(
-            use_cases.uploads, use_cases.opening, use_cases.lists, use_cases.text_search, self._drain
+            use_cases.uploads,
+            use_cases.opening,
+            use_cases.lists,
+            use_cases.text_search,
+            use_cases.transfers,
+            self._drain,
         )
         recording_service_pb2_grpc.add_RecordingServiceServicer_to_server(_any(recordings), _any(found))
         access = AccessServicer(use_cases.rights, use_cases.locks)

@@ -12,7 +12,7 @@ from server.grpc_api.call import Call
 from server.grpc_api.draining import Drain, stopping
 from server.grpc_api.recording_messages import progress_message
 from server.grpc_api.recording_requests import MAX_MESSAGE_BYTES, Chunk, upload_chunk, upload_start
-from server.grpc_api.recording_use_cases import Uploads, UploadStream
+from server.grpc_api.recording_use_cases import Transfers, Uploads, UploadStream
 
 _Messages = AsyncIterator[pb.UploadRecordingRequest | Chunk]
 
@@ -23,11 +23,12 @@ class UploadStreaming:
     Whatever ends the stream, what arrived before is made durable and told, and the upload is free for another stream.
     """
 
-    def __init__(self, call: Call, requests: _Messages, uploads: Uploads, drain: Drain) -> None:
+    def __init__(self, call: Call, requests: _Messages, uploads: Uploads, drain: Drain, transfers: Transfers) -> None:
         self._call = call
         self._requests = requests
         self._uploads = uploads
         self._drain = drain
+        self._transfers = transfers
         self._starting: asyncio.Future[UploadStream] | None = None
         self._stream: UploadStream | None = None
         self._failure: BaseException | None = None
@@ -69,6 +70,7 @@ class UploadStreaming:
             async for message in self._requests:
                 self._check_size()
                 chunk = upload_chunk(message)
+                self._transfers.received(len(chunk.data))
                 await self._stream.write(chunk.offset, chunk.data)
         except Exception as failure:
             self._failure = self._failure or failure

@@ -17,6 +17,8 @@ from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
 from prometheus_client.registry import Collector
 
+from server.observability.recording_metrics import RecordingMetrics
+
 OTHER = "other"
 """Label of what is in no table, such as an unknown method."""
 
@@ -50,6 +52,7 @@ class Metrics:
         self.searches = SearchMetrics(self.registry)
         self.access = AccessMetrics(self.registry)
         self.uploads = UploadMetrics(self.registry)
+        self.recordings = RecordingMetrics(self.registry)
 
     def render(self) -> bytes:
         """Everything in Prometheus' text form, of content type `CONTENT_TYPE`."""

@@ -14,7 +14,9 @@ from typing import Any
 import grpc
 from extaudit.v1 import audit_log_service_pb2 as pb
 from extaudit.v1 import event_pb2
+from extaudit.v1 import recording_service_pb2 as recording_pb
 from extaudit.v1.audit_log_service_pb2_grpc import AuditLogServiceStub
+from extaudit.v1.recording_service_pb2_grpc import RecordingServiceStub
 from extaudit.v1.status_service_pb2 import GetStatusRequest
 from extaudit.v1.status_service_pb2_grpc import StatusServiceStub
 
@@ -89,6 +91,31 @@ class Caller:
         self.call(lambda: list(stub.GetEvent(pb.GetEventRequest(uid=uid, digest=token))))
         self.call(lambda: list(stub.GetEvent(pb.GetEventRequest(uid=uid))))
 
+    def recordings(self, channel: grpc.Channel, canaries: Canaries) -> None:
+        """Recordings that go up and down, right and wrong, and whatever else has a text in it."""
+        stub = RecordingServiceStub(channel)
+        data, session = canaries.plant("recording bytes").encode(), "0d4c1f0e-6f5b-4f0a-8a39-1b8a2a6f0c11"
+        start = recording_pb.UploadRecordingRequest(start=recording_pb.UploadStart(session_id=session))
+        answers = [
+            stub.UploadRecording(iter([start, _chunk(0, data), *rest]))
+            for rest in ([], [_chunk(999, data)], [start], [_chunk(0, b"")])
+        ]
+        for answer in answers:
+            self.call(lambda a=answer: self._keep(a))  # type: ignore[misc]
+        upload = next(stub.UploadRecording(iter([start, _chunk(0, data)]))).upload_id
+        self.call(lambda: stub.CompleteUpload(recording_pb.CompleteUploadRequest(upload_id=upload, bytes=1)))
+        self.call(lambda: stub.CompleteUpload(recording_pb.CompleteUploadRequest(upload_id=upload)))
+        self.call(lambda: list(stub.DownloadRecording(recording_pb.DownloadRecordingRequest(session_id=session))))
+        events = recording_pb.StreamRecordingEventsRequest(session_id=session)
+        self.call(lambda: self._keep(stub.StreamRecordingEvents(events)))
+        wrong = canaries.plant("session id"), canaries.plant("upload id"), canaries.plant("list token")
+        asked = recording_pb.DownloadRecordingRequest(session_id=wrong[0], upload_id=wrong[1])
+        self.call(lambda: list(stub.DownloadRecording(asked)))
+        self.call(lambda: stub.GetUpload(recording_pb.GetUploadRequest(upload_id=wrong[1])))
+        self.call(lambda: stub.ListRecordings(recording_pb.ListRecordingsRequest(page_token=wrong[2])))
+        text = canaries.plant("text that sessions are listed by")
+        self.call(lambda: stub.ListRecordings(recording_pb.ListRecordingsRequest(text=text)))
+
     def with_token(self, channel: grpc.Channel, token: str) -> None:
         """Any call with a bearer token."""
         metadata = (("authorization", f"Bearer {token}"), ("x-request-id", "planted-request-id"))
@@ -107,3 +134,7 @@ class Caller:
 
     def _keep(self, answers: Iterable[Any]) -> None:
         self.told += [str(answer) for answer in answers]
+
+
+def _chunk(offset: int, data: bytes) -> recording_pb.UploadRecordingRequest:
+    return recording_pb.UploadRecordingRequest(chunk=recording_pb.RecordingChunk(offset=offset, data=data))

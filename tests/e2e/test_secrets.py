@@ -60,6 +60,7 @@ def test_nothing_that_a_server_says_holds_a_secret(tmp_path: Path, level: str, e
         with channel_to(ready, ready["grpc"]) as channel:
             caller.events(channel, canaries)
             caller.reads(channel, canaries)
+            caller.recordings(channel, canaries)
             caller.with_token(channel, canaries.plant("token on the listener of certificates"))
             caller.status(channel)
         with channel_to(ready, ready["grpc_token"], certificate=False) as channel:

@@ -159,6 +159,24 @@ class MemoryTextSearch:
         return self.page
 
 
+@dataclass
+class MemoryTransfers:
+    """Counts."""
+
+    bytes_received: int = 0
+    bytes_given: int = 0
+    outcomes: list[str] = field(default_factory=list)
+
+    def received(self, size: int) -> None:
+        self.bytes_received += size
+
+    def given(self, size: int) -> None:
+        self.bytes_given += size
+
+    def ended(self, outcome: str) -> None:
+        self.outcomes.append(outcome)
+
+
 def recording_of(data: bytes, access: Access) -> Recording:
     digest = hashlib.sha256(data).hexdigest()
     return Recording("s", "u-1", "default", len(data), 1, digest, digest, access.identity, 1_500, 2_000)

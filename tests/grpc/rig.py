@@ -36,7 +36,13 @@ from server.grpc_api.server import GrpcServer, Limits, TokenListener, UseCases
 from server.grpc_api.use_cases import TokenAuthenticator
 from server.state.locks import Lock
 from tests.certificates_builder import CLUSTER, Ca, CaShape, Pair
-from tests.grpc.memory_recordings import MemoryLists, MemoryOpening, MemoryTextSearch, MemoryUploads
+from tests.grpc.memory_recordings import (
+    MemoryLists,
+    MemoryOpening,
+    MemoryTextSearch,
+    MemoryTransfers,
+    MemoryUploads,
+)
 
 EMIT_EVENT = "/extaudit.v1.AuditLogService/EmitEvent"
 EMIT_EVENTS = "/extaudit.v1.AuditLogService/EmitEvents"
@@ -273,6 +279,7 @@ class Rig:
     opening: MemoryOpening
     lists: MemoryLists
     text_search: MemoryTextSearch
+    transfers: MemoryTransfers
 
     def channel(self, pair: Pair, *options: tuple[str, Any]) -> grpc.aio.Channel:
         credentials = grpc.ssl_channel_credentials(self.host_ca.pem, pair.key_pem, pair.pem)
@@ -329,6 +336,7 @@ async def serving(
     policy, clock, store = HeldPolicy(load_policy_folder(roles)), Clock(), MemoryLocks()
     authenticator, denials = HeldAnchors(IdentityResolver(anchors, CLUSTER, frozenset)), MemoryDenials()
     uploads, opening, lists, texts = MemoryUploads(holds), MemoryOpening(), MemoryLists(), MemoryTextSearch()
+    transfers = MemoryTransfers()
     table = LockTable(store, clock.now_ms)
     locks = Locks(store, table, clock.now_ms, lambda: server.look_again())
     server = GrpcServer(
@@ -337,7 +345,9 @@ async def serving(
         authenticator,
         policy,
         table,
-        UseCases(intake, searches, status, Rights(policy, table), locks, denials, uploads, opening, lists, texts),
+        UseCases(
+            intake, searches, status, Rights(policy, table), locks, denials, uploads, opening, lists, texts, transfers
+        ),
         limits=limits,
         observers=(records,),
         clock=clock,
@@ -367,6 +377,7 @@ async def serving(
             opening,
             lists,
             texts,
+            transfers,
         )
     finally:
         await server.stop(0)

@@ -107,6 +107,7 @@ def test_completion_hands_on_what_is_asked_and_whether_the_caller_may_update(
                 ("u-1", 0, "a" * 64, True, may_update),
                 ("u-1", None, "", False, may_update),
             ]
+            assert rig.transfers.outcomes == ["kept_aside", "kept_aside"]
 
     check()
 
@@ -121,6 +122,7 @@ async def test_a_download_gives_first_what_it_is_and_then_chunks_of_at_most_a_me
         assert [len(each.chunk) for each in chunks] == [MIB, MIB, len(rig.opening.data) - 2 * MIB]
         assert b"".join(each.chunk for each in chunks) == rig.opening.data
         assert rig.opening.asked[0][1] == Selection(SESSION, "u", 3, 4)
+        assert rig.transfers.bytes_given == len(rig.opening.data)
 
 
 FAILURES: dict[str, tuple[Callable[[Rig], None], Codes, str]] = {

@@ -56,6 +56,7 @@ async def test_chunks_are_handed_on_and_what_is_durable_is_told() -> None:
         assert responses[0].durable_offset == 0
         assert responses[-1].durable_offset == 6
         assert rig.uploads.data == {"u-1": bytearray(b"abcdef")}
+        assert rig.transfers.bytes_received == 6
         assert rig.uploads.open == set()
 
 
