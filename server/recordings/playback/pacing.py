@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
+
+LONGEST_WAIT: Final = 86_400.0
+"""Seconds: a recording may claim any time, and no clock waits for all of them."""
 
 
 @dataclass(slots=True)
@@ -28,7 +32,7 @@ class Pacing:
         idle = next_ms - max(self.position_ms, self._until_ms)
         if self.max_idle_ms is not None:
             idle = min(idle, self.max_idle_ms)
-        return max(idle, 0) / 1000 / self.speed
+        return min(max(idle, 0) / 1000 / self.speed, LONGEST_WAIT)
 
     def reached(self, at_ms: int) -> None:
         """Note that everything up to this time is shown."""

@@ -168,7 +168,7 @@ def _end(addition: Addition, recording: Recording, text: RecordedText, note: str
     if text.unread:
         notes.append(f"{text.unread} places of it couldn't be read")
     if text.is_cut:
-        notes.append("it has more lines than are indexed")
+        notes.append("it has more text than is indexed")
     started_ms = recording.begun_ms if text.started_ms is None else text.started_ms
     addition.end(started_ms, text.user, "; ".join(notes))
 

@@ -12,9 +12,16 @@ from server.recordings.format.recorded_event import PRINT, RecordedEvent
 from server.recordings.playback.lines import Line, LineReader
 from server.recordings.playback.session_events import LONGEST_MS
 from server.recordings.playback.terminal_filter import shown
+from server.recordings.text_search.text_query import MAX_LINE, MOST_CHARACTERS
 
 MAX_LINES: Final = 1_000_000
 """Lines of one recording; more aren't indexed, which is told."""
+MAX_CHARACTERS: Final = 32 << 20
+"""Characters of one recording's lines; more aren't indexed, which is told. Few bytes can print very many."""
+_STEP: Final = MAX_LINE - MOST_CHARACTERS + 1
+"""From piece to piece of a long line: pieces overlap so that every text that may be looked for is whole in one."""
+_SPACES: Final = dict.fromkeys((*range(32), *range(127, 160)), " ")
+"""Control characters: nobody can look for them, and SQLite's index reads no further than a NUL."""
 _SEARCHED: Final = {
     "db.session.query": ("db_query",),
     "db.session.query.failed": ("db_query",),
@@ -23,7 +30,6 @@ _SEARCHED: Final = {
     "app.session.request": ("method", "path", "raw_query"),
 }
 """The members that can be found, by an event's type."""
-_CONTROLS: Final = {0x09: " "} | dict.fromkeys([*range(0x09), *range(0x0A, 0x20), *range(0x7F, 0xA0)])
 _NS: Final = 1_000_000
 _FIRST_TIME_NS: Final = 0
 """Events without a time have one before this."""
@@ -35,6 +41,7 @@ class RecordedText:
     def __init__(self) -> None:
         self._lines = LineReader()
         self._count = 0
+        self._characters = 0
         self._offset_ms = 0
         self.started_ms: int | None = None
         """When its first event with a time was, in ms since 1970."""
@@ -59,11 +66,13 @@ class RecordedText:
 
     def _counted(self, lines: Iterable[Line]) -> Iterator[Line]:
         for line in lines:
-            if self._count >= MAX_LINES:
-                self.is_cut = True
-                return
-            self._count += 1
-            yield line
+            for piece in _pieces(line.text):
+                if self._count >= MAX_LINES or self._characters + len(piece) > MAX_CHARACTERS:
+                    self.is_cut = True
+                    return
+                self._count += 1
+                self._characters += len(piece)
+                yield Line(line.offset_ms, piece)
 
     def _of_event(self, event: RecordedEvent) -> Iterator[Line]:
         if self.started_ms is None and event.time_ns >= _FIRST_TIME_NS:
@@ -88,8 +97,13 @@ class RecordedText:
         for member in _SEARCHED.get(event.type, ()):
             for text in _text(fields.get(member)).splitlines():
                 # The full-text index reads no further than a NUL, and lines are promised without control characters.
-                if plain := shown(text.translate(_CONTROLS)).rstrip():
+                if plain := shown(text.translate(_SPACES)).strip():
                     yield Line(self._offset_ms, plain)
+
+
+def _pieces(text: str) -> Iterator[str]:
+    for start in range(0, max(len(text) - MAX_LINE, 0) + _STEP, _STEP):
+        yield text[start : start + MAX_LINE]
 
 
 def _text(value: Any) -> str:

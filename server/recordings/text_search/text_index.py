@@ -21,7 +21,7 @@ from server.recordings.text_search.text_query import MAX_LINE, TextHit, TextPosi
 from server.storage.needles import fold
 
 _log = logging.getLogger(__name__)
-_VERSION: Final = 1
+_VERSION: Final = 2
 _STEPS: Final = 10_000
 """Steps of SQLite's machine between two looks at the clock."""
 _SCHEMA: Final = f"""

@@ -9,7 +9,7 @@ LEAST_CHARACTERS: Final = 3
 """Of a text that is looked for: the index knows of groups of three."""
 MOST_CHARACTERS: Final = 256
 MAX_LINE: Final = 1_024
-"""Characters of a line that are kept; what is beyond isn't found."""
+"""Characters of a line in the index; a longer one is there in pieces that overlap."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 import pytest
 from extaudit_cli.player import Player
 
-from server.recordings.playback.pacing import Pacing
+from server.recordings.playback.pacing import LONGEST_WAIT, Pacing
 from tests.unit.recordings.playback.recorded import Recorded, happened, printed
 
 SHELL = [happened("session.start"), printed(b"a", 1_000), printed(b"b", 3_000), printed(b"c", 63_000)]
@@ -109,3 +109,8 @@ def test_what_no_terminal_showed_is_told_in_lines() -> None:
 def test_where_it_ended_is_told() -> None:
     assert Stage(SHELL, Pacing(), [(2, "quit")]).end_ms == 1_000
     assert Stage(SHELL, Pacing()).end_ms == 63_000
+
+
+@pytest.mark.parametrize("speed", [0.125, 1.0, 64.0])
+def test_a_time_that_nobody_can_wait_for_is_waited_for_a_day(speed: float) -> None:
+    assert Pacing(speed).wait_seconds(2**63 - 1) == LONGEST_WAIT

@@ -484,7 +484,7 @@ class RecordingHit(_message.Message):
     offset_ms: _builtins.int
     """When the line was printed, in ms since the session began."""
     line: _builtins.str
-    """The line, without control characters; cut where it is longer than 1,024 characters."""
+    """The line, without control characters; a piece of it where it is longer than 1,024 characters."""
     user: _builtins.str
     """The user whose session it was, as the recording tells."""
     @_builtins.property
