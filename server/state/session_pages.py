@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import orjson
@@ -42,6 +42,11 @@ class SessionFilters:
     """Some event of ours ended it: without one no condition on it can hold."""
     named: frozenset[str] | None = None
     """Somebody says that one of these took part, or names too many to know; None asks for nothing."""
+
+    @property
+    def tell(self) -> bool:
+        """Whether being found tells anything of a session beyond its id."""
+        return replace(self, session_id="", has_end=False, named=None) != SessionFilters()
 
 
 class SessionRow(NamedTuple):

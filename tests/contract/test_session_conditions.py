@@ -13,7 +13,7 @@ from rbac.identities import Identity
 from server.audit_log.search.rights import condition_of
 from server.errors import Unavailable
 from server.recordings.recording import UploadState
-from server.recordings.sessions.session import SessionQuery
+from server.recordings.sessions.session import Session, SessionKind, SessionQuery
 from server.state.session_claims import MAX_NAMES
 from server.storage.value_matching import holds
 from tests.contract.search_rig import SearchRig
@@ -102,6 +102,23 @@ def test_what_is_kept_aside_opens_no_upload_of_others(sessions: SessionRig) -> N
     assert (session.recording, session.uploads) == (None, ())
     [session] = sessions.found(access=access_of(ALICE))
     assert [upload.upload_id for upload in session.uploads] == [theirs]
+
+
+def test_what_is_kept_aside_tells_nothing_of_the_session_that_others_told(sessions: SessionRig) -> None:
+    session_id = new_id()
+    sessions.log.emit(session_event("session.start", session_id, user="bob"), by=NODE)
+    sessions.record(session_id, NODE)
+    forged = sessions.record(session_id, MALLORY, UploadState.KEPT_ASIDE)
+    sessions.log.emit(end_of(session_id, "alice"), by=NODE)
+    sessions.log.emit(end_of(session_id, "mallory"), by=MALLORY)
+    [session] = sessions.found(access=access_of(MALLORY))
+    assert session == Session(session_id, asides=session.asides)
+    assert [kept.upload_id for kept in session.asides] == [forged]
+    assert sessions.ids(SessionQuery(session_id=session_id), access_of(MALLORY)) == [session_id]
+    telling = SessionQuery(has_recording=True), SessionQuery(to_ms=2**50), SessionQuery(kinds=frozenset(SessionKind))
+    for query in telling:
+        assert sessions.ids(query, access_of(MALLORY)) == []
+        assert sessions.ids(query, access_of(ALICE)) == [session_id]
 
 
 def test_an_unconditional_right_asks_for_no_end(sessions: SessionRig) -> None:

@@ -9,6 +9,7 @@ import hmac
 from dataclasses import dataclass
 
 import orjson
+from cryptography.fernet import Fernet
 
 from rbac.identities import Identity
 from server.audit_log.search.query import SearchQuery, Watermark
@@ -61,6 +62,22 @@ class SealedTokens:
     def _mac(self, body: bytes, query_digest: str, caller: Identity) -> bytes:
         bound = orjson.dumps([query_digest, caller.key])
         return hmac.digest(self._key, bound + b"\0" + body, "sha256")[:_MAC_BYTES]
+
+
+class HiddenTokens:
+    """Sealed tokens whose body nobody else can read: a page under a condition may end at what its caller must not see."""
+
+    def __init__(self, key: bytes) -> None:
+        self._sealed = SealedTokens(key)
+        self._cipher = Fernet(base64.urlsafe_b64encode(hmac.digest(key, b"bodies of page tokens", "sha256")))
+
+    def seal(self, body: bytes, query_digest: str, caller: Identity) -> str:
+        """As SealedTokens.seal."""
+        return self._sealed.seal(self._cipher.encrypt(body), query_digest, caller)
+
+    def unseal(self, token: str, query_digest: str, caller: Identity) -> bytes:
+        """As SealedTokens.unseal."""
+        return self._cipher.decrypt(self._sealed.unseal(token, query_digest, caller))
 
 
 class PageTokens:

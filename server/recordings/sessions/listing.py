@@ -58,6 +58,8 @@ class Kept:
     recording: Recording | None = None
     asides: list[Recording] = field(default_factory=list)
     uploads: list[Upload] = field(default_factory=list)
+    only_asides: bool = False
+    """The caller sees what is kept aside and nothing else of the session, neither whose it was nor when."""
 
     def admitted(self, condition: RowCondition | None, ends: Sequence[SessionEnd]) -> Kept | None:
         """What of it a condition admits; None where it doesn't admit the session."""
@@ -69,10 +71,12 @@ class Kept:
         seen = [kept for kept in complete if not refusal(condition, ends, kept.uploader)]
         if not seen:
             return None
+        asides = [kept for kept in self.asides if kept in seen]
         recording = self.recording if self.recording in seen else None
-        # Whoever keeps something aside vouches for that alone: for nothing that others began.
-        uploads = self.uploads if recording or not refusal(condition, ends, None) else []
-        return Kept(recording, [kept for kept in self.asides if kept in seen], uploads)
+        if recording is None and refusal(condition, ends, None):
+            # Whoever keeps something aside vouches for that alone, and for nothing that others tell or began.
+            return Kept(None, asides, only_asides=True)
+        return Kept(recording, asides, self.uploads)
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +115,7 @@ class PageReader:
         ends_of = self.pages.ends(self.generation, ids) if self.condition is not None else {}
         for row in rows:
             kept = known[row.session_id].admitted(self.condition, ends_of.get(row.session_id, ()))
-            if kept is not None:
+            if kept is not None and not (kept.only_asides and self.filters.tell):
                 yield row, kept
 
 
@@ -148,6 +152,8 @@ def filters_of(query: SessionQuery, condition: RowCondition | None) -> SessionFi
 
 
 def _session(row: SessionRow, kept: Kept) -> Session:
+    if kept.only_asides:
+        return Session(row.session_id, asides=tuple(kept.asides[:MOST_KEPT]), has_more=len(kept.asides) > MOST_KEPT)
     return Session(
         row.session_id,
         SessionKind(row.kind),

@@ -7,7 +7,7 @@ import hashlib
 import orjson
 
 from rbac.identities import Identity
-from server.audit_log.search.tokens import SealedTokens
+from server.audit_log.search.tokens import HiddenTokens
 from server.recordings.sessions.session import SessionQuery
 from server.state.session_pages import SessionPosition
 
@@ -16,7 +16,7 @@ class SessionTokens:
     """Makes and checks them."""
 
     def __init__(self, key: bytes) -> None:
-        self._sealed = SealedTokens(key)
+        self._sealed = HiddenTokens(key)
 
     def encode(self, after: SessionPosition, query: SessionQuery, caller: Identity) -> str:
         """The token of the page beyond a position."""

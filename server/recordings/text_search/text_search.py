@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import base64
 import hashlib
-import hmac
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import Executor
@@ -13,11 +11,10 @@ from functools import partial
 from typing import Final, Protocol, TypeVar
 
 import orjson
-from cryptography.fernet import Fernet
 
 from rbac.formulas import ALWAYS
 from server.audit_log.access import Access
-from server.audit_log.search.tokens import SealedTokens
+from server.audit_log.search.tokens import HiddenTokens
 from server.errors import ResourceExhausted
 from server.recordings.text_search.text_index import TextIndex, has_text
 from server.recordings.text_search.text_query import TextHit, TextPage, TextPosition, TextQuery
@@ -69,9 +66,7 @@ class TextSearch:
         self._missing = missing
         self._sessions = sessions
         self._log = log
-        self._sealed = SealedTokens(key)
-        # A page may end at a line that the caller must not see, and its token must not tell when that session began.
-        self._hidden = Fernet(base64.urlsafe_b64encode(hmac.digest(key, b"positions in recorded text", "sha256")))
+        self._tokens = HiddenTokens(key)
         self._threads = threads
         self._under_way = 0
 
@@ -129,14 +124,13 @@ class TextSearch:
         missing: tuple[str, ...],
     ) -> TextPage:
         place = [after.started_ms, after.recording, after.line] if after is not None else []
-        token = self._sealed.seal(self._hidden.encrypt(orjson.dumps(place)), _digest(query), access.identity)
+        token = self._tokens.seal(orjson.dumps(place), _digest(query), access.identity)
         return TextPage(tuple(hits), token, missing)
 
     def _after(self, access: Access, query: TextQuery) -> TextPosition | None:
         if not query.page_token:
             return None
-        body = self._sealed.unseal(query.page_token, _digest(query), access.identity)
-        place = orjson.loads(self._hidden.decrypt(body))
+        place = orjson.loads(self._tokens.unseal(query.page_token, _digest(query), access.identity))
         return TextPosition(*place) if place else None
 
     async def _admits(self, access: Access, hit: TextHit, known: dict[str, bool]) -> bool:
