@@ -65,7 +65,7 @@ class SealedTokens:
 
 
 class HiddenTokens:
-    """Sealed tokens whose body nobody else can read: a page under a condition may end at what its caller must not see."""
+    """Sealed tokens that nobody else can read: under a condition a page may end at what its caller must not see."""
 
     def __init__(self, key: bytes) -> None:
         self._sealed = SealedTokens(key)
