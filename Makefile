@@ -34,8 +34,18 @@ check: lint types imports proto-check docs-check test ## Everything that CI chec
 .PHONY: test
 test: .venv/.dev ## Run the tests; T=tests/shape picks some.
 	@$(BIN)/python -m server.warming
+ifdef T
 	@echo "==> tests: pytest $(T)"
 	@$(BIN)/python -m pytest --quiet $(T)
+else
+	@# The crash tests wait for the disk most of their time, so they run beside the others; their output comes after.
+	@echo "==> tests: pytest, and beside it pytest tests/crash"
+	@out=$$(mktemp) && trap 'rm -f "$$out"' EXIT && \
+	{ $(BIN)/python -m pytest --quiet -p no:cacheprovider tests/crash >"$$out" 2>&1 & crash=$$!; \
+	  trap 'kill $$crash 2>/dev/null; exit 130' INT TERM; \
+	  $(BIN)/python -m pytest --quiet --ignore tests/crash; others=$$?; \
+	  wait $$crash; status=$$?; echo "==> tests: tests/crash"; cat "$$out"; [ $$others -eq 0 ] && [ $$status -eq 0 ]; }
+endif
 
 .PHONY: format
 format: .venv/.dev ## Format the Python code and sort its imports.
