@@ -171,7 +171,7 @@ def confusions() -> dict[str, tuple[str, str]]:
             ".".join((RSA.token().split(".")[0], EC.token(sub="root").split(".")[1], RSA.token().split(".")[2])),
             "the token's signature is wrong",
         ),
-        "oversize": (RSA.token(pad="x" * 5_500), "the token is larger than 7168 bytes"),
+        "oversize": (RSA.token(pad="x" * 5_100), "the token is larger than 7168 bytes"),
         "garbage": ("garbage", "the token is not a signed JWT"),
         "encrypted": (".".join([encoded(b"{}")] * 5), "the token is not a signed JWT"),
         "a key given twice": (
