@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import functools
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 from extaudit.recording.v1 import recorded_event_pb2 as pb
@@ -18,6 +16,7 @@ from server.recordings.format.writer import RecordingWriter
 from server.recordings.recording import Recording
 from server.recordings.text_search.indexing import TextIndexing
 from server.recordings.text_search.text_index import TextIndex
+from tests.grpc.rig import in_loop
 from tests.polling import until
 
 
@@ -64,16 +63,8 @@ async def until_indexed(index: TextIndex, *uploads: str) -> None:
     await asyncio.to_thread(until, lambda: index.indexed() >= set(uploads))
 
 
-def within_a_loop(test: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., None]:
-    @functools.wraps(test)
-    def run(**fixtures: Any) -> None:
-        asyncio.run(test(**fixtures))
-
-    return run
-
-
 @pytest.mark.parametrize("fault", [Unavailable("not now"), ValueError("a fault of ours")])
-@within_a_loop
+@in_loop
 async def test_one_that_can_not_be_read_now_stops_no_other_and_is_named(tmp_path: Path, fault: Exception) -> None:
     kept = Kept()
     kept.data = {"bad": fault, "good": printed("text")}
@@ -83,7 +74,7 @@ async def test_one_that_can_not_be_read_now_stops_no_other_and_is_named(tmp_path
         assert service.missing(names=False) == ("1 recordings wait to be indexed",)
 
 
-@within_a_loop
+@in_loop
 async def test_one_whose_bytes_have_changed_is_told_and_not_tried_again(tmp_path: Path) -> None:
     kept = Kept()
     kept.data = {"changed": DataLoss("it isn't what was taken")}
@@ -94,7 +85,7 @@ async def test_one_whose_bytes_have_changed_is_told_and_not_tried_again(tmp_path
         assert service.missing(names=False) == ("1 recordings aren't wholly indexed",)
 
 
-@within_a_loop
+@in_loop
 async def test_those_that_come_later_are_indexed_too_and_nothing_is_missing_then(tmp_path: Path) -> None:
     kept = Kept()
     async with indexing(kept, tmp_path) as (service, index):
@@ -105,7 +96,7 @@ async def test_those_that_come_later_are_indexed_too_and_nothing_is_missing_then
         assert service.missing(names=True) == ()
 
 
-@within_a_loop
+@in_loop
 async def test_an_entry_of_a_recording_that_is_unknown_hides_none_that_waits(tmp_path: Path) -> None:
     index = TextIndex(tmp_path / "text.sqlite")
     index.add("unknown", "s").end(0, "", "")
