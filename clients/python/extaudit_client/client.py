@@ -24,6 +24,7 @@ from extaudit_client.diagnosis import explain
 from extaudit_client.emitting import MAX_BATCH, Acknowledgement, EmittedEvent, Message, messages
 from extaudit_client.errors import ExtauditError, IncompleteAnswer, Violation, from_rpc
 from extaudit_client.locks import Lock, lock_from, lock_request
+from extaudit_client.paging import pages
 from extaudit_client.recordings import Recordings
 from extaudit_client.rows import EventRow, Position, row_from
 from extaudit_client.searches import MAX_PAGE, MissingPart, Page, Query, page_from, request_from
@@ -192,16 +193,11 @@ class Client:
             self._access.DeleteLock(access_pb.DeleteLockRequest(id=lock_id), timeout=self._timeout)
 
     def _pages(self, page: Callable[[str], Listing]) -> Iterator[Listing]:
-        token = ""
-        while True:
+        def read(token: str) -> Listing:
             with self._errors():
-                response = page(token)
-            yield response
-            if not response.next_page_token:
-                return
-            if response.next_page_token == token:
-                raise ExtauditError("INTERNAL", "", "the service gave the same page token twice, so the list ends")
-            token = response.next_page_token
+                return page(token)
+
+        return pages(read, "")
 
     def _emit_alone(self, message: Message) -> Acknowledgement:
         try:

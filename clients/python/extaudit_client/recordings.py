@@ -12,7 +12,7 @@ from extaudit.v1 import recording_service_pb2 as pb
 from extaudit.v1.recording_service_pb2_grpc import RecordingServiceStub
 
 from extaudit_client.downloading import Download
-from extaudit_client.errors import ExtauditError
+from extaudit_client.paging import pages
 from extaudit_client.recorded_events import Item, items_from
 from extaudit_client.recorded_text import HitPage, TextQuery, hits_from, text_request
 from extaudit_client.recording_rows import Recording, Upload, recording_from, upload_from, upload_state
@@ -130,14 +130,7 @@ class Recordings:
 
     def list_pages(self, query: SessionQuery, page_token: str = "") -> Iterator[SessionPage]:
         """Give page after page of sessions, newest first."""
-        while True:
-            page = self.list_page(query, page_token)
-            yield page
-            if not page.next_page_token:
-                return
-            if page.next_page_token == page_token:
-                raise ExtauditError("INTERNAL", "", "the service gave the same page token twice, so the list ends")
-            page_token = page.next_page_token
+        return pages(lambda token: self.list_page(query, token), page_token)
 
     def list(self, query: SessionQuery) -> Iterator[Session]:
         """Give every session that matches, newest first; whether the index misses any, `list_pages` tells."""
@@ -152,14 +145,7 @@ class Recordings:
 
     def search_pages(self, query: TextQuery, page_token: str = "") -> Iterator[HitPage]:
         """Give page after page of lines that have a text, newest recordings first."""
-        while True:
-            page = self.search_page(query, page_token)
-            yield page
-            if not page.next_page_token:
-                return
-            if page.next_page_token == page_token:
-                raise ExtauditError("INTERNAL", "", "the service gave the same page token twice, so the search ends")
-            page_token = page.next_page_token
+        return pages(lambda token: self.search_page(query, token), page_token)
 
     def reindex(self) -> Iterator[ReindexProgress]:
         """Have the index of sessions made anew; gives how far it is. It goes on when nobody listens."""
