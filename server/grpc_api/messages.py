@@ -8,6 +8,7 @@ from typing import Final
 
 from extaudit.v1 import audit_log_service_pb2 as pb
 from extaudit.v1 import event_pb2
+from extaudit.v1 import event_query_pb2 as query_pb
 from extaudit.v1 import status_service_pb2 as status_pb
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -138,9 +139,9 @@ def identity_message(emitter: Emitter) -> event_pb2.Identity:
     )
 
 
-def _missing_part(missing: Missing) -> pb.MissingPart:
-    return pb.MissingPart(
-        reason=pb.MissingReason.Value(f"MISSING_REASON_{missing.reason.value}"),
+def _missing_part(missing: Missing) -> query_pb.MissingPart:
+    return query_pb.MissingPart(
+        reason=query_pb.MissingReason.Value(f"MISSING_REASON_{missing.reason.value}"),
         storage=missing.storage,
         name=missing.name,
         first_sequence=missing.first_sequence,

@@ -9,6 +9,7 @@ from typing import Final
 
 from extaudit.v1 import audit_log_service_pb2 as pb
 from extaudit.v1 import event_pb2
+from extaudit.v1 import event_query_pb2 as query_pb
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from rbac.identities import IdentityKind
@@ -145,7 +146,7 @@ def violations_of_time(name: str, time: Timestamp) -> list[Violation]:
     return [Violation(name, "must be from year 1 to 9999, with 0 to 999,999,999 nanoseconds")]
 
 
-def _violations_of_field(name: str, wanted: pb.FieldEquality) -> list[Violation]:
+def _violations_of_field(name: str, wanted: query_pb.FieldEquality) -> list[Violation]:
     found = []
     if not 1 <= len(wanted.path) <= MAX_PATH_KEYS:
         found.append(Violation(f"{name}.path", f"must be 1 to {MAX_PATH_KEYS} keys"))
@@ -182,7 +183,7 @@ def _filters(request: pb.SearchEventsRequest) -> Filters:
     )
 
 
-def _value(wanted: pb.FieldEquality) -> FieldValue:
+def _value(wanted: query_pb.FieldEquality) -> FieldValue:
     kind = wanted.WhichOneof("value")
     value: FieldValue = None if kind is None or kind == "null_value" else getattr(wanted, kind)
     return value

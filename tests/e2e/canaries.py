@@ -14,6 +14,7 @@ from typing import Any
 import grpc
 from extaudit.v1 import audit_log_service_pb2 as pb
 from extaudit.v1 import event_pb2
+from extaudit.v1 import event_query_pb2 as query_pb
 from extaudit.v1 import recording_service_pb2 as recording_pb
 from extaudit.v1.audit_log_service_pb2_grpc import AuditLogServiceStub
 from extaudit.v1.recording_service_pb2_grpc import RecordingServiceStub
@@ -80,7 +81,7 @@ class Caller:
         """Searches and gets, right and wrong."""
         stub = AuditLogServiceStub(channel)
         text, token, uid = (canaries.plant(each) for each in ("search text", "page token", "uid asked for"))
-        equality = pb.FieldEquality(path=[canaries.plant("field")], string_value=canaries.plant("field's value"))
+        equality = query_pb.FieldEquality(path=[canaries.plant("field")], string_value=canaries.plant("field's value"))
         for request in (
             pb.SearchEventsRequest(text=text, fields=[equality]),
             pb.SearchEventsRequest(text=text, page_token=token),

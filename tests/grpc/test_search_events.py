@@ -9,6 +9,7 @@ import grpc
 import pytest
 from extaudit.v1 import audit_log_service_pb2 as pb
 from extaudit.v1 import event_pb2
+from extaudit.v1 import event_query_pb2 as query_pb
 from extaudit.v1.audit_log_service_pb2_grpc import AuditLogServiceStub
 from extaudit.v1.status_service_pb2 import GetStatusRequest
 from extaudit.v1.status_service_pb2_grpc import StatusServiceStub
@@ -80,8 +81,8 @@ async def test_a_page_is_mapped_field_by_field() -> None:
         access, query, _ = rig.searches.asked[0]
     omitted_row = row(user="u" * 1024, payload_omitted=True, payload_size=9)
     omitted_row.ClearField("json")
-    part = pb.MissingPart(
-        reason=pb.MISSING_REASON_JOURNAL_HOLE,
+    part = query_pb.MissingPart(
+        reason=query_pb.MISSING_REASON_JOURNAL_HOLE,
         storage="default",
         name="log",
         first_sequence=3,
@@ -105,7 +106,7 @@ async def test_a_page_is_mapped_field_by_field() -> None:
 
 def test_every_reason_for_missing_parts_and_every_engine_is_in_the_contract() -> None:
     names = {f"MISSING_REASON_{reason.value}" for reason in MissingReason} | {"MISSING_REASON_UNSPECIFIED"}
-    assert names == set(pb.MissingReason.keys())
+    assert names == set(query_pb.MissingReason.keys())
 
 
 @in_loop
@@ -117,7 +118,7 @@ async def test_a_page_without_missing_parts_is_complete() -> None:
 
 @in_loop
 async def test_a_wrong_search_is_refused_before_the_use_case() -> None:
-    request = pb.SearchEventsRequest(page_size=-1, fields=[pb.FieldEquality()] * 16, text="ü" * 2000)
+    request = pb.SearchEventsRequest(page_size=-1, fields=[query_pb.FieldEquality()] * 16, text="ü" * 2000)
     async with serving() as rig, rig.user("auditor") as channel:
         failure = await failing(AuditLogServiceStub(channel).SearchEvents(request))
         assert not rig.touched

@@ -7,6 +7,7 @@ import math
 import pytest
 from extaudit.v1 import audit_log_service_pb2 as pb
 from extaudit.v1 import event_pb2
+from extaudit.v1 import event_query_pb2 as query_pb
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from rbac.identities import IdentityKind
@@ -16,7 +17,7 @@ from server.grpc_api.search_requests import event_selector, search_query
 from server.storage.query import FieldEquality, Filters, Order
 
 Request = pb.SearchEventsRequest
-Equality = pb.FieldEquality
+Equality = query_pb.FieldEquality
 
 
 def test_an_empty_request_asks_for_the_newest_hundred_of_the_active_storage() -> None:

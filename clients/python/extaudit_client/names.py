@@ -7,11 +7,12 @@ from typing import Any
 from extaudit.v1 import access_service_pb2 as access_pb
 from extaudit.v1 import audit_log_service_pb2 as pb
 from extaudit.v1 import event_pb2, recording_pb2
+from extaudit.v1 import event_query_pb2 as query_pb
 
 IDENTITY_KINDS = (event_pb2.IdentityKind, "IDENTITY_KIND_", "")
 ENGINES = (pb.SearchEngine, "SEARCH_ENGINE_", "")
 ORDERS = (pb.SearchOrder, "SEARCH_ORDER_", "_FIRST")
-MISSING_REASONS = (pb.MissingReason, "MISSING_REASON_", "")
+MISSING_REASONS = (query_pb.MissingReason, "MISSING_REASON_", "")
 
 ACCESS_DECISIONS = (access_pb.AccessDecision, "ACCESS_DECISION_", "")
 ACCESS_BASES = (access_pb.AccessBasis, "ACCESS_BASIS_", "")

@@ -8,6 +8,7 @@ from datetime import datetime
 
 from extaudit.v1 import audit_log_service_pb2 as pb
 from extaudit.v1 import event_pb2
+from extaudit.v1 import event_query_pb2 as query_pb
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from extaudit_client import names
@@ -158,22 +159,22 @@ def page_from(response: pb.SearchEventsResponse) -> Page:
     )
 
 
-def _missing(part: pb.MissingPart) -> MissingPart:
+def _missing(part: query_pb.MissingPart) -> MissingPart:
     reason = names.name_of(part.reason, names.MISSING_REASONS)
     return MissingPart(reason, part.storage, part.name, part.first_sequence, part.last_sequence, part.description)
 
 
-def _field(equality: FieldEquality) -> pb.FieldEquality:
+def _field(equality: FieldEquality) -> query_pb.FieldEquality:
     path, value = equality.path, equality.value
     if value is None:
-        return pb.FieldEquality(path=path, null_value=True)
+        return query_pb.FieldEquality(path=path, null_value=True)
     if isinstance(value, bool):  # before int, which it is as well
-        return pb.FieldEquality(path=path, bool_value=value)
+        return query_pb.FieldEquality(path=path, bool_value=value)
     if isinstance(value, str):
-        return pb.FieldEquality(path=path, string_value=value)
+        return query_pb.FieldEquality(path=path, string_value=value)
     if isinstance(value, int) and value in _INT64:
-        return pb.FieldEquality(path=path, int64_value=value)
-    return pb.FieldEquality(path=path, double_value=float(value))
+        return query_pb.FieldEquality(path=path, int64_value=value)
+    return query_pb.FieldEquality(path=path, double_value=float(value))
 
 
 def _timestamp(time: datetime) -> Timestamp:

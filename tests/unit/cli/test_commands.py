@@ -10,12 +10,13 @@ import grpc
 import pytest
 from extaudit.v1 import audit_log_service_pb2 as pb
 from extaudit.v1 import event_pb2, status_service_pb2
+from extaudit.v1 import event_query_pb2 as query_pb
 
 from tests.unit.cli.conftest import Command
 from tests.unit.client.fake_service import FakeService, Refused, acknowledge
 
 PAYLOAD = b'{"event":"t.x","uid":"u1","user":"alice","name":"b\\u001b[2J","n":1.10,\n"x":"\xe2\x80\xae"}'
-HOLE = pb.MISSING_REASON_JOURNAL_HOLE
+HOLE = query_pb.MISSING_REASON_JOURNAL_HOLE
 
 
 def message(payload: bytes = PAYLOAD, *, omitted: bool = False) -> event_pb2.EventRow:
@@ -29,7 +30,7 @@ def message(payload: bytes = PAYLOAD, *, omitted: bool = False) -> event_pb2.Eve
 
 
 def page(*rows: event_pb2.EventRow, token: str = "", missing: bool = False) -> pb.SearchEventsResponse:
-    parts = [pb.MissingPart(reason=HOLE, name="log1", first_sequence=4, last_sequence=6, description="lost")]
+    parts = [query_pb.MissingPart(reason=HOLE, name="log1", first_sequence=4, last_sequence=6, description="lost")]
     return pb.SearchEventsResponse(
         events=rows,
         next_page_token=token,

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 import pytest
 from extaudit.v1 import audit_log_service_pb2 as pb
 from extaudit.v1 import event_pb2, status_service_pb2
+from extaudit.v1 import event_query_pb2 as query_pb
 from extaudit_client import (
     Client,
     ExtauditError,
@@ -23,7 +24,7 @@ from extaudit_client import (
 from tests.unit.client.fake_service import FakeService
 
 NOON = datetime(2024, 5, 1, 12, 0, 0, 123000, UTC)
-HOLE, LIMIT = pb.MISSING_REASON_JOURNAL_HOLE, pb.MISSING_REASON_TIME_LIMIT
+HOLE, LIMIT = query_pb.MISSING_REASON_JOURNAL_HOLE, query_pb.MISSING_REASON_TIME_LIMIT
 
 
 def message(uid: str, payload: bytes = b"{}") -> event_pb2.EventRow:
@@ -42,7 +43,7 @@ def pages(*listed: pb.SearchEventsResponse) -> dict[str, pb.SearchEventsResponse
 
 
 def page(*uids: str, missing: tuple[int, ...] = ()) -> pb.SearchEventsResponse:
-    parts = [pb.MissingPart(reason=pb.MissingReason.ValueType(reason), name="x") for reason in missing]
+    parts = [query_pb.MissingPart(reason=query_pb.MissingReason.ValueType(reason), name="x") for reason in missing]
     return pb.SearchEventsResponse(events=[message(uid) for uid in uids], complete=not missing, missing=parts)
 
 
@@ -112,7 +113,7 @@ def test_a_page_is_read_whole(service: FakeService, client: Client) -> None:
         cost=pb.SearchCost(objects=1, rows=2, bytes=3, journal_events=4),
         watermark=pb.Watermark(logs={"log1": 5}, catalogue_revision=6),
         missing=[
-            pb.MissingPart(reason=HOLE, storage="s", name="n", first_sequence=1, last_sequence=2, description="d")
+            query_pb.MissingPart(reason=HOLE, storage="s", name="n", first_sequence=1, last_sequence=2, description="d")
         ],
         query_id="q",
     )

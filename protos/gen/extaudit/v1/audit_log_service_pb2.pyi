@@ -5,6 +5,7 @@ The audit log: events in, durable at acknowledgement, and found again."""
 
 from collections import abc as _abc
 from extaudit.v1 import event_pb2 as _event_pb2
+from extaudit.v1 import event_query_pb2 as _event_query_pb2
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
@@ -68,50 +69,6 @@ SEARCH_ENGINE_SCAN: SearchEngine.ValueType  # 1
 SEARCH_ENGINE_ATHENA: SearchEngine.ValueType  # 2
 """Amazon Athena reads them; only for storages on AWS."""
 Global___SearchEngine: _TypeAlias = SearchEngine  # noqa: Y015
-
-class _MissingReason:
-    ValueType = _typing.NewType("ValueType", _builtins.int)
-    V: _TypeAlias = ValueType  # noqa: Y015
-
-class _MissingReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_MissingReason.ValueType], _builtins.type):
-    DESCRIPTOR: _descriptor.EnumDescriptor
-    MISSING_REASON_UNSPECIFIED: _MissingReason.ValueType  # 0
-    """Not set; never in an answer."""
-    MISSING_REASON_OBJECT_MISSING: _MissingReason.ValueType  # 1
-    """An object that the catalogue knows is not there."""
-    MISSING_REASON_OBJECT_CHANGED: _MissingReason.ValueType  # 2
-    """An object is not what the catalogue says it was."""
-    MISSING_REASON_OBJECT_UNREADABLE: _MissingReason.ValueType  # 3
-    """An object can't be read as Parquet with the six columns."""
-    MISSING_REASON_ROWS_UNREADABLE: _MissingReason.ValueType  # 4
-    """Rows of an object have no time, uid or JSON."""
-    MISSING_REASON_JOURNAL_HOLE: _MissingReason.ValueType  # 5
-    """A range of sequences was lost to damage of the journal."""
-    MISSING_REASON_TIME_LIMIT: _MissingReason.ValueType  # 6
-    """The time for this page ran out; the next page goes on from here."""
-    MISSING_REASON_RECEIPTS_UNREADABLE: _MissingReason.ValueType  # 7
-    """The batch record that holds the receipts can't be read; rows are there, their emitters are not."""
-
-class MissingReason(_MissingReason, metaclass=_MissingReasonEnumTypeWrapper):
-    """Why part of an answer is missing."""
-
-MISSING_REASON_UNSPECIFIED: MissingReason.ValueType  # 0
-"""Not set; never in an answer."""
-MISSING_REASON_OBJECT_MISSING: MissingReason.ValueType  # 1
-"""An object that the catalogue knows is not there."""
-MISSING_REASON_OBJECT_CHANGED: MissingReason.ValueType  # 2
-"""An object is not what the catalogue says it was."""
-MISSING_REASON_OBJECT_UNREADABLE: MissingReason.ValueType  # 3
-"""An object can't be read as Parquet with the six columns."""
-MISSING_REASON_ROWS_UNREADABLE: MissingReason.ValueType  # 4
-"""Rows of an object have no time, uid or JSON."""
-MISSING_REASON_JOURNAL_HOLE: MissingReason.ValueType  # 5
-"""A range of sequences was lost to damage of the journal."""
-MISSING_REASON_TIME_LIMIT: MissingReason.ValueType  # 6
-"""The time for this page ran out; the next page goes on from here."""
-MISSING_REASON_RECEIPTS_UNREADABLE: MissingReason.ValueType  # 7
-"""The batch record that holds the receipts can't be read; rows are there, their emitters are not."""
-Global___MissingReason: _TypeAlias = MissingReason  # noqa: Y015
 
 @_typing.final
 class EmitEventRequest(_message.Message):
@@ -441,52 +398,6 @@ class RepeatedEvent(_message.Message):
 Global___RepeatedEvent: _TypeAlias = RepeatedEvent  # noqa: Y015
 
 @_typing.final
-class FieldEquality(_message.Message):
-    """An event's JSON has this value at this path."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    PATH_FIELD_NUMBER: _builtins.int
-    STRING_VALUE_FIELD_NUMBER: _builtins.int
-    INT64_VALUE_FIELD_NUMBER: _builtins.int
-    DOUBLE_VALUE_FIELD_NUMBER: _builtins.int
-    BOOL_VALUE_FIELD_NUMBER: _builtins.int
-    NULL_VALUE_FIELD_NUMBER: _builtins.int
-    string_value: _builtins.str
-    """A string, equal code point by code point."""
-    int64_value: _builtins.int
-    """A whole number written without fraction or exponent."""
-    double_value: _builtins.float
-    """A number written with a fraction or an exponent, or beyond 64 bits."""
-    bool_value: _builtins.bool
-    """True or false."""
-    null_value: _builtins.bool
-    """JSON null; set it to true."""
-    @_builtins.property
-    def path(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Keys to follow from the top object, each naming a member of an object; 1 to 16 keys."""
-
-    def __init__(
-        self,
-        *,
-        path: _abc.Iterable[_builtins.str] | None = ...,
-        string_value: _builtins.str = ...,
-        int64_value: _builtins.int = ...,
-        double_value: _builtins.float = ...,
-        bool_value: _builtins.bool = ...,
-        null_value: _builtins.bool = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["bool_value", b"bool_value", "double_value", b"double_value", "int64_value", b"int64_value", "null_value", b"null_value", "string_value", b"string_value", "value", b"value"]  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["bool_value", b"bool_value", "double_value", b"double_value", "int64_value", b"int64_value", "null_value", b"null_value", "path", b"path", "string_value", b"string_value", "value", b"value"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_value: _TypeAlias = _typing.Literal["string_value", "int64_value", "double_value", "bool_value", "null_value"]  # noqa: Y015
-    _WhichOneofArgType_value: _TypeAlias = _typing.Literal["value", b"value"]  # noqa: Y015
-    def WhichOneof(self, oneof_group: _WhichOneofArgType_value) -> _WhichOneofReturnType_value | None: ...
-
-Global___FieldEquality: _TypeAlias = FieldEquality  # noqa: Y015
-
-@_typing.final
 class Watermark(_message.Message):
     """How far each log was read for an answer."""
 
@@ -595,7 +506,7 @@ class SearchEventsRequest(_message.Message):
         """Uids, any of; at most 100."""
 
     @_builtins.property
-    def fields(self) -> _containers.RepeatedCompositeFieldContainer[Global___FieldEquality]:
+    def fields(self) -> _containers.RepeatedCompositeFieldContainer[_event_query_pb2.FieldEquality]:
         """Values at paths of the JSON, all of; at most 16."""
 
     @_builtins.property
@@ -622,7 +533,7 @@ class SearchEventsRequest(_message.Message):
         session_id: _builtins.str = ...,
         uids: _abc.Iterable[_builtins.str] | None = ...,
         text: _builtins.str = ...,
-        fields: _abc.Iterable[Global___FieldEquality] | None = ...,
+        fields: _abc.Iterable[_event_query_pb2.FieldEquality] | None = ...,
         emitters: _abc.Iterable[_builtins.str] | None = ...,
         emitter_kinds: _abc.Iterable[_event_pb2.IdentityKind.ValueType] | None = ...,
         order: Global___SearchOrder.ValueType = ...,
@@ -675,7 +586,7 @@ class SearchEventsResponse(_message.Message):
         """How far each log was read."""
 
     @_builtins.property
-    def missing(self) -> _containers.RepeatedCompositeFieldContainer[Global___MissingPart]:
+    def missing(self) -> _containers.RepeatedCompositeFieldContainer[_event_query_pb2.MissingPart]:
         """What is missing when the answer isn't complete."""
 
     def __init__(
@@ -687,7 +598,7 @@ class SearchEventsResponse(_message.Message):
         cost: Global___SearchCost | None = ...,
         watermark: Global___Watermark | None = ...,
         complete: _builtins.bool = ...,
-        missing: _abc.Iterable[Global___MissingPart] | None = ...,
+        missing: _abc.Iterable[_event_query_pb2.MissingPart] | None = ...,
         query_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["cost", b"cost", "watermark", b"watermark"]  # noqa: Y015
@@ -731,48 +642,6 @@ class SearchCost(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___SearchCost: _TypeAlias = SearchCost  # noqa: Y015
-
-@_typing.final
-class MissingPart(_message.Message):
-    """One thing that is missing from an answer."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    REASON_FIELD_NUMBER: _builtins.int
-    STORAGE_FIELD_NUMBER: _builtins.int
-    NAME_FIELD_NUMBER: _builtins.int
-    FIRST_SEQUENCE_FIELD_NUMBER: _builtins.int
-    LAST_SEQUENCE_FIELD_NUMBER: _builtins.int
-    DESCRIPTION_FIELD_NUMBER: _builtins.int
-    reason: Global___MissingReason.ValueType
-    """Why it is missing."""
-    storage: _builtins.str
-    """Storage it belongs to."""
-    name: _builtins.str
-    """Name of the object, or log id of the journal hole."""
-    first_sequence: _builtins.int
-    """First sequence of a journal hole."""
-    last_sequence: _builtins.int
-    """Last sequence of a journal hole."""
-    description: _builtins.str
-    """In words."""
-    def __init__(
-        self,
-        *,
-        reason: Global___MissingReason.ValueType = ...,
-        storage: _builtins.str = ...,
-        name: _builtins.str = ...,
-        first_sequence: _builtins.int = ...,
-        last_sequence: _builtins.int = ...,
-        description: _builtins.str = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["description", b"description", "first_sequence", b"first_sequence", "last_sequence", b"last_sequence", "name", b"name", "reason", b"reason", "storage", b"storage"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___MissingPart: _TypeAlias = MissingPart  # noqa: Y015
 
 @_typing.final
 class GetEventRequest(_message.Message):
