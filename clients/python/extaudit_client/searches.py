@@ -123,7 +123,7 @@ def request_from(query: Query, page_token: str) -> pb.SearchEventsRequest:
         session_id=query.session_id,
         uids=query.uids,
         text=query.text,
-        fields=[_field(equality) for equality in query.fields],
+        fields=[field_message(equality) for equality in query.fields],
         emitters=query.emitters,
         storage=query.storage,
         page_size=query.page_size,
@@ -135,9 +135,9 @@ def request_from(query: Query, page_token: str) -> pb.SearchEventsRequest:
         event_pb2.IdentityKind.ValueType(names.value_of(kind, names.IDENTITY_KINDS)) for kind in query.emitter_kinds
     )
     if query.from_time is not None:
-        request.from_time.CopyFrom(_timestamp(query.from_time))
+        request.from_time.CopyFrom(timestamp(query.from_time))
     if query.to_time is not None:
-        request.to_time.CopyFrom(_timestamp(query.to_time))
+        request.to_time.CopyFrom(timestamp(query.to_time))
     if query.watermark is not None:
         request.watermark.logs.update(query.watermark.logs)
         request.watermark.catalogue_revision = query.watermark.catalogue_revision
@@ -154,17 +154,19 @@ def page_from(response: pb.SearchEventsResponse) -> Page:
         cost=SearchCost(cost.objects, cost.rows, cost.bytes, cost.journal_events),
         watermark=Watermark(dict(mark.logs), mark.catalogue_revision),
         complete=response.complete,
-        missing=tuple(_missing(part) for part in response.missing),
+        missing=tuple(missing_from(part) for part in response.missing),
         query_id=response.query_id,
     )
 
 
-def _missing(part: query_pb.MissingPart) -> MissingPart:
+def missing_from(part: query_pb.MissingPart) -> MissingPart:
+    """Read a part that is missing."""
     reason = names.name_of(part.reason, names.MISSING_REASONS)
     return MissingPart(reason, part.storage, part.name, part.first_sequence, part.last_sequence, part.description)
 
 
-def _field(equality: FieldEquality) -> query_pb.FieldEquality:
+def field_message(equality: FieldEquality) -> query_pb.FieldEquality:
+    """Write what a field must be."""
     path, value = equality.path, equality.value
     if value is None:
         return query_pb.FieldEquality(path=path, null_value=True)
@@ -177,7 +179,12 @@ def _field(equality: FieldEquality) -> query_pb.FieldEquality:
     return query_pb.FieldEquality(path=path, double_value=float(value))
 
 
-def _timestamp(time: datetime) -> Timestamp:
+def timestamp(time: datetime) -> Timestamp:
+    """Write a time.
+
+    Raises:
+        ValueError: it has no zone.
+    """
     if time.tzinfo is None:
         raise ValueError("a time needs a zone")
     message = Timestamp()
