@@ -5,12 +5,10 @@ from __future__ import annotations
 import base64
 import hashlib
 import os
-import struct
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from itertools import accumulate
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
@@ -135,15 +133,29 @@ def read_sequences(path: str | os.PathLike[str]) -> Sequence[int]:
     """
     try:
         metadata = pq.read_metadata(path)
+    except (OSError, pa.ArrowException, ValueError) as error:
+        raise UnreadableFooter("the object's footer can't be read") from error
+    sequences: list[int] = sequences_in(metadata).tolist()
+    return sequences
+
+
+def sequences_in(metadata: pq.FileMetaData) -> NDArray[np.int64]:
+    """The sequence of each row, in row order.
+
+    Raises:
+        UnreadableFooter: it isn't the footer of an object that `encode` wrote.
+    """
+    try:
         pairs = metadata.metadata or {}
         first, last = int(pairs[b"first"]), int(pairs[b"last"])
         packed = base64.b64decode(pairs[b"sequences"], validate=True)
-        inflater = zlib.decompressobj()
-        raw = inflater.decompress(packed, 4 * metadata.num_rows + 1)
-        sequences = list(accumulate(struct.unpack(f"<{metadata.num_rows}i", raw), initial=first))[1:]
-    except (OSError, pa.ArrowException, KeyError, ValueError, zlib.error, struct.error) as error:
+        raw = zlib.decompressobj().decompress(packed, 4 * metadata.num_rows + 1)
+        if len(raw) != 4 * metadata.num_rows:
+            raise ValueError("another number of sequences than of rows")
+        sequences = np.cumsum(np.frombuffer(raw, "<i4"), dtype=np.int64) + first
+    except (KeyError, ValueError, OverflowError, zlib.error) as error:
         raise UnreadableFooter("the object's footer doesn't tell its sequences") from error
-    if any(not first <= sequence <= last for sequence in sequences):
+    if len(sequences) and not first <= sequences.min() <= sequences.max() <= last:
         raise UnreadableFooter("a sequence in the object's footer is outside the batch's range")
     return sequences
 

@@ -9,7 +9,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
+import numpy as np
 import orjson
+from numpy.typing import NDArray
 
 from server.audit_log.cuts import Cut
 from server.audit_log.receipts import Emitter, Receipt, decode_emitter
@@ -168,6 +170,30 @@ class ReceiptTable:
         self._received = array("q", (run[2] for run in runs))
         if any(not 0 <= number < len(self._emitters) for number in self._numbers):
             raise ValueError("a run of receipts names no emitter")
+
+    @property
+    def emitters(self) -> Sequence[tuple[Emitter, str]]:
+        """The distinct emitters with the addresses they called from; `lookup` gives indexes in it."""
+        return self._emitters
+
+    @property
+    def latest_received_ms(self) -> int:
+        """When the event that came in last was received, whatever its sequence; 0 without receipts."""
+        return max(self._received, default=0)
+
+    def lookup(self, sequences: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """For each sequence the index of its emitter, -1 where the record has no receipt, and its time in ms, or 0."""
+        if not len(self._firsts):
+            return np.full(len(sequences), -1), np.zeros(len(sequences), np.int64)
+        runs = np.searchsorted(np.frombuffer(self._firsts, np.int64), sequences, side="right") - 1
+        found = runs >= 0
+        numbers = np.frombuffer(self._numbers, np.int64)[runs]
+        received = np.frombuffer(self._received, np.int64)[runs]
+        return np.where(found, numbers, -1), np.where(found, received, 0)
+
+    def first_received_from(self, received_ms: int) -> int | None:
+        """The first sequence that was received at this time or later; None if none was."""
+        return next((first for first, ms in zip(self._firsts, self._received, strict=True) if ms >= received_ms), None)
 
     def emitter(self, sequence: int) -> Emitter:
         """Who emitted the event.

@@ -96,6 +96,7 @@ class Catalogue:
         self._changes = threading.Lock()
         self._dates: dict[str, dict[str, _Date]] = {}
         self._by_name: dict[tuple[str, str], CatalogueObject] = {}
+        self._by_batch: dict[tuple[str, int], list[CatalogueObject]] = {}
         self._batches: dict[str, list[tuple[int, CatalogueBatch]]] = {}
         self._departures: deque[Departure] = deque(maxlen=_DEPARTURES)
         self._revision = 0
@@ -199,6 +200,11 @@ class Catalogue:
         """One object by name."""
         return self._by_name.get((storage, name))
 
+    def objects_of_batch(self, batch: CatalogueBatch) -> list[CatalogueObject]:
+        """The objects of a confirmed batch, by name."""
+        with self._lock:
+            return sorted(self._by_batch.get((batch.log_id, batch.first), ()), key=lambda object_: object_.name)
+
     def batch(self, log_id: str, first: int) -> CatalogueBatch | None:
         """The confirmed batch that begins with this sequence."""
         found = self.batch_holding(log_id, first)
@@ -263,6 +269,8 @@ class Catalogue:
         self._drop(object_)
         self._dates.setdefault(object_.storage, {}).setdefault(object_.date, _Date()).add(object_)
         self._by_name[object_.storage, object_.name] = object_
+        if not object_.is_foreign:
+            self._by_batch.setdefault((object_.log_id, object_.first), []).append(object_)
         self._revision = max(self._revision, object_.revision)
 
     def _drop(self, object_: CatalogueObject) -> None:
@@ -271,6 +279,8 @@ class Catalogue:
             self._dates[before.storage][before.date].objects.remove(before)
             if before.is_foreign:
                 self._departures.append(Departure(before, object_.revision))
+            else:
+                self._by_batch[before.log_id, before.first].remove(before)
 
 
 def _read_holes(connection: Connection) -> list[tuple[str, int, int]]:

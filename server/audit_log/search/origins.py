@@ -117,8 +117,16 @@ class Origins:
         return next((row for row, found in enumerate(sequences) if found == sequence), None)
 
     def _table(self, object_: CatalogueObject) -> ReceiptTable:
+        return self.receipts(Cut(object_.log_id, object_.first, object_.last, object_.storage))
+
+    def receipts(self, cut: Cut) -> ReceiptTable:
+        """The receipts of a batch.
+
+        Raises:
+            OriginUnknown: its record can't be read, or isn't the one that the catalogue knows.
+        """
+
         def read() -> tuple[ReceiptTable, int]:
-            cut = Cut(object_.log_id, object_.first, object_.last, object_.storage)
             try:
                 data = self._storage.read_record(cut.record_name)
                 batch = self._catalogue.batch(cut.log_id, cut.first)
@@ -127,9 +135,9 @@ class Origins:
                 table = ReceiptTable(BatchRecord.decode(data))
             except (StorageError, ValueError, LookupError, TypeError, OverflowError) as error:
                 raise OriginUnknown(cut.record_name) from error
-            return table, object_.last - object_.first + 1
+            return table, cut.last - cut.first + 1
 
-        return self._receipts.get((object_.log_id, object_.first, object_.last), read)
+        return self._receipts.get((cut.log_id, cut.first, cut.last), read)
 
 
 class RowSelection:

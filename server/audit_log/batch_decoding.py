@@ -1,0 +1,102 @@
+"""From the Parquet form of a batch back to its rows, as columns in the order of sequences."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from server.audit_log.batch_codec import SCHEMA, BatchColumns, UnreadableFooter, sequences_in
+from server.audit_log.event import Event
+
+_TEXTS = ("types", "uids", "session_ids", "users", "data")
+
+
+def decode(data: bytes) -> BatchColumns:
+    """The rows of an object that `batch_codec.encode` wrote, in its own order.
+
+    Raises:
+        UnreadableFooter: it isn't such an object.
+    """
+    try:
+        with pq.ParquetFile(pa.BufferReader(data)) as file:
+            sequences = sequences_in(file.metadata)
+            table = file.read(columns=SCHEMA.names).combine_chunks()
+    except (OSError, pa.ArrowException, ValueError, OverflowError, TypeError, RuntimeError) as error:
+        raise UnreadableFooter("the object isn't one that the service wrote") from error
+    names = "event_type", "uid", "session_id", "user", "event_data"
+    texts = [_one_array(table.column(name)) for name in names]
+    return BatchColumns(sequences, _one_array(table.column("event_time")).cast(pa.int64()).to_numpy(), *texts)
+
+
+def in_order(parts: Sequence[BatchColumns]) -> BatchColumns:
+    """The rows of all parts, in the order of sequences."""
+    sequences = np.concatenate([part.sequences for part in parts]) if parts else np.empty(0, np.int64)
+    times = np.concatenate([part.times_ms for part in parts]) if parts else np.empty(0, np.int64)
+    order = np.argsort(sequences, kind="stable")
+    indices = pa.array(order)
+    texts = (_joined([getattr(part, name) for part in parts]).take(indices) for name in _TEXTS)
+    return BatchColumns(sequences[order], times[order], *texts)
+
+
+def part_of(columns: BatchColumns, start: int, end: int) -> BatchColumns:
+    """The rows start..end (exclusive), without a copy."""
+    texts = (getattr(columns, name).slice(start, end - start) for name in _TEXTS)
+    return BatchColumns(columns.sequences[start:end], columns.times_ms[start:end], *texts)
+
+
+def blocks(columns: BatchColumns, after: int, most_rows: int, most_bytes: int) -> Iterator[BatchColumns]:
+    """The rows with sequences above `after`, in order, in blocks of at least one row; none is copied.
+
+    A block ends where the next row would make it more than `most_rows`, or its JSON more than `most_bytes`.
+    """
+    start = int(np.searchsorted(columns.sequences, after, side="right"))
+    ends = np.cumsum(json_sizes(columns))
+    while start < len(ends):
+        used = int(ends[start - 1]) if start else 0
+        end = int(np.searchsorted(ends, used + most_bytes, side="right"))
+        end = max(start + 1, min(end, start + most_rows))
+        yield part_of(columns, start, end)
+        start = end
+
+
+def json_sizes(columns: BatchColumns) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
+    """Bytes of the JSON of each row."""
+    offsets = np.frombuffer(columns.data.buffers()[1], np.int32)
+    first = columns.data.offset
+    sizes: np.ndarray[tuple[int], np.dtype[np.int64]] = np.diff(offsets[first : first + len(columns.data) + 1])
+    return sizes.astype(np.int64)
+
+
+def joined_json(columns: BatchColumns) -> memoryview:
+    """The JSON of all rows, one right after the other, without a copy."""
+    if not len(columns.data):
+        return memoryview(b"")
+    offsets = np.frombuffer(columns.data.buffers()[1], np.int32)
+    first = columns.data.offset
+    return memoryview(columns.data.buffers()[2])[offsets[first] : offsets[first + len(columns.data)]]
+
+
+def events(columns: BatchColumns) -> Iterator[tuple[int, Event]]:
+    """Each row as its sequence and event."""
+    ends = np.cumsum(json_sizes(columns)).tolist()
+    json, start = joined_json(columns), 0
+    types, uids, session_ids, users = (getattr(columns, name).to_pylist() for name in _TEXTS[:-1])
+    rows = zip(
+        columns.sequences.tolist(), columns.times_ms.tolist(), types, uids, session_ids, users, ends, strict=True
+    )
+    for sequence, time_ms, type_, uid, session_id, user, end in rows:
+        yield sequence, Event(time_ms, type_, uid, session_id, user, bytes(json[start:end]))
+        start = end
+
+
+def _one_array(column: pa.ChunkedArray) -> pa.Array:
+    if column.num_chunks == 1:
+        return column.chunk(0)
+    return pa.concat_arrays(column.chunks) if column.num_chunks else pa.array([], column.type)
+
+
+def _joined(arrays: Sequence[pa.Array]) -> pa.Array:
+    return pa.concat_arrays(arrays) if arrays else pa.array([], pa.string())

@@ -1,0 +1,123 @@
+"""Stored batches as they were committed: the rows of one, in the order of sequences, and what of it is missing."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from server.audit_log.batch_codec import BatchColumns, UnreadableFooter
+from server.audit_log.batch_decoding import decode, in_order
+from server.audit_log.batch_record import ReceiptTable, gaps
+from server.audit_log.cuts import Cut
+from server.audit_log.search.origins import Origins, OriginUnknown
+from server.audit_log.search.query import Missing, MissingReason
+from server.state.catalogue import Catalogue, CatalogueBatch, CatalogueObject
+from server.storage.ports import EventStorage, StorageError
+
+_PASSING = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN, errno.EINTR})
+"""Faults of the moment that say nothing of the object."""
+
+
+@dataclass(frozen=True, slots=True)
+class BatchRows:
+    """One stored batch, whole: about as large as its JSON, which a cut bounds."""
+
+    batch: CatalogueBatch
+    columns: BatchColumns
+    """Every row that could be read, in the order of sequences."""
+    receipts: ReceiptTable | None
+    """None where the batch record can't be read; `missing` says so."""
+    missing: tuple[Missing, ...]
+    """What of the batch can't be given: its objects, its receipts, ranges lost to damage."""
+
+
+class StoredBatches:
+    """Reads the confirmed batches of one storage. Blocking; safe to use from several threads."""
+
+    def __init__(self, storage: EventStorage, catalogue: Catalogue) -> None:
+        self._storage = storage
+        self._catalogue = catalogue
+        self._origins = Origins(storage, catalogue)
+
+    def read(self, batch: CatalogueBatch) -> BatchRows:
+        """Read a batch whole, and check each object's bytes against the digest that its record had.
+
+        What others removed or changed is named in `missing`, and stops nothing else.
+
+        Raises:
+            StorageError: it can't be read now; safe to try again.
+        """
+        parts: list[BatchColumns] = []
+        missing: list[Missing] = []
+        for item in self._catalogue.objects_of_batch(batch):
+            read = self._read_object(item)
+            if isinstance(read, Missing):
+                missing.append(read)
+            else:
+                parts.append(read)
+        columns = in_order(parts)
+        # With every object read, what none of them holds was lost before they were written.
+        lost = self._known_holes(batch) if missing else _gaps(batch, columns)
+        missing += [lost_range(batch.storage, batch.log_id, *gap) for gap in lost]
+        receipts = self.receipts(batch)
+        if receipts is None:
+            text = "who emitted its events can't be read"
+            record = cut_of(batch).record_name
+            missing.append(Missing(MissingReason.RECEIPTS_UNREADABLE, batch.storage, record, text))
+        return BatchRows(batch, columns, receipts, tuple(missing))
+
+    def receipts(self, batch: CatalogueBatch) -> ReceiptTable | None:
+        """The receipts of a batch; None if its record can't be read, or was changed."""
+        try:
+            return self._origins.receipts(cut_of(batch))
+        except OriginUnknown:
+            return None
+
+    def _read_object(self, item: CatalogueObject) -> BatchColumns | Missing:
+        try:
+            with open(self._storage.local_path(item.name), "rb") as file:
+                data = file.read(item.bytes + 1)
+        except OSError as error:
+            if error.errno in _PASSING:
+                raise StorageError("the storage can't be read now") from error
+            if isinstance(error, FileNotFoundError | NotADirectoryError):
+                return _missing(MissingReason.OBJECT_MISSING, item, "the object isn't there")
+            return _missing(MissingReason.OBJECT_UNREADABLE, item, "the object can't be read")
+        # The bytes that are decoded are those that were checked, whatever becomes of the file.
+        if hashlib.sha256(data).hexdigest() != item.sha256:
+            return _missing(MissingReason.OBJECT_CHANGED, item, "its bytes aren't those that were stored")
+        try:
+            return decode(data)
+        except UnreadableFooter:
+            return _missing(MissingReason.OBJECT_UNREADABLE, item, "the object isn't one that the service wrote")
+
+    def _known_holes(self, batch: CatalogueBatch) -> Sequence[tuple[int, int]]:
+        return [
+            (max(first, batch.first), min(last, batch.last))
+            for log_id, first, last in self._catalogue.holes()
+            if log_id == batch.log_id and first <= batch.last and last >= batch.first
+        ]
+
+
+def cut_of(batch: CatalogueBatch) -> Cut:
+    """The cut that made a batch."""
+    return Cut(batch.log_id, batch.first, batch.last, batch.storage)
+
+
+def lost_range(storage: str, log_id: str, first: int, last: int) -> Missing:
+    """Sequences first..last of a log were lost."""
+    text = "these events were lost to damage of the journal"
+    return Missing(MissingReason.JOURNAL_HOLE, storage, log_id, text, first, last)
+
+
+def _gaps(batch: CatalogueBatch, columns: BatchColumns) -> Sequence[tuple[int, int]]:
+    sequences: list[int] = columns.sequences.tolist()
+    if len(sequences) == batch.last - batch.first + 1:
+        return ()
+    return gaps([(sequence, sequence) for sequence in sequences], batch.first, batch.last)
+
+
+def _missing(reason: MissingReason, item: CatalogueObject, text: str) -> Missing:
+    return Missing(reason, item.storage, item.name, text)
