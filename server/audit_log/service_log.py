@@ -10,7 +10,7 @@ import orjson
 from rbac.identities import SERVICE
 from server.audit_log.access import Access, caller_members
 from server.audit_log.intake import Intake
-from server.audit_log.search.query import EventSelector, SearchPage, SearchQuery
+from server.audit_log.search.query import EventFilter, EventSelector, SearchPage, SearchQuery
 from server.errors import AuditStoreError, Unavailable
 from server.service_events import (
     DENIED,
@@ -120,7 +120,7 @@ def _bounded(asked: Mapping[str, object]) -> Mapping[str, object]:
     return {"sha256": hashlib.sha256(written).hexdigest(), "bytes": len(written)}
 
 
-def _filters(query: SearchQuery) -> dict[str, object]:
+def _filters(query: SearchQuery | EventFilter) -> dict[str, object]:
     """The filters that were asked for, the empty ones left out."""
     filters = query.filters
     asked: dict[str, object] = {

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Final
+from typing import Final, TypeAlias
 
 from extaudit.v1 import audit_log_service_pb2 as pb
 from extaudit.v1 import event_pb2
@@ -16,6 +16,7 @@ from rbac.identities import IdentityKind
 from server.audit_log.search.query import (
     DEFAULT_PAGE_SIZE,
     MAX_PAGE_SIZE,
+    EventFilter,
     EventSelector,
     SearchQuery,
     Watermark,
@@ -53,6 +54,9 @@ KINDS: Final[Mapping[int, IdentityKind]] = MappingProxyType(
     }
 )
 
+Filtering: TypeAlias = pb.SearchEventsRequest | query_pb.EventFilter
+"""Messages that say with the same members what events must be like."""
+
 
 def search_query(request: pb.SearchEventsRequest) -> SearchQuery:
     """The query of a SearchEvents request.
@@ -63,10 +67,11 @@ def search_query(request: pb.SearchEventsRequest) -> SearchQuery:
     violations = _violations_of_search(request)
     if violations:
         raise InvalidRequest(violations)
+    wanted = event_filter(request)
     return SearchQuery(
-        filters=_filters(request),
-        emitters=frozenset(request.emitters),
-        emitter_kinds=frozenset(KINDS[kind] for kind in request.emitter_kinds),
+        filters=wanted.filters,
+        emitters=wanted.emitters,
+        emitter_kinds=wanted.emitter_kinds,
         order=_ORDERS[request.order],
         storage=request.storage or "active",
         engine=ENGINES[request.engine],
@@ -115,15 +120,7 @@ def _violations_of_get(request: pb.GetEventRequest) -> list[Violation]:
 
 
 def _violations_of_search(request: pb.SearchEventsRequest) -> list[Violation]:
-    found = violations_of_time("from_time", request.from_time) + violations_of_time("to_time", request.to_time)
-    for name in ("types", "users", "uids", "emitters"):
-        found += too_many(name, len(getattr(request, name)), MAX_VALUES)
-    found += too_long("text", request.text, MAX_TEXT_CHARACTERS)
-    found += too_many("fields", len(request.fields), MAX_FIELDS)
-    for index, wanted in enumerate(request.fields[:MAX_FIELDS]):
-        found += _violations_of_field(f"fields[{index}]", wanted)
-    if any(kind not in KINDS for kind in request.emitter_kinds):
-        found.append(Violation("emitter_kinds", "must be known kinds"))
+    found = filter_violations(request)
     if request.order not in _ORDERS:
         found.append(Violation("order", "must be a known order"))
     if request.engine not in ENGINES:
@@ -137,6 +134,30 @@ def _violations_of_search(request: pb.SearchEventsRequest) -> list[Violation]:
         # It counts nothing, and an answer without rows would look complete.
         found.append(Violation("watermark", "must be that of an earlier answer; it is empty"))
     return found + too_many("watermark.logs", len(mark.logs), MAX_LOGS)
+
+
+def filter_violations(asked: Filtering, prefix: str = "") -> list[Violation]:
+    """What is wrong with the members that say what events must be like; `prefix` comes before their names."""
+    found = [
+        *violations_of_time(f"{prefix}from_time", asked.from_time),
+        *violations_of_time(f"{prefix}to_time", asked.to_time),
+    ]
+    for name in ("types", "users", "uids", "emitters"):
+        found += too_many(f"{prefix}{name}", len(getattr(asked, name)), MAX_VALUES)
+    found += too_long(f"{prefix}text", asked.text, MAX_TEXT_CHARACTERS)
+    found += too_many(f"{prefix}fields", len(asked.fields), MAX_FIELDS)
+    for index, wanted in enumerate(asked.fields[:MAX_FIELDS]):
+        found += _violations_of_field(f"{prefix}fields[{index}]", wanted)
+    if any(kind not in KINDS for kind in asked.emitter_kinds):
+        found.append(Violation(f"{prefix}emitter_kinds", "must be known kinds"))
+    return found
+
+
+def event_filter(asked: Filtering) -> EventFilter:
+    """What events must be like; `asked` has no violations."""
+    return EventFilter(
+        _filters(asked), frozenset(asked.emitters), frozenset(KINDS[kind] for kind in asked.emitter_kinds)
+    )
 
 
 def violations_of_time(name: str, time: Timestamp) -> list[Violation]:
@@ -170,7 +191,7 @@ def too_long(name: str, text: str, characters: int) -> list[Violation]:
     return [Violation(name, f"must be at most {characters} characters")] if len(text) > characters else []
 
 
-def _filters(request: pb.SearchEventsRequest) -> Filters:
+def _filters(request: Filtering) -> Filters:
     return Filters(
         from_ms=milliseconds(request.from_time) if request.HasField("from_time") else None,
         to_ms=milliseconds(request.to_time) if request.HasField("to_time") else None,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import groupby
 from operator import attrgetter
@@ -12,7 +12,7 @@ import orjson
 
 from server.audit_log.batch_record import tail_receipt
 from server.audit_log.foreign import RECORD_GONE
-from server.audit_log.receipts import Emitter, Receipt, decode_emitter
+from server.audit_log.receipts import Receipt, decode_emitter
 from server.audit_log.search.candidates import (
     MOST_EQUAL_ROWS,
     Candidate,
@@ -22,7 +22,15 @@ from server.audit_log.search.candidates import (
 )
 from server.audit_log.search.digests import ObjectDigests
 from server.audit_log.search.origins import ObjectOrigin, Origins, RowSelection
-from server.audit_log.search.query import Cost, FoundEvent, Missing, MissingReason, SearchQuery, Watermark
+from server.audit_log.search.query import (
+    Cost,
+    FoundEvent,
+    Missing,
+    MissingReason,
+    SearchQuery,
+    Watermark,
+    emitter_test,
+)
 from server.audit_log.tail import Pinned, TailRow
 from server.errors import DeadlineExceeded
 from server.state.catalogue import CatalogueObject
@@ -86,7 +94,7 @@ class PageReader:
         self._only = only
         self._page = Page()
         query = plan.query
-        self._wanted = _wanted_emitters(query)
+        self._wanted = emitter_test(query)
         self._selection = RowSelection(origins, plan.watermark, self._wanted)
         self._stored = StoredRead(
             engine,
@@ -239,14 +247,6 @@ class PageReader:
 
     def _miss(self, reason: MissingReason, name: str, description: str) -> Missing:
         return Missing(reason, self._storage.storage_id, name, description)
-
-
-def _wanted_emitters(query: SearchQuery) -> Callable[[Emitter], bool] | None:
-    """A test of emitters, or None where the query asks for none."""
-    if not query.emitters and not query.emitter_kinds:
-        return None
-    names, kinds = query.emitters, {kind.value for kind in query.emitter_kinds}
-    return lambda emitter: (not names or emitter.name in names) and (not kinds or emitter.kind in kinds)
 
 
 def _size(candidate: Candidate) -> int:

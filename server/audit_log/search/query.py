@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from rbac.identities import IdentityKind
-from server.audit_log.receipts import Receipt
+from server.audit_log.receipts import Emitter, Receipt
 from server.storage.query import Filters, Order, Position
 
 DEFAULT_PAGE_SIZE = 100
@@ -21,6 +21,15 @@ class Watermark:
 
     logs: Mapping[str, int]
     catalogue_revision: int
+
+
+@dataclass(frozen=True, slots=True)
+class EventFilter:
+    """What events must be like: in themselves, and by who emitted them."""
+
+    filters: Filters = field(default_factory=Filters)
+    emitters: frozenset[str] = frozenset()
+    emitter_kinds: frozenset[IdentityKind] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +46,14 @@ class SearchQuery:
     page_size: int = DEFAULT_PAGE_SIZE
     page_token: str = ""
     watermark: Watermark | None = None
+
+
+def emitter_test(asked: EventFilter | SearchQuery) -> Callable[[Emitter], bool] | None:
+    """A test of who emitted an event, or None where none is asked for."""
+    if not asked.emitters and not asked.emitter_kinds:
+        return None
+    names, kinds = asked.emitters, {kind.value for kind in asked.emitter_kinds}
+    return lambda emitter: (not names or emitter.name in names) and (not kinds or emitter.kind in kinds)
 
 
 class FoundEvent(NamedTuple):
