@@ -25,9 +25,9 @@ _SECONDS = 60
 
 
 def environment() -> dict[str, str]:
-    """This process's environment without what would configure a server."""
+    """This process's environment without what would configure a server, and without this person's profiles."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("EXTAUDIT_")}
-    return kept | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    return kept | {"PYTHONPATH": os.pathsep.join(sys.path), "EXTAUDIT_PROFILE": "none"}
 
 
 class RunningServer:

@@ -24,7 +24,7 @@ from server.config.token_rules import token_problems_of
 _MAX_FILE_BYTES = 1024 * 1024
 
 CLIENT_VARIABLES = frozenset(
-    {"EXTAUDIT_ADDRESS", "EXTAUDIT_CA", "EXTAUDIT_CERT", "EXTAUDIT_KEY", "EXTAUDIT_TOKEN_FILE"}
+    {"EXTAUDIT_ADDRESS", "EXTAUDIT_CA", "EXTAUDIT_CERT", "EXTAUDIT_KEY", "EXTAUDIT_PROFILE", "EXTAUDIT_TOKEN_FILE"}
 )
 """Variables of the command line's client side, which may stand in the same environment."""
 

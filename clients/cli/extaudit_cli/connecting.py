@@ -6,19 +6,51 @@ import functools
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
+from extaudit_cli.profile_file import ProfileProblem, profiles_path, read_profiles
+from extaudit_cli.target import SETTINGS, Target, find_target
 from extaudit_cli.text import visible
 
 if TYPE_CHECKING:
-    from extaudit_client import ExtauditError
+    from click.shell_completion import CompletionItem
+    from extaudit_client import Connection, ExtauditError
 
 _FILE = click.Path(path_type=Path)
 
-_OPTIONS = [
+
+@dataclass(frozen=True, slots=True)
+class Reached:
+    """What a command talks to, for those that tell of it: the context's `obj`."""
+
+    address: str
+    profile: str
+
+    def __str__(self) -> str:
+        return f"profile {self.profile}, {self.address}" if self.profile else self.address
+
+
+def profile_names(_context: click.Context, _parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Complete the name of a profile, from the file alone; a file that can't be used offers none."""
+    from click.shell_completion import CompletionItem
+
+    try:
+        profiles = read_profiles(profiles_path(os.environ))
+    except ProfileProblem:
+        return []
+    return [
+        CompletionItem(name, help=values.get("address"))
+        for name, values in sorted(profiles.named.items())
+        if name.startswith(incomplete)
+    ]
+
+
+CONNECTION_OPTIONS = [
     click.option("--address", metavar="HOST:PORT", help="Where the service is. [env: EXTAUDIT_ADDRESS]"),
     click.option("--ca", type=_FILE, help="CA of the server's certificate, PEM. [env: EXTAUDIT_CA]"),
     click.option("--cert", type=_FILE, help="Your certificate, PEM. [env: EXTAUDIT_CERT]"),
@@ -31,12 +63,21 @@ _OPTIONS = [
     click.option(
         "--data-dir",
         type=_FILE,
-        default=Path("data"),
-        envvar="EXTAUDIT_DATA_DIR",
-        show_default=True,
-        show_envvar=True,
-        help="Where ready.json and identity/ are looked for, for what isn't given above.",
+        help="Where ready.json and identity/ are looked for, for what isn't given above. "
+        "[env: EXTAUDIT_DATA_DIR; default: data]",
     ),
+]
+"""What a profile can hold, as options."""
+
+_OPTIONS = [
+    click.option(
+        "--profile",
+        "profile_flag",
+        metavar="NAME",
+        shell_complete=profile_names,
+        help="Take these from a profile, `none` for no profile; see `extaudit profile`. [env: EXTAUDIT_PROFILE]",
+    ),
+    *CONNECTION_OPTIONS,
     click.option("--server-name", default="", help="Name in the server's certificate, if it isn't the address's host."),
 ]
 
@@ -45,23 +86,58 @@ def connected(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add the connection's options and call the command with a Client before its own options."""
 
     @functools.wraps(command)
-    def call(*, data_dir: Path, **options: Any) -> Any:
+    def call(*, profile_flag: str | None, server_name: str, **options: Any) -> Any:
+        flags = {name: None if (value := options.pop(name)) is None else str(value) for name in SETTINGS}
+        context = click.get_current_context()
+        target = _target(flags, profile_flag)
+        if target.output and context.get_parameter_source("output") is ParameterSource.DEFAULT:
+            options["output"] = target.output
         # The C library would print its own lines about failed handshakes beside ours.
         os.environ.setdefault("GRPC_VERBOSITY", "NONE")
         from extaudit_client import Client
-        from extaudit_client.files import find_connection
 
-        given = {name: options.pop(name) for name in ("address", "ca", "cert", "key", "server_name", "token_file")}
-        with failures(), Client(find_connection(os.environ, data_dir, **given)) as client:
-            return command(client, **options)
+        with _told(target):
+            connection = _connection(target, server_name)
+            context.obj = Reached(connection.address, target.profile)
+            with Client(connection) as client:
+                return command(client, **options)
 
     for option in reversed(_OPTIONS):
         call = option(call)
     return call
 
 
+def _target(flags: dict[str, str | None], profile_flag: str | None) -> Target:
+    try:
+        return find_target(flags, profile_flag, os.environ)
+    except ProfileProblem as problem:
+        raise click.ClickException(visible(str(problem))) from None
+
+
+def _connection(target: Target, server_name: str) -> Connection:
+    from extaudit_client.files import find_connection
+
+    given: dict[str, Any] = target.given()
+    return find_connection({}, target.data_dir, server_name=server_name, **given)
+
+
 @contextmanager
-def failures() -> Iterator[None]:
+def _told(target: Target) -> Iterator[None]:
+    """Have errors tell the profile and address that were used, where a profile was."""
+    try:
+        with _failures():
+            yield
+    except click.UsageError:
+        raise
+    except click.ClickException as error:
+        if not target.profile:
+            raise
+        reached = click.get_current_context().obj or f"profile {target.profile}"
+        raise click.ClickException(f"{error.message} [{visible(str(reached))}]") from None
+
+
+@contextmanager
+def _failures() -> Iterator[None]:
     """Turn the client's errors into one line and exit code 1."""
     from extaudit_client import ExtauditError
 

@@ -18,6 +18,7 @@ _COMMANDS = {
     "events": ("extaudit_cli.events", "Emit, search and get audit events."),
     "recordings": ("extaudit_cli.recordings", "Upload session recordings, list them, and get them back."),
     "status": ("extaudit_cli.status", "Show how the service is."),
+    "profile": ("extaudit_cli.profile", "Keep connections under names."),
 }
 
 

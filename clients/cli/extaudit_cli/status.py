@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from extaudit_cli.connecting import connected
+from extaudit_cli.connecting import Reached, connected
 from extaudit_cli.event_json import jsonable, time_text
 from extaudit_cli.output import output_option, table_lines, write_json
 from extaudit_cli.text import visible
@@ -29,15 +29,23 @@ Exit code 1 when the service isn't serving."""
 def command(client: Client, output: str) -> int:
     """Show how the service is: journal, storages, certificates, and what is wrong."""
     status = client.status()
+    reached: Reached = click.get_current_context().obj
     if output == "table":
-        _print_table(status)
+        _print_table(status, reached)
     else:
-        write_json(jsonable(asdict(status)), indent=2 if output == "json" else None)
+        record = jsonable(asdict(status)) | {"reached": asdict(reached)}
+        write_json(record, indent=2 if output == "json" else None)
     return 0 if status.serving else 1
 
 
-def _print_table(status: Status) -> None:
-    sections = [_problems(status), _service(status), _storages(status), _certificates(status), _token_issuers(status)]
+def _print_table(status: Status, reached: Reached) -> None:
+    sections = [
+        _problems(status),
+        _service(status, reached),
+        _storages(status),
+        _certificates(status),
+        _token_issuers(status),
+    ]
     click.echo("\n\n".join("\n".join(section) for section in sections if section))
 
 
@@ -45,9 +53,11 @@ def _problems(status: Status) -> list[str]:
     return [visible(f"PROBLEM {problem.name}: {problem.description}") for problem in status.problems]
 
 
-def _service(status: Status) -> list[str]:
+def _service(status: Status, reached: Reached) -> list[str]:
     journal = status.journal
     facts = [
+        ("address", reached.address),
+        *([("profile", reached.profile)] if reached.profile else []),
         ("serving", "yes" if status.serving else "NO"),
         ("version", status.version),
         ("started", time_text(status.start_time)),

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 from extaudit_cli.main import run
@@ -29,6 +30,15 @@ def pki(tmp_path_factory: pytest.TempPathFactory) -> Pki:
 def service(pki: Pki) -> Iterator[FakeService]:
     with serve(FakeService(), pki) as fake:
         yield fake
+
+
+@pytest.fixture(autouse=True)
+def config_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder for profiles, which nobody's own get into."""
+    folder = tmp_path / "config"
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(folder))
+    monkeypatch.delenv("EXTAUDIT_PROFILE", raising=False)
+    return folder
 
 
 @pytest.fixture
