@@ -17,7 +17,7 @@ from typing import Any
 
 from extaudit_client import Client, Connection
 from extaudit_client.files import find_connection
-from extaudit_client.stream import Retries
+from extaudit_client.retries import Retries
 
 RUN = [sys.executable, "-c", "from extaudit_cli.main import main; main()"]
 ANY_PORT = ["--grpc-listen", "127.0.0.1:0", "--http-listen", "127.0.0.1:0"]

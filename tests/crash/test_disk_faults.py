@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from extaudit_client import Client, ExtauditError, Position, Query
 from extaudit_client.files import find_connection
-from extaudit_client.stream import Retries
+from extaudit_client.retries import Retries
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from server.config import JournalSection

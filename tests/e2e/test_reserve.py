@@ -10,7 +10,7 @@ import pytest
 from extaudit_client import Client, Query
 from extaudit_client.errors import ExtauditError
 from extaudit_client.files import find_connection
-from extaudit_client.stream import Retries
+from extaudit_client.retries import Retries
 
 from server.app import App
 from server.audit_log.gate import OWN_RESERVE_BYTES, IntakeGate

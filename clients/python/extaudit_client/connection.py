@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import grpc
 
+from extaudit_client.async_channel import AsyncRenewingChannel
+from extaudit_client.certificate_files import CertificateFiles
+from extaudit_client.channel import RenewingChannel
 from extaudit_client.errors import ConnectionFailed
-from extaudit_client.token_file import TokenSender
+from extaudit_client.renewal import Renewal
 
 MAX_RECEIVE_BYTES = 20 * 1024 * 1024
-
-_MAX_FILE_BYTES = 1024 * 1024
 
 # A server that wasn't told otherwise takes a ping every 300 s and hangs up on clients that ping more often;
 # load balancers commonly forget connections that were silent for 350 s.
@@ -35,25 +39,48 @@ class Connection:
     server_name: str = ""
     token_file: Path | None = None
 
+    @classmethod
+    def from_environment(
+        cls, environment: Mapping[str, str] = os.environ, data_dir: Path | None = None, **given: Any
+    ) -> Connection:
+        """Find address and files as the command line does; `files.find_connection` says in which order, and raises.
+
+        `given` are members of a connection; `data_dir` is EXTAUDIT_DATA_DIR, or else `data`.
+        """
+        from extaudit_client.files import DEFAULT_DATA_DIR, find_connection  # which makes connections
+
+        folder = data_dir or Path(environment.get("EXTAUDIT_DATA_DIR") or DEFAULT_DATA_DIR)
+        return find_connection(environment, folder, **given)
+
+    @classmethod
+    def from_data_dir(cls, data_dir: Path, **given: Any) -> Connection:
+        """Find address and files in a service's data directory, whatever the environment says."""
+        return cls.from_environment({}, data_dir, **given)
+
     def channel(self) -> grpc.Channel:
-        """Open a channel; it connects with the first call.
+        """Open a channel; it connects with the first call. Renewed files are used from the next call on.
 
         Raises:
             ConnectionFailed: a file can't be read, or isn't what it should be. A token file is read with every call.
         """
-        authority = _read(self.ca, "CA certificate", b"CERTIFICATE")
+        renewal = Renewal(
+            self._files(), lambda given: grpc.secure_channel(self.address, given, options=self._options())
+        )
+        return RenewingChannel(renewal, self.token_file)
+
+    def async_channel(self) -> grpc.aio.Channel:
+        """Open a channel for asyncio, as `channel` does."""
+        renewal = Renewal(
+            self._files(), lambda given: grpc.aio.secure_channel(self.address, given, options=self._options())
+        )
+        return AsyncRenewingChannel(renewal, self.token_file)
+
+    def _files(self) -> CertificateFiles:
         if self.token_file is not None:
-            credentials = grpc.ssl_channel_credentials(authority)
-            channel = grpc.secure_channel(self.address, credentials, options=self._options())
-            return grpc.intercept_channel(channel, TokenSender(self.token_file))
+            return CertificateFiles(self.ca, None, None)
         if self.cert is None or self.key is None:
             raise ConnectionFailed("a certificate and its key, or a token file, are needed", "FAILED_PRECONDITION")
-        credentials = grpc.ssl_channel_credentials(
-            authority,
-            private_key=_read(self.key, "private key", b"PRIVATE KEY"),
-            certificate_chain=_read(self.cert, "certificate", b"CERTIFICATE"),
-        )
-        return grpc.secure_channel(self.address, credentials, options=self._options())
+        return CertificateFiles(self.ca, self.cert, self.key)
 
     def _options(self) -> list[tuple[str, int | str]]:
         options: list[tuple[str, int | str]] = [
@@ -73,16 +100,3 @@ def is_loopback(address: str) -> bool:
     """Tell whether an address is on this machine's loopback."""
     host = address.rpartition(":")[0]
     return host in ("localhost", "[::1]") or host.startswith("127.")
-
-
-def _read(path: Path, what: str, label: bytes) -> bytes:
-    try:
-        with path.open("rb") as file:
-            data = file.read(_MAX_FILE_BYTES + 1)
-    except FileNotFoundError:
-        raise ConnectionFailed(f"there is no {what} at {path}", "FAILED_PRECONDITION") from None
-    except OSError as error:
-        raise ConnectionFailed(f"can't read the {what} {path}: {error.strerror}", "FAILED_PRECONDITION") from error
-    if len(data) > _MAX_FILE_BYTES or b"-----BEGIN " not in data or label not in data:
-        raise ConnectionFailed(f"{path} holds no {what} in PEM form", "FAILED_PRECONDITION")
-    return data

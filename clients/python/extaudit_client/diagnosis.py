@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TypeVar
-
-from cryptography import x509
-from cryptography.hazmat.primitives import serialization
 
 from extaudit_client.connection import Connection
 from extaudit_client.errors import ConnectionFailed, ExtauditError
-
-_T = TypeVar("_T")
+from extaudit_client.pem import is_pair, validities
 
 _TRANSPORT_CODES = frozenset({"UNAVAILABLE", "DEADLINE_EXCEEDED", "UNIMPLEMENTED"})
 
@@ -61,32 +55,32 @@ def _local_fault(connection: Connection, now: datetime) -> str:
     """Tell what is wrong with the local files; empty when nothing is."""
     try:
         fault = _pair_fault(connection.cert, connection.key, now) if connection.cert and connection.key else ""
-        authority = _load(connection.ca, x509.load_pem_x509_certificates)
+        authority = _validities(connection.ca)
     except _Unreadable as unreadable:
         return f"{unreadable} can't be read as PEM"
     if fault:
         return fault
-    faults = [_date_fault(ca, connection.ca, now) for ca in authority]
+    faults = [_date_fault(validity, connection.ca, now) for validity in authority]
     # A bundle may keep an old CA beside the one that replaced it.
     return faults[0] if all(faults) else ""
 
 
 def _pair_fault(cert: Path, key: Path, now: datetime) -> str:
-    certificate = _load(cert, x509.load_pem_x509_certificate)
-    private = _load(key, lambda data: serialization.load_pem_private_key(data, None))
-    if private.public_key() != certificate.public_key():
-        return f"the private key {key} doesn't belong to the certificate {cert}"
-    return _date_fault(certificate, cert, now)
+    validity = _validities(cert)[0]
+    try:
+        if not is_pair(cert, key):
+            return f"the private key {key} doesn't belong to the certificate {cert}"
+    except (OSError, ValueError) as error:
+        raise _Unreadable(key) from error
+    return _date_fault(validity, cert, now)
 
 
-def _date_fault(certificate: x509.Certificate, path: Path, now: datetime) -> str:
-    if now >= certificate.not_valid_after_utc:
-        return f"the certificate {path} expired on {certificate.not_valid_after_utc:%Y-%m-%d %H:%M} UTC"
-    if now < certificate.not_valid_before_utc:
-        return (
-            f"the certificate {path} isn't valid before {certificate.not_valid_before_utc:%Y-%m-%d %H:%M} UTC; "
-            "is the clock right?"
-        )
+def _date_fault(validity: tuple[datetime, datetime], path: Path, now: datetime) -> str:
+    begins, ends = validity
+    if now >= ends:
+        return f"the certificate {path} expired on {ends:%Y-%m-%d %H:%M} UTC"
+    if now < begins:
+        return f"the certificate {path} isn't valid before {begins:%Y-%m-%d %H:%M} UTC; is the clock right?"
     return ""
 
 
@@ -94,8 +88,8 @@ class _Unreadable(Exception):
     pass
 
 
-def _load(path: Path, parse: Callable[[bytes], _T]) -> _T:
+def _validities(path: Path) -> list[tuple[datetime, datetime]]:
     try:
-        return parse(path.read_bytes())
-    except (OSError, ValueError, TypeError) as error:
+        return validities(path.read_bytes())
+    except (OSError, ValueError) as error:
         raise _Unreadable(path) from error

@@ -14,7 +14,7 @@ from extaudit.v1 import recording_service_pb2 as pb
 from extaudit_client.custody import CustodyDigest
 from extaudit_client.errors import ExtauditError, from_rpc
 from extaudit_client.recording_rows import Recording, recording_from
-from extaudit_client.stream import Retries, is_worth_a_retry
+from extaudit_client.retries import Retries
 
 PART_SUFFIX: Final = ".part"
 """Added to a file's name while it isn't whole."""
@@ -64,8 +64,7 @@ class Download:
             except grpc.RpcError as error:
                 failure = from_rpc(error)
             failures = 1 if self._digest.size > before else failures + 1
-            promising = self.recording is not None or failure.retry_after is not None
-            if not is_worth_a_retry(failure) or not promising or failures > self._retries.attempts:
+            if not self._retries.allow(failure, failures, answered=self.recording is not None):
                 raise failure
             self._retries.wait(self._retries.delay(failures, failure.retry_after))
         self._check()

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Final
 
 import grpc
 from google.rpc import error_details_pb2, status_pb2
 
 if TYPE_CHECKING:
     from extaudit_client.searches import MissingPart
-
-_DETAILS_KEY = "grpc-status-details-bin"
-_DOMAIN = "extaudit"
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +46,86 @@ class ExtauditError(Exception):
         self.retry_after = retry_after
 
 
+class InvalidRequest(ExtauditError):
+    """The request is wrong; `violations` names every wrong field. Nothing was done."""
+
+
+class InvalidPageToken(InvalidRequest):
+    """The page token isn't one of this server, this caller and this query."""
+
+
+class Unauthenticated(ExtauditError):
+    """The service doesn't know who calls."""
+
+
+class CertificateExpired(Unauthenticated):
+    """The certificate has expired, or isn't valid yet; a renewed file is used for the next call."""
+
+
+class TokenExpired(Unauthenticated):
+    """The token has expired; the token file is read again for the next call."""
+
+
+class PermissionDenied(ExtauditError):
+    """No role allows the call, or one denies it."""
+
+
+class Locked(PermissionDenied):
+    """A lock bars the caller."""
+
+
+class NotFound(ExtauditError):
+    """There is no such thing, or it isn't the caller's."""
+
+
+class PreconditionFailed(ExtauditError):
+    """The call can't be done as things are; calling again changes nothing."""
+
+
+class AmbiguousUid(PreconditionFailed):
+    """Several events have the uid: name one by its digest or position."""
+
+
+class UploadNotOpen(PreconditionFailed):
+    """The upload isn't open any more."""
+
+
+class UploadTakenUp(PreconditionFailed):
+    """Another stream has taken the upload up."""
+
+
+class RecordingMismatch(PreconditionFailed):
+    """What arrived isn't what the size or digest of the request says."""
+
+
+class Exhausted(ExtauditError):
+    """The service, or the caller's share of it, has no room for this now; `retry_after` may say when it will."""
+
+
+class RateLimited(Exhausted):
+    """The caller calls or emits faster, or has more calls open, than its limit."""
+
+
+class DataLoss(ExtauditError):
+    """What is kept isn't what was taken. Nothing of what has changed is given."""
+
+
+class Unavailable(ExtauditError):
+    """The service can't do this now; it may later. What was asked for is not done, or not known to be."""
+
+
+class TimedOut(ExtauditError):
+    """The time for the call ran out. What was asked for is not done, or not known to be."""
+
+
+class Unsupported(ExtauditError):
+    """The service has no such method."""
+
+
+class ServiceFault(ExtauditError):
+    """A fault of the service; the message names the request id that its log has."""
+
+
 class ConnectionFailed(ExtauditError):
     """No service could be talked to; the message is one line with the likely cause."""
 
@@ -63,9 +141,76 @@ class IncompleteAnswer(ExtauditError):
         self.missing = tuple(missing)
 
 
+BY_REASON: Final[Mapping[str, type[ExtauditError]]] = MappingProxyType(
+    {
+        "INVALID_REQUEST": InvalidRequest,
+        "UNAUTHENTICATED": Unauthenticated,
+        "CERTIFICATE_EXPIRED": CertificateExpired,
+        "ACCESS_DENIED": PermissionDenied,
+        "NOT_FOUND": NotFound,
+        "AMBIGUOUS_UID": AmbiguousUid,
+        "INVALID_PAGE_TOKEN": InvalidPageToken,
+        "ENGINE_UNAVAILABLE": PreconditionFailed,
+        "JOURNAL_FULL": Exhausted,
+        "DISK_FLOOR": Exhausted,
+        "JOURNAL_CLOSED": Unavailable,
+        "STOPPING": Unavailable,
+        "OVERLOADED": Exhausted,
+        "INTERNAL": ServiceFault,
+        "DEADLINE_EXCEEDED": TimedOut,
+        "UNIMPLEMENTED": Unsupported,
+        "STORAGE_UNAVAILABLE": Unavailable,
+        "LOCKED": Locked,
+        "LOCK_HITS_CALLER": PreconditionFailed,
+        "TOO_MANY_LOCKS": Exhausted,
+        "RATE_LIMIT": RateLimited,
+        "CONCURRENCY_LIMIT": RateLimited,
+        "STATE_UNAVAILABLE": Unavailable,
+        "TOKEN_EXPIRED": TokenExpired,
+        "TOKEN_NOT_ACCEPTED": Unauthenticated,
+        "TOKEN_KEYS_UNAVAILABLE": Unavailable,
+        "UPLOAD_NOT_OPEN": UploadNotOpen,
+        "UPLOAD_TAKEN_UP": UploadTakenUp,
+        "CHUNK_GAP": PreconditionFailed,
+        "RECORDING_TOO_LARGE": Exhausted,
+        "RECORDING_MISMATCH": RecordingMismatch,
+        "RECORDING_DAMAGED": DataLoss,
+        "TOO_MANY_UPLOADS": Exhausted,
+    }
+)
+"""Every reason of the proto enum ErrorReason, without its prefix; a test holds the two equal."""
+
+_BY_CODE: Final[Mapping[str, type[ExtauditError]]] = MappingProxyType(
+    {
+        "INVALID_ARGUMENT": InvalidRequest,
+        "OUT_OF_RANGE": InvalidRequest,
+        "UNAUTHENTICATED": Unauthenticated,
+        "PERMISSION_DENIED": PermissionDenied,
+        "NOT_FOUND": NotFound,
+        "FAILED_PRECONDITION": PreconditionFailed,
+        "ABORTED": PreconditionFailed,
+        "ALREADY_EXISTS": PreconditionFailed,
+        "RESOURCE_EXHAUSTED": Exhausted,
+        "DATA_LOSS": DataLoss,
+        "UNAVAILABLE": Unavailable,
+        "DEADLINE_EXCEEDED": TimedOut,
+        "UNIMPLEMENTED": Unsupported,
+        "INTERNAL": ServiceFault,
+        "UNKNOWN": ServiceFault,
+    }
+)
+_DETAILS_KEY: Final = "grpc-status-details-bin"
+_DOMAIN: Final = "extaudit"
+
+
+def class_of(code: str, reason: str) -> type[ExtauditError]:
+    """The class of an error; of a reason that this client doesn't know, the one of its code."""
+    return BY_REASON.get(reason) or _BY_CODE.get(code, ExtauditError)
+
+
 def from_rpc(error: grpc.RpcError) -> ExtauditError:
     """Translate a failed call; details that aren't there or can't be read leave the members empty."""
-    if not isinstance(error, grpc.Call):
+    if not isinstance(error, (grpc.Call, grpc.aio.AioRpcError)):
         return ExtauditError("UNKNOWN", "", "the call failed")
     reason, violations, retry_after = "", [], None
     for detail in _details(error):
@@ -78,11 +223,13 @@ def from_rpc(error: grpc.RpcError) -> ExtauditError:
         elif detail.Is(error_details_pb2.RetryInfo.DESCRIPTOR):
             delay = error_details_pb2.RetryInfo.FromString(detail.value).retry_delay
             retry_after = delay.seconds + delay.nanos / 1e9
-    return ExtauditError(error.code().name, reason, error.details() or "", violations, retry_after)
+    name = error.code().name
+    return class_of(name, reason)(name, reason, error.details() or "", violations, retry_after)
 
 
-def _details(call: grpc.Call) -> list[error_details_pb2.ErrorInfo]:
-    for key, value in call.trailing_metadata() or ():
+def _details(call: grpc.Call | grpc.aio.AioRpcError) -> list[error_details_pb2.ErrorInfo]:
+    metadata: Any = call.trailing_metadata()
+    for key, value in metadata or ():
         if key == _DETAILS_KEY and isinstance(value, bytes):
             try:
                 return list(status_pb2.Status.FromString(value).details)

@@ -1,9 +1,10 @@
-"""From page to page of a list, each asked for with the token of the one before."""
+"""From page to page of a list or a search, each asked for with the token of the one before."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from typing import Protocol, TypeVar
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from dataclasses import dataclass
+from typing import Generic, Protocol, TypeVar
 
 from extaudit_client.errors import ExtauditError
 
@@ -18,6 +19,26 @@ class Paged(Protocol):
 
 
 Page = TypeVar("Page", bound=Paged)
+Item = TypeVar("Item")
+
+
+@dataclass(frozen=True, slots=True)
+class Listed(Generic[Item]):
+    """A page of a list that is given whole, page by page."""
+
+    items: tuple[Item, ...]
+    next_page_token: str
+
+
+def after(page: Paged, page_token: str, what: str = "list") -> str:
+    """The token of the next page; '' after the last one.
+
+    Raises:
+        ExtauditError: the service gave the same token twice.
+    """
+    if page.next_page_token and page.next_page_token == page_token:
+        raise ExtauditError("INTERNAL", "", f"the service gave the same page token twice, so the {what} ends")
+    return page.next_page_token
 
 
 def pages(read: Callable[[str], Page], page_token: str) -> Iterator[Page]:
@@ -29,8 +50,16 @@ def pages(read: Callable[[str], Page], page_token: str) -> Iterator[Page]:
     while True:
         page = read(page_token)
         yield page
-        if not page.next_page_token:
+        page_token = after(page, page_token)
+        if not page_token:
             return
-        if page.next_page_token == page_token:
-            raise ExtauditError("INTERNAL", "", "the service gave the same page token twice, so the list ends")
-        page_token = page.next_page_token
+
+
+async def async_pages(read: Callable[[str], Awaitable[Page]], page_token: str) -> AsyncIterator[Page]:
+    """As `pages`, for asyncio."""
+    while True:
+        page = await read(page_token)
+        yield page
+        page_token = after(page, page_token)
+        if not page_token:
+            return

@@ -3,32 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import BinaryIO
 
-import grpc
 from extaudit.v1 import recording_service_pb2 as pb
-from extaudit.v1.recording_service_pb2_grpc import RecordingServiceStub
 
+from extaudit_client import recording_calls
+from extaudit_client.calling import Caller
 from extaudit_client.downloading import Download
 from extaudit_client.paging import pages
 from extaudit_client.recorded_events import Item, items_from
-from extaudit_client.recorded_text import HitPage, TextQuery, hits_from, text_request
-from extaudit_client.recording_rows import Recording, Upload, recording_from, upload_from, upload_state
-from extaudit_client.sessions import (
-    ReindexProgress,
-    Session,
-    SessionPage,
-    SessionQuery,
-    list_request,
-    page_from,
-    progress_from,
-)
-from extaudit_client.stream import Retries
+from extaudit_client.recorded_text import HitPage, TextQuery
+from extaudit_client.recording_rows import Recording, Upload
+from extaudit_client.sessions import ReindexProgress, Session, SessionPage, SessionQuery, progress_from
 from extaudit_client.uploading import Progress, Source, Uploaded, Uploading
-
-Errors = Callable[[], AbstractContextManager[None]]
 
 
 class Recordings:
@@ -37,11 +25,11 @@ class Recordings:
     Upload and download go on after a lost connection, from where they were; `retries` of the client says how often.
     """
 
-    def __init__(self, channel: grpc.Channel, errors: Errors, timeout: float, retries: Retries) -> None:
-        self._stub = RecordingServiceStub(channel)
-        self._errors = errors
-        self._timeout = timeout
-        self._retries = retries
+    def __init__(self, caller: Caller) -> None:
+        self._caller = caller
+        self._stub = caller.stubs.recordings
+        self._errors = caller.errors
+        self._retries = caller.retries
 
     def upload(
         self, source: BinaryIO, session_id: str, upload_id: str = "", progress: Progress | None = None
@@ -57,10 +45,7 @@ class Recordings:
 
     def get_upload(self, upload_id: str) -> Upload:
         """Tell where an upload is."""
-        with self._errors():
-            return upload_from(
-                self._stub.GetUpload(pb.GetUploadRequest(upload_id=upload_id), timeout=self._timeout).upload
-            )
+        return self._caller.run(recording_calls.get_upload(upload_id))
 
     def complete(
         self, upload_id: str, *, size: int | None = None, sha256: str = "", partial: bool = False
@@ -71,17 +56,11 @@ class Recordings:
         `size` in bytes and `sha256` (lower-case hex) are what the whole must have. `partial` completes another's upload
         with what has arrived. Safe to repeat.
         """
-        request = pb.CompleteUploadRequest(upload_id=upload_id, bytes=size, sha256=sha256, partial=partial)
-        with self._errors():
-            answer = self._stub.CompleteUpload(request, timeout=self._timeout)
-        return recording_from(answer.recording), upload_state(answer.state)
+        return self._caller.run(recording_calls.complete(upload_id, size, sha256, partial=partial))
 
     def abort(self, upload_id: str) -> Upload:
         """Give an upload up; the service keeps what arrived, set aside. Safe to repeat."""
-        with self._errors():
-            return upload_from(
-                self._stub.AbortUpload(pb.AbortUploadRequest(upload_id=upload_id), timeout=self._timeout).upload
-            )
+        return self._caller.run(recording_calls.abort(upload_id))
 
     def download(
         self,
@@ -107,7 +86,7 @@ class Recordings:
 
     def read_range(self, session_id: str, offset: int, length: int, upload_id: str = "") -> Iterator[bytes]:
         """Give a range of a recording's bytes; only the service has checked them. A `length` of 0 means to the end."""
-        request = pb.DownloadRecordingRequest(session_id=session_id, upload_id=upload_id, offset=offset, length=length)
+        request = recording_calls.range_request(session_id, upload_id, offset, length)
         with self._errors():
             for answer in self._stub.DownloadRecording(request):
                 if answer.chunk:
@@ -118,15 +97,13 @@ class Recordings:
 
         Events whose index is below `start_index` are left out.
         """
-        request = pb.StreamRecordingEventsRequest(session_id=session_id, upload_id=upload_id, start_index=start_index)
+        request = recording_calls.events_request(session_id, upload_id, start_index)
         with self._errors():
             yield from items_from(iter(self._stub.StreamRecordingEvents(request)))
 
     def list_page(self, query: SessionQuery, page_token: str = "") -> SessionPage:
         """Give one page of sessions; the token of the page before gives the next one. A page may be short."""
-        request = list_request(query, page_token)
-        with self._errors():
-            return page_from(self._stub.ListRecordings(request, timeout=self._timeout))
+        return self._caller.run(recording_calls.list_page(query, page_token))
 
     def list_pages(self, query: SessionQuery, page_token: str = "") -> Iterator[SessionPage]:
         """Give page after page of sessions, newest first."""
@@ -139,9 +116,7 @@ class Recordings:
 
     def search_page(self, query: TextQuery, page_token: str = "") -> HitPage:
         """Give one page of lines that have a text; the token of the page before gives the next. A page may be short."""
-        request = text_request(query, page_token)
-        with self._errors():
-            return hits_from(self._stub.SearchRecordings(request, timeout=self._timeout))
+        return self._caller.run(recording_calls.search_page(query, page_token))
 
     def search_pages(self, query: TextQuery, page_token: str = "") -> Iterator[HitPage]:
         """Give page after page of lines that have a text, newest recordings first."""

@@ -5,11 +5,8 @@ from __future__ import annotations
 import os
 import re
 import stat
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
-
-import grpc
+from typing import Any
 
 from extaudit_client.errors import ConnectionFailed
 
@@ -43,47 +40,10 @@ def read_token(path: Path) -> str:
     return matched[1].decode()
 
 
-class _Details(NamedTuple):
-    method: str
-    timeout: float | None
-    metadata: tuple[tuple[str, str], ...]
-    credentials: grpc.CallCredentials | None
-    wait_for_ready: bool | None
-    compression: grpc.Compression | None
-
-
-class TokenSender(
-    grpc.UnaryUnaryClientInterceptor, grpc.UnaryStreamClientInterceptor, grpc.StreamStreamClientInterceptor
-):
-    """Sends the file's token with every call. The channel must be one with TLS."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-
-    def intercept_unary_unary(self, continuation: Callable[..., Any], client_call_details: Any, request: Any) -> Any:
-        """Add the token."""
-        return continuation(self._with_token(client_call_details), request)
-
-    def intercept_unary_stream(self, continuation: Callable[..., Any], client_call_details: Any, request: Any) -> Any:
-        """Add the token."""
-        return continuation(self._with_token(client_call_details), request)
-
-    def intercept_stream_stream(
-        self, continuation: Callable[..., Any], client_call_details: Any, request_iterator: Any
-    ) -> Any:
-        """Add the token."""
-        return continuation(self._with_token(client_call_details), request_iterator)
-
-    def _with_token(self, details: Any) -> _Details:
-        header = ("authorization", f"Bearer {read_token(self._path)}")
-        return _Details(
-            details.method,
-            details.timeout,
-            (*(details.metadata or ()), header),
-            details.credentials,
-            details.wait_for_ready,
-            details.compression,
-        )
+def with_token(options: dict[str, Any], path: Path) -> dict[str, Any]:
+    """A call's options with the file's token among its metadata. The channel must be one with TLS."""
+    header = ("authorization", f"Bearer {read_token(path)}")
+    return options | {"metadata": (*(options.get("metadata") or ()), header)}
 
 
 def _open_at_once(path: str, flags: int) -> int:

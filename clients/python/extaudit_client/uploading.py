@@ -13,7 +13,7 @@ import grpc
 from extaudit.v1 import recording_service_pb2 as pb
 
 from extaudit_client.errors import ExtauditError, from_rpc
-from extaudit_client.stream import Retries, is_worth_a_retry
+from extaudit_client.retries import Retries
 
 CHUNK_BYTES: Final = 1024 * 1024
 WINDOW_BYTES: Final = 16 * 1024 * 1024
@@ -130,9 +130,7 @@ class Uploading:
             if failure is None:
                 return Uploaded(self.upload_id, self._end, self._source.sha256)
             failures = 1 if self.durable_offset > before else failures + 1
-            # As with events: a stream that was never answered is only tried again when the service said when.
-            promising = self._answered or failure.retry_after is not None
-            if not is_worth_a_retry(failure) or not promising or failures > self._retries.attempts:
+            if not self._retries.allow(failure, failures, answered=self._answered):
                 raise failure
             self._retries.wait(self._retries.delay(failures, failure.retry_after))
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 from extaudit_client import Client, Connection
-from extaudit_client.stream import Retries
+from extaudit_client.retries import Retries
 
 from tests.unit.client.certificates import Pki, make_pki
 from tests.unit.client.fake_service import FakeService, serve
@@ -34,5 +34,6 @@ def waits() -> list[float]:
 
 @pytest.fixture
 def client(connection: Connection, waits: list[float]) -> Iterator[Client]:
-    with Client(connection, timeout=10, retries=Retries(attempts=2, wait=waits.append)) as opened:
+    retries = Retries(attempts=2, wait=waits.append, draw=lambda low, high: low)
+    with Client(connection, timeout=10, retries=retries) as opened:
         yield opened

@@ -57,6 +57,9 @@ class Refused(Exception):
 
 def acknowledge(request: pb.EmitEventsRequest, **members: Any) -> pb.EmitEventsResponse:
     """Acknowledge one message, every event accepted unless `members` say otherwise."""
+    accepted = len(request.events) - len(members.get("refused", ())) - len(members.get("repeated", ()))
+    if accepted > 0:
+        members.setdefault("sequences", [pb.SequenceRange(first=1, last=accepted)])
     entry = pb.MessageAcknowledgement(
         message_number=request.message_number, storage="default", log_id="log1", **members
     )
