@@ -6,6 +6,7 @@ import heapq
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import accumulate
 from typing import NamedTuple, Protocol
 
 from server.audit_log.tail import Pinned, TailRow
@@ -108,7 +109,7 @@ class StoredRead:
         newest_first = self.order is Order.NEWEST_FIRST
         low, high = time_span(self.filters, self.order, self.beyond)
         waiting = sorted(objects, key=_newest if newest_first else _oldest, reverse=newest_first)
-        size = _FIRST_WINDOW
+        size = self._first_window(waiting)
         while low < high and (waiting := [item for item in waiting if item.last_ms >= low and item.first_ms < high]):
             start, end = low, high
             if len(waiting) > size and newest_first:
@@ -123,6 +124,14 @@ class StoredRead:
             low, high = (low, start) if newest_first else (end, high)
             self.finished_to = Position(start if newest_first else end, "", "")
             size *= _WINDOW_GROWTH
+
+    def _first_window(self, waiting: Sequence[CatalogueObject]) -> int:
+        """Number of objects to begin with: where nothing but time chooses, as many as hold the rows asked for."""
+        if replace(self.filters, from_ms=None, to_ms=None) != Filters():
+            return _FIRST_WINDOW
+        held = accumulate(item.rows for item in waiting[:_FIRST_WINDOW])
+        # One more, since of the first a part may lie before the page.
+        return next((number + 1 for number, rows in enumerate(held, 1) if rows >= self.chunk), _FIRST_WINDOW)
 
     def gave_all_at(self, position: Position) -> bool:
         """Whether every row of this position was given, and every row before it."""
