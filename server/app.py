@@ -132,6 +132,7 @@ def _build(config: Config, files: Files, directory: DataDirectory, lock: Directo
         metrics.journal,
         max_pending_bytes=config.journal.max_pending_bytes,
         now_ms=_now_ms,
+        batches_leave=lambda: not deliveries.last_error,
     )
     scan = DuckScanEngine(
         threads=config.search.threads,

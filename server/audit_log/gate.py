@@ -44,6 +44,11 @@ class IntakeGate:
         """Whether the journal has reached half of its quota: from there on batches must leave it."""
         return 2 * (self._journal_bytes + self._since) >= self.quota_bytes
 
+    def is_nearly_full(self, coming: int) -> bool:
+        """Whether the journal, with `coming` bytes that aren't let in yet, has so little room left that who can wait had
+        better do so."""
+        return self._journal_bytes + self._since + coming >= self.quota_bytes // 8 * 7
+
     @property
     def problem(self) -> str:
         """`journal_full`, `disk_floor` or ''."""

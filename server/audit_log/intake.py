@@ -22,6 +22,7 @@ from server.observability.metrics import JournalMetrics
 SMALL_BYTES = 4 * 1024
 """Events up to this size that come by themselves are validated together with others of their commit."""
 _BUSY_BYTES = 256 * 1024
+_LOOK_SECONDS = 0.02
 LARGE_BYTES = 64 * 1024
 """Events above this size are validated off the loop."""
 LARGE_MESSAGE_BYTES = 256 * 1024
@@ -44,7 +45,13 @@ class Intake:
         *,
         max_pending_bytes: int,
         now_ms: Callable[[], int],
+        batches_leave: Callable[[], bool],
+        patience_seconds: float = 10.0,
     ) -> None:
+        """`batches_leave` says whether deliveries go well, so that a journal that is full won't stay so;
+        `patience_seconds` bounds how long a message waits for that."""
+        self._batches_leave = batches_leave
+        self._patience_seconds = patience_seconds
         self._writer = writer
         self._commits = GroupCommit(writer, thread, metrics, self._join)
         self._validator = validator
@@ -117,6 +124,19 @@ class Intake:
                     settle(events[index].outcome, acknowledgement)
 
         return [(submission, tell)]
+
+    async def until_room(self) -> None:
+        """Wait while the journal is nearly full, as long as batches leave it and for a bounded time: a stream that is
+        faster than deliveries is slowed down, and refused only if that doesn't help."""
+        loop = asyncio.get_running_loop()
+        until = loop.time() + self._patience_seconds
+        while (
+            self._gate.is_nearly_full(self._off_loop_bytes)
+            and self._batches_leave()
+            and not self._stopping
+            and loop.time() < until
+        ):
+            await asyncio.sleep(_LOOK_SECONDS)
 
     def submit(self, access: Access, payloads: Payloads | UnreadPayloads) -> asyncio.Future[BatchAcknowledgement]:
         """Validate and take a message's events at once; what is returned resolves when they are durable.

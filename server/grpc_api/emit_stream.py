@@ -88,6 +88,7 @@ class EmitStream:
     async def _read(self) -> None:
         try:
             async for message in self._requests:
+                await self._intake.until_room()
                 self._submit(message)
                 await self._until_room()
         except Exception as failure:

@@ -31,6 +31,10 @@ class Intake(Protocol):
         """
         ...
 
+    async def until_room(self) -> None:
+        """Wait, a bounded time, until there is room for another message."""
+        ...
+
     def submit(self, access: Access, payloads: Payloads | UnreadPayloads) -> Awaitable[BatchAcknowledgement]:
         """Validate and take a message's events at once; what is returned resolves when they are durable.
 

@@ -107,6 +107,9 @@ class MemoryIntake:
             await asyncio.Event().wait()
         return Acknowledgement("u-1", "default", "log", len(self.events), repeated=True, uid_reused=True)
 
+    async def until_room(self) -> None:
+        """There always is."""
+
     def submit(self, access: Access, payloads: Payloads) -> asyncio.Future[BatchAcknowledgement]:
         if self.refuses:
             raise self.refuses

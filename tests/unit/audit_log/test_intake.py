@@ -63,7 +63,9 @@ class Rig:
 
 
 @contextlib.asynccontextmanager
-async def running(*, max_pending: int = 64 * MIB, quota: int = 1024 * MIB) -> AsyncIterator[Rig]:
+async def running(
+    *, max_pending: int = 64 * MIB, quota: int = 1024 * MIB, batches_leave: bool = True, patience: float = 60.0
+) -> AsyncIterator[Rig]:
     files, tail, metrics = ForgetfulFiles(), Tail(), Metrics([])
     journal = Journal(files, PLACES.journal, "0" * 20, 1, "default")
     writer = LogWriter(journal, tail, KnownUids(UidLimits()), CutLimits(), lambda: None)
@@ -79,6 +81,8 @@ async def running(*, max_pending: int = 64 * MIB, quota: int = 1024 * MIB) -> As
             metrics.journal,
             max_pending_bytes=max_pending,
             now_ms=lambda: NOW_MS,
+            batches_leave=lambda: batches_leave,
+            patience_seconds=patience,
         )
         task = asyncio.create_task(intake.run())
         try:
@@ -299,6 +303,39 @@ async def test_the_gate_is_asked_for_every_event() -> None:
             await rig.intake.emit(access(), event(2))
         assert refused.value.reason == "JOURNAL_FULL"
         await rig.intake.submit_own(access(), event(3))
+
+
+@in_loop
+async def test_who_can_wait_waits_while_the_journal_is_nearly_full_and_goes_on_once_it_is_not() -> None:
+    async with running(quota=8 * MIB) as rig:
+        rig.gate.observe(7 * MIB, 1024 * MIB)
+        waiting = asyncio.create_task(rig.intake.until_room())
+        await settle()
+        assert not waiting.done()
+        rig.gate.observe(7 * MIB - 1, 1024 * MIB)
+        await asyncio.wait_for(waiting, 10)
+
+
+@pytest.mark.parametrize(
+    ("full", "batches_leave", "patience"),
+    [(6 * MIB, True, 60.0), (7 * MIB, False, 60.0), (7 * MIB, True, 0.05)],
+    ids=["there is room", "no batch leaves", "patience is at its end"],
+)
+@in_loop
+async def test_nobody_waits_for_room_in_vain(full: int, batches_leave: bool, patience: float) -> None:
+    async with running(quota=8 * MIB, batches_leave=batches_leave, patience=patience) as rig:
+        rig.gate.observe(full, 1024 * MIB)
+        await asyncio.wait_for(rig.intake.until_room(), 10)
+
+
+@in_loop
+async def test_a_stop_ends_the_waiting_for_room() -> None:
+    async with running(quota=8 * MIB) as rig:
+        rig.gate.observe(7 * MIB, 1024 * MIB)
+        waiting = asyncio.create_task(rig.intake.until_room())
+        await settle()
+        rig.intake.stop()
+        await asyncio.wait_for(waiting, 10)
 
 
 @in_loop
