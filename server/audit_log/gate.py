@@ -45,8 +45,8 @@ class IntakeGate:
         return 2 * (self._journal_bytes + self._since) >= self.quota_bytes
 
     def is_nearly_full(self, coming: int) -> bool:
-        """Whether the journal, with `coming` bytes that aren't let in yet, has so little room left that who can wait had
-        better do so."""
+        """Whether the journal, with `coming` bytes that aren't let in yet, has so little room left that those who can
+        wait had better do so."""
         return self._journal_bytes + self._since + coming >= self.quota_bytes // 8 * 7
 
     @property

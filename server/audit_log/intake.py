@@ -130,13 +130,11 @@ class Intake:
         faster than deliveries is slowed down, and refused only if that doesn't help."""
         loop = asyncio.get_running_loop()
         until = loop.time() + self._patience_seconds
-        while (
-            self._gate.is_nearly_full(self._off_loop_bytes)
-            and self._batches_leave()
-            and not self._stopping
-            and loop.time() < until
-        ):
+        while self._is_worth_waiting() and loop.time() < until:  # noqa: ASYNC110 -- nobody tells of room
             await asyncio.sleep(_LOOK_SECONDS)
+
+    def _is_worth_waiting(self) -> bool:
+        return self._gate.is_nearly_full(self._off_loop_bytes) and self._batches_leave() and not self._stopping
 
     def submit(self, access: Access, payloads: Payloads | UnreadPayloads) -> asyncio.Future[BatchAcknowledgement]:
         """Validate and take a message's events at once; what is returned resolves when they are durable.
