@@ -8,7 +8,8 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 
 import uvloop
 
@@ -31,8 +32,11 @@ _log = logging.getLogger(__name__)
 def serve(flags: Mapping[str, object]) -> int:
     """Serve; gives the exit code: 0 after an orderly stop, 1 if it can't start, 2 for a wrong configuration."""
     os.umask(0o077)
+    # Until there is something to read again, a SIGHUP must not end the process: everything is about to be read anyway.
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    read = partial(load_config, flags, dict(os.environ))
     try:
-        config = load_config(flags, os.environ)
+        config = read()
     except ConfigProblems as error:
         for problem in error.problems:
             print(f"extaudit: {problem}", file=sys.stderr)
@@ -43,7 +47,7 @@ def serve(flags: Mapping[str, object]) -> int:
     sys.setswitchinterval(0.0005)
     logs.configure(config.log.level, config.log.format)
     try:
-        code: int = uvloop.run(_serve(config))
+        code: int = uvloop.run(_serve(config, read))
         return code
     except (DataDirectoryProblem, CertificateProblem, PolicyError, ListenerError, JwksProblem) as error:
         print(f"extaudit: {error}", file=sys.stderr)
@@ -64,12 +68,17 @@ def serve(flags: Mapping[str, object]) -> int:
     return 1
 
 
-async def _serve(config: Config) -> int:
+async def _serve(config: Config, read: Callable[[], Config]) -> int:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    app = build(config)
+    hung_up = asyncio.Event()
+    loop.add_signal_handler(signal.SIGHUP, hung_up.set)
+    app = build(config, read=read)
+    loop.add_signal_handler(signal.SIGHUP, app.reloading.ask)
+    if hung_up.is_set():
+        app.reloading.ask()
     try:
         await app.start()
     except BaseException:

@@ -18,7 +18,6 @@ from server.access.locks import Locks
 from server.access.rights import Rights
 from server.audit_log.changes import Changes
 from server.audit_log.clock_steps import ClockSteps
-from server.audit_log.cuts import CutLimits
 from server.audit_log.deliveries import Deliveries
 from server.audit_log.delivery import Delivery
 from server.audit_log.gate import IntakeGate
@@ -52,6 +51,7 @@ from server.observability.metrics import Metrics
 from server.recordings.sessions.reindexing import Reindexing
 from server.recordings.sessions.session_index import SessionIndex
 from server.recordings_assembly import Surroundings, assemble
+from server.reloading import Held, Reloading, Settings, cut_limits
 from server.state.catalogue import Catalogue
 from server.state.database import open_database
 from server.state.issued_certificates import SqlIssuedCertificates
@@ -70,8 +70,10 @@ _log = logging.getLogger(__name__)
 _SECRET_BYTES = 32
 
 
-def build(config: Config, *, files: Files | None = None) -> App:
+def build(config: Config, *, files: Files | None = None, read: Callable[[], Config] | None = None) -> App:
     """Put the service together, within the running event loop: take the data directory, recover, load certificates.
+
+    `read` reads the configuration's sources again (see Reloading); without it what is in force stays.
 
     Raises:
         DataDirectoryProblem, CertificateProblem, PolicyError: the service must not start; their text says why.
@@ -81,13 +83,15 @@ def build(config: Config, *, files: Files | None = None) -> App:
     lock = directory.acquire()
     try:
         (config.ready_file or directory.ready_file).unlink(missing_ok=True)  # a killed server's
-        return _build(config, files, directory, lock)
+        return _build(config, files, directory, lock, read or (lambda: config))
     except BaseException:
         lock.release()
         raise
 
 
-def _build(config: Config, files: Files, directory: DataDirectory, lock: DirectoryLock) -> App:
+def _build(
+    config: Config, files: Files, directory: DataDirectory, lock: DirectoryLock, read: Callable[[], Config]
+) -> App:
     check_modes(directory.path, config.ready_file)
     engine = open_database(directory.state)
     issued = SqlIssuedCertificates(engine)
@@ -104,6 +108,7 @@ def _build(config: Config, files: Files, directory: DataDirectory, lock: Directo
     files.make_folder(directory.roles)  # so that a role file can be put there while the service runs
     policy = PolicyHolder(config.roles_dir or directory.roles)
     metrics = Metrics(PERMISSIONS)
+    settings = Settings(config, metrics.configuration)
     loop = asyncio.get_running_loop()
     threads = Threads(
         ThreadPoolExecutor(1, "journal"),
@@ -176,7 +181,7 @@ def _build(config: Config, files: Files, directory: DataDirectory, lock: Directo
         storage,
         deliveries,
         log.recovery,
-        surroundings(certificates, policy, self_audit.outbox, tokens, recordings.open_uploads),
+        surroundings(certificates, policy, self_audit.outbox, tokens, recordings.open_uploads, settings),
     )
     locks = Locks(lock_store, lock_table, _now_ms, lambda: server.look_again())
     server = GrpcServer(
@@ -225,6 +230,7 @@ def _build(config: Config, files: Files, directory: DataDirectory, lock: Directo
         recordings.open_uploads,
     )
     housekeeping = Housekeeping(watched, threads.journal, server.health.set_serving)
+    held = Held(gate, log.writer, intake, searches, recordings, server)
     return App(
         config,
         directory,
@@ -241,6 +247,7 @@ def _build(config: Config, files: Files, directory: DataDirectory, lock: Directo
         reindexing,
         recordings.text_indexing,
         tokens,
+        Reloading(settings, read, held, changes, metrics.configuration),
         threads,
         [recordings.close, scan.close, engine.dispose],
     )
@@ -261,7 +268,7 @@ def _open_log(
         Places(directory.journal, directory.spool, directory.path / "known_uids"),
         storage,
         catalogue,
-        CutLimits(journal.cut_events, journal.cut_bytes, journal.cut_dates, int(journal.cut_age_seconds * 1000)),
+        cut_limits(config),
         UidLimits(journal.known_uids_minimum, journal.known_uids_bound, journal.known_uids_hours),
         on_cut,
         validator,

@@ -27,6 +27,7 @@ from server.housekeeping import Housekeeping
 from server.http_api.listener import OperationsServer
 from server.recordings.sessions.reindexing import Reindexing
 from server.recordings.text_search.indexing import TextIndexing
+from server.reloading import Reloading
 from server.tokens.token_issuers import TokenIssuers
 from server.warming import warm_up
 
@@ -69,6 +70,7 @@ class App:
     reindexing: Reindexing
     text_indexing: TextIndexing
     tokens: TokenIssuers
+    reloading: Reloading
     threads: Threads
     close: list[Callable[[], object]]
     failed: asyncio.Event = field(default_factory=asyncio.Event)
@@ -99,6 +101,7 @@ class App:
         self._run(self.reindexing.run())
         self._run(self.text_indexing.run())
         self._run(self.tokens.run())
+        self._run(self.reloading.run())
         self._write_ready_file()
 
     def _run(self, work: Coroutine[Any, Any, None]) -> None:
@@ -121,6 +124,7 @@ class App:
         self.reindexing.stop()
         self.text_indexing.stop()
         self.tokens.stop()
+        self.reloading.stop()
         await self.self_audit.stop(version=self.status.version)
         self.intake.stop()
         self.deliveries.stop()

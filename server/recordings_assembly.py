@@ -50,6 +50,12 @@ class RecordingsPart:
     text_indexing: TextIndexing
     threads: ThreadPoolExecutor
 
+    def hold_to(self, config: Config) -> None:
+        """Take over the limits of a configuration that was read again. Called on the loop."""
+        self.room.floor_bytes = floor_bytes(config)
+        self.uploads.limits = upload_limits(config, self.room)
+        self.open_uploads.abandoned_after_ms = self.uploads.limits.abandoned_after_ms
+
     def close(self) -> None:
         """Wait for what the threads do."""
         self.text_indexing.close()
@@ -81,16 +87,10 @@ def assemble(config: Config, around: Surroundings, *, upload_key: bytes, token_k
     """
     section = config.recordings
     threads = ThreadPoolExecutor(section.workers, "recordings")
-    room = DiskRoom(section.disk_floor_bytes or 2 * config.journal.disk_floor_bytes)
+    room = DiskRoom(floor_bytes(config))
     storage, store = around.storage, around.store
     endings = Endings(store, storage, lambda session_id: sessions.servers_of(session_id), around.now_ms)
-    limits = UploadLimits(
-        StreamLimits(section.max_bytes, room.admit),
-        OpenLimits(section.open_uploads_of_identity, section.open_uploads),
-        _BACKLOG_BYTES,
-        int(section.abandoned_after_seconds * 1000),
-        ends_at_once=max(1, section.workers // 2),
-    )
+    limits = upload_limits(config, room)
     uploads = Uploads(UploadIds(upload_key), store, storage, endings, threads, limits, around.now_ms)
     kept = KeptRecordings(store, uploads.view)
     sessions = Sessions(around.index, around.pages, kept, SessionTokens(token_key), around.search_threads)
@@ -111,3 +111,20 @@ def assemble(config: Config, around: Surroundings, *, upload_key: bytes, token_k
     open_uploads = OpenUploads(store, uploads.view, limits.abandoned_after_ms, around.now_ms)
     open_uploads.unreadable = unreadable
     return RecordingsPart(uploads, opening, lists, room, open_uploads, text_search, indexing, threads)
+
+
+def floor_bytes(config: Config) -> int:
+    """Free disk space that recordings must leave."""
+    return config.recordings.disk_floor_bytes or 2 * config.journal.disk_floor_bytes
+
+
+def upload_limits(config: Config, room: DiskRoom) -> UploadLimits:
+    """What uploads may take."""
+    section = config.recordings
+    return UploadLimits(
+        StreamLimits(section.max_bytes, room.admit),
+        OpenLimits(section.open_uploads_of_identity, section.open_uploads),
+        _BACKLOG_BYTES,
+        int(section.abandoned_after_seconds * 1000),
+        ends_at_once=max(1, section.workers // 2),
+    )

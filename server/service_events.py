@@ -26,6 +26,8 @@ LOCK_CREATED: Final = "extaudit.lock.create"
 LOCK_DELETED: Final = "extaudit.lock.delete"
 ROLES_RELOADED: Final = "extaudit.roles.reload"
 ROLES_REFUSED: Final = "extaudit.roles.refused"
+CONFIGURATION_RELOADED: Final = "extaudit.configuration.reload"
+CONFIGURATION_REFUSED: Final = "extaudit.configuration.refused"
 IDENTITY_ISSUED: Final = "extaudit.identity.issue"
 IDENTITY_RENEWED: Final = "extaudit.identity.renew"
 CERTIFICATES_RELOADED: Final = "extaudit.certificates.reload"
@@ -55,6 +57,8 @@ CODES: Final[Mapping[str, str]] = MappingProxyType(
         LOCK_DELETED: "XA3102I",
         ROLES_RELOADED: "XA4001I",
         ROLES_REFUSED: "XA4001W",
+        CONFIGURATION_RELOADED: "XA4101I",
+        CONFIGURATION_REFUSED: "XA4101W",
         IDENTITY_ISSUED: "XA5001I",
         IDENTITY_RENEWED: "XA5002I",
         CERTIFICATES_RELOADED: "XA5101I",

@@ -9,16 +9,22 @@ from server.audit_log.status import Status, Surroundings
 from server.certificates.certificates_in_force import Certificates
 from server.observability.metrics import Metrics
 from server.recordings.uploads.open_uploads import OpenUploads
+from server.reloading import Settings
 from server.tokens.token_issuers import TokenIssuers
 
 
 def surroundings(
-    certificates: Certificates, policy: PolicyHolder, outbox: OutboxDrain, tokens: TokenIssuers, uploads: OpenUploads
+    certificates: Certificates,
+    policy: PolicyHolder,
+    outbox: OutboxDrain,
+    tokens: TokenIssuers,
+    uploads: OpenUploads,
+    settings: Settings,
 ) -> Surroundings:
     """What GetStatus asks these parts for."""
 
     def warnings() -> list[Problem]:
-        found = [Problem("certificate_refused", text) for text in certificates.problems()]
+        found = [*settings.warnings(), *(Problem("certificate_refused", text) for text in certificates.problems())]
         if policy.error is not None:
             found.append(Problem("roles_refused", f"the changed roles are refused, the old ones stay: {policy.error}"))
         if uploads.unreadable:
@@ -44,7 +50,7 @@ def surroundings(
     def issuers() -> list[TokenIssuerState]:
         return [TokenIssuerState(*state) for state in tokens.states()]
 
-    return Surroundings(states, roles, warnings, lambda: outbox.failing, issuers)
+    return Surroundings(states, roles, warnings, lambda: outbox.failing, issuers, lambda: settings.digest)
 
 
 def rendered_metrics(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -25,8 +25,12 @@ def running_app(
     grpc: GrpcSection | None = None,
     cluster: str = "extaudit.local",
     watching: bool = True,
+    read: Callable[[], Config] | None = None,
 ) -> Iterator[App]:
-    """Serve from `data_dir` until the end of the block. Without `watching` nothing is looked at in the background."""
+    """Serve from `data_dir` until the end of the block. Without `watching` nothing is looked at in the background.
+
+    `read` reads the configuration again, as `build` has it.
+    """
     config = Config(
         data_dir,
         cluster_name=cluster,
@@ -38,7 +42,7 @@ def running_app(
     thread = threading.Thread(target=loop.run_forever, name="app")
     thread.start()
     try:
-        app = asyncio.run_coroutine_threadsafe(_start(config, files, watching=watching), loop).result(_SECONDS)
+        app = asyncio.run_coroutine_threadsafe(_start(config, files, read, watching=watching), loop).result(_SECONDS)
         try:
             yield app
         finally:
@@ -49,8 +53,8 @@ def running_app(
         loop.close()
 
 
-async def _start(config: Config, files: Files | None, *, watching: bool) -> App:
-    app = build(config, files=files)
+async def _start(config: Config, files: Files | None, read: Callable[[], Config] | None, *, watching: bool) -> App:
+    app = build(config, files=files, read=read)
     await app.start()
     if not watching:
         app.housekeeping.stop()

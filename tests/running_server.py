@@ -46,6 +46,11 @@ class RunningServer:
         """All that servers of this folder wrote."""
         return self._log.read_text()
 
+    @property
+    def pid(self) -> int:
+        """Its process, ready or not."""
+        return self._process.pid
+
     def wait_until_ready(self) -> dict[str, Any]:
         """Give its ready-file, once it is this process's: a killed one leaves its own behind."""
         deadline = time.monotonic() + _SECONDS

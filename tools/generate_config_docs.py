@@ -35,6 +35,18 @@ and those that Kubernetes sets for a service of that name. An empty variable cou
 Relative paths start from the folder in which the process was started. Lists of files are lists in TOML, are separated
 by `:` in the environment, and repeat the flag on the command line. Numbers may hold `_` between digits.
 
+## Changing it while the service runs
+
+SIGHUP (`kill -HUP`, or `ExecReload=kill -HUP $MAINPID` for systemd) has all sources read and checked again.
+What can change comes into force at once, for calls under way too; of the rest the log, the event
+`extaudit.configuration.reload` and GetStatus (`restart_needed`) name what waits for a restart. The column *new value*
+says which is which. If anything at all is wrong, nothing changes: the log, the event `extaudit.configuration.refused`
+and GetStatus (`configuration_refused`) say so. A flag goes before the file still; the environment is that of the start.
+GetStatus and the metric `extaudit_configuration_info` have the digest of what is in force.
+
+Certificates, CAs, files of roles and key sets are not settings but files that settings name: they are read again by
+themselves when they change.
+
 There is no setting that turns off TLS, authentication or authorisation of the gRPC listeners.
 """
 
@@ -72,8 +84,8 @@ def _section(name: str, members: Iterator[Setting]) -> Iterator[str]:
     yield ""
     yield inspect.getdoc(described) or ""
     yield ""
-    yield "| TOML key | flag | environment | default | unit | bounds | meaning |"
-    yield "|---|---|---|---|---|---|---|"
+    yield "| TOML key | flag | environment | default | unit | bounds | new value | meaning |"
+    yield "|---|---|---|---|---|---|---|---|"
     for each in members:
         cells = (
             f"`{each.field}`",
@@ -82,6 +94,7 @@ def _section(name: str, members: Iterator[Setting]) -> Iterator[str]:
             each.default_shown if each.shown else f"`{each.default_shown}`",
             each.unit,
             each.bounds,
+            "SIGHUP" if each.reload else "restart",
             each.doc,
         )
         yield "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
@@ -90,7 +103,7 @@ def _section(name: str, members: Iterator[Setting]) -> Iterator[str]:
 def _tables(of: Tables) -> Iterator[str]:
     yield f"### `[[{of.name}]]`"
     yield ""
-    yield f"{of.doc} A list of tables, which only the file can hold."
+    yield f"{of.doc} A list of tables, which only the file can hold; a new value needs a restart."
     yield ""
     yield inspect.getdoc(of.of) or ""
     yield ""

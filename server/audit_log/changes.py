@@ -10,6 +10,8 @@ from server.service_events import (
     CERTIFICATES_REFUSED,
     CERTIFICATES_RELOADED,
     CLOCK_STEPPED,
+    CONFIGURATION_REFUSED,
+    CONFIGURATION_RELOADED,
     KEY_SET_EXPIRED,
     KEY_SET_REFUSED,
     KEY_SET_RELOADED,
@@ -59,6 +61,15 @@ class Changes:
     def roles_refused(self, in_force: str, reason: str) -> None:
         """Changed role files are refused; the policy of digest `in_force` stays."""
         self._note(ROLES_REFUSED, in_force=in_force, reason=reason)
+
+    def configuration_reloaded(self, before: str, after: str, changed: Sequence[str], waiting: Sequence[str]) -> None:
+        """The configuration was read again: its digest, the one before, the settings that have another value now, and
+        those whose new value waits for a restart."""
+        self._note(CONFIGURATION_RELOADED, before=before, after=after, changed=list(changed), waiting=list(waiting))
+
+    def configuration_refused(self, in_force: str, problems: Sequence[str]) -> None:
+        """A configuration that was read again is refused; the one of digest `in_force` stays."""
+        self._note(CONFIGURATION_REFUSED, in_force=in_force, problems=list(problems))
 
     def certificates_reloaded(self, removed: Sequence[object], added: Sequence[object]) -> None:
         """Server certificates or trusted CAs changed; each is a JSON object that names one."""

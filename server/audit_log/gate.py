@@ -19,6 +19,7 @@ class IntakeGate:
     def __init__(self, quota_bytes: int, disk_floor_bytes: int) -> None:
         self.quota_bytes = quota_bytes
         self.disk_floor_bytes = disk_floor_bytes
+        """Both may be changed at any time."""
         self._journal_bytes = 0
         self._free_bytes = disk_floor_bytes
         self.admitted = 0

@@ -57,7 +57,8 @@ class Intake:
         self._validator = validator
         self._validation = validation
         self._gate = gate
-        self._max_pending_bytes = max_pending_bytes
+        self.max_pending_bytes = max_pending_bytes
+        """Bytes of events that may wait for a commit; may be changed at any time."""
         self._now_ms = now_ms
         self._emitters = EmitterTable()
         self._off_loop_bytes = 0
@@ -211,5 +212,5 @@ class Intake:
         if self._writer.journal.closed:
             raise JournalClosed
         pending = self._commits.pending_bytes + self._off_loop_bytes
-        if pending and pending + size > self._max_pending_bytes:
+        if pending and pending + size > self.max_pending_bytes:
             raise ResourceExhausted("too much is waiting for the disk", reason="OVERLOADED", retry_after=1.0)

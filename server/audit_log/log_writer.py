@@ -50,7 +50,8 @@ class LogWriter:
         self.journal = journal
         self._tail = tail
         self._known = known
-        self._limits = limits
+        self.limits = limits
+        """When a cut closes. Read on the journal's thread, and may be replaced from any."""
         self._on_cut = on_cut
         self._section: Section | None = None
 
@@ -124,7 +125,7 @@ class LogWriter:
         return bool(section.events) and self._are_over(events, size, len(days))
 
     def _are_over(self, events: int, size: int, dates: int) -> bool:
-        limits = self._limits
+        limits = self.limits
         return events > limits.events or size > limits.bytes or dates > limits.dates
 
     def _number(self, group: Sequence[Submission]) -> tuple[list[BatchAcknowledgement], list[TailBlock], EventBlock]:
@@ -165,7 +166,7 @@ class LogWriter:
     def cut_if_old(self, now_ms: int) -> None:
         """Cut the open section if its oldest event is older than the limit."""
         oldest = self.section.oldest_received_ms
-        if oldest is not None and now_ms - oldest >= self._limits.age_ms:
+        if oldest is not None and now_ms - oldest >= self.limits.age_ms:
             self.cut()
 
 

@@ -85,3 +85,4 @@ class ServiceState:
     policy_digest: str = ""
     roles: tuple[str, ...] = ()
     token_issuers: tuple[TokenIssuerState, ...] = ()
+    configuration_digest: str = ""

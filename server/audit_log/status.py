@@ -46,6 +46,8 @@ class Surroundings:
     outbox_failing: Callable[[], bool]
     """Whether the service's own events can't be brought to the journal."""
     token_issuers: Callable[[], Sequence[TokenIssuerState]] = tuple
+    configuration: Callable[[], str] = str
+    """Digest of the configuration in force."""
 
 
 class Status:
@@ -107,6 +109,7 @@ class Status:
             policy_digest=digest,
             roles=roles,
             token_issuers=tuple(self._surroundings.token_issuers()),
+            configuration_digest=self._surroundings.configuration(),
         )
 
     @property

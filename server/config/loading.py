@@ -12,6 +12,7 @@ import json
 import re
 import tomllib
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -40,31 +41,64 @@ class ConfigProblems(Exception):
         self.problems = problems
 
 
+@dataclass(frozen=True, slots=True)
+class ReadSources:
+    """What all sources together give, right or wrong."""
+
+    config: Config
+    """With the default of every setting whose value is wrong."""
+    problems: tuple[str, ...]
+    """Everything that is wrong, one line each and none with a value."""
+    wrong: frozenset[str]
+    """Names of the settings that problems are about."""
+    is_whole: bool
+    """False where the file couldn't be read: then nothing is known of the settings in it."""
+    origins: Mapping[str, str]
+    """By key, the source of every value that isn't a default: `file`, or the name of a variable or flag."""
+
+    def origin(self, key: str) -> str:
+        """The source of a setting's value."""
+        return self.origins.get(key, "default")
+
+
 def load_config(flags: Mapping[str, object], environ: Mapping[str, str]) -> Config:
-    """Put the configuration together and check it.
+    """Put the configuration together and check it; arguments as `read_sources` has them.
+
+    Raises:
+        ConfigProblems: with everything that is wrong.
+    """
+    read = read_sources(flags, environ)
+    if read.problems:
+        raise ConfigProblems(list(read.problems))
+    return read.config
+
+
+def read_sources(flags: Mapping[str, object], environ: Mapping[str, str]) -> ReadSources:
+    """Read all sources, put them together and check them as a whole.
 
     Args:
         flags: By key (`grpc_listen`); None and () count as not given. `config` names the TOML file.
         environ: The environment; `EXTAUDIT_CONFIG` names the TOML file when no flag does. An empty variable counts as
             not given.
-
-    Raises:
-        ConfigProblems: with everything that is wrong.
     """
     reading = _Reading()
     given = {key: value for key, value in flags.items() if value is not None and value != ()}
     file = given.pop("config", None) or environ.get(PREFIX + "CONFIG")
-    if file is not None:
-        reading.take_file(str(file))
+    is_whole = file is None or reading.take_file(str(file))
     reading.take_environment(environ)
     reading.take_flags(given)
     config = _build(reading.values)
     # Of issuers that could not be read, rules over all of them would only tell that they are missing.
     token_problems = () if reading.lacks_tables else token_problems_of(config)
-    found = reading.problems + [reading.located(each) for each in (*problems_of(config), *token_problems)]
-    if found:
-        raise ConfigProblems(found)
-    return config
+    of_rules = [*problems_of(config), *token_problems]
+    problems = reading.problems + [located(each, reading.origins) for each in of_rules]
+    wrong = reading.wrong | {each.setting for each in of_rules}
+    return ReadSources(config, tuple(problems), frozenset(wrong), is_whole, reading.origins)
+
+
+def located(problem: Problem, origins: Mapping[str, str]) -> str:
+    """The problem as a line that names the setting and the source of its value."""
+    return f"{problem.setting} ({origins.get(_key(problem.setting), 'default')}): {problem.text}"
 
 
 def digest(config: Config) -> str:
@@ -80,16 +114,18 @@ class _Reading:
         self.values: dict[str, Any] = {}
         self.problems: list[str] = []
         self.lacks_tables = False
-        self._origins: dict[str, str] = {}
+        self.origins: dict[str, str] = {}
+        self.wrong: set[str] = set()
         self._settings = {each.key: each for each in settings()}
 
-    def take_file(self, file: str) -> None:
+    def take_file(self, file: str) -> bool:
+        """Take what the file says; False if it can't be read as a whole."""
         try:
             with Path(file).open("rb") as opened:
                 content = opened.read(_MAX_FILE_BYTES + 1)
             if len(content) > _MAX_FILE_BYTES:
                 self.problems.append("--config: the file is larger than 1 MiB")
-                return
+                return False
             document = tomllib.loads(content.decode())
         except OSError as error:
             self.problems.append(f"--config: the file can't be read ({error.strerror})")
@@ -100,6 +136,8 @@ class _Reading:
             self.problems.append("--config: the file is not TOML")
         else:
             self._take_document(document)
+            return True
+        return False
 
     def take_environment(self, environ: Mapping[str, str]) -> None:
         known = {each.variable: each for each in self._settings.values()}
@@ -115,10 +153,6 @@ class _Reading:
                 self._take(self._settings[key], raw, self._settings[key].flag)
             else:
                 self.problems.append(f"--{key.replace('_', '-')}: there is no such setting")
-
-    def located(self, problem: Problem) -> str:
-        """The problem as a line that names the setting and the source of its value."""
-        return f"{problem.setting} ({self._origins.get(_key(problem.setting), 'default')}): {problem.text}"
 
     def _take_document(self, document: dict[str, Any]) -> None:
         sections = section_types()
@@ -136,7 +170,7 @@ class _Reading:
             if name in by_name:
                 self._take(by_name[name], value, "file")
             elif name in lists:
-                self._origins[lists[name].key] = "file"
+                self.origins[lists[name].key] = "file"
                 self.values[lists[name].key], wrong = read_tables(lists[name], value)
                 self.problems += wrong
                 self.lacks_tables |= bool(wrong)
@@ -144,10 +178,11 @@ class _Reading:
                 self.problems.append(f"{name!a} (file): there is no such setting")
 
     def _take(self, setting: Setting, raw: object, origin: str) -> None:
-        self._origins[setting.key] = origin
+        self.origins[setting.key] = origin
         try:
             self.values[setting.key] = setting.parse(raw)
         except WrongValue as wrong:
+            self.wrong.add(setting.name)
             self.problems.append(f"{setting.name} ({origin}): {wrong}")
 
 

@@ -29,14 +29,16 @@ def setting(
     choices: tuple[str, ...] = (),
     pattern: str = "",
     shown: str = "",
+    reload: bool = False,
 ) -> Any:
     """A field of a section.
 
     `low` and `high` bound a number, both included; `choices` and `pattern` (whole match) bound a text; `shown` stands
-    for the default in help and documentation where it follows from other settings.
+    for the default in help and documentation where it follows from other settings; `reload` says that SIGHUP puts a
+    changed value into force (`server/reloading.py` does it), where others wait for a restart.
     """
     limits = {"unit": unit, "low": low, "high": high, "choices": choices, "pattern": pattern}
-    return field(default=default, metadata={"doc": doc, "shown": shown, **limits})
+    return field(default=default, metadata={"doc": doc, "shown": shown, "reload": reload, **limits})
 
 
 def tables(of: type[Any], doc: str) -> Any:
@@ -161,16 +163,28 @@ class JournalSection:
         unit="bytes",
         low=MIB,
         high=64 * GIB,
+        reload=True,
     )
     disk_floor_bytes: int = setting(
-        512 * MIB, "Free disk space below which the intake closes.", unit="bytes", low=MIB, high=1024 * GIB
+        512 * MIB, "Free disk space below which the intake closes.", unit="bytes", low=MIB, high=1024 * GIB, reload=True
     )
-    cut_events: int = setting(20_000, "Events at which a batch is closed.", unit="events", low=1, high=1_000_000)
-    cut_bytes: int = setting(16 * MIB, "Size of JSON at which a batch is closed.", unit="bytes", low=KIB, high=GIB)
+    cut_events: int = setting(
+        20_000, "Events at which a batch is closed.", unit="events", low=1, high=1_000_000, reload=True
+    )
+    cut_bytes: int = setting(
+        16 * MIB, "Size of JSON at which a batch is closed.", unit="bytes", low=KIB, high=GIB, reload=True
+    )
     cut_age_seconds: float = setting(
-        900.0, "Age of its oldest event at which a batch is closed.", unit="seconds", low=0.1, high=86_400.0
+        900.0,
+        "Age of its oldest event at which a batch is closed.",
+        unit="seconds",
+        low=0.1,
+        high=86_400.0,
+        reload=True,
     )
-    cut_dates: int = setting(100, "UTC dates of events at which a batch is closed.", unit="dates", low=1, high=1_000)
+    cut_dates: int = setting(
+        100, "UTC dates of events at which a batch is closed.", unit="dates", low=1, high=1_000, reload=True
+    )
     known_uids_minimum: int = setting(
         1_000_000, "Latest uids that a retry is always recognised by.", unit="uids", low=1_000, high=50_000_000
     )
@@ -190,6 +204,7 @@ class JournalSection:
         unit="bytes",
         low=64 * KIB,
         high=4 * GIB,
+        reload=True,
     )
 
 
@@ -202,25 +217,29 @@ class SearchSection:
     memory_bytes: int = setting(192 * MIB, "Memory of the scan engine.", unit="bytes", low=32 * MIB, high=1024 * GIB)
     time_limit_seconds: float = setting(
         30.0, "Longest that one search may run; its answer then says what is missing.", unit="seconds",
-        low=0.1, high=600.0,
-    )  # fmt: skip
+        low=0.1, high=600.0, reload=True)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
 class RecordingsSection:
     """Recordings of sessions, and the uploads that become recordings."""
 
-    max_bytes: int = setting(64 * GIB, "Largest recording that is taken.", unit="bytes", low=MIB, high=400 * GIB)
+    max_bytes: int = setting(
+        64 * GIB, "Largest recording that is taken.", unit="bytes", low=MIB, high=400 * GIB, reload=True
+    )
     abandoned_after_seconds: float = setting(
         86_400.0,
         "How long nobody may go on with an open upload before it counts as abandoned; it stays open all the same.",
         unit="seconds",
         low=1.0,
         high=31_536_000.0,
+        reload=True,
     )
-    open_uploads: int = setting(10_000, "Uploads that may be open at once.", unit="uploads", low=1, high=1_000_000)
+    open_uploads: int = setting(
+        10_000, "Uploads that may be open at once.", unit="uploads", low=1, high=1_000_000, reload=True
+    )
     open_uploads_of_identity: int = setting(
-        1_000, "Uploads that one identity may have open at once.", unit="uploads", low=1, high=1_000_000
+        1_000, "Uploads that one identity may have open at once.", unit="uploads", low=1, high=1_000_000, reload=True
     )
     disk_floor_bytes: int | None = setting(
         None,
@@ -230,6 +249,7 @@ class RecordingsSection:
         low=MIB,
         high=1024 * GIB,
         shown="twice `journal.disk_floor_bytes`",
+        reload=True,
     )
     workers: int = setting(4, "Threads that write, check and read recordings.", unit="threads", low=1, high=64)
 
@@ -242,16 +262,37 @@ class LimitsSection:
     """
 
     calls_per_second: int | None = setting(
-        10_000, "Calls that one identity may begin a second, streams included.", unit="calls", low=1, high=1_000_000
+        10_000,
+        "Calls that one identity may begin a second, streams included.",
+        unit="calls",
+        low=1,
+        high=1_000_000,
+        reload=True,
     )
     events_per_second: int | None = setting(
-        None, "Events that one identity may emit a second.", unit="events", low=1, high=100_000_000, shown="no limit"
+        None,
+        "Events that one identity may emit a second.",
+        unit="events",
+        low=1,
+        high=100_000_000,
+        shown="no limit",
+        reload=True,
     )
     concurrent_calls: int | None = setting(
-        500, "Calls that one identity may have under way, streams apart.", unit="calls", low=1, high=100_000
+        500,
+        "Calls that one identity may have under way, streams apart.",
+        unit="calls",
+        low=1,
+        high=100_000,
+        reload=True,
     )
     concurrent_streams: int | None = setting(
-        200, "Streams that one identity may have open, of requests or of answers.", unit="streams", low=1, high=100_000
+        200,
+        "Streams that one identity may have open, of requests or of answers.",
+        unit="streams",
+        low=1,
+        high=100_000,
+        reload=True,
     )
 
 
@@ -259,8 +300,10 @@ class LimitsSection:
 class LogSection:
     """What is logged to standard error."""
 
-    level: str = setting("info", "Least severe level that is logged.", choices=("debug", "info", "warning", "error"))
-    format: str = setting("json", "One JSON object a line, or text for people.", choices=("json", "text"))
+    level: str = setting(
+        "info", "Least severe level that is logged.", choices=("debug", "info", "warning", "error"), reload=True
+    )
+    format: str = setting("json", "One JSON object a line, or text for people.", choices=("json", "text"), reload=True)
 
 
 @dataclass(frozen=True, slots=True)

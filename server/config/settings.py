@@ -37,6 +37,8 @@ class Setting:
     choices: tuple[str, ...]
     pattern: str
     shown: str
+    reload: bool
+    """True where SIGHUP puts a changed value into force."""
 
     @property
     def name(self) -> str:
@@ -94,6 +96,10 @@ class Setting:
                     return f"{self.default} ({self.default // size} {unit})"
         return str(self.default)
 
+    def value_in(self, config: Config) -> Any:
+        """Its value in a configuration."""
+        return getattr(getattr(config, self.section) if self.section else config, self.field)
+
     def parse(self, raw: object) -> Any:
         """Turn a raw value of any source into the setting's type and hold it to its bounds.
 
@@ -146,6 +152,11 @@ class Tables:
     def key(self) -> str:
         """Its key among the values read: `grpc_token_issuers`."""
         return self.name.replace(".", "_")
+
+    def value_in(self, config: Config) -> tuple[Any, ...]:
+        """Its entries in a configuration."""
+        entries: tuple[Any, ...] = getattr(getattr(config, self.section), self.field)
+        return entries
 
     def settings(self) -> list[Setting]:
         """The settings of one table."""

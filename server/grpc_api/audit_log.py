@@ -34,15 +34,22 @@ async def _payload(event: event_pb2.EventPayload) -> bytes:
     return payload_bytes(event)
 
 
+@dataclass(slots=True)
+class SearchTime:
+    """Bounds a search or a get whose client sets a longer deadline; may change while the server runs."""
+
+    seconds: float
+
+
 @dataclass(frozen=True, slots=True)
 class AuditLogServicer:
-    """The methods of AuditLogService. `search_seconds` bounds a search or a get whose client sets a longer deadline."""
+    """The methods of AuditLogService."""
 
     intake: Intake
     searches: Searches
     denials: Denials
     drain: Drain
-    search_seconds: float
+    search_time: SearchTime
     window: Window
 
     async def EmitEvent(self, request: pb.EmitEventRequest, call: Call) -> pb.EmitEventResponse:  # noqa: N802
@@ -78,4 +85,4 @@ class AuditLogServicer:
 
     def _timeout(self, call: Call) -> float:
         remaining = call.time_remaining()
-        return self.search_seconds if remaining is None else min(remaining, self.search_seconds)
+        return self.search_time.seconds if remaining is None else min(remaining, self.search_time.seconds)

@@ -76,6 +76,7 @@ def status_response(state: ServiceState) -> status_pb.GetStatusResponse:
         policy_digest=state.policy_digest,
         roles=state.roles,
         token_issuers=[_token_issuer(each) for each in state.token_issuers],
+        configuration_digest=state.configuration_digest,
     )
 
 

@@ -87,6 +87,10 @@ class Pipeline:
         serve = self._served("unknown", _refuse_unknown, (self._calls.admit, *checks), checks)
         return _Fallback(grpc.stream_stream_rpc_method_handler(_without_requests(serve)))
 
+    def hold_to(self, limits: IdentityLimits) -> None:
+        """Hold every identity to other limits from now on."""
+        self._limiter.hold_to(limits)
+
     async def until_idle(self) -> None:
         """Wait until no call but probes is under way."""
         await self._calls.until_idle()

@@ -25,7 +25,7 @@ from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
 from server.config import Config
 from server.grpc_api.access_service import AccessServicer
-from server.grpc_api.audit_log import AuditLogServicer
+from server.grpc_api.audit_log import AuditLogServicer, SearchTime
 from server.grpc_api.call import Check
 from server.grpc_api.draining import Drain
 from server.grpc_api.emit_stream import Window
@@ -146,6 +146,7 @@ class GrpcServer:
             max_concurrent_calls=limits.max_concurrent_calls,
             observers=(AccessLog(), *observers),
         )
+        self._search_time = SearchTime(limits.search_seconds)
         self._looking: asyncio.Task[None] | None = None
         self._listeners = [_Listener(listen, credentials, authentication(authenticator, clock), limits)]
         if tokens is not None:
@@ -167,6 +168,12 @@ class GrpcServer:
             await listener.server.start()
         self._looking = asyncio.create_task(self._pipeline.live.run())
         return port
+
+    def hold_to(self, limits: Limits) -> None:
+        """Hold searches and identities to other limits from now on; the rest is the listeners' for as long as they
+        are. Called on the loop."""
+        self._pipeline.hold_to(limits.identity)
+        self._search_time.seconds = limits.search_seconds
 
     def look_again(self) -> None:
         """Have every stream's rights looked at soon; something that they rest on has changed. Called on the loop."""
@@ -190,7 +197,7 @@ class GrpcServer:
     def _register(self, use_cases: UseCases, limits: Limits) -> None:
         found = _Handlers()
         log = AuditLogServicer(
-            use_cases.intake, use_cases.searches, use_cases.denials, self._drain, limits.search_seconds, limits.window
+            use_cases.intake, use_cases.searches, use_cases.denials, self._drain, self._search_time, limits.window
         )
         reflection = Reflection((*OWN_SERVICES, _HEALTH, _REFLECTION), self._drain)
         audit_log_service_pb2_grpc.add_AuditLogServiceServicer_to_server(_any(log), _any(found))

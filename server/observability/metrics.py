@@ -17,6 +17,7 @@ from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
 from prometheus_client.registry import Collector
 
+from server.observability.configuration_metrics import ConfigurationMetrics
 from server.observability.recording_metrics import RecordingMetrics
 
 OTHER = "other"
@@ -53,6 +54,7 @@ class Metrics:
         self.access = AccessMetrics(self.registry)
         self.uploads = UploadMetrics(self.registry)
         self.recordings = RecordingMetrics(self.registry)
+        self.configuration = ConfigurationMetrics(self.registry)
 
     def render(self) -> bytes:
         """Everything in Prometheus' text form, of content type `CONTENT_TYPE`."""

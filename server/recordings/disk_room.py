@@ -14,7 +14,8 @@ class DiskRoom:
     """
 
     def __init__(self, floor_bytes: int) -> None:
-        self._floor_bytes = floor_bytes
+        self.floor_bytes = floor_bytes
+        """Free space that recordings must leave; may be changed at any time."""
         self._free_bytes: int | None = None
         self._since = 0
 
@@ -29,7 +30,7 @@ class DiskRoom:
         Raises:
             ResourceExhausted: they would take the disk below the floor.
         """
-        if self._free_bytes is not None and self._free_bytes - self._since - size < self._floor_bytes:
+        if self._free_bytes is not None and self._free_bytes - self._since - size < self.floor_bytes:
             message = "the disk has less free space than recordings must leave; try again later"
             raise ResourceExhausted(message, reason="DISK_FLOOR", retry_after=RETRY_SECONDS)
         self._since += size

@@ -17,9 +17,9 @@ from extaudit_client.files import find_connection
 
 from server.app import App
 from server.certificates.issuing import issue_user, renew
-from server.config import GrpcSection
+from server.config import Config, ConfigProblems, GrpcSection, SearchSection
 from server.files import DiskFiles
-from server.service_events import CLOCK_STEPPED, CODES, LOCK_CREATED
+from server.service_events import CLOCK_STEPPED, CODES, CONFIGURATION_REFUSED, CONFIGURATION_RELOADED, LOCK_CREATED
 from server.state.database import database_path, open_database
 from server.state.outbox import Outbox
 from tests.certificates_builder import CaShape
@@ -66,6 +66,7 @@ class Lives:
         self.user_ca = folder / "users.pem"
         self.jwks = folder / "jwks.json"
         self.jwks.write_bytes(jwks(ed_key()))
+        self.times_read = 0
 
     def first(self) -> None:
         """Makes the local authority."""
@@ -76,7 +77,10 @@ class Lives:
 
     def second(self) -> None:
         """Changes everything that can change while the service runs."""
-        with running_app(self.data_dir, grpc=self.section()) as app, client_of(self.data_dir) as client:
+        with (
+            running_app(self.data_dir, grpc=self.section(), read=self.read) as app,
+            client_of(self.data_dir) as client,
+        ):
             self.identities()
             lock = client.create_lock("user", "eve", reason="left the company")
             client.delete_lock(lock.id)
@@ -88,6 +92,13 @@ class Lives:
             client.get("u-1")
             self.recordings(client)
             self.log_id = app.log.journal.log_id
+
+    def read(self) -> Config:
+        """The configuration, read again: right the first time."""
+        self.times_read += 1
+        if self.times_read > 1:
+            raise ConfigProblems(["search.workers (file): must be 1 to 64 threads"])
+        return Config(search=SearchSection(workers=3, time_limit_seconds=5))
 
     def section(self) -> GrpcSection:
         return GrpcSection(
@@ -120,6 +131,9 @@ class Lives:
         until(told("extaudit.jwks.expire"))
         app.housekeeping._watched.clock._difference -= 90.0
         until(told(CLOCK_STEPPED))
+        for kind in CONFIGURATION_RELOADED, CONFIGURATION_REFUSED:
+            app.reloading.ask()
+            until(told(kind))
 
     def recordings(self, client: Client) -> None:
         upload = client.recordings.upload(io.BytesIO(b"recorded"), SESSION)

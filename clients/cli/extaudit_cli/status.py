@@ -69,6 +69,7 @@ def _service(status: Status, reached: Reached) -> list[str]:
         ("torn tail", _size(journal.torn_tail_bytes)),
         ("roles", ", ".join(status.roles)),
         ("policy", status.policy_digest),
+        ("configuration", status.configuration_digest),
         *[("LOST", f"{hole.log_id} {hole.first_sequence}-{hole.last_sequence}") for hole in journal.holes],
     ]
     return table_lines(("SERVICE", ""), facts)

@@ -90,6 +90,7 @@ class Status:
     policy_digest: str
     roles: tuple[str, ...]
     token_issuers: tuple[TokenIssuerStatus, ...] = ()
+    configuration_digest: str = ""
 
 
 def status_from(response: pb.GetStatusResponse) -> Status:
@@ -105,6 +106,7 @@ def status_from(response: pb.GetStatusResponse) -> Status:
             CertificateStatus(c.use, c.subject, time_from(c.expire_time)) for c in response.certificates
         ),
         policy_digest=response.policy_digest,
+        configuration_digest=response.configuration_digest,
         roles=tuple(response.roles),
         token_issuers=tuple(_token_issuer(issuer) for issuer in response.token_issuers),
     )

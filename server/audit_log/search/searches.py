@@ -39,7 +39,8 @@ class Searches:
         self._threads = threads
         self._service_log = service_log
         self._metrics = metrics
-        self._limit_seconds = limit_seconds
+        self.limit_seconds = limit_seconds
+        """Longest that one search may run; may be changed at any time."""
         self._under_way = 0
 
     async def search(
@@ -87,7 +88,7 @@ class Searches:
         return found, found.data or b""
 
     def _deadline(self, started: float, timeout: float | None) -> float:
-        seconds = self._limit_seconds
+        seconds = self.limit_seconds
         if timeout is not None:
             seconds = min(seconds, max(timeout - _ANSWER_SECONDS, timeout / 2))
         return started + seconds

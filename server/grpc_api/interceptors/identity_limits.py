@@ -57,12 +57,21 @@ class _Usage:
         self._clock = clock
         self.calls_open = 0
         self.streams_open = 0
-        self.calls = Bucket(limits.calls_per_second, clock()) if limits.calls_per_second else None
-        self.events = Bucket(limits.events_per_second, clock()) if limits.events_per_second else None
+        self.calls: Bucket | None = None
+        self.events: Bucket | None = None
+        self.hold_to(limits)
 
     @property
     def idle(self) -> bool:
         return not self.calls_open and not self.streams_open
+
+    def hold_to(self, limits: IdentityLimits) -> None:
+        """Begin anew with these rates; what is under way stays counted."""
+        self.calls = self._bucket(limits.calls_per_second)
+        self.events = self._bucket(limits.events_per_second)
+
+    def _bucket(self, rate: int | None) -> Bucket | None:
+        return Bucket(rate, self._clock()) if rate else None
 
     def spend_events(self, count: int) -> None:
         """Take events from the bucket."""
@@ -93,13 +102,17 @@ class IdentityLimiter:
         """How many identities are remembered."""
         return len(self._usages)
 
+    def hold_to(self, limits: IdentityLimits) -> None:
+        """Hold everybody to other limits from now on; what is under way stays, and counts."""
+        self._limits = limits
+        for usage in self._usages.values():
+            usage.hold_to(limits)
+
     def steps(self, *, streams: bool) -> tuple[Check, ...]:
-        """What lets a call in, up to its end, or refuses it; nothing where there are no limits.
+        """What lets a call in, up to its end, or refuses it.
 
         `streams` says which of the two bounds on calls under way it counts for.
         """
-        if self._limits == IdentityLimits():
-            return ()
         return (self._let_stream_in if streams else self._let_call_in,)
 
     def _let_call_in(self, call: Call) -> None:

@@ -21,7 +21,8 @@ class OpenUploads:
         """`view` makes an upload of its row, with what only the running service knows of it."""
         self._store = store
         self._view = view
-        self._abandoned_after_ms = abandoned_after_ms
+        self.abandoned_after_ms = abandoned_after_ms
+        """How long nobody may go on with one until it counts as abandoned; may be changed at any time."""
         self._now_ms = now_ms
         self.open = 0
         self.abandoned = 0
@@ -34,6 +35,6 @@ class OpenUploads:
         Raises:
             StateFault: the state database can't do it now; what was seen before stays.
         """
-        untouched = self._store.untouched(self._now_ms() - self._abandoned_after_ms)
+        untouched = self._store.untouched(self._now_ms() - self.abandoned_after_ms)
         self.abandoned = sum(self._view(row).abandoned for row in untouched)
         self.open = self._store.count_open()

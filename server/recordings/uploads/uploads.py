@@ -68,7 +68,8 @@ class Uploads:
         self._storage = storage
         self._endings = endings
         self._threads = threads
-        self._limits = limits
+        self.limits = limits
+        """May be replaced at any time; a stream that is under way keeps what it began with."""
         self._now_ms = now_ms
         self._means = Means(threads, Backlog(limits.backlog_bytes), limits.idle_seconds)
         self._ends = asyncio.Semaphore(limits.ends_at_once)
@@ -147,7 +148,7 @@ class Uploads:
             return await self._take_up(row, live)
 
     def _add(self, begun: Begun, who: Identity) -> UploadRow:
-        self._store.check_room(owner_key(who), self._limits.open)
+        self._store.check_room(owner_key(who), self.limits.open)
         try:
             place = self._storage.begin(begun.session_id, begun.key, begun.encode())
         except StorageError:
@@ -156,7 +157,7 @@ class Uploads:
             raise
         row = begun.row(place, self._storage.storage_id)
         try:
-            self._store.add(row, self._limits.open)
+            self._store.add(row, self.limits.open)
         except TooManyUploads:
             self._storage.forget(place)
             raise
@@ -178,7 +179,7 @@ class Uploads:
             return stream
 
     async def _take_up(self, row: UploadRow, live: LiveUpload) -> UploadStream:
-        stream = UploadStream(live, self._limits.stream, lambda left: self._to_its_end(self._leave(row, live, left)))
+        stream = UploadStream(live, self.limits.stream, lambda left: self._to_its_end(self._leave(row, live, left)))
         live.hold(stream)
         try:
             await live.open()
@@ -270,7 +271,7 @@ class Uploads:
     def _live_of(self, row: UploadRow) -> LiveUpload:
         live = self._live.get(row.key)
         if live is None:
-            writing = Writing(self._storage, place_of(row), self._limits.schedule)
+            writing = Writing(self._storage, place_of(row), self.limits.schedule)
             live = LiveUpload(writing, self._means)
             if row.state == OPEN:
                 self._live[row.key] = live
@@ -282,7 +283,7 @@ class Uploads:
         durable = max(row.bytes, live.durable) if live is not None and row.state == OPEN else row.bytes
         untouched_ms = self._now_ms() - row.touched_ms
         is_held = live is not None and live.is_held
-        abandoned = row.state == OPEN and not is_held and untouched_ms >= self._limits.abandoned_after_ms
+        abandoned = row.state == OPEN and not is_held and untouched_ms >= self.limits.abandoned_after_ms
         return upload_of(row, durable, abandoned=abandoned)
 
     async def _on_thread(self, work: Callable[[], Answer]) -> Answer:

@@ -53,12 +53,15 @@ class GetStatusResponse(_message.Message):
     POLICY_DIGEST_FIELD_NUMBER: _builtins.int
     ROLES_FIELD_NUMBER: _builtins.int
     TOKEN_ISSUERS_FIELD_NUMBER: _builtins.int
+    CONFIGURATION_DIGEST_FIELD_NUMBER: _builtins.int
     version: _builtins.str
     """Version of the service."""
     serving: _builtins.bool
     """True when events are taken and searches answered."""
     policy_digest: _builtins.str
     """Digest of the loaded role policy, lower-case hex SHA-256."""
+    configuration_digest: _builtins.str
+    """Digest of the configuration in force, lower-case hex SHA-256. Files count by their names, not by their content."""
     @_builtins.property
     def start_time(self) -> _timestamp_pb2.Timestamp:
         """When the service was started."""
@@ -100,10 +103,11 @@ class GetStatusResponse(_message.Message):
         policy_digest: _builtins.str = ...,
         roles: _abc.Iterable[_builtins.str] | None = ...,
         token_issuers: _abc.Iterable[Global___TokenIssuerStatus] | None = ...,
+        configuration_digest: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["journal", b"journal", "start_time", b"start_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["certificates", b"certificates", "journal", b"journal", "policy_digest", b"policy_digest", "problems", b"problems", "roles", b"roles", "serving", b"serving", "start_time", b"start_time", "storages", b"storages", "token_issuers", b"token_issuers", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["certificates", b"certificates", "configuration_digest", b"configuration_digest", "journal", b"journal", "policy_digest", b"policy_digest", "problems", b"problems", "roles", b"roles", "serving", b"serving", "start_time", b"start_time", "storages", b"storages", "token_issuers", b"token_issuers", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
