@@ -143,9 +143,14 @@ def _without_revision(known: CatalogueObject | None) -> CatalogueObject | None:
     return None if known is None else replace(known, revision=0)
 
 
-def _is_pending(name: str, pending: Collection[tuple[str, int]]) -> bool:
+def of_ours(name: str) -> tuple[str, int] | None:
+    """Log and first sequence of the batch that an object is of by its name; None if it isn't named like one of ours."""
     match = _OURS.fullmatch(name)
-    return match is not None and (match[1], int(match[2])) in pending
+    return (match[1], int(match[2])) if match is not None else None
+
+
+def _is_pending(name: str, pending: Collection[tuple[str, int]]) -> bool:
+    return of_ours(name) in pending
 
 
 def _is_settled(revision: int, now: int) -> bool:

@@ -19,6 +19,7 @@ _COMMANDS = {
     "recordings": ("extaudit_cli.recordings", "Upload session recordings, list them, and get them back."),
     "status": ("extaudit_cli.status", "Show how the service is."),
     "profile": ("extaudit_cli.profile", "Keep connections under names."),
+    "doctor": ("extaudit_cli.doctor", "Look for what is wrong with a service, and say what to do about it."),
 }
 
 

@@ -1,0 +1,132 @@
+"""What `extaudit doctor` found, for people and as evidence."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from extaudit_cli.event_json import time_text
+from extaudit_cli.output import write_json
+from extaudit_cli.text import visible
+from extaudit_cli.transfers import size_text
+
+if TYPE_CHECKING:
+    from server.doctor.findings import Finding
+    from server.doctor.report import Examination
+
+FORMAT = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """When, where and of what."""
+
+    version: str
+    time: datetime
+    host: str
+    data_dir: Path
+    deep: bool
+
+    @classmethod
+    def now(cls, *, data_dir: Path, deep: bool) -> Header:
+        """Of this moment and machine."""
+        return cls(version("extaudit"), datetime.now(UTC), socket.gethostname(), data_dir.absolute(), deep)
+
+
+def print_report(header: Header, found: Sequence[Examination], output: str) -> None:
+    """Print what was found in one of the three forms."""
+    if output == "table":
+        click.echo("\n".join(_lines(header, found)))
+        return
+    head = _head(header, found)
+    checks = [_check(each) for each in found]
+    if output == "json":
+        write_json(head | {"checks": checks})
+        return
+    write_json({"kind": "header"} | head, indent=None)
+    for check in checks:
+        write_json({"kind": "check"} | check, indent=None)
+
+
+def _head(header: Header, found: Sequence[Examination]) -> dict[str, Any]:
+    from server.doctor.findings import Severity
+    from server.doctor.report import count
+
+    return {
+        "format": FORMAT,
+        "version": header.version,
+        "time": time_text(header.time),
+        "host": header.host,
+        "data_dir": str(header.data_dir),
+        "deep": header.deep,
+        "errors": count(found, Severity.ERROR),
+        "warnings": count(found, Severity.WARNING),
+        "notices": count(found, Severity.NOTICE),
+        "skipped": {each.check: each.skipped for each in found if each.skipped},
+    }
+
+
+def _check(each: Examination) -> dict[str, Any]:
+    return {
+        "check": each.check,
+        "result": each.result,
+        "seconds": round(each.seconds, 3),
+        "skipped": each.skipped,
+        "facts": each.facts,
+        "findings": [_finding(finding) for finding in each.findings],
+        "untold": each.untold,
+    }
+
+
+def _finding(finding: Finding) -> dict[str, str]:
+    return {
+        "name": finding.fault.name,
+        "severity": finding.fault.severity.value,
+        "subject": finding.subject,
+        "what": finding.fault.what,
+        "detail": finding.detail,
+        "remedy": finding.remedy,
+    }
+
+
+def _lines(header: Header, found: Sequence[Examination]) -> list[str]:
+    """One line a check; below it each fault once, with what it is wrong with and what to do."""
+    width = max((len(each.check) for each in found), default=0)
+    lines = []
+    for each in found:
+        facts = ", ".join(_fact(name, value) for name, value in each.facts.items())
+        lines.append(visible(f"{each.result.upper():<8} {each.check:<{width}}  {facts}").rstrip())
+        if each.skipped:
+            lines.append(visible(f"         not looked at: {each.skipped}"))
+        for name in dict.fromkeys(finding.fault.name for finding in each.findings):
+            lines += _fault_lines(each, name)
+    head = _head(header, found)
+    counts = ", ".join(f"{head[name]} {name}" for name in ("errors", "warnings", "notices"))
+    return [*lines, "", visible(f"{counts}; {header.data_dir} on {header.host}")]
+
+
+def _fact(name: str, value: str | int | float) -> str:
+    if "bytes" not in name or not isinstance(value, int):
+        return f"{name} {value}"
+    return f"{name.replace('bytes', '').strip() or 'size'} {size_text(value)}"
+
+
+def _fault_lines(each: Examination, name: str) -> list[str]:
+    findings = [finding for finding in each.findings if finding.fault.name == name]
+    fault = findings[0].fault
+    lines = [f"  {fault.severity.value} {name}: {fault.what}"]
+    remedies = dict.fromkeys(finding.remedy for finding in findings)
+    for remedy in remedies:
+        of_it = [finding for finding in findings if finding.remedy == remedy]
+        lines += [f"    - {finding.subject}{f': {finding.detail}' if finding.detail else ''}" for finding in of_it]
+        if name in each.untold and remedy == list(remedies)[-1]:
+            lines.append(f"    - and {each.untold[name]} more")
+        lines.append(f"    > {remedy}")
+    return [visible(line) for line in lines]

@@ -1,0 +1,1 @@
+"""The doctor: what is wrong with a data directory, found by reading alone; one module for each subject."""

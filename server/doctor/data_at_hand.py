@@ -1,0 +1,92 @@
+"""What the checks look at: a data directory, its configuration, and what is known of a server on it."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from server.audit_log.journal.segments import SUFFIX
+from server.config import Config
+from server.data_directory import DataDirectory
+from server.doctor.findings import Unexamined
+from server.files import Files
+from server.state.catalogue import Catalogue
+from server.state.database import StateFault
+from server.state.examining import StateAtHand
+from server.storage.ports import EventStorage
+from server.storage.recording_port import RecordingStorage
+
+_LOG_ID = re.compile(r"[0-9a-f]{20}")
+
+
+@dataclass(frozen=True, slots=True)
+class DataAtHand:
+    """One data directory. Nothing here changes it."""
+
+    config: Config
+    problems: tuple[str, ...]
+    """What is wrong with the configuration; `config` is then the defaults."""
+    files: Files
+    state: StateAtHand
+    events: EventStorage
+    recordings: RecordingStorage
+    now: datetime
+    deep: bool
+    """Whether to read every object and recording."""
+    read: Callable[[int], None]
+    """Told the bytes of what was read, as it is read."""
+
+    @property
+    def directory(self) -> DataDirectory:
+        """The places in it."""
+        return DataDirectory(self.config.data_dir)
+
+    @property
+    def now_ms(self) -> int:
+        """The time, in ms since 1970."""
+        return int(self.now.timestamp() * 1000)
+
+    def catalogue(self) -> Catalogue:
+        """The catalogue as it is at this moment.
+
+        Raises:
+            Unexamined: it can't be read.
+        """
+        try:
+            return self.state.catalogue()
+        except StateFault as fault:
+            raise unreadable_state() from fault
+
+    def pending(self) -> frozenset[tuple[str, int]]:
+        """Log and first sequence of every segment in the journal: what of its batch is stored may not be known yet."""
+        folder = self.directory.journal
+        return frozenset(
+            (log_id, int(name.removesuffix(SUFFIX)))
+            for log_id in self.files.list(folder)
+            if _LOG_ID.fullmatch(log_id)
+            for name in self.files.list(folder / log_id)
+            if name.endswith(SUFFIX) and name.removesuffix(SUFFIX).isdigit()
+        )
+
+    def is_served(self) -> bool | None:
+        """Whether a server holds the directory's lock; None where the system doesn't tell.
+
+        Its list of locks is read, as taking the lock, for however short, could refuse a server that starts just now.
+        """
+        try:
+            inode = os.stat(self.directory.lock_file).st_ino
+            held = Path("/proc/locks").read_text().splitlines()
+        except FileNotFoundError:
+            return False if Path("/proc/locks").exists() else None
+        except OSError:
+            return None
+        return any(" FLOCK " in line and f":{inode} " in line for line in held)
+
+
+def unreadable_state() -> Unexamined:
+    """That a check needs the state database."""
+    return Unexamined("the state database can't be read")

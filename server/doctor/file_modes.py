@@ -1,0 +1,75 @@
+"""Who may read and change the files, and whose they are."""
+
+from __future__ import annotations
+
+import os
+from typing import Final
+
+from server.certificates.modes import exposed_files, private_files
+from server.doctor.data_at_hand import DataAtHand
+from server.doctor.findings import Fact, Fault, Severity, Told
+
+FOLDER_MISSING: Final = Fault(
+    "data_directory_missing",
+    Severity.ERROR,
+    "There is no such data directory.",
+    "Name the folder that `extaudit serve` uses with --data-dir, or start the server once, which makes it.",
+)
+MODE_OPEN: Final = Fault(
+    "mode_open",
+    Severity.ERROR,
+    "Group or others have a right to what may only be its owner's; the server refuses to start.",
+    "Take the right away: chmod 600 for a file, 700 for a folder. Then ask who may have read it: a key that others "
+    "could read is to be replaced.",
+)
+OWNER_DIFFERS: Final = Fault(
+    "owner_differs",
+    Severity.ERROR,
+    "A file belongs to another account than the data directory, so that the server may not be able to use it.",
+    "Give it to the data directory's owner with chown. Run commands beside the server as the server's account.",
+)
+READY_FILE_STALE: Final = Fault(
+    "ready_file_stale",
+    Severity.NOTICE,
+    "The ready-file tells of a server that isn't running: it was killed.",
+    "Start the server; it puts a new one in its place.",
+)
+PART_LEFT: Final = Fault(
+    "part_left",
+    Severity.NOTICE,
+    "A file that was being written when the service was stopped is still there.",
+    "Start the server; it removes it.",
+)
+
+FAULTS: Final = (FOLDER_MISSING, MODE_OPEN, OWNER_DIFFERS, READY_FILE_STALE, PART_LEFT)
+
+
+def check(at: DataAtHand) -> Told:
+    """Look at modes, owners, and what a stop left."""
+    directory = at.directory
+    if not directory.path.is_dir():
+        yield FOLDER_MISSING.of(str(directory.path))
+        return
+    for exposed in exposed_files(directory.path, at.config.ready_file):
+        detail = f"has mode {exposed.mode:04o}"
+        yield MODE_OPEN.of(exposed.name, detail, remedy=f"Run `{exposed.remedy}`. {_AFTER}")
+    owner = os.stat(directory.path).st_uid
+    looked_at = 0
+    for name, path, _ in private_files(directory.path, at.config.ready_file):
+        if not path.exists():
+            continue
+        looked_at += 1
+        if os.stat(path).st_uid != owner:
+            yield OWNER_DIFFERS.of(name, f"belongs to user {os.stat(path).st_uid}, the data directory to {owner}")
+    yield Fact("files", looked_at)
+    served = at.is_served()
+    yield Fact("server", {True: "running", False: "not running", None: "unknown"}[served])
+    if served is False:
+        ready = at.config.ready_file or directory.ready_file
+        if ready.exists():
+            yield READY_FILE_STALE.of(ready.name)
+        for part in sorted(directory.identity.glob("*.part")):
+            yield PART_LEFT.of(f"{directory.identity.name}/{part.name}")
+
+
+_AFTER = "Then ask who may have read it: a key that others could read is to be replaced."

@@ -1,0 +1,73 @@
+"""Puts the doctor's checks of a data directory together, with what may read it and change nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+from server.config import Config, ConfigProblems, load_config
+from server.data_directory import DataDirectory
+from server.doctor.checks import LOCAL_CHECKS, Check
+from server.doctor.data_at_hand import DataAtHand
+from server.doctor.reading_files import ReadingFiles
+from server.doctor.report import Examination, examine
+from server.state.examining import examining
+from server.storage.embedded.recordings import EmbeddedRecordings
+from server.storage.embedded.storage import EmbeddedStorage
+
+
+def examine_data(
+    flags: Mapping[str, object],
+    environ: Mapping[str, str],
+    names: Sequence[str],
+    *,
+    deep: bool,
+    read: Callable[[int], None],
+) -> Iterator[Examination]:
+    """Make the checks of these names, all without any, on the data directory that flags and environment tell.
+
+    Args:
+        flags: As `load_config` takes them.
+        environ: Likewise.
+        names: Of LOCAL_CHECKS.
+        deep: Whether every object and recording is read.
+        read: Told the bytes of what was read.
+    """
+    config, problems = _config(flags, environ)
+    directory, files = DataDirectory(config.data_dir), ReadingFiles()
+    with examining(directory.state) as state:
+        at = DataAtHand(
+            config,
+            problems,
+            files,
+            state,
+            EmbeddedStorage(files, directory.storage / "events"),
+            EmbeddedRecordings(files, directory.storage / "recordings"),
+            datetime.now(UTC),
+            deep,
+            read,
+        )
+        for check in chosen(names):
+            yield examine(check.name, check.make, at)
+
+
+def data_dir_of(flags: Mapping[str, object], environ: Mapping[str, str]) -> Path:
+    """The data directory that flags and environment tell."""
+    return _config(flags, environ)[0].data_dir
+
+
+def chosen(names: Sequence[str]) -> tuple[Check, ...]:
+    """The checks of these names, all without any."""
+    return tuple(check for check in LOCAL_CHECKS if not names or check.name in names)
+
+
+def _config(flags: Mapping[str, object], environ: Mapping[str, str]) -> tuple[Config, tuple[str, ...]]:
+    """The configuration; where it can't be used the defaults, for the other checks, and what is wrong with it."""
+    try:
+        return load_config(flags, environ), ()
+    except ConfigProblems as found:
+        given = flags.get("data_dir") or environ.get("EXTAUDIT_DATA_DIR")
+        config = Config()
+        return replace(config, data_dir=Path(str(given))) if given else config, tuple(found.problems)
