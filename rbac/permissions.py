@@ -59,6 +59,8 @@ PERMISSIONS: Final[Mapping[str, Permission]] = MappingProxyType(
         "/extaudit.v1.AuditLogService/EmitEvents": Permission((EMIT_EVENTS,)),
         "/extaudit.v1.AuditLogService/SearchEvents": Permission((SEARCH_EVENTS,), by_object=True),
         "/extaudit.v1.AuditLogService/GetEvent": Permission((SEARCH_EVENTS,), by_object=True),
+        "/extaudit.v1.AuditLogService/ListEventChunks": Permission((SEARCH_EVENTS,), by_object=True),
+        "/extaudit.v1.AuditLogService/ExportEvents": Permission((SEARCH_EVENTS,), by_object=True),
         "/extaudit.v1.RecordingService/UploadRecording": Permission((CREATE_SESSIONS,)),
         "/extaudit.v1.RecordingService/GetUpload": Permission((CREATE_SESSIONS,)),
         "/extaudit.v1.RecordingService/CompleteUpload": Permission((CREATE_SESSIONS, UPDATE_SESSIONS)),

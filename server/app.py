@@ -20,6 +20,9 @@ from server.audit_log.changes import Changes
 from server.audit_log.clock_steps import ClockSteps
 from server.audit_log.deliveries import Deliveries
 from server.audit_log.delivery import Delivery
+from server.audit_log.export.exports import Exports, most_exports
+from server.audit_log.export.listing import ChunkListing
+from server.audit_log.export.tokens import ChunkTokens
 from server.audit_log.gate import IntakeGate
 from server.audit_log.intake import Intake
 from server.audit_log.kept_policies import KeptPolicies
@@ -32,6 +35,7 @@ from server.audit_log.search.tokens import PageTokens
 from server.audit_log.self_audit import SelfAudit
 from server.audit_log.service_log import ServiceLog
 from server.audit_log.status import Status
+from server.audit_log.stored_batches import StoredBatches
 from server.audit_log.validation import Validator
 from server.certificates.certificates_in_force import Certificates, StateOfCertificate
 from server.certificates.issued import SerialTable
@@ -68,6 +72,8 @@ from server.tokens.token_issuers import TokenIssuers
 
 _log = logging.getLogger(__name__)
 _SECRET_BYTES = 32
+_EXPORT_THREADS = 2
+"""Reading and encoding a batch takes a processor, and the clients that read several at once wait for each other."""
 
 
 def build(config: Config, *, files: Files | None = None, read: Callable[[], Config] | None = None) -> App:
@@ -114,6 +120,7 @@ def _build(
         ThreadPoolExecutor(1, "journal"),
         ThreadPoolExecutor(1, "delivery"),
         ThreadPoolExecutor(config.search.workers, "search"),
+        ThreadPoolExecutor(_EXPORT_THREADS, "export"),
         ThreadPoolExecutor(1, "validation"),
         ThreadPoolExecutor(1, "reindexing"),
     )
@@ -150,7 +157,8 @@ def _build(
     delivery = Delivery(lambda _: storage, log.tail, log.spool, catalogue, log.uid_files, log.journal, before_leaving)
     deliveries = Deliveries(delivery, threads.delivery, metrics.deliveries, storage.storage_id, intake.goes_first)
     wake.append(deliveries.wake)
-    search = Search(storage, scan, log.tail, catalogue, PageTokens(_secret(files, directory, "page-token.key")))
+    page_token_key = _secret(files, directory, "page-token.key")
+    search = Search(storage, scan, log.tail, catalogue, PageTokens(page_token_key))
     service_log = ServiceLog(intake)
     self_audit = SelfAudit(service_log, changes, OutboxDrain(outbox, intake), log.journal)
     recordings = assemble(
@@ -171,6 +179,15 @@ def _build(
     )
     searches = Searches(
         search, threads.searches, service_log, metrics.searches, limit_seconds=config.search.time_limit_seconds
+    )
+    exports = Exports(
+        ChunkListing(storage.storage_id, log.tail, catalogue, ChunkTokens(page_token_key), search.foreign.refresh),
+        StoredBatches(storage, catalogue),
+        catalogue,
+        threads.exports,
+        service_log,
+        metrics.exports,
+        most=most_exports(config.journal.cut_bytes + config.grpc.message_bytes),
     )
     status = Status(
         importlib.metadata.version("extaudit"),
@@ -193,6 +210,7 @@ def _build(
         UseCases(
             intake,
             searches,
+            exports,
             status,
             Rights(policy, lock_table),
             locks,

@@ -42,12 +42,13 @@ class Threads:
     journal: ThreadPoolExecutor
     delivery: ThreadPoolExecutor
     searches: ThreadPoolExecutor
+    exports: ThreadPoolExecutor
     validation: ThreadPoolExecutor
     reindexing: ThreadPoolExecutor
 
     def shutdown(self) -> None:
         """Wait for what is under way."""
-        for executor in (self.reindexing, self.searches, self.validation, self.delivery, self.journal):
+        for executor in (self.reindexing, self.searches, self.exports, self.validation, self.delivery, self.journal):
             executor.shutdown(wait=True, cancel_futures=True)
 
 

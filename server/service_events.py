@@ -17,6 +17,8 @@ STARTED: Final = "extaudit.service.start"
 STOPPED: Final = "extaudit.service.stop"
 SEARCHED: Final = "extaudit.events.search"
 READ: Final = "extaudit.events.get"
+CHUNKS_LISTED: Final = "extaudit.events.chunks"
+EXPORTED: Final = "extaudit.events.export"
 RECORDING_READ: Final = "extaudit.recording.read"
 RECORDINGS_LISTED: Final = "extaudit.recordings.list"
 RECORDINGS_SEARCHED: Final = "extaudit.recordings.search"
@@ -48,6 +50,8 @@ CODES: Final[Mapping[str, str]] = MappingProxyType(
         STOPPED: "XA1002I",
         SEARCHED: "XA2001I",
         READ: "XA2002I",
+        CHUNKS_LISTED: "XA2004I",
+        EXPORTED: "XA2005I",
         RECORDING_READ: "XA2101I",
         RECORDINGS_LISTED: "XA2102I",
         REINDEXED: "XA2103I",

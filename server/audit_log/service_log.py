@@ -9,11 +9,14 @@ import orjson
 
 from rbac.identities import SERVICE
 from server.audit_log.access import Access, caller_members
+from server.audit_log.export.chunk import ChunkPage, ChunkQuery, ExportQuery
 from server.audit_log.intake import Intake
 from server.audit_log.search.query import EventFilter, EventSelector, SearchPage, SearchQuery
 from server.errors import AuditStoreError, Unavailable
 from server.service_events import (
+    CHUNKS_LISTED,
     DENIED,
+    EXPORTED,
     READ,
     RECORDING_READ,
     RECORDINGS_LISTED,
@@ -59,6 +62,38 @@ class ServiceLog:
         by_position = {"log_id": selector.log_id, "sequence": selector.sequence}
         asked: Mapping[str, object] = by_position if selector.log_id else {"uid": selector.uid}
         await self._read(READ, access, asked=_bounded(asked), found=uid)
+
+    async def chunks_listed(self, access: Access, query: ChunkQuery, page: ChunkPage) -> None:
+        """Leave the trace of one page of chunks before it leaves the service.
+
+        Raises:
+            Unavailable: it couldn't be journalled; the page must not leave.
+        """
+        asked = {"from_ms": query.from_ms, "to_ms": query.to_ms, "after": dict(query.after)}
+        await self._read(
+            CHUNKS_LISTED,
+            access,
+            filters=_bounded({name: value for name, value in asked.items() if value not in (None, {})}),
+            storages=[query.storage],
+            first_page=not query.page_token,
+            chunks=len(page.chunks),
+            complete=not page.missing,
+        )
+
+    async def exported(self, access: Access, query: ExportQuery, *, found: bool) -> None:
+        """Leave the trace of a chunk that is exported, before any of its events leaves; or that there is none.
+
+        Raises:
+            Unavailable: it couldn't be journalled; nothing must leave.
+        """
+        await self._read(
+            EXPORTED,
+            access,
+            chunk=str(query.chunk),
+            after_sequence=query.after_sequence,
+            filters=_bounded(_filters(query.wanted)),
+            found=found,
+        )
 
     async def recording_read(self, access: Access, *, session_id: str, **members: object) -> None:
         """Leave the trace of a recording that was opened, before its first byte leaves.

@@ -4,22 +4,27 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Final
 
 from extaudit.v1 import audit_log_service_pb2 as pb
+from extaudit.v1 import event_export_pb2 as export_pb
 from extaudit.v1 import event_pb2
 
+from server.audit_log.access import Access
 from server.errors import InvalidRequest, Violation
 from server.grpc_api.acknowledgements import emit_response
 from server.grpc_api.call import Call
 from server.grpc_api.draining import Drain
 from server.grpc_api.emit_batches import EmitBatch, decode_batch
 from server.grpc_api.emit_stream import EmitStream, Window
+from server.grpc_api.export_messages import chunks_response, encoded_block
+from server.grpc_api.export_requests import chunk_query, export_query
 from server.grpc_api.messages import event_row, search_response
 from server.grpc_api.payloads import payload_bytes
 from server.grpc_api.search_requests import event_selector, search_query
-from server.grpc_api.use_cases import Denials, Intake, Searches
+from server.grpc_api.use_cases import Denials, Exports, Intake, Searches
 
 CHUNK_BYTES: Final = 1024 * 1024
 
@@ -47,6 +52,7 @@ class AuditLogServicer:
 
     intake: Intake
     searches: Searches
+    exports: Exports
     denials: Denials
     drain: Drain
     search_time: SearchTime
@@ -82,6 +88,27 @@ class AuditLogServicer:
         yield pb.GetEventResponse(event=event_row(found, with_json=False))
         for start in range(0, len(data), CHUNK_BYTES):
             yield pb.GetEventResponse(chunk=data[start : start + CHUNK_BYTES])
+
+    async def ListEventChunks(  # noqa: N802
+        self, request: export_pb.ListEventChunksRequest, call: Call
+    ) -> export_pb.ListEventChunksResponse:
+        """A page of stored batches."""
+        return chunks_response(await self.exports.chunks(call.access, chunk_query(request)))
+
+    async def ExportEvents(  # noqa: N802
+        self, request: export_pb.ExportEventsRequest, call: Call
+    ) -> AsyncIterator[bytes]:
+        """Stream the events of a chunk; the messages are given encoded."""
+
+        def access() -> Access:
+            call.recheck()  # rights may end while a stream lasts
+            return call.access
+
+        blocks = self.exports.events(access, export_query(request), encoded_block)
+        async with aclosing(blocks):
+            async for block in blocks:
+                self.drain.refuse_when_begun()
+                yield block.data
 
     def _timeout(self, call: Call) -> float:
         remaining = call.time_remaining()

@@ -41,7 +41,7 @@ def search_response(page: SearchPage) -> pb.SearchEventsResponse:
         ),
         watermark=pb.Watermark(logs=page.watermark.logs, catalogue_revision=page.watermark.catalogue_revision),
         complete=page.complete,
-        missing=[_missing_part(missing) for missing in page.missing],
+        missing=[missing_part(missing) for missing in page.missing],
         query_id=page.query_id,
     )
     known: _KnownReceipts = {}
@@ -140,7 +140,8 @@ def identity_message(emitter: Emitter) -> event_pb2.Identity:
     )
 
 
-def _missing_part(missing: Missing) -> query_pb.MissingPart:
+def missing_part(missing: Missing) -> query_pb.MissingPart:
+    """One thing that is missing from an answer."""
     return query_pb.MissingPart(
         reason=query_pb.MissingReason.Value(f"MISSING_REASON_{missing.reason.value}"),
         storage=missing.storage,

@@ -39,10 +39,11 @@ def progress_message(upload: Upload, durable_offset: int) -> pb.UploadRecordingR
 
 def encoded_chunk(data: memoryview) -> bytes:
     """A DownloadRecordingResponse with these bytes, encoded: copied once."""
-    return b"".join((_CHUNK, _varint(len(data)), data))
+    return b"".join((_CHUNK, varint(len(data)), data))
 
 
-def _varint(value: int) -> bytes:
+def varint(value: int) -> bytes:
+    """A number as protobuf writes it."""
     written = bytearray()
     while value > 127:
         written.append(value & 127 | 128)

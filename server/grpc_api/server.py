@@ -43,6 +43,7 @@ from server.grpc_api.status_service import StatusServicer
 from server.grpc_api.use_cases import (
     Authenticator,
     Denials,
+    Exports,
     Intake,
     LockCheck,
     Locks,
@@ -92,6 +93,7 @@ class UseCases:
 
     intake: Intake
     searches: Searches
+    exports: Exports
     status: Status
     rights: Rights
     locks: Locks
@@ -197,7 +199,13 @@ class GrpcServer:
     def _register(self, use_cases: UseCases, limits: Limits) -> None:
         found = _Handlers()
         log = AuditLogServicer(
-            use_cases.intake, use_cases.searches, use_cases.denials, self._drain, self._search_time, limits.window
+            use_cases.intake,
+            use_cases.searches,
+            use_cases.exports,
+            use_cases.denials,
+            self._drain,
+            self._search_time,
+            limits.window,
         )
         reflection = Reflection((*OWN_SERVICES, _HEALTH, _REFLECTION), self._drain)
         audit_log_service_pb2_grpc.add_AuditLogServiceServicer_to_server(_any(log), _any(found))

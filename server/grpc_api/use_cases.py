@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from datetime import datetime
 from typing import Protocol
 
@@ -13,6 +13,8 @@ from server.access.locks import Lock, LockRequest
 from server.access.rights import CheckedAccess
 from server.audit_log.access import Access
 from server.audit_log.denials import Refusal
+from server.audit_log.export.blocks import Convert, EncodedBlock
+from server.audit_log.export.chunk import ChunkPage, ChunkQuery, ExportQuery
 from server.audit_log.receipts import Acknowledgement, BatchAcknowledgement
 from server.audit_log.search.query import EventSelector, FoundEvent, SearchPage, SearchQuery
 from server.audit_log.state_of_service import ServiceState
@@ -68,6 +70,28 @@ class Searches(Protocol):
 
         Raises:
             NotFound, FailedPrecondition: there is none; there are several.
+        """
+        ...
+
+
+class Exports(Protocol):
+    """Gives stored batches as chunks."""
+
+    async def chunks(self, access: Access, query: ChunkQuery) -> ChunkPage:
+        """One page of chunks.
+
+        Raises:
+            InvalidRequest, NotFound: the page token is wrong; there is no such storage.
+        """
+        ...
+
+    def events(
+        self, access: Callable[[], Access], query: ExportQuery, convert: Convert, /
+    ) -> AsyncGenerator[EncodedBlock, None]:
+        """The events of a chunk as `convert`, called on a thread, encodes them; `access` gives the caller as of now.
+
+        Raises:
+            NotFound, ResourceExhausted: there is no such chunk; too many exports are under way.
         """
         ...
 

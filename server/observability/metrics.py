@@ -18,6 +18,7 @@ from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_late
 from prometheus_client.registry import Collector
 
 from server.observability.configuration_metrics import ConfigurationMetrics
+from server.observability.export_metrics import ExportMetrics
 from server.observability.recording_metrics import RecordingMetrics
 
 OTHER = "other"
@@ -51,6 +52,7 @@ class Metrics:
         self.journal = JournalMetrics(self.registry)
         self.deliveries = DeliveryMetrics(self.registry)
         self.searches = SearchMetrics(self.registry)
+        self.exports = ExportMetrics(self.registry)
         self.access = AccessMetrics(self.registry)
         self.uploads = UploadMetrics(self.registry)
         self.recordings = RecordingMetrics(self.registry)

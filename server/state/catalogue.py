@@ -224,6 +224,19 @@ class Catalogue:
         with self._lock:
             return [batch for _, batches in sorted(self._batches.items()) for _, batch in batches]
 
+    def batches_between(self, log_id: str, after: int, through: int) -> list[CatalogueBatch]:
+        """The confirmed batches of a log that reach beyond `after` and not beyond `through`, in order."""
+        with self._lock:
+            batches = self._batches.get(log_id, [])
+            start = bisect_right(batches, after, key=lambda item: item[1].last)
+            end = bisect_right(batches, through, key=lambda item: item[1].last)
+            return [batch for _, batch in batches[start:end]]
+
+    def storages(self) -> list[str]:
+        """The storages that have, or had, objects."""
+        with self._lock:
+            return sorted(self._dates)
+
     def batch_before(self, log_id: str, first: int) -> CatalogueBatch | None:
         """The last confirmed batch of a log before this sequence."""
         with self._lock:

@@ -10,7 +10,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import grpc
 import pytest
+from extaudit.v1 import event_export_pb2 as export_pb
+from extaudit.v1.audit_log_service_pb2_grpc import AuditLogServiceStub
 from extaudit_client import Client, Query, SessionQuery, TextQuery
 from extaudit_client.errors import ExtauditError
 from extaudit_client.files import find_connection
@@ -48,6 +51,17 @@ def own_events(client: Client) -> Events:
             event = json.loads(row.json)
             found[event["event"]].append(event)
     return found
+
+
+def exports(app: App) -> None:
+    """Lists chunks, and asks for one that isn't there."""
+    ready = app.ready
+    pems = (Path(ready[name]).read_bytes() for name in ("ca", "key", "cert"))
+    with grpc.secure_channel(ready["grpc"], grpc.ssl_channel_credentials(*pems)) as channel:
+        stub = AuditLogServiceStub(channel)
+        assert not stub.ListEventChunks(export_pb.ListEventChunksRequest()).chunks
+        with pytest.raises(grpc.RpcError):
+            list(stub.ExportEvents(export_pb.ExportEventsRequest(chunk_id=f"default/{app.log.journal.log_id}/1-9")))
 
 
 def client_of(data_dir: Path, folder: Path | None = None, name: str = "admin") -> Client:
@@ -90,6 +104,7 @@ class Lives:
             self.denials()
             client.emit(b'{"event":"a","uid":"u-1"}')
             client.get("u-1")
+            exports(app)
             self.recordings(client)
             self.log_id = app.log.journal.log_id
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -24,6 +24,8 @@ from server.access.locks import Locks
 from server.access.rights import Rights
 from server.audit_log.access import Access
 from server.audit_log.denials import Refusal
+from server.audit_log.export.blocks import Convert, EncodedBlock, EventBlock
+from server.audit_log.export.chunk import ChunkPage, ChunkQuery, ExportQuery
 from server.audit_log.receipts import Acknowledgement, BatchAcknowledgement
 from server.audit_log.search.query import Cost, EventSelector, FoundEvent, SearchPage, SearchQuery, Watermark
 from server.audit_log.state_of_service import JournalState, ServiceState
@@ -48,6 +50,8 @@ EMIT_EVENT = "/extaudit.v1.AuditLogService/EmitEvent"
 EMIT_EVENTS = "/extaudit.v1.AuditLogService/EmitEvents"
 SEARCH_EVENTS = "/extaudit.v1.AuditLogService/SearchEvents"
 GET_EVENT = "/extaudit.v1.AuditLogService/GetEvent"
+LIST_EVENT_CHUNKS = "/extaudit.v1.AuditLogService/ListEventChunks"
+EXPORT_EVENTS = "/extaudit.v1.AuditLogService/ExportEvents"
 LIST_ROLES = "/extaudit.v1.AccessService/ListRoles"
 CHECK_ACCESS = "/extaudit.v1.AccessService/CheckAccess"
 CREATE_LOCK = "/extaudit.v1.AccessService/CreateLock"
@@ -173,6 +177,34 @@ class MemorySearches:
 
 
 @dataclass
+class MemoryExports:
+    page: ChunkPage = field(default_factory=lambda: ChunkPage([], complete_through={}))
+    blocks: list[EventBlock] = field(default_factory=list)
+    fails: Exception | None = None
+    hangs: bool = False
+    """After its blocks."""
+    asked: list[tuple[Access, ChunkQuery | ExportQuery]] = field(default_factory=list)
+
+    async def chunks(self, access: Access, query: ChunkQuery) -> ChunkPage:
+        self.asked.append((access, query))
+        if self.fails:
+            raise self.fails
+        return self.page
+
+    async def events(
+        self, access: Callable[[], Access], query: ExportQuery, convert: Convert
+    ) -> AsyncGenerator[EncodedBlock, None]:
+        self.asked.append((access(), query))
+        if self.fails:
+            raise self.fails
+        for block in self.blocks:
+            access()
+            yield EncodedBlock(convert(block), len(block.sequences))
+        if self.hangs:
+            await asyncio.Event().wait()
+
+
+@dataclass
 class MemoryStatus:
     shown: list[bool] = field(default_factory=list)
 
@@ -270,6 +302,7 @@ class Rig:
     user_ca: Ca
     intake: MemoryIntake
     searches: MemorySearches
+    exports: MemoryExports
     status: MemoryStatus
     records: Records
     policy: HeldPolicy
@@ -307,6 +340,7 @@ class Rig:
         return bool(
             self.intake.accesses
             or self.searches.asked
+            or self.exports.asked
             or self.status.shown
             or self.lock_store.events
             or self.uploads.asked
@@ -336,6 +370,7 @@ async def serving(
     pair = host_ca.server()
     credentials = grpc.ssl_server_credentials([(pair.key_pem, pair.pem)], host_ca.pem + user_ca.pem, True)
     intake, searches, status, records = MemoryIntake(holds), MemorySearches(), MemoryStatus(), Records()
+    exports = MemoryExports()
     policy, clock, store = HeldPolicy(load_policy_folder(roles)), Clock(), MemoryLocks()
     authenticator, denials = HeldAnchors(IdentityResolver(anchors, CLUSTER, frozenset)), MemoryDenials()
     uploads, opening, lists, texts = MemoryUploads(holds), MemoryOpening(), MemoryLists(), MemoryTextSearch()
@@ -349,7 +384,18 @@ async def serving(
         policy,
         table,
         UseCases(
-            intake, searches, status, Rights(policy, table), locks, denials, uploads, opening, lists, texts, transfers
+            intake,
+            searches,
+            exports,
+            status,
+            Rights(policy, table),
+            locks,
+            denials,
+            uploads,
+            opening,
+            lists,
+            texts,
+            transfers,
         ),
         limits=limits,
         observers=(records,),
@@ -368,6 +414,7 @@ async def serving(
             user_ca,
             intake,
             searches,
+            exports,
             status,
             records,
             policy,

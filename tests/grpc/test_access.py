@@ -13,6 +13,7 @@ import grpc
 import pytest
 from extaudit.v1 import access_service_pb2 as access_pb
 from extaudit.v1 import audit_log_service_pb2 as pb
+from extaudit.v1 import event_export_pb2 as export_pb
 from extaudit.v1 import recording_service_pb2 as recording_pb
 from extaudit.v1.audit_log_service_pb2_grpc import AuditLogServiceStub
 from extaudit.v1.event_pb2 import EventPayload
@@ -34,9 +35,11 @@ from tests.grpc.rig import (
     DOWNLOAD_RECORDING,
     EMIT_EVENT,
     EMIT_EVENTS,
+    EXPORT_EVENTS,
     GET_EVENT,
     GET_STATUS,
     GET_UPLOAD,
+    LIST_EVENT_CHUNKS,
     LIST_LOCKS,
     LIST_RECORDINGS,
     LIST_ROLES,
@@ -61,6 +64,8 @@ REQUESTS = {
     EMIT_EVENTS: pb.EmitEventsRequest(message_number=1, events=[EventPayload(json=b"{}")]).SerializeToString(),
     SEARCH_EVENTS: pb.SearchEventsRequest().SerializeToString(),
     GET_EVENT: pb.GetEventRequest(uid="u").SerializeToString(),
+    LIST_EVENT_CHUNKS: export_pb.ListEventChunksRequest().SerializeToString(),
+    EXPORT_EVENTS: export_pb.ExportEventsRequest(chunk_id=f"default/{'0' * 20}/1-2").SerializeToString(),
     GET_STATUS: GetStatusRequest().SerializeToString(),
     LIST_ROLES: access_pb.ListRolesRequest().SerializeToString(),
     CHECK_ACCESS: access_pb.CheckAccessRequest(kind="event", verb="list").SerializeToString(),
@@ -109,6 +114,8 @@ async def refused_to_user(rig: Rig, method: str, *roles: str) -> Failure:
         (EMIT_EVENTS, "auditor"),
         (SEARCH_EVENTS, "importer"),
         (GET_EVENT, "importer"),
+        (LIST_EVENT_CHUNKS, "importer"),
+        (EXPORT_EVENTS, "importer"),
         (GET_STATUS, "importer"),
         (UPLOAD_RECORDING, "auditor"),
         (GET_UPLOAD, "auditor"),

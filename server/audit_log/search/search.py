@@ -81,7 +81,7 @@ class Search:
         self._tokens = tokens
         self._origins = Origins(storage, catalogue)
         self._digests = ObjectDigests(storage)
-        self._foreign = ForeignObjects(storage, catalogue, tail.pending)
+        self.foreign = ForeignObjects(storage, catalogue, tail.pending)
 
     def page(self, caller: Identity, query: SearchQuery, deadline: float) -> SearchPage:
         """One page, read before `deadline` (of time.monotonic).
@@ -217,7 +217,7 @@ class Search:
     def _plan(self, query: SearchQuery, start: PageStart | None) -> Plan:
         pins = self._tail.pin()
         # The tail is pinned first: what leaves it from here on is in the catalogue, and left out there by name.
-        self._foreign.refresh(query.filters.from_ms, query.filters.to_ms)
+        self.foreign.refresh(query.filters.from_ms, query.filters.to_ms)
         watermark = start.watermark if start is not None else query.watermark or self._watermark(pins)
         pinned = {(pin.section.log_id, pin.section.first) for pin in pins}
         filters, position = query.filters, start.position if start is not None else None

@@ -10,6 +10,8 @@ EMIT = "/extaudit.v1.AuditLogService/EmitEvent"
 EMIT_STREAM = "/extaudit.v1.AuditLogService/EmitEvents"
 SEARCH = "/extaudit.v1.AuditLogService/SearchEvents"
 GET = "/extaudit.v1.AuditLogService/GetEvent"
+CHUNKS = "/extaudit.v1.AuditLogService/ListEventChunks"
+EXPORT = "/extaudit.v1.AuditLogService/ExportEvents"
 STATUS = "/extaudit.v1.StatusService/GetStatus"
 ROLES = "/extaudit.v1.AccessService/ListRoles"
 CHECK = "/extaudit.v1.AccessService/CheckAccess"
@@ -60,6 +62,12 @@ CALLS = [
     (SEARCH, NODE, None),
     (GET, user("auditor"), LIST),
     (GET, user("editor"), None),
+    (CHUNKS, user("auditor"), LIST),
+    (CHUNKS, user("editor", "importer"), None),
+    (CHUNKS, NODE, None),
+    (EXPORT, user("auditor"), LIST),
+    (EXPORT, user("editor", "importer"), None),
+    (EXPORT, NODE, None),
     (STATUS, user("editor"), (WITH_PLACES, WITHOUT_PLACES)),
     (STATUS, user("auditor"), (WITHOUT_PLACES,)),
     (STATUS, user("importer"), None),
@@ -142,7 +150,7 @@ def test_a_method_without_a_row_is_refused(policy):
 def test_the_table_is_complete_and_can_not_be_changed():
     access = {ROLES, CHECK, CREATE_LOCK, LIST_LOCKS, DELETE_LOCK}
     recordings = {UPLOAD, GET_UPLOAD, COMPLETE, ABORT, DOWNLOAD, EVENTS, LIST_RECORDINGS, SEARCH_RECORDINGS, REINDEX}
-    own = {EMIT, EMIT_STREAM, SEARCH, GET, STATUS, *access, *recordings}
+    own = {EMIT, EMIT_STREAM, SEARCH, GET, CHUNKS, EXPORT, STATUS, *access, *recordings}
     assert set(PERMISSIONS) == {*own, *HEALTH, *REFLECTION}
     with pytest.raises(TypeError):
         PERMISSIONS["/x/Y"] = Permission(anyone=True)  # type: ignore[index]

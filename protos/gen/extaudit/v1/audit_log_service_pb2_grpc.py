@@ -4,6 +4,7 @@ import grpc
 import warnings
 
 from extaudit.v1 import audit_log_service_pb2 as extaudit_dot_v1_dot_audit__log__service__pb2
+from extaudit.v1 import event_export_pb2 as extaudit_dot_v1_dot_event__export__pb2
 
 GRPC_GENERATED_VERSION = '1.85.1'
 GRPC_VERSION = grpc.__version__
@@ -56,6 +57,16 @@ class AuditLogServiceStub:
                 request_serializer=extaudit_dot_v1_dot_audit__log__service__pb2.GetEventRequest.SerializeToString,
                 response_deserializer=extaudit_dot_v1_dot_audit__log__service__pb2.GetEventResponse.FromString,
                 _registered_method=True)
+        self.ListEventChunks = channel.unary_unary(
+                '/extaudit.v1.AuditLogService/ListEventChunks',
+                request_serializer=extaudit_dot_v1_dot_event__export__pb2.ListEventChunksRequest.SerializeToString,
+                response_deserializer=extaudit_dot_v1_dot_event__export__pb2.ListEventChunksResponse.FromString,
+                _registered_method=True)
+        self.ExportEvents = channel.unary_stream(
+                '/extaudit.v1.AuditLogService/ExportEvents',
+                request_serializer=extaudit_dot_v1_dot_event__export__pb2.ExportEventsRequest.SerializeToString,
+                response_deserializer=extaudit_dot_v1_dot_event__export__pb2.ExportEventsResponse.FromString,
+                _registered_method=True)
 
 
 class AuditLogServiceServicer:
@@ -102,6 +113,26 @@ class AuditLogServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListEventChunks(self, request, context):
+        """Lists stored batches as chunks for export, and how far each log is in them; the way to take away everything.
+        Needs `event:list`, checked again for every page. To a caller who holds it under conditions a chunk's number of
+        events, size and times are not told, and the times asked for leave out none: ExportEvents takes its filter.
+        Safe to repeat. Errors: NOT_FOUND (there is no such storage), INVALID_ARGUMENT.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ExportEvents(self, request, context):
+        """Streams the events of one chunk in the order of sequences. Several chunks may be exported at once.
+        Needs `event:list`, checked again for every answer; under conditions only events that they admit are given.
+        After an interruption go on with after_sequence. Errors: NOT_FOUND (there is no such chunk), RESOURCE_EXHAUSTED (too
+        many exports are under way; with RetryInfo), UNAVAILABLE (the server stops, or can't read now).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_AuditLogServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -124,6 +155,16 @@ def add_AuditLogServiceServicer_to_server(servicer, server):
                     servicer.GetEvent,
                     request_deserializer=extaudit_dot_v1_dot_audit__log__service__pb2.GetEventRequest.FromString,
                     response_serializer=extaudit_dot_v1_dot_audit__log__service__pb2.GetEventResponse.SerializeToString,
+            ),
+            'ListEventChunks': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListEventChunks,
+                    request_deserializer=extaudit_dot_v1_dot_event__export__pb2.ListEventChunksRequest.FromString,
+                    response_serializer=extaudit_dot_v1_dot_event__export__pb2.ListEventChunksResponse.SerializeToString,
+            ),
+            'ExportEvents': grpc.unary_stream_rpc_method_handler(
+                    servicer.ExportEvents,
+                    request_deserializer=extaudit_dot_v1_dot_event__export__pb2.ExportEventsRequest.FromString,
+                    response_serializer=extaudit_dot_v1_dot_event__export__pb2.ExportEventsResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -236,6 +277,60 @@ class AuditLogService:
             '/extaudit.v1.AuditLogService/GetEvent',
             extaudit_dot_v1_dot_audit__log__service__pb2.GetEventRequest.SerializeToString,
             extaudit_dot_v1_dot_audit__log__service__pb2.GetEventResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListEventChunks(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/extaudit.v1.AuditLogService/ListEventChunks',
+            extaudit_dot_v1_dot_event__export__pb2.ListEventChunksRequest.SerializeToString,
+            extaudit_dot_v1_dot_event__export__pb2.ListEventChunksResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ExportEvents(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/extaudit.v1.AuditLogService/ExportEvents',
+            extaudit_dot_v1_dot_event__export__pb2.ExportEventsRequest.SerializeToString,
+            extaudit_dot_v1_dot_event__export__pb2.ExportEventsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -5,6 +5,7 @@ The audit log: events in, durable at acknowledgement, and found again."""
 
 from collections import abc as _abc
 from extaudit.v1 import audit_log_service_pb2 as _audit_log_service_pb2
+from extaudit.v1 import event_export_pb2 as _event_export_pb2
 from grpc import aio as _aio
 import abc as _abc_1
 import grpc as _grpc
@@ -58,6 +59,18 @@ class AuditLogServiceStub:
     Needs `event:list`. Errors: NOT_FOUND (there is none, or none that the caller's roles admit), FAILED_PRECONDITION
     (reason AMBIGUOUS_UID: give the digest or the position).
     """
+    ListEventChunks: _grpc.UnaryUnaryMultiCallable[_event_export_pb2.ListEventChunksRequest, _event_export_pb2.ListEventChunksResponse]
+    """Lists stored batches as chunks for export, and how far each log is in them; the way to take away everything.
+    Needs `event:list`, checked again for every page. To a caller who holds it under conditions a chunk's number of
+    events, size and times are not told, and the times asked for leave out none: ExportEvents takes its filter.
+    Safe to repeat. Errors: NOT_FOUND (there is no such storage), INVALID_ARGUMENT.
+    """
+    ExportEvents: _grpc.UnaryStreamMultiCallable[_event_export_pb2.ExportEventsRequest, _event_export_pb2.ExportEventsResponse]
+    """Streams the events of one chunk in the order of sequences. Several chunks may be exported at once.
+    Needs `event:list`, checked again for every answer; under conditions only events that they admit are given.
+    After an interruption go on with after_sequence. Errors: NOT_FOUND (there is no such chunk), RESOURCE_EXHAUSTED (too
+    many exports are under way; with RetryInfo), UNAVAILABLE (the server stops, or can't read now).
+    """
 
 @_typing.type_check_only
 class AuditLogServiceAsyncStub(AuditLogServiceStub):
@@ -88,6 +101,18 @@ class AuditLogServiceAsyncStub(AuditLogServiceStub):
     """Streams one event whole: first its row with receipts and without JSON, then the JSON in chunks.
     Needs `event:list`. Errors: NOT_FOUND (there is none, or none that the caller's roles admit), FAILED_PRECONDITION
     (reason AMBIGUOUS_UID: give the digest or the position).
+    """
+    ListEventChunks: _aio.UnaryUnaryMultiCallable[_event_export_pb2.ListEventChunksRequest, _event_export_pb2.ListEventChunksResponse]  # type: ignore[assignment]
+    """Lists stored batches as chunks for export, and how far each log is in them; the way to take away everything.
+    Needs `event:list`, checked again for every page. To a caller who holds it under conditions a chunk's number of
+    events, size and times are not told, and the times asked for leave out none: ExportEvents takes its filter.
+    Safe to repeat. Errors: NOT_FOUND (there is no such storage), INVALID_ARGUMENT.
+    """
+    ExportEvents: _aio.UnaryStreamMultiCallable[_event_export_pb2.ExportEventsRequest, _event_export_pb2.ExportEventsResponse]  # type: ignore[assignment]
+    """Streams the events of one chunk in the order of sequences. Several chunks may be exported at once.
+    Needs `event:list`, checked again for every answer; under conditions only events that they admit are given.
+    After an interruption go on with after_sequence. Errors: NOT_FOUND (there is no such chunk), RESOURCE_EXHAUSTED (too
+    many exports are under way; with RetryInfo), UNAVAILABLE (the server stops, or can't read now).
     """
 
 class AuditLogServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -140,6 +165,30 @@ class AuditLogServiceServicer(metaclass=_abc_1.ABCMeta):
         """Streams one event whole: first its row with receipts and without JSON, then the JSON in chunks.
         Needs `event:list`. Errors: NOT_FOUND (there is none, or none that the caller's roles admit), FAILED_PRECONDITION
         (reason AMBIGUOUS_UID: give the digest or the position).
+        """
+
+    @_abc_1.abstractmethod
+    def ListEventChunks(
+        self,
+        request: _event_export_pb2.ListEventChunksRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_event_export_pb2.ListEventChunksResponse, _abc.Awaitable[_event_export_pb2.ListEventChunksResponse]]:
+        """Lists stored batches as chunks for export, and how far each log is in them; the way to take away everything.
+        Needs `event:list`, checked again for every page. To a caller who holds it under conditions a chunk's number of
+        events, size and times are not told, and the times asked for leave out none: ExportEvents takes its filter.
+        Safe to repeat. Errors: NOT_FOUND (there is no such storage), INVALID_ARGUMENT.
+        """
+
+    @_abc_1.abstractmethod
+    def ExportEvents(
+        self,
+        request: _event_export_pb2.ExportEventsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_event_export_pb2.ExportEventsResponse], _abc.AsyncIterator[_event_export_pb2.ExportEventsResponse]]:
+        """Streams the events of one chunk in the order of sequences. Several chunks may be exported at once.
+        Needs `event:list`, checked again for every answer; under conditions only events that they admit are given.
+        After an interruption go on with after_sequence. Errors: NOT_FOUND (there is no such chunk), RESOURCE_EXHAUSTED (too
+        many exports are under way; with RetryInfo), UNAVAILABLE (the server stops, or can't read now).
         """
 
 def add_AuditLogServiceServicer_to_server(servicer: AuditLogServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

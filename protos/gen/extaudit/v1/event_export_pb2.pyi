@@ -36,7 +36,7 @@ class ListEventChunksRequest(_message.Message):
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     storage: _builtins.str
     """Which storages: empty or `followed` for every one that was active since the cursor began, late deliveries included;
-    `active`, `default`, `all`, or a storage id.
+    `active`, `default`, `all`, or a storage id. With one storage alone complete_through passes over what is in others.
     """
     page_size: _builtins.int
     """Chunks per page: 0 means 1,000, above 10,000 is taken as 10,000, negative is refused."""
@@ -86,7 +86,7 @@ class ListEventChunksResponse(_message.Message):
     next_page_token: _builtins.str
     """Position after the last chunk; empty when there are no more as of the first page."""
     foreign_objects: _builtins.int
-    """Objects in the storages that no batch names, and that are thus in no chunk; searches find them."""
+    """Objects in the storages that no batch names, and that are thus in no chunk; searches find them. Only with the last page."""
     @_builtins.property
     def chunks(self) -> _containers.RepeatedCompositeFieldContainer[Global___EventChunk]:
         """The chunks, log by log in the order of sequences."""
@@ -94,12 +94,15 @@ class ListEventChunksResponse(_message.Message):
     @_builtins.property
     def complete_through(self) -> _event_watch_pb2.LogPlace:
         """For each log the sequence up to which its events are in chunks of this answer's pages, in earlier ones, or outside
-        the times asked for. What is beyond is in no batch yet; WatchEvents from this place gives it. Only with the last page.
+        the times asked for; never less than `after` says. What is beyond is not in chunks yet, or, after a gap that isn't
+        filled yet, in such as wait for it; WatchEvents from this place gives it. Only with the last page.
         """
 
     @_builtins.property
     def missing(self) -> _containers.RepeatedCompositeFieldContainer[_event_query_pb2.MissingPart]:
-        """What can't be exported before complete_through: ranges lost to damage."""
+        """What can't be exported before complete_through: ranges lost to damage, and what `after` says was given though the
+        service doesn't have it. Only with the last page.
+        """
 
     def __init__(
         self,
@@ -120,7 +123,9 @@ Global___ListEventChunksResponse: _TypeAlias = ListEventChunksResponse  # noqa: 
 
 @_typing.final
 class EventChunk(_message.Message):
-    """One stored batch. It never gains or loses a row."""
+    """One stored batch. It never gains or loses a row. Its number of events, size and times are not set for a caller who may
+    see only such events as conditions admit.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 

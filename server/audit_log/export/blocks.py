@@ -1,0 +1,155 @@
+"""Blocks: the events of a chunk as they leave, column by column, about as much at a time as a page of a search."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from server.audit_log.batch_codec import BatchColumns
+from server.audit_log.batch_decoding import blocks, joined_json, json_sizes, part_of
+from server.audit_log.batch_record import ReceiptTable
+from server.audit_log.column_matching import matching, taken
+from server.audit_log.receipts import Emitter
+from server.audit_log.search.page_reader import OMIT_BYTES, OMITTED_USER_CHARACTERS, PAGE_BYTES
+from server.audit_log.search.query import EventFilter, Missing, emitter_test
+from server.audit_log.stored_batches import BatchRows
+from server.storage.query import Filters
+
+BLOCK_ROWS = 20_000
+MESSAGE_BYTES = 3 * 1024 * 1024
+"""Largest message of more than one event."""
+
+
+@dataclass(frozen=True, slots=True)
+class EventBlock:
+    """Events with consecutive places in a chunk; entry n of each list is of the nth. May be none."""
+
+    storage: str
+    log_id: str
+    sequences: Sequence[int]
+    times_ms: Sequence[int]
+    types: Sequence[str]
+    uids: Sequence[str]
+    session_ids: Sequence[str]
+    users: Sequence[str]
+    json: bytes | memoryview
+    json_sizes: Sequence[int]
+    """0 where the JSON is left out, as it is larger than an answer takes."""
+    emitters: Sequence[tuple[Emitter, str]]
+    """With the addresses they called from."""
+    emitter_numbers: Sequence[int]
+    """Index in `emitters` plus 1; 0 where it isn't known."""
+    received_ms: Sequence[int]
+    through: int
+    """How far the chunk was looked at."""
+    done: bool
+    missing: Sequence[Missing] = field(default=())
+
+
+Convert = Callable[[EventBlock], bytes]
+"""Encodes a block; called on a thread."""
+
+
+@dataclass(frozen=True, slots=True)
+class EncodedBlock:
+    """One message: a block as it was encoded, and its number of events."""
+
+    data: bytes
+    events: int
+
+
+class ChunkReader:
+    """The rows of one chunk that a caller asked for, block by block; used by one export."""
+
+    def __init__(self, rows: BatchRows, after: int, wanted: EventFilter, convert: Convert) -> None:
+        self._rows = rows
+        self._convert = convert
+        self._emitter_wanted = emitter_test(wanted)
+        self._parts = list(blocks(rows.columns, after, BLOCK_ROWS, PAGE_BYTES)) or [part_of(rows.columns, 0, 0)]
+
+    def __len__(self) -> int:
+        """The number of blocks, at least one."""
+        return len(self._parts)
+
+    def block(self, number: int, filters: Filters) -> list[EncodedBlock]:
+        """The rows of block `number` that pass; none where none does, but of the last, which says what is missing."""
+        part, is_last = self._parts[number], number == len(self._parts) - 1
+        passing = self._passing(part, filters)
+        if not len(passing.sequences) and not is_last:
+            return []
+        through = self._rows.batch.last if is_last else int(part.sequences[-1])
+        return self._encoded(passing, through, done=is_last)
+
+    def _encoded(self, part: BatchColumns, through: int, *, done: bool) -> list[EncodedBlock]:
+        data, rows = self._convert(self._block(part, through, done=done)), len(part.sequences)
+        if len(data) <= MESSAGE_BYTES or rows < 2:
+            return [EncodedBlock(data, rows)]
+        # Of many emitters with long names, say: they count for no block's size.
+        half = rows // 2
+        before, after = part_of(part, 0, half), part_of(part, half, rows)
+        return [
+            *self._encoded(before, int(before.sequences[-1]), done=False),
+            *self._encoded(after, through, done=done),
+        ]
+
+    def _passing(self, part: BatchColumns, filters: Filters) -> BatchColumns:
+        receipts, wanted = self._rows.receipts, self._emitter_wanted
+        if wanted is not None:
+            part = taken(part, np.flatnonzero(_emitted_by(part, receipts, wanted)))
+        if filters == Filters() or not len(part.sequences):
+            return part
+        mask = matching(part, filters)
+        return part if mask.all() else taken(part, np.flatnonzero(mask))
+
+    def _block(self, part: BatchColumns, through: int, *, done: bool) -> EventBlock:
+        batch = self._rows.batch
+        json: bytes | memoryview = joined_json(part)
+        sizes, users = json_sizes(part).tolist(), part.users.to_pylist()
+        if len(sizes) == 1 and sizes[0] + len(users[0].encode()) > OMIT_BYTES:
+            # Beside others no event is as large: a block of several ends at PAGE_BYTES.
+            json, sizes, users = b"", [0], [users[0][:OMITTED_USER_CHARACTERS]]
+        emitters, numbers, received = _receipts(part, self._rows.receipts)
+        return EventBlock(
+            batch.storage,
+            batch.log_id,
+            part.sequences.tolist(),
+            part.times_ms.tolist(),
+            part.types.to_pylist(),
+            part.uids.to_pylist(),
+            part.session_ids.to_pylist(),
+            users,
+            json,
+            sizes,
+            emitters,
+            numbers,
+            received,
+            through,
+            done,
+            self._rows.missing if done else (),
+        )
+
+
+def _emitted_by(
+    part: BatchColumns, receipts: ReceiptTable | None, wanted: Callable[[Emitter], bool]
+) -> NDArray[np.bool_]:
+    """Which rows are of an emitter that is wanted; where that isn't known, they are not."""
+    if receipts is None:
+        return np.zeros(len(part.sequences), np.bool_)
+    numbers, _ = receipts.lookup(part.sequences)
+    # One more, false, where the index of what has no receipt points to: the last.
+    return np.array([*(wanted(emitter) for emitter, _ in receipts.emitters), False])[numbers]
+
+
+def _receipts(
+    part: BatchColumns, receipts: ReceiptTable | None
+) -> tuple[list[tuple[Emitter, str]], list[int], list[int]]:
+    """The emitters of the rows, for each row the index of its own plus 1, and when it was received."""
+    if receipts is None:
+        return [], [0] * len(part.sequences), [0] * len(part.sequences)
+    numbers, received = receipts.lookup(part.sequences)
+    distinct, indexes = np.unique(numbers, return_inverse=True)
+    known = [receipts.emitters[number] for number in distinct.tolist() if number >= 0]
+    return known, (indexes + (len(known) == len(distinct))).tolist(), received.tolist()

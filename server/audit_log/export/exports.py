@@ -1,0 +1,150 @@
+"""Exports as the edges call them: on threads of their own, a bounded number at once, each traced before it begins."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncGenerator, Callable
+from concurrent.futures import Executor
+from dataclasses import replace
+from typing import TypeVar
+
+from server.audit_log.access import Access
+from server.audit_log.export.blocks import ChunkReader, Convert, EncodedBlock
+from server.audit_log.export.chunk import ChunkId, ChunkPage, ChunkQuery, ExportQuery
+from server.audit_log.export.listing import ChunkListing
+from server.audit_log.search.rights import condition_of
+from server.audit_log.service_log import ServiceLog
+from server.audit_log.stored_batches import StoredBatches
+from server.errors import NotFound, ResourceExhausted, Unavailable
+from server.observability.export_metrics import ExportMetrics
+from server.state.catalogue import Catalogue, CatalogueBatch
+from server.storage.ports import StorageError
+from server.storage.query import Filters
+
+MEMORY_BYTES = 256 * 1024 * 1024
+"""What the batches of all exports under way may take, about."""
+_LISTS = 64
+_RETRY_SECONDS = 1.0
+
+Answer = TypeVar("Answer")
+
+
+def most_exports(batch_bytes: int) -> int:
+    """How many may be under way where a batch has up to so many bytes of JSON: each holds one."""
+    return max(1, MEMORY_BYTES // batch_bytes)
+
+
+class Exports:
+    """The export use cases. Lives on the event loop."""
+
+    def __init__(
+        self,
+        listing: ChunkListing,
+        batches: StoredBatches,
+        catalogue: Catalogue,
+        threads: Executor,
+        service_log: ServiceLog,
+        metrics: ExportMetrics,
+        *,
+        most: int,
+    ) -> None:
+        """`most` exports may be under way at once."""
+        self._listing = listing
+        self._batches = batches
+        self._catalogue = catalogue
+        self._threads = threads
+        self._service_log = service_log
+        self._metrics = metrics
+        self._most = most
+        self._exports = 0
+        self._lists = 0
+
+    async def chunks(self, access: Access, query: ChunkQuery) -> ChunkPage:
+        """One page of chunks.
+
+        Raises:
+            InvalidRequest, NotFound: see ChunkListing.page.
+            ResourceExhausted: too many ask. Unavailable: it can't be listed, or not traced, now.
+        """
+        if self._lists >= _LISTS:
+            raise ResourceExhausted("too many lists of chunks are waiting", reason="OVERLOADED", retry_after=1.0)
+        self._lists += 1
+        try:
+            sees_all = condition_of(access) is None
+            page = await self._run(lambda: self._listing.page(access.identity, query, sees_all=sees_all))
+        finally:
+            self._lists -= 1
+        await self._service_log.chunks_listed(access, query, page)
+        return page
+
+    async def events(
+        self, access: Callable[[], Access], query: ExportQuery, convert: Convert
+    ) -> AsyncGenerator[EncodedBlock, None]:
+        """The events of a chunk in the order of sequences, encoded by `convert` on a thread.
+
+        `access` gives the caller as of now. It is asked before each block, and a block that was made for other rights
+        than the caller has when it leaves is made anew.
+
+        Raises:
+            NotFound: there is no such chunk.
+            ResourceExhausted: too many exports are under way. Unavailable: it can't be read, or not traced, now.
+        """
+        if self._exports >= self._most:
+            raise ResourceExhausted(
+                "too many exports are under way", reason="OVERLOADED", retry_after=_RETRY_SECONDS, most=str(self._most)
+            )
+        self._exports += 1
+        try:
+            batch = _batch(self._catalogue, query.chunk)
+            await self._service_log.exported(access(), query, found=batch is not None)
+            if batch is None:
+                raise NotFound("there is no such chunk", chunk=str(query.chunk))
+            reader = await self._run(lambda: self._read(batch, query, convert))
+            async with contextlib.aclosing(self._blocks(access, query, reader)) as blocks:
+                async for block in blocks:
+                    yield block
+        finally:
+            self._exports -= 1
+
+    def _read(self, batch: CatalogueBatch, query: ExportQuery, convert: Convert) -> ChunkReader:
+        try:
+            rows = self._batches.read(batch)
+        except StorageError as error:
+            raise Unavailable("the storage can't be read now") from error
+        if rows.missing:
+            self._metrics.incomplete()
+        return ChunkReader(rows, query.after_sequence, query.wanted, convert)
+
+    async def _blocks(
+        self, access: Callable[[], Access], query: ExportQuery, reader: ChunkReader
+    ) -> AsyncGenerator[EncodedBlock, None]:
+        def filters() -> Filters:
+            return replace(query.wanted.filters, condition=condition_of(access()))
+
+        def making_of(number: int, asked: Filters) -> asyncio.Future[list[EncodedBlock]]:
+            return asyncio.ensure_future(self._run(lambda: reader.block(number, asked)))
+
+        asked = filters()
+        making = making_of(0, asked)
+        try:
+            for number in range(len(reader)):
+                made = await making
+                if filters() != asked:
+                    asked = filters()
+                    made = await making_of(number, asked)
+                if number + 1 < len(reader):
+                    making = making_of(number + 1, asked)
+                for block in made:
+                    self._metrics.given(block.events, len(block.data))
+                    yield block
+        finally:
+            making.cancel()
+
+    async def _run(self, work: Callable[[], Answer]) -> Answer:
+        return await asyncio.get_running_loop().run_in_executor(self._threads, work)
+
+
+def _batch(catalogue: Catalogue, chunk: ChunkId) -> CatalogueBatch | None:
+    batch = catalogue.batch(chunk.log_id, chunk.first)
+    return batch if batch is not None and ChunkId.of(batch) == chunk else None

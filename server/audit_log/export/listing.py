@@ -1,0 +1,176 @@
+"""Listing chunks: pages over what was complete at the first page, so that none is lost between them or comes twice."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+
+from rbac.identities import Identity
+from server.audit_log.export.chunk import Chunk, ChunkId, ChunkPage, ChunkQuery
+from server.audit_log.export.tokens import ChunkTokens, ListStart
+from server.audit_log.search.query import Missing, MissingReason
+from server.audit_log.stored_batches import lost_range
+from server.audit_log.tail import Tail
+from server.errors import NotFound, Unavailable
+from server.state.catalogue import Catalogue, CatalogueBatch
+from server.storage.ports import StorageError
+
+_EARLIEST, _LATEST = -(2**62), 2**62
+
+
+class ChunkListing:
+    """Lists the chunks of all storages. Blocking; safe to use from several threads.
+
+    A log is complete up to where its confirmed batches and its holes leave no gap. Only chunks up to there are listed,
+    and one beyond a gap waits until that is filled: so a place, one number for each log, says exactly what was given.
+    """
+
+    def __init__(
+        self,
+        active: str,
+        tail: Tail,
+        catalogue: Catalogue,
+        tokens: ChunkTokens,
+        refresh_foreign: Callable[[int | None, int | None], None],
+    ) -> None:
+        """`active` is the storage that takes new events; `refresh_foreign` has foreign objects of times looked for."""
+        self._active = active
+        self._tail = tail
+        self._catalogue = catalogue
+        self._tokens = tokens
+        self._refresh_foreign = refresh_foreign
+        self._walked: dict[str, int] = {}
+        """How far each log was found complete: that never goes back, so the next look goes on from there."""
+
+    def page(self, caller: Identity, query: ChunkQuery, *, sees_all: bool) -> ChunkPage:
+        """One page; without `sees_all` for a caller whom roles show some events only.
+
+        To such a caller nothing tells how many events there are in a chunk, or of which times: neither what is said of
+        it nor whether a time asked for leaves it out. What sequences there are every answer of a search tells.
+
+        Raises:
+            InvalidRequest: the page token is wrong.
+            NotFound: there is no such storage.
+            Unavailable: the storage can't be listed now.
+        """
+        storages = self._storages(query.storage)
+        start = (
+            self._tokens.decode(query.page_token, query, caller) if query.page_token else ListStart(self._complete())
+        )
+        chunks: list[Chunk] = []
+        for batch in self._batches(start, query.after, storages):
+            chunk = self._chunk(batch, query, sees_all=sees_all)
+            if chunk is None:
+                continue
+            if len(chunks) == query.page_size:
+                last = chunks[-1].id
+                following = ListStart(start.complete, last.log_id, last.last)
+                return ChunkPage(chunks, self._tokens.encode(following, query, caller))
+            chunks.append(chunk)
+        return self._last_page(chunks, start, query, storages, sees_all=sees_all)
+
+    def _last_page(
+        self,
+        chunks: Sequence[Chunk],
+        start: ListStart,
+        query: ChunkQuery,
+        storages: frozenset[str],
+        *,
+        sees_all: bool,
+    ) -> ChunkPage:
+        through = {
+            log_id: max(start.complete.get(log_id, 0), query.after.get(log_id, 0))
+            for log_id in sorted({*start.complete, *query.after})
+        }
+        missing = [*self._lost(start.complete, query.after), *self._unknown(query.after)]
+        times = (query.from_ms, query.to_ms) if sees_all else (None, None)
+        try:
+            self._refresh_foreign(*times)
+        except StorageError as error:
+            raise Unavailable("the storage can't be listed now") from error
+        objects = [item for storage in storages for item in self._catalogue.objects(storage, *times)]
+        return ChunkPage(chunks, "", through, missing, sum(item.is_foreign for item in objects))
+
+    def _storages(self, selector: str) -> frozenset[str]:
+        """The storages chosen. What follows a place was active since, so `followed` leaves out none."""
+        known = frozenset((self._active, *self._catalogue.storages()))
+        if selector in ("followed", "all"):
+            return known
+        chosen = self._active if selector == "active" else selector
+        if chosen not in known:
+            raise NotFound("there is no such storage", storage=selector)
+        return frozenset((chosen,))
+
+    def _complete(self) -> dict[str, int]:
+        """For every log the sequence up to which everything is in confirmed batches or lost; 0 where nothing is."""
+        # The tail first: what leaves it from here on is in the catalogue.
+        logs = {pin.section.log_id for pin in self._tail.pin()}
+        holes = self._catalogue.holes()
+        logs |= {*self._catalogue.confirmed(), *(log_id for log_id, _, _ in holes)}
+        return {
+            log_id: self._walk(log_id, [hole[1:] for hole in holes if hole[0] == log_id]) for log_id in sorted(logs)
+        }
+
+    def _walk(self, log_id: str, holes: Sequence[tuple[int, int]]) -> int:
+        complete = self._walked.get(log_id, 0)
+        while True:
+            batch = self._catalogue.batch_holding(log_id, complete + 1)
+            lost = next((last for first, last in holes if first <= complete + 1 <= last), 0)
+            if batch is None and not lost:
+                self._walked[log_id] = complete
+                return complete
+            complete = max(lost, batch.last if batch is not None else 0)
+
+    def _batches(
+        self, start: ListStart, after: Mapping[str, int], storages: frozenset[str]
+    ) -> Iterator[CatalogueBatch]:
+        for log_id, complete in sorted(start.complete.items()):
+            if log_id >= start.log_id:
+                done = max(after.get(log_id, 0), start.last if log_id == start.log_id else 0)
+                for batch in self._catalogue.batches_between(log_id, done, complete):
+                    if batch.storage in storages:
+                        yield batch
+
+    def _chunk(self, batch: CatalogueBatch, query: ChunkQuery, *, sees_all: bool) -> Chunk | None:
+        """A batch as it is listed; None where all of it is outside the times asked for."""
+        if not sees_all:
+            return Chunk(ChunkId.of(batch))
+        objects = self._catalogue.objects_of_batch(batch)
+        from_ms = _EARLIEST if query.from_ms is None else query.from_ms
+        to_ms = _LATEST if query.to_ms is None else query.to_ms
+        is_bounded = query.from_ms is not None or query.to_ms is not None
+        if is_bounded and not any(item.last_ms >= from_ms and item.first_ms < to_ms for item in objects):
+            return None
+        return Chunk(
+            ChunkId.of(batch),
+            sum(item.rows for item in objects),
+            sum(item.bytes for item in objects),
+            min((item.first_ms for item in objects), default=None),
+            max((item.last_ms for item in objects), default=None),
+        )
+
+    def _lost(self, complete: Mapping[str, int], after: Mapping[str, int]) -> list[Missing]:
+        """The holes before what is complete that the caller wasn't told of."""
+        return [
+            lost_range(self._storage_of(log_id, first), log_id, first, last)
+            for log_id, first, last in self._catalogue.holes()
+            if first <= complete.get(log_id, 0) and last > after.get(log_id, 0)
+        ]
+
+    def _storage_of(self, log_id: str, first: int) -> str:
+        """The storage that a lost range would be in."""
+        batch = self._catalogue.batch_holding(log_id, first) or self._catalogue.batch_before(log_id, first)
+        return batch.storage if batch is not None else self._active
+
+    def _unknown(self, after: Mapping[str, int]) -> list[Missing]:
+        """What a place says was given and the service has never had, or has no more: of a backup put back, say."""
+        known = dict[str, int]()
+        reached = [(pin.section.log_id, pin.last) for pin in self._tail.pin()]
+        reached += [*self._catalogue.confirmed().items(), *((log, last) for log, _, last in self._catalogue.holes())]
+        for log_id, last in reached:
+            known[log_id] = max(last, known.get(log_id, 0))
+        text = "the place is beyond these events, which the service doesn't have; it may be that of another server"
+        return [
+            Missing(MissingReason.JOURNAL_HOLE, self._active, log_id, text, known.get(log_id, 0) + 1, last)
+            for log_id, last in sorted(after.items())
+            if last > known.get(log_id, 0)
+        ]
