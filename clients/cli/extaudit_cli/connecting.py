@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
-from extaudit_cli.profile_file import ProfileProblem, profiles_path, read_profiles
+from extaudit_cli.profile_file import ProfileProblem
+from extaudit_cli.suggestions import profile_names
 from extaudit_cli.target import SETTINGS, Target, find_target
 from extaudit_cli.text import visible
 
 if TYPE_CHECKING:
-    from click.shell_completion import CompletionItem
     from extaudit_client import Connection, ExtauditError
 
 _FILE = click.Path(path_type=Path)
@@ -33,21 +33,6 @@ class Reached:
 
     def __str__(self) -> str:
         return f"profile {self.profile}, {self.address}" if self.profile else self.address
-
-
-def profile_names(_context: click.Context, _parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    """Complete the name of a profile, from the file alone; a file that can't be used offers none."""
-    from click.shell_completion import CompletionItem
-
-    try:
-        profiles = read_profiles(profiles_path(os.environ))
-    except ProfileProblem:
-        return []
-    return [
-        CompletionItem(name, help=values.get("address"))
-        for name, values in sorted(profiles.named.items())
-        if name.startswith(incomplete)
-    ]
 
 
 CONNECTION_OPTIONS = [

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from extaudit_cli.fields import FieldValue, parse_field, parse_field_json
+from extaudit_cli.suggestions import event_types
 from extaudit_cli.times import Time
 
 if TYPE_CHECKING:
@@ -29,7 +30,9 @@ def _each(parse: Callable[[str], Field]) -> Callable[[click.Context, click.Param
 _OPTIONS = [
     click.option("--from", "from_time", type=Time(), help="Earliest time: RFC 3339, a date (UTC), or -30m, -1h, -7d."),
     click.option("--to", "to_time", type=Time(), help="Latest time, exclusive."),
-    click.option("--type", "types", multiple=True, help="Event type; again for more, any of them."),
+    click.option(
+        "--type", "types", multiple=True, shell_complete=event_types, help="Event type; again for more, any of them."
+    ),
     click.option("--user", "users", multiple=True, help="User; again for more, any of them."),
     click.option("--session", "session_id", default="", help="Session id."),
     click.option("--uid", "uids", multiple=True, help="Event uid; again for more, any of them."),

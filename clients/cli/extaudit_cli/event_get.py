@@ -11,6 +11,7 @@ import click
 from extaudit_cli.connecting import connected
 from extaudit_cli.event_json import row_json, time_text
 from extaudit_cli.output import output_option, table_lines, write_bytes
+from extaudit_cli.suggestions import storages
 from extaudit_cli.text import json_visible
 
 if TYPE_CHECKING:
@@ -31,7 +32,9 @@ the event. To a terminal, control and bidi characters are printed as JSON escape
 @click.argument("event", metavar="UID|LOG_ID:SEQUENCE")
 @click.option("--uid", "by_uid", is_flag=True, help="The argument is a uid even if it looks like LOG_ID:SEQUENCE.")
 @click.option("--digest", default="", help="SHA-256 of the stored JSON, to choose among events of one uid.")
-@click.option("--storage", default="", help="active (the default), default, all, or a storage id.")
+@click.option(
+    "--storage", default="", shell_complete=storages, help="active (the default), default, all, or a storage id."
+)
 @output_option
 @connected
 def command(client: Client, event: str, by_uid: bool, digest: str, storage: str, output: str) -> None:

@@ -11,6 +11,7 @@ from extaudit_cli.event_filters import filter_options, query_from
 from extaudit_cli.event_printers import printer
 from extaudit_cli.output import output_option
 from extaudit_cli.search_summary import Summary
+from extaudit_cli.suggestions import storages
 
 if TYPE_CHECKING:
     from extaudit_client import Client
@@ -32,7 +33,9 @@ and bidi characters are printed as JSON escapes. Exit code 3 when the answer is 
 )
 @filter_options
 @click.option("--order", type=click.Choice(["newest", "oldest"]), default="newest", show_default=True)
-@click.option("--storage", default="", help="active (the default), default, all, or a storage id.")
+@click.option(
+    "--storage", default="", shell_complete=storages, help="active (the default), default, all, or a storage id."
+)
 @click.option("--engine", type=click.Choice(["auto", "scan", "athena"]), default="auto", show_default=True)
 @click.option("--limit", type=click.IntRange(1), default=100, show_default=True, help="Rows at most.")
 @click.option("--all", "everything", is_flag=True, help="Every row there is, whatever --limit says.")

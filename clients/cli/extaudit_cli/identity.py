@@ -12,6 +12,7 @@ import click
 
 from extaudit_cli.event_json import time_text
 from extaudit_cli.output import output_option, table_lines, write_json
+from extaudit_cli.suggestions import role_names
 from extaudit_cli.text import visible
 
 if TYPE_CHECKING:
@@ -48,7 +49,14 @@ def command() -> None:
 
 @command.command()
 @click.argument("name")
-@click.option("--role", "roles", multiple=True, required=True, help="A role of the identity; again for more.")
+@click.option(
+    "--role",
+    "roles",
+    multiple=True,
+    required=True,
+    shell_complete=role_names,
+    help="A role of the identity; again for more.",
+)
 @click.option("--component", is_flag=True, help="NAME is the id of a Teleport component, the roles are system roles.")
 @_days
 @_out_dir

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import os
 import sys
+from typing import Final
 
 import click
 
 from extaudit_cli.lazy import LazyGroup
 from extaudit_cli.text import visible
+
+PROGRAM: Final = "extaudit"
+COMPLETE_VARIABLE: Final = "_EXTAUDIT_COMPLETE"
+"""With it in the environment a shell's completion script asks for words, instead of running a command."""
 
 _COMMANDS = {
     "serve": ("extaudit_cli.serve", "Run the service."),
@@ -18,9 +23,18 @@ _COMMANDS = {
     "events": ("extaudit_cli.events", "Emit, search and get audit events."),
     "recordings": ("extaudit_cli.recordings", "Upload session recordings, list them, and get them back."),
     "status": ("extaudit_cli.status", "Show how the service is."),
-    "profile": ("extaudit_cli.profile", "Keep connections under names."),
     "doctor": ("extaudit_cli.doctor", "Look for what is wrong with a service, and say what to do about it."),
+    "profile": ("extaudit_cli.profile", "Keep connections under names."),
+    "completion": ("extaudit_cli.completion", "Print a shell's completion script."),
 }
+
+
+def _show_version(context: click.Context, _parameter: click.Parameter, asked: bool) -> None:
+    if asked and not context.resilient_parsing:
+        from importlib.metadata import version
+
+        click.echo(f"{PROGRAM} {version(PROGRAM)}")
+        context.exit()
 
 
 @click.group(
@@ -36,6 +50,14 @@ Examples:
 Exit codes: 0 done, 1 failed, 2 wrong usage, 3 the answer is incomplete.""",
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120},
 )
+@click.option(
+    "--version",
+    is_flag=True,
+    expose_value=False,
+    is_eager=True,
+    callback=_show_version,
+    help="Show the version and exit.",
+)
 def command() -> None:
     """Keep audit events and session recordings durably, and find them again."""
 
@@ -50,8 +72,12 @@ def run(arguments: list[str]) -> int:
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
+    if COMPLETE_VARIABLE in os.environ:
+        from extaudit_cli.shells import prepare_completion
+
+        prepare_completion()
     try:
-        code = command.main(arguments, prog_name="extaudit", standalone_mode=False)
+        code = command.main(arguments, prog_name=PROGRAM, complete_var=COMPLETE_VARIABLE, standalone_mode=False)
         sys.stdout.flush()
     except click.ClickException as error:
         error.show()
@@ -63,6 +89,8 @@ def run(arguments: list[str]) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except Exception as error:  # the last resort: a person gets a line, not a traceback
+        if COMPLETE_VARIABLE in os.environ:
+            return 1  # a line of ours would land in what is being typed
         click.echo(f"Error: unexpected fault ({type(error).__name__}): {visible(str(error))}", err=True)
         return 1
     return code if isinstance(code, int) else 0

@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from extaudit_cli.connecting import CONNECTION_OPTIONS, profile_names
+from extaudit_cli.connecting import CONNECTION_OPTIONS
 from extaudit_cli.output import output_option, table_lines, write_json
 from extaudit_cli.profile_file import (
     KEYS,
@@ -24,6 +24,7 @@ from extaudit_cli.profile_file import (
     read_profiles,
     write_profiles,
 )
+from extaudit_cli.suggestions import profile_names
 from extaudit_cli.target import ORDER
 from extaudit_cli.text import visible
 
