@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from extaudit_cli.event_json import time_text
 from extaudit_cli.output import write_json
 from extaudit_cli.text import visible
+from extaudit_cli.times import time_text
 from extaudit_cli.transfers import size_text
 
 if TYPE_CHECKING:

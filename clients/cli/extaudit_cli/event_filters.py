@@ -28,8 +28,8 @@ def _each(parse: Callable[[str], Field]) -> Callable[[click.Context, click.Param
 
 
 _OPTIONS = [
-    click.option("--from", "from_time", type=Time(), help="Earliest time: RFC 3339, a date (UTC), or -30m, -1h, -7d."),
-    click.option("--to", "to_time", type=Time(), help="Latest time, exclusive."),
+    click.option("--from", "from_time", type=Time(), help="From this time on: -1h, today, 2026-11-01, RFC 3339."),
+    click.option("--to", "to_time", type=Time(), help="Before this time."),
     click.option(
         "--type", "types", multiple=True, shell_complete=event_types, help="Event type; again for more, any of them."
     ),

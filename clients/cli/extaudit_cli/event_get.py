@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING
 import click
 
 from extaudit_cli.connecting import connected
-from extaudit_cli.event_json import row_json, time_text
+from extaudit_cli.event_json import row_json
 from extaudit_cli.output import output_option, table_lines, write_bytes
 from extaudit_cli.suggestions import storages
 from extaudit_cli.text import json_visible
+from extaudit_cli.times import time_text
 
 if TYPE_CHECKING:
     from extaudit_client import Client, EventRow, Receipt

@@ -7,13 +7,10 @@ from dataclasses import asdict
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from extaudit_cli.times import time_text
+
 if TYPE_CHECKING:
     from extaudit_client import EventRow, Receipt
-
-
-def time_text(time: datetime) -> str:
-    """Write a time as RFC 3339 in UTC with milliseconds."""
-    return time.strftime("%Y-%m-%dT%H:%M:%S.") + f"{time.microsecond // 1000:03d}Z"
 
 
 def jsonable(value: Any) -> Any:

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Protocol
 
 import click
 
-from extaudit_cli.event_json import one_line_json, row_json, time_text
+from extaudit_cli.event_json import one_line_json, row_json
 from extaudit_cli.output import cells, write_bytes
 from extaudit_cli.text import visible
+from extaudit_cli.times import time_text
 
 if TYPE_CHECKING:
     from extaudit_client import Client, EventRow

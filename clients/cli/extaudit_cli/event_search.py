@@ -12,6 +12,7 @@ from extaudit_cli.event_printers import printer
 from extaudit_cli.output import output_option
 from extaudit_cli.search_summary import Summary
 from extaudit_cli.suggestions import storages
+from extaudit_cli.times import TIMES
 
 if TYPE_CHECKING:
     from extaudit_client import Client
@@ -20,7 +21,7 @@ _INCOMPLETE = 3
 
 
 @click.command(
-    epilog="""\b
+    epilog=f"""\b
 Examples:
   extaudit events search --from -1h --type user.login --user alice
   extaudit events search --from 2024-05-01 --to 2024-05-02 --field 'success=false'
@@ -29,7 +30,9 @@ Examples:
 
 --output jsonl prints the stored JSON, one event a line, byte for byte; only raw newlines between its tokens become
 spaces. --output json prints one document with rows, receipts, completeness, watermark and token. To a terminal, control
-and bidi characters are printed as JSON escapes. Exit code 3 when the answer is incomplete."""
+and bidi characters are printed as JSON escapes. Exit code 3 when the answer is incomplete.
+
+{TIMES}"""
 )
 @filter_options
 @click.option("--order", type=click.Choice(["newest", "oldest"]), default="newest", show_default=True)

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from extaudit_cli.event_json import time_text
 from extaudit_cli.output import output_option, table_lines, write_json
 from extaudit_cli.suggestions import role_names
 from extaudit_cli.text import visible
+from extaudit_cli.times import time_text
 
 if TYPE_CHECKING:
     from server.certificates.issued import IssuedCertificate

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from extaudit_cli.connecting import connected
-from extaudit_cli.event_json import jsonable, time_text
+from extaudit_cli.event_json import jsonable
 from extaudit_cli.output import output_option, table_lines, write_json
 from extaudit_cli.text import visible
-from extaudit_cli.times import Duration, Time
+from extaudit_cli.times import Duration, Time, time_text
 
 if TYPE_CHECKING:
     from extaudit_client import Client, Lock
@@ -48,7 +48,7 @@ def _target_options(add: Any) -> Any:
 @_target_options
 @click.option("--reason", required=True, help="Why, for other administrators; whom it bars never sees it.")
 @click.option("--ttl", type=Duration(), help="How long it holds: 30m, 8h, 7d. [default: until it is removed]")
-@click.option("--expires", type=Time(), help="When it ends, instead of --ttl: RFC 3339 or a date (UTC).")
+@click.option("--expires", type=Time(), help="When it ends, instead of --ttl.")
 @click.option("--force", is_flag=True, help="Though it hits yourself.")
 @output_option
 @connected

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 import click
 
 from extaudit_cli.connecting import connected
-from extaudit_cli.event_json import jsonable, time_text
+from extaudit_cli.event_json import jsonable
 from extaudit_cli.output import output_option, table_lines, write_json
 from extaudit_cli.text import visible
-from extaudit_cli.times import Time
+from extaudit_cli.times import TIMES, Time, time_text
 from extaudit_cli.transfers import size_text
 
 if TYPE_CHECKING:
@@ -23,13 +23,15 @@ _INCOMPLETE = 3
 
 
 @click.command(
-    epilog="""\b
+    epilog=f"""\b
 Examples:
   extaudit recordings list --from -24h --user alice
   extaudit recordings list --kind database --recorded
   extaudit recordings list --active-at 2026-11-20T10:00:00Z --output jsonl
 
-Newest first. Exit code 3 when the service's index of sessions misses something."""
+Newest first. Exit code 3 when the service's index of sessions misses something.
+
+{TIMES}"""
 )
 @click.option("--from", "from_time", type=Time(), help="Sessions that ended at this time or later, or last still.")
 @click.option("--to", "to_time", type=Time(), help="Sessions that began before this time.")

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from extaudit_cli.event_json import jsonable, time_text
+from extaudit_cli.event_json import jsonable
 from extaudit_cli.output import table_lines, write_json
+from extaudit_cli.times import time_text
 
 if TYPE_CHECKING:
     from extaudit_client import Recording, Upload

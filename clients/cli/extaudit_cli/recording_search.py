@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 import click
 
 from extaudit_cli.connecting import connected
-from extaudit_cli.event_json import jsonable, time_text
+from extaudit_cli.event_json import jsonable
 from extaudit_cli.output import output_option, write_json
 from extaudit_cli.text import visible
-from extaudit_cli.times import Time
+from extaudit_cli.times import TIMES, Time, time_text
 
 if TYPE_CHECKING:
     from extaudit_client import Client, HitPage, RecordingHit, TextQuery
@@ -20,13 +20,15 @@ _INCOMPLETE = 3
 
 
 @click.command(
-    epilog="""\b
+    epilog=f"""\b
 Examples:
   extaudit recordings search 'rm -rf' --from -7d
   extaudit recordings search sudo --user alice --output jsonl
 
 What terminals showed and what databases were asked, newest recordings first; A-Z may differ in case. The time of a line
-is for `recordings play SESSION --from TIME`. Exit code 3 when the service's index of text misses something."""
+is for `recordings play SESSION --from TIME`. Exit code 3 when the service's index of text misses something.
+
+{TIMES}"""
 )
 @click.argument("text", metavar="TEXT")
 @click.option("--from", "from_time", type=Time(), help="In recordings that began at this time or later.")

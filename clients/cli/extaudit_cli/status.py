@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 import click
 
 from extaudit_cli.connecting import Reached, connected
-from extaudit_cli.event_json import jsonable, time_text
+from extaudit_cli.event_json import jsonable
 from extaudit_cli.output import output_option, table_lines, write_json
 from extaudit_cli.text import visible
+from extaudit_cli.times import time_text
 
 if TYPE_CHECKING:
     from extaudit_client import Client, Status

@@ -1,38 +1,62 @@
-"""Times as people give them: RFC 3339, a date, or relative to now."""
+"""Times as people give and see them. What has no offset of its own is UTC, and so is all that is shown."""
 
 from __future__ import annotations
 
 import re
 from datetime import UTC, datetime, timedelta
+from typing import Final
 
 import click
 
-_RFC3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
-_DATE = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
-_RELATIVE = re.compile(r"-(\d{1,9})([smhdw])", re.ASCII)
-_DURATION = re.compile(r"(\d{1,9})([smhdw])", re.ASCII)
+TIMES: Final = """
+A TIME is RFC 3339 (2026-11-01T10:00:00Z, 2026-11-01T11:00:00+01:00), a time or date without an offset, which is UTC
+(2026-11-01T10:00, 2026-11-01), now, today, yesterday (their midnight in UTC), or how long ago (-90s, -30m, -1h, -7d,
+-2w, -1d12h). Times are shown in UTC."""
+"""For the help of commands that take times."""
+
+_MOMENT = re.compile(r"(\d{4}-\d\d-\d\d)(?:[Tt ](\d\d:\d\d(?::\d\d(?:\.\d{1,9})?)?)([Zz]|[+-]\d\d:\d\d)?)?", re.ASCII)
+_RELATIVE = re.compile(r"-((?:\d{1,9}[smhdw])+)", re.ASCII)
+_DURATION = re.compile(r"(?:\d{1,9}[smhdw])+", re.ASCII)
+_PART = re.compile(r"(\d+)([smhdw])", re.ASCII)
 _OFFSET = re.compile(r"(?:(?:(\d{1,6}):)?(\d{1,6}):)?(\d{1,9})(?:\.(\d{1,3}))?", re.ASCII)
 _MAX_SECONDS = 365_000 * 86_400
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 
 
 def parse_time(text: str, now: datetime) -> datetime:
-    """Read a time, in UTC; a date is its midnight in UTC.
+    """Read a time of the forms that TIMES names, in UTC.
 
     Raises:
-        ValueError: it is none of the forms, or out of range.
+        ValueError: it is none of them, or out of range.
     """
-    relative = _RELATIVE.fullmatch(text)
+    midnight = now.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+    words = {"now": now, "today": midnight, "yesterday": midnight - timedelta(days=1)}
+    if text in words:
+        return words[text]
+    moment, relative = _MOMENT.fullmatch(text), _RELATIVE.fullmatch(text)
     try:
         if relative:
-            return now - timedelta(seconds=int(relative[1]) * _SECONDS[relative[2]])
-        if _DATE.fullmatch(text):
-            return datetime.fromisoformat(text).replace(tzinfo=UTC)
-        if _RFC3339.fullmatch(text):
-            return datetime.fromisoformat(text.upper()).astimezone(UTC)
-    except OverflowError:
-        pass
-    raise ValueError("a time is RFC 3339 (2024-05-01T12:00:00Z), a date (2024-05-01) or relative (-30m, -1h, -7d)")
+            return now - timedelta(seconds=_seconds(relative[1]))
+        if moment:
+            day, clock, offset = moment[1], moment[2] or "00:00", (moment[3] or "Z").upper()
+            return datetime.fromisoformat(f"{day}T{clock}{offset}").astimezone(UTC)
+    except (ValueError, OverflowError):
+        raise ValueError(f"{text} isn't in the calendar, or further away than times reach") from None
+    raise ValueError(
+        "a time is RFC 3339 (2026-11-01T10:00:00Z), a time or date in UTC (2026-11-01T10:00, 2026-11-01), now, today, "
+        "yesterday, or how long ago (-30m, -1h, -7d)"
+    )
+
+
+def time_text(time: datetime) -> str:
+    """Write a time as RFC 3339 in UTC with milliseconds, which `parse_time` reads again."""
+    utc = time.astimezone(UTC) if time.tzinfo else time
+    return f"{utc.year:04d}" + utc.strftime("-%m-%dT%H:%M:%S.") + f"{utc.microsecond // 1000:03d}Z"
+
+
+def _seconds(text: str) -> int:
+    """The seconds of a duration, whose form was checked."""
+    return sum(int(count) * _SECONDS[unit] for count, unit in _PART.findall(text))
 
 
 class Time(click.ParamType[datetime]):
@@ -59,10 +83,9 @@ class Duration(click.ParamType[timedelta]):
         """Read the value, or fail as wrong usage."""
         if isinstance(value, timedelta):
             return value
-        matched = _DURATION.fullmatch(str(value))
-        seconds = int(matched[1]) * _SECONDS[matched[2]] if matched else 0
+        seconds = _seconds(str(value)) if _DURATION.fullmatch(str(value)) else 0
         if not 0 < seconds <= _MAX_SECONDS:
-            self.fail("a duration is a whole number with a unit: 90s, 30m, 8h, 7d, 4w", param, ctx)
+            self.fail("a duration is whole numbers with units: 90s, 30m, 8h, 7d, 4w, 1d12h", param, ctx)
         return timedelta(seconds=seconds)
 
 

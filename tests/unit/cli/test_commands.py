@@ -122,7 +122,7 @@ def test_options_become_filters(service: FakeService, extaudit: Command) -> None
 
 @pytest.mark.parametrize(
     "arguments",
-    [["--from", "yesterday"], ["--field", "a"], ["--field-json", "x"], ["--limit", "0"], ["--engine", "x"], ["extra"]],
+    [["--from", "tomorrow"], ["--field", "a"], ["--field-json", "x"], ["--limit", "0"], ["--engine", "x"], ["extra"]],
 )
 def test_wrong_usage_exits_with_2_and_asks_nothing(
     service: FakeService, extaudit: Command, arguments: list[str]

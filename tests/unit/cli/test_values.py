@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import io
 import json
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 import pytest
 from extaudit_cli import event_lines
@@ -10,34 +10,9 @@ from extaudit_cli.event_json import one_line_json, row_json
 from extaudit_cli.event_lines import EventLines
 from extaudit_cli.fields import parse_field, parse_field_json
 from extaudit_cli.text import fit, json_visible, visible, width
-from extaudit_cli.times import parse_time
 from extaudit_client import EventRow
 
 NOW = datetime(2024, 5, 1, 12, 0, tzinfo=UTC)
-
-
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        ("2024-05-01", datetime(2024, 5, 1, tzinfo=UTC)),
-        ("2024-05-01T12:00:00Z", NOW),
-        ("2024-05-01t14:00:00.000+02:00", NOW),
-        ("2024-05-01T12:00:00.123456789z", NOW + timedelta(microseconds=123456)),
-        ("-30m", NOW - timedelta(minutes=30)),
-        ("-1h", NOW - timedelta(hours=1)),
-        ("-7d", NOW - timedelta(days=7)),
-    ],
-)
-def test_a_time_is_rfc3339_a_date_or_relative(text: str, expected: datetime) -> None:
-    assert parse_time(text, NOW) == expected
-
-
-@pytest.mark.parametrize(
-    "text", ["", "now", "1h", "-1y", "-h", "2024-05-01T12:00:00", "2024-13-01", "20240501", "-999999999w", "2024-W01-1"]
-)
-def test_anything_else_is_no_time(text: str) -> None:
-    with pytest.raises(ValueError):
-        parse_time(text, NOW)
 
 
 @pytest.mark.parametrize(
