@@ -120,15 +120,33 @@ def _ensure_authority(folder: IdentityFolder, stem: str, cluster: str, common_na
         return authority
     key = folder.read_key(stem)
     if key is None:
-        if folder.read_certificate(stem) is not None:
-            raise CertificateProblem(
-                f"{FOLDER}/{stem}.key is missing while {stem}.crt is there; restore it from a copy"
-            )
+        _refuse_lost_key(folder, stem)
         key = new_key()
         folder.write_key(stem, key)
     certificate = new_authority_certificate(key, cluster, common_name, now)
     folder.write_certificate(stem, certificate)
     return Authority(certificate, key)
+
+
+def _refuse_lost_key(folder: IdentityFolder, stem: str) -> None:
+    if folder.read_certificate(stem) is not None:
+        raise CertificateProblem(f"{FOLDER}/{stem}.key is missing while {stem}.crt is there; restore it from a copy")
+
+
+def examine_local_authority(data_dir: Path) -> LocalAuthority | None:
+    """The local authority as a start would find it, with nothing made; None where a start would make some of it.
+
+    Raises:
+        CertificateProblem: a start would refuse it.
+    """
+    folder = identity_folder(data_dir)
+    host, user = folder.read_authority(HOST_CA), folder.read_authority(USER_CA)
+    if host is not None and user is not None:
+        return LocalAuthority(folder, host, user)
+    for stem in (HOST_CA, USER_CA):
+        if folder.read_key(stem) is None:
+            _refuse_lost_key(folder, stem)
+    return None
 
 
 def _ensure_administrator(local: LocalAuthority, issued: IssuedCertificates, now: datetime) -> None:

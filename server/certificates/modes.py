@@ -32,12 +32,17 @@ def check_modes(data_dir: Path, ready_file: Path | None = None) -> None:
     Raises:
         CertificateProblem: names every such file, relative to the data directory, with the chmod that mends it.
     """
-    problems = [
+    problems = mode_problems(data_dir, ready_file)
+    if problems:
+        raise CertificateProblem("; ".join(problems))
+
+
+def mode_problems(data_dir: Path, ready_file: Path | None = None) -> list[str]:
+    """What `check_modes` refuses, one text each, with the chmod that mends it."""
+    return [
         f"{each.name} has mode {each.mode:04o} and may only be its owner's: run {each.remedy}"
         for each in exposed_files(data_dir, ready_file)
     ]
-    if problems:
-        raise CertificateProblem("; ".join(problems))
 
 
 def exposed_files(data_dir: Path, ready_file: Path | None = None) -> Iterator[Exposed]:

@@ -71,6 +71,8 @@ def _listeners(config: Config) -> Iterator[Problem]:
             yield Problem(name, "must be HOST:PORT or [IPv6]:PORT")
         elif name == "http.listen" and not address.is_loopback and config.http.certificate is None:
             yield Problem(name, "needs http.certificate and http.key off loopback")
+    if config.http.listen == config.grpc.listen and not config.grpc.listen.endswith(":0"):
+        yield Problem("http.listen", "must be another address than grpc.listen")
 
 
 def _certificates(config: Config) -> Iterator[Problem]:

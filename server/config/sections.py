@@ -317,7 +317,10 @@ class Config:
         pattern=r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?",
     )
     roles_dir: Path | None = setting(
-        None, "Folder of role files beside the presets; it may be absent.", unit="folder", shown="`<data-dir>/roles`"
+        None,
+        "Folder of role files beside the presets; a folder that is named must be there.",
+        unit="folder",
+        shown="`<data-dir>/roles`",
     )
     ready_file: Path | None = setting(
         None, "File that gets addresses and pid as JSON once calls are served.", unit="file",

@@ -49,7 +49,7 @@ class OperationsServer:
         Raises:
             ListenerError: the address can't be bound or the certificate can't be used.
         """
-        context = _tls(*self._files) if self._files else None
+        context = tls_context(*self._files) if self._files else None
         bound = _bind(self._listen)
         server = _Server(_uvicorn_config(self._app, context))
         task = asyncio.create_task(server.serve(sockets=[bound]), name="operations-http")
@@ -106,7 +106,8 @@ def _uvicorn_config(app: ASGIApp, context: ssl.SSLContext | None) -> uvicorn.Con
     )
 
 
-def _tls(certificate: Path, key: Path) -> ssl.SSLContext:
+def tls_context(certificate: Path, key: Path) -> ssl.SSLContext:
+    """What TLS connections of the listener begin with; ListenerError if the pair can't be used."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     try:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+import sqlite3
+from contextlib import closing
 from pathlib import Path
+from urllib.parse import quote
 
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine.interfaces import DBAPIConnection
@@ -11,7 +14,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from server.files import DiskFiles
-from server.state.migrations import migrate
+from server.state.migrations import MIGRATIONS, migrate
 
 StateFault = DBAPIError
 """What the state raises when the database can't do it, under a name that doesn't tell the library."""
@@ -47,6 +50,27 @@ def open_database(path: Path) -> Engine:
         engine.dispose()
         raise
     return engine
+
+
+def is_unusable(path: Path) -> bool:
+    """Whether a start would refuse the database at `path`: it is none, or a later version's. Touches nothing.
+
+    What a running server has not yet written back into the file isn't seen, which can only leave a problem unfound.
+
+    Raises:
+        OSError: the file can't be read.
+    """
+    with path.open("rb"):
+        pass
+    place = f"file:{quote(str(path.absolute()))}?mode=ro&immutable=1"
+    with closing(sqlite3.connect(place, uri=True)) as connection:
+        try:
+            [(version,)] = connection.execute("SELECT version FROM schema_version").fetchall()
+        except sqlite3.OperationalError:
+            return False  # not made yet
+        except sqlite3.DatabaseError:
+            return True
+    return bool(version > len(MIGRATIONS))
 
 
 def writing(engine: Engine) -> Engine:

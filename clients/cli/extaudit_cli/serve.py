@@ -6,12 +6,18 @@ from typing import Any
 
 import click
 
+from extaudit_cli.output import output_option
+from extaudit_cli.serve_check import check_start, print_configuration
+
 
 class _Serve(click.Command):
+    _has_flags = False
+
     def get_params(self, ctx: click.Context) -> list[click.Parameter]:
         """Give the flags; the server's modules are imported only here."""
-        if not self.params:
-            self.params = list(_flags())
+        if not self._has_flags:
+            self._has_flags = True
+            self.params += _flags()
         return super().get_params(ctx)
 
 
@@ -35,10 +41,23 @@ def _flags() -> list[click.Parameter]:
     epilog="""\b
 Examples:
   extaudit serve --data-dir data
-  extaudit serve --config extaudit.toml --grpc-listen 0.0.0.0:9443""",
+  extaudit serve --config extaudit.toml --grpc-listen 0.0.0.0:9443
+  extaudit serve --config extaudit.toml --check && systemctl reload extaudit""",
 )
-def command(**flags: Any) -> int:
-    """Run the service until it is told to stop."""
+@click.option("--check", is_flag=True, help="Look at all that a start would, touch nothing, and tell what is wrong.")
+@click.option("--print-config", is_flag=True, help="Print every setting in effect and where its value came from.")
+@output_option
+def command(*, check: bool, print_config: bool, output: str, **flags: Any) -> int:
+    """Run the service until it is told to stop.
+
+    SIGHUP has the configuration read again. --check and --print-config serve nothing; their exit code is 2 where the
+    configuration is wrong, and --output is the form of what they print.
+    """
+    given = {name: value for name, value in flags.items() if value not in (None, ())}
+    if check:
+        return check_start(given, output)
+    if print_config:
+        return print_configuration(given, output)
     from server.__main__ import serve
 
-    return int(serve({name: value for name, value in flags.items() if value not in (None, ())}))
+    return int(serve(given))

@@ -1,0 +1,186 @@
+"""`extaudit serve --check`: what a start with this configuration would refuse. Touches and makes nothing."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from rbac.errors import PolicyError
+from rbac.policy import load_policy_folder
+from rbac.role_files import examine_roles, read_presets, role_files_in
+from server.certificates.anchors import load_anchors, read_authorities
+from server.certificates.local_authority import examine_local_authority
+from server.certificates.modes import mode_problems
+from server.certificates.problems import CertificateProblem
+from server.certificates.server_credentials import load_server_pair
+from server.certificates.sources import choose_sources
+from server.config import Config, digest
+from server.config.loading import ReadSources, located, read_sources
+from server.config.rules import Problem
+from server.data_directory import DataDirectory
+from server.http_api.listener import ListenerError, tls_context
+from server.state.database import is_unusable
+from server.tokens.jwks import MAX_JWKS_BYTES, JwksProblem, read_jwks
+from server.tokens.sources import JwksUrl
+
+_PAIRS = frozenset({"host-ca.key", "user-ca.key", "server.key", "admin.key"})
+_SECRET_BYTES = 32
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """What would become of a start."""
+
+    problems: tuple[str, ...]
+    """One line each, with the setting and its source and never with the value; none where it would serve."""
+    summary: Mapping[str, object]
+    """What would be served, for people."""
+
+
+def check(flags: Mapping[str, object], environ: Mapping[str, str], now: datetime) -> Checked:
+    """Read all sources and look at everything that they name; arguments as `load_config` has them."""
+    read = read_sources(flags, environ)
+    problems = list(read.problems)
+    if read.is_whole:
+        problems += [located(each, read.origins) for each in _problems(read, now)]
+    return Checked(tuple(problems), _summary(read.config))
+
+
+def _problems(read: ReadSources, now: datetime) -> Iterator[Problem]:
+    """What is wrong beyond the configuration itself; nothing is told twice of one setting."""
+    config, wrong = read.config, read.wrong
+    if "data_dir" not in wrong:
+        yield from _data_directory(config)
+        yield from _local_authority(config)
+    if not wrong & {"data_dir", "roles_dir"}:
+        yield from _roles(config)
+    yield from _server_pairs(config, wrong, now)
+    if not wrong & {"grpc.host_ca", "grpc.user_ca"}:
+        yield from _authorities(config)
+    yield from _token_issuers(config, wrong)
+
+
+def _data_directory(config: Config) -> Iterator[Problem]:
+    folder = config.data_dir
+    place = next(each for each in (folder, *folder.absolute().parents) if os.path.lexists(each))
+    if not os.access(place, os.R_OK | os.W_OK | os.X_OK):
+        yield Problem("data_dir", "can't be read and written by this user" if place == folder else "can't be made")
+        return
+    if place != folder:
+        return
+    try:
+        for text in mode_problems(folder, config.ready_file):
+            yield Problem("data_dir", text)
+        for key in sorted((folder / "identity").glob("*.key")):
+            if key.name not in _PAIRS and key.stat().st_size != _SECRET_BYTES:
+                yield Problem("data_dir", f"the key {key.name} is damaged; remove it and a new one is made")
+        with suppress(FileNotFoundError):
+            if is_unusable(DataDirectory(folder).state):
+                yield Problem("data_dir", "the state database is damaged or of a later version")
+    except (OSError, sqlite3.Error):
+        yield Problem("data_dir", "something in it can't be read by this user")
+
+
+def _roles(config: Config) -> Iterator[Problem]:
+    folder = config.roles_dir or DataDirectory(config.data_dir).roles
+    if config.roles_dir is None and not folder.is_dir():
+        return
+    try:
+        _, problems = examine_roles(role_files_in(folder), read_presets())
+        if not problems:
+            load_policy_folder(folder)
+    except PolicyError as error:
+        problems = [error]
+    for problem in problems:
+        yield Problem("roles_dir", str(problem))
+
+
+def _server_pairs(config: Config, wrong: frozenset[str], now: datetime) -> Iterator[Problem]:
+    grpc, http = config.grpc, config.http
+    if grpc.certificate and grpc.key and not wrong & {"grpc.certificate", "grpc.key"}:
+        try:
+            load_server_pair(grpc.certificate, grpc.key, now)
+        except CertificateProblem as error:
+            yield Problem("grpc.certificate", str(error))
+    if http.certificate and http.key and not wrong & {"http.certificate", "http.key"}:
+        try:
+            tls_context(http.certificate, http.key)
+        except ListenerError as error:
+            yield Problem("http.certificate", str(error))
+
+
+def _authorities(config: Config) -> Iterator[Problem]:
+    hosts, users = config.grpc.host_ca, config.grpc.user_ca
+    sound = True
+    for name, files in (("grpc.host_ca", hosts), ("grpc.user_ca", users)):
+        for file in files:
+            try:
+                read_authorities(file)
+            except CertificateProblem as error:
+                sound = False
+                yield Problem(name, str(error))
+    if sound and (hosts or users):
+        try:
+            load_anchors(hosts, users)
+        except CertificateProblem as error:
+            yield Problem("grpc.user_ca" if users else "grpc.host_ca", str(error))
+
+
+def _local_authority(config: Config) -> Iterator[Problem]:
+    try:
+        local = examine_local_authority(config.data_dir)
+    except CertificateProblem as error:
+        yield Problem("data_dir", str(error))
+        return
+    if local is not None:
+        try:
+            choose_sources(local, config.cluster_name, host_cas=config.grpc.host_ca, user_cas=config.grpc.user_ca)
+        except CertificateProblem as error:
+            yield Problem("cluster_name", str(error))
+
+
+def _token_issuers(config: Config, wrong: frozenset[str]) -> Iterator[Problem]:
+    for number, issuer in enumerate(config.grpc.token_issuers):
+        name = f"grpc.token_issuers[{number}]"
+        if any(each.startswith(name) for each in wrong):
+            continue
+        try:
+            if issuer.jwks_url is not None:
+                JwksUrl(issuer.jwks_url, issuer.jwks_ca)
+            elif issuer.jwks_file is not None:
+                read_jwks(_start_of(issuer.jwks_file))
+        except JwksProblem as error:
+            yield Problem(f"{name}.jwks_{'ca' if issuer.jwks_url is not None else 'file'}", str(error))
+
+
+def _start_of(file: Path) -> bytes:
+    try:
+        with file.open("rb") as opened:
+            return opened.read(MAX_JWKS_BYTES + 1)
+    except OSError as error:
+        raise JwksProblem(f"the key set's file can't be read ({error.strerror})") from error
+
+
+def _summary(config: Config) -> dict[str, object]:
+    grpc = config.grpc
+    files = 0
+    with suppress(PolicyError):
+        folder = config.roles_dir or DataDirectory(config.data_dir).roles
+        files = len(role_files_in(folder))
+    return {
+        "grpc": grpc.listen,
+        "grpc_token": grpc.token_listen,
+        "http": config.http.listen,
+        "cluster_name": config.cluster_name,
+        "data_dir": str(config.data_dir),
+        "data_dir_exists": config.data_dir.is_dir(),
+        "role_files": files,
+        "trusts": "configured CAs" if grpc.host_ca or grpc.user_ca else "the local CAs",
+        "token_issuers": [each.issuer for each in grpc.token_issuers],
+        "configuration_digest": digest(config),
+    }
