@@ -18,7 +18,7 @@ COMPLETE_VARIABLE: Final = "_EXTAUDIT_COMPLETE"
 _COMMANDS = {
     "serve": ("extaudit_cli.serve", "Run the service."),
     "identity": ("extaudit_cli.identity", "Issue, list and renew certificates of a data directory."),
-    "roles": ("extaudit_cli.roles", "List the loaded roles, and check files of roles."),
+    "roles": ("extaudit_cli.roles", "List the loaded roles, ask what they allow, check files of roles."),
     "locks": ("extaudit_cli.locks", "Bar users, components, roles, certificates and tokens."),
     "events": ("extaudit_cli.events", "Emit, search and get audit events."),
     "recordings": ("extaudit_cli.recordings", "Upload session recordings, list them, and get them back."),

@@ -11,6 +11,7 @@ import click
 
 from extaudit_cli.connecting import connected
 from extaudit_cli.output import output_option, table_lines, write_json
+from extaudit_cli.role_question import can
 from extaudit_cli.text import visible
 
 if TYPE_CHECKING:
@@ -23,10 +24,14 @@ if TYPE_CHECKING:
     epilog="""\b
 Examples:
   extaudit roles list
+  extaudit roles can list event --user alice --role auditor
   extaudit roles check /etc/extaudit/roles --output json"""
 )
 def command() -> None:
-    """List the roles that a server has loaded, and check files of roles."""
+    """List the roles that a server has loaded, ask what they allow, and check files of roles."""
+
+
+command.add_command(can)
 
 
 @command.command(name="list")

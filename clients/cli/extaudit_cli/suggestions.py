@@ -49,6 +49,18 @@ def storages(_context: click.Context, _parameter: click.Parameter, incomplete: s
     return _items(("active", "default", "all"), incomplete)
 
 
+def kinds(_context: click.Context, _parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Kinds of resources that roles have rules for."""
+    from rbac.kinds import KINDS
+
+    return _items(sorted(KINDS), incomplete)
+
+
+def verbs(_context: click.Context, _parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Verbs that roles have rules for."""
+    return _items(("list", "read", "create", "update", "delete"), incomplete)
+
+
 def _items(words: Iterable[str], incomplete: str, told: dict[str, str] | None = None) -> list[CompletionItem]:
     from click.shell_completion import CompletionItem
 
