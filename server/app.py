@@ -43,7 +43,13 @@ from server.certificates.local_authority import LocalAuthority, ensure_local_aut
 from server.certificates.modes import check_modes
 from server.certificates.sources import choose_sources
 from server.config import Config
-from server.data_directory import DataDirectory, DataDirectoryProblem, DirectoryLock
+from server.data_directory import (
+    PAGE_TOKENS,
+    SESSION_TOKENS,
+    DataDirectory,
+    DataDirectoryProblem,
+    DirectoryLock,
+)
 from server.files import DiskFiles, Files, write_durably
 from server.grpc_api.interceptors.observation import CallMeter, RefusalObserver
 from server.grpc_api.server import GrpcServer, Limits, TokenListener, UseCases
@@ -133,7 +139,7 @@ def _build(
             loop.call_soon_threadsafe(callback)
 
     validator = Validator(_secret(files, directory, "known-uids.key"), config.grpc.max_event_bytes)
-    log = _open_log(config, files, directory, storage, catalogue, on_cut, validator)
+    log = _open_log(config, files, directory, storage, catalogue, outbox, on_cut, validator)
     gate = IntakeGate(config.journal.quota_bytes, config.journal.disk_floor_bytes)
     intake = Intake(
         log.writer,
@@ -157,7 +163,7 @@ def _build(
     delivery = Delivery(lambda _: storage, log.tail, log.spool, catalogue, log.uid_files, log.journal, before_leaving)
     deliveries = Deliveries(delivery, threads.delivery, metrics.deliveries, storage.storage_id, intake.goes_first)
     wake.append(deliveries.wake)
-    page_token_key = _secret(files, directory, "page-token.key")
+    page_token_key = _secret(files, directory, PAGE_TOKENS)
     search = Search(storage, scan, log.tail, catalogue, PageTokens(page_token_key))
     service_log = ServiceLog(intake)
     self_audit = SelfAudit(service_log, changes, OutboxDrain(outbox, intake), log.journal)
@@ -175,7 +181,7 @@ def _build(
             directory.path / "recorded-text.sqlite",
         ),
         upload_key=_secret(files, directory, "upload-id.key"),
-        token_key=_secret(files, directory, "session-token.key"),
+        token_key=_secret(files, directory, SESSION_TOKENS),
     )
     searches = Searches(
         search, threads.searches, service_log, metrics.searches, limit_seconds=config.search.time_limit_seconds
@@ -277,15 +283,17 @@ def _open_log(
     directory: DataDirectory,
     storage: EmbeddedStorage,
     catalogue: Catalogue,
+    outbox: Outbox,
     on_cut: Callable[[], None],
     validator: Validator,
 ) -> OpenLog:
     journal = config.journal
     return open_log(
         files,
-        Places(directory.journal, directory.spool, directory.path / "known_uids"),
+        Places(directory.journal, directory.spool, directory.path / "known_uids", directory.token_keys),
         storage,
         catalogue,
+        outbox,
         cut_limits(config),
         UidLimits(journal.known_uids_minimum, journal.known_uids_bound, journal.known_uids_hours),
         on_cut,

@@ -13,6 +13,9 @@ from typing import Self
 
 from server.files import DiskFiles
 
+KEYS_OF_TOKENS = PAGE_TOKENS, SESSION_TOKENS = "page-token.key", "session-token.key"
+"""Names of the keys of page tokens of events and of sessions."""
+
 
 class DataDirectoryProblem(Exception):
     """The data directory can't be used; the text is for the person who starts the service and names no path."""
@@ -43,6 +46,11 @@ class DataDirectory:
     def identity(self) -> Path:
         """Folder of the local CAs, certificates and keys."""
         return self.path / "identity"
+
+    @property
+    def token_keys(self) -> tuple[Path, ...]:
+        """Keys of page tokens. They say how far each log was read, so no copy of this folder may share them."""
+        return tuple(self.identity / name for name in KEYS_OF_TOKENS)
 
     @property
     def state(self) -> Path:

@@ -70,6 +70,10 @@ class Files(Protocol):
         """Whether two names are names of one file; False if either isn't there."""
         ...
 
+    def number(self, path: Path) -> int:
+        """The number that its file system knows a file or folder by: kept when it is renamed, another one in a copy."""
+        ...
+
     def size(self, path: Path) -> int | None:
         """Bytes of a regular file; None if there is none."""
         ...
@@ -171,6 +175,10 @@ class DiskFiles:
             return os.path.samestat(os.lstat(one), os.lstat(other))
         except FileNotFoundError:
             return False
+
+    def number(self, path: Path) -> int:
+        """The number that its file system knows a file or folder by."""
+        return os.stat(path, follow_symlinks=False).st_ino
 
     def size(self, path: Path) -> int | None:
         """Bytes of a regular file; None if there is none. Links are not followed."""

@@ -38,6 +38,7 @@ KEY_SET_RELOADED: Final = "extaudit.jwks.reload"
 KEY_SET_REFUSED: Final = "extaudit.jwks.refused"
 KEY_SET_EXPIRED: Final = "extaudit.jwks.expire"
 JOURNAL_DAMAGED: Final = "extaudit.journal.damage"
+JOURNAL_FORKED: Final = "extaudit.journal.fork"
 CLOCK_STEPPED: Final = "extaudit.clock.step"
 EVENT_REFUSED: Final = "extaudit.outbox.refused"
 SESSION_UPLOADED: Final = "session.upload"
@@ -71,6 +72,7 @@ CODES: Final[Mapping[str, str]] = MappingProxyType(
         KEY_SET_REFUSED: "XA5201W",
         KEY_SET_EXPIRED: "XA5202W",
         JOURNAL_DAMAGED: "XA6001E",
+        JOURNAL_FORKED: "XA6004W",
         CLOCK_STEPPED: "XA6002W",
         EVENT_REFUSED: "XA6003E",
         SESSION_UPLOADED: "T2005I",

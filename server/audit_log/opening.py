@@ -12,9 +12,10 @@ import numpy as np
 from server.audit_log.columns.layout import FINGERPRINT
 from server.audit_log.cuts import CutLimits
 from server.audit_log.delivery import rebuild
+from server.audit_log.forking import fork_if_needed
 from server.audit_log.journal.frames import EventFrame
 from server.audit_log.journal.journal import Journal, new_log_id
-from server.audit_log.journal.recovery import RecoveredSection, Recovery, recover
+from server.audit_log.journal.recovery import Batches, RecoveredSection, Recovery, recover
 from server.audit_log.known_uids import KnownUids, UidLimits, uid_entries
 from server.audit_log.log_writer import LogWriter
 from server.audit_log.spool import Spool
@@ -23,6 +24,7 @@ from server.audit_log.uid_files import UidFiles
 from server.audit_log.validation import Validator
 from server.files import Files
 from server.state.catalogue import Catalogue
+from server.state.outbox import Outbox
 from server.storage.ports import EventStorage
 
 
@@ -33,6 +35,8 @@ class Places:
     journal: Path
     spool: Path
     known_uids: Path
+    token_keys: tuple[Path, ...] = ()
+    """Keys that a copy of the data directory must not share."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +56,7 @@ def open_log(
     places: Places,
     storage: EventStorage,
     catalogue: Catalogue,
+    outbox: Outbox,
     cut_limits: CutLimits,
     uid_limits: UidLimits,
     on_cut: Callable[[], None],
@@ -64,7 +69,10 @@ def open_log(
         Unavailable: the journal can't be written.
     """
     rebuild(storage, catalogue)
-    recovery = recover(files, places.journal, catalogue.confirmed(), storage.storage_id, new_log_id)
+    fork_if_needed(files, places.journal, places.token_keys, storage.storage_id, catalogue, outbox)
+    recovery = recover(
+        files, places.journal, catalogue.confirmed(), _last_of(catalogue), storage.storage_id, new_log_id
+    )
     holes = [(hole.log_id, hole.first_sequence, hole.last_sequence) for hole in recovery.holes]
     # Before anything of a damaged log can be delivered and set aside.
     catalogue.add_holes(holes, time.time_ns() // 1_000_000)
@@ -85,6 +93,14 @@ def open_log(
         recovery.journal.trim(log_id, first, damaged=damaged)
     spool.clean({recovered.cut.name for recovered in recovery.sections if recovered.cut is not None})
     return OpenLog(recovery.journal, tail, writer, spool, uid_files, recovery)
+
+
+def _last_of(catalogue: Catalogue) -> Batches:
+    def last_of(log_id: str, first: int) -> int | None:
+        batch = catalogue.batch(log_id, first)
+        return batch.last if batch is not None else None
+
+    return last_of
 
 
 def _section(tail: Tail, recovered: RecoveredSection, known: KnownUids, validator: Validator) -> Section:

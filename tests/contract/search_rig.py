@@ -27,6 +27,7 @@ from server.audit_log.validation import Validator, joined_payloads
 from server.files import DiskFiles
 from server.state.catalogue import Catalogue
 from server.state.database import open_database
+from server.state.outbox import Outbox
 from server.storage.embedded.storage import EmbeddedStorage
 from server.storage.ports import ScanEngine
 from server.storage.query import Position
@@ -84,7 +85,15 @@ class SearchRig:
         places = Places(self.folder / "journal", self.folder / "spool", self.folder / "known_uids")
         uids = UidLimits(minimum=1000, bound=2000, generation=100)
         self.log: OpenLog = open_log(
-            files, places, self.storage, self.catalogue, self.limits, uids, lambda: None, VALIDATOR
+            files,
+            places,
+            self.storage,
+            self.catalogue,
+            Outbox(self.database),
+            self.limits,
+            uids,
+            lambda: None,
+            VALIDATOR,
         )
         self.delivery = Delivery(
             lambda _: self.storage, self.log.tail, self.log.spool, self.catalogue, self.log.uid_files, self.log.journal

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import errno
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from itertools import count
 from pathlib import Path
 from types import FrameType
 from typing import NamedTuple
@@ -23,12 +24,14 @@ class Stopped(BaseException):
 class _Content:
     now: bytes = b""
     durable: bytes = b""
+    number: int = field(default_factory=count(1).__next__)
     dropped: tuple[int, int] = (0, 0)
     """Start and end of what a failed sync left clean in memory and not on the disk: later syncs pass it over."""
 
 
 @dataclass(slots=True)
 class _Folder:
+    number: int = field(default_factory=count(1).__next__, kw_only=True)
     now: dict[str, object] = field(default_factory=dict)
     durable: dict[str, object] = field(default_factory=dict)
 
@@ -85,6 +88,11 @@ class ForgetfulFiles:
     def same(self, one: Path, other: Path) -> bool:
         found = [self._folder(path.parent).now.get(path.name) for path in (one, other)]
         return found[0] is not None and found[0] is found[1]
+
+    def number(self, path: Path) -> int:
+        found = self._folder(path.parent).now[path.name]
+        assert isinstance(found, _Content | _Folder)
+        return found.number
 
     def size(self, path: Path) -> int | None:
         try:
@@ -148,6 +156,17 @@ class ForgetfulFiles:
         files = ForgetfulFiles()
         files._root = _durable_copy(self._root) if power_loss else _copy(self._root, {})
         return files
+
+    def restored(self) -> ForgetfulFiles:
+        """What a backup that is made now is restored to."""
+        files = ForgetfulFiles()
+        files._root = _copy(self._root, {}, iter(lambda: _Content().number, 0))
+        return files
+
+    def take(self, folder: Path, other: ForgetfulFiles) -> None:
+        """Have this folder as `other` has it."""
+        self._folder(folder.parent).now[folder.name] = other._folder(folder)
+        self._folder(folder.parent).durable[folder.name] = other._folder(folder)
 
     def digest(self) -> int:
         """Equal for what a running process sees as equal."""
@@ -234,19 +253,20 @@ def _keep_durable(folder: _Folder) -> _Folder:
     return folder
 
 
-def _copy(folder: _Folder, copies: dict[int, object]) -> _Folder:
-    """With what has several names copied once."""
+def _copy(folder: _Folder, copies: dict[int, object], numbers: Iterator[int] | None = None) -> _Folder:
+    """With what has several names copied once; with new numbers, as another disk gives them, where there are any."""
 
     def copy(item: object) -> object:
         if id(item) not in copies:
             if isinstance(item, _Content):
-                copies[id(item)] = _Content(item.now, item.durable)
+                copies[id(item)] = _Content(item.now, item.durable, next(numbers) if numbers else item.number)
             elif isinstance(item, _Folder):
-                copies[id(item)] = _copy(item, copies)
+                copies[id(item)] = _copy(item, copies, numbers)
         return copies[id(item)]
 
     now = {name: copy(item) for name, item in folder.now.items()}
-    return _Folder(now, {name: copy(item) for name, item in folder.durable.items()})
+    durable = {name: copy(item) for name, item in folder.durable.items()}
+    return _Folder(now, durable, number=next(numbers) if numbers else folder.number)
 
 
 def _frozen(item: object) -> object:

@@ -22,13 +22,15 @@ from server.audit_log.opening import OpenLog, Places, open_log
 from server.audit_log.receipts import BatchAcknowledgement
 from server.audit_log.validation import Validator, joined_payloads
 from server.files import Files
+from server.service_events import JOURNAL_DAMAGED, JOURNAL_FORKED
 from server.state.catalogue import Catalogue
 from server.state.database import open_database
 from server.state.outbox import Outbox
 from server.storage.embedded.storage import EmbeddedStorage
 
 ROOT = Path("data")
-PLACES = Places(ROOT / "journal", ROOT / "spool", ROOT / "known_uids")
+TOKEN_KEY = ROOT / "identity" / "page-token.key"
+PLACES = Places(ROOT / "journal", ROOT / "spool", ROOT / "known_uids", (TOKEN_KEY,))
 STORAGE = ROOT / "storage" / "events"
 EMITTER = Identity(IdentityKind.USER, "tester", frozenset({"importer"}))
 NOW_MS = 1_795_000_000_000
@@ -98,6 +100,7 @@ class LogUnderTest:
             PLACES,
             self.storage,
             self.catalogue,
+            Outbox(self.state.engine),
             CutLimits(events=CUT_EVENTS),
             UidLimits(minimum=1000, bound=2000, generation=100),
             on_cut=lambda: None,
@@ -113,7 +116,9 @@ class LogUnderTest:
         outbox = Outbox(self.state.engine)
         waiting = outbox.first(100)
         outbox.remove([item.number for item in waiting])
-        lost = [json.loads(item.data)["lost"] for item in waiting]
+        told = [json.loads(item.data) for item in waiting]
+        self.forks = list({event["uid"]: event for event in told if event["event"] == JOURNAL_FORKED}.values())
+        lost = [event["lost"] for event in told if event["event"] == JOURNAL_DAMAGED]
         return [(hole["first_sequence"], hole["last_sequence"]) for hole in lost]
 
     def emit(self, *numbers: int) -> BatchAcknowledgement:

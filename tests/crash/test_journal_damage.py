@@ -76,7 +76,7 @@ def test_of_any_damage_what_is_lost_is_named_and_nothing_else_is_lost(state: Sta
     for done, content, outcome in DAMAGES[damage](segment):
         found = files.copy()
         found.put(segment.path, content)
-        recovery = recover(found, PLACES.journal, {}, "default", new_log_id)
+        recovery = recover(found, PLACES.journal, {}, lambda log_id, first: None, "default", new_log_id)
         try:
             check_recovery(recovery, log.log.journal.log_id, outcome)
         except AssertionError as error:

@@ -20,10 +20,13 @@ from tests.crash.test_every_operation import second_life
 
 REBUILT = "a spool that is lost is encoded again, to the same bytes"
 COVERED = "these folders are made one after the other, and the sync for a later one covers them"
+FORKED = "a mark that is lost is made again, and one that can't be read begins a new log, which costs nothing"
 
 WITHOUT_LOSS = {
     "sync folder data: __init__": COVERED,
-    "sync folder data: recover < open_log": COVERED,
+    "sync folder data: fork_if_needed < open_log": COVERED,
+    "sync place.json.part: mark_place < fork_if_needed < open_log": FORKED,
+    "sync folder journal: mark_place < fork_if_needed < open_log": FORKED,
     "sync folder data: load < open_log": COVERED,
     "sync folder data: encode < _send < deliver_next": COVERED,
     "sync folder spool: encode < _send < deliver_next": REBUILT,

@@ -19,6 +19,7 @@ from extaudit_client.errors import ExtauditError
 from extaudit_client.files import find_connection
 
 from server.app import App
+from server.audit_log.fork_request import request_fork
 from server.certificates.issuing import issue_user, renew
 from server.config import Config, ConfigProblems, GrpcSection, SearchSection
 from server.files import DiskFiles
@@ -166,10 +167,11 @@ class Lives:
                     alice.emit(b'{"event":"a"}')
 
     def between(self) -> None:
-        """Damages the journal, and leaves an event that the journal won't take as it is."""
+        """Damages the journal, has a fork done, and leaves an event that the journal won't take as it is."""
         (segment,) = (self.data_dir / "journal" / self.log_id).iterdir()
         content = segment.read_bytes()
         segment.write_bytes(flipped(content, content.index(b'"u-1"')))
+        request_fork(self.data_dir, "restored from a backup", "root", None)
         engine = open_database(database_path(self.data_dir))
         Outbox(engine).put(b'{"event":"extaudit.lock.create","uid":"u","time":"2999-01-01T00:00:00Z"}')
         asyncio.run(uploads_that_end(UploadsUnderTest(DiskFiles(), engine, self.data_dir / "storage" / "recordings")))

@@ -22,6 +22,7 @@ _COMMANDS = {
     "locks": ("extaudit_cli.locks", "Bar users, components, roles, certificates and tokens."),
     "events": ("extaudit_cli.events", "Emit, search and get audit events."),
     "recordings": ("extaudit_cli.recordings", "Upload session recordings, list them, and get them back."),
+    "journal": ("extaudit_cli.journal", "End the log of a restored data directory, and begin another."),
     "status": ("extaudit_cli.status", "Show how the service is."),
     "doctor": ("extaudit_cli.doctor", "Look for what is wrong with a service, and say what to do about it."),
     "profile": ("extaudit_cli.profile", "Keep connections under names."),

@@ -27,6 +27,12 @@ def new_log_id() -> str:
     return f"{time.time_ns() // 1_000_000:012x}{os.urandom(4).hex()}"
 
 
+def encode_header(log_id: str, first: int, storage: str) -> bytes:
+    """What a segment begins with."""
+    header = {"format": FORMAT, "log_id": log_id, "first": first, "storage": storage}
+    return encode(FrameType.SEGMENT, orjson.dumps(header)) + encode_commit(0, 0, 1)
+
+
 class JournalClosed(Unavailable):
     """The journal takes nothing more until a restart: what is durable is no longer known."""
 
@@ -194,10 +200,9 @@ class Journal:
         return file
 
     def _write_header(self, file: AppendFile) -> None:
-        header = {"format": FORMAT, "log_id": self.log_id, "first": self.next_sequence, "storage": self.storage}
         try:
             file.truncate(0)  # what an earlier attempt left holds nothing committed
-            file.append(encode(FrameType.SEGMENT, orjson.dumps(header)) + encode_commit(0, 0, 1))
+            file.append(encode_header(self.log_id, self.next_sequence, self.storage))
         except OSError as error:
             raise self._refusal() from error
         try:

@@ -6,7 +6,6 @@ lost range is a named hole, the damaged segments are set aside, and a new log be
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,11 +13,12 @@ from pathlib import Path
 from server.audit_log.cuts import Cut
 from server.audit_log.journal.frames import EventFrame
 from server.audit_log.journal.journal import Journal
-from server.audit_log.journal.segments import LogContent, SegmentContent, read_log
+from server.audit_log.journal.segments import LOG_ID, LogContent, SegmentContent, read_log
 from server.audit_log.state_of_service import JournalHole
 from server.files import Files
 
-_LOG_ID = re.compile(r"[0-9a-f]{20}")
+Batches = Callable[[str, int], int | None]
+"""From a log and a first sequence to the last one of the confirmed batch that begins there; None if there is none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +51,12 @@ class Recovery:
 
 
 def recover(
-    files: Files, folder: Path, confirmed: Mapping[str, int], storage: str, new_log_id: Callable[[], str]
+    files: Files,
+    folder: Path,
+    confirmed: Mapping[str, int],
+    batches: Batches,
+    storage: str,
+    new_log_id: Callable[[], str],
 ) -> Recovery:
     """Read every log, cut back a torn tail, and open the journal.
 
@@ -59,20 +64,23 @@ def recover(
         files: where the journal is.
         folder: the journal's folder.
         confirmed: for each log the last sequence whose batch is confirmed in a storage.
+        batches: the confirmed batches.
         storage: the active storage, for a new log.
         new_log_id: gives the name of a new log.
     """
     files.make_folder(folder)
-    names = [name for name in files.list(folder) if _LOG_ID.fullmatch(name)]
+    names = [name for name in files.list(folder) if LOG_ID.fullmatch(name)]
     for name in names:
         for leftover in files.list(folder / name):
             if leftover.endswith(".part"):
                 files.remove(folder / name / leftover)
     expected = {log_id: last + 1 for log_id, last in confirmed.items()}
     logs = [log for name in names if (log := read_log(files, folder / name, name, expected.get(name))).segments]
+    stored = _confirmed_cuts(logs, batches, storage)
+    disputed = [(log.log_id, *found) for log in logs for found in _beyond_their_batch(log, stored)]
     current = logs[-1] if logs and not logs[-1].damaged else None
     recorded = {(cut.log_id, cut.first): cut for log in logs for segment in log.segments for cut in segment.cuts}
-    cuts = _confirmed_cuts(logs, confirmed, storage) | recorded
+    cuts = recorded | stored
     journal = _open(files, folder, current, cuts, storage, new_log_id)
     found = [(log, segment) for log in logs for segment in log.segments]
     open_segment = current.segments[-1] if current else None
@@ -88,25 +96,35 @@ def recover(
             for log, segment in found
             if segment is not open_segment and _is_empty(log, segment, cuts, logs)
         ],
-        [JournalHole(log.log_id, first, last) for log in logs for first, last in log.holes],
+        [JournalHole(*hole) for hole in (*((log.log_id, *found) for log in logs for found in log.holes), *disputed)],
         open_segment.size - open_segment.whole if open_segment else 0,
         clean=not logs or logs[-1].segments[-1].stopped,
     )
 
 
-def _confirmed_cuts(
-    logs: Sequence[LogContent], confirmed: Mapping[str, int], storage: str
-) -> dict[tuple[str, int], Cut]:
+def _confirmed_cuts(logs: Sequence[LogContent], batches: Batches, storage: str) -> dict[tuple[str, int], Cut]:
     """The cuts that must have been recorded: the batch of their segment is in a storage."""
     cuts = {}
     for log in logs:
-        ends = [segment.first_sequence - 1 for segment in log.segments[1:]]
-        for segment, end in zip(log.segments, (*ends, confirmed.get(log.log_id, 0)), strict=True):
-            last = min(end, confirmed.get(log.log_id, 0))
-            if last >= segment.first_sequence:
-                key = log.log_id, segment.first_sequence
+        for segment in log.segments:
+            key = log.log_id, segment.first_sequence
+            if (last := batches(*key)) is not None:
                 cuts[key] = Cut(*key, last, segment.storage or storage)
     return cuts
+
+
+def _beyond_their_batch(log: LogContent, cuts: Mapping[tuple[str, int], Cut]) -> list[tuple[int, int]]:
+    """First and last sequence of what a segment has behind the end of its batch: two journals have written this log.
+
+    The segment is set aside for people to look at.
+    """
+    found = []
+    for segment in log.segments:
+        cut = cuts.get((log.log_id, segment.first_sequence))
+        if cut is not None and segment.next_sequence - 1 > cut.last:
+            segment.damaged = True
+            found.append((cut.last + 1, segment.next_sequence - 1))
+    return found
 
 
 def _is_empty(

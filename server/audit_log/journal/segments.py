@@ -25,12 +25,19 @@ from server.audit_log.journal.frames import (
 from server.files import Files
 
 SUFFIX = ".seg"
+LOG_ID = re.compile(r"[0-9a-f]{20}")
+"""The name of a log, which is that of its folder."""
 _NAME = re.compile(r"[0-9]{20}\.seg", re.ASCII)
 
 
 def segment_name(first_sequence: int) -> str:
     """File name of the segment that begins with this sequence; names sort as sequences do."""
     return f"{first_sequence:020d}{SUFFIX}"
+
+
+def segment_names(files: Files, folder: Path) -> list[str]:
+    """The segments of the log in this folder, in order."""
+    return [name for name in files.list(folder) if _NAME.fullmatch(name)]
 
 
 @dataclass(slots=True)
@@ -89,7 +96,7 @@ def read_log(files: Files, folder: Path, log_id: str, expected: int | None) -> L
         log_id: the log's name.
         expected: the sequence after the last confirmed one; None where no batch of the log is confirmed.
     """
-    names = [name for name in files.list(folder) if _NAME.fullmatch(name)]
+    names = segment_names(files, folder)
     segments = [read_segment(files.read(folder / name), name, log_id) for name in names]
     expected = expected or 1
     are_cut = {cut.first for segment in segments for cut in segment.cuts if cut.log_id == log_id}

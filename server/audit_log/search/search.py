@@ -263,7 +263,7 @@ class Search:
                 MissingReason.JOURNAL_HOLE,
                 self._storage.storage_id,
                 log_id,
-                "these events were lost to damage of the journal",
+                "these events were lost to damage of the journal, or with what a backup doesn't have",
                 first,
                 last,
             )

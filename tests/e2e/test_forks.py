@@ -1,0 +1,124 @@
+"""`extaudit journal fork`, and what a start notices by itself, with real servers, files and copies."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+from extaudit_client import Client, Query
+from extaudit_client.errors import ExtauditError
+
+from tests.running_server import RUN, RunningServer, environment, running_server
+
+FORKED = "extaudit.journal.fork"
+
+
+def emit(client: Client, *numbers: int) -> dict[int, tuple[str, int]]:
+    """Emit events; gives where each is."""
+    given = {}
+    for number in numbers:
+        answer = client.emit(b'{"event":"test","uid":"u-%d"}' % number)
+        given[number] = (answer.log_id, answer.sequence)
+    return given
+
+
+def found(client: Client) -> dict[int, tuple[str, int]]:
+    """Where each event of the tests is, by a search for all of them."""
+    rows = [row for page in client.search_pages(Query(types=("test",))) for row in page.rows]
+    assert all(len(row.receipts) == 1 for row in rows)
+    return {int(json.loads(row.json)["uid"][2:]): (row.receipts[0].log_id, row.receipts[0].sequence) for row in rows}
+
+
+def forks(client: Client) -> list[dict[str, Any]]:
+    return [json.loads(row.json) for row in client.search(Query(types=(FORKED,))).rows]
+
+
+def fork(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [*RUN, "journal", "fork", "--data-dir", "data", *arguments]
+    return subprocess.run(command, cwd=folder, env=environment(), capture_output=True, text=True, timeout=60)
+
+
+def copied(original: Path, folder: Path) -> Path:
+    """A copy as `cp -a` makes it."""
+    folder.mkdir()
+    shutil.copytree(original / "data", folder / "data", symlinks=True)
+    return folder
+
+
+def test_a_copy_and_its_original_go_on_without_a_place_given_twice(tmp_path: Path) -> None:
+    original = tmp_path / "original"
+    original.mkdir()
+    with running_server(original) as server, server.client() as client:
+        before = emit(client, *range(5))
+    copy = copied(original, tmp_path / "copy")
+    with running_server(original) as server, server.client() as client:
+        on = emit(client, *range(10, 15))
+        assert forks(client) == [], "the original is where it was"
+    with running_server(copy) as server, server.client() as client:
+        other = emit(client, *range(20, 25))
+        (event,) = forks(client)
+        assert event["log_id"] == before[0][0] == on[10][0]
+        assert found(client) == before | other
+        assert not set(other.values()) & set(on.values())
+        assert emit(client, 0) == {0: before[0]}, "a retry gets its first acknowledgement"
+    assert "is a copy" in server.said
+
+
+def test_a_fork_that_is_asked_for_says_who_why_and_what_is_lost(tmp_path: Path) -> None:
+    original = tmp_path / "original"
+    original.mkdir()
+    with running_server(original) as server, server.client() as client:
+        before = emit(client, *range(5))
+        token = client.search(Query(types=("test",), page_size=2)).next_page_token
+    copy = copied(original, tmp_path / "copy")
+    with running_server(original) as server, server.client() as client:
+        (log_id, sequence) = emit(client, 10)[10]
+    asked = fork(copy, "--reason", "the disk was lost", "--last-acknowledged", f"{log_id}:{sequence}")
+    assert asked.returncode == 0, asked.stderr
+    assert "a new log begins when the service starts" in asked.stdout
+    with running_server(copy) as server, server.client() as client:
+        (event,) = forks(client)
+        assert (event["reason"], event["log_id"]) == ("the disk was lost", log_id)
+        assert event["operator"]
+        answer = client.search(Query(types=("test",)))
+        lost = [(item.name, item.first_sequence, item.last_sequence) for item in answer.missing]
+        assert lost == [(log_id, event["last_sequence"] + 1, sequence)]
+        assert found(client) == before
+        with pytest.raises(ExtauditError, match="token"):
+            client.search(Query(types=("test",), page_size=2), page_token=token)
+
+
+REFUSED = {
+    "no reason": (("--reason", " "), "give a reason"),
+    "no log": (("--reason", "x", "--last-acknowledged", "5"), "LOG_ID:SEQUENCE"),
+    "an unknown log": (("--reason", "x", "--last-acknowledged", f"{'0' * 20}:5"), "knows no log"),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_a_wrong_request_is_one_clear_line_and_changes_nothing(tmp_path: Path, name: str) -> None:
+    with running_server(tmp_path):
+        pass
+    arguments, text = REFUSED[name]
+    done = fork(tmp_path, *arguments)
+    assert done.returncode == 1
+    assert text in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+    assert not (tmp_path / "data" / "journal" / "fork.json").exists()
+
+
+def test_while_a_server_runs_it_is_refused(tmp_path: Path) -> None:
+    with RunningServer(tmp_path).until_killed() as server:
+        server.wait_until_ready()
+        done = fork(tmp_path, "--reason", "x")
+        assert done.returncode == 1
+        assert "another extaudit serve uses this data directory" in done.stderr
+
+
+def test_a_folder_that_is_none_is_refused_and_left_alone(tmp_path: Path) -> None:
+    done = fork(tmp_path, "--reason", "x")
+    assert (done.returncode, list(tmp_path.iterdir())) == (1, [])
