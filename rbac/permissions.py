@@ -61,6 +61,7 @@ PERMISSIONS: Final[Mapping[str, Permission]] = MappingProxyType(
         "/extaudit.v1.AuditLogService/GetEvent": Permission((SEARCH_EVENTS,), by_object=True),
         "/extaudit.v1.AuditLogService/ListEventChunks": Permission((SEARCH_EVENTS,), by_object=True),
         "/extaudit.v1.AuditLogService/ExportEvents": Permission((SEARCH_EVENTS,), by_object=True),
+        "/extaudit.v1.AuditLogService/WatchEvents": Permission((SEARCH_EVENTS,), by_object=True),
         "/extaudit.v1.RecordingService/UploadRecording": Permission((CREATE_SESSIONS,)),
         "/extaudit.v1.RecordingService/GetUpload": Permission((CREATE_SESSIONS,)),
         "/extaudit.v1.RecordingService/CompleteUpload": Permission((CREATE_SESSIONS, UPDATE_SESSIONS)),

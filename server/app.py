@@ -18,6 +18,7 @@ from server.access.locks import Locks
 from server.access.rights import Rights
 from server.audit_log.changes import Changes
 from server.audit_log.clock_steps import ClockSteps
+from server.audit_log.commit_notice import CommitNotice
 from server.audit_log.deliveries import Deliveries
 from server.audit_log.delivery import Delivery
 from server.audit_log.export.exports import Exports, most_exports
@@ -37,6 +38,8 @@ from server.audit_log.service_log import ServiceLog
 from server.audit_log.status import Status
 from server.audit_log.stored_batches import StoredBatches
 from server.audit_log.validation import Validator
+from server.audit_log.watching.log_reader import LogReader
+from server.audit_log.watching.watches import Watches
 from server.certificates.certificates_in_force import Certificates, StateOfCertificate
 from server.certificates.issued import SerialTable
 from server.certificates.local_authority import LocalAuthority, ensure_local_authority
@@ -80,6 +83,8 @@ _log = logging.getLogger(__name__)
 _SECRET_BYTES = 32
 _EXPORT_THREADS = 2
 """Reading and encoding a batch takes a processor, and the clients that read several at once wait for each other."""
+_READERS = 2
+"""Threads that read stored batches for those who watch."""
 
 
 def build(config: Config, *, files: Files | None = None, read: Callable[[], Config] | None = None) -> App:
@@ -129,6 +134,7 @@ def _build(
         ThreadPoolExecutor(_EXPORT_THREADS, "export"),
         ThreadPoolExecutor(1, "validation"),
         ThreadPoolExecutor(1, "reindexing"),
+        ThreadPoolExecutor(_READERS, "reading"),
     )
     storage = EmbeddedStorage(files, directory.storage / "events")
     catalogue = Catalogue(engine)
@@ -141,6 +147,7 @@ def _build(
     validator = Validator(_secret(files, directory, "known-uids.key"), config.grpc.max_event_bytes)
     log = _open_log(config, files, directory, storage, catalogue, outbox, on_cut, validator)
     gate = IntakeGate(config.journal.quota_bytes, config.journal.disk_floor_bytes)
+    notice = CommitNotice()
     intake = Intake(
         log.writer,
         validator,
@@ -151,6 +158,7 @@ def _build(
         max_pending_bytes=config.journal.max_pending_bytes,
         now_ms=_now_ms,
         batches_leave=lambda: not deliveries.last_error,
+        committed=notice.tell,
     )
     scan = DuckScanEngine(
         threads=config.search.threads,
@@ -195,6 +203,8 @@ def _build(
         metrics.exports,
         most=most_exports(config.journal.cut_bytes + config.grpc.message_bytes),
     )
+    reader = LogReader(log.tail, catalogue, StoredBatches(storage, catalogue), log.journal.log_id)
+    watches = Watches(reader, threads.reading, service_log, notice, storage.storage_id)
     status = Status(
         importlib.metadata.version("extaudit"),
         log.journal,
@@ -217,6 +227,7 @@ def _build(
             intake,
             searches,
             exports,
+            watches,
             status,
             Rights(policy, lock_table),
             locks,

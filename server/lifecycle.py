@@ -45,10 +45,12 @@ class Threads:
     exports: ThreadPoolExecutor
     validation: ThreadPoolExecutor
     reindexing: ThreadPoolExecutor
+    reading: ThreadPoolExecutor
 
     def shutdown(self) -> None:
         """Wait for what is under way."""
-        for executor in (self.reindexing, self.searches, self.exports, self.validation, self.delivery, self.journal):
+        readers = self.reindexing, self.reading, self.searches, self.exports
+        for executor in (*readers, self.validation, self.delivery, self.journal):
             executor.shutdown(wait=True, cancel_futures=True)
 
 

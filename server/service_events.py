@@ -19,6 +19,8 @@ SEARCHED: Final = "extaudit.events.search"
 READ: Final = "extaudit.events.get"
 CHUNKS_LISTED: Final = "extaudit.events.chunks"
 EXPORTED: Final = "extaudit.events.export"
+WATCHED: Final = "extaudit.events.watch"
+WATCH_ENDED: Final = "extaudit.events.watch.end"
 RECORDING_READ: Final = "extaudit.recording.read"
 RECORDINGS_LISTED: Final = "extaudit.recordings.list"
 RECORDINGS_SEARCHED: Final = "extaudit.recordings.search"
@@ -53,6 +55,8 @@ CODES: Final[Mapping[str, str]] = MappingProxyType(
         READ: "XA2002I",
         CHUNKS_LISTED: "XA2004I",
         EXPORTED: "XA2005I",
+        WATCHED: "XA2003I",
+        WATCH_ENDED: "XA2006I",
         RECORDING_READ: "XA2101I",
         RECORDINGS_LISTED: "XA2102I",
         REINDEXED: "XA2103I",

@@ -44,8 +44,11 @@ class GroupCommit:
         thread: Executor,
         metrics: JournalMetrics,
         join: Callable[[Sequence[SingleEvent]], Group],
+        committed: Callable[[], None] = lambda: None,
     ) -> None:
-        """`join` makes submissions of single events, and tells those that are refused."""
+        """`join` makes submissions of single events, and tells those that are refused; `committed` is called when
+        something may have been committed."""
+        self._committed = committed
         self._writer = writer
         self._thread = thread
         self._metrics = metrics
@@ -154,6 +157,7 @@ class GroupCommit:
             return
         for (_, tell), answer in zip(group, answers, strict=True):
             tell(answer)
+        self._committed()
         self._measure(answers, time.perf_counter() - started)
 
     def _on_journal_thread(self, submissions: list[Submission]) -> asyncio.Future[Answers | Exception]:

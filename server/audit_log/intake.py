@@ -47,13 +47,15 @@ class Intake:
         now_ms: Callable[[], int],
         batches_leave: Callable[[], bool],
         patience_seconds: float = 10.0,
+        committed: Callable[[], None] = lambda: None,
     ) -> None:
         """`batches_leave` says whether deliveries go well, so that a journal that is full won't stay so;
-        `patience_seconds` bounds how long a message waits for that."""
+        `patience_seconds` bounds how long a message waits for that; `committed` is called when something may have been
+        committed."""
         self._batches_leave = batches_leave
         self._patience_seconds = patience_seconds
         self._writer = writer
-        self._commits = GroupCommit(writer, thread, metrics, self._join)
+        self._commits = GroupCommit(writer, thread, metrics, self._join, committed)
         self._validator = validator
         self._validation = validation
         self._gate = gate

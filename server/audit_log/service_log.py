@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
+import logging
 from collections.abc import Awaitable, Mapping
 
 import orjson
@@ -12,6 +14,7 @@ from server.audit_log.access import Access, caller_members
 from server.audit_log.export.chunk import ChunkPage, ChunkQuery, ExportQuery
 from server.audit_log.intake import Intake
 from server.audit_log.search.query import EventFilter, EventSelector, SearchPage, SearchQuery
+from server.audit_log.watching.query import Place, WatchQuery
 from server.errors import AuditStoreError, Unavailable
 from server.service_events import (
     CHUNKS_LISTED,
@@ -23,9 +26,12 @@ from server.service_events import (
     RECORDINGS_SEARCHED,
     REINDEXED,
     SEARCHED,
+    WATCH_ENDED,
+    WATCHED,
     encoded,
 )
 
+_log = logging.getLogger(__name__)
 MAX_FILTER_BYTES = 16_384
 
 
@@ -95,6 +101,39 @@ class ServiceLog:
             found=found,
         )
 
+    async def watching(self, access: Access, query: WatchQuery, watch_id: str) -> None:
+        """Leave the trace of a watch that begins, before its first answer leaves.
+
+        Raises:
+            Unavailable: it couldn't be journalled; nothing must leave.
+        """
+        start: dict[str, object] = {"now": True}
+        if query.after is not None:
+            start = {"after": dict(query.after)}
+        elif query.received_from_ms is not None:
+            start = {"received_from_ms": query.received_from_ms}
+        await self._read(
+            WATCHED,
+            access,
+            watch_id=watch_id,
+            filters=_bounded(_filters(query.wanted)),
+            storages=[query.storage],
+            start=_bounded(start),
+        )
+
+    def watched(self, access: Access, watch_id: str, start: Place, place: Place, events: int) -> None:
+        """Leave the trace of a watch that has ended: what it was given, and from where to where it looked.
+
+        Nobody waits for it: the watcher has gone, and what it saw is between the two events in any case.
+        """
+        given = {"from": _bounded(dict(start)), "to": _bounded(dict(place)), "events": events}
+        try:
+            trace = asyncio.ensure_future(self._submit(access, WATCH_ENDED, {"watch_id": watch_id, **given}))
+        except AuditStoreError as error:
+            _log.warning("the end of a watch can't be journalled", extra={"fields": {"reason": error.reason}})
+        else:
+            trace.add_done_callback(_note_failure)
+
     async def recording_read(self, access: Access, *, session_id: str, **members: object) -> None:
         """Leave the trace of a recording that was opened, before its first byte leaves.
 
@@ -145,6 +184,11 @@ class ServiceLog:
     def _submit(self, access: Access, event_type: str, members: Mapping[str, object]) -> Awaitable[object]:
         event = {"event": event_type, **caller_members(access), **members}
         return self._intake.submit_own(Access(SERVICE, access.peer, access.request_id), encoded(event))
+
+
+def _note_failure(trace: asyncio.Future[object]) -> None:
+    if not trace.cancelled() and isinstance(error := trace.exception(), AuditStoreError):
+        _log.warning("the end of a watch can't be journalled", extra={"fields": {"reason": error.reason}})
 
 
 def _bounded(asked: Mapping[str, object]) -> Mapping[str, object]:

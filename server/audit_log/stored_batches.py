@@ -40,6 +40,7 @@ class StoredBatches:
         self._storage = storage
         self._catalogue = catalogue
         self._origins = Origins(storage, catalogue)
+        self.storage_id = storage.storage_id
 
     def read(self, batch: CatalogueBatch) -> BatchRows:
         """Read a batch whole, and check each object's bytes against the digest that its record had.

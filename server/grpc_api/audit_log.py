@@ -6,25 +6,28 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import aclosing
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 from extaudit.v1 import audit_log_service_pb2 as pb
 from extaudit.v1 import event_export_pb2 as export_pb
 from extaudit.v1 import event_pb2
+from extaudit.v1 import event_watch_pb2 as watch_pb
 
 from server.audit_log.access import Access
 from server.errors import InvalidRequest, Violation
 from server.grpc_api.acknowledgements import emit_response
 from server.grpc_api.call import Call
-from server.grpc_api.draining import Drain
+from server.grpc_api.draining import Drain, stopping
 from server.grpc_api.emit_batches import EmitBatch, decode_batch
 from server.grpc_api.emit_stream import EmitStream, Window
 from server.grpc_api.export_messages import chunks_response, encoded_block
 from server.grpc_api.export_requests import chunk_query, export_query
-from server.grpc_api.messages import event_row, search_response
+from server.grpc_api.messages import event_row, search_response, watch_response
 from server.grpc_api.payloads import payload_bytes
 from server.grpc_api.search_requests import event_selector, search_query
-from server.grpc_api.use_cases import Denials, Exports, Intake, Searches
+from server.grpc_api.use_cases import Denials, Exports, Intake, Searches, Watches
+from server.grpc_api.watch_requests import watch_query
 
 CHUNK_BYTES: Final = 1024 * 1024
 
@@ -53,6 +56,7 @@ class AuditLogServicer:
     intake: Intake
     searches: Searches
     exports: Exports
+    watches: Watches
     denials: Denials
     drain: Drain
     search_time: SearchTime
@@ -99,17 +103,34 @@ class AuditLogServicer:
         self, request: export_pb.ExportEventsRequest, call: Call
     ) -> AsyncIterator[bytes]:
         """Stream the events of a chunk; the messages are given encoded."""
-
-        def access() -> Access:
-            call.recheck()  # rights may end while a stream lasts
-            return call.access
-
-        blocks = self.exports.events(access, export_query(request), encoded_block)
+        blocks = self.exports.events(partial(_rechecked, call), export_query(request), encoded_block)
         async with aclosing(blocks):
             async for block in blocks:
                 self.drain.refuse_when_begun()
                 yield block.data
 
+    async def WatchEvents(  # noqa: N802
+        self, request: watch_pb.WatchEventsRequest, call: Call
+    ) -> AsyncIterator[watch_pb.WatchEventsResponse]:
+        """Stream events as they are committed."""
+        query = watch_query(request)
+
+        watch = await self.watches.begin(partial(_rechecked, call), query)
+        try:
+            self.drain.subscribe(watch.end)
+            while (watched := await watch.next()) is not None:
+                yield watch_response(watched)
+            raise stopping()
+        finally:
+            self.drain.unsubscribe(watch.end)
+            watch.close()
+
     def _timeout(self, call: Call) -> float:
         remaining = call.time_remaining()
         return self.search_time.seconds if remaining is None else min(remaining, self.search_time.seconds)
+
+
+def _rechecked(call: Call) -> Access:
+    """The caller's rights as of now: they may end while a stream lasts."""
+    call.recheck()
+    return call.access

@@ -9,6 +9,7 @@ from typing import Final
 from extaudit.v1 import audit_log_service_pb2 as pb
 from extaudit.v1 import event_pb2
 from extaudit.v1 import event_query_pb2 as query_pb
+from extaudit.v1 import event_watch_pb2 as watch_pb
 from extaudit.v1 import status_service_pb2 as status_pb
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -16,6 +17,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from server.audit_log.receipts import Emitter, Receipt
 from server.audit_log.search.query import FoundEvent, Missing, SearchPage
 from server.audit_log.state_of_service import JournalState, ServiceState, StorageState, TokenIssuerState
+from server.audit_log.watching.query import Watched
 from server.grpc_api.search_requests import ENGINES, KINDS
 
 MAX_OMITTED_USER_CHARACTERS: Final = 1024
@@ -56,6 +58,19 @@ def event_row(found: FoundEvent, *, with_json: bool = True) -> event_pb2.EventRo
     row = event_pb2.EventRow()
     _fill(row, found, found.data or b"" if with_json else b"", {})
     return row
+
+
+def watch_response(watched: Watched) -> watch_pb.WatchEventsResponse:
+    """One answer to WatchEvents."""
+    response = watch_pb.WatchEventsResponse(
+        place=watch_pb.LogPlace(logs=watched.place),
+        caught_up=watched.caught_up,
+        missing=[missing_part(missing) for missing in watched.missing],
+    )
+    known: _KnownReceipts = {}
+    for found in watched.events:
+        _fill(response.events.add(), found, found.data or b"", known)
+    return response
 
 
 def status_response(state: ServiceState) -> status_pb.GetStatusResponse:

@@ -52,6 +52,7 @@ from server.grpc_api.use_cases import (
     Searches,
     Status,
     TokenAuthenticator,
+    Watches,
 )
 
 OWN_SERVICES: Final = (
@@ -94,6 +95,7 @@ class UseCases:
     intake: Intake
     searches: Searches
     exports: Exports
+    watches: Watches
     status: Status
     rights: Rights
     locks: Locks
@@ -202,6 +204,7 @@ class GrpcServer:
             use_cases.intake,
             use_cases.searches,
             use_cases.exports,
+            use_cases.watches,
             use_cases.denials,
             self._drain,
             self._search_time,

@@ -19,6 +19,7 @@ from server.audit_log.receipts import Acknowledgement, BatchAcknowledgement
 from server.audit_log.search.query import EventSelector, FoundEvent, SearchPage, SearchQuery
 from server.audit_log.state_of_service import ServiceState
 from server.audit_log.validation import Payloads, UnreadPayloads
+from server.audit_log.watching.query import Watched, WatchQuery
 
 
 class Intake(Protocol):
@@ -92,6 +93,39 @@ class Exports(Protocol):
 
         Raises:
             NotFound, ResourceExhausted: there is no such chunk; too many exports are under way.
+        """
+        ...
+
+
+class Watch(Protocol):
+    """One watch."""
+
+    async def next(self) -> Watched | None:
+        """What the watcher is to be told next; None once it was told to end.
+
+        Raises:
+            PermissionDenied, Unauthenticated: the rights are lost. Unavailable: a storage can't be read now.
+        """
+        ...
+
+    def end(self) -> None:
+        """Have `next` give None, at once where it waits."""
+        ...
+
+    def close(self) -> None:
+        """Take note that the watcher has gone."""
+        ...
+
+
+class Watches(Protocol):
+    """Lets callers watch events."""
+
+    async def begin(self, access: Callable[[], Access], query: WatchQuery) -> Watch:
+        """Begin to watch, once its trace is durable. `access` gives the rights as of now, or raises.
+
+        Raises:
+            InvalidRequest, NotFound: the place isn't of these logs; there is no such storage.
+            ResourceExhausted, Unavailable: too many watch; the trace can't be journalled.
         """
         ...
 

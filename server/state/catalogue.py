@@ -212,17 +212,21 @@ class Catalogue:
 
     def batch_holding(self, log_id: str, sequence: int) -> CatalogueBatch | None:
         """The confirmed batch whose range holds this sequence."""
+        found = self.batch_from(log_id, sequence)
+        return found if found is not None and found.first <= sequence else None
+
+    def batch_from(self, log_id: str, sequence: int) -> CatalogueBatch | None:
+        """The confirmed batch whose range holds this sequence, or else the next one of its log."""
         with self._lock:
             batches = self._batches.get(log_id, [])
-            index = bisect_right(batches, sequence, key=lambda item: item[0]) - 1
-            if index < 0 or batches[index][1].last < sequence:
-                return None
-            return batches[index][1]
+            index = bisect_left(batches, sequence, key=lambda item: item[1].last)
+            return batches[index][1] if index < len(batches) else None
 
-    def batches(self) -> list[CatalogueBatch]:
-        """All confirmed batches, log by log in the order of sequences."""
+    def batches(self, log_id: str | None = None) -> list[CatalogueBatch]:
+        """All confirmed batches, or those of one log, log by log in the order of sequences."""
         with self._lock:
-            return [batch for _, batches in sorted(self._batches.items()) for _, batch in batches]
+            logs = sorted(self._batches.items()) if log_id is None else [(log_id, self._batches.get(log_id, []))]
+            return [batch for _, batches in logs for _, batch in batches]
 
     def batches_between(self, log_id: str, after: int, through: int) -> list[CatalogueBatch]:
         """The confirmed batches of a log that reach beyond `after` and not beyond `through`, in order."""

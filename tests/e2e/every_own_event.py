@@ -13,6 +13,8 @@ from typing import Any
 import grpc
 import pytest
 from extaudit.v1 import event_export_pb2 as export_pb
+from extaudit.v1 import event_query_pb2 as query_pb
+from extaudit.v1 import event_watch_pb2 as watch_pb
 from extaudit.v1.audit_log_service_pb2_grpc import AuditLogServiceStub
 from extaudit_client import Client, Query, SessionQuery, TextQuery
 from extaudit_client.errors import ExtauditError
@@ -54,12 +56,17 @@ def own_events(client: Client) -> Events:
     return found
 
 
-def exports(app: App) -> None:
-    """Lists chunks, and asks for one that isn't there."""
+def watches_and_exports(app: App) -> None:
+    """Watches, in all ways to begin; lists chunks, and asks for one that isn't there."""
     ready = app.ready
     pems = (Path(ready[name]).read_bytes() for name in ("ca", "key", "cert"))
     with grpc.secure_channel(ready["grpc"], grpc.ssl_channel_credentials(*pems)) as channel:
         stub = AuditLogServiceStub(channel)
+        begun = watch_pb.LogPlace(logs={app.log.journal.log_id: 1})
+        for start in {"filter": query_pb.EventFilter(types=["a"])}, {"after": begun}, {"received_from": {"seconds": 1}}:
+            watch = stub.WatchEvents(watch_pb.WatchEventsRequest(**start))
+            assert next(watch).place.logs
+            watch.cancel()
         assert not stub.ListEventChunks(export_pb.ListEventChunksRequest()).chunks
         with pytest.raises(grpc.RpcError):
             list(stub.ExportEvents(export_pb.ExportEventsRequest(chunk_id=f"default/{app.log.journal.log_id}/1-9")))
@@ -105,7 +112,8 @@ class Lives:
             self.denials()
             client.emit(b'{"event":"a","uid":"u-1"}')
             client.get("u-1")
-            exports(app)
+            watches_and_exports(app)
+            until(lambda: own_events(client)["extaudit.events.watch.end"])
             self.recordings(client)
             self.log_id = app.log.journal.log_id
 

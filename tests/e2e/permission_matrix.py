@@ -14,7 +14,7 @@ from grpc_reflection.v1alpha import reflection_pb2
 from rbac.role_files import PRESETS
 
 EMITS = {"EmitEvent", "EmitEvents"}
-SEARCHES = {"SearchEvents", "GetEvent", "ListEventChunks", "ExportEvents"}
+SEARCHES = {"SearchEvents", "GetEvent", "WatchEvents", "ListEventChunks", "ExportEvents"}
 UPLOADS = {"UploadRecording", "GetUpload", "CompleteUpload", "AbortUpload"}
 DOWNLOADS = {"DownloadRecording", "StreamRecordingEvents", "ListRecordings", "SearchRecordings"}
 REFLECTION = {"ServerReflectionInfo"}

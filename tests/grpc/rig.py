@@ -30,6 +30,7 @@ from server.audit_log.receipts import Acknowledgement, BatchAcknowledgement
 from server.audit_log.search.query import Cost, EventSelector, FoundEvent, SearchPage, SearchQuery, Watermark
 from server.audit_log.state_of_service import JournalState, ServiceState
 from server.audit_log.validation import Payloads
+from server.audit_log.watching.query import Watched, WatchQuery
 from server.certificates.anchors import Anchor, TrustAnchors
 from server.certificates.resolver import IdentityResolver
 from server.errors import InvalidRequest, Violation
@@ -49,6 +50,7 @@ from tests.grpc.memory_recordings import (
 EMIT_EVENT = "/extaudit.v1.AuditLogService/EmitEvent"
 EMIT_EVENTS = "/extaudit.v1.AuditLogService/EmitEvents"
 SEARCH_EVENTS = "/extaudit.v1.AuditLogService/SearchEvents"
+WATCH_EVENTS = "/extaudit.v1.AuditLogService/WatchEvents"
 GET_EVENT = "/extaudit.v1.AuditLogService/GetEvent"
 LIST_EVENT_CHUNKS = "/extaudit.v1.AuditLogService/ListEventChunks"
 EXPORT_EVENTS = "/extaudit.v1.AuditLogService/ExportEvents"
@@ -205,6 +207,43 @@ class MemoryExports:
 
 
 @dataclass
+class MemoryWatches:
+    """Gives each watcher `answers`, and then waits until it is told to end."""
+
+    answers: list[Watched] = field(default_factory=lambda: [Watched([], {"log": 1}, True)])
+    asked: list[tuple[Access, WatchQuery]] = field(default_factory=list)
+    begun: list[MemoryWatch] = field(default_factory=list)
+    fails: Exception | None = None
+
+    async def begin(self, access: Callable[[], Access], query: WatchQuery) -> MemoryWatch:
+        self.asked.append((access(), query))
+        if self.fails:
+            raise self.fails
+        self.begun.append(MemoryWatch(access, list(self.answers)))
+        return self.begun[-1]
+
+
+@dataclass
+class MemoryWatch:
+    access: Callable[[], Access]
+    answers: list[Watched]
+    ending: asyncio.Event = field(default_factory=asyncio.Event)
+    closed: int = 0
+
+    async def next(self) -> Watched | None:
+        self.access()
+        if not self.answers:
+            await self.ending.wait()
+        return None if self.ending.is_set() else self.answers.pop(0)
+
+    def end(self) -> None:
+        self.ending.set()
+
+    def close(self) -> None:
+        self.closed += 1
+
+
+@dataclass
 class MemoryStatus:
     shown: list[bool] = field(default_factory=list)
 
@@ -303,6 +342,7 @@ class Rig:
     intake: MemoryIntake
     searches: MemorySearches
     exports: MemoryExports
+    watches: MemoryWatches
     status: MemoryStatus
     records: Records
     policy: HeldPolicy
@@ -341,6 +381,7 @@ class Rig:
             self.intake.accesses
             or self.searches.asked
             or self.exports.asked
+            or self.watches.asked
             or self.status.shown
             or self.lock_store.events
             or self.uploads.asked
@@ -374,7 +415,7 @@ async def serving(
     policy, clock, store = HeldPolicy(load_policy_folder(roles)), Clock(), MemoryLocks()
     authenticator, denials = HeldAnchors(IdentityResolver(anchors, CLUSTER, frozenset)), MemoryDenials()
     uploads, opening, lists, texts = MemoryUploads(holds), MemoryOpening(), MemoryLists(), MemoryTextSearch()
-    transfers = MemoryTransfers()
+    transfers, watches = MemoryTransfers(), MemoryWatches()
     table = LockTable(store, clock.now_ms)
     locks = Locks(store, table, clock.now_ms, lambda: server.look_again())
     server = GrpcServer(
@@ -387,6 +428,7 @@ async def serving(
             intake,
             searches,
             exports,
+            watches,
             status,
             Rights(policy, table),
             locks,
@@ -415,6 +457,7 @@ async def serving(
             intake,
             searches,
             exports,
+            watches,
             status,
             records,
             policy,

@@ -17,6 +17,7 @@ from extaudit.v1 import event_export_pb2 as export_pb
 from extaudit.v1 import recording_service_pb2 as recording_pb
 from extaudit.v1.audit_log_service_pb2_grpc import AuditLogServiceStub
 from extaudit.v1.event_pb2 import EventPayload
+from extaudit.v1.event_watch_pb2 import WatchEventsRequest
 from extaudit.v1.lock_pb2 import LockTarget
 from extaudit.v1.status_service_pb2 import GetStatusRequest
 from grpc_health.v1 import health_pb2
@@ -48,6 +49,7 @@ from tests.grpc.rig import (
     SEARCH_RECORDINGS,
     STREAM_RECORDING_EVENTS,
     UPLOAD_RECORDING,
+    WATCH_EVENTS,
     Failure,
     Rig,
     failing,
@@ -66,6 +68,7 @@ REQUESTS = {
     GET_EVENT: pb.GetEventRequest(uid="u").SerializeToString(),
     LIST_EVENT_CHUNKS: export_pb.ListEventChunksRequest().SerializeToString(),
     EXPORT_EVENTS: export_pb.ExportEventsRequest(chunk_id=f"default/{'0' * 20}/1-2").SerializeToString(),
+    WATCH_EVENTS: WatchEventsRequest().SerializeToString(),
     GET_STATUS: GetStatusRequest().SerializeToString(),
     LIST_ROLES: access_pb.ListRolesRequest().SerializeToString(),
     CHECK_ACCESS: access_pb.CheckAccessRequest(kind="event", verb="list").SerializeToString(),
@@ -116,6 +119,7 @@ async def refused_to_user(rig: Rig, method: str, *roles: str) -> Failure:
         (GET_EVENT, "importer"),
         (LIST_EVENT_CHUNKS, "importer"),
         (EXPORT_EVENTS, "importer"),
+        (WATCH_EVENTS, "importer"),
         (GET_STATUS, "importer"),
         (UPLOAD_RECORDING, "auditor"),
         (GET_UPLOAD, "auditor"),
@@ -204,7 +208,7 @@ def test_the_table_of_permissions_is_the_one_in_force_unless_given() -> None:
 @in_loop
 async def test_every_row_of_the_table_is_served() -> None:
     async with serving() as rig, rig.user("auditor", "importer", "editor", "local-administrator") as channel:
-        rig.searches.fails = NotFound("there is none")
+        rig.searches.fails = rig.watches.fails = NotFound("there is none")
         for method in set(PERMISSIONS) - {WATCH}:
             with contextlib.suppress(grpc.aio.AioRpcError):
                 await call(channel, method, REQUESTS.get(method, b""))

@@ -4,52 +4,24 @@ from __future__ import annotations
 
 import contextlib
 from array import array
-from collections import OrderedDict
-from collections.abc import Callable, Hashable, Sequence
-from threading import Lock
-from typing import Generic, NamedTuple, TypeVar
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 from server.audit_log.batch_codec import UnreadableFooter, read_sequences
 from server.audit_log.batch_record import BatchRecord, ReceiptTable, record_digest
 from server.audit_log.cuts import Cut
 from server.audit_log.receipts import Emitter, Receipt
 from server.audit_log.search.query import Watermark
+from server.audit_log.weighted_cache import WeightedCache
 from server.state.catalogue import Catalogue, CatalogueObject
 from server.storage.ports import EventStorage, StorageError
 
 _CACHED_ROWS = 4_000_000
 _CACHED_RECEIPTS = 1_000_000
 
-Key = TypeVar("Key", bound=Hashable)
-Value = TypeVar("Value")
-
 
 class OriginUnknown(Exception):
     """A footer or batch record can't be read."""
-
-
-class _Cache(Generic[Key, Value]):
-    """Keeps what was used last, within a bound on the sum of weights."""
-
-    def __init__(self, most: int) -> None:
-        self._most = most
-        self._weight = 0
-        self._entries: OrderedDict[Key, tuple[Value, int]] = OrderedDict()
-        self._lock = Lock()
-
-    def get(self, key: Key, make: Callable[[], tuple[Value, int]]) -> Value:
-        with self._lock:
-            if key in self._entries:
-                self._entries.move_to_end(key)
-                return self._entries[key][0]
-        value, weight = make()
-        with self._lock:
-            if key not in self._entries:
-                self._entries[key] = value, weight
-                self._weight += weight
-            while self._weight > self._most and len(self._entries) > 1:
-                self._weight -= self._entries.popitem(last=False)[1][1]
-        return value
 
 
 class ObjectOrigin(NamedTuple):
@@ -76,8 +48,8 @@ class Origins:
     def __init__(self, storage: EventStorage, catalogue: Catalogue) -> None:
         self._storage = storage
         self._catalogue = catalogue
-        self._sequences: _Cache[str, Sequence[int]] = _Cache(_CACHED_ROWS)
-        self._receipts: _Cache[tuple[str, int, int], ReceiptTable] = _Cache(_CACHED_RECEIPTS)
+        self._sequences: WeightedCache[str, Sequence[int]] = WeightedCache(_CACHED_ROWS)
+        self._receipts: WeightedCache[tuple[str, int, int], ReceiptTable] = WeightedCache(_CACHED_RECEIPTS)
 
     def of(self, object_: CatalogueObject) -> ObjectOrigin:
         """What is known of the rows of an object; asked once a page, as asking costs as much as a receipt."""

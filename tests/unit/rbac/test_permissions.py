@@ -9,6 +9,7 @@ from rbac.policy import load_policy_folder
 EMIT = "/extaudit.v1.AuditLogService/EmitEvent"
 EMIT_STREAM = "/extaudit.v1.AuditLogService/EmitEvents"
 SEARCH = "/extaudit.v1.AuditLogService/SearchEvents"
+WATCH = "/extaudit.v1.AuditLogService/WatchEvents"
 GET = "/extaudit.v1.AuditLogService/GetEvent"
 CHUNKS = "/extaudit.v1.AuditLogService/ListEventChunks"
 EXPORT = "/extaudit.v1.AuditLogService/ExportEvents"
@@ -60,6 +61,9 @@ CALLS = [
     (SEARCH, user("auditor"), LIST),
     (SEARCH, user("importer"), None),
     (SEARCH, NODE, None),
+    (WATCH, user("auditor"), LIST),
+    (WATCH, user("importer", "editor"), None),
+    (WATCH, NODE, None),
     (GET, user("auditor"), LIST),
     (GET, user("editor"), None),
     (CHUNKS, user("auditor"), LIST),
@@ -150,7 +154,7 @@ def test_a_method_without_a_row_is_refused(policy):
 def test_the_table_is_complete_and_can_not_be_changed():
     access = {ROLES, CHECK, CREATE_LOCK, LIST_LOCKS, DELETE_LOCK}
     recordings = {UPLOAD, GET_UPLOAD, COMPLETE, ABORT, DOWNLOAD, EVENTS, LIST_RECORDINGS, SEARCH_RECORDINGS, REINDEX}
-    own = {EMIT, EMIT_STREAM, SEARCH, GET, CHUNKS, EXPORT, STATUS, *access, *recordings}
+    own = {EMIT, EMIT_STREAM, SEARCH, GET, WATCH, CHUNKS, EXPORT, STATUS, *access, *recordings}
     assert set(PERMISSIONS) == {*own, *HEALTH, *REFLECTION}
     with pytest.raises(TypeError):
         PERMISSIONS["/x/Y"] = Permission(anyone=True)  # type: ignore[index]

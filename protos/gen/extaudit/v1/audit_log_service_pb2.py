@@ -25,10 +25,11 @@ _sym_db = _symbol_database.Default()
 from extaudit.v1 import event_pb2 as extaudit_dot_v1_dot_event__pb2
 from extaudit.v1 import event_export_pb2 as extaudit_dot_v1_dot_event__export__pb2
 from extaudit.v1 import event_query_pb2 as extaudit_dot_v1_dot_event__query__pb2
+from extaudit.v1 import event_watch_pb2 as extaudit_dot_v1_dot_event__watch__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#extaudit/v1/audit_log_service.proto\x12\x0b\x65xtaudit.v1\x1a\x17\x65xtaudit/v1/event.proto\x1a\x1e\x65xtaudit/v1/event_export.proto\x1a\x1d\x65xtaudit/v1/event_query.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"<\n\x10\x45mitEventRequest\x12(\n\x05\x65vent\x18\x01 \x01(\x0b\x32\x19.extaudit.v1.EventPayload\"y\n\x11\x45mitEventResponse\x12\x0b\n\x03uid\x18\x01 \x01(\t\x12\x0f\n\x07storage\x18\x02 \x01(\t\x12\x0e\n\x06log_id\x18\x03 \x01(\t\x12\x10\n\x08sequence\x18\x04 \x01(\x04\x12\x10\n\x08repeated\x18\x05 \x01(\x08\x12\x12\n\nuid_reused\x18\x06 \x01(\x08\"V\n\x11\x45mitEventsRequest\x12\x16\n\x0emessage_number\x18\x01 \x01(\x04\x12)\n\x06\x65vents\x18\x02 \x03(\x0b\x32\x19.extaudit.v1.EventPayload\"d\n\x12\x45mitEventsResponse\x12\x17\n\x0f\x64urable_through\x18\x01 \x01(\x04\x12\x35\n\x08messages\x18\x02 \x03(\x0b\x32#.extaudit.v1.MessageAcknowledgement\"\x9f\x02\n\x16MessageAcknowledgement\x12\x16\n\x0emessage_number\x18\x01 \x01(\x04\x12\x0f\n\x07storage\x18\x02 \x01(\t\x12\x0e\n\x06log_id\x18\x03 \x01(\t\x12-\n\tsequences\x18\x04 \x03(\x0b\x32\x1a.extaudit.v1.SequenceRange\x12/\n\rassigned_uids\x18\x05 \x03(\x0b\x32\x18.extaudit.v1.AssignedUid\x12*\n\x07refused\x18\x06 \x03(\x0b\x32\x19.extaudit.v1.RefusedEvent\x12,\n\x08repeated\x18\x07 \x03(\x0b\x32\x1a.extaudit.v1.RepeatedEvent\x12\x12\n\nuid_reused\x18\x08 \x03(\r\",\n\rSequenceRange\x12\r\n\x05\x66irst\x18\x01 \x01(\x04\x12\x0c\n\x04last\x18\x02 \x01(\x04\")\n\x0b\x41ssignedUid\x12\r\n\x05index\x18\x01 \x01(\r\x12\x0b\n\x03uid\x18\x02 \x01(\t\"N\n\x0cRefusedEvent\x12\r\n\x05index\x18\x01 \x01(\r\x12/\n\nviolations\x18\x02 \x03(\x0b\x32\x1b.extaudit.v1.EventViolation\"4\n\x0e\x45ventViolation\x12\r\n\x05\x66ield\x18\x01 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x02 \x01(\t\"Q\n\rRepeatedEvent\x12\r\n\x05index\x18\x01 \x01(\r\x12\x0f\n\x07storage\x18\x02 \x01(\t\x12\x0e\n\x06log_id\x18\x03 \x01(\t\x12\x10\n\x08sequence\x18\x04 \x01(\x04\"\x84\x01\n\tWatermark\x12.\n\x04logs\x18\x01 \x03(\x0b\x32 .extaudit.v1.Watermark.LogsEntry\x12\x1a\n\x12\x63\x61talogue_revision\x18\x02 \x01(\x04\x1a+\n\tLogsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x04:\x02\x38\x01\"\xe6\x03\n\x13SearchEventsRequest\x12-\n\tfrom_time\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12+\n\x07to_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\r\n\x05types\x18\x03 \x03(\t\x12\r\n\x05users\x18\x04 \x03(\t\x12\x12\n\nsession_id\x18\x05 \x01(\t\x12\x0c\n\x04uids\x18\x06 \x03(\t\x12\x0c\n\x04text\x18\x07 \x01(\t\x12*\n\x06\x66ields\x18\x08 \x03(\x0b\x32\x1a.extaudit.v1.FieldEquality\x12\x10\n\x08\x65mitters\x18\t \x03(\t\x12\x30\n\remitter_kinds\x18\n \x03(\x0e\x32\x19.extaudit.v1.IdentityKind\x12\'\n\x05order\x18\x0b \x01(\x0e\x32\x18.extaudit.v1.SearchOrder\x12\x0f\n\x07storage\x18\x0c \x01(\t\x12)\n\x06\x65ngine\x18\r \x01(\x0e\x32\x19.extaudit.v1.SearchEngine\x12\x11\n\tpage_size\x18\x0e \x01(\x05\x12\x12\n\npage_token\x18\x0f \x01(\t\x12)\n\twatermark\x18\x10 \x01(\x0b\x32\x16.extaudit.v1.Watermark\"\xa2\x02\n\x14SearchEventsResponse\x12%\n\x06\x65vents\x18\x01 \x03(\x0b\x32\x15.extaudit.v1.EventRow\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12)\n\x06\x65ngine\x18\x03 \x01(\x0e\x32\x19.extaudit.v1.SearchEngine\x12%\n\x04\x63ost\x18\x04 \x01(\x0b\x32\x17.extaudit.v1.SearchCost\x12)\n\twatermark\x18\x05 \x01(\x0b\x32\x16.extaudit.v1.Watermark\x12\x10\n\x08\x63omplete\x18\x06 \x01(\x08\x12)\n\x07missing\x18\x07 \x03(\x0b\x32\x18.extaudit.v1.MissingPart\x12\x10\n\x08query_id\x18\x08 \x01(\t\"R\n\nSearchCost\x12\x0f\n\x07objects\x18\x01 \x01(\x04\x12\x0c\n\x04rows\x18\x02 \x01(\x04\x12\r\n\x05\x62ytes\x18\x03 \x01(\x04\x12\x16\n\x0ejournal_events\x18\x04 \x01(\x04\"}\n\x0fGetEventRequest\x12.\n\x08position\x18\x01 \x01(\x0b\x32\x1a.extaudit.v1.EventPositionH\x00\x12\r\n\x03uid\x18\x02 \x01(\tH\x00\x12\x0e\n\x06\x64igest\x18\x03 \x01(\t\x12\x0f\n\x07storage\x18\x04 \x01(\tB\n\n\x08selector\"1\n\rEventPosition\x12\x0e\n\x06log_id\x18\x01 \x01(\t\x12\x10\n\x08sequence\x18\x02 \x01(\x04\"S\n\x10GetEventResponse\x12&\n\x05\x65vent\x18\x01 \x01(\x0b\x32\x15.extaudit.v1.EventRowH\x00\x12\x0f\n\x05\x63hunk\x18\x02 \x01(\x0cH\x00\x42\x06\n\x04part*i\n\x0bSearchOrder\x12\x1c\n\x18SEARCH_ORDER_UNSPECIFIED\x10\x00\x12\x1d\n\x19SEARCH_ORDER_NEWEST_FIRST\x10\x01\x12\x1d\n\x19SEARCH_ORDER_OLDEST_FIRST\x10\x02*_\n\x0cSearchEngine\x12\x1d\n\x19SEARCH_ENGINE_UNSPECIFIED\x10\x00\x12\x16\n\x12SEARCH_ENGINE_SCAN\x10\x01\x12\x18\n\x14SEARCH_ENGINE_ATHENA\x10\x02\x32\x85\x04\n\x0f\x41uditLogService\x12J\n\tEmitEvent\x12\x1d.extaudit.v1.EmitEventRequest\x1a\x1e.extaudit.v1.EmitEventResponse\x12Q\n\nEmitEvents\x12\x1e.extaudit.v1.EmitEventsRequest\x1a\x1f.extaudit.v1.EmitEventsResponse(\x01\x30\x01\x12S\n\x0cSearchEvents\x12 .extaudit.v1.SearchEventsRequest\x1a!.extaudit.v1.SearchEventsResponse\x12I\n\x08GetEvent\x12\x1c.extaudit.v1.GetEventRequest\x1a\x1d.extaudit.v1.GetEventResponse0\x01\x12\\\n\x0fListEventChunks\x12#.extaudit.v1.ListEventChunksRequest\x1a$.extaudit.v1.ListEventChunksResponse\x12U\n\x0c\x45xportEvents\x12 .extaudit.v1.ExportEventsRequest\x1a!.extaudit.v1.ExportEventsResponse0\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#extaudit/v1/audit_log_service.proto\x12\x0b\x65xtaudit.v1\x1a\x17\x65xtaudit/v1/event.proto\x1a\x1e\x65xtaudit/v1/event_export.proto\x1a\x1d\x65xtaudit/v1/event_query.proto\x1a\x1d\x65xtaudit/v1/event_watch.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"<\n\x10\x45mitEventRequest\x12(\n\x05\x65vent\x18\x01 \x01(\x0b\x32\x19.extaudit.v1.EventPayload\"y\n\x11\x45mitEventResponse\x12\x0b\n\x03uid\x18\x01 \x01(\t\x12\x0f\n\x07storage\x18\x02 \x01(\t\x12\x0e\n\x06log_id\x18\x03 \x01(\t\x12\x10\n\x08sequence\x18\x04 \x01(\x04\x12\x10\n\x08repeated\x18\x05 \x01(\x08\x12\x12\n\nuid_reused\x18\x06 \x01(\x08\"V\n\x11\x45mitEventsRequest\x12\x16\n\x0emessage_number\x18\x01 \x01(\x04\x12)\n\x06\x65vents\x18\x02 \x03(\x0b\x32\x19.extaudit.v1.EventPayload\"d\n\x12\x45mitEventsResponse\x12\x17\n\x0f\x64urable_through\x18\x01 \x01(\x04\x12\x35\n\x08messages\x18\x02 \x03(\x0b\x32#.extaudit.v1.MessageAcknowledgement\"\x9f\x02\n\x16MessageAcknowledgement\x12\x16\n\x0emessage_number\x18\x01 \x01(\x04\x12\x0f\n\x07storage\x18\x02 \x01(\t\x12\x0e\n\x06log_id\x18\x03 \x01(\t\x12-\n\tsequences\x18\x04 \x03(\x0b\x32\x1a.extaudit.v1.SequenceRange\x12/\n\rassigned_uids\x18\x05 \x03(\x0b\x32\x18.extaudit.v1.AssignedUid\x12*\n\x07refused\x18\x06 \x03(\x0b\x32\x19.extaudit.v1.RefusedEvent\x12,\n\x08repeated\x18\x07 \x03(\x0b\x32\x1a.extaudit.v1.RepeatedEvent\x12\x12\n\nuid_reused\x18\x08 \x03(\r\",\n\rSequenceRange\x12\r\n\x05\x66irst\x18\x01 \x01(\x04\x12\x0c\n\x04last\x18\x02 \x01(\x04\")\n\x0b\x41ssignedUid\x12\r\n\x05index\x18\x01 \x01(\r\x12\x0b\n\x03uid\x18\x02 \x01(\t\"N\n\x0cRefusedEvent\x12\r\n\x05index\x18\x01 \x01(\r\x12/\n\nviolations\x18\x02 \x03(\x0b\x32\x1b.extaudit.v1.EventViolation\"4\n\x0e\x45ventViolation\x12\r\n\x05\x66ield\x18\x01 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x02 \x01(\t\"Q\n\rRepeatedEvent\x12\r\n\x05index\x18\x01 \x01(\r\x12\x0f\n\x07storage\x18\x02 \x01(\t\x12\x0e\n\x06log_id\x18\x03 \x01(\t\x12\x10\n\x08sequence\x18\x04 \x01(\x04\"\x84\x01\n\tWatermark\x12.\n\x04logs\x18\x01 \x03(\x0b\x32 .extaudit.v1.Watermark.LogsEntry\x12\x1a\n\x12\x63\x61talogue_revision\x18\x02 \x01(\x04\x1a+\n\tLogsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x04:\x02\x38\x01\"\xe6\x03\n\x13SearchEventsRequest\x12-\n\tfrom_time\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12+\n\x07to_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\r\n\x05types\x18\x03 \x03(\t\x12\r\n\x05users\x18\x04 \x03(\t\x12\x12\n\nsession_id\x18\x05 \x01(\t\x12\x0c\n\x04uids\x18\x06 \x03(\t\x12\x0c\n\x04text\x18\x07 \x01(\t\x12*\n\x06\x66ields\x18\x08 \x03(\x0b\x32\x1a.extaudit.v1.FieldEquality\x12\x10\n\x08\x65mitters\x18\t \x03(\t\x12\x30\n\remitter_kinds\x18\n \x03(\x0e\x32\x19.extaudit.v1.IdentityKind\x12\'\n\x05order\x18\x0b \x01(\x0e\x32\x18.extaudit.v1.SearchOrder\x12\x0f\n\x07storage\x18\x0c \x01(\t\x12)\n\x06\x65ngine\x18\r \x01(\x0e\x32\x19.extaudit.v1.SearchEngine\x12\x11\n\tpage_size\x18\x0e \x01(\x05\x12\x12\n\npage_token\x18\x0f \x01(\t\x12)\n\twatermark\x18\x10 \x01(\x0b\x32\x16.extaudit.v1.Watermark\"\xa2\x02\n\x14SearchEventsResponse\x12%\n\x06\x65vents\x18\x01 \x03(\x0b\x32\x15.extaudit.v1.EventRow\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12)\n\x06\x65ngine\x18\x03 \x01(\x0e\x32\x19.extaudit.v1.SearchEngine\x12%\n\x04\x63ost\x18\x04 \x01(\x0b\x32\x17.extaudit.v1.SearchCost\x12)\n\twatermark\x18\x05 \x01(\x0b\x32\x16.extaudit.v1.Watermark\x12\x10\n\x08\x63omplete\x18\x06 \x01(\x08\x12)\n\x07missing\x18\x07 \x03(\x0b\x32\x18.extaudit.v1.MissingPart\x12\x10\n\x08query_id\x18\x08 \x01(\t\"R\n\nSearchCost\x12\x0f\n\x07objects\x18\x01 \x01(\x04\x12\x0c\n\x04rows\x18\x02 \x01(\x04\x12\r\n\x05\x62ytes\x18\x03 \x01(\x04\x12\x16\n\x0ejournal_events\x18\x04 \x01(\x04\"}\n\x0fGetEventRequest\x12.\n\x08position\x18\x01 \x01(\x0b\x32\x1a.extaudit.v1.EventPositionH\x00\x12\r\n\x03uid\x18\x02 \x01(\tH\x00\x12\x0e\n\x06\x64igest\x18\x03 \x01(\t\x12\x0f\n\x07storage\x18\x04 \x01(\tB\n\n\x08selector\"1\n\rEventPosition\x12\x0e\n\x06log_id\x18\x01 \x01(\t\x12\x10\n\x08sequence\x18\x02 \x01(\x04\"S\n\x10GetEventResponse\x12&\n\x05\x65vent\x18\x01 \x01(\x0b\x32\x15.extaudit.v1.EventRowH\x00\x12\x0f\n\x05\x63hunk\x18\x02 \x01(\x0cH\x00\x42\x06\n\x04part*i\n\x0bSearchOrder\x12\x1c\n\x18SEARCH_ORDER_UNSPECIFIED\x10\x00\x12\x1d\n\x19SEARCH_ORDER_NEWEST_FIRST\x10\x01\x12\x1d\n\x19SEARCH_ORDER_OLDEST_FIRST\x10\x02*_\n\x0cSearchEngine\x12\x1d\n\x19SEARCH_ENGINE_UNSPECIFIED\x10\x00\x12\x16\n\x12SEARCH_ENGINE_SCAN\x10\x01\x12\x18\n\x14SEARCH_ENGINE_ATHENA\x10\x02\x32\xd9\x04\n\x0f\x41uditLogService\x12J\n\tEmitEvent\x12\x1d.extaudit.v1.EmitEventRequest\x1a\x1e.extaudit.v1.EmitEventResponse\x12Q\n\nEmitEvents\x12\x1e.extaudit.v1.EmitEventsRequest\x1a\x1f.extaudit.v1.EmitEventsResponse(\x01\x30\x01\x12S\n\x0cSearchEvents\x12 .extaudit.v1.SearchEventsRequest\x1a!.extaudit.v1.SearchEventsResponse\x12I\n\x08GetEvent\x12\x1c.extaudit.v1.GetEventRequest\x1a\x1d.extaudit.v1.GetEventResponse0\x01\x12\\\n\x0fListEventChunks\x12#.extaudit.v1.ListEventChunksRequest\x1a$.extaudit.v1.ListEventChunksResponse\x12U\n\x0c\x45xportEvents\x12 .extaudit.v1.ExportEventsRequest\x1a!.extaudit.v1.ExportEventsResponse0\x01\x12R\n\x0bWatchEvents\x12\x1f.extaudit.v1.WatchEventsRequest\x1a .extaudit.v1.WatchEventsResponse0\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -37,46 +38,46 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_WATERMARK_LOGSENTRY']._loaded_options = None
   _globals['_WATERMARK_LOGSENTRY']._serialized_options = b'8\001'
-  _globals['_SEARCHORDER']._serialized_start=2408
-  _globals['_SEARCHORDER']._serialized_end=2513
-  _globals['_SEARCHENGINE']._serialized_start=2515
-  _globals['_SEARCHENGINE']._serialized_end=2610
-  _globals['_EMITEVENTREQUEST']._serialized_start=173
-  _globals['_EMITEVENTREQUEST']._serialized_end=233
-  _globals['_EMITEVENTRESPONSE']._serialized_start=235
-  _globals['_EMITEVENTRESPONSE']._serialized_end=356
-  _globals['_EMITEVENTSREQUEST']._serialized_start=358
-  _globals['_EMITEVENTSREQUEST']._serialized_end=444
-  _globals['_EMITEVENTSRESPONSE']._serialized_start=446
-  _globals['_EMITEVENTSRESPONSE']._serialized_end=546
-  _globals['_MESSAGEACKNOWLEDGEMENT']._serialized_start=549
-  _globals['_MESSAGEACKNOWLEDGEMENT']._serialized_end=836
-  _globals['_SEQUENCERANGE']._serialized_start=838
-  _globals['_SEQUENCERANGE']._serialized_end=882
-  _globals['_ASSIGNEDUID']._serialized_start=884
-  _globals['_ASSIGNEDUID']._serialized_end=925
-  _globals['_REFUSEDEVENT']._serialized_start=927
-  _globals['_REFUSEDEVENT']._serialized_end=1005
-  _globals['_EVENTVIOLATION']._serialized_start=1007
-  _globals['_EVENTVIOLATION']._serialized_end=1059
-  _globals['_REPEATEDEVENT']._serialized_start=1061
-  _globals['_REPEATEDEVENT']._serialized_end=1142
-  _globals['_WATERMARK']._serialized_start=1145
-  _globals['_WATERMARK']._serialized_end=1277
-  _globals['_WATERMARK_LOGSENTRY']._serialized_start=1234
-  _globals['_WATERMARK_LOGSENTRY']._serialized_end=1277
-  _globals['_SEARCHEVENTSREQUEST']._serialized_start=1280
-  _globals['_SEARCHEVENTSREQUEST']._serialized_end=1766
-  _globals['_SEARCHEVENTSRESPONSE']._serialized_start=1769
-  _globals['_SEARCHEVENTSRESPONSE']._serialized_end=2059
-  _globals['_SEARCHCOST']._serialized_start=2061
-  _globals['_SEARCHCOST']._serialized_end=2143
-  _globals['_GETEVENTREQUEST']._serialized_start=2145
-  _globals['_GETEVENTREQUEST']._serialized_end=2270
-  _globals['_EVENTPOSITION']._serialized_start=2272
-  _globals['_EVENTPOSITION']._serialized_end=2321
-  _globals['_GETEVENTRESPONSE']._serialized_start=2323
-  _globals['_GETEVENTRESPONSE']._serialized_end=2406
-  _globals['_AUDITLOGSERVICE']._serialized_start=2613
-  _globals['_AUDITLOGSERVICE']._serialized_end=3130
+  _globals['_SEARCHORDER']._serialized_start=2439
+  _globals['_SEARCHORDER']._serialized_end=2544
+  _globals['_SEARCHENGINE']._serialized_start=2546
+  _globals['_SEARCHENGINE']._serialized_end=2641
+  _globals['_EMITEVENTREQUEST']._serialized_start=204
+  _globals['_EMITEVENTREQUEST']._serialized_end=264
+  _globals['_EMITEVENTRESPONSE']._serialized_start=266
+  _globals['_EMITEVENTRESPONSE']._serialized_end=387
+  _globals['_EMITEVENTSREQUEST']._serialized_start=389
+  _globals['_EMITEVENTSREQUEST']._serialized_end=475
+  _globals['_EMITEVENTSRESPONSE']._serialized_start=477
+  _globals['_EMITEVENTSRESPONSE']._serialized_end=577
+  _globals['_MESSAGEACKNOWLEDGEMENT']._serialized_start=580
+  _globals['_MESSAGEACKNOWLEDGEMENT']._serialized_end=867
+  _globals['_SEQUENCERANGE']._serialized_start=869
+  _globals['_SEQUENCERANGE']._serialized_end=913
+  _globals['_ASSIGNEDUID']._serialized_start=915
+  _globals['_ASSIGNEDUID']._serialized_end=956
+  _globals['_REFUSEDEVENT']._serialized_start=958
+  _globals['_REFUSEDEVENT']._serialized_end=1036
+  _globals['_EVENTVIOLATION']._serialized_start=1038
+  _globals['_EVENTVIOLATION']._serialized_end=1090
+  _globals['_REPEATEDEVENT']._serialized_start=1092
+  _globals['_REPEATEDEVENT']._serialized_end=1173
+  _globals['_WATERMARK']._serialized_start=1176
+  _globals['_WATERMARK']._serialized_end=1308
+  _globals['_WATERMARK_LOGSENTRY']._serialized_start=1265
+  _globals['_WATERMARK_LOGSENTRY']._serialized_end=1308
+  _globals['_SEARCHEVENTSREQUEST']._serialized_start=1311
+  _globals['_SEARCHEVENTSREQUEST']._serialized_end=1797
+  _globals['_SEARCHEVENTSRESPONSE']._serialized_start=1800
+  _globals['_SEARCHEVENTSRESPONSE']._serialized_end=2090
+  _globals['_SEARCHCOST']._serialized_start=2092
+  _globals['_SEARCHCOST']._serialized_end=2174
+  _globals['_GETEVENTREQUEST']._serialized_start=2176
+  _globals['_GETEVENTREQUEST']._serialized_end=2301
+  _globals['_EVENTPOSITION']._serialized_start=2303
+  _globals['_EVENTPOSITION']._serialized_end=2352
+  _globals['_GETEVENTRESPONSE']._serialized_start=2354
+  _globals['_GETEVENTRESPONSE']._serialized_end=2437
+  _globals['_AUDITLOGSERVICE']._serialized_start=2644
+  _globals['_AUDITLOGSERVICE']._serialized_end=3245
 # @@protoc_insertion_point(module_scope)

@@ -5,6 +5,7 @@ import warnings
 
 from extaudit.v1 import audit_log_service_pb2 as extaudit_dot_v1_dot_audit__log__service__pb2
 from extaudit.v1 import event_export_pb2 as extaudit_dot_v1_dot_event__export__pb2
+from extaudit.v1 import event_watch_pb2 as extaudit_dot_v1_dot_event__watch__pb2
 
 GRPC_GENERATED_VERSION = '1.85.1'
 GRPC_VERSION = grpc.__version__
@@ -66,6 +67,11 @@ class AuditLogServiceStub:
                 '/extaudit.v1.AuditLogService/ExportEvents',
                 request_serializer=extaudit_dot_v1_dot_event__export__pb2.ExportEventsRequest.SerializeToString,
                 response_deserializer=extaudit_dot_v1_dot_event__export__pb2.ExportEventsResponse.FromString,
+                _registered_method=True)
+        self.WatchEvents = channel.unary_stream(
+                '/extaudit.v1.AuditLogService/WatchEvents',
+                request_serializer=extaudit_dot_v1_dot_event__watch__pb2.WatchEventsRequest.SerializeToString,
+                response_deserializer=extaudit_dot_v1_dot_event__watch__pb2.WatchEventsResponse.FromString,
                 _registered_method=True)
 
 
@@ -133,6 +139,19 @@ class AuditLogServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def WatchEvents(self, request, context):
+        """Gives events as they become durable, in the order of their log: from a place or a time on, first what is stored,
+        then what comes, without a gap and each once. The stream has no end of its own.
+        Needs `event:list`, checked again for every answer. Where it is held under conditions, only events that they admit
+        are given. Who reads slowly loses nothing: what they haven't read is read from the storage when they do.
+        To go on after an interruption ask again with the place of the last answer.
+        Errors: INVALID_ARGUMENT (also for a place that isn't of these logs), NOT_FOUND (no such storage),
+        RESOURCE_EXHAUSTED (too many watch), UNAVAILABLE (reason STOPPING when the service stops: ask again).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_AuditLogServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -165,6 +184,11 @@ def add_AuditLogServiceServicer_to_server(servicer, server):
                     servicer.ExportEvents,
                     request_deserializer=extaudit_dot_v1_dot_event__export__pb2.ExportEventsRequest.FromString,
                     response_serializer=extaudit_dot_v1_dot_event__export__pb2.ExportEventsResponse.SerializeToString,
+            ),
+            'WatchEvents': grpc.unary_stream_rpc_method_handler(
+                    servicer.WatchEvents,
+                    request_deserializer=extaudit_dot_v1_dot_event__watch__pb2.WatchEventsRequest.FromString,
+                    response_serializer=extaudit_dot_v1_dot_event__watch__pb2.WatchEventsResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -331,6 +355,33 @@ class AuditLogService:
             '/extaudit.v1.AuditLogService/ExportEvents',
             extaudit_dot_v1_dot_event__export__pb2.ExportEventsRequest.SerializeToString,
             extaudit_dot_v1_dot_event__export__pb2.ExportEventsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def WatchEvents(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/extaudit.v1.AuditLogService/WatchEvents',
+            extaudit_dot_v1_dot_event__watch__pb2.WatchEventsRequest.SerializeToString,
+            extaudit_dot_v1_dot_event__watch__pb2.WatchEventsResponse.FromString,
             options,
             channel_credentials,
             insecure,

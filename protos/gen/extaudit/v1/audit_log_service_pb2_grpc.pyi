@@ -6,6 +6,7 @@ The audit log: events in, durable at acknowledgement, and found again."""
 from collections import abc as _abc
 from extaudit.v1 import audit_log_service_pb2 as _audit_log_service_pb2
 from extaudit.v1 import event_export_pb2 as _event_export_pb2
+from extaudit.v1 import event_watch_pb2 as _event_watch_pb2
 from grpc import aio as _aio
 import abc as _abc_1
 import grpc as _grpc
@@ -71,6 +72,15 @@ class AuditLogServiceStub:
     After an interruption go on with after_sequence. Errors: NOT_FOUND (there is no such chunk), RESOURCE_EXHAUSTED (too
     many exports are under way; with RetryInfo), UNAVAILABLE (the server stops, or can't read now).
     """
+    WatchEvents: _grpc.UnaryStreamMultiCallable[_event_watch_pb2.WatchEventsRequest, _event_watch_pb2.WatchEventsResponse]
+    """Gives events as they become durable, in the order of their log: from a place or a time on, first what is stored,
+    then what comes, without a gap and each once. The stream has no end of its own.
+    Needs `event:list`, checked again for every answer. Where it is held under conditions, only events that they admit
+    are given. Who reads slowly loses nothing: what they haven't read is read from the storage when they do.
+    To go on after an interruption ask again with the place of the last answer.
+    Errors: INVALID_ARGUMENT (also for a place that isn't of these logs), NOT_FOUND (no such storage),
+    RESOURCE_EXHAUSTED (too many watch), UNAVAILABLE (reason STOPPING when the service stops: ask again).
+    """
 
 @_typing.type_check_only
 class AuditLogServiceAsyncStub(AuditLogServiceStub):
@@ -113,6 +123,15 @@ class AuditLogServiceAsyncStub(AuditLogServiceStub):
     Needs `event:list`, checked again for every answer; under conditions only events that they admit are given.
     After an interruption go on with after_sequence. Errors: NOT_FOUND (there is no such chunk), RESOURCE_EXHAUSTED (too
     many exports are under way; with RetryInfo), UNAVAILABLE (the server stops, or can't read now).
+    """
+    WatchEvents: _aio.UnaryStreamMultiCallable[_event_watch_pb2.WatchEventsRequest, _event_watch_pb2.WatchEventsResponse]  # type: ignore[assignment]
+    """Gives events as they become durable, in the order of their log: from a place or a time on, first what is stored,
+    then what comes, without a gap and each once. The stream has no end of its own.
+    Needs `event:list`, checked again for every answer. Where it is held under conditions, only events that they admit
+    are given. Who reads slowly loses nothing: what they haven't read is read from the storage when they do.
+    To go on after an interruption ask again with the place of the last answer.
+    Errors: INVALID_ARGUMENT (also for a place that isn't of these logs), NOT_FOUND (no such storage),
+    RESOURCE_EXHAUSTED (too many watch), UNAVAILABLE (reason STOPPING when the service stops: ask again).
     """
 
 class AuditLogServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -189,6 +208,21 @@ class AuditLogServiceServicer(metaclass=_abc_1.ABCMeta):
         Needs `event:list`, checked again for every answer; under conditions only events that they admit are given.
         After an interruption go on with after_sequence. Errors: NOT_FOUND (there is no such chunk), RESOURCE_EXHAUSTED (too
         many exports are under way; with RetryInfo), UNAVAILABLE (the server stops, or can't read now).
+        """
+
+    @_abc_1.abstractmethod
+    def WatchEvents(
+        self,
+        request: _event_watch_pb2.WatchEventsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_event_watch_pb2.WatchEventsResponse], _abc.AsyncIterator[_event_watch_pb2.WatchEventsResponse]]:
+        """Gives events as they become durable, in the order of their log: from a place or a time on, first what is stored,
+        then what comes, without a gap and each once. The stream has no end of its own.
+        Needs `event:list`, checked again for every answer. Where it is held under conditions, only events that they admit
+        are given. Who reads slowly loses nothing: what they haven't read is read from the storage when they do.
+        To go on after an interruption ask again with the place of the last answer.
+        Errors: INVALID_ARGUMENT (also for a place that isn't of these logs), NOT_FOUND (no such storage),
+        RESOURCE_EXHAUSTED (too many watch), UNAVAILABLE (reason STOPPING when the service stops: ask again).
         """
 
 def add_AuditLogServiceServicer_to_server(servicer: AuditLogServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

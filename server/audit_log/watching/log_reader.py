@@ -1,0 +1,153 @@
+"""Reading logs in their order, from any place to the end: stored batches, then the tail, never both, never neither.
+
+Nobody is fed: whoever reads asks for what follows their place. So a reader that is slow reads stored batches, and
+nothing waits in memory for it.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Iterator, Mapping
+
+from server.audit_log.search.query import Missing
+from server.audit_log.stored_batches import BatchRows, StoredBatches, lost_range
+from server.audit_log.tail import Pinned, Tail
+from server.audit_log.watching.log_parts import ForeignPart, LogPart, LostPart, StoredPart, TailPart
+from server.audit_log.watching.query import Place
+from server.audit_log.weighted_cache import WeightedCache
+from server.state.catalogue import Catalogue, CatalogueBatch
+
+CACHED_BYTES = 64 * 1024 * 1024
+_ROW_BYTES = 200
+"""What a row of a batch in memory takes beside its JSON, about."""
+_CLOCK_STEP_MS = 86_400_000
+"""How far the clock may have been set back between an event's receipt and its batch's confirmation."""
+
+
+class _Incomplete(Exception):
+    """Carries a batch of which something is missing: it may be there again the next time."""
+
+    def __init__(self, rows: BatchRows) -> None:
+        self.rows = rows
+
+
+class LogReader:
+    """Gives what follows a place. Reads storages, so blocking, but for `backlog`; safe to use from several threads."""
+
+    def __init__(self, tail: Tail, catalogue: Catalogue, batches: StoredBatches, log_id: str) -> None:
+        """`log_id` is of the log that takes new events."""
+        self._tail = tail
+        self._catalogue = catalogue
+        self._batches = batches
+        self._log_id = log_id
+        self._cache: WeightedCache[tuple[str, int], BatchRows] = WeightedCache(CACHED_BYTES)
+
+    def ends(self) -> dict[str, int]:
+        """For each log, the oldest first, its last sequence that is committed or known to be lost; 0 if it has none."""
+        pins = self._tail.pin()  # first: what leaves the tail from here on is in the catalogue
+        ends = {self._log_id: 0} | self._catalogue.confirmed()
+        for log_id, last in [*((pin.section.log_id, pin.last) for pin in pins), *self._hole_ends()]:
+            ends[log_id] = max(last, ends.get(log_id, 0))
+        return dict(sorted(ends.items()))
+
+    def backlog(self, place: Place, most_bytes: int) -> int | None:
+        """How many events follow the place; None if they are more than `most_bytes`, or not all in the tail."""
+        pins: dict[str, list[Pinned]] = {}
+        for pin in self._tail.pin():
+            pins.setdefault(pin.section.log_id, []).append(pin)
+        events = size = 0
+        for log_id, end in self.ends().items():
+            done = place.get(log_id, 0)
+            if done >= end:
+                continue
+            within = [pin for pin in pins.get(log_id, ()) if pin.last > done]
+            if not within or within[0].section.first > done + 1 or within[-1].last < end:
+                return None
+            for block in (item.block for pin in within for item in pin.section.blocks[_index(pin, done) : pin.length]):
+                events += len(block)
+                size += block.bytes
+                if size > most_bytes:
+                    return None
+        return events
+
+    def next(self, log_id: str, done: int, storage: str | None) -> LogPart | None:
+        """What follows the sequence `done` of a log; None at its end. Events of other storages are passed over.
+
+        Raises:
+            StorageError: it can't be read now; safe to try again.
+        """
+        # The tail is pinned first: what leaves it from here on is in the catalogue.
+        pins = [pin for pin in self._tail.pin() if pin.section.log_id == log_id]
+        wanted = done + 1
+        for pin in pins:
+            if pin.section.first <= wanted <= pin.last:
+                return self._in_tail(pin, done, storage)
+        batch = self._catalogue.batch_from(log_id, wanted)
+        if batch is not None and batch.first <= wanted:
+            other = storage is not None and batch.storage != storage
+            return ForeignPart(batch.last) if other else StoredPart(self._rows(batch), done)
+        starts = [pin.section.first for pin in pins if pin.length and pin.section.first > wanted]
+        starts += [batch.first] if batch is not None else []
+        lost = self._lost(log_id, wanted, min(starts, default=None))
+        return LostPart(lost) if lost is not None else None
+
+    def first_received_from(self, received_ms: int) -> Place:
+        """The place before the first event of each log that was received at this time or later."""
+        pins = self._tail.pin()  # first, as above
+        return {log_id: self._before(log_id, end, pins, received_ms) for log_id, end in self.ends().items()}
+
+    def _before(self, log_id: str, end: int, pins: list[Pinned], received_ms: int) -> int:
+        for batch in self._catalogue.batches(log_id):
+            if batch.confirmed_ms < received_ms - _CLOCK_STEP_MS:
+                continue  # all of it was received before it was confirmed
+            receipts = self._batches.receipts(batch)
+            # Where nobody knows when they were received, rather too many events than too few.
+            first = batch.first if receipts is None else receipts.first_received_from(received_ms)
+            if first is not None:
+                return first - 1
+        items = (item for pin in pins if pin.section.log_id == log_id for item in pin.blocks)
+        return next((item.first - 1 for item in items if item.received_ms >= received_ms), end)
+
+    def _in_tail(self, pin: Pinned, done: int, storage: str | None) -> LogPart:
+        section, blocks = pin.section, pin.section.blocks
+        start = _index(pin, done)
+        if blocks[start].first > done + 1:
+            return LostPart(lost_range(section.storage, section.log_id, done + 1, blocks[start].first - 1))
+        end = start + 1
+        while end < pin.length and blocks[end].first == blocks[end - 1].last + 1:
+            end += 1
+        if storage is not None and section.storage != storage:
+            return ForeignPart(blocks[end - 1].last)
+        return TailPart(section.storage, section.log_id, blocks[start:end], done)
+
+    def _rows(self, batch: CatalogueBatch) -> BatchRows:
+        def read() -> tuple[BatchRows, int]:
+            rows = self._batches.read(batch)
+            if rows.missing:
+                raise _Incomplete(rows)
+            return rows, len(rows.columns.sequences) * _ROW_BYTES + rows.columns.data.nbytes
+
+        try:
+            return self._cache.get((batch.log_id, batch.first), read)
+        except _Incomplete as incomplete:
+            return incomplete.rows
+
+    def _lost(self, log_id: str, first: int, following: int | None) -> Missing | None:
+        """The range from `first` on that is nowhere, up to what follows it; None if nothing says that it ever was."""
+        holes = [(start, last) for log, start, last in self._catalogue.holes() if log == log_id and last >= first]
+        ends = [last if start <= first else start - 1 for start, last in holes]
+        ends += [following - 1] if following is not None else []
+        return lost_range(self._batches.storage_id, log_id, first, min(ends)) if ends else None
+
+    def _hole_ends(self) -> Iterator[tuple[str, int]]:
+        return ((log_id, last) for log_id, _, last in self._catalogue.holes())
+
+
+def beyond(place: Place, ends: Mapping[str, int]) -> list[tuple[str, int | None]]:
+    """The logs of a place that it is wrong about: where it is beyond the end, which is given, or there is no log."""
+    return [(log_id, ends.get(log_id)) for log_id, done in place.items() if log_id not in ends or done > ends[log_id]]
+
+
+def _index(pin: Pinned, done: int) -> int:
+    """The index of the first pinned block that has a sequence above `done`."""
+    return bisect_right(pin.section.blocks, done, hi=pin.length, key=lambda item: item.last)

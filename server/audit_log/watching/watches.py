@@ -1,0 +1,110 @@
+"""Watches: the use case of those who watch events as they are committed, each with its trace."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+import uuid
+from collections.abc import Callable
+from concurrent.futures import Executor
+from functools import partial
+from typing import TypeVar
+
+from server.audit_log.access import Access
+from server.audit_log.commit_notice import CommitNotice
+from server.audit_log.service_log import ServiceLog
+from server.audit_log.watching.log_parts import Selection
+from server.audit_log.watching.log_reader import LogReader, beyond
+from server.audit_log.watching.look import Look, look_on
+from server.audit_log.watching.query import Place, WatchQuery
+from server.audit_log.watching.watch import Watch, WatchLimits
+from server.errors import InvalidRequest, NotFound, ResourceExhausted, Unavailable, Violation
+from server.storage.matching import Matcher
+from server.storage.ports import StorageError
+
+Answer = TypeVar("Answer")
+_FEW_EVENTS = 256
+_FEW_BYTES = 256 * 1024
+"""So much of the tail is looked at on the loop: handing it to a thread would take longer."""
+_AHEAD_MS = 300_000
+"""How far a caller's clock may be ahead."""
+
+
+class Watches:
+    """Begins watches. Lives on the event loop; what blocks is done on `threads`."""
+
+    def __init__(
+        self,
+        reader: LogReader,
+        threads: Executor,
+        service_log: ServiceLog,
+        notice: CommitNotice,
+        storage_id: str,
+        limits: WatchLimits | None = None,
+    ) -> None:
+        self._reader = reader
+        self._threads = threads
+        self._service_log = service_log
+        self._notice = notice
+        self._storage_id = storage_id
+        self._limits = limits or WatchLimits()
+        self._open = 0
+
+    async def begin(self, access: Callable[[], Access], query: WatchQuery) -> Watch:
+        """Begin to watch. `access` gives the caller's rights as of now, or raises what ends the watch.
+
+        Raises:
+            InvalidRequest: the place isn't one of these logs, or the time is yet to come.
+            NotFound: there is no such storage.
+            ResourceExhausted: there are too many watches.
+            Unavailable: the trace can't be journalled.
+        """
+        if query.storage not in ("active", "default", "all", self._storage_id):
+            raise NotFound("there is no such storage", storage=query.storage)
+        if self._open >= self._limits.watches:
+            raise ResourceExhausted("too many watch already", reason="OVERLOADED", retry_after=5.0)
+        self._open += 1
+        try:
+            start = await self._start(query)
+            watch_id = str(uuid.uuid4())
+            caller = access()
+            await self._service_log.watching(caller, query, watch_id)
+        except BaseException:
+            self._open -= 1
+            raise
+        look = partial(self._look, None if query.storage == "all" else self._storage_id)
+        return Watch(access, query.wanted, start, look, self._notice, self._limits, partial(self._ended, watch_id))
+
+    async def _start(self, query: WatchQuery) -> Place:
+        if query.after is not None:
+            wrong = beyond(query.after, self._reader.ends())
+            if wrong:
+                raise InvalidRequest([_violation(log_id, end) for log_id, end in wrong])
+            return query.after
+        if query.received_from_ms is None:
+            return self._reader.ends()
+        if query.received_from_ms > time.time_ns() // 1_000_000 + _AHEAD_MS:
+            raise InvalidRequest([Violation("received_from", "must not be yet to come")])
+        received_ms = query.received_from_ms
+        return await self._on_thread(lambda: self._reader.first_received_from(received_ms))
+
+    async def _look(self, storage: str | None, place: Place, selection: Selection, matches: Matcher) -> Look:
+        backlog = self._reader.backlog(place, _FEW_BYTES)
+        if backlog is not None and backlog <= _FEW_EVENTS:
+            return look_on(self._reader, place, selection, matches, storage)
+        return await self._on_thread(lambda: look_on(self._reader, place, selection, matches, storage))
+
+    def _ended(self, watch_id: str, watch: Watch) -> None:
+        self._open -= 1
+        self._service_log.watched(watch.caller, watch_id, watch.start, watch.place, watch.given)
+
+    async def _on_thread(self, work: Callable[[], Answer]) -> Answer:
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._threads, work)
+        except StorageError as error:
+            raise Unavailable("the storage can't be read now") from error
+
+
+def _violation(log_id: str, end: int | None) -> Violation:
+    text = "is no log of this service" if end is None else f"is beyond the log's end, {end}"
+    return Violation(f"after.logs[{log_id}]", text)
