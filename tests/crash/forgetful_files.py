@@ -277,10 +277,10 @@ def _frozen(item: object) -> object:
 
 
 def _call_site(frame: FrameType | None) -> str:
-    """The functions of the service that lead to an operation, innermost first."""
+    """The functions of the service, or of the client's spool, that lead to an operation, innermost first."""
     names: list[str] = []
     while frame is not None and len(names) < 3:
-        if frame.f_globals["__name__"].startswith("server."):
+        if frame.f_globals["__name__"].startswith(("server.", "extaudit_client.spool.")):
             names.append(frame.f_code.co_name)
         frame = frame.f_back
     return " < ".join(names)

@@ -3,6 +3,8 @@
 from extaudit_client.access import AccessCheck, DecidingRule, Hypothesis, Role, RoleRule
 from extaudit_client.client import Client
 from extaudit_client.connection import Connection
+from extaudit_client.emitter import Emitter
+from extaudit_client.emitter_state import EmitterStats, Trouble
 from extaudit_client.emitting import Acknowledgement, EmittedEvent, Refusal, Repetition
 from extaudit_client.errors import (
     AmbiguousUid,
@@ -39,6 +41,8 @@ from extaudit_client.retries import Retries
 from extaudit_client.rows import EventRow, Identity, Position, Receipt
 from extaudit_client.searches import FieldEquality, MissingPart, Page, Query, SearchCost, Watermark
 from extaudit_client.sessions import ReindexProgress, Session, SessionPage, SessionQuery
+from extaudit_client.spool.dead_letters import RefusedEvent
+from extaudit_client.spool.errors import SpoolClosed, SpoolError, SpoolFailed, SpoolFull, SpoolInUse
 from extaudit_client.statuses import Status
 from extaudit_client.uploading import Uploaded
 
@@ -53,6 +57,8 @@ __all__ = [
     "DataLoss",
     "DecidingRule",
     "EmittedEvent",
+    "Emitter",
+    "EmitterStats",
     "EventRow",
     "Exhausted",
     "ExtauditError",
@@ -82,6 +88,7 @@ __all__ = [
     "RecordingSummary",
     "Recordings",
     "Refusal",
+    "RefusedEvent",
     "ReindexProgress",
     "Repetition",
     "Retries",
@@ -92,10 +99,16 @@ __all__ = [
     "Session",
     "SessionPage",
     "SessionQuery",
+    "SpoolClosed",
+    "SpoolError",
+    "SpoolFailed",
+    "SpoolFull",
+    "SpoolInUse",
     "Status",
     "TextQuery",
     "TimedOut",
     "TokenExpired",
+    "Trouble",
     "Unauthenticated",
     "Unavailable",
     "Unsupported",

@@ -104,9 +104,18 @@ class Caller:
     def __init__(self, connection: Connection, channel: Any, timeout: float, retries: Retries) -> None:
         self.connection = connection
         self.stubs = Stubs(channel)
+        self._channel = channel
         self.timeout = timeout
         self.retries = retries
         self._answered = False
+
+    def close(self) -> None:
+        """Close the channel; calls under way fail."""
+        self._channel.close()
+
+    async def close_async(self) -> None:
+        """Close a channel for asyncio."""
+        await self._channel.close()
 
     def attempts(self, *, repeatable: bool) -> Attempts:
         """The tries that a call has."""

@@ -31,8 +31,7 @@ class Client:
     """
 
     def __init__(self, connection: Connection, timeout: float = 60.0, retries: Retries | None = None) -> None:
-        self._channel = connection.channel()
-        self._caller = Caller(connection, self._channel, timeout, retries or Retries())
+        self._caller = Caller(connection, connection.channel(), timeout, retries or Retries())
         self.recordings = Recordings(self._caller)
         """Uploads, lists and downloads recordings."""
 
@@ -46,7 +45,7 @@ class Client:
 
     def close(self) -> None:
         """Close the channel; calls under way fail."""
-        self._channel.close()
+        self._caller.close()
 
     def emit(self, json: bytes) -> EmittedEvent:
         """Store one event, given as UTF-8 JSON; it is durable when this returns. A uid is set where it has none."""

@@ -1,0 +1,117 @@
+"""The thread of an emitter: sends for as long as it lives, whatever comes between."""
+
+from __future__ import annotations
+
+import threading
+from typing import Final
+
+from extaudit_client.calling import Caller
+from extaudit_client.connection import Connection
+from extaudit_client.emitter_state import EmitterState, Trouble
+from extaudit_client.errors import ExtauditError, PermissionDenied, Unauthenticated
+from extaudit_client.retries import Retries
+from extaudit_client.sending import Sending, Sizes
+from extaudit_client.spool.files import Files
+from extaudit_client.spool.reading import Reader
+from extaudit_client.spool.spool import Spool
+
+_CALL_SECONDS: Final = 60.0
+_DENIED_SECONDS: Final = 10.0
+"""Rights and identities change by somebody's hand, so they are asked for less often."""
+_BREAKS_THE_STREAM: Final = frozenset({"INVALID_ARGUMENT", "RESOURCE_EXHAUSTED", "OUT_OF_RANGE"})
+
+
+class EmitterThread:
+    """Started once and stopped once."""
+
+    def __init__(
+        self,
+        connection: Connection,
+        files: Files,
+        spool: Spool,
+        state: EmitterState,
+        sizes: Sizes,
+        retries: Retries,
+    ) -> None:
+        self._connection = connection
+        self._files = files
+        self._spool = spool
+        self._state = state
+        self._sizes = sizes
+        self._retries = retries
+        self._stopping = threading.Event()
+        self._caller: Caller | None = None
+        self._failures = 0
+        self._thread = threading.Thread(target=self._run, name="extaudit-emitter", daemon=True)
+
+    def start(self) -> None:
+        """Begin to send."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Send no more; returns when the thread has ended."""
+        self._stopping.set()
+        with self._spool.changed:
+            self._spool.changed.notify_all()
+        while self._thread.is_alive():
+            if self._caller is not None:
+                self._caller.close()
+            self._thread.join(0.05)
+
+    def _run(self) -> None:
+        alone = False
+        while not self._stopping.is_set():
+            if not self._more(self._spool.settled, None):
+                continue
+            try:
+                self._send(alone=alone)
+                alone = False
+                self._failures = 0
+                self._spool.rest()
+            except (ExtauditError, OSError) as error:
+                if self._stopping.is_set():
+                    return
+                alone = not alone and _may_be_one_event(error)
+                if not alone:
+                    self._wait_after(error)
+            except Exception as error:  # a fault of ours must not end the sending in silence
+                self._wait_after(ExtauditError("INTERNAL", "", f"the emitter failed: {error!r}"))
+
+    def _send(self, *, alone: bool) -> None:
+        if self._caller is None:
+            channel = self._connection.channel()
+            self._caller = Caller(self._connection, channel, _CALL_SECONDS, Retries(attempts=0))
+        reader = Reader(self._files, self._spool)
+        sending = Sending(self._caller, reader, self._sizes, self._state, self._more)
+        settled = self._spool.settled
+        try:
+            with self._caller.errors():
+                if alone:
+                    sending.one_by_one()
+                else:
+                    sending.run()
+        finally:
+            if self._spool.settled > settled:
+                self._failures = 0
+
+    def _more(self, number: int, seconds: float | None) -> bool:
+        """Wait for committed events beyond a number; False when none came in time or none shall be sent."""
+        with self._spool.changed:
+            found = self._spool.changed.wait_for(
+                lambda: self._stopping.is_set() or self._spool.committed > number, seconds
+            )
+            return found and not self._stopping.is_set()
+
+    def _wait_after(self, error: ExtauditError | OSError) -> None:
+        self._failures += 1
+        asked = error.retry_after if isinstance(error, ExtauditError) else None
+        delay = self._retries.delay(self._failures, asked)
+        if isinstance(error, (PermissionDenied, Unauthenticated)):
+            delay = max(delay, min(_DENIED_SECONDS, self._retries.first_delay * 2**self._failures))
+        self._state.troubled(Trouble(error, self._failures, delay))
+        self._stopping.wait(delay)
+
+
+def _may_be_one_event(error: ExtauditError | OSError) -> bool:
+    """Whether a stream may have ended for what is in one event, which is found by sending them one by one."""
+    return isinstance(error, ExtauditError) and error.code in _BREAKS_THE_STREAM and error.retry_after is None

@@ -1,0 +1,162 @@
+"""What is in a spool goes to the service, in order, over streams that stay open while there is something to send."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+import grpc
+from extaudit.v1 import audit_log_service_pb2 as pb
+
+from extaudit_client import event_calls
+from extaudit_client.calling import Caller
+from extaudit_client.emitting import MESSAGE_BYTES, STREAM_EVENT_BYTES, Acknowledgement, Message
+from extaudit_client.errors import ExtauditError, from_rpc
+from extaudit_client.retries import Retries
+from extaudit_client.spool.frames import Entry
+from extaudit_client.spool.reading import Batch, Reader
+from extaudit_client.stream import Unacknowledged, ended_early
+
+_IDLE_SECONDS: Final = 10.0
+"""A stream with nothing to send is ended after so long."""
+
+
+class Outcome(Protocol):
+    """Who is told what became of events, in order."""
+
+    def acknowledged(self, batch: Batch, answer: Acknowledgement | None) -> None:
+        """A batch was answered, None where it held nothing but what is lost; it may be settled when this returns."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sizes:
+    """Events in a message, messages that may be unacknowledged."""
+
+    batch: int = 500
+    window: int = 8
+
+
+class Sending:
+    """One stream over which a spool is sent, from what isn't settled on."""
+
+    def __init__(
+        self, caller: Caller, reader: Reader, sizes: Sizes, outcome: Outcome, more: Callable[[int, float], bool]
+    ) -> None:
+        self._caller = caller
+        self._reader = reader
+        self._sizes = sizes
+        self._outcome = outcome
+        self._more = more
+        """Waits so many seconds for events beyond a number; gives False when none came, or none shall be sent."""
+        self._changed = threading.Condition()
+        self._over = False
+        self._unacknowledged = Unacknowledged(sizes.window, Retries(attempts=0))
+        self._batches: deque[Batch] = deque()
+        self._large: Batch | None = None
+        self._broken: Exception | None = None
+
+    def run(self) -> None:
+        """Send until there is nothing more for a while.
+
+        Raises:
+            ExtauditError: the stream broke. OSError: the spool can't be read, or an outcome not be noted.
+        """
+        call = self._caller.stubs.audit_log.EmitEvents(self._requests())
+        try:
+            for response in call:
+                for answer in self._unacknowledged.note(response):
+                    self._outcome.acknowledged(self._batches[0], answer)
+                    with self._changed:
+                        self._batches.popleft()
+                        self._changed.notify_all()
+        except grpc.RpcError as error:
+            raise self._broken or from_rpc(error) from None
+        finally:
+            with self._changed:
+                self._over = True
+                self._changed.notify_all()
+            call.cancel()
+        if self._broken is not None:
+            raise self._broken
+        if self._unacknowledged.messages:
+            raise ended_early()
+        if self._large is not None:
+            self._alone(self._large)
+
+    def one_by_one(self) -> None:
+        """Send the next events each by a call of its own, so that one which breaks a stream is found and refused.
+
+        Raises:
+            ExtauditError: a call failed for what isn't the event's fault. OSError: as `run`.
+        """
+        batch = self._reader.read(self._sizes.batch, MESSAGE_BYTES)
+        self._alone(batch)
+
+    def _alone(self, batch: Batch) -> None:
+        done = batch.entries[0].number - 1 if batch.entries else batch.through
+        if batch.lost:
+            self._outcome.acknowledged(Batch(done, [], batch.lost), None)
+        for index, entry in enumerate(batch.entries):
+            message = Message(1, 0, (entry.event,))
+            try:
+                answer = message.emitted(self._caller.run(event_calls.emit(entry.event)))
+            except ExtauditError as error:
+                answer = message.refused(error)
+            through = batch.through if index == len(batch.entries) - 1 else entry.number
+            self._outcome.acknowledged(Batch(through, [entry]), answer)
+
+    def _requests(self) -> Iterator[pb.EmitEventsRequest]:
+        """What gRPC sends, on a thread of its own."""
+        try:
+            number = index = 0
+            while (batch := self._next_batch()) is not None:
+                if not batch.entries:
+                    self._outcome.acknowledged(batch, None)
+                    continue
+                number += 1
+                message = Message(number, index, tuple(entry.event for entry in batch.entries))
+                index += len(batch.entries)
+                with self._changed:
+                    self._batches.append(batch)
+                    self._unacknowledged.messages.append(message)
+                yield message.request()
+        except Exception as error:
+            # gRPC would only say that the requests failed.
+            self._broken = error
+            raise
+
+    def _next_batch(self) -> Batch | None:
+        """The next events, waited for; None to end the stream."""
+        while not self._over:
+            if not self._has_room():
+                continue
+            batch = self._reader.read(self._sizes.batch, MESSAGE_BYTES)
+            if batch.entries and _is_large(batch.entries[0]):
+                self._large = batch
+                return None
+            if batch.entries:
+                return batch
+            if batch.lost:
+                return batch if self._all_acknowledged() else None
+            if not self._more(batch.through, _IDLE_SECONDS):
+                return None
+        return None
+
+    def _has_room(self) -> bool:
+        with self._changed:
+            if not self._over and self._unacknowledged.full:
+                self._changed.wait()
+            return not self._unacknowledged.full
+
+    def _all_acknowledged(self) -> bool:
+        with self._changed:
+            while self._batches and not self._over:
+                self._changed.wait()
+            return not self._over
+
+
+def _is_large(entry: Entry) -> bool:
+    return len(entry.event) > STREAM_EVENT_BYTES

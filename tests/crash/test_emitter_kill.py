@@ -1,0 +1,98 @@
+"""kill -9 of the process that emits and of the server, in turn and at random, until everything is compared."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import subprocess
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from extaudit_client import Emitter, Query, Retries
+
+from tests.running_server import RunningServer, environment
+
+ROUNDS = max(6, int(os.environ.get("EXTAUDIT_CRASH_ROUNDS", "0")))
+
+
+class EmittingProcess:
+    """Emits into one spool; `returned` are the keys of which `emit` had returned when it was killed."""
+
+    def __init__(self, folder: Path, name: str, seed: int) -> None:
+        self._out = folder / f"{name}.keys"
+        with self._out.open("wb") as out:
+            command = [
+                sys.executable,
+                "-m",
+                "tests.crash.emitting_process",
+                str(folder / "data"),
+                str(folder / "spool"),
+            ]
+            self._process = subprocess.Popen([*command, name, str(seed)], env=environment(), stdout=out)
+
+    def kill(self) -> list[str]:
+        assert self._process.poll() is None, "it ended by itself"
+        self._process.kill()
+        self._process.wait(20)
+        text = self._out.read_text()
+        return text[: text.rfind("\n") + 1].split()
+
+    def wait_for_some(self) -> None:
+        deadline = time.monotonic() + 30
+        while self._out.stat().st_size < 200:
+            assert self._process.poll() is None
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+
+
+@pytest.mark.timeout(400)
+def test_every_event_that_emit_returned_for_is_in_the_service_exactly_once(tmp_path: Path) -> None:
+    seed = random.randrange(1 << 30)
+    dice = random.Random(seed)
+    listen = ["--grpc-listen", f"127.0.0.1:{free_port()}"]
+    returned: list[str] = []
+    server = RunningServer(tmp_path, *listen)
+    try:
+        server.wait_until_ready()
+        for number in range(ROUNDS):
+            emitting = EmittingProcess(tmp_path, f"p{number}", seed + number)
+            emitting.wait_for_some()
+            time.sleep(dice.uniform(0.0, 0.5))  # when it is killed is the dice's choice
+            if dice.random() < 0.6:
+                server.kill()
+                if dice.random() < 0.5:
+                    time.sleep(dice.uniform(0.0, 0.5))
+                    returned += emitting.kill()
+                    server = RunningServer(tmp_path, *listen)
+                    server.wait_until_ready()
+                    continue
+                server = RunningServer(tmp_path, *listen)
+                server.wait_until_ready()
+                time.sleep(dice.uniform(0.0, 0.3))
+            returned += emitting.kill()
+        with Emitter(server.connection(), tmp_path / "spool", retries=Retries(first_delay=0.05)) as emitter:
+            emitter.flush(60)
+            stats = emitter.stats
+        assert (stats.refused, stats.lost) == (0, 0)
+        with server.client() as client:
+            found = Counter(
+                json.loads(row.json)["key"] for row in client.search_all(Query(types=("spooled",), page_size=1000))
+            )
+    finally:
+        server.kill()
+    assert len(returned) > 100
+    missing = sorted(set(returned) - set(found))
+    assert missing == [], f"seed {seed}: {len(missing)} of {len(returned)}"
+    assert [key for key, count in found.items() if count > 1] == [], f"seed {seed}"
+
+
+def free_port() -> int:
+    import socket
+
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        return int(taken.getsockname()[1])

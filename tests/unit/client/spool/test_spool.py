@@ -1,0 +1,247 @@
+"""The spool on a real disk: its bound, its order, what damage costs, and who may have it."""
+
+from __future__ import annotations
+
+import random
+import threading
+from pathlib import Path
+
+import pytest
+from extaudit_client.spool.errors import SpoolClosed, SpoolFull, SpoolInUse
+from extaudit_client.spool.files import DiskFiles
+from extaudit_client.spool.folder_lock import FolderLock
+from extaudit_client.spool.reading import Reader
+from extaudit_client.spool.spool import Spool
+
+from tests.polling import until
+
+FILES = DiskFiles()
+BOUND = 512 * 1024
+
+
+def spool(folder: Path, **options: bool) -> Spool:
+    return Spool(FILES, folder, max_bytes=BOUND, **options)
+
+
+def read(opened: Spool, count: int = 10_000) -> list[bytes]:
+    reader = Reader(FILES, opened)
+    found: list[bytes] = []
+    while len(found) < count and (batch := reader.read(min(100, count - len(found)), 1 << 20)).entries:
+        found += [entry.event for entry in batch.entries]
+    return found
+
+
+def bytes_in(folder: Path) -> int:
+    return sum(path.stat().st_size for path in folder.glob("*.events"))
+
+
+def test_events_come_out_as_they_went_in_also_after_another_opening(tmp_path: Path) -> None:
+    opened = spool(tmp_path / "s")
+    opened.append([b"1", b"2"], 0)
+    opened.append([b"3"], 0)
+    assert read(opened) == [b"1", b"2", b"3"]
+    opened.settle(1)
+    opened.close()
+    again = spool(tmp_path / "s")
+    again.append([b"4"], 0)
+    assert read(again) == [b"2", b"3", b"4"]
+    assert again.fill().queued == 3
+    assert (tmp_path / "s").stat().st_mode & 0o777 == 0o700
+    assert {path.stat().st_mode & 0o777 for path in (tmp_path / "s").iterdir()} == {0o600}
+    again.close()
+
+
+def test_the_files_never_exceed_the_bound_and_what_does_not_fit_is_refused_whole(tmp_path: Path) -> None:
+    opened = spool(tmp_path, durably=False)
+    taken: list[bytes] = []
+    dice = random.Random(5)
+    for number in range(3_000):
+        events = [b"%d.%d" % (number, index) + b"x" * dice.randrange(4_000) for index in range(dice.randrange(1, 4))]
+        try:
+            opened.append(events, 0)
+            taken += events
+        except SpoolFull:
+            through = opened.settled + dice.randrange(1, 60)
+            opened.settle(min(through, opened.committed))
+        assert bytes_in(tmp_path) <= BOUND
+        assert opened.fill().bytes == bytes_in(tmp_path)
+    assert read(opened) == taken[opened.settled :]
+    opened.close()
+
+
+def test_an_event_that_could_never_fit_is_refused_at_once_however_long_one_would_wait(tmp_path: Path) -> None:
+    opened = spool(tmp_path)
+    with pytest.raises(SpoolFull, match="more than the spool may ever hold"):
+        opened.append([b"x" * BOUND], None)
+    opened.close()
+
+
+def test_who_waits_for_room_gets_it_when_events_are_settled(tmp_path: Path) -> None:
+    opened = spool(tmp_path, durably=False)
+    while True:
+        try:
+            opened.append([b"x" * 10_000], 0)
+        except SpoolFull:
+            break
+    with pytest.raises(SpoolFull):
+        opened.append([b"late"], 0.01)  # small, but the bound counts whole files
+        opened.append([b"x" * 10_000], 0.01)
+    before = opened.committed
+    waiting = threading.Thread(target=lambda: opened.append([b"y" * 10_000], None))
+    waiting.start()
+    opened.settle(before)
+    waiting.join(20)
+    assert not waiting.is_alive()
+    assert opened.committed == before + 1
+    opened.close()
+
+
+def test_who_waits_for_room_is_told_when_the_spool_is_closed(tmp_path: Path) -> None:
+    opened = spool(tmp_path, durably=False)
+    with pytest.raises(SpoolFull):
+        while True:
+            opened.append([b"x" * 50_000], 0)
+    failures: list[Exception] = []
+
+    def wait() -> None:
+        try:
+            opened.append([b"x" * 50_000], None)
+        except SpoolClosed as error:
+            failures.append(error)
+
+    waiting = threading.Thread(target=wait)
+    waiting.start()
+    opened.close()
+    waiting.join(20)
+    assert len(failures) == 1
+
+
+def test_threads_share_syncs_and_each_event_is_there_once(tmp_path: Path) -> None:
+    opened = spool(tmp_path)
+    syncs = 0
+    plain = opened._appending.sync
+
+    def counted() -> None:
+        nonlocal syncs
+        syncs += 1
+        plain()
+
+    opened._appending.sync = counted  # type: ignore[method-assign]
+    threads = [
+        threading.Thread(target=lambda name=name: [opened.append([b"%d.%d" % (name, n)], None) for n in range(100)])  # type: ignore[misc]
+        for name in range(8)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    found = read(opened)
+    assert sorted(found) == sorted(b"%d.%d" % (name, n) for name in range(8) for n in range(100))
+    for name in range(8):
+        assert [event for event in found if event.startswith(b"%d." % name)] == [
+            b"%d.%d" % (name, n) for n in range(100)
+        ]
+    assert syncs < 800
+    opened.close()
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_damage_in_the_middle_is_told_and_costs_only_what_it_touches(tmp_path: Path, seed: int) -> None:
+    dice = random.Random(seed)
+    opened = spool(tmp_path, durably=False)
+    events = [b"%d-" % n + b"x" * dice.randrange(3_000) for n in range(200)]
+    for event in events:
+        opened.append([event], 0)
+    opened.close()
+    path = dice.choice(sorted(tmp_path.glob("*.events"))[:-1])
+    data = bytearray(path.read_bytes())
+    at = dice.randrange(len(data))
+    data[at : at + dice.choice([1, 500])] = b"\0" * len(data[at : at + 500])
+    path.write_bytes(data)
+    again = spool(tmp_path)
+    reader, found, lost = Reader(FILES, again), [], 0
+    while (batch := reader.read(7, 1 << 20)).entries or batch.lost:
+        found += [entry.event for entry in batch.entries]
+        lost += sum(last - first + 1 for first, last in batch.lost)
+    assert 1 <= lost <= 20
+    assert len(found) == 200 - lost
+    assert found == [event for event in events if event in found]
+    again.settle(again.committed)
+    assert again.fill().queued == 0
+    assert [kept.name for kept in tmp_path.glob("*.damaged")] == [path.name + ".damaged"], "for people to look at"
+    again.close()
+
+
+def test_a_torn_end_is_cut_and_said(tmp_path: Path) -> None:
+    opened = spool(tmp_path)
+    opened.append([b"whole"], 0)
+    opened.close()
+    (path,) = tmp_path.glob("*.events")
+    path.write_bytes(path.read_bytes() + b"\xf5\xffEV torn")
+    again = spool(tmp_path)
+    assert (read(again), again.fill().cut_bytes) == ([b"whole"], 9)
+    again.append([b"next"], 0)
+    assert read(again) == [b"whole", b"next"]
+    again.close()
+
+
+@pytest.mark.parametrize("spoiled", [b"", b"\0" * 600, b"\xff" * 7])
+def test_a_lost_marker_only_means_that_settled_events_are_sent_again(tmp_path: Path, spoiled: bytes) -> None:
+    opened = spool(tmp_path)
+    opened.append([b"1", b"2", b"3"], 0)
+    opened.settle(2)
+    opened.close()
+    (tmp_path / "settled").write_bytes(spoiled)
+    again = spool(tmp_path)
+    assert read(again) == [b"1", b"2", b"3"]
+    again.settle(3)
+    again.close()
+    assert read(spool(tmp_path)) == []
+
+
+def test_the_marker_stays_small(tmp_path: Path) -> None:
+    opened = spool(tmp_path, durably=False)
+    for number in range(1, 12_000):
+        opened.append([b"x"], 0)
+        opened.settle(number)
+    assert (tmp_path / "settled").stat().st_size < 60_000
+    opened.close()
+    again = spool(tmp_path)
+    assert again.settled == 11_999
+    again.close()
+
+
+def test_a_file_that_somebody_removed_is_told_as_lost_and_holds_nothing_up(tmp_path: Path) -> None:
+    opened = spool(tmp_path, durably=False)
+    for _ in range(20):
+        opened.append([b"x" * 10_000], 0)
+    sorted(tmp_path.glob("*.events"))[1].unlink()
+    reader, lost, found = Reader(FILES, opened), 0, 0
+    while (batch := reader.read(3, 1 << 20)).entries or batch.lost:
+        lost += sum(last - first + 1 for first, last in batch.lost)
+        found += len(batch.entries)
+    assert (lost, found) == (6, 14)
+    opened.settle(20)
+    opened.close()
+
+
+def test_a_folder_is_one_emitters_alone(tmp_path: Path) -> None:
+    lock = FolderLock(tmp_path)
+    with pytest.raises(SpoolInUse):
+        FolderLock(tmp_path)
+    lock.release()
+    FolderLock(tmp_path).release()
+
+
+def test_what_is_written_and_not_committed_is_not_read(tmp_path: Path) -> None:
+    opened = spool(tmp_path)
+    opened.append([b"1"], 0)
+    reader = Reader(FILES, opened)
+    with opened.changed:
+        assert opened._write([b"2"], 29)
+    assert [entry.event for entry in reader.read(10, 1 << 20).entries] == [b"1"]
+    assert reader.read(10, 1 << 20).entries == []
+    opened.append([b"3"], 0)
+    until(lambda: opened.committed == 3)
+    assert [entry.event for entry in reader.read(10, 1 << 20).entries] == [b"2", b"3"]
+    opened.close()
