@@ -45,6 +45,7 @@ from extaudit_client.spool.dead_letters import RefusedEvent
 from extaudit_client.spool.errors import SpoolClosed, SpoolError, SpoolFailed, SpoolFull, SpoolInUse
 from extaudit_client.statuses import Status
 from extaudit_client.uploading import Uploaded
+from extaudit_client.watching import WatchedEvents
 
 __all__ = [
     "AccessCheck",
@@ -117,5 +118,6 @@ __all__ = [
     "UploadTakenUp",
     "Uploaded",
     "Violation",
+    "WatchedEvents",
     "Watermark",
 ]

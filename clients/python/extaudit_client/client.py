@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 from types import TracebackType
 
@@ -21,6 +21,7 @@ from extaudit_client.search_paging import Gaps, SearchPaging
 from extaudit_client.searches import Page, Query
 from extaudit_client.statuses import Status
 from extaudit_client.stream import EventStream
+from extaudit_client.watching import Told, WatchedEvents, WatchProgress, watch
 
 
 class Client:
@@ -99,6 +100,23 @@ class Client:
             yield from page.rows
             gaps.note(page)
         gaps.check()
+
+    def watch(
+        self,
+        query: Query | None = None,
+        *,
+        after: Mapping[str, int] | None = None,
+        received_from: datetime | None = None,
+        told: Told | None = None,
+    ) -> Iterator[WatchedEvents]:
+        """Give the events that match the query's filters and storage as they become durable, in the order of their log.
+
+        Begins after the place `after` (`WatchedEvents.place`; an empty one is before everything), else with the first
+        event received at `received_from` or later, else with what is acknowledged from now on. It has no end: when a
+        stream breaks, `told` is told, and another goes on behind the last answer, so that nothing is left out and
+        nothing comes twice. Close the iterator to stop.
+        """
+        return watch(self._caller, WatchProgress(query or Query(), after, received_from, self._caller.retries), told)
 
     def get(self, event: Position | str, digest: str = "", storage: str = "") -> tuple[EventRow, bytes]:
         """Give one event, named by its position or uid, and its JSON, checked against the row's size and digest.

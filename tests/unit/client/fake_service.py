@@ -15,6 +15,7 @@ from typing import Any
 import grpc
 from extaudit.v1 import audit_log_service_pb2 as pb
 from extaudit.v1 import audit_log_service_pb2_grpc as pb_grpc
+from extaudit.v1 import event_watch_pb2 as watch_pb
 from extaudit.v1 import recording_service_pb2 as recording_pb
 from extaudit.v1 import recording_service_pb2_grpc, status_service_pb2, status_service_pb2_grpc
 from google.protobuf.any_pb2 import Any as AnyMessage
@@ -79,6 +80,7 @@ class FakeService:
     emit_stream: Callable[[Iterator[pb.EmitEventsRequest]], Iterator[pb.EmitEventsResponse]] = acknowledge_all
     search: Callable[[pb.SearchEventsRequest], pb.SearchEventsResponse] = lambda _: pb.SearchEventsResponse()
     get: Callable[[pb.GetEventRequest], Iterator[pb.GetEventResponse]] = lambda _: iter(())
+    watch: Callable[[watch_pb.WatchEventsRequest], Iterator[watch_pb.WatchEventsResponse]] = lambda _: iter(())
     status: Callable[[], status_service_pb2.GetStatusResponse] = status_service_pb2.GetStatusResponse
     upload: Callable[
         [Iterator[recording_pb.UploadRecordingRequest]], Iterator[recording_pb.UploadRecordingResponse]
@@ -87,6 +89,7 @@ class FakeService:
         lambda _: iter(())
     )
     searches: list[pb.SearchEventsRequest] = field(default_factory=list)
+    watches: list[watch_pb.WatchEventsRequest] = field(default_factory=list)
     gets: list[pb.GetEventRequest] = field(default_factory=list)
     address: str = ""
 
@@ -112,6 +115,11 @@ class _AuditLog(pb_grpc.AuditLogServiceServicer):
         self._fake.gets.append(request)
         with _refusals(context):
             yield from self._fake.get(request)
+
+    def WatchEvents(self, request: Any, context: Any) -> Any:
+        self._fake.watches.append(request)
+        with _refusals(context):
+            yield from self._fake.watch(request)
 
 
 class _Recordings(recording_service_pb2_grpc.RecordingServiceServicer):
