@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from extaudit_cli.commands import Command
 from extaudit_cli.main import COMPLETE_VARIABLE, PROGRAM
 from extaudit_cli.output import output_option, write_json
 
@@ -11,6 +12,7 @@ _SHELLS = ("bash", "zsh", "fish")
 
 
 @click.command(
+    cls=Command,
     epilog="""\b
 Examples:
   extaudit completion bash > ~/.local/share/bash-completion/completions/extaudit
@@ -20,7 +22,7 @@ Examples:
 
 Bash needs version 4.4 and looks into that folder where bash-completion is installed; zsh needs `fpath+=~/.zfunc` before
 `compinit` in ~/.zshrc. Names of profiles and roles and types of events are completed too; no server is
-asked."""
+asked.""",
 )
 @click.argument("shell", type=click.Choice(_SHELLS))
 @output_option

@@ -13,15 +13,21 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
+from extaudit_cli.commands import ConnectionOption
+from extaudit_cli.needs import need_text
 from extaudit_cli.profile_file import ProfileProblem
 from extaudit_cli.suggestions import profile_names
-from extaudit_cli.target import SETTINGS, Target, find_target
+from extaudit_cli.target import DEFAULT_DATA_DIR, SETTINGS, Target, find_target
 from extaudit_cli.text import visible
 
 if TYPE_CHECKING:
     from extaudit_client import Connection, ExtauditError
 
 _FILE = click.Path(path_type=Path)
+_NOTHING_KNOWN = (
+    f"no service is known here: there is no folder {DEFAULT_DATA_DIR}; give --data-dir of one on this machine, or "
+    "--address with --ca, --cert and --key, or keep these under a name (see: extaudit profile --help)"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,17 +41,19 @@ class Reached:
         return f"profile {self.profile}, {self.address}" if self.profile else self.address
 
 
+_option = functools.partial(click.option, cls=ConnectionOption)
+
 CONNECTION_OPTIONS = [
-    click.option("--address", metavar="HOST:PORT", help="Where the service is. [env: EXTAUDIT_ADDRESS]"),
-    click.option("--ca", type=_FILE, help="CA of the server's certificate, PEM. [env: EXTAUDIT_CA]"),
-    click.option("--cert", type=_FILE, help="Your certificate, PEM. [env: EXTAUDIT_CERT]"),
-    click.option("--key", type=_FILE, help="Its private key, PEM. [env: EXTAUDIT_KEY]"),
-    click.option(
+    _option("--address", metavar="HOST:PORT", help="Where the service is. [env: EXTAUDIT_ADDRESS]"),
+    _option("--ca", type=_FILE, help="CA of the server's certificate, PEM. [env: EXTAUDIT_CA]"),
+    _option("--cert", type=_FILE, help="Your certificate, PEM. [env: EXTAUDIT_CERT]"),
+    _option("--key", type=_FILE, help="Its private key, PEM. [env: EXTAUDIT_KEY]"),
+    _option(
         "--token-file",
         type=_FILE,
         help="File with a bearer token, in place of a certificate; read for every call. [env: EXTAUDIT_TOKEN_FILE]",
     ),
-    click.option(
+    _option(
         "--data-dir",
         type=_FILE,
         help="Where ready.json and identity/ are looked for, for what isn't given above. "
@@ -55,7 +63,7 @@ CONNECTION_OPTIONS = [
 """What a profile can hold, as options."""
 
 _OPTIONS = [
-    click.option(
+    _option(
         "--profile",
         "profile_flag",
         metavar="NAME",
@@ -63,7 +71,7 @@ _OPTIONS = [
         help="Take these from a profile, `none` for no profile; see `extaudit profile`. [env: EXTAUDIT_PROFILE]",
     ),
     *CONNECTION_OPTIONS,
-    click.option("--server-name", default="", help="Name in the server's certificate, if it isn't the address's host."),
+    _option("--server-name", default="", help="Name in the server's certificate, if it isn't the address's host."),
 ]
 
 
@@ -102,6 +110,8 @@ def _target(flags: dict[str, str | None], profile_flag: str | None) -> Target:
 def _connection(target: Target, server_name: str) -> Connection:
     from extaudit_client.files import find_connection
 
+    if not target.settings and not target.data_dir.exists():
+        raise click.ClickException(_NOTHING_KNOWN)
     given: dict[str, Any] = target.given()
     return find_connection({}, target.data_dir, server_name=server_name, **given)
 
@@ -137,6 +147,8 @@ def one_line(error: ExtauditError) -> str:
     text = "; ".join(f"{v.field}: {v.description}" for v in error.violations) or error.message or error.code
     if error.reason:
         text += f" ({error.reason})"
+    if error.reason == "ACCESS_DENIED":
+        text += need_text(click.get_current_context().command_path)
     if error.retry_after is not None:
         text += f"; try again in {error.retry_after:g} s"
     return visible(text)

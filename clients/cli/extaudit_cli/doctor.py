@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from extaudit_cli.commands import Command
 from extaudit_cli.doctor_report import Header, print_report
 from extaudit_cli.output import output_option
 from extaudit_cli.transfers import meter
@@ -34,6 +35,7 @@ class _CheckName(click.ParamType[str]):
 
 
 @click.command(
+    cls=Command,
     epilog="""\b
 Examples:
   extaudit doctor --data-dir data
@@ -41,7 +43,7 @@ Examples:
   extaudit doctor --deep --output json > evidence.json
 
 Every finding has a stable name and says what to do; docs/doctor.md lists all. Nothing is changed, and a server may run.
-Exit codes: 0 no error was found (there may be warnings), 1 an error was found, 3 a check couldn't be made."""
+Exit codes: 0 no error was found (there may be warnings), 1 an error was found, 3 a check couldn't be made.""",
 )
 @click.option("--config", type=_FILE, envvar="EXTAUDIT_CONFIG", help="The server's configuration file.")
 @click.option(

@@ -11,6 +11,7 @@ from typing import IO, TYPE_CHECKING
 
 import click
 
+from extaudit_cli.commands import Command
 from extaudit_cli.connecting import connected, one_line
 from extaudit_cli.event_lines import MAX_LINE_BYTES, EventLines
 from extaudit_cli.output import output_option, write_json
@@ -52,6 +53,7 @@ class Tally:
 
 
 @click.command(
+    cls=Command,
     epilog="""\b
 Examples:
   extaudit events emit --sample
@@ -59,7 +61,7 @@ Examples:
   producer | extaudit events emit --file - --output json
 
 Exit code 1 when any event was refused or isn't acknowledged. Sending events again is safe: those that carry a uid and
-are stored already are counted as repeated; without a uid the service can't tell, and stores them again."""
+are stored already are counted as repeated; without a uid the service can't tell, and stores them again.""",
 )
 @click.option("--file", "file", type=click.File("rb"), help="JSON lines to send, one event a line; - for stdin.")
 @click.option("--sample", is_flag=True, help="Send the sample events that come with this program.")

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING
 
 import click
 
+from extaudit_cli.commands import Command
 from extaudit_cli.connecting import connected
 from extaudit_cli.event_json import row_json
-from extaudit_cli.output import output_option, table_lines, write_bytes
+from extaudit_cli.output import output_option, print_table, write_bytes
 from extaudit_cli.suggestions import storages
-from extaudit_cli.text import json_visible
+from extaudit_cli.text import count_text, json_visible
 from extaudit_cli.times import time_text
 
 if TYPE_CHECKING:
@@ -22,13 +23,14 @@ _POSITION = re.compile(r"([A-Za-z0-9._-]+):([0-9]{1,20})")
 
 
 @click.command(
+    cls=Command,
     epilog="""\b
 Examples:
   extaudit events get b121fc4c-e419-56a2-a760-19cd746c0650
   extaudit events get LOG_ID:42 --output json > event.json
 
 --output json writes the stored JSON byte for byte and nothing else; --output jsonl one line with columns, receipts and
-the event. To a terminal, control and bidi characters are printed as JSON escapes."""
+the event. To a terminal, control and bidi characters are printed as JSON escapes.""",
 )
 @click.argument("event", metavar="UID|LOG_ID:SEQUENCE")
 @click.option("--uid", "by_uid", is_flag=True, help="The argument is a uid even if it looks like LOG_ID:SEQUENCE.")
@@ -60,14 +62,12 @@ def _print_table(row: EventRow, payload: bytes) -> None:
         ("session", row.session_id),
         ("user", row.user),
         ("digest", row.digest),
-        ("size", f"{row.payload_size} bytes"),
+        ("size", count_text(row.payload_size, "byte")),
     ]
-    for line in table_lines(("COLUMN", "VALUE"), columns):
-        click.echo(line)
+    print_table(("COLUMN", "VALUE"), columns)
     headers = ("STORAGE", "LOG:SEQUENCE", "EMITTER", "PEER", "RECEIVED")
     click.echo()
-    for line in table_lines(headers, [_receipt(receipt) for receipt in row.receipts]):
-        click.echo(line)
+    print_table(headers, [_receipt(receipt) for receipt in row.receipts])
     click.echo()
     click.echo(_pretty(payload))
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 import click
 
+from extaudit_cli.colours import Paint, Style, event_style
 from extaudit_cli.event_json import one_line_json, row_json
-from extaudit_cli.output import cells, write_bytes
+from extaudit_cli.output import GAP, Column, cells, column_widths, screen_columns, write_bytes
 from extaudit_cli.text import visible
 from extaudit_cli.times import time_text
 
@@ -18,7 +20,7 @@ if TYPE_CHECKING:
 
     from extaudit_cli.search_summary import Summary
 
-_COLUMNS = (("TIME", 24), ("TYPE", 26), ("USER", 20), ("UID", 36), ("SUMMARY", 60))
+_HEADERS: Final = ("TIME", "TYPE", "USER", "UID", "SUMMARY")
 # Shown in columns of their own, or the same in every row of a cluster.
 _NOT_IN_SUMMARY = frozenset({"event", "time", "uid", "user", "sid", "ei", "cluster_name"})
 
@@ -41,20 +43,30 @@ def printer(output: str, client: Client) -> Printer:
 
 
 class _TablePrinter:
+    """Lays columns out by the first page: what comes later and is longer is shown all the same, out of line."""
+
     def __init__(self) -> None:
-        self._headed = False
+        self._paint = Paint.for_stream(sys.stdout)
+        self._columns: list[Column] = []
 
     def rows(self, rows: Sequence[EventRow]) -> None:
-        if rows and not self._headed:
-            self._headed = True
-            _echo_cells([name for name, _ in _COLUMNS])
-        for row in rows:
-            _echo_cells([time_text(row.time), row.type, row.user, row.uid, _gist(row)])
+        lines = [[visible(text) for text in _texts(row)] for row in rows]
+        if rows and not self._columns:
+            self._columns = column_widths([_HEADERS, *lines], screen_columns())
+            self._paint.echo(self._paint(cells(_HEADERS, self._columns), "heading"))
+        for row, line in zip(rows, lines, strict=True):
+            self._paint.echo(self._painted(row, line))
+
+    def _painted(self, row: EventRow, line: list[str]) -> str:
+        time, kind, *others = [column.lay(text) for text, column in zip(line, self._columns, strict=True)]
+        return GAP.join([self._paint(time, "quiet"), self._paint(kind, _style(row)), *others]).rstrip()
 
     def end(self, summary: Summary) -> None:
-        for line in [*summary.warnings(), *summary.lines()]:
-            click.echo(line)
-        _warn(summary)
+        warnings = summary.warnings()
+        for line in [*warnings, *summary.lines()]:
+            self._paint.echo(self._paint(line, "warning" if line in warnings else "plain"))
+        if not sys.stdout.isatty():
+            _warn(summary)  # where the table went into a pipe, whoever watches sees it all the same
 
 
 class _JsonlPrinter:
@@ -105,18 +117,28 @@ def _payload(client: Client, row: EventRow) -> bytes:
     return client.get(row.uid, row.digest, receipt.storage)[1]
 
 
-def _echo_cells(texts: Sequence[str]) -> None:
-    click.echo(cells([visible(text) for text in texts], [columns for _, columns in _COLUMNS]))
+def _texts(row: EventRow) -> tuple[str, ...]:
+    return time_text(row.time), row.type, row.user, row.uid, _gist(row)
+
+
+def _style(row: EventRow) -> Style:
+    event = _event(row)
+    return event_style(event.get("code"), event.get("success")) if isinstance(event, dict) else "plain"
+
+
+def _event(row: EventRow) -> object:
+    """Give the row's event; None where it can't be read."""
+    try:
+        return json.loads(row.json)
+    except (ValueError, RecursionError):
+        return None
 
 
 def _gist(row: EventRow) -> str:
     """Give the plain members that no column shows, in their order."""
     if row.payload_omitted:
         return f"({row.payload_size} bytes)"
-    try:
-        event = json.loads(row.json)
-    except (ValueError, RecursionError):
-        return "(not JSON)"
+    event = _event(row)
     if not isinstance(event, dict):
         return "(not an object)"
     return " ".join(

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from extaudit_cli.commands import Command
 from extaudit_cli.connecting import connected
 from extaudit_cli.event_filters import filter_options, query_from
 from extaudit_cli.event_printers import printer
@@ -21,6 +22,7 @@ _INCOMPLETE = 3
 
 
 @click.command(
+    cls=Command,
     epilog=f"""\b
 Examples:
   extaudit events search --from -1h --type user.login --user alice
@@ -32,7 +34,7 @@ Examples:
 spaces. --output json prints one document with rows, receipts, completeness, watermark and token. To a terminal, control
 and bidi characters are printed as JSON escapes. Exit code 3 when the answer is incomplete.
 
-{TIMES}"""
+{TIMES}""",
 )
 @filter_options
 @click.option("--order", type=click.Choice(["newest", "oldest"]), default="newest", show_default=True)

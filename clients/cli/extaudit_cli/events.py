@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from extaudit_cli.lazy import LazyGroup
+from extaudit_cli.commands import LazyGroup
 
 _COMMANDS = {
     "emit": ("extaudit_cli.event_emit", "Store events from a file of JSON lines."),

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from extaudit_cli.output import output_option, table_lines, write_json
-from extaudit_cli.suggestions import role_names
+from extaudit_cli.commands import Group
+from extaudit_cli.output import output_option, print_table, write_json
+from extaudit_cli.suggestions import known_roles, role_names
 from extaudit_cli.text import visible
 from extaudit_cli.times import time_text
 
@@ -36,18 +37,24 @@ _out_dir = click.option("--out-dir", type=_DIRECTORY, help="Where the files go. 
 
 
 @click.group(
+    cls=Group,
     epilog="""\b
 Examples:
   extaudit identity issue alice --role auditor --out-dir alice
-  extaudit identity issue --component 4f1c2b6e-8a53-4d0e-9a43-3f0f8d1f6c11 --role Auth
+  extaudit identity issue 4f1c2b6e-8a53-4d0e-9a43-3f0f8d1f6c11 --component --role Auth
   extaudit identity list
-  extaudit identity renew alice --out-dir alice"""
+  extaudit identity renew alice --out-dir alice""",
 )
 def command() -> None:
     """Issue, list and renew certificates of a data directory."""
 
 
-@command.command()
+@command.command(
+    epilog="""\b
+Examples:
+  extaudit identity issue alice --role auditor --out-dir alice
+  extaudit identity issue 4f1c2b6e-8a53-4d0e-9a43-3f0f8d1f6c11 --component --role Auth --days 90"""
+)
 @click.argument("name")
 @click.option(
     "--role",
@@ -69,11 +76,18 @@ def issue(
     with _problems():
         from server.certificates.issuing import issue_component, issue_user
 
+        _warn_of_unknown(roles, data_dir)
         make = issue_component if component else issue_user
         _print_files(make(data_dir, name, roles, days, out_dir or data_dir / "identity"), output)
 
 
-@command.command(name="list")
+@command.command(
+    name="list",
+    epilog="""\b
+Examples:
+  extaudit identity list
+  extaudit identity list --data-dir /srv/extaudit/data --output json""",
+)
 @_data_dir
 @output_option
 def list_(data_dir: Path, output: str) -> None:
@@ -91,7 +105,12 @@ def list_(data_dir: Path, output: str) -> None:
         _print_list(issued)
 
 
-@command.command()
+@command.command(
+    epilog="""\b
+Examples:
+  extaudit identity renew alice --out-dir alice
+  extaudit identity renew admin --days 90"""
+)
 @click.argument("name")
 @click.option("--kind", type=click.Choice(["user", "component"]), help="Where a user and a component have that name.")
 @_days
@@ -118,11 +137,21 @@ def _problems() -> Iterator[None]:
         raise click.ClickException(visible(str(problem))) from None
 
 
+def _warn_of_unknown(roles: tuple[str, ...], data_dir: Path) -> None:
+    """Warn of roles that no file defines that a server would read: callers that carry one are refused."""
+    known = known_roles(data_dir)
+    for role in roles:
+        if role not in known:
+            where = f"no preset and no file in {data_dir / 'roles'}"
+            click.echo(
+                visible(f"Warning: {where} defines the role {role}; until one does, its calls are refused"), err=True
+            )
+
+
 def _print_files(files: IssuedFiles, output: str) -> None:
     paths = {"cert": str(files.certificate), "key": str(files.key), "ca": str(files.ca)}
     if output == "table":
-        for line in table_lines(("FILE", "PATH"), list(paths.items())):
-            click.echo(line)
+        print_table(("FILE", "PATH"), list(paths.items()))
     else:
         write_json(paths | {"issued": _record(files.record)}, indent=2 if output == "json" else None)
 
@@ -134,8 +163,7 @@ def _print_list(issued: list[IssuedCertificate]) -> None:
         issued_at, expires = _time(certificate.issued_ms), _time(certificate.expires_ms)
         roles = ", ".join(certificate.roles)
         rows.append((certificate.name, certificate.kind, roles, issued_at, expires, certificate.serial))
-    for line in table_lines(headers, rows):
-        click.echo(line)
+    print_table(headers, rows, "no certificate was issued here")
 
 
 def _record(certificate: IssuedCertificate) -> dict[str, Any]:

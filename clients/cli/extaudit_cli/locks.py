@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from extaudit_cli.commands import Group
 from extaudit_cli.connecting import connected
 from extaudit_cli.event_json import jsonable
-from extaudit_cli.output import output_option, table_lines, write_json
+from extaudit_cli.output import output_option, print_table, write_json
 from extaudit_cli.text import visible
-from extaudit_cli.times import Duration, Time, time_text
+from extaudit_cli.times import TIMES, Duration, Time, time_text
 
 if TYPE_CHECKING:
     from extaudit_client import Client, Lock
@@ -27,12 +28,13 @@ _TARGETS = {
 
 
 @click.group(
+    cls=Group,
     epilog="""\b
 Examples:
   extaudit locks add --user alice --reason 'laptop stolen'
   extaudit locks add --role contractor --reason 'audit' --ttl 8h
   extaudit locks list
-  extaudit locks remove 0d4c1f0e-6f5b-4f0a-8a39-1b8a2a6f0c11"""
+  extaudit locks remove 0d4c1f0e-6f5b-4f0a-8a39-1b8a2a6f0c11""",
 )
 def command() -> None:
     """Bar users, components, roles, certificates and tokens, at once."""
@@ -44,7 +46,15 @@ def _target_options(add: Any) -> Any:
     return add
 
 
-@command.command()
+@command.command(
+    epilog=f"""\b
+Examples:
+  extaudit locks add --user alice --reason 'laptop stolen'
+  extaudit locks add --role contractor --reason 'audit' --ttl 8h
+  extaudit locks add --user alice --reason 'on leave' --expires 2030-11-01
+
+{TIMES}"""
+)
 @_target_options
 @click.option("--reason", required=True, help="Why, for other administrators; whom it bars never sees it.")
 @click.option("--ttl", type=Duration(), help="How long it holds: 30m, 8h, 7d. [default: until it is removed]")
@@ -76,7 +86,13 @@ def add(
         write_json(_record(lock), indent=2 if output == "json" else None)
 
 
-@command.command(name="list")
+@command.command(
+    name="list",
+    epilog="""\b
+Examples:
+  extaudit locks list
+  extaudit locks list --output jsonl""",
+)
 @output_option
 @connected
 def list_(client: Client, output: str) -> None:
@@ -91,7 +107,11 @@ def list_(client: Client, output: str) -> None:
         _print_list(locks)
 
 
-@command.command()
+@command.command(
+    epilog="""\b
+Examples:
+  extaudit locks remove 0d4c1f0e-6f5b-4f0a-8a39-1b8a2a6f0c11"""
+)
 @click.argument("lock_id", metavar="ID")
 @output_option
 @connected
@@ -111,14 +131,14 @@ def _print_list(locks: list[Lock]) -> None:
             lock.id,
             lock.target,
             lock.name,
-            time_text(lock.expire_time) if lock.expire_time else "removed",
+            time_text(lock.expire_time) if lock.expire_time else "it is removed",
             time_text(lock.create_time),
             lock.creator.name,
             lock.reason,
         )
         for lock in locks
     ]
-    click.echo("\n".join(table_lines(headers, rows)))
+    print_table(headers, rows, "no lock is in force")
 
 
 def _until(lock: Lock) -> str:

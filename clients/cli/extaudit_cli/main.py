@@ -7,8 +7,9 @@ import sys
 from typing import Final
 
 import click
+from click.exceptions import NoArgsIsHelpError
 
-from extaudit_cli.lazy import LazyGroup
+from extaudit_cli.commands import LazyGroup
 from extaudit_cli.text import visible
 
 PROGRAM: Final = "extaudit"
@@ -80,8 +81,11 @@ def run(arguments: list[str]) -> int:
     try:
         code = command.main(arguments, prog_name=PROGRAM, complete_var=COMPLETE_VARIABLE, standalone_mode=False)
         sys.stdout.flush()
-    except click.ClickException as error:
+    except NoArgsIsHelpError as error:
         error.show()
+        return error.exit_code
+    except click.ClickException as error:
+        click.echo(f"Error: {_one_line(error)}", err=True)
         return error.exit_code
     except (click.Abort, KeyboardInterrupt):
         return 130
@@ -95,3 +99,10 @@ def run(arguments: list[str]) -> int:
         click.echo(f"Error: unexpected fault ({type(error).__name__}): {visible(str(error))}", err=True)
         return 1
     return code if isinstance(code, int) else 0
+
+
+def _one_line(error: click.ClickException) -> str:
+    text = visible(" ".join(error.format_message().split("\n")))
+    if isinstance(error, click.UsageError) and error.ctx is not None:
+        text = f"{text.rstrip('.')} (see: {error.ctx.command_path} --help)"
+    return text

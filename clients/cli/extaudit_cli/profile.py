@@ -6,12 +6,13 @@ import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import click
 
+from extaudit_cli.commands import Group
 from extaudit_cli.connecting import CONNECTION_OPTIONS
-from extaudit_cli.output import output_option, table_lines, write_json
+from extaudit_cli.output import output_option, print_table, write_json
 from extaudit_cli.profile_file import (
     KEYS,
     NONE,
@@ -28,8 +29,11 @@ from extaudit_cli.suggestions import profile_names
 from extaudit_cli.target import ORDER
 from extaudit_cli.text import visible
 
+_HOW_TO_ADD: Final = "no profiles; add one: extaudit profile add NAME --address HOST:PORT …"
+
 
 @click.group(
+    cls=Group,
     epilog=f"""\b
 Examples:
   extaudit profile add prod --address audit.example.org:9443 --ca ca.crt --cert me.crt --key me.key --use
@@ -44,7 +48,7 @@ Examples:
 {ORDER}
 
 The file is profiles.toml in $XDG_CONFIG_HOME/extaudit or ~/.config/extaudit. It holds paths, no key and no token, and
-isn't used when others may write it."""
+isn't used when others may write it.""",
 )
 def command() -> None:
     """Keep connections under names."""
@@ -88,7 +92,13 @@ def add(name: str, form: str | None, used: bool, replace: bool, output: str, **g
     _done(output, f"profile {name} is kept in {path}" + ", and used from now on" * used, name=name, used=used)
 
 
-@command.command(name="list")
+@command.command(
+    name="list",
+    epilog="""\b
+Examples:
+  extaudit profile list
+  extaudit profile list --output json""",
+)
 @output_option
 def list_(output: str) -> None:
     """List the profiles; * marks the one that is used."""
@@ -101,14 +111,17 @@ def list_(output: str) -> None:
     elif output == "jsonl":
         for record in records:
             write_json(record, indent=None)
-    elif not records:
-        click.echo("no profiles; add one: extaudit profile add NAME --address HOST:PORT …")
     else:
         rows = [("*" if each["used"] else "", each["name"], each.get("address", ""), _as(each)) for each in records]
-        click.echo("\n".join(table_lines(("", "NAME", "ADDRESS", "AS"), rows)))
+        print_table(("", "NAME", "ADDRESS", "AS"), rows, _HOW_TO_ADD)
 
 
-@command.command()
+@command.command(
+    epilog="""\b
+Examples:
+  extaudit profile show
+  extaudit profile show prod"""
+)
 @click.argument("name", required=False, shell_complete=profile_names)
 @output_option
 def show(name: str | None, output: str) -> None:
@@ -125,10 +138,15 @@ def show(name: str | None, output: str) -> None:
         return
     rows = [("name", found + (" (used)" if record["used"] else ""))]
     rows += [(key, record[key]) for key in KEYS if key in record]
-    click.echo("\n".join(table_lines(("SETTING", "VALUE"), rows)))
+    print_table(("SETTING", "VALUE"), rows)
 
 
-@command.command()
+@command.command(
+    epilog="""\b
+Examples:
+  extaudit profile use prod
+  extaudit profile use none"""
+)
 @click.argument("name", shell_complete=profile_names)
 @output_option
 def use(name: str, output: str) -> None:
@@ -144,7 +162,11 @@ def use(name: str, output: str) -> None:
     _done(output, "no profile is used" if name == NONE else f"profile {name} is used from now on", name=name, used=True)
 
 
-@command.command()
+@command.command(
+    epilog="""\b
+Examples:
+  extaudit profile remove lab"""
+)
 @click.argument("name", shell_complete=profile_names)
 @output_option
 def remove(name: str, output: str) -> None:

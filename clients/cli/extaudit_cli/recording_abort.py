@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from extaudit_cli.commands import Command
 from extaudit_cli.connecting import connected
 from extaudit_cli.output import output_option
 from extaudit_cli.recording_rows import print_upload
@@ -14,7 +15,12 @@ if TYPE_CHECKING:
     from extaudit_client import Client
 
 
-@click.command()
+@click.command(
+    cls=Command,
+    epilog="""\b
+Examples:
+  extaudit recordings abort UPLOAD""",
+)
 @click.argument("upload_id", metavar="UPLOAD")
 @output_option
 @connected

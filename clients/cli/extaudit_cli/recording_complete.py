@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from extaudit_cli.commands import Command
 from extaudit_cli.connecting import connected
 from extaudit_cli.output import output_option
 from extaudit_cli.recording_rows import print_recording
@@ -15,10 +16,11 @@ if TYPE_CHECKING:
 
 
 @click.command(
+    cls=Command,
     epilog="""\b
 Examples:
   extaudit recordings complete UPLOAD
-  extaudit recordings complete UPLOAD --partial"""
+  extaudit recordings complete UPLOAD --partial""",
 )
 @click.argument("upload_id", metavar="UPLOAD")
 @click.option("--partial", is_flag=True, help="Somebody else's upload, with what has arrived; needs session:update.")

@@ -10,11 +10,27 @@ from pathlib import Path
 
 import click
 
+from extaudit_cli.output import write_json
 from extaudit_cli.recorded import RecordedEvents
 from extaudit_cli.text import json_visible, visible
 
 
-def write_converted(events: RecordedEvents, form: str, target: Path) -> int:
+def write_events(events: RecordedEvents, output: str) -> int:
+    """Write the events to stdout as JSON lines, or as one list of JSON; gives the exit code."""
+    lines = (_shown(line, "jsonl") for line in _lines(events, "jsonl"))
+    if output == "jsonl":
+        for line in lines:
+            click.echo(line)
+        return events.tell()
+    separator = "["
+    for line in lines:
+        click.echo(f"{separator}{line}", nl=False)
+        separator = ",\n"
+    click.echo("[]" if separator == "[" else "]")
+    return events.tell()
+
+
+def write_converted(events: RecordedEvents, form: str, target: Path, output: str) -> int:
     """Write the events as `asciicast`, `text` or `jsonl`; gives the exit code.
 
     Raises:
@@ -29,7 +45,10 @@ def write_converted(events: RecordedEvents, form: str, target: Path) -> int:
         _write(lines, target)
     except OSError as error:
         raise click.ClickException(f"can't write the file: {error.strerror}") from None
-    click.echo(f"written to {visible(str(target))}")
+    if output == "table":
+        click.echo(f"written to {visible(str(target))}")
+    else:
+        write_json({"file": str(target), "format": form}, indent=2 if output == "json" else None)
     return events.tell()
 
 

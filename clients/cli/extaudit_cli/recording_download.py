@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from extaudit_cli.commands import Command
 from extaudit_cli.connecting import connected
 from extaudit_cli.output import output_option
 from extaudit_cli.recorded import RecordedEvents
@@ -22,6 +23,7 @@ _SUFFIXES = {"raw": ".tar", "asciicast": ".cast", "text": ".txt", "jsonl": ".jso
 
 
 @click.command(
+    cls=Command,
     epilog="""\b
 Examples:
   extaudit recordings download 0d4c1f0e-6f5b-4f0a-8a39-1b8a2a6f0c11
@@ -34,7 +36,7 @@ all is; what an interrupted download left in FILE.part is gone on with. To stdou
 
 \b
 Formats: raw is Teleport's own, byte for byte; asciicast is for asciinema's players; text is what was shown, line by
-line with times; jsonl is every event. For these exit code 3 says that a part of the recording couldn't be read."""
+line with times; jsonl is every event. For these exit code 3 says that a part of the recording couldn't be read.""",
 )
 @click.argument("session", metavar="SESSION")
 @click.option("--upload", "upload_id", default="", metavar="ID", help="Another one than the session's recording.")
@@ -53,7 +55,8 @@ def command(client: Client, session: str, upload_id: str, target: Path | None, f
     if form == "raw":
         _download(client, session, upload_id, target, output)
         return 0
-    return write_converted(RecordedEvents(client, session, upload_id), form, target or Path(session + _SUFFIXES[form]))
+    file = target or Path(session + _SUFFIXES[form])
+    return write_converted(RecordedEvents(client, session, upload_id), form, file, output)
 
 
 def _download(client: Client, session: str, upload_id: str, target: Path | None, output: str) -> None:

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 
 import click
 
+from extaudit_cli.commands import Command
 from extaudit_cli.connecting import connected
 from extaudit_cli.event_json import jsonable
-from extaudit_cli.output import output_option, table_lines, write_json
+from extaudit_cli.output import output_option, print_table, write_json
 from extaudit_cli.text import visible
 from extaudit_cli.times import TIMES, Time, time_text
 from extaudit_cli.transfers import size_text
@@ -23,6 +24,7 @@ _INCOMPLETE = 3
 
 
 @click.command(
+    cls=Command,
     epilog=f"""\b
 Examples:
   extaudit recordings list --from -24h --user alice
@@ -31,7 +33,7 @@ Examples:
 
 Newest first. Exit code 3 when the service's index of sessions misses something.
 
-{TIMES}"""
+{TIMES}""",
 )
 @click.option("--from", "from_time", type=Time(), help="Sessions that ended at this time or later, or last still.")
 @click.option("--to", "to_time", type=Time(), help="Sessions that began before this time.")
@@ -93,7 +95,7 @@ def _print(sessions: list[Session]) -> None:
         )
         for session in sessions
     ]
-    click.echo("\n".join(table_lines(headers, rows)))
+    print_table(headers, rows, "no session found")
 
 
 def _recording(session: Session) -> str:

@@ -5,10 +5,9 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-import click
-
 from extaudit_cli.event_json import jsonable
-from extaudit_cli.output import table_lines, write_json
+from extaudit_cli.output import print_table, write_json
+from extaudit_cli.text import count_text
 from extaudit_cli.times import time_text
 
 if TYPE_CHECKING:
@@ -32,7 +31,7 @@ def print_recording(recording: Recording, state: str, output: str) -> None:
         ("session", recording.session_id),
         ("upload", recording.upload_id),
         ("storage", recording.storage),
-        ("size", f"{recording.bytes} bytes in {recording.parts} parts"),
+        ("size", f"{count_text(recording.bytes, 'byte')} in {count_text(recording.parts, 'part')}"),
         ("custody digest", recording.custody_digest),
         ("sha256", recording.sha256),
         ("uploader", f"{recording.uploader.kind} {recording.uploader.name}"),
@@ -41,7 +40,7 @@ def print_recording(recording: Recording, state: str, output: str) -> None:
     notes = [(recording.partial, "its end may be missing"), (recording.other_server, "another server recorded it")]
     lines += [("note", text) for holds, text in notes if holds]
     lines += [("state", f"{state}: {OUTCOMES.get(state, '')}")] if state else []
-    click.echo("\n".join(table_lines(("COLUMN", "VALUE"), lines)))
+    print_table(("COLUMN", "VALUE"), lines)
 
 
 def print_upload(upload: Upload, output: str) -> None:
@@ -53,12 +52,12 @@ def print_upload(upload: Upload, output: str) -> None:
         ("upload", upload.upload_id),
         ("session", upload.session_id),
         ("state", upload.state),
-        ("durable", f"{upload.durable_offset} bytes"),
+        ("durable", count_text(upload.durable_offset, "byte")),
         ("storage", upload.storage),
         ("owner", f"{upload.owner.kind} {upload.owner.name}"),
         ("begun", time_text(upload.begin_time)),
     ]
-    click.echo("\n".join(table_lines(("COLUMN", "VALUE"), lines)))
+    print_table(("COLUMN", "VALUE"), lines)
 
 
 def recording_record(recording: Recording) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from extaudit_cli.commands import Command
 from extaudit_cli.connecting import connected
 from extaudit_cli.event_json import jsonable
 from extaudit_cli.output import output_option, write_json
@@ -20,6 +21,7 @@ _INCOMPLETE = 3
 
 
 @click.command(
+    cls=Command,
     epilog=f"""\b
 Examples:
   extaudit recordings search 'rm -rf' --from -7d
@@ -28,7 +30,7 @@ Examples:
 What terminals showed and what databases were asked, newest recordings first; A-Z may differ in case. The time of a line
 is for `recordings play SESSION --from TIME`. Exit code 3 when the service's index of text misses something.
 
-{TIMES}"""
+{TIMES}""",
 )
 @click.argument("text", metavar="TEXT")
 @click.option("--from", "from_time", type=Time(), help="In recordings that began at this time or later.")
@@ -71,6 +73,8 @@ def _print(hits: list[RecordingHit]) -> None:
     """Lines under the recording that they are in."""
     from server.recordings.playback.descriptions import clock
 
+    if not hits:
+        click.echo("nothing found", err=True)
     shown = ""
     for hit in hits:
         if hit.upload_id != shown:

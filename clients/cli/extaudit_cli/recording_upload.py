@@ -8,6 +8,7 @@ from typing import IO, TYPE_CHECKING
 
 import click
 
+from extaudit_cli.commands import Command
 from extaudit_cli.connecting import connected, one_line
 from extaudit_cli.output import output_option, write_json
 from extaudit_cli.recording_rows import print_recording
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
 
 @click.command(
+    cls=Command,
     epilog="""\b
 Examples:
   extaudit recordings upload session.tar --session 0d4c1f0e-6f5b-4f0a-8a39-1b8a2a6f0c11
@@ -27,7 +29,7 @@ Examples:
 
 A lost connection is taken up again by itself. After an interruption the error names the upload: with --upload the
 command goes on where it was, given the same file from its beginning. A recording is never replaced: a second, different
-one of a session is kept beside the first."""
+one of a session is kept beside the first.""",
 )
 @click.argument("file", type=click.File("rb"))
 @click.option("--session", required=True, metavar="ID", help="The session that is recorded, a UUID in lower case.")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from extaudit_cli.lazy import LazyGroup
+from extaudit_cli.commands import LazyGroup
 
 _COMMANDS = {
     "upload": ("extaudit_cli.recording_upload", "Upload a recording from a file."),

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
+from extaudit_cli.commands import Command
 from extaudit_cli.connecting import connected
-from extaudit_cli.output import output_option, table_lines, write_json
+from extaudit_cli.output import output_option, print_table, write_json
 from extaudit_cli.suggestions import kinds, role_names, verbs
 from extaudit_cli.text import visible
 
@@ -27,6 +28,7 @@ _BASES: Final = {
 
 
 @click.command(
+    cls=Command,
     epilog="""\b
 Examples:
   extaudit roles can list event
@@ -35,7 +37,7 @@ Examples:
   extaudit roles can create event --component 4f1c2b6e-8a53-4d0e-9a43-3f0f8d1f6c11 --role Auth --output json
 
 Without --user and --component it is about yourself. Needs role:read. Exit code 1 when the answer is no; a condition
-depends on the event or session, and counts as yes."""
+depends on the event or session, and counts as yes.""",
 )
 @click.argument("verb", shell_complete=verbs)
 @click.argument("kind", shell_complete=kinds)
@@ -105,4 +107,5 @@ def _print(check: AccessCheck, question: str) -> None:
         for each in check.rules
     ]
     if rows:
-        click.echo("\n" + "\n".join(table_lines(("ROLE", "RULE", "KINDS", "VERBS", "CONDITION"), rows)))
+        click.echo()
+        print_table(("ROLE", "RULE", "KINDS", "VERBS", "CONDITION"), rows)

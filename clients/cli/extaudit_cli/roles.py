@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING
 
 import click
 
+from extaudit_cli.commands import Group
 from extaudit_cli.connecting import connected
-from extaudit_cli.output import output_option, table_lines, write_json
+from extaudit_cli.output import output_option, print_table, write_json
 from extaudit_cli.role_question import can
-from extaudit_cli.text import visible
+from extaudit_cli.text import count_text, visible
 
 if TYPE_CHECKING:
     from extaudit_client import Client, Role, RoleRule
@@ -21,11 +22,12 @@ if TYPE_CHECKING:
 
 
 @click.group(
+    cls=Group,
     epilog="""\b
 Examples:
   extaudit roles list
   extaudit roles can list event --user alice --role auditor
-  extaudit roles check /etc/extaudit/roles --output json"""
+  extaudit roles check roles""",
 )
 def command() -> None:
     """List the roles that a server has loaded, ask what they allow, and check files of roles."""
@@ -34,7 +36,13 @@ def command() -> None:
 command.add_command(can)
 
 
-@command.command(name="list")
+@command.command(
+    name="list",
+    epilog="""\b
+Examples:
+  extaudit roles list
+  extaudit roles list --output json""",
+)
 @output_option
 @connected
 def list_(client: Client, output: str) -> None:
@@ -49,7 +57,12 @@ def list_(client: Client, output: str) -> None:
         _print_list(roles)
 
 
-@command.command()
+@command.command(
+    epilog="""\b
+Examples:
+  extaudit roles check roles
+  extaudit roles check roles --output jsonl"""
+)
 @click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path), metavar="DIR")
 @output_option
 def check(folder: Path, output: str) -> int:
@@ -76,7 +89,8 @@ def check(folder: Path, output: str) -> int:
             write_json(_record(problem), indent=None)
     else:
         lines = [str(problem) for problem in problems]
-        lines.append(f"{counts['files']} files, {counts['roles']} roles, {len(problems)} problems")
+        found = (("file", counts["files"]), ("role", counts["roles"]), ("problem", len(problems)))
+        lines.append(", ".join(count_text(count, what) for what, count in found))
         click.echo("\n".join(visible(line) for line in lines))
     return 1 if problems else 0
 
@@ -91,7 +105,7 @@ def _print_list(roles: list[Role]) -> None:
         for role in roles
         for first, effect, rule in _rules(role)
     ]
-    click.echo("\n".join(table_lines(("ROLE", "PRESET", "EFFECT", "KINDS", "VERBS", "CONDITION"), rows)))
+    print_table(("ROLE", "PRESET", "EFFECT", "KINDS", "VERBS", "CONDITION"), rows)
 
 
 def _rules(role: Role) -> list[tuple[bool, str, RoleRule | None]]:

@@ -6,7 +6,7 @@ import time
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from extaudit_cli.text import visible
+from extaudit_cli.text import count_text, visible
 
 if TYPE_CHECKING:
     from extaudit_client import MissingPart, Page, Watermark
@@ -42,10 +42,10 @@ class Summary:
         """Tell it to a person."""
         took = (time.monotonic() - self.started) * 1000
         engine = visible("+".join(sorted(self.engines))) or "no engine"
-        rows = "1 row" if self.count == 1 else f"{self.count} rows"
+        rows = count_text(self.count, "row")
         lines = [f"{rows} from {engine} in {took:.0f} ms, {'complete' if self.complete else 'INCOMPLETE'}"]
         if self.next_page_token:
-            lines.append(f"more: --page-token {visible(self.next_page_token)}")
+            lines.append(f"more: --all, or --page-token {visible(self.next_page_token)}")
         return lines
 
     def warnings(self) -> list[str]:

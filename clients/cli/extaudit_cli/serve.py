@@ -6,11 +6,12 @@ from typing import Any
 
 import click
 
+from extaudit_cli.commands import Command
 from extaudit_cli.output import output_option
 from extaudit_cli.serve_check import check_start, print_configuration
 
 
-class _Serve(click.Command):
+class _Serve(Command):
     _has_flags = False
 
     def get_params(self, ctx: click.Context) -> list[click.Parameter]:

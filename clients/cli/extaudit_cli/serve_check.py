@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from extaudit_cli.output import table_lines, write_json
+from extaudit_cli.output import print_table, write_json
 from extaudit_cli.text import visible
 
 WRONG = 2
@@ -51,7 +51,7 @@ def print_configuration(flags: Mapping[str, object], output: str) -> int:
             write_json(each, indent=None)
     else:
         rows = [(each["name"], _text(each["value"], each["stands_for"]), each["origin"]) for each in shown]
-        click.echo("\n".join(table_lines(("SETTING", "VALUE", "FROM"), rows)))
+        print_table(("SETTING", "VALUE", "FROM"), rows)
     return 0
 
 

@@ -2,28 +2,34 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 import click
 
+from extaudit_cli.colours import Paint
+from extaudit_cli.commands import Command
 from extaudit_cli.connecting import Reached, connected
 from extaudit_cli.event_json import jsonable
-from extaudit_cli.output import output_option, table_lines, write_json
-from extaudit_cli.text import visible
+from extaudit_cli.output import output_option, print_table, write_json
+from extaudit_cli.text import count_text, visible
 from extaudit_cli.times import time_text
+from extaudit_cli.transfers import size_text
 
 if TYPE_CHECKING:
     from extaudit_client import Client, Status
 
 
 @click.command(
+    cls=Command,
     epilog="""\b
 Examples:
   extaudit status
   extaudit status --address audit.example.com:9443 --output json
 
-Exit code 1 when the service isn't serving."""
+Exit code 1 when the service isn't serving.""",
 )
 @output_option
 @connected
@@ -40,22 +46,20 @@ def command(client: Client, output: str) -> int:
 
 
 def _print_table(status: Status, reached: Reached) -> None:
-    sections = [
-        _problems(status),
-        _service(status, reached),
-        _storages(status),
-        _certificates(status),
-        _token_issuers(status),
-    ]
-    click.echo("\n\n".join("\n".join(section) for section in sections if section))
+    paint = Paint.for_stream(sys.stdout)
+    for problem in status.problems:
+        paint.echo(paint(visible(f"PROBLEM {problem.name}: {problem.description}"), "bad"))
+    if status.problems:
+        click.echo()
+    _print_service(status, reached)
+    _print_storages(status)
+    _print_certificates(status)
+    _print_token_issuers(status)
 
 
-def _problems(status: Status) -> list[str]:
-    return [visible(f"PROBLEM {problem.name}: {problem.description}") for problem in status.problems]
-
-
-def _service(status: Status, reached: Reached) -> list[str]:
+def _print_service(status: Status, reached: Reached) -> None:
     journal = status.journal
+    waiting = f"{count_text(journal.pending_events, 'event')} not yet in the storage, {size_text(journal.bytes)}"
     facts = [
         ("address", reached.address),
         *([("profile", reached.profile)] if reached.profile else []),
@@ -63,20 +67,20 @@ def _service(status: Status, reached: Reached) -> list[str]:
         ("version", status.version),
         ("started", time_text(status.start_time)),
         ("log", f"{journal.log_id}, next sequence {journal.next_sequence}"),
-        ("journal", f"{journal.pending_events} events not yet in the storage, {_size(journal.bytes)}"),
-        ("journal quota", _size(journal.quota_bytes)),
+        ("journal", waiting),
+        ("journal quota", size_text(journal.quota_bytes)),
         ("oldest waiting", f"{journal.oldest_age:.0f} s"),
-        ("free disk", _size(journal.free_disk_bytes)),
-        ("torn tail", _size(journal.torn_tail_bytes)),
-        ("roles", ", ".join(status.roles)),
+        ("free disk", size_text(journal.free_disk_bytes)),
+        ("torn tail", size_text(journal.torn_tail_bytes)),
+        ("roles", f"{len(status.roles)} loaded: {', '.join(status.roles)}"),
         ("policy", status.policy_digest),
         ("configuration", status.configuration_digest),
         *[("LOST", f"{hole.log_id} {hole.first_sequence}-{hole.last_sequence}") for hole in journal.holes],
     ]
-    return table_lines(("SERVICE", ""), facts)
+    print_table(("SERVICE", ""), facts)
 
 
-def _storages(status: Status) -> list[str]:
+def _print_storages(status: Status) -> None:
     headers = ("STORAGE", "ACTIVE", "OBJECTS", "FOREIGN", "ROWS", "SIZE", "LAST DELIVERY", "LAST ERROR", "LOCATION")
     rows = [
         (
@@ -85,22 +89,22 @@ def _storages(status: Status) -> list[str]:
             str(storage.objects),
             str(storage.foreign_objects),
             str(storage.rows),
-            _size(storage.bytes),
+            size_text(storage.bytes),
             time_text(storage.last_delivery_time) if storage.last_delivery_time else "never",
             storage.last_delivery_error,
             storage.location,
         )
         for storage in status.storages
     ]
-    return table_lines(headers, rows) if rows else []
+    _print_section(headers, rows)
 
 
-def _certificates(status: Status) -> list[str]:
+def _print_certificates(status: Status) -> None:
     rows = [(each.use, each.subject, time_text(each.expire_time)) for each in status.certificates]
-    return table_lines(("CERTIFICATE", "SUBJECT", "EXPIRES"), rows) if rows else []
+    _print_section(("CERTIFICATE", "SUBJECT", "EXPIRES"), rows)
 
 
-def _token_issuers(status: Status) -> list[str]:
+def _print_token_issuers(status: Status) -> None:
     rows = [
         (
             each.issuer,
@@ -110,12 +114,11 @@ def _token_issuers(status: Status) -> list[str]:
         )
         for each in status.token_issuers
     ]
-    return table_lines(("TOKEN ISSUER", "KEYS", "FETCHED", "LAST ERROR"), rows) if rows else []
+    _print_section(("TOKEN ISSUER", "KEYS", "FETCHED", "LAST ERROR"), rows)
 
 
-def _size(count: float) -> str:
-    for unit in ("B", "KiB", "MiB", "GiB"):
-        if count < 1024:
-            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
-        count /= 1024
-    return f"{count:.1f} TiB"
+def _print_section(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Print a table after an empty line, if it has rows."""
+    if rows:
+        click.echo()
+        print_table(headers, rows)

@@ -31,11 +31,15 @@ def profile_names(_context: click.Context, _parameter: click.Parameter, incomple
     return _items((*named, "none"), incomplete, named)
 
 
+def known_roles(data_dir: str | Path) -> list[str]:
+    """Names of the presets and of roles in the data directory's files, without reading YAML in full."""
+    return list(dict.fromkeys(name for text in _texts(data_dir) for name in _ROLE.findall(text)))
+
+
 def role_names(context: click.Context, _parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    """Names of roles: presets, and those in files of the data directory, without reading YAML in full."""
+    """Names of roles, of the data directory that the command line names."""
     data_dir = context.params.get("data_dir") or os.environ.get("EXTAUDIT_DATA_DIR") or "data"
-    names = [name for text in _texts(data_dir) for name in _ROLE.findall(text)]
-    return _items(dict.fromkeys(names), incomplete)
+    return _items(known_roles(data_dir), incomplete)
 
 
 def event_types(_context: click.Context, _parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:

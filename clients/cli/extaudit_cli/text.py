@@ -38,6 +38,11 @@ def fit(text: str, columns: int) -> str:
     return text + " " * (columns - width(text))
 
 
+def count_text(count: int, one: str, more: str = "") -> str:
+    """Say how many: `1 file`, `2 files`; `more` is the plural where it isn't made with an s."""
+    return f"{count:,} {one if count == 1 else more or one + 's'}"
+
+
 def _escape(character: str) -> str:
     code = ord(character)
     if code < 0x100:

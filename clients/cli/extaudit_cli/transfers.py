@@ -54,4 +54,4 @@ def size_text(size: int) -> str:
         if value < 1024 or unit == _UNITS[-1]:
             break
         value /= 1024
-    return f"{size} bytes" if unit == _UNITS[0] else f"{value:.1f} {unit}"
+    return ("1 byte" if size == 1 else f"{size} bytes") if unit == _UNITS[0] else f"{value:.1f} {unit}"

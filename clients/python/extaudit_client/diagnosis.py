@@ -11,6 +11,8 @@ from extaudit_client.pem import is_pair, validities
 
 _TRANSPORT_CODES = frozenset({"UNAVAILABLE", "DEADLINE_EXCEEDED", "UNIMPLEMENTED"})
 
+_UNRESOLVED = ("DNS resolution failed", "Name or service not known", "errors resolving")
+
 # Words of the C library for a connection that the other side ended, at the handshake or after it.
 _CLOSED = ("Ssl", "SSL", "TSI_", "Socket closed", "reset by peer", "Broken pipe")
 
@@ -26,7 +28,7 @@ def explain(error: ExtauditError, connection: Connection, now: datetime | None =
 def _cause(text: str, code: str, connection: Connection, now: datetime) -> str:
     if "Connection refused" in text:
         return "nothing is listening there"
-    if "DNS resolution failed" in text or "Name or service not known" in text:
+    if any(words in text for words in _UNRESOLVED):
         return "the host name can't be resolved"
     if "Peer name" in text or "Hostname" in text:
         return "the server's certificate is for another name (see --server-name)"

@@ -140,11 +140,11 @@ def test_all_reads_every_page_and_a_limit_stops(service: FakeService, extaudit: 
 
 def test_an_error_is_one_line_and_exits_with_1(service: FakeService, extaudit: Command) -> None:
     def refuse(_: object) -> pb.SearchEventsResponse:
-        raise Refused(grpc.StatusCode.PERMISSION_DENIED, "ACCESS_DENIED", "not \x1ballowed")
+        raise Refused(grpc.StatusCode.PERMISSION_DENIED, "LOCKED", "not \x1ballowed")
 
     service.search = refuse
     outcome = extaudit("events", "search")
-    assert (outcome.code, outcome.out, outcome.err) == (1, b"", "Error: not \\x1ballowed (ACCESS_DENIED)\n")
+    assert (outcome.code, outcome.out, outcome.err) == (1, b"", "Error: not \\x1ballowed (LOCKED)\n")
 
 
 def test_a_failed_connection_is_one_line_and_exits_with_1(extaudit: Command) -> None:
@@ -219,7 +219,7 @@ def test_emit_names_the_lines_that_no_acknowledgement_named(
     def once(requests: Iterator[pb.EmitEventsRequest]) -> Iterator[pb.EmitEventsResponse]:
         yield acknowledge(next(requests))
         next(requests)
-        raise Refused(grpc.StatusCode.PERMISSION_DENIED, "ACCESS_DENIED", "locked")
+        raise Refused(grpc.StatusCode.PERMISSION_DENIED, "LOCKED", "locked")
 
     file = tmp_path / "events.jsonl"
     file.write_bytes(b"{}\n" * 150)
@@ -227,7 +227,7 @@ def test_emit_names_the_lines_that_no_acknowledgement_named(
     outcome = extaudit("events", "emit", "--file", str(file))
     assert outcome.code == 1
     assert b"lines 101 to 150: 50 events not acknowledged" in outcome.out
-    assert outcome.err == "Error: locked (ACCESS_DENIED)\n"
+    assert outcome.err == "Error: locked (LOCKED)\n"
 
 
 def test_the_sample_comes_with_the_program(service: FakeService, extaudit: Command) -> None:

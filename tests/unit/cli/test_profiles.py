@@ -42,7 +42,7 @@ def test_a_profile_is_added_shown_used_and_removed(
     assert run(["profile", "remove", "a"]) == 0
     capsys.readouterr()
     assert run(["profile", "list"]) == 0
-    assert capsys.readouterr().out.startswith("no profiles; add one: ")
+    assert capsys.readouterr().err.startswith("no profiles; add one: ")
 
 
 @pytest.mark.parametrize(
@@ -101,13 +101,13 @@ def test_an_error_says_the_profile_and_the_address(
     service: FakeService, pki: Pki, config_home: Path, capsys: Captured
 ) -> None:
     def refuse() -> status_service_pb2.GetStatusResponse:
-        raise Refused(grpc.StatusCode.PERMISSION_DENIED, "ACCESS_DENIED", "no")
+        raise Refused(grpc.StatusCode.PERMISSION_DENIED, "LOCKED", "no")
 
     service.status = refuse
     assert add(pki, service.address, "--use") == 0
     capsys.readouterr()
     assert run(["status"]) == 1
-    assert capsys.readouterr().err == f"Error: no (ACCESS_DENIED) [profile prod, {service.address}]\n"
+    assert capsys.readouterr().err == f"Error: no (LOCKED) [profile prod, {service.address}]\n"
     (config_home / "extaudit" / "profiles.toml").chmod(0o666)
     assert run(["status"]) == 1
     assert "others may write" in capsys.readouterr().err
@@ -115,10 +115,10 @@ def test_an_error_says_the_profile_and_the_address(
 
 def test_without_a_profile_an_error_says_no_more(service: FakeService, extaudit: Command) -> None:
     def refuse() -> status_service_pb2.GetStatusResponse:
-        raise Refused(grpc.StatusCode.PERMISSION_DENIED, "ACCESS_DENIED", "no")
+        raise Refused(grpc.StatusCode.PERMISSION_DENIED, "LOCKED", "no")
 
     service.status = refuse
-    assert extaudit("status").err == "Error: no (ACCESS_DENIED)\n"
+    assert extaudit("status").err == "Error: no (LOCKED)\n"
 
 
 def test_a_profile_that_is_not_there_is_one_line(capsys: Captured) -> None:

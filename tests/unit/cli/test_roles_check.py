@@ -19,7 +19,7 @@ FOUND = [
 def test_good_files_are_counted_and_the_exit_code_is_0(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "a.yaml").write_text(GOOD)
     assert run(["roles", "check", str(tmp_path)]) == 0
-    assert capsys.readouterr().out == "1 files, 1 roles, 0 problems\n"
+    assert capsys.readouterr().out == "1 file, 1 role, 0 problems\n"
 
 
 def test_every_problem_has_its_place_and_the_exit_code_is_1(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -28,7 +28,7 @@ def test_every_problem_has_its_place_and_the_exit_code_is_1(tmp_path: Path, caps
     assert run(["roles", "check", str(tmp_path)]) == 1
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == "b.yaml:2:1: version must be v3 to v8"
-    assert lines[-1] == "2 files, 1 roles, 2 problems"
+    assert lines[-1] == "2 files, 1 role, 2 problems"
     assert run(["roles", "check", str(tmp_path), "--output", "json"]) == 1
     assert json.loads(capsys.readouterr().out) == {"files": 2, "roles": 1, "problems": FOUND}
     assert run(["roles", "check", str(tmp_path), "--output", "jsonl"]) == 1

@@ -1,0 +1,38 @@
+"""What each command needs of the caller's roles, to tell those whose call is denied: the service's answer doesn't."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Final
+
+NEEDS: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "events emit": "event:create",
+        "events search": "event:list",
+        "events get": "event:list",
+        "events tail": "event:list",
+        "events export": "event:list",
+        "recordings upload": "session:create",
+        "recordings complete": "session:create, or with --partial session:update",
+        "recordings abort": "session:create",
+        "recordings list": "session:list",
+        "recordings search": "session:list and session:read",
+        "recordings download": "session:read",
+        "recordings play": "session:read",
+        "recordings reindex": "session:update",
+        "roles list": "role:read",
+        "roles can": "role:read",
+        "locks add": "lock:create",
+        "locks list": "lock:list",
+        "locks remove": "lock:delete",
+        "status": "external_audit_storage:read or cluster_alert:list",
+    }
+)
+"""Command, without the program's name → kind:verb, as rbac.permissions has it of the methods that it calls."""
+
+
+def need_text(command_path: str) -> str:
+    """What to add to a denial; '' for a command that isn't known here."""
+    need = NEEDS.get(command_path.partition(" ")[2])
+    return f"; this needs {need}, and each of your roles to be loaded" if need else ""
