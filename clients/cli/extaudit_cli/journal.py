@@ -8,20 +8,27 @@ from pathlib import Path
 
 import click
 
+from extaudit_cli.commands import Group
 from extaudit_cli.output import output_option, write_json
 from extaudit_cli.text import visible
 
 
 @click.group(
+    cls=Group,
     epilog="""\b
 Examples:
-  extaudit journal fork --data-dir data --reason 'restored from the backup of 28 November'"""
+  extaudit journal fork --data-dir data --reason 'restored from the backup of 28 November'""",
 )
 def command() -> None:
     """Keep the journal of a data directory in order."""
 
 
-@command.command()
+@command.command(
+    epilog="""\b
+Examples:
+  extaudit journal fork --reason 'restored from the backup of 28 November'
+  extaudit journal fork --reason 'restored' --last-acknowledged 01a2216554e0bb5a8eb7:4711"""
+)
 @click.option(
     "--data-dir",
     type=click.Path(file_okay=False, path_type=Path),
