@@ -31,14 +31,18 @@ def environment() -> dict[str, str]:
 
 
 class RunningServer:
-    """A server that was started in `folder`: its data is in `data` there, what it says in `serve.log`."""
+    """A server that was started in `folder`: its data is in the folder `data` there, what it says in `serve.log`."""
 
-    def __init__(self, folder: Path, *flags: str) -> None:
-        self.data_dir = folder / "data"
+    def __init__(self, folder: Path, *flags: str, data: str = "data") -> None:
+        self.data_dir = folder / data
         self._log = folder / "serve.log"
         with self._log.open("ab") as out:
             self._process = subprocess.Popen(
-                [*RUN, "serve", *ANY_PORT, *flags], cwd=folder, env=environment(), stdout=out, stderr=out
+                [*RUN, "serve", *ANY_PORT, "--data-dir", data, *flags],
+                cwd=folder,
+                env=environment(),
+                stdout=out,
+                stderr=out,
             )
 
     @property
