@@ -62,7 +62,7 @@ CONNECTION_OPTIONS = [
 ]
 """What a profile can hold, as options."""
 
-_OPTIONS = [
+CALL_OPTIONS = [
     _option(
         "--profile",
         "profile_flag",
@@ -95,7 +95,7 @@ def connected(command: Callable[..., Any]) -> Callable[..., Any]:
             with Client(connection) as client:
                 return command(client, **options)
 
-    for option in reversed(_OPTIONS):
+    for option in reversed(CALL_OPTIONS):
         call = option(call)
     return call
 
