@@ -28,8 +28,6 @@ def _each(parse: Callable[[str], Field]) -> Callable[[click.Context, click.Param
 
 
 _OPTIONS = [
-    click.option("--from", "from_time", type=Time(), help="From this time on: -1h, today, 2026-11-01, RFC 3339."),
-    click.option("--to", "to_time", type=Time(), help="Before this time."),
     click.option(
         "--type", "types", multiple=True, shell_complete=event_types, help="Event type; again for more, any of them."
     ),
@@ -55,9 +53,22 @@ _OPTIONS = [
 
 def filter_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add the options; `query_from` takes their values."""
-    for option in reversed(_OPTIONS):
-        command = option(command)
-    return command
+    return filter_options_with(Time())(command)
+
+
+def filter_options_with(time: click.ParamType[Any]) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Give what adds the options, with times of that type."""
+    times = [
+        click.option("--from", "from_time", type=time, help="From this time on: -1h, today, 2026-11-01, RFC 3339."),
+        click.option("--to", "to_time", type=time, help="Before this time."),
+    ]
+
+    def add(command: Callable[..., Any]) -> Callable[..., Any]:
+        for option in reversed(times + _OPTIONS):
+            command = option(command)
+        return command
+
+    return add
 
 
 def query_from(*, fields: list[Field], fields_json: list[Field], **filters: Any) -> Query:

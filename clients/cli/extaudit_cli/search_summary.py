@@ -52,7 +52,7 @@ class Summary:
         """Tell what is missing; empty when nothing is."""
         if self.complete:
             return []
-        parts = [_describe(part) for part in self.missing] or ["the service didn't say what is missing"]
+        parts = [describe(part) for part in self.missing] or ["the service didn't say what is missing"]
         return [f"INCOMPLETE: {part}" for part in parts]
 
     def document(self) -> dict[str, Any]:
@@ -69,7 +69,8 @@ class Summary:
         }
 
 
-def _describe(part: MissingPart) -> str:
+def describe(part: MissingPart) -> str:
+    """Tell of a part that is missing, in one line."""
     place = " ".join(text for text in (part.storage, part.name) if text)
     span = f" {part.first_sequence}-{part.last_sequence}" if part.last_sequence else ""
     return visible(f"{part.description or part.reason} [{part.reason}] {place}{span}".rstrip())

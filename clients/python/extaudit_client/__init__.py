@@ -1,6 +1,7 @@
 """Python client of extaudit: emit audit events and find them again, keep recordings, ask how the service is."""
 
 from extaudit_client.access import AccessCheck, DecidingRule, Hypothesis, Role, RoleRule
+from extaudit_client.chunks import EventChunk, EventChunks
 from extaudit_client.client import Client
 from extaudit_client.connection import Connection
 from extaudit_client.emitter import Emitter
@@ -32,7 +33,10 @@ from extaudit_client.errors import (
     UploadTakenUp,
     Violation,
 )
+from extaudit_client.exported_events import EmitterAtPeer, ExportedEvents
+from extaudit_client.exports import ExportSource, WatchedColumns
 from extaudit_client.locks import Lock
+from extaudit_client.prefetching import prefetched
 from extaudit_client.recorded_events import RecordedEvent, RecordingDamage, RecordingSummary
 from extaudit_client.recorded_text import HitPage, RecordingHit, TextQuery
 from extaudit_client.recording_rows import Recording, Upload
@@ -59,9 +63,14 @@ __all__ = [
     "DecidingRule",
     "EmittedEvent",
     "Emitter",
+    "EmitterAtPeer",
     "EmitterStats",
+    "EventChunk",
+    "EventChunks",
     "EventRow",
     "Exhausted",
+    "ExportSource",
+    "ExportedEvents",
     "ExtauditError",
     "FieldEquality",
     "HitPage",
@@ -118,6 +127,8 @@ __all__ = [
     "UploadTakenUp",
     "Uploaded",
     "Violation",
+    "WatchedColumns",
     "WatchedEvents",
     "Watermark",
+    "prefetched",
 ]

@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from datetime import datetime
 from types import TracebackType
 
 from extaudit_client import event_calls
 from extaudit_client.access import AccessCheck, Hypothesis, Role
 from extaudit_client.calling import Caller
+from extaudit_client.chunks import EventChunk, EventChunks
 from extaudit_client.connection import Connection
 from extaudit_client.emitting import Acknowledgement, EmittedEvent, Message, check_sizes, messages
-from extaudit_client.errors import ExtauditError
+from extaudit_client.errors import ExtauditError, IncompleteAnswer
+from extaudit_client.exported_events import ExportedEvents
+from extaudit_client.exports import Exports, WatchedColumns, exported
 from extaudit_client.locks import Lock
 from extaudit_client.paging import pages
 from extaudit_client.recordings import Recordings
 from extaudit_client.retries import Retries
 from extaudit_client.rows import EventRow, Position
 from extaudit_client.search_paging import Gaps, SearchPaging
-from extaudit_client.searches import Page, Query
+from extaudit_client.searches import MissingPart, Page, Query
 from extaudit_client.statuses import Status
 from extaudit_client.stream import EventStream
 from extaudit_client.watching import Told, WatchedEvents, WatchProgress, watch
@@ -33,6 +36,7 @@ class Client:
 
     def __init__(self, connection: Connection, timeout: float = 60.0, retries: Retries | None = None) -> None:
         self._caller = Caller(connection, connection.channel(), timeout, retries or Retries())
+        self._exports = Exports(self._caller)
         self.recordings = Recordings(self._caller)
         """Uploads, lists and downloads recordings."""
 
@@ -117,6 +121,43 @@ class Client:
         nothing comes twice. Close the iterator to stop.
         """
         return watch(self._caller, WatchProgress(query or Query(), after, received_from, self._caller.retries), told)
+
+    def export(
+        self,
+        query: Query | None = None,
+        *,
+        after: Mapping[str, int] | None = None,
+        parallel: int = 4,
+        missing: Callable[[MissingPart], None] | None = None,
+    ) -> Iterator[ExportedEvents]:
+        """Give all that matches the query's filters and storage, each (log id, sequence) once, column by column.
+
+        `parallel` stored batches are read at once. The logs that they are of come one after the other, in the order of
+        sequences; then what is in no batch yet. To go on after an interruption, give as `after` for each log id the
+        last `through_sequence`. `missing` is told of what can't be given.
+
+        Raises:
+            IncompleteAnswer: after the last event, when something is missing and `missing` isn't given.
+        """
+        lost: list[MissingPart] = []
+        tell = missing or lost.append
+        yield from exported(self, query or Query(), after or {}, parallel=parallel, missing=tell)
+        if lost:
+            raise IncompleteAnswer(lost)
+
+    def chunks(self, query: Query, after: Mapping[str, int] | None = None) -> EventChunks:
+        """Give the stored batches after a place (log id → sequence) that may hold what a query asks for."""
+        return self._exports.chunks(query, after or {})
+
+    def export_chunk(self, chunk: EventChunk, query: Query, after_sequence: int = 0) -> Iterator[ExportedEvents]:
+        """Give the events of a stored batch that match, after a sequence; goes on by itself when the stream breaks."""
+        return self._exports.export_chunk(chunk, query, after_sequence)
+
+    def watch_columns(
+        self, query: Query, after: Mapping[str, int], told: Told | None = None
+    ) -> Generator[WatchedColumns, None, None]:
+        """Give what follows a place for ever, as `watch` does, column by column and with large events whole."""
+        return self._exports.watch_columns(query, after, told)
 
     def get(self, event: Position | str, digest: str = "", storage: str = "") -> tuple[EventRow, bytes]:
         """Give one event, named by its position or uid, and its JSON, checked against the row's size and digest.

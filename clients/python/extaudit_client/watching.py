@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -94,7 +94,7 @@ class WatchProgress:
 
 def watch(
     caller: Caller, progress: WatchProgress, told: Told | None, silence: float = SILENCE_SECONDS
-) -> Iterator[WatchedEvents]:
+) -> Generator[WatchedEvents, None, None]:
     """Give every answer, and open another stream behind the last one whenever one breaks."""
     with caller.errors():
         while True:

@@ -1,0 +1,136 @@
+"""Where an export is written to, always together with how far it is durable."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Protocol
+
+from extaudit_cli.exporting.state import ExportState, OpenFile, StateProblem
+from server.files import Files
+
+Save = Callable[[ExportState], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """What belongs into one file where a folder is written: a chunk's events, or the next ones of no chunk."""
+
+    log_id: str = ""
+    first: int = 0
+    last: int = 0
+
+
+class Output(Protocol):
+    """Takes bytes. What was appended counts only once `advance` says what it was, and is durable after `checkpoint`."""
+
+    @property
+    def reached(self) -> ExportState:
+        """How far it is, durable or not."""
+        ...
+
+    def begin(self, piece: Piece) -> None:
+        """What is appended from now on is of this piece."""
+        ...
+
+    def append(self, data: bytes) -> None:
+        """Append bytes."""
+        ...
+
+    def advance(self, **changes: Any) -> None:
+        """Members of the state that hold with what was appended."""
+        ...
+
+    def checkpoint(self) -> None:
+        """Make all that was advanced over durable."""
+        ...
+
+    def end(self) -> None:
+        """The piece is whole."""
+        ...
+
+    def close(self) -> None:
+        """Write no more; nothing is made durable by it."""
+        ...
+
+
+class StreamOutput:
+    """Writes to stdout; the state, if one is kept, is saved after the bytes are out."""
+
+    def __init__(self, state: ExportState, save: Save | None, head: bytes) -> None:
+        self.reached = state
+        self._save = save
+        self._head = b"" if state.events else head
+
+    def begin(self, piece: Piece) -> None:
+        """All is one stream."""
+
+    def append(self, data: bytes) -> None:
+        """Append bytes."""
+        if data:
+            sys.stdout.buffer.write(self._head + data)
+            sys.stdout.buffer.flush()
+            self._head = b""
+
+    def advance(self, **changes: Any) -> None:
+        """Members of the state that hold with what was appended."""
+        self.reached = replace(self.reached, **changes)
+
+    def checkpoint(self) -> None:
+        """Make all that was advanced over durable."""
+        if self._save is not None:
+            self._save(self.reached)
+
+    def end(self) -> None:
+        """The piece is whole."""
+        self.checkpoint()
+
+    def close(self) -> None:
+        """Stdout isn't ours to close."""
+
+
+class FileOutput:
+    """Writes one file, which grows in place."""
+
+    def __init__(self, files: Files, path: Path, state: ExportState, save: Save, head: bytes) -> None:
+        self._files = files
+        self._save = save
+        durable = state.open.bytes if state.open else 0
+        if (files.size(path) or 0) < durable:
+            raise StateProblem(f"{path} is shorter than the export's state says: something else has changed it")
+        self._file = files.open_append(path)
+        if self._file.size > durable:
+            self._file.truncate(durable)
+        files.sync_folder(path.parent)
+        self._name = path.name
+        self.reached = replace(state, files=1)
+        if not durable:
+            self._file.append(head)
+        self.advance()
+
+    def begin(self, piece: Piece) -> None:
+        """All is one file."""
+
+    def append(self, data: bytes) -> None:
+        """Append bytes."""
+        if data:
+            self._file.append(data)
+
+    def advance(self, **changes: Any) -> None:
+        """Members of the state that hold with what was appended."""
+        self.reached = replace(self.reached, open=OpenFile(self._name, self._file.size), **changes)
+
+    def checkpoint(self) -> None:
+        """Make all that was advanced over durable."""
+        self._file.sync()
+        self._save(self.reached)
+
+    def end(self) -> None:
+        """The piece is whole."""
+        self.checkpoint()
+
+    def close(self) -> None:
+        """Write no more."""
+        self._file.close()

@@ -1,0 +1,120 @@
+"""An export from its state on, and after any interruption left so that it can be gone on with."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from contextlib import nullcontext
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+
+from extaudit_cli.exporting.destination import Destination
+from extaudit_cli.exporting.outputs import Output
+from extaudit_cli.exporting.progress import Progress
+from extaudit_cli.exporting.question import Question
+from extaudit_cli.exporting.run import Export, Told
+from extaudit_cli.exporting.state import ExportState, StateFile, held
+from server.files import DiskFiles, Files
+
+if TYPE_CHECKING:
+    from extaudit_client import ExportSource, ExtauditError, Query
+
+_AGAIN_SECONDS: Final = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How far the export is, whether it had ended before this run, and whether this run was stopped."""
+
+    state: ExportState
+    continued: bool
+    interrupted: bool = False
+
+
+@dataclass(frozen=True)
+class ResumableExport:
+    """An export to a destination. While it follows, a lost connection is told to `lost` and it tries again."""
+
+    source: ExportSource
+    destination: Destination
+    question: Question
+    progress: Progress
+    parallel: int
+    lost: Told
+    files: Files = field(default_factory=DiskFiles)
+    wait: Callable[[float], None] = time.sleep
+    clock: Callable[[], float] = time.monotonic
+
+    def run(self, *, follow: bool) -> Outcome:
+        """Export from where the state is.
+
+        Raises:
+            StateProblem: the state is in use, of another question, or not what the files are.
+            ExtauditError: the service refused or failed; the state says how far it came.
+            OSError: state or output can't be written; what the state says is there all the same.
+        """
+        self.destination.prepare(self.files)
+        with held(self.destination.state) if self.destination.state else nullcontext():
+            return self.run_alone(follow=follow)
+
+    def run_alone(self, *, follow: bool) -> Outcome:
+        """The same where nothing else can use the state."""
+        keeper = StateFile(self.files, self.destination.state) if self.destination.state else None
+        kept = keeper.load() if keeper else None
+        query = self.question.resolved(kept.question if kept else None)
+        if kept is None:
+            return self._export(query, keeper, Outcome(self._begin(keeper), continued=False), follow=follow)
+        self.progress.missing(kept.missing)
+        return self._export(query, keeper, Outcome(kept, continued=True), follow=follow)
+
+    def _begin(self, keeper: StateFile | None) -> ExportState:
+        state = ExportState(self.question.document())
+        if keeper is not None:
+            self.destination.check_free(self.files)
+            keeper.save(state)
+        return state
+
+    def _export(self, query: Query, keeper: StateFile | None, before: Outcome, *, follow: bool) -> Outcome:
+        from extaudit_client import ExtauditError
+
+        state = before.state
+        while True:
+            output = self.destination.open(self.files, state, keeper)
+            form, parallel = self.destination.form, self.parallel
+            export = Export(
+                self.source, query, form, output, self.progress, parallel=parallel, lost=self.lost, clock=self.clock
+            )
+            try:
+                export.run(follow=follow)
+                return Outcome(output.reached, before.continued)
+            except KeyboardInterrupt:
+                output.checkpoint()
+                return Outcome(output.reached, before.continued, interrupted=True)
+            except ExtauditError as error:
+                output.checkpoint()
+                if not follow or not export.began or not _passes(error):
+                    raise
+                failure = error
+            finally:
+                output.close()
+            state = output.reached
+            self.lost(failure, _AGAIN_SECONDS)
+            self.wait(_AGAIN_SECONDS)
+
+    def _export_to(self, output: Output, query: Query) -> Export:
+        return Export(
+            self.source,
+            query,
+            self.destination.form,
+            output,
+            self.progress,
+            parallel=self.parallel,
+            lost=self.lost,
+            clock=self.clock,
+        )
+
+
+def _passes(error: ExtauditError) -> bool:
+    from extaudit_client.retries import is_worth_a_retry
+
+    return is_worth_a_retry(error)

@@ -1,0 +1,140 @@
+"""Stop an export before each single file operation, run it again, and compare its files with what there was to export.
+
+Between the runs the service goes on: what an export found in no chunk is in one now, and there is more.
+"""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import io
+import json
+from collections.abc import Iterator
+from itertools import count
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+from extaudit_cli.exporting.destination import destination
+from extaudit_cli.exporting.progress import Progress
+from extaudit_cli.exporting.question import Question
+from extaudit_cli.exporting.resumption import Outcome, ResumableExport
+from extaudit_client import ExtauditError, Query
+
+from tests.crash.export_source import Logs
+from tests.crash.forgetful_files import ForgetfulFiles
+
+BEFORE = Logs({"one": 25, "two": 9}, {"one": (10, 17), "two": (6,)})
+AFTER = Logs({"one": 33, "two": 12}, {"one": (10, 17, 22, 30), "two": (6, 12)})
+FORMS = ["out/ jsonl", "out/ jsonl gzip", "out/ parquet state elsewhere", "out.jsonl state elsewhere", "out.csv.gz"]
+
+Row = tuple[str, int, bytes]
+
+
+class Stop(BaseException):
+    """The process is gone."""
+
+
+def export(files: ForgetfulFiles, source: Logs, form: str) -> Outcome:
+    out, *rest = form.split()
+    state = Path("elsewhere/state") if "elsewhere" in rest else None
+    if state:
+        files.make_folder(state.parent)
+    place = destination(
+        out, rest[0] if out.endswith("/") else None, gzip="gzip" in rest, receipts="jsonl" in form, state=state
+    )
+    ticks = count()  # so that every checkpoint is due
+    place.prepare(files)
+    return ResumableExport(
+        source,
+        place,
+        Question(Query(storage="followed"), None, None, place.form, place.layout),
+        Progress(quiet=True),
+        parallel=2,
+        lost=_never,
+        files=files,
+        clock=lambda: float(next(ticks)),
+    ).run_alone(follow=False)
+
+
+def _never(error: ExtauditError, seconds: float) -> None:
+    raise AssertionError("nothing is lost here")
+
+
+def rows(files: ForgetfulFiles, form: str) -> list[Row]:
+    """All that the files hold, sorted; none of them may be partial."""
+    out = Path(form.split()[0])
+    names = [out / name for name in files.list(out)] if form.startswith("out/") else [out]
+    assert not [path for path in names if path.name.endswith(".partial")]
+    found = [row for path in names if "state" not in path.name for row in _read(path.name, files.read(path))]
+    return sorted(found)
+
+
+def _read(name: str, data: bytes) -> Iterator[Row]:
+    if name.endswith(".gz"):
+        data, name = gzip.decompress(data), name.removesuffix(".gz")
+    if name.endswith(".jsonl"):
+        for line in data.splitlines():
+            found = json.loads(line)
+            yield found["receipt"]["log_id"], found["receipt"]["sequence"], json.dumps(found["event"]).encode()
+    elif name.endswith(".csv"):
+        for row in csv.DictReader(io.StringIO(data.decode(), newline="")):
+            yield row["log_id"], int(row["sequence"]), row["json"].encode()
+    else:
+        for row in pq.read_table(io.BytesIO(data)).to_pylist():
+            yield row["log_id"], row["sequence"], row["event_data"].encode()
+
+
+def stopped(files: ForgetfulFiles, source: Logs, form: str) -> Iterator[tuple[str, ForgetfulFiles]]:
+    """An export from these files on, stopped before each of its operations: which that was, and the files."""
+    for number in count(1):
+        world = files.copy()
+
+        def stop(at: int, name: str, number: int = number) -> None:
+            if at == number:
+                raise Stop(name)
+
+        world.before = stop
+        try:
+            export(world, source, form)
+        except Stop as error:
+            yield f"{number} ({error})", world
+        else:
+            return
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("power_loss", [False, True], ids=["kill", "power loss"])
+def test_a_stop_before_any_operation_loses_nothing_and_repeats_nothing(form: str, power_loss: bool) -> None:
+    stops = 0
+    for at, world in stopped(ForgetfulFiles(), BEFORE, form):
+        files = world.copy(power_loss=power_loss)
+        outcome = export(files, AFTER, form)
+        assert rows(files, form) == AFTER.all(), at
+        assert outcome.state.events == len(AFTER.all()), at
+        assert outcome.state.place == AFTER.events, at
+        stops += 1
+    assert stops > 20
+
+
+@pytest.mark.parametrize("form", ["out/ jsonl state elsewhere", "out/ parquet", "out.csv.gz state elsewhere"])
+def test_nor_does_a_loss_of_power_in_the_run_after_a_kill(form: str) -> None:
+    """What the first run didn't sync is seen, believed and built upon: it must be made durable first."""
+    for at, world in list(stopped(ForgetfulFiles(), BEFORE, form))[::9]:
+        for then, next_world in list(stopped(world.copy(), AFTER, form))[::7]:
+            files = next_world.copy(power_loss=True)
+            export(files, AFTER, form)
+            assert rows(files, form) == AFTER.all(), f"{at}, then {then}"
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_a_finished_export_run_again_gives_what_is_new(form: str) -> None:
+    files = ForgetfulFiles()
+    assert not export(files, BEFORE, form).continued
+    assert rows(files, form) == BEFORE.all()
+    outcome = export(files, AFTER, form)
+    assert outcome.continued
+    assert rows(files, form) == AFTER.all()
+    before = files.digest()
+    export(files, AFTER, form)
+    assert files.digest() == before, "where nothing is new nothing changes"
