@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import click
@@ -87,7 +87,7 @@ def _shown(node: Node, options: list[click.Parameter]) -> list[click.Parameter]:
     return [each for each in options if node.path != SERVE or each.name in kept]
 
 
-def _options(options: list[click.Parameter], context: click.Context) -> Iterator[str]:
+def _options(options: Sequence[click.Parameter], context: click.Context) -> Iterator[str]:
     yield "| option | meaning |"
     yield "|---|---|"
     for option in options:
