@@ -30,6 +30,9 @@ from server.audit_log.kept_policies import KeptPolicies
 from server.audit_log.known_uids import UidLimits
 from server.audit_log.opening import OpenLog, Places, open_log
 from server.audit_log.outbox_drain import OutboxDrain
+from server.audit_log.scrub.scrubbing import Pace, Scrubbing
+from server.audit_log.scrub.verification import Verification
+from server.audit_log.search.digests import ObjectDigests
 from server.audit_log.search.search import Search
 from server.audit_log.search.searches import Searches
 from server.audit_log.search.tokens import PageTokens
@@ -72,6 +75,7 @@ from server.state.locks import SqlLocks
 from server.state.outbox import Outbox
 from server.state.session_pages import SqlSessionPages
 from server.state.sessions import SqlSessionIndex
+from server.state.storage_damage import SqlStorageDamage
 from server.state.uploads import SqlUploads
 from server.storage.embedded.recordings import EmbeddedRecordings
 from server.storage.embedded.storage import EmbeddedStorage
@@ -171,8 +175,9 @@ def _build(
     delivery = Delivery(lambda _: storage, log.tail, log.spool, catalogue, log.uid_files, log.journal, before_leaving)
     deliveries = Deliveries(delivery, threads.delivery, metrics.deliveries, storage.storage_id, intake.goes_first)
     wake.append(deliveries.wake)
+    digests = ObjectDigests(storage)
     page_token_key = _secret(files, directory, PAGE_TOKENS)
-    search = Search(storage, scan, log.tail, catalogue, PageTokens(page_token_key))
+    search = Search(storage, scan, log.tail, catalogue, PageTokens(page_token_key), digests)
     service_log = ServiceLog(intake)
     self_audit = SelfAudit(service_log, changes, OutboxDrain(outbox, intake), log.journal)
     recordings = assemble(
@@ -205,6 +210,18 @@ def _build(
     )
     reader = LogReader(log.tail, catalogue, StoredBatches(storage, catalogue), log.journal.log_id)
     watches = Watches(reader, threads.reading, service_log, notice, storage.storage_id)
+    damage = SqlStorageDamage(engine)
+    scrubbing = Scrubbing(
+        Verification(storage, catalogue, log.tail.pending, digests, damage, _now_ms),
+        damage,
+        metrics.scrub,
+        Pace(
+            config.scrub.period_seconds,
+            config.scrub.max_bytes_per_second,
+            lambda: intake.goes_first() or searches.under_way > 0,
+        ),
+        _now_ms,
+    )
     status = Status(
         importlib.metadata.version("extaudit"),
         log.journal,
@@ -214,7 +231,7 @@ def _build(
         storage,
         deliveries,
         log.recovery,
-        surroundings(certificates, policy, self_audit.outbox, tokens, recordings.open_uploads, settings),
+        surroundings(certificates, policy, self_audit.outbox, tokens, recordings.open_uploads, settings, scrubbing),
     )
     locks = Locks(lock_store, lock_table, _now_ms, lambda: server.look_again())
     server = GrpcServer(
@@ -244,7 +261,7 @@ def _build(
     )
     operations = operations_app(
         status.problems,
-        lambda: rendered_metrics(metrics, status, certificates, tokens, recordings.open_uploads),
+        lambda: rendered_metrics(metrics, status, certificates, tokens, recordings.open_uploads, scrubbing),
     )
     http = OperationsServer(config.http.listen, operations, config.http.certificate, config.http.key)
     watched = Watched(
@@ -281,10 +298,11 @@ def _build(
         housekeeping,
         reindexing,
         recordings.text_indexing,
+        scrubbing,
         tokens,
         Reloading(settings, read, held, changes, metrics.configuration),
         threads,
-        [recordings.close, scan.close, engine.dispose],
+        [scrubbing.close, recordings.close, scan.close, engine.dispose],
     )
 
 

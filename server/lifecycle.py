@@ -15,6 +15,7 @@ from typing import Any
 from server.audit_log.deliveries import Deliveries
 from server.audit_log.intake import Intake
 from server.audit_log.opening import OpenLog
+from server.audit_log.scrub.scrubbing import Scrubbing
 from server.audit_log.self_audit import SelfAudit
 from server.audit_log.status import Status
 from server.certificates.claims import ADMINISTRATOR
@@ -72,6 +73,7 @@ class App:
     housekeeping: Housekeeping
     reindexing: Reindexing
     text_indexing: TextIndexing
+    scrubbing: Scrubbing
     tokens: TokenIssuers
     reloading: Reloading
     threads: Threads
@@ -103,6 +105,7 @@ class App:
         self._run(self.housekeeping.run())
         self._run(self.reindexing.run())
         self._run(self.text_indexing.run())
+        self._run(self.scrubbing.run())
         self._run(self.tokens.run())
         self._run(self.reloading.run())
         self._write_ready_file()
@@ -126,6 +129,7 @@ class App:
         self.housekeeping.stop()
         self.reindexing.stop()
         self.text_indexing.stop()
+        self.scrubbing.stop()
         self.tokens.stop()
         self.reloading.stop()
         await self.self_audit.stop(version=self.status.version)

@@ -41,6 +41,7 @@ KEY_SET_REFUSED: Final = "extaudit.jwks.refused"
 KEY_SET_EXPIRED: Final = "extaudit.jwks.expire"
 JOURNAL_DAMAGED: Final = "extaudit.journal.damage"
 JOURNAL_FORKED: Final = "extaudit.journal.fork"
+STORAGE_DAMAGED: Final = "extaudit.storage.damage"
 CLOCK_STEPPED: Final = "extaudit.clock.step"
 EVENT_REFUSED: Final = "extaudit.outbox.refused"
 SESSION_UPLOADED: Final = "session.upload"
@@ -79,6 +80,7 @@ CODES: Final[Mapping[str, str]] = MappingProxyType(
         JOURNAL_FORKED: "XA6004W",
         CLOCK_STEPPED: "XA6002W",
         EVENT_REFUSED: "XA6003E",
+        STORAGE_DAMAGED: "XA6005E",
         SESSION_UPLOADED: "T2005I",
         UPLOAD_ABORTED: "XA7001W",
         UPLOAD_REPEATED: "XA7002I",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from rbac.holder import PolicyHolder
 from server.audit_log.outbox_drain import OutboxDrain
+from server.audit_log.scrub.scrubbing import Scrubbing
 from server.audit_log.state_of_service import CertificateState, Problem, TokenIssuerState
 from server.audit_log.status import Status, Surroundings
 from server.certificates.certificates_in_force import Certificates
@@ -20,11 +21,13 @@ def surroundings(
     tokens: TokenIssuers,
     uploads: OpenUploads,
     settings: Settings,
+    scrubbing: Scrubbing,
 ) -> Surroundings:
     """What GetStatus asks these parts for."""
 
     def warnings() -> list[Problem]:
         found = [*settings.warnings(), *(Problem("certificate_refused", text) for text in certificates.problems())]
+        found += scrubbing.warnings()
         if policy.error is not None:
             found.append(Problem("roles_refused", f"the changed roles are refused, the old ones stay: {policy.error}"))
         if uploads.unreadable:
@@ -54,7 +57,12 @@ def surroundings(
 
 
 def rendered_metrics(
-    metrics: Metrics, status: Status, certificates: Certificates, tokens: TokenIssuers, uploads: OpenUploads
+    metrics: Metrics,
+    status: Status,
+    certificates: Certificates,
+    tokens: TokenIssuers,
+    uploads: OpenUploads,
+    scrubbing: Scrubbing,
 ) -> bytes:
     """All metrics as Prometheus reads them, what is only looked at now included."""
     journal = status.journal_state()
@@ -77,4 +85,5 @@ def rendered_metrics(
     for issuer in tokens.states():
         metrics.access.record_token_issuer(issuer.issuer, len(issuer.key_ids), issuer.fetched_ms)
     metrics.uploads.record_state(uploads.open, uploads.abandoned)
+    scrubbing.record()
     return metrics.render()

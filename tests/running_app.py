@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from server.app import build
-from server.config import Config, GrpcSection, HttpSection, JournalSection
+from server.config import Config, GrpcSection, HttpSection, JournalSection, ScrubSection
 from server.files import Files
 from server.lifecycle import App
 
@@ -22,6 +22,7 @@ def running_app(
     *,
     files: Files | None = None,
     journal: JournalSection | None = None,
+    scrub: ScrubSection | None = None,
     grpc: GrpcSection | None = None,
     cluster: str = "extaudit.local",
     watching: bool = True,
@@ -37,6 +38,7 @@ def running_app(
         grpc=grpc or GrpcSection(listen="localhost:0"),
         http=HttpSection(listen="127.0.0.1:0"),
         journal=journal or JournalSection(),
+        scrub=scrub or ScrubSection(),
     )
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever, name="app")

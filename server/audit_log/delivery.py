@@ -26,7 +26,7 @@ from server.storage.ports import EventStorage, NameTaken, StorageError
 _MAX_NAMES = 100
 MAX_TYPES = 256
 MAX_TYPES_CHARACTERS = 16_384
-_RECORD = re.compile(r"([0-9a-f]{20})/([0-9]{1,19})-([0-9]{1,19})\.json")
+RECORD_NAME = re.compile(r"([0-9a-f]{20})/([0-9]{1,19})-([0-9]{1,19})\.json")
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,7 +186,7 @@ def rebuild(storage: EventStorage, catalogue: Catalogue) -> int:
     ranges = sorted(
         (match[1], int(match[2]), int(match[3]))
         for name in storage.list_records()
-        if (match := _RECORD.fullmatch(name))
+        if (match := RECORD_NAME.fullmatch(name))
     )
     records = [
         record

@@ -10,6 +10,7 @@ from server.config.sections import (
     LimitsSection,
     LogSection,
     RecordingsSection,
+    ScrubSection,
     SearchSection,
     TokenIssuer,
 )
@@ -24,6 +25,7 @@ __all__ = [
     "LogSection",
     "Option",
     "RecordingsSection",
+    "ScrubSection",
     "SearchSection",
     "TokenIssuer",
     "digest",

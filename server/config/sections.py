@@ -221,6 +221,26 @@ class SearchSection:
 
 
 @dataclass(frozen=True, slots=True)
+class ScrubSection:
+    """The walk in the background that looks whether everything stored is still there, byte for byte."""
+
+    period_seconds: float = setting(
+        604_800.0,
+        "In which every stored object is read once; existence and sizes are looked at once an hour as well.",
+        unit="seconds",
+        low=0.1,
+        high=31_536_000.0,
+    )
+    max_bytes_per_second: int = setting(
+        16 * MIB,
+        "Fastest that it reads; a storage too large for that takes longer than the period.",
+        unit="bytes",
+        low=64 * KIB,
+        high=16 * GIB,
+    )
+
+
+@dataclass(frozen=True, slots=True)
 class RecordingsSection:
     """Recordings of sessions, and the uploads that become recordings."""
 
@@ -336,6 +356,7 @@ class Config:
     http: HttpSection = field(default_factory=HttpSection)
     journal: JournalSection = field(default_factory=JournalSection)
     search: SearchSection = field(default_factory=SearchSection)
+    scrub: ScrubSection = field(default_factory=ScrubSection)
     recordings: RecordingsSection = field(default_factory=RecordingsSection)
     limits: LimitsSection = field(default_factory=LimitsSection)
     log: LogSection = field(default_factory=LogSection)

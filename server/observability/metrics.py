@@ -20,6 +20,7 @@ from prometheus_client.registry import Collector
 from server.observability.configuration_metrics import ConfigurationMetrics
 from server.observability.export_metrics import ExportMetrics
 from server.observability.recording_metrics import RecordingMetrics
+from server.observability.scrub_metrics import ScrubMetrics
 
 OTHER = "other"
 """Label of what is in no table, such as an unknown method."""
@@ -56,6 +57,7 @@ class Metrics:
         self.access = AccessMetrics(self.registry)
         self.uploads = UploadMetrics(self.registry)
         self.recordings = RecordingMetrics(self.registry)
+        self.scrub = ScrubMetrics(self.registry)
         self.configuration = ConfigurationMetrics(self.registry)
 
     def render(self) -> bytes:

@@ -17,6 +17,8 @@ from server.state.tables import (
     outbox,
     recordings,
     schema_version,
+    scrub_walk,
+    storage_damage,
     uploads,
 )
 
@@ -63,6 +65,12 @@ def create_session_index(connection: Connection) -> None:
     connection.execute(insert(session_index).values(id=1, active=1, building=0))
 
 
+def create_storage_damage(connection: Connection) -> None:
+    """Version 7: what the scrub found, and how far it is."""
+    for table in (storage_damage, scrub_walk):
+        table.create(connection)
+
+
 MIGRATIONS: tuple[Migration, ...] = (
     create_issued_certificates,
     create_catalogue,
@@ -70,6 +78,7 @@ MIGRATIONS: tuple[Migration, ...] = (
     create_locks,
     create_uploads,
     create_session_index,
+    create_storage_damage,
 )
 """Migration n (counting from 1) makes version n; append only."""
 

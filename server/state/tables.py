@@ -155,3 +155,24 @@ recordings = Table(
 """One row for each recording, and for each upload that is kept aside or was aborted (`kind`); rebuildable from the
 custody records in the storage. `recording_of` is the session of its recording, and null of all else: a session has one.
 """
+
+storage_damage = Table(
+    "storage_damage",
+    metadata,
+    Column("storage", String(128), primary_key=True),
+    Column("name", String(1024), primary_key=True),
+    Column("kind", String(16), nullable=False),
+    Column("detail", Text, nullable=False),
+    Column("found_ms", BigInteger, nullable=False),
+)
+"""One row for each stored object that the scrub found missing, changed or unlisted, until it is right again."""
+
+scrub_walk = Table(
+    "scrub_walk",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=False),
+    Column("position", String(1024), nullable=False),
+    Column("begun_ms", BigInteger, nullable=False),
+    Column("passed_ms", BigInteger, nullable=True),
+)
+"""One row, id 1, once the scrub has begun: the name that it checked last, and when a walk last came to its end."""

@@ -25,7 +25,14 @@ from server.audit_log.fork_request import request_fork
 from server.certificates.issuing import issue_user, renew
 from server.config import Config, ConfigProblems, GrpcSection, SearchSection
 from server.files import DiskFiles
-from server.service_events import CLOCK_STEPPED, CODES, CONFIGURATION_REFUSED, CONFIGURATION_RELOADED, LOCK_CREATED
+from server.service_events import (
+    CLOCK_STEPPED,
+    CODES,
+    CONFIGURATION_REFUSED,
+    CONFIGURATION_RELOADED,
+    LOCK_CREATED,
+    STORAGE_DAMAGED,
+)
 from server.state.database import database_path, open_database
 from server.state.outbox import Outbox
 from tests.certificates_builder import CaShape
@@ -175,7 +182,7 @@ class Lives:
                     alice.emit(b'{"event":"a"}')
 
     def between(self) -> None:
-        """Damages the journal, has a fork done, and leaves an event that the journal won't take as it is."""
+        """Damages journal and storage, has a fork done, and leaves an event that the journal won't take as it is."""
         (segment,) = (self.data_dir / "journal" / self.log_id).iterdir()
         content = segment.read_bytes()
         segment.write_bytes(flipped(content, content.index(b'"u-1"')))
@@ -185,6 +192,9 @@ class Lives:
         asyncio.run(uploads_that_end(UploadsUnderTest(DiskFiles(), engine, self.data_dir / "storage" / "recordings")))
         engine.dispose()
         (self.roles / "broken.yaml").unlink()
+        unlisted = self.data_dir / "storage" / "events" / "2026-11-20" / "0123456789abcdef0123-1-9.parquet"
+        unlisted.parent.mkdir()
+        unlisted.write_bytes(b"of no batch")
 
 
 async def uploads_that_end(service: UploadsUnderTest) -> None:
@@ -201,4 +211,5 @@ def every_own_event(folder: Path) -> tuple[Events, Path]:
     lives.second()
     lives.between()
     with running_app(lives.data_dir), client_of(lives.data_dir) as client:
+        until(lambda: own_events(client)[STORAGE_DAMAGED])
         return own_events(client), lives.data_dir

@@ -8,6 +8,9 @@ import os
 from server.state.catalogue import CatalogueObject
 from server.storage.ports import EventStorage
 
+FileState = tuple[int, int, int]
+"""Inode, size and change time."""
+
 
 class ObjectDigests:
     """Compares objects with the digests in their batch records. Safe to use from several threads.
@@ -18,26 +21,33 @@ class ObjectDigests:
 
     def __init__(self, storage: EventStorage) -> None:
         self._storage = storage
-        self._known: dict[str, tuple[tuple[int, int, int], bool]] = {}
+        self._known: dict[str, tuple[FileState, bool]] = {}
 
     def is_intact(self, object_: CatalogueObject) -> bool:
         """Whether the object has the bytes that were stored; always true of foreign ones, whose digest nobody knows."""
         if object_.is_foreign:
             return True
-        path = self._storage.local_path(object_.name)
         try:
-            state = _state(path)
+            state = self.state_of(object_)
             known = self._known.get(object_.name)
             if known is None or known[0] != state:
-                with open(path, "rb") as file:
+                with open(self._storage.local_path(object_.name), "rb") as file:
                     known = state, hashlib.file_digest(file, "sha256").hexdigest() == object_.sha256
                 self._known[object_.name] = known
         except OSError:
             return False
         return known[1]
 
+    def state_of(self, object_: CatalogueObject) -> FileState:
+        """What changes when its bytes do; OSError if it can't be told."""
+        return _state(self._storage.local_path(object_.name))
 
-def _state(path: str) -> tuple[int, int, int]:
+    def learn(self, object_: CatalogueObject, state: FileState, *, intact: bool) -> None:
+        """Take over what a reading of the object came to that began in this state."""
+        self._known[object_.name] = state, intact
+
+
+def _state(path: str) -> FileState:
     """What changes when a file's bytes do; its modification time alone can be set back."""
     found = os.stat(path)
     return found.st_ino, found.st_size, found.st_ctime_ns

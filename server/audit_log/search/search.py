@@ -72,15 +72,22 @@ class Search:
     """Searches one storage: tail, own batches, foreign objects. Blocking; safe to use from several threads."""
 
     def __init__(
-        self, storage: EventStorage, engine: ScanEngine, tail: Tail, catalogue: Catalogue, tokens: PageTokens
+        self,
+        storage: EventStorage,
+        engine: ScanEngine,
+        tail: Tail,
+        catalogue: Catalogue,
+        tokens: PageTokens,
+        digests: ObjectDigests | None = None,
     ) -> None:
+        """`digests` where others find out about changed objects too."""
         self._storage = storage
         self._engine = engine
         self._tail = tail
         self._catalogue = catalogue
         self._tokens = tokens
         self._origins = Origins(storage, catalogue)
-        self._digests = ObjectDigests(storage)
+        self._digests = digests or ObjectDigests(storage)
         self.foreign = ForeignObjects(storage, catalogue, tail.pending)
 
     def page(self, caller: Identity, query: SearchQuery, deadline: float) -> SearchPage:

@@ -43,6 +43,11 @@ class Searches:
         """Longest that one search may run; may be changed at any time."""
         self._under_way = 0
 
+    @property
+    def under_way(self) -> int:
+        """Searches that run or wait."""
+        return self._under_way
+
     async def search(
         self,
         access: Access,
