@@ -185,6 +185,7 @@ class MemoryExports:
     fails: Exception | None = None
     hangs: bool = False
     """After its blocks."""
+    closed: int = 0
     asked: list[tuple[Access, ChunkQuery | ExportQuery]] = field(default_factory=list)
 
     async def chunks(self, access: Access, query: ChunkQuery) -> ChunkPage:
@@ -199,11 +200,14 @@ class MemoryExports:
         self.asked.append((access(), query))
         if self.fails:
             raise self.fails
-        for block in self.blocks:
-            access()
-            yield EncodedBlock(convert(block), len(block.sequences))
-        if self.hangs:
-            await asyncio.Event().wait()
+        try:
+            for block in self.blocks:
+                access()
+                yield EncodedBlock(convert(block), len(block.sequences))
+            if self.hangs:
+                await asyncio.Event().wait()
+        finally:
+            self.closed += 1
 
 
 @dataclass
