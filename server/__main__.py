@@ -17,7 +17,7 @@ from rbac.errors import PolicyError
 from server.app import build
 from server.certificates.problems import CertificateProblem
 from server.config import Config, ConfigProblems, load_config
-from server.data_directory import DataDirectoryProblem
+from server.data_directory import LATER_VERSION, DataDirectoryProblem
 from server.errors import AuditStoreError
 from server.http_api.listener import ListenerError
 from server.lifecycle import App
@@ -53,11 +53,11 @@ def serve(flags: Mapping[str, object]) -> int:
         print(f"extaudit: {error}", file=sys.stderr)
     except AuditStoreError as error:
         print(f"extaudit: {error.message}", file=sys.stderr)
-    except (StateFault, NewerSchema) as error:
+    except NewerSchema as error:
+        print(f"extaudit: {error}; {LATER_VERSION}", file=sys.stderr)
+    except StateFault as error:
         _log.debug("start failed", exc_info=error)
-        print(
-            "extaudit: the state database can't be used: it is damaged, locked or of a later version", file=sys.stderr
-        )
+        print("extaudit: the state database can't be used: it is damaged or locked", file=sys.stderr)
     except RuntimeError as error:
         # What grpc raises when the address is taken.
         _log.debug("start failed", exc_info=error)

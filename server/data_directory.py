@@ -17,6 +17,10 @@ KEYS_OF_TOKENS = PAGE_TOKENS, SESSION_TOKENS = "page-token.key", "session-token.
 """Names of the keys of page tokens of events and of sessions."""
 
 
+LATER_VERSION = "a later version of extaudit wrote it: start that one, or restore a backup of before the upgrade"
+"""The remedy where data has a format that this version doesn't know."""
+
+
 class DataDirectoryProblem(Exception):
     """The data directory can't be used; the text is for the person who starts the service and names no path."""
 

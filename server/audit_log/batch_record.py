@@ -20,6 +20,10 @@ from server.audit_log.tail import TailBlock, TailRow
 FORMAT = 1
 
 
+class NewerRecord(ValueError):
+    """A batch record whose format this version doesn't know."""
+
+
 @dataclass(frozen=True, slots=True)
 class BatchObject:
     """One Parquet object of a batch: the events of one UTC date."""
@@ -80,10 +84,13 @@ class BatchRecord:
         """From its stored form.
 
         Raises:
+            NewerRecord: a later version wrote it.
             ValueError: it isn't one.
         """
         try:
             members = orjson.loads(data)
+            if _number(members["format"]) > FORMAT:
+                raise NewerRecord(f"a batch record has format {members['format']}")
             objects = tuple(_object(item) for item in members["objects"])
             if len({item.name for item in objects}) < len(objects) or not isinstance(members["receipts"], dict):
                 raise ValueError("not a batch record")
@@ -97,6 +104,8 @@ class BatchRecord:
                 tuple((_number(first), _number(last)) for first, last in members["holes"]),
                 members["receipts"],
             )
+        except NewerRecord:
+            raise
         except (KeyError, TypeError, AttributeError, ValueError) as error:
             raise ValueError("not a batch record") from error
 

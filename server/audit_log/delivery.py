@@ -13,13 +13,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from server.audit_log.batch_record import BatchObject, BatchRecord, record_digest
+from server.audit_log.batch_record import BatchObject, BatchRecord, NewerRecord, record_digest
 from server.audit_log.cuts import Cut
 from server.audit_log.journal.journal import Journal
 from server.audit_log.known_uids import uid_entries
 from server.audit_log.spool import Spool
 from server.audit_log.tail import Section, Tail
 from server.audit_log.uid_files import UidFiles
+from server.data_directory import LATER_VERSION, DataDirectoryProblem
 from server.state.catalogue import Catalogue, CatalogueBatch, CatalogueObject
 from server.storage.ports import EventStorage, NameTaken, StorageError
 
@@ -205,6 +206,9 @@ def _read_record(storage: EventStorage, log_id: str, first: int, last: int) -> B
     try:
         data = storage.read_record(f"{log_id}/{first}-{last}.json")
         record = BatchRecord.decode(data) if data is not None else None
+    except NewerRecord as error:
+        # Its events would be taken for those of a stranger, without receipts and places.
+        raise DataDirectoryProblem(f"{error}; {LATER_VERSION}") from error
     except (StorageError, ValueError):
         return None
     if record is None or (record.log_id, record.first, record.last) != (log_id, first, last):

@@ -125,8 +125,8 @@ FAULTS: dict[str, tuple[Callable[[Path], object], str]] = {
         "data_dir (--data-dir): identity/host-ca.key is missing while host-ca.crt is there",
     ),
     "a damaged secret": (
-        lambda p: (p / "data" / "identity" / "page-token.key").write_bytes(b"short"),
-        "data_dir (--data-dir): the key page-token.key is damaged",
+        lambda p: (p / "data" / "identity" / "upload-id.key").write_bytes(b"short"),
+        "data_dir (--data-dir): the key upload-id.key is damaged",
     ),
     "a state database of a later version": (newer_schema, "the state database is damaged or of a later version"),
     "a state database that is none": (

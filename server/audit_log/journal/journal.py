@@ -12,12 +12,11 @@ import orjson
 
 from server.audit_log.cuts import Cut
 from server.audit_log.journal.frames import FrameType, GroupFrames, encode, encode_commit
-from server.audit_log.journal.segments import segment_name
+from server.audit_log.journal.segments import FORMAT, segment_name
 from server.audit_log.tail import CommitGroup
 from server.errors import Unavailable
 from server.files import AppendFile, Files, write_durably
 
-FORMAT = 1
 DAMAGED = "damaged"
 """Folder beside the logs where segments with bad bytes are kept for people to look at."""
 

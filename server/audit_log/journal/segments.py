@@ -22,8 +22,11 @@ from server.audit_log.journal.frames import (
     decode_event,
     read_frames,
 )
+from server.data_directory import LATER_VERSION, DataDirectoryProblem
 from server.files import Files
 
+FORMAT = 1
+"""Of segments; of a later one nothing is known, so nothing is read."""
 SUFFIX = ".seg"
 LOG_ID = re.compile(r"[0-9a-f]{20}")
 """The name of a log, which is that of its folder."""
@@ -160,7 +163,10 @@ def _accept(segment: SegmentContent, frame: Frame, log_id: str) -> None:
     if frame.type == FrameType.EVENT:
         segment.events.append(decode_event(frame.payload))
     elif frame.type == FrameType.SEGMENT:
-        segment.storage = orjson.loads(frame.payload)["storage"]
+        header = orjson.loads(frame.payload)
+        if header["format"] > FORMAT:
+            raise DataDirectoryProblem(f"the journal has format {header['format']}; {LATER_VERSION}")
+        segment.storage = header["storage"]
     elif frame.type == FrameType.CUT:
         cut = Cut.decode(frame.payload)
         segment.cuts.append(cut)
