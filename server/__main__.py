@@ -91,6 +91,9 @@ async def _serve(config: Config, read: Callable[[], Config]) -> int:
         other.cancel()
     _log.info("stopping")
     await app.stop()
+    # The loop outlives this in gRPC's hands, and would keep alive what the handler is of to the interpreter's very end.
+    loop.remove_signal_handler(signal.SIGHUP)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
     _log.info("stopped")
     return 1 if app.failed.is_set() else 0
 

@@ -1,0 +1,32 @@
+"""A service that is told to stop says so in its log and nothing else, and ends with 0."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.polling import until
+from tests.running_server import ANY_PORT, RUN, environment
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=["SIGTERM", "SIGINT"])
+def test_nothing_but_log_lines_is_printed_when_it_stops(tmp_path: Path, number: signal.Signals) -> None:
+    """Native libraries would print pages, were anything of theirs alive at the interpreter's end."""
+    command = [*RUN, "serve", *ANY_PORT, "--data-dir", str(tmp_path / "data")]
+    with (
+        (tmp_path / "log").open("wb") as log,
+        subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=log, env=environment()) as served,
+    ):
+        try:
+            until((tmp_path / "data" / "ready.json").exists)
+            os.kill(served.pid, number)
+            assert served.wait(30) == 0
+        finally:
+            served.kill()
+    messages = [json.loads(line)["message"] for line in (tmp_path / "log").read_text().splitlines()]
+    assert messages[-2:] == ["stopping", "stopped"]
