@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
+from extaudit_cli.commands import Command
 from extaudit_cli.connecting import connected, one_line
 from extaudit_cli.event_filters import filter_options_with, query_from
 from extaudit_cli.exporting.destination import destination
@@ -33,6 +34,7 @@ _INTERRUPTED: Final = 130
 
 
 @click.command(
+    cls=Command,
     epilog=f"""\b
 Examples:
   extaudit events export --out evidence/ --from 2026-10-01 --to 2026-11-01
@@ -48,7 +50,7 @@ batch yet.
 \b
 Exit codes: 0 done, 1 failed, 2 wrong usage, 3 done but something is missing (each part is named), 130 stopped.
 
-{TIMES}"""
+{TIMES}""",
 )
 @click.option("-o", "--out", required=True, metavar="FOLDER/|FILE|-", help="Where to; - is stdout.")
 @click.option("--format", "form", type=click.Choice(FORMATS), help="Form of it. [default: the file's ending, or jsonl]")

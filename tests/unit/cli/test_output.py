@@ -37,6 +37,13 @@ def test_on_a_terminal_the_last_column_takes_what_is_left(monkeypatch: pytest.Mo
     assert "2" * 36 in lines[2], "an id stays whole"
 
 
+def test_on_a_terminal_no_other_column_takes_the_screen(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(output, "screen_columns", lambda: 200)
+    lines = table_lines(("A", "B"), [("x" * 300, "why")])
+    assert lines[1].endswith("…  why")
+    assert width(lines[1]) < 80
+
+
 def test_one_long_cell_makes_no_other_long() -> None:
     lines = table_lines(("A", "B"), [("x" * 100_000, "y"), ("z", "y")])
     assert len(lines[2]) < 100
