@@ -128,3 +128,8 @@ class Load:
     def acknowledged(self) -> dict[str, Position]:
         """Where each acknowledged event is, by key."""
         return {key: position for writer in self._writers for key, position in writer.acknowledged.items()}
+
+    @property
+    def progress(self) -> int:
+        """How many are acknowledged by now; may be asked while it runs."""
+        return sum(len(writer.acknowledged) for writer in self._writers)

@@ -39,20 +39,23 @@ def printer(output: str, client: Client) -> Printer:
     """Choose by the form of output."""
     if output == "json":
         return _JsonPrinter(client)
-    return _JsonlPrinter(client) if output == "jsonl" else _TablePrinter()
+    return _JsonlPrinter(client) if output == "jsonl" else TablePrinter()
 
 
-class _TablePrinter:
-    """Lays columns out by the first page: what comes later and is longer is shown all the same, out of line."""
+class TablePrinter:
+    """Lays columns out as it is told, else by the first page: what is longer is shown all the same, out of line."""
 
-    def __init__(self) -> None:
+    def __init__(self, columns: Sequence[Column] = ()) -> None:
         self._paint = Paint.for_stream(sys.stdout)
-        self._columns: list[Column] = []
+        self._columns = columns
+        self._headed = False
 
     def rows(self, rows: Sequence[EventRow]) -> None:
+        """Print rows, under the headers."""
         lines = [[visible(text) for text in _texts(row)] for row in rows]
-        if rows and not self._columns:
-            self._columns = column_widths([_HEADERS, *lines], screen_columns())
+        if rows and not self._headed:
+            self._headed = True
+            self._columns = self._columns or column_widths([_HEADERS, *lines], screen_columns())
             self._paint.echo(self._paint(cells(_HEADERS, self._columns), "heading"))
         for row, line in zip(rows, lines, strict=True):
             self._paint.echo(self._painted(row, line))
@@ -62,6 +65,7 @@ class _TablePrinter:
         return GAP.join([self._paint(time, "quiet"), self._paint(kind, _style(row)), *others]).rstrip()
 
     def end(self, summary: Summary) -> None:
+        """Print what the pages say together."""
         warnings = summary.warnings()
         for line in [*warnings, *summary.lines()]:
             self._paint.echo(self._paint(line, "warning" if line in warnings else "plain"))
@@ -75,7 +79,7 @@ class _JsonlPrinter:
 
     def rows(self, rows: Sequence[EventRow]) -> None:
         for row in rows:
-            write_bytes(one_line_json(_payload(self._client, row)) + b"\n")
+            write_bytes(one_line_json(payload_of(self._client, row)) + b"\n")
 
     def end(self, summary: Summary) -> None:
         _warn(summary)
@@ -90,7 +94,7 @@ class _JsonPrinter:
 
     def rows(self, rows: Sequence[EventRow]) -> None:
         for row in rows:
-            write_bytes(self._separator + row_json(row, _payload(self._client, row)))
+            write_bytes(self._separator + row_json(row, payload_of(self._client, row)))
             self._separator = b",\n"
 
     def end(self, summary: Summary) -> None:
@@ -105,7 +109,7 @@ def _warn(summary: Summary) -> None:
         click.echo(line, err=True)
 
 
-def _payload(client: Client, row: EventRow) -> bytes:
+def payload_of(client: Client, row: EventRow) -> bytes:
     """Give the row's JSON, fetched where it was too large for the page."""
     if not row.payload_omitted:
         return row.json

@@ -9,6 +9,7 @@ from extaudit_cli.commands import LazyGroup
 _COMMANDS = {
     "emit": ("extaudit_cli.event_emit", "Store events from a file of JSON lines."),
     "search": ("extaudit_cli.event_search", "Find events."),
+    "tail": ("extaudit_cli.event_tail", "Show events as they come."),
     "export": ("extaudit_cli.event_export", "Export events to files, all of them and each once."),
     "get": ("extaudit_cli.event_get", "Show one event whole."),
 }
@@ -21,8 +22,9 @@ _COMMANDS = {
 Examples:
   extaudit events emit --file events.jsonl
   extaudit events search --from -1h --user alice
+  extaudit events tail --since -1h --type user.login
   extaudit events export --out evidence/ --from 2026-10-01
   extaudit events get b121fc4c-e419-56a2-a760-19cd746c0650 --output json""",
 )
 def command() -> None:
-    """Emit, search, export and get audit events."""
+    """Emit, search, follow, export and get audit events."""

@@ -112,7 +112,7 @@ class Client:
         after: Mapping[str, int] | None = None,
         received_from: datetime | None = None,
         told: Told | None = None,
-    ) -> Iterator[WatchedEvents]:
+    ) -> Generator[WatchedEvents, None, None]:
         """Give the events that match the query's filters and storage as they become durable, in the order of their log.
 
         Begins after the place `after` (`WatchedEvents.place`; an empty one is before everything), else with the first

@@ -1,0 +1,116 @@
+"""The command `extaudit events tail`."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from extaudit_cli.colours import Paint
+from extaudit_cli.commands import Command
+from extaudit_cli.connecting import connected
+from extaudit_cli.event_filters import filter_options, query_from
+from extaudit_cli.output import output_option
+from extaudit_cli.place_file import PlaceProblem, read_place, write_place
+from extaudit_cli.search_summary import describe
+from extaudit_cli.suggestions import storages
+from extaudit_cli.tail_printers import tail_printer
+from extaudit_cli.text import visible
+from extaudit_cli.times import TIMES, Time
+
+if TYPE_CHECKING:
+    from extaudit_client import Client, ExtauditError, WatchedEvents
+
+_INCOMPLETE = 3
+_FILE = click.Path(dir_okay=False, path_type=Path)
+
+
+@click.command(
+    cls=Command,
+    epilog=f"""\b
+Examples:
+  extaudit events tail
+  extaudit events tail --since -1h --type user.login
+  extaudit events tail --place siem.json --since 2026-11-01 --output jsonl | to-my-siem
+  extaudit events tail --place nightly.json --no-follow --output jsonl >> audit.jsonl
+
+Events come in the order in which the service acknowledged them, each once; after an interruption it goes on by itself.
+--from and --to ask for the events' own time, --since for the time the service received them. With --place FILE what
+was printed is noted there, and the next run goes on behind it, whatever --since says; if it is killed between printing
+and noting, it prints that last part again. --output jsonl prints the stored JSON, one event a line; --output json one
+object a line with columns, receipts and the event. What can't be given is told on stderr. Exit code 3 with --no-follow
+when something is missing.
+
+{TIMES}""",
+)
+@click.option(
+    "--since", type=Time(), help="Begin with what was received at this time; else with what comes from now on."
+)
+@click.option("--place", type=_FILE, help="File that keeps how far was printed; the next run goes on from there.")
+@click.option("--after-place", type=_FILE, help="Begin after the place in this file, and leave the file as it is.")
+@click.option("--no-follow", is_flag=True, help="End when everything that is there by then has been printed.")
+@filter_options
+@click.option(
+    "--storage", default="", shell_complete=storages, help="active (the default), default, all, or a storage id."
+)
+@output_option
+@connected
+def command(
+    client: Client,
+    output: str,
+    since: datetime | None,
+    place: Path | None,
+    after_place: Path | None,
+    no_follow: bool,
+    **filters: Any,
+) -> int:
+    """Show events as they come. All filters must hold."""
+    query, paint = query_from(**filters), Paint.for_stream(sys.stderr)
+    with _problems():
+        after = _start(place, after_place)
+        watching = client.watch(query, after=after, received_from=since, told=lambda *why: _tell(paint, *why))
+        printer, complete = tail_printer(output, client), True
+        with closing(watching):
+            for watched in watching:
+                printer.rows(watched.rows)
+                complete &= not watched.missing
+                _tell_missing(paint, watched)
+                if place is not None and dict(watched.place) != after:
+                    after = dict(watched.place)
+                    write_place(place, after)
+                if no_follow and watched.caught_up:
+                    break
+    return 0 if complete else _INCOMPLETE
+
+
+def _start(place: Path | None, after_place: Path | None) -> Mapping[str, int] | None:
+    """The place to begin after: the one that is kept goes before the one that is given."""
+    kept = read_place(place) if place is not None else None
+    if kept is not None or after_place is None:
+        return kept
+    given = read_place(after_place)
+    if given is None:
+        raise PlaceProblem(f"there is no file {after_place}")
+    return given
+
+
+def _tell(paint: Paint, error: ExtauditError, delay: float) -> None:
+    paint.echo(paint(f"{visible(error.message)}; connecting again in {delay:.1f} s", "warning"), err=True)
+
+
+def _tell_missing(paint: Paint, watched: WatchedEvents) -> None:
+    for part in watched.missing:
+        paint.echo(paint(f"INCOMPLETE: {describe(part)}", "bad"), err=True)
+
+
+@contextmanager
+def _problems() -> Iterator[None]:
+    try:
+        yield
+    except PlaceProblem as problem:
+        raise click.ClickException(visible(str(problem))) from None

@@ -1,0 +1,63 @@
+"""A file that keeps how far a log was shown, so that the next run goes on from there."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+
+_MAX_BYTES = 1024 * 1024
+_MAX_SEQUENCE = 2**64
+
+
+class PlaceProblem(Exception):
+    """The file can't be used; the text is one line."""
+
+
+def read_place(path: Path) -> dict[str, int] | None:
+    """The place (log id → last sequence that is done with) in a file; None if there is no file.
+
+    Raises:
+        PlaceProblem: it can't be read, or holds no place.
+    """
+    try:
+        with path.open("rb") as file:
+            data = file.read(_MAX_BYTES + 1)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise PlaceProblem(f"can't read {path}: {error.strerror}") from None
+    try:
+        place = json.loads(data)["place"]
+        if len(data) > _MAX_BYTES or not all(
+            type(done) is int and 0 <= done < _MAX_SEQUENCE for done in place.values()
+        ):
+            raise ValueError("no place")
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        raise PlaceProblem(f"{path} holds no place in the log; move it away to begin anew") from None
+    return {str(log_id): done for log_id, done in place.items()}
+
+
+def write_place(path: Path, place: Mapping[str, int]) -> None:
+    """Put the file there as a whole, durably; a link is followed.
+
+    Raises:
+        PlaceProblem: it can't be written; the file of before is still there.
+    """
+    target = Path(os.path.realpath(path))
+    try:
+        handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")  # mode 0600
+        try:
+            with os.fdopen(handle, "w", encoding="utf-8") as file:
+                json.dump({"place": dict(place)}, file)
+                file.write("\n")
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(name, target)
+        except BaseException:
+            os.unlink(name)
+            raise
+    except OSError as error:
+        raise PlaceProblem(f"can't write {path}: {error.strerror}") from None
