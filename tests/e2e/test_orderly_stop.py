@@ -9,6 +9,8 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from extaudit_client import Client, Query
+from extaudit_client.files import find_connection
 
 from tests.polling import until
 from tests.running_server import ANY_PORT, RUN, environment
@@ -24,6 +26,9 @@ def test_nothing_but_log_lines_is_printed_when_it_stops(tmp_path: Path, number: 
     ):
         try:
             until((tmp_path / "data" / "ready.json").exists)
+            with Client(find_connection({}, tmp_path / "data")) as client:
+                client.emit(b'{"event":"a"}')
+                assert client.search(Query(types=("a",))).rows
             os.kill(served.pid, number)
             assert served.wait(30) == 0
         finally:
