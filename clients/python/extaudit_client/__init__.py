@@ -1,6 +1,9 @@
 """Python client of extaudit: emit audit events and find them again, keep recordings, ask how the service is."""
 
 from extaudit_client.access import AccessCheck, DecidingRule, Hypothesis, Role, RoleRule
+from extaudit_client.async_client import AsyncClient
+from extaudit_client.async_emitter import AsyncEmitter
+from extaudit_client.async_recordings import AsyncRecordings
 from extaudit_client.chunks import EventChunk, EventChunks
 from extaudit_client.client import Client
 from extaudit_client.connection import Connection
@@ -55,6 +58,9 @@ __all__ = [
     "AccessCheck",
     "Acknowledgement",
     "AmbiguousUid",
+    "AsyncClient",
+    "AsyncEmitter",
+    "AsyncRecordings",
     "CertificateExpired",
     "Client",
     "Connection",

@@ -104,12 +104,13 @@ class Emitter:
         """Take events, all or none, with one sync for all; gives their uids. They must fit into the spool together."""
         return self.take([prepared(as_json(event)) for event in events])
 
-    def take(self, events: list[tuple[str, bytes]]) -> list[str]:
-        """Take events that are prepared, with their uids."""
+    def take(self, events: list[tuple[str, bytes]], waited: float = 0.0) -> list[str]:
+        """Take events that are prepared, with their uids; they have `waited` so many seconds for room already."""
         if os.getpid() != self._process:
             raise SpoolClosed("the emitter belongs to the process that made it, and not to one forked from it")
+        timeout = None if self._full_timeout is None else max(self._full_timeout - waited, 0.0)
         if events:
-            self._spool.append([event for _, event in events], self._full_timeout)
+            self._spool.append([event for _, event in events], timeout)
         return [uid for uid, _ in events]
 
     def flush(self, timeout: float | None = None) -> None:

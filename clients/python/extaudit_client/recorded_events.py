@@ -64,14 +64,14 @@ class RecordingSummary:
 Item = Recording | RecordedEvent | RecordingDamage | RecordingSummary
 
 
-def items_from(responses: Iterator[pb.StreamRecordingEventsResponse]) -> Iterator[Item]:
-    """Read a stream: the recording, events and damages in order, and the summary.
+class ItemReader:
+    """Reads a stream: the recording, events and damages in order, and the summary."""
 
-    Raises:
-        ExtauditError: it ended without its summary.
-    """
-    ended = False
-    for response in responses:
+    def __init__(self) -> None:
+        self._ended = False
+
+    def read(self, response: pb.StreamRecordingEventsResponse) -> Iterator[Item]:
+        """What is in one response."""
         match response.WhichOneof("response"):
             case "recording":
                 yield recording_from(response.recording)
@@ -82,9 +82,28 @@ def items_from(responses: Iterator[pb.StreamRecordingEventsResponse]) -> Iterato
                 yield RecordingDamage(damage.offset, damage.part, damage.reason, damage.encrypted, damage.doubtful)
             case "summary":
                 yield _summary(response.summary)
-                ended = True
-    if not ended:
-        raise ExtauditError("INTERNAL", "", "the service ended the events without a summary")
+                self._ended = True
+
+    def check(self) -> None:
+        """Say so where the stream ended without its summary.
+
+        Raises:
+            ExtauditError: it did.
+        """
+        if not self._ended:
+            raise ExtauditError("INTERNAL", "", "the service ended the events without a summary")
+
+
+def items_from(responses: Iterator[pb.StreamRecordingEventsResponse]) -> Iterator[Item]:
+    """Read a stream to its end.
+
+    Raises:
+        ExtauditError: it ended without its summary.
+    """
+    reader = ItemReader()
+    for response in responses:
+        yield from reader.read(response)
+    reader.check()
 
 
 def _event(message: pb.RecordedEvent) -> RecordedEvent:

@@ -2,35 +2,29 @@
 
 from __future__ import annotations
 
-import hashlib
 import threading
-from collections import deque
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from typing import BinaryIO, Final, Protocol
+from typing import Protocol
 
 import grpc
 from extaudit.v1 import recording_service_pb2 as pb
 
 from extaudit_client.errors import ExtauditError, from_rpc
 from extaudit_client.retries import Retries
+from extaudit_client.upload_window import (
+    CHUNK_BYTES,
+    WINDOW_BYTES,
+    Progress,
+    Source,
+    Uploaded,
+    UploadWindow,
+    chunk,
+    ended_early,
+)
 
-CHUNK_BYTES: Final = 1024 * 1024
-WINDOW_BYTES: Final = 16 * 1024 * 1024
-"""Bytes that are kept because they aren't durable yet; when they are so many, the source isn't read."""
+__all__ = ["CHUNK_BYTES", "WINDOW_BYTES", "Progress", "Source", "Uploaded", "Uploading"]
 
-Progress = Callable[[str, int], None]
-"""Told of the upload's id and of how many bytes are durable."""
 Requests = Iterator[pb.UploadRecordingRequest]
-
-
-@dataclass(frozen=True, slots=True)
-class Uploaded:
-    """What was uploaded, all of it durable. `bytes` and `sha256` (lower-case hex) are those of the whole source."""
-
-    upload_id: str
-    bytes: int
-    sha256: str
 
 
 class UploadCall(Protocol):
@@ -41,40 +35,6 @@ class UploadCall(Protocol):
 
     def cancel(self) -> bool:
         """End the stream."""
-
-
-class Source:
-    """Where the bytes come from: any binary stream, from the recording's beginning."""
-
-    def __init__(self, stream: BinaryIO) -> None:
-        self._stream = stream
-        self._digest = hashlib.sha256()
-        # A pipe gives what there is instead of waiting until a chunk is full: a session may be streamed as it lasts.
-        self._read: Callable[[int], bytes] = getattr(stream, "read1", stream.read)
-
-    def read(self) -> bytes:
-        """The next bytes; none at the end."""
-        data = self._read(CHUNK_BYTES)
-        self._digest.update(data)
-        return data
-
-    @property
-    def sha256(self) -> str:
-        """SHA-256 of all that was read or passed over, lower-case hex."""
-        return self._digest.hexdigest()
-
-    def skip(self, size: int) -> None:
-        """Pass over bytes.
-
-        Raises:
-            ExtauditError: there are fewer.
-        """
-        while size > 0:
-            data = self._stream.read(min(size, CHUNK_BYTES))
-            self._digest.update(data)
-            if not data:
-                raise ExtauditError("FAILED_PRECONDITION", "", "the source is shorter than what was uploaded already")
-            size -= len(data)
 
 
 class Uploading:
@@ -93,26 +53,14 @@ class Uploading:
         progress: Progress | None = None,
     ) -> None:
         self._open_call = open_call
-        self._source = source
-        self._session_id = session_id
+        self._window = UploadWindow(source, session_id, upload_id)
         self._retries = retries
         self._progress = progress
-        self.upload_id = upload_id
-        """The upload's id; '' until the service has given it."""
-        self.durable_offset = 0
-        """How many bytes from the beginning are durable."""
         self._changed = threading.Condition()
         self._stream = 0
-        """Number of the stream in use; the requests of one before end."""
         self._ready = False
-        self._answered = False
-        self._kept: deque[bytes] = deque()
-        self._begin = 0
-        """Where the first of the kept bytes belong."""
-        self._end = 0
-        """Where the bytes that the source gives next belong."""
+        """Whether the stream under way has told where to go on."""
         self._reading = False
-        self._at_end = False
         self._source_failure: Exception | None = None
 
     def run(self) -> Uploaded:
@@ -123,14 +71,14 @@ class Uploading:
         """
         failures = 0
         while True:
-            before = self.durable_offset
+            before = self._window.durable_offset
             failure = self._run_stream()
             if self._source_failure is not None:
                 raise self._source_failure
             if failure is None:
-                return Uploaded(self.upload_id, self._end, self._source.sha256)
-            failures = 1 if self.durable_offset > before else failures + 1
-            if not self._retries.allow(failure, failures, answered=self._answered):
+                return self._window.uploaded
+            failures = 1 if self._window.durable_offset > before else failures + 1
+            if not self._retries.allow(failure, failures, answered=self._window.answered):
                 raise failure
             self._retries.wait(self._retries.delay(failures, failure.retry_after))
 
@@ -150,38 +98,23 @@ class Uploading:
                 self._stream += 1
                 self._changed.notify_all()
             call.cancel()
-        if self._at_end and self.durable_offset == self._end:
-            return None
-        return ExtauditError("UNAVAILABLE", "", "the service ended the stream before everything was durable")
+        return None if self._window.done else ended_early()
 
     def _note(self, response: pb.UploadRecordingResponse) -> None:
         with self._changed:
-            self.upload_id, self.durable_offset = response.upload_id, response.durable_offset
-            if not self._ready:
-                self._take_up()
-            while self._kept and self._begin + len(self._kept[0]) <= self.durable_offset:
-                self._begin += len(self._kept.popleft())
-            self._ready = self._answered = True
+            self._window.note(response, first=not self._ready)
+            self._ready = True
             self._changed.notify_all()
         if self._progress is not None:
-            self._progress(self.upload_id, self.durable_offset)
-
-    def _take_up(self) -> None:
-        """Go on from what is durable: the source is passed over up to there, if it isn't there yet."""
-        if self.durable_offset < self._begin:
-            raise ExtauditError("DATA_LOSS", "", "the service has lost bytes that it had acknowledged")
-        if self.durable_offset > self._end:
-            self._source.skip(self.durable_offset - self._end)
-            self._kept.clear()
-            self._begin = self._end = self.durable_offset
+            self._progress(self._window.upload_id, self._window.durable_offset)
 
     def _requests(self, stream: int) -> Requests:
-        yield pb.UploadRecordingRequest(start=pb.UploadStart(session_id=self._session_id, upload_id=self.upload_id))
+        yield self._window.start()
         at = -1
         while (found := self._next(stream, at)) is not None:
             offset, data = found
             at = offset + len(data)
-            yield pb.UploadRecordingRequest(chunk=pb.RecordingChunk(offset=offset, data=data))
+            yield chunk(offset, data)
 
     def _next(self, stream: int, at: int) -> tuple[int, bytes] | None:
         """The kept bytes that belong at `at` (-1: the first ones) or later, with their offset, read where need be."""
@@ -191,22 +124,14 @@ class Uploading:
                     return None
                 if not self._ready:
                     self._changed.wait()
-                elif (found := self._kept_at(at)) is not None:
+                elif (found := self._window.kept_at(at)) is not None:
                     return found
-                elif self._at_end:
+                elif self._window.at_end:
                     return None
-                elif self._reading or self._end - self._begin >= WINDOW_BYTES:
+                elif self._reading or self._window.full:
                     self._changed.wait()
                 else:
                     self._read()
-
-    def _kept_at(self, at: int) -> tuple[int, bytes] | None:
-        offset = self._begin
-        for data in self._kept:
-            if offset >= at:
-                return offset, data
-            offset += len(data)
-        return None
 
     def _read(self) -> None:
         """Read once, without the lock: a source may wait for long."""
@@ -214,15 +139,12 @@ class Uploading:
         self._changed.release()
         data, failure = b"", None
         try:
-            data = self._source.read()
+            data = self._window.source.read()
         except (OSError, ValueError) as error:
             failure = error
         finally:
             self._changed.acquire()
             self._reading = False
         self._source_failure = failure
-        self._at_end = not data
-        if data:
-            self._kept.append(data)
-            self._end += len(data)
+        self._window.add(data)
         self._changed.notify_all()

@@ -40,11 +40,23 @@ def make_pki(
     pki = Pki(folder, *(folder / name for name in names))
     ca_key = ec.generate_private_key(ec.SECP256R1())
     ca = _certificate(ca_name, ca_key, ca_name, ca_key, -2, 2, x509.BasicConstraints(ca=True, path_length=0))
+    form = (serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    (folder / "ca.key").write_bytes(ca_key.private_bytes(*form))
     pki.ca.write_bytes(ca.public_bytes(serialization.Encoding.PEM))
     host = x509.SubjectAlternativeName([_general_name(server_host)])
     _leaf(pki.server_cert, pki.server_key, ca_name, ca_key, -1, server_to, host)
     _leaf(pki.cert, pki.key, ca_name, ca_key, client_from, client_to, x509.BasicConstraints(ca=False, path_length=None))
     return pki
+
+
+def renew_client(pki: Pki, name: str) -> tuple[bytes, bytes]:
+    """Another certificate and key of the client, to be put in place; `name` is its common name."""
+    ca_key = serialization.load_pem_private_key((pki.folder / "ca.key").read_bytes(), None)
+    assert isinstance(ca_key, ec.EllipticCurvePrivateKey)
+    cert, key = pki.folder / f"{name}.crt", pki.folder / f"{name}.key"
+    ca_name = x509.load_pem_x509_certificate(pki.ca.read_bytes()).subject.rfc4514_string().removeprefix("CN=")
+    _leaf(cert, key, ca_name, ca_key, -1, 1, x509.BasicConstraints(ca=False, path_length=None))
+    return cert.read_bytes(), key.read_bytes()
 
 
 def _leaf(

@@ -91,6 +91,8 @@ class FakeService:
     searches: list[pb.SearchEventsRequest] = field(default_factory=list)
     watches: list[watch_pb.WatchEventsRequest] = field(default_factory=list)
     gets: list[pb.GetEventRequest] = field(default_factory=list)
+    callers: list[str] = field(default_factory=list)
+    """Common names of the certificates that asked for the status."""
     address: str = ""
 
 
@@ -140,6 +142,7 @@ class _Status(status_service_pb2_grpc.StatusServiceServicer):
         self._fake = fake
 
     def GetStatus(self, request: Any, context: Any) -> Any:
+        self._fake.callers.append(context.auth_context()["x509_common_name"][0].decode())
         with _refusals(context):
             return self._fake.status()
 

@@ -1,0 +1,104 @@
+"""The emitter for asyncio: tasks share writes, wait for room, and leave the loop free."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from extaudit.v1 import audit_log_service_pb2 as pb
+from extaudit_client import AsyncEmitter, Connection, InvalidRequest, Retries, SpoolClosed, SpoolFull
+from extaudit_client.spool.spool import Spool
+
+from tests.grpc.rig import in_loop
+from tests.unit.client.fake_service import FakeService
+from tests.unit.client.test_emitter import Stored
+
+FAST = Retries(first_delay=0.01)
+
+
+@pytest.fixture
+def stored(service: FakeService) -> Stored:
+    service.emit_stream = stored = Stored()
+    return stored
+
+
+@in_loop
+async def test_many_tasks_emit_with_few_writes_and_all_arrives(
+    connection: Connection, stored: Stored, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    writes: list[int] = []
+    plain = Spool.append
+
+    def counted(spool: Spool, events: Any, timeout: float | None) -> None:
+        writes.append(len(events))
+        plain(spool, events, timeout)
+
+    monkeypatch.setattr(Spool, "append", counted)
+    async with AsyncEmitter(connection, tmp_path, retries=FAST) as emitter:
+        uids = await asyncio.gather(*(emitter.emit({"event": "e", "n": n}) for n in range(500)))
+        await emitter.flush(10)
+        assert (await emitter.stats()).sent == 500
+    assert list(stored.events) == uids
+    assert len(writes) < 50
+
+
+@in_loop
+async def test_a_full_spool_holds_back_tasks_and_not_the_loop(
+    connection: Connection, service: FakeService, tmp_path: Path
+) -> None:
+    release, stored = threading.Event(), Stored()
+
+    def hold(requests: Iterator[pb.EmitEventsRequest]) -> Iterator[pb.EmitEventsResponse]:
+        release.wait(20)
+        yield from stored(requests)
+
+    service.emit_stream = hold
+    options = {"max_bytes": 256 * 1024, "full_timeout": None, "retries": FAST}
+    async with AsyncEmitter(connection, tmp_path, **options) as emitter:
+        tasks = [asyncio.ensure_future(emitter.emit({"event": "e", "padding": "x" * 8_000})) for _ in range(100)]
+        done, waiting = await asyncio.wait(tasks, timeout=0.5)
+        assert 0 < len(done) < 40
+        assert waiting
+        release.set()
+        uids = await asyncio.gather(*tasks)
+        await emitter.flush(20)
+    assert list(stored.events) == uids
+
+
+@in_loop
+async def test_all_who_wait_for_room_are_refused_when_their_time_is_over(
+    connection: Connection, tmp_path: Path
+) -> None:
+    nowhere = Connection("127.0.0.1:1", connection.ca, connection.cert, connection.key)
+    loop = asyncio.get_running_loop()
+    async with AsyncEmitter(nowhere, tmp_path, max_bytes=128 * 1024, full_timeout=0.3, retries=FAST) as emitter:
+        began = loop.time()
+        calls = (emitter.emit({"event": "e", "padding": "x" * 8_000}) for _ in range(200))
+        found = await asyncio.gather(*calls, return_exceptions=True)
+        taken = [each for each in found if isinstance(each, str)]
+        assert {type(each) for each in found if not isinstance(each, str)} == {SpoolFull}
+        assert loop.time() - began < 5, "they wait at the same time, not one after the other"
+        assert await emitter.close(timeout=0) == len(taken) > 0
+
+
+@in_loop
+async def test_one_wrong_event_harms_no_other_and_a_closed_emitter_takes_none(
+    connection: Connection, stored: Stored, tmp_path: Path
+) -> None:
+    emitter = AsyncEmitter(connection, tmp_path, retries=FAST)
+    with pytest.raises(SpoolClosed):
+        await emitter.emit({"event": "e"})
+    async with emitter:
+        found = await asyncio.gather(
+            emitter.emit({"event": "a"}), emitter.emit(b"[]"), emitter.emit({"event": "b"}), return_exceptions=True
+        )
+        assert isinstance(found[1], InvalidRequest)
+        await emitter.flush(10)
+    assert [json.loads(event)["event"] for event in stored.events.values()] == ["a", "b"]
+    with pytest.raises(SpoolClosed):
+        await emitter.emit({"event": "e"})
