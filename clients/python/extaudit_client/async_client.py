@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable, AsyncIterator, Iterable
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Generator, Iterable, Mapping
+from contextlib import aclosing
 from datetime import datetime
 from types import TracebackType
 
@@ -10,17 +11,21 @@ from extaudit_client import event_calls
 from extaudit_client.access import AccessCheck, Hypothesis, Role
 from extaudit_client.async_recordings import AsyncRecordings
 from extaudit_client.async_stream import AsyncEventStream
+from extaudit_client.async_watching import async_watch, from_thread
 from extaudit_client.calling import Caller
+from extaudit_client.client import Client
 from extaudit_client.connection import Connection
 from extaudit_client.emitting import Acknowledgement, Cutter, EmittedEvent, Message, check_sizes
 from extaudit_client.errors import ExtauditError
+from extaudit_client.exported_events import ExportedEvents
 from extaudit_client.locks import Lock
 from extaudit_client.paging import async_pages
 from extaudit_client.retries import Retries
 from extaudit_client.rows import EventRow, Position
 from extaudit_client.search_paging import Gaps, SearchPaging
-from extaudit_client.searches import Page, Query
+from extaudit_client.searches import MissingPart, Page, Query
 from extaudit_client.statuses import Status
+from extaudit_client.watching import Told, WatchedEvents, WatchProgress
 
 
 class AsyncClient:
@@ -93,6 +98,36 @@ class AsyncClient:
                 yield row
             gaps.note(page)
         gaps.check()
+
+    def watch(
+        self,
+        query: Query | None = None,
+        *,
+        after: Mapping[str, int] | None = None,
+        received_from: datetime | None = None,
+        told: Told | None = None,
+    ) -> AsyncIterator[WatchedEvents]:
+        """Give the events that match as they become durable, in the order of their log, for ever."""
+        progress = WatchProgress(query or Query(), after, received_from, self._caller.retries)
+        return async_watch(self._caller, progress, told)
+
+    async def export(
+        self,
+        query: Query | None = None,
+        *,
+        after: Mapping[str, int] | None = None,
+        parallel: int = 4,
+        missing: Callable[[MissingPart], None] | None = None,
+    ) -> AsyncIterator[ExportedEvents]:
+        """Give all that matches, each (log id, sequence) once, column by column; `missing` is told on a thread."""
+
+        def begin() -> Generator[ExportedEvents, None, None]:
+            with Client(self._caller.connection, self._caller.timeout, self._caller.retries) as client:
+                yield from client.export(query, after=after, parallel=parallel, missing=missing)
+
+        async with aclosing(from_thread(begin)) as found:
+            async for events in found:
+                yield events
 
     async def get(self, event: Position | str, digest: str = "", storage: str = "") -> tuple[EventRow, bytes]:
         """Give one event, named by its position or uid, and its JSON, checked against the row's size and digest."""

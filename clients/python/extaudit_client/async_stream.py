@@ -9,8 +9,9 @@ from typing import Any
 
 import grpc
 
+from extaudit_client.async_status import reason_of
 from extaudit_client.emitting import Acknowledgement, Message
-from extaudit_client.errors import ExtauditError, from_rpc
+from extaudit_client.errors import ExtauditError
 from extaudit_client.retries import Retries
 from extaudit_client.stream import Unacknowledged, ended_early
 
@@ -44,7 +45,7 @@ class AsyncEventStream:
         try:
             response = await self._call.read()
         except grpc.RpcError as error:
-            await self._reopen(from_rpc(error))
+            await self._reopen(await reason_of(error, self._open_call))
             return
         if response is grpc.aio.EOF:
             await self._reopen(ended_early())

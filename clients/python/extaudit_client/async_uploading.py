@@ -9,7 +9,8 @@ from typing import Any
 
 import grpc
 
-from extaudit_client.errors import ExtauditError, from_rpc
+from extaudit_client.async_status import reason_of
+from extaudit_client.errors import ExtauditError
 from extaudit_client.retries import Retries
 from extaudit_client.upload_window import Progress, Source, Uploaded, UploadWindow, chunk, ended_early
 
@@ -59,7 +60,7 @@ class AsyncUploading:
                 await sending
             await receiving
         except grpc.RpcError as error:
-            return from_rpc(error)
+            return await reason_of(error, self._open_call)
         finally:
             for task in (receiving, sending):
                 task.cancel()

@@ -25,6 +25,7 @@ from extaudit_client import (
     ExtauditError,
     IncompleteAnswer,
     InvalidRequest,
+    PermissionDenied,
     Query,
     Recordings,
     Retries,
@@ -49,10 +50,18 @@ def shape(method: Any) -> list[tuple[str, Any]]:
     return [(name, each.default) for name, each in inspect.signature(method).parameters.items()]
 
 
+OF_THREADS = {"chunks", "export_chunk", "watch_columns"}
+"""What `export` is made of; for asyncio it runs on a thread."""
+
+
 @pytest.mark.parametrize(("one", "other"), [(Client, AsyncClient), (Recordings, AsyncRecordings)])
 def test_both_clients_have_the_same_methods_with_the_same_arguments(one: type, other: type) -> None:
     def public(kind: type) -> dict[str, Any]:
-        return {name: shape(member) for name, member in vars(kind).items() if not name.startswith("_")}
+        return {
+            name: shape(member)
+            for name, member in vars(kind).items()
+            if not name.startswith("_") and name not in OF_THREADS
+        }
 
     assert public(other) == public(one)
 
@@ -146,6 +155,22 @@ async def test_what_is_not_acknowledged_is_sent_again_on_a_new_stream(
         assert seen[3:] == [[event] for event in numbered(5)[2:]]
         answers = [answer async for answer in client.emit_stream(numbered(25), batch_size=10, window=1)]
         assert [answer.count for answer in answers] == [10, 10, 5]
+
+
+@in_loop
+async def test_a_refused_stream_tells_the_services_reason_however_much_is_being_sent(
+    service: FakeService, connection: Connection
+) -> None:
+    def refuse(requests: Iterator[pb.EmitEventsRequest]) -> Iterator[pb.EmitEventsResponse]:
+        raise Refused(grpc.StatusCode.PERMISSION_DENIED, "ACCESS_DENIED")
+        yield
+
+    service.emit_stream = refuse
+    events = [b"x" * 1_000_000] * 8
+    async with opened(connection) as client:
+        for _ in range(20):
+            with pytest.raises(PermissionDenied):
+                [answer async for answer in client.emit_stream(events, batch_size=1)]
 
 
 @in_loop
