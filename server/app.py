@@ -7,9 +7,9 @@ import importlib.metadata
 import logging
 import secrets
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 from rbac.holder import PolicyHolder
 from rbac.permissions import PERMISSIONS
@@ -43,11 +43,10 @@ from server.audit_log.stored_batches import StoredBatches
 from server.audit_log.validation import Validator
 from server.audit_log.watching.log_reader import LogReader
 from server.audit_log.watching.watches import Watches
-from server.certificates.certificates_in_force import Certificates, StateOfCertificate
+from server.callers_assembly import certificates_of, token_listener, tokens_of
 from server.certificates.issued import SerialTable
-from server.certificates.local_authority import LocalAuthority, ensure_local_authority
+from server.certificates.local_authority import ensure_local_authority
 from server.certificates.modes import check_modes
-from server.certificates.sources import choose_sources
 from server.config import Config
 from server.data_directory import (
     PAGE_TOKENS,
@@ -56,14 +55,16 @@ from server.data_directory import (
     DataDirectoryProblem,
     DirectoryLock,
 )
+from server.exposition import Exposition
 from server.files import DiskFiles, Files, write_durably
 from server.grpc_api.interceptors.observation import CallMeter, RefusalObserver
-from server.grpc_api.server import GrpcServer, Limits, TokenListener, UseCases
+from server.grpc_api.server import GrpcServer, Limits, UseCases
 from server.housekeeping import Housekeeping, Watched
 from server.http_api.listener import OperationsServer
 from server.http_api.operations import operations_app
 from server.lifecycle import App, Threads
 from server.observability.metrics import Metrics
+from server.observability.service_metrics import LoopLag
 from server.recordings.sessions.reindexing import Reindexing
 from server.recordings.sessions.session_index import SessionIndex
 from server.recordings_assembly import Surroundings, assemble
@@ -80,8 +81,7 @@ from server.state.uploads import SqlUploads
 from server.storage.embedded.recordings import EmbeddedRecordings
 from server.storage.embedded.storage import EmbeddedStorage
 from server.storage.scan.engine import DuckScanEngine
-from server.surroundings import rendered_metrics, surroundings
-from server.tokens.token_issuers import TokenIssuers
+from server.surroundings import surroundings
 
 _log = logging.getLogger(__name__)
 _SECRET_BYTES = 32
@@ -124,8 +124,8 @@ def _build(
     lock_table.refresh()
     outbox = Outbox(engine)
     changes = Changes(outbox)
-    certificates = _certificates(config, local, serials, changes)
-    tokens = _tokens(config, certificates, changes)
+    certificates = certificates_of(config, local, serials, changes)
+    tokens = tokens_of(config, certificates, changes)
     files.make_folder(directory.roles)  # so that a role file can be put there while the service runs
     policy = PolicyHolder(config.roles_dir or directory.roles)
     metrics = Metrics(PERMISSIONS)
@@ -150,6 +150,7 @@ def _build(
 
     validator = Validator(_secret(files, directory, "known-uids.key"), config.grpc.max_event_bytes)
     log = _open_log(config, files, directory, storage, catalogue, outbox, on_cut, validator)
+    log.journal.on_sync = metrics.journal.synced
     gate = IntakeGate(config.journal.quota_bytes, config.journal.disk_floor_bytes)
     notice = CommitNotice()
     intake = Intake(
@@ -257,11 +258,23 @@ def _build(
         ),
         limits=Limits.of(config),
         observers=[CallMeter(metrics.calls), RefusalObserver(self_audit.denials)],
-        tokens=_token_listener(config, certificates, tokens),
+        traffic=metrics.calls.traffic,
+        tokens=token_listener(config, certificates, tokens),
     )
     operations = operations_app(
         status.problems,
-        lambda: rendered_metrics(metrics, status, certificates, tokens, recordings.open_uploads, scrubbing),
+        Exposition(
+            metrics,
+            status,
+            certificates,
+            tokens,
+            recordings.open_uploads,
+            intake,
+            searches,
+            self_audit.outbox,
+            threads,
+            [scrubbing.record],
+        ).render,
     )
     http = OperationsServer(config.http.listen, operations, config.http.certificate, config.http.key)
     watched = Watched(
@@ -301,6 +314,7 @@ def _build(
         scrubbing,
         tokens,
         Reloading(settings, read, held, changes, metrics.configuration),
+        LoopLag(metrics.service),
         threads,
         [scrubbing.close, recordings.close, scan.close, engine.dispose],
     )
@@ -328,43 +342,6 @@ def _open_log(
         on_cut,
         validator,
     )
-
-
-def _certificates(config: Config, local: LocalAuthority, serials: SerialTable, changes: Changes) -> Certificates:
-    sources = choose_sources(
-        local,
-        config.cluster_name,
-        certificate=config.grpc.certificate,
-        key=config.grpc.key,
-        host_cas=config.grpc.host_ca,
-        user_cas=config.grpc.user_ca,
-    )
-
-    def on_problem(text: str) -> None:
-        _log.error("a changed certificate file is refused; the old one stays", extra={"fields": {"reason": text}})
-        changes.certificates_refused(text)
-
-    def on_change(removed: Sequence[StateOfCertificate], added: Sequence[StateOfCertificate]) -> None:
-        changes.certificates_reloaded([each._asdict() for each in removed], [each._asdict() for each in added])
-
-    issuers = [each.issuer for each in config.grpc.token_issuers]
-    return Certificates(
-        sources, config.cluster_name, serials.current, on_problem, token_issuers=issuers, on_change=on_change
-    )
-
-
-def _tokens(config: Config, certificates: Certificates, changes: Changes) -> TokenIssuers:
-    """The token issuers. Their users are named with their issuer where more than one could give a name."""
-    issuers = config.grpc.token_issuers
-    qualified = len(issuers) + certificates.give_user_names > 1
-    skew = timedelta(seconds=config.grpc.token_skew_seconds)
-    return TokenIssuers(issuers, skew, qualified=qualified, trace=changes)
-
-
-def _token_listener(config: Config, certificates: Certificates, tokens: TokenIssuers) -> TokenListener | None:
-    if config.grpc.token_listen is None:
-        return None
-    return TokenListener(config.grpc.token_listen, certificates.token_credentials(), tokens)
 
 
 def _secret(files: Files, directory: DataDirectory, name: str) -> bytes:

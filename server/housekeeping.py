@@ -25,7 +25,7 @@ from server.certificates.certificates_in_force import Certificates
 from server.certificates.issued import SerialTable
 from server.data_directory import DataDirectory
 from server.errors import AuditStoreError
-from server.observability.metrics import AccessMetrics
+from server.observability.access_metrics import AccessMetrics
 from server.recordings.disk_room import DiskRoom
 from server.recordings.uploads.open_uploads import OpenUploads
 

@@ -26,6 +26,7 @@ from server.files import DiskFiles, write_durably
 from server.grpc_api.server import GrpcServer
 from server.housekeeping import Housekeeping
 from server.http_api.listener import OperationsServer
+from server.observability.service_metrics import LoopLag
 from server.recordings.sessions.reindexing import Reindexing
 from server.recordings.text_search.indexing import TextIndexing
 from server.reloading import Reloading
@@ -47,6 +48,17 @@ class Threads:
     validation: ThreadPoolExecutor
     reindexing: ThreadPoolExecutor
     reading: ThreadPoolExecutor
+
+    def by_name(self) -> dict[str, ThreadPoolExecutor]:
+        """Each by what it does."""
+        return {
+            "journal": self.journal,
+            "delivery": self.delivery,
+            "search": self.searches,
+            "export": self.exports,
+            "validation": self.validation,
+            "reindexing": self.reindexing,
+        }
 
     def shutdown(self) -> None:
         """Wait for what is under way."""
@@ -76,6 +88,7 @@ class App:
     scrubbing: Scrubbing
     tokens: TokenIssuers
     reloading: Reloading
+    loop_lag: LoopLag
     threads: Threads
     close: list[Callable[[], object]]
     failed: asyncio.Event = field(default_factory=asyncio.Event)
@@ -108,6 +121,7 @@ class App:
         self._run(self.scrubbing.run())
         self._run(self.tokens.run())
         self._run(self.reloading.run())
+        self._run(self.loop_lag.run())
         self._write_ready_file()
 
     def _run(self, work: Coroutine[Any, Any, None]) -> None:
@@ -132,6 +146,7 @@ class App:
         self.scrubbing.stop()
         self.tokens.stop()
         self.reloading.stop()
+        self.loop_lag.stop()
         await self.self_audit.stop(version=self.status.version)
         self.intake.stop()
         self.deliveries.stop()

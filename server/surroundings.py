@@ -1,4 +1,4 @@
-"""What status and metrics tell of the parts outside the audit log."""
+"""What status tells of the parts outside the audit log."""
 
 from __future__ import annotations
 
@@ -6,9 +6,8 @@ from rbac.holder import PolicyHolder
 from server.audit_log.outbox_drain import OutboxDrain
 from server.audit_log.scrub.scrubbing import Scrubbing
 from server.audit_log.state_of_service import CertificateState, Problem, TokenIssuerState
-from server.audit_log.status import Status, Surroundings
+from server.audit_log.status import Surroundings
 from server.certificates.certificates_in_force import Certificates
-from server.observability.metrics import Metrics
 from server.recordings.uploads.open_uploads import OpenUploads
 from server.reloading import Settings
 from server.tokens.token_issuers import TokenIssuers
@@ -54,36 +53,3 @@ def surroundings(
         return [TokenIssuerState(*state) for state in tokens.states()]
 
     return Surroundings(states, roles, warnings, lambda: outbox.failing, issuers, lambda: settings.digest)
-
-
-def rendered_metrics(
-    metrics: Metrics,
-    status: Status,
-    certificates: Certificates,
-    tokens: TokenIssuers,
-    uploads: OpenUploads,
-    scrubbing: Scrubbing,
-) -> bytes:
-    """All metrics as Prometheus reads them, what is only looked at now included."""
-    journal = status.journal_state()
-    metrics.journal.record_state(
-        pending_events=journal.pending_events,
-        size=journal.bytes,
-        oldest_age_seconds=journal.oldest_age_ms / 1000,
-        torn_tail_bytes=journal.torn_tail_bytes,
-        holes=len(journal.holes),
-    )
-    confirmed_ms = status.last_delivery_ms
-    if confirmed_ms is not None:
-        metrics.deliveries.confirmed(status.storage_id, confirmed_ms)
-    ends: dict[str, int] = {}
-    for state in certificates.certificate_states():
-        ends[state.use] = min(ends.get(state.use, state.expires_ms), state.expires_ms)
-    for use in ("server", "host_ca", "user_ca"):
-        if use in ends:
-            metrics.access.record_certificate(use, ends[use])
-    for issuer in tokens.states():
-        metrics.access.record_token_issuer(issuer.issuer, len(issuer.key_ids), issuer.fetched_ms)
-    metrics.uploads.record_state(uploads.open, uploads.abandoned)
-    scrubbing.record()
-    return metrics.render()

@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
+import time
 from collections.abc import Callable
 from concurrent.futures import Executor
 
 from server.audit_log.delivery import Delivered, Delivery
-from server.observability.metrics import DeliveryMetrics
+from server.observability.delivery_metrics import BatchFigures, DeliveryMetrics
 from server.storage.ports import NameTaken, StorageError
 
 _log = logging.getLogger(__name__)
@@ -69,28 +70,35 @@ class Deliveries:
             if self._gives_way():
                 await asyncio.sleep(_GIVEN_WAY_SECONDS)
                 continue
+            started = time.perf_counter()
             try:
                 delivered = await loop.run_in_executor(self._thread, self._delivery.deliver_next)
-            except (StorageError, OSError, NameTaken) as error:
-                self._failed(str(error) if isinstance(error, StorageError) else "the batch can't be written to disk")
+            except StorageError as error:
+                self._failed(str(error), "storage")
+                return False
+            except (OSError, NameTaken) as error:
+                self._failed(
+                    "the batch can't be written to disk", "disk" if isinstance(error, OSError) else "name_taken"
+                )
                 return False
             except Exception:
                 _log.exception("a batch can't be delivered")
-                self._failed("a fault of the service; its log has the details")
+                self._failed("a fault of the service; its log has the details", "fault")
                 return False
             self.last_error = ""
             if delivered is None:
                 return True
-            self._confirmed(delivered)
+            self._confirmed(delivered, time.perf_counter() - started)
         return True
 
-    def _failed(self, reason: str) -> None:
+    def _failed(self, reason: str, kind: str) -> None:
         self.last_error = reason
-        self._metrics.attempted(self._storage_id, delivered=False)
+        self._metrics.failed(self._storage_id, kind)
         _log.error("a batch can't be delivered; it stays in the journal", extra={"fields": {"reason": reason}})
 
-    def _confirmed(self, delivered: Delivered) -> None:
-        self._metrics.attempted(delivered.cut.storage, delivered=True)
+    def _confirmed(self, delivered: Delivered, seconds: float) -> None:
+        figures = BatchFigures(delivered.rows, delivered.bytes, delivered.encoding_seconds, seconds)
+        self._metrics.delivered(delivered.cut.storage, figures)
         fields = {"batch": delivered.cut.name, "objects": delivered.objects, "events": delivered.rows}
         _log.info("batch delivered", extra={"fields": fields})
 

@@ -37,6 +37,9 @@ class Delivered:
     cut: Cut
     objects: int
     rows: int
+    bytes: int
+    encoding_seconds: float
+    """0 where an attempt before had encoded it."""
 
 
 class Delivery:
@@ -61,6 +64,7 @@ class Delivery:
         self._catalogue = catalogue
         self._uid_files = uid_files
         self._journal = journal
+        self._encoding_seconds = 0.0
         self._uids_kept: Cut | None = None
         """The cut whose uids were written last: an attempt that fails after that must not write them again, or those of
         older ones would have to make room."""
@@ -75,6 +79,7 @@ class Delivery:
         if section is None or section.cut is None:
             return None
         cut = section.cut
+        self._encoding_seconds = 0.0
         record = self._confirmed_record(cut) or self._send(section, cut)
         self._before_leaving()
         self._catalogue.add_batch(_catalogue_batch(record), catalogue_objects(record))
@@ -83,7 +88,8 @@ class Delivery:
         # From here on searches find its events in the catalogue's objects, before in the tail.
         self._tail.remove(section)
         self._spool.discard(cut)
-        return Delivered(cut, len(record.objects), sum(item.rows for item in record.objects))
+        rows, size = (sum(getattr(item, what) for item in record.objects) for what in ("rows", "bytes"))
+        return Delivered(cut, len(record.objects), rows, size, self._encoding_seconds)
 
     def _keep_uids(self, section: Section, cut: Cut) -> None:
         entries = [uid_entries(item.block.table, item.first, item.received_ms) for item in section.blocks]
@@ -112,10 +118,16 @@ class Delivery:
 
     def _send(self, section: Section, cut: Cut) -> BatchRecord:
         storage = self._storage_of(cut.storage)
-        record = self._spool.record_of(cut) or self._spool.encode(section, cut, self._previous(cut))
+        record = self._spool.record_of(cut) or self._encode(section, cut)
         for index in range(len(record.objects)):
             record = self._send_object(storage, cut, record, index)
         storage.put_record(cut.record_name, record.encode())
+        return record
+
+    def _encode(self, section: Section, cut: Cut) -> BatchRecord:
+        started = time.perf_counter()
+        record = self._spool.encode(section, cut, self._previous(cut))
+        self._encoding_seconds = time.perf_counter() - started
         return record
 
     def _send_object(self, storage: EventStorage, cut: Cut, record: BatchRecord, index: int) -> BatchRecord:

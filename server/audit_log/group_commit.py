@@ -13,7 +13,7 @@ from server.audit_log.log_writer import LogWriter, Submission
 from server.audit_log.receipts import BatchAcknowledgement
 from server.audit_log.single_event import SingleEvent
 from server.errors import AuditStoreError
-from server.observability.metrics import JournalMetrics
+from server.observability.journal_metrics import JournalMetrics
 
 GATHER_SECONDS = 0.0005
 """How long a commit waits for others, for each caller that the last one knew of."""
@@ -158,7 +158,8 @@ class GroupCommit:
         for (_, tell), answer in zip(group, answers, strict=True):
             tell(answer)
         self._committed()
-        self._measure(answers, time.perf_counter() - started)
+        size = sum(submission.bytes for submission, _ in group)
+        self._measure(answers, time.perf_counter() - started, size)
 
     def _on_journal_thread(self, submissions: list[Submission]) -> asyncio.Future[Answers | Exception]:
         """Commit there. By a plain future: an executor's, chained to one of the loop's, costs several times as much."""
@@ -179,11 +180,11 @@ class GroupCommit:
             done.set_result(error)
         return done
 
-    def _measure(self, answers: Sequence[BatchAcknowledgement | AuditStoreError], seconds: float) -> None:
+    def _measure(self, answers: Sequence[BatchAcknowledgement | AuditStoreError], seconds: float, size: int) -> None:
         done = [answer for answer in answers if isinstance(answer, BatchAcknowledgement)]
         given = sum(last - first + 1 for answer in done for first, last in answer.sequences)
         reused = sum(len(answer.uid_reused) for answer in done)
-        self._metrics.committed(given, seconds)
+        self._metrics.committed(given, seconds, size)
         self._metrics.emitted(
             accepted=given - reused,
             repeated=sum(len(answer.repeated) for answer in done),

@@ -17,7 +17,7 @@ from server.audit_log.receipts import Acknowledgement, BatchAcknowledgement
 from server.audit_log.single_event import SingleEvent, shares
 from server.audit_log.validation import Payloads, UnreadPayloads, Validated, Validator, joined_payloads
 from server.errors import ResourceExhausted, Unavailable
-from server.observability.metrics import JournalMetrics
+from server.observability.journal_metrics import JournalMetrics
 
 SMALL_BYTES = 4 * 1024
 """Events up to this size that come by themselves are validated together with others of their commit."""

@@ -51,6 +51,8 @@ class OutboxDrain:
         self._stopping = False
         self._draining = asyncio.Lock()
         self._failing_since: float | None = None
+        self.waiting = 0
+        """Events that were found waiting when it last looked; no more than 100 are counted."""
 
     @property
     def failing(self) -> bool:
@@ -82,7 +84,9 @@ class OutboxDrain:
         try:
             async with self._draining:
                 while waiting := await self._on_thread(lambda: self._outbox.first(_AT_ONCE)):
+                    self.waiting = len(waiting)
                     await self._bring(waiting)
+                self.waiting = 0
         except (AuditStoreError, StateFault) as error:
             self._failed(error.reason if isinstance(error, AuditStoreError) else "STATE_UNAVAILABLE")
             return False

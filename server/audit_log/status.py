@@ -94,6 +94,10 @@ class Status:
         ]
         return tuple(Problem(name, PROBLEMS[name]) for name in names if name)
 
+    def warnings(self) -> Sequence[Problem]:
+        """What is wrong and doesn't keep the service from serving."""
+        return self._surroundings.warnings()
+
     async def state(self, access: Access, *, show_location: bool) -> ServiceState:
         """The whole state; without the storage's place unless `show_location`."""
         problems = self.problems()
@@ -102,7 +106,7 @@ class Status:
             self.version,
             self._started_ms,
             serving=not problems,
-            problems=(*problems, *self._surroundings.warnings()),
+            problems=(*problems, *self.warnings()),
             journal=self.journal_state(),
             storages=(self._storage_state(show_location=show_location),),
             certificates=tuple(self._surroundings.certificates()),
@@ -116,6 +120,11 @@ class Status:
     def policy_digest(self) -> str:
         """The policy in force."""
         return self._surroundings.policy()[0]
+
+    @property
+    def batches_waiting(self) -> int:
+        """Batches that are cut and not yet delivered."""
+        return self._tail.cut_sections
 
     @property
     def storage_id(self) -> str:

@@ -151,6 +151,12 @@ class Tail:
             return self._sections[0] if self._sections and self._sections[0].cut is not None else None
 
     @property
+    def cut_sections(self) -> int:
+        """Number of sections that are cut: batches that wait for their delivery."""
+        with self._lock:
+            return sum(section.cut is not None for section in self._sections)
+
+    @property
     def events(self) -> int:
         """Number of events."""
         return sum(pinned.section.events for pinned in self.pin())

@@ -14,6 +14,7 @@ from rbac.identities import Identity
 from rbac.permissions import Alternative
 from server.audit_log.access import Access
 from server.errors import AuditStoreError, InvalidRequest, Violation
+from server.observability.call_metrics import Traffic
 
 CANCELLATION_SECONDS = 0.001
 Metadata: TypeAlias = Sequence[tuple[str, str | bytes]]
@@ -25,10 +26,12 @@ class Call:
     __slots__ = (
         "_access", "_at_end", "_metadata", "certificate", "checks", "code", "condition", "context", "decode",
         "end_well", "granted", "hidden", "identity", "method", "peer", "reason", "received_bytes", "request",
-        "request_id", "spend_events", "token",
+        "request_id", "spend_events", "token", "traffic",
     )  # fmt: skip
 
-    def __init__(self, method: str, request: Any, context: Any) -> None:
+    def __init__(self, method: str, request: Any, context: Any, traffic: Traffic | None = None) -> None:
+        self.traffic = traffic or Traffic()
+        """Where messages of the method's calls are counted."""
         self.method = method
         """Full name as in the table of permissions; `unknown` for all methods that don't exist."""
         self.request = request
@@ -130,7 +133,9 @@ class Call:
     async def requests(self) -> AsyncIterator[Any]:
         """The messages of a call that streams requests, up to the client's half-close or cancellation."""
         while (data := await self.context.read()) is not grpc.aio.EOF:
-            self.received_bytes = len(data)
+            size = self.received_bytes = len(data)
+            self.traffic.received_messages += 1
+            self.traffic.received_bytes += size
             self.recheck()  # rights may end while a stream lasts
             yield self.decoded(data)
         # A cancelled call also reads as ended, just before its handler is cancelled: without a wait some would pass for

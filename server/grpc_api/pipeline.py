@@ -26,6 +26,7 @@ from server.grpc_api.interceptors.request_ids import RequestIds
 from server.grpc_api.live_calls import LiveCalls
 from server.grpc_api.status import UnknownMethod
 from server.grpc_api.use_cases import LockCheck, PolicySource
+from server.observability.call_metrics import Traffic
 from server.tokens.resolver import KeyNotKnown
 
 RpcHandler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
@@ -55,6 +56,8 @@ class Pipeline:
     max_concurrent_calls: int = 1000
     observers: Sequence[CallObserver] = (AccessLog(),)
     permissions: Mapping[str, Permission] = field(default_factory=lambda: PERMISSIONS)
+    traffic: Callable[[str], Traffic] = field(default=lambda _: Traffic())
+    """Where the calls of a method are counted while they last."""
     live: LiveCalls = field(default_factory=LiveCalls, init=False)
     _request_ids: RequestIds = field(default_factory=RequestIds, init=False)
     _limiter: IdentityLimiter = field(init=False)
@@ -72,14 +75,15 @@ class Pipeline:
         handler = _endpoint(rpc, decoding(rpc.request_deserializer or bytes, _bound(method)))
         permission = self.permissions.get(method)
         if permission is not None and permission.anyone:
-            return _rpc(self._served(method, handler, (self._probes.admit,), ()), rpc)
+            return self._rpc(method, self._served(method, handler, (self._probes.admit,), ()), rpc)
         streams = rpc.request_streaming or rpc.response_streaming
         checks = (*self._barring(who), authorisation(self.policy, permission))
         # Refusing what is too much must cost as little as possible, so it comes before authentication. Who calls and
         # whether they may comes before any look at the request. Only a call that has passed the checks counts for its
         # caller, and is looked at again.
         steps = (self._calls.admit, *checks, *self._limiter.steps(streams=streams))
-        return _rpc(self._served(method, self.live.around(handler) if streams else handler, steps, checks), rpc)
+        serve = self._served(method, self.live.around(handler) if streams else handler, steps, checks)
+        return self._rpc(method, serve, rpc)
 
     def unknown(self, who: Check) -> grpc.GenericRpcHandler:
         """Answers every method that no other handler has, in whatever shape it is called."""
@@ -95,17 +99,30 @@ class Pipeline:
         """Wait until no call but probes is under way."""
         await self._calls.until_idle()
 
+    def _rpc(self, method: str, serve: Served, rpc: RpcHandler) -> RpcHandler:
+        """A handler as grpc takes it. Coroutine functions for all shapes: the call writes responses of streams."""
+        encode = _encoding(rpc.response_serializer, self.traffic(method))
+        if rpc.request_streaming:
+            return grpc.stream_stream_rpc_method_handler(_without_requests(serve), None, encode)
+        if rpc.response_streaming:
+            return grpc.unary_stream_rpc_method_handler(serve, None, encode)
+        return grpc.unary_unary_rpc_method_handler(serve, None, encode)
+
     def _barring(self, who: Check) -> tuple[Check, ...]:
         """Who calls, and whether a lock bars them."""
         return who, lock_check(self.locks)
 
     def _served(self, method: str, handler: Handler, steps: Sequence[Check], checks: Sequence[Check]) -> Served:
         """The one coroutine that takes a method's calls through all steps; `checks` are those that streams repeat."""
-        give_id, observers = self._request_ids.give, self.observers
+        give_id, observers, traffic = self._request_ids.give, self.observers, self.traffic(method)
 
         async def serve(request: Any, context: Any) -> object:
             started = time.perf_counter()
-            call = Call(method, request, context)
+            call = Call(method, request, context, traffic)
+            traffic.begun += 1
+            if request is not None:
+                traffic.received_messages += 1
+                traffic.received_bytes += len(request)
             call.checks = checks
             give_id(call)  # first: everything below logs with the id
             try:
@@ -185,23 +202,17 @@ async def _respond_all(call: Call, responses: Any) -> None:
             await call.respond(message)
 
 
-def _rpc(serve: Served, rpc: RpcHandler) -> RpcHandler:
-    """A handler as grpc takes it. Coroutine functions for all shapes: responses of streams are written by the call."""
-    encode = _encoding(rpc.response_serializer)
-    if rpc.request_streaming:
-        return grpc.stream_stream_rpc_method_handler(_without_requests(serve), None, encode)
-    if rpc.response_streaming:
-        return grpc.unary_stream_rpc_method_handler(serve, None, encode)
-    return grpc.unary_unary_rpc_method_handler(serve, None, encode)
-
-
-def _encoding(serialize: Callable[[Any], bytes] | None) -> Callable[[Any], bytes] | None:
-    """The serializer; it sends what a handler has encoded itself as it is, so that chunks are copied once."""
+def _encoding(serialize: Callable[[Any], bytes] | None, traffic: Traffic) -> Callable[[Any], bytes] | None:
+    """The serializer, which counts what is sent; what a handler has encoded itself is sent as it is, so that chunks are
+    copied once."""
     if serialize is None:
         return None
 
     def encode(message: Any) -> bytes:
-        return message if type(message) is bytes else serialize(message)
+        data: bytes = message if type(message) is bytes else serialize(message)
+        traffic.sent_messages += 1
+        traffic.sent_bytes += len(data)
+        return data
 
     return encode
 

@@ -54,6 +54,7 @@ from server.grpc_api.use_cases import (
     TokenAuthenticator,
     Watches,
 )
+from server.observability.call_metrics import Traffic
 
 OWN_SERVICES: Final = (
     audit_log_service_pb2.DESCRIPTOR.services_by_name["AuditLogService"].full_name,
@@ -134,6 +135,7 @@ class GrpcServer:
         *,
         limits: Limits | None = None,
         observers: Sequence[CallObserver] = (),
+        traffic: Callable[[str], Traffic] = lambda _: Traffic(),
         clock: Callable[[], datetime] = utc_now,
         tokens: TokenListener | None = None,
     ) -> None:
@@ -149,6 +151,7 @@ class GrpcServer:
             identity_limits=limits.identity,
             max_concurrent_calls=limits.max_concurrent_calls,
             observers=(AccessLog(), *observers),
+            traffic=traffic,
         )
         self._search_time = SearchTime(limits.search_seconds)
         self._looking: asyncio.Task[None] | None = None

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from prometheus_client import CollectorRegistry, Counter
+from server.observability.instruments import Instruments
 
 
 class ExportMetrics:
     """What leaves as chunks."""
 
-    def __init__(self, registry: CollectorRegistry) -> None:
-        self._events = Counter("extaudit_exported_events_total", "Events that were exported.", registry=registry)
-        self._bytes = Counter("extaudit_exported_bytes_total", "Bytes of messages of exports.", registry=registry)
-        self._incomplete = Counter(
-            "extaudit_export_incomplete_total", "Exports that named something missing.", registry=registry
+    def __init__(self, instruments: Instruments) -> None:
+        self._events = instruments.counter("extaudit_exported_events_total", "Events that were exported.")
+        self._bytes = instruments.counter("extaudit_exported_bytes_total", "Bytes of messages of exports.")
+        self._incomplete = instruments.counter(
+            "extaudit_export_incomplete_total", "Exports that named something missing."
         )
 
     def given(self, events: int, size: int) -> None:

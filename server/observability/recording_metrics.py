@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from prometheus_client import CollectorRegistry, Counter
+from server.observability.instruments import Instruments
 
 OUTCOMES: Final = ("completed", "kept_aside", "repeated", "aborted")
 """What becomes of uploads."""
@@ -13,19 +13,16 @@ OUTCOMES: Final = ("completed", "kept_aside", "repeated", "aborted")
 class RecordingMetrics:
     """Bytes of recordings that come and go, and ends of uploads."""
 
-    def __init__(self, registry: CollectorRegistry) -> None:
-        ended = Counter(
+    def __init__(self, instruments: Instruments) -> None:
+        ended = instruments.counter(
             "extaudit_ended_uploads_total",
-            "Answers that an upload has ended, by how; an answer that is asked for again counts again.",
+            f"Answers that an upload has ended, by how: {', '.join(OUTCOMES)}. One asked for again counts again.",
             ["outcome"],
-            registry=registry,
         )
         self._ended = {outcome: ended.labels(outcome) for outcome in OUTCOMES}
-        self._received = Counter(
-            "extaudit_recording_received_bytes_total", "Bytes of chunks that came in.", registry=registry
-        )
-        self._given = Counter(
-            "extaudit_recording_given_bytes_total", "Bytes of recordings that were downloaded.", registry=registry
+        self._received = instruments.counter("extaudit_recording_received_bytes_total", "Bytes of chunks that came in.")
+        self._given = instruments.counter(
+            "extaudit_recording_given_bytes_total", "Bytes of recordings that were downloaded."
         )
 
     def received(self, size: int) -> None:
@@ -39,3 +36,16 @@ class RecordingMetrics:
     def ended(self, outcome: str) -> None:
         """Count an upload that has ended; `outcome` is one of OUTCOMES."""
         self._ended[outcome].inc()
+
+
+class UploadMetrics:
+    """Uploads of recordings."""
+
+    def __init__(self, instruments: Instruments) -> None:
+        self._open = instruments.gauge("extaudit_open_uploads", "Uploads that are open.")
+        self._abandoned = instruments.gauge("extaudit_abandoned_uploads", "Open uploads that nobody goes on with.")
+
+    def record_state(self, open_uploads: int, abandoned: int) -> None:
+        """Record how many there are now."""
+        self._open.set(open_uploads)
+        self._abandoned.set(abandoned)

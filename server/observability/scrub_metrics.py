@@ -4,24 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from prometheus_client import CollectorRegistry, Counter, Gauge
+from server.observability.instruments import Instruments
 
 
 class ScrubMetrics:
     """What the walk through the storage has read, and what it found."""
 
-    def __init__(self, registry: CollectorRegistry) -> None:
-        self._objects = Counter(
-            "extaudit_scrub_objects_total", "Objects and batch records whose bytes were checked.", registry=registry
+    def __init__(self, instruments: Instruments) -> None:
+        self._objects = instruments.counter(
+            "extaudit_scrub_objects_total", "Objects and batch records whose bytes were checked."
         )
-        self._bytes = Counter("extaudit_scrub_bytes_total", "Bytes that were read for that.", registry=registry)
-        self._findings = Gauge(
-            "extaudit_scrub_findings", "Objects that aren't as they should be now.", ["kind"], registry=registry
+        self._bytes = instruments.counter("extaudit_scrub_bytes_total", "Bytes that were read for that.")
+        self._findings = instruments.gauge(
+            "extaudit_scrub_findings", "Objects that aren't as they should be now.", ["kind"]
         )
-        self._last = Gauge(
+        self._last = instruments.gauge(
             "extaudit_scrub_last_full_pass_timestamp_seconds",
             "When everything in the storage had been read; 0 before the first time.",
-            registry=registry,
         )
 
     def checked(self) -> None:

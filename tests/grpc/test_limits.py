@@ -143,7 +143,7 @@ def test_the_meter_counts_calls_denials_and_certificates() -> None:
     ]:
         meter.finished(CallRecord(EMIT_EVENT, code, reason, 0.1, "r", "p", None))
     value = metrics.registry.get_sample_value
-    assert value("extaudit_grpc_calls_total", {"method": EMIT_EVENT, "code": "OK"}) == 1
+    assert value("extaudit_grpc_calls_total", {"method": EMIT_EVENT, "code": "OK", "kind": "none"}) == 1
     assert value("extaudit_denials_total", {"method": EMIT_EVENT}) == 1
     assert value("extaudit_unauthenticated_calls_total", {"reason": "expired"}) == 1
     assert value("extaudit_unauthenticated_calls_total", {"reason": "other"}) == 1

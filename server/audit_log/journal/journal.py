@@ -6,6 +6,7 @@ import contextlib
 import errno
 import os
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import orjson
@@ -30,6 +31,10 @@ def encode_header(log_id: str, first: int, storage: str) -> bytes:
     """What a segment begins with."""
     header = {"format": FORMAT, "log_id": log_id, "first": first, "storage": storage}
     return encode(FrameType.SEGMENT, orjson.dumps(header)) + encode_commit(0, 0, 1)
+
+
+def _nothing(_seconds: float) -> None:
+    """For who doesn't measure."""
 
 
 class JournalClosed(Unavailable):
@@ -58,6 +63,8 @@ class Journal:
         self.closed = False
         self.failing = False
         """True from a write that failed to the next one that goes well."""
+        self.on_sync: Callable[[float], None] = _nothing
+        """Is told how many seconds each sync took, on the journal's thread."""
         self._file: AppendFile | None = None
         self._frames = GroupFrames()
 
@@ -167,12 +174,14 @@ class Journal:
             raise JournalClosed from error
 
     def _sync(self, file: AppendFile) -> None:
+        started = time.perf_counter()
         try:
             file.sync()
         except OSError as error:
             # The kernel may have dropped the dirty pages: a second sync could say yes to data that is gone.
             self._close_for_good()
             raise JournalClosed from error
+        self.on_sync(time.perf_counter() - started)
 
     def _open_segment(self) -> AppendFile:
         if self.closed:

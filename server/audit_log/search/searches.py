@@ -14,7 +14,7 @@ from server.audit_log.search.rights import condition_of, restricted
 from server.audit_log.search.search import Search
 from server.audit_log.service_log import ServiceLog
 from server.errors import FailedPrecondition, NotFound, ResourceExhausted
-from server.observability.metrics import SearchMetrics
+from server.observability.search_metrics import SearchMetrics
 
 _WAITING = 64
 _ANSWER_SECONDS = 0.2
@@ -41,12 +41,8 @@ class Searches:
         self._metrics = metrics
         self.limit_seconds = limit_seconds
         """Longest that one search may run; may be changed at any time."""
-        self._under_way = 0
-
-    @property
-    def under_way(self) -> int:
-        """Searches that run or wait."""
-        return self._under_way
+        self.under_way = 0
+        """Searches and gets that run or wait for a thread."""
 
     async def search(
         self,
@@ -65,7 +61,15 @@ class Searches:
         started = time.monotonic()
         asked = restricted(query, access)
         page = await self._run(lambda: self._search.page(access.identity, asked, self._deadline(started, timeout)))
-        self._metrics.ended(time.monotonic() - started, page.cost.objects, complete=page.complete)
+        cost = page.cost
+        self._metrics.ended(
+            time.monotonic() - started,
+            objects=cost.objects,
+            size=cost.bytes,
+            rows=cost.rows,
+            found=len(page.rows),
+            missing={each.reason.value for each in page.missing},
+        )
         await self._service_log.searched(access, query, page)
         return page
 
@@ -99,10 +103,10 @@ class Searches:
         return started + seconds
 
     async def _run(self, work: Callable[[], Answer]) -> Answer:
-        if self._under_way >= _WAITING:
+        if self.under_way >= _WAITING:
             raise ResourceExhausted("too many searches are waiting", reason="OVERLOADED", retry_after=1.0)
-        self._under_way += 1
+        self.under_way += 1
         try:
             return await asyncio.get_running_loop().run_in_executor(self._threads, work)
         finally:
-            self._under_way -= 1
+            self.under_way -= 1

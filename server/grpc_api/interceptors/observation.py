@@ -11,7 +11,7 @@ from server.audit_log.access import Access
 from server.audit_log.denials import Refusal
 from server.grpc_api.call import Call
 from server.grpc_api.use_cases import Denials
-from server.observability.metrics import CallMetrics
+from server.observability.call_metrics import NOBODY, CallMetrics
 
 _LOG = logging.getLogger(__name__)
 _REFUSALS = frozenset({"PERMISSION_DENIED", "UNAUTHENTICATED"})
@@ -74,7 +74,8 @@ class CallMeter:
 
     def finished(self, record: CallRecord) -> None:
         """Count the call."""
-        self._metrics.ended(record.method, record.code, record.seconds)
+        kind = record.identity.kind.value if record.identity is not None else NOBODY
+        self._metrics.ended(record.method, record.code, record.seconds, kind, record.reason)
         if record.code == "PERMISSION_DENIED":
             self._metrics.denied(record.method)
         elif record.code == "UNAUTHENTICATED":

@@ -17,6 +17,7 @@ from server.audit_log.scrub.scrubbing import Pace, Scrubbing
 from server.audit_log.scrub.verification import Verification
 from server.audit_log.search.digests import ObjectDigests
 from server.files import DiskFiles
+from server.observability.instruments import Instruments
 from server.observability.scrub_metrics import ScrubMetrics
 from server.state.catalogue import Catalogue, CatalogueBatch, CatalogueObject
 from server.state.database import database_path, open_database
@@ -55,7 +56,9 @@ class Rig:
             "gives_way": lambda: False,
         }
         settings = Pace(**(defaults | pace))  # type: ignore[arg-type]
-        self.scrubbing = Scrubbing(verification, self.store, ScrubMetrics(self.registry), settings, now_ms)
+        self.scrubbing = Scrubbing(
+            verification, self.store, ScrubMetrics(Instruments(self.registry, [])), settings, now_ms
+        )
 
     @contextmanager
     def running(self) -> Iterator[Callable[[str], float]]:

@@ -7,9 +7,20 @@ from collections.abc import Callable
 
 import pytest
 
-from server.observability.metrics import CODES, Metrics
+from server.observability.call_metrics import CODES
+from server.observability.delivery_metrics import BatchFigures
+from server.observability.metrics import Metrics
 
 EMIT = "/extaudit.v1.AuditLogService/EmitEvent"
+BATCH = BatchFigures(events=20, size=3_000, encoding_seconds=0.25, seconds=0.75)
+
+
+def searched(metrics: Metrics, *missing: str) -> None:
+    metrics.searches.ended(0.5, objects=3, size=5_000, rows=40, found=2, missing=missing)
+
+
+def called(code: str, kind: str) -> str:
+    return f'extaudit_grpc_calls_total{{code="{code}",kind="{kind}",method="{EMIT}"}}'
 
 
 def samples(metrics: Metrics) -> dict[str, float]:
@@ -20,7 +31,11 @@ def samples(metrics: Metrics) -> dict[str, float]:
 @pytest.mark.parametrize(
     ("do", "sample", "value"),
     [
-        (lambda m: m.calls.ended(EMIT, "OK", 0.1), f'extaudit_grpc_calls_total{{code="OK",method="{EMIT}"}}', 1),
+        (
+            lambda m: m.calls.ended(EMIT, "OK", 0.1),
+            f'extaudit_grpc_calls_total{{code="OK",kind="none",method="{EMIT}"}}',
+            1,
+        ),
         (lambda m: m.calls.ended(EMIT, "OK", 0.1), f'extaudit_grpc_call_seconds_count{{method="{EMIT}"}}', 1),
         (lambda m: m.calls.ended(EMIT, "OK", 0.25), f'extaudit_grpc_call_seconds_sum{{method="{EMIT}"}}', 0.25),
         (lambda m: m.calls.denied(EMIT), f'extaudit_denials_total{{method="{EMIT}"}}', 1),
@@ -31,15 +46,15 @@ def samples(metrics: Metrics) -> dict[str, float]:
         (lambda m: m.journal.emitted(refused=3), 'extaudit_emitted_events_total{outcome="refused"}', 3),
         (lambda m: m.journal.emitted(uid_reused=2), 'extaudit_emitted_events_total{outcome="uid_reused"}', 2),
         (lambda m: m.journal.emitted(accepted=5), 'extaudit_emitted_events_total{outcome="refused"}', 0),
-        (lambda m: m.journal.committed(7, 0.5), "extaudit_commit_events_sum", 7),
-        (lambda m: m.journal.committed(7, 0.5), "extaudit_commit_seconds_sum", 0.5),
+        (lambda m: m.journal.committed(7, 0.5, 900), "extaudit_commit_events_sum", 7),
+        (lambda m: m.journal.committed(7, 0.5, 900), "extaudit_commit_seconds_sum", 0.5),
         (
-            lambda m: m.deliveries.attempted("default", delivered=True),
+            lambda m: m.deliveries.delivered("default", BATCH),
             'extaudit_deliveries_total{outcome="delivered",storage="default"}',
             1,
         ),
         (
-            lambda m: m.deliveries.attempted("default", delivered=False),
+            lambda m: m.deliveries.failed("default", "disk"),
             'extaudit_deliveries_total{outcome="failed",storage="default"}',
             1,
         ),
@@ -48,10 +63,33 @@ def samples(metrics: Metrics) -> dict[str, float]:
             'extaudit_last_delivery_timestamp_seconds{storage="default"}',
             1.5,
         ),
-        (lambda m: m.searches.ended(0.5, 3, complete=True), "extaudit_search_seconds_sum", 0.5),
-        (lambda m: m.searches.ended(0.5, 3, complete=True), "extaudit_search_objects_sum", 3),
-        (lambda m: m.searches.ended(0.5, 3, complete=True), "extaudit_search_incomplete_total", 0),
-        (lambda m: m.searches.ended(0.5, 3, complete=False), "extaudit_search_incomplete_total", 1),
+        (lambda m: searched(m), "extaudit_search_seconds_sum", 0.5),
+        (lambda m: searched(m), "extaudit_search_objects_sum", 3),
+        (lambda m: searched(m), "extaudit_search_incomplete_total", 0),
+        (lambda m: searched(m, "TIME_LIMIT", "JOURNAL_HOLE"), "extaudit_search_incomplete_total", 1),
+        (lambda m: m.calls.ended(EMIT, "OK", 1, "user"), called("OK", "user"), 1),
+        (lambda m: m.calls.ended(EMIT, "CANCELLED", 1, "component"), called("CANCELLED", "component"), 1),
+        (lambda m: m.calls.ended(EMIT, "OK", 1, "made up"), called("OK", "none"), 1),
+        (
+            lambda m: m.calls.ended(EMIT, "X", 1, "user", "RATE_LIMIT"),
+            'extaudit_grpc_errors_total{reason="RATE_LIMIT"}',
+            1,
+        ),
+        (lambda m: m.journal.committed(7, 0.5, 900), "extaudit_commit_bytes_sum", 900),
+        (lambda m: m.journal.synced(0.25), "extaudit_journal_sync_seconds_sum", 0.25),
+        (lambda m: m.deliveries.delivered("default", BATCH), "extaudit_batch_events_sum", 20),
+        (lambda m: m.deliveries.delivered("default", BATCH), "extaudit_batch_bytes_sum", 3_000),
+        (lambda m: m.deliveries.delivered("default", BATCH), "extaudit_batch_encode_seconds_sum", 0.25),
+        (lambda m: m.deliveries.delivered("default", BATCH), "extaudit_delivery_seconds_sum", 0.75),
+        (
+            lambda m: m.deliveries.failed("default", "disk"),
+            'extaudit_delivery_failures_total{reason="disk",storage="default"}',
+            1,
+        ),
+        (searched, "extaudit_search_bytes_sum", 5_000),
+        (searched, "extaudit_search_rows_total", 40),
+        (searched, "extaudit_search_found_events_total", 2),
+        (lambda m: searched(m, "A", "B"), 'extaudit_search_missing_total{reason="B"}', 1),
         (lambda m: m.access.reloaded(loaded=True), 'extaudit_policy_reloads_total{outcome="loaded"}', 1),
         (lambda m: m.access.reloaded(loaded=False), 'extaudit_policy_reloads_total{outcome="failed"}', 1),
         (
@@ -98,7 +136,7 @@ def test_callers_cannot_add_labels() -> None:
         metrics.calls.ended(f"/made.up/{number}", f"CODE_{number}", 0.1)
         metrics.calls.denied(f"/made.up/{number}")
     shown = samples(metrics)
-    assert shown['extaudit_grpc_calls_total{code="UNKNOWN",method="other"}'] == 50
+    assert shown['extaudit_grpc_calls_total{code="UNKNOWN",kind="none",method="other"}'] == 50
     assert shown['extaudit_denials_total{method="other"}'] == 50
     assert "made.up" not in metrics.render().decode()
     assert "CODE_" not in metrics.render().decode()
@@ -130,7 +168,7 @@ def test_what_is_counted_is_bounded_by_the_tables() -> None:
         metrics.calls.ended(f"/made.up/{number}", "OK", 0.1)
         metrics.calls.ended(EMIT, f"CODE_{number}", 0.1)
         metrics.calls.ended(EMIT, "OK", 0.1)
-    assert set(metrics.calls._ended) == {("other", "OK"), (EMIT, "UNKNOWN"), (EMIT, "OK")}
+    assert set(metrics.calls._ended) == {("other", "none", "OK"), (EMIT, "none", "UNKNOWN"), (EMIT, "none", "OK")}
     assert set(metrics.calls._lengths) == {"other", EMIT}
 
 
@@ -164,4 +202,40 @@ def test_counts_from_several_threads_all_arrive() -> None:
         each.start()
     for each in threads:
         each.join()
-    assert samples(metrics)[f'extaudit_grpc_calls_total{{code="OK",method="{EMIT}"}}'] == 2_000
+    assert samples(metrics)[f'extaudit_grpc_calls_total{{code="OK",kind="none",method="{EMIT}"}}'] == 2_000
+
+
+def test_what_began_and_has_not_ended_is_in_flight() -> None:
+    metrics = Metrics([EMIT])
+    traffic = metrics.calls.traffic(EMIT)
+    traffic.begun += 3
+    metrics.calls.ended(EMIT, "CANCELLED", 0.1)
+    metrics.calls.ended(EMIT, "OK", 0.1, "user")
+    shown = samples(metrics)
+    assert shown[f'extaudit_grpc_started_calls_total{{method="{EMIT}"}}'] == 3
+    assert shown[f'extaudit_grpc_calls_in_flight{{method="{EMIT}"}}'] == 1
+
+
+def test_reasons_are_bounded() -> None:
+    metrics = Metrics([EMIT])
+    for number in range(500):
+        metrics.calls.ended(EMIT, "INTERNAL", 0.1, "user", f"REASON_{number}")
+    shown = [name for name in samples(metrics) if name.startswith("extaudit_grpc_errors_total")]
+    assert len(shown) == 101
+    assert samples(metrics)['extaudit_grpc_errors_total{reason="other"}'] == 400
+
+
+def test_problems_are_shown_while_they_last() -> None:
+    metrics = Metrics([EMIT])
+    metrics.service.record_problems({"journal_full"}, {"journal_full", "disk_floor"}, {"token_keys"})
+    shown = samples(metrics)
+    assert shown["extaudit_serving"] == 0
+    named = {name: value for name, value in shown.items() if name.startswith("extaudit_problem")}
+    assert named == {
+        'extaudit_problem{name="journal_full"}': 1,
+        'extaudit_problem{name="disk_floor"}': 0,
+        'extaudit_problem{name="token_keys"}': 1,
+    }
+    metrics.service.record_problems(set(), {"journal_full"}, set())
+    assert samples(metrics)["extaudit_serving"] == 1
+    assert 'extaudit_problem{name="token_keys"}' not in samples(metrics)

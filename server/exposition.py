@@ -1,0 +1,111 @@
+"""All metrics as Prometheus reads them: what is counted as it happens, and what is only looked at now."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Protocol
+
+from server.audit_log.intake import Intake
+from server.audit_log.outbox_drain import OutboxDrain
+from server.audit_log.search.searches import Searches
+from server.audit_log.status import PROBLEMS, Status
+from server.certificates.certificates_in_force import Certificates
+from server.observability.metrics import Metrics
+from server.recordings.uploads.open_uploads import OpenUploads
+from server.tokens.token_issuers import TokenIssuers
+
+
+class Executors(Protocol):
+    """The threads that blocking work runs on."""
+
+    def by_name(self) -> Mapping[str, ThreadPoolExecutor]:
+        """Each by what it does."""
+        ...
+
+
+class Exposition:
+    """Looks at the parts and renders. Lives on the event loop, and blocks on nothing."""
+
+    def __init__(
+        self,
+        metrics: Metrics,
+        status: Status,
+        certificates: Certificates,
+        tokens: TokenIssuers,
+        uploads: OpenUploads,
+        intake: Intake,
+        searches: Searches,
+        outbox: OutboxDrain,
+        executors: Executors,
+        looks: Sequence[Callable[[], None]] = (),
+    ) -> None:
+        """`looks` are called before anything is shown: each records what it knows."""
+        self._metrics = metrics
+        self._status = status
+        self._certificates = certificates
+        self._tokens = tokens
+        self._uploads = uploads
+        self._intake = intake
+        self._searches = searches
+        self._outbox = outbox
+        self._executors = executors
+        self._looks = looks
+        metrics.service.record_build(status.version)
+
+    def render(self) -> bytes:
+        """Everything, in Prometheus' text form."""
+        self._look_at_journal()
+        self._look_at_access()
+        self._look_at_service()
+        for look in self._looks:
+            look()
+        metrics = self._metrics
+        metrics.uploads.record_state(self._uploads.open, self._uploads.abandoned)
+        metrics.searches.record_under_way(self._searches.under_way)
+        return metrics.render()
+
+    def _look_at_journal(self) -> None:
+        metrics, status = self._metrics, self._status
+        journal = status.journal_state()
+        metrics.journal.record_state(
+            pending_events=journal.pending_events,
+            size=journal.bytes,
+            oldest_age_seconds=journal.oldest_age_ms / 1000,
+            torn_tail_bytes=journal.torn_tail_bytes,
+            holes=len(journal.holes),
+        )
+        metrics.journal.record_room(
+            quota=journal.quota_bytes,
+            free=journal.free_disk_bytes,
+            waiting=self._intake.pending_bytes(),
+            next_sequence=journal.next_sequence,
+        )
+        metrics.deliveries.record_waiting(status.batches_waiting)
+        if status.last_delivery_ms is not None:
+            metrics.deliveries.confirmed(status.storage_id, status.last_delivery_ms)
+
+    def _look_at_access(self) -> None:
+        metrics = self._metrics.access
+        ends: dict[str, int] = {}
+        for state in self._certificates.certificate_states():
+            ends[state.use] = min(ends.get(state.use, state.expires_ms), state.expires_ms)
+        for use in ("server", "host_ca", "user_ca"):
+            if use in ends:
+                metrics.record_certificate(use, ends[use])
+        for issuer in self._tokens.states():
+            metrics.record_token_issuer(issuer.issuer, len(issuer.key_ids), issuer.fetched_ms)
+
+    def _look_at_service(self) -> None:
+        service, status = self._metrics.service, self._status
+        service.record_problems(
+            {each.name for each in status.problems()}, PROBLEMS, {each.name for each in status.warnings()}
+        )
+        service.record_queues(
+            {name: _waiting(executor) for name, executor in self._executors.by_name().items()}, self._outbox.waiting
+        )
+
+
+def _waiting(executor: ThreadPoolExecutor) -> int:
+    # The library tells it in no other way, and has had the queue under this name since it has executors.
+    return executor._work_queue.qsize()
