@@ -16,7 +16,7 @@ from server.files import AppendFile, Files
 
 _CHUNK = struct.Struct("<4sII")
 _MAGIC = b"uid2"
-_NAME = re.compile(r"[0-9]{8}\.uids", re.ASCII)
+UID_FILE_NAME = re.compile(r"[0-9]{8}\.uids", re.ASCII)
 _LOG_ID_BYTES = 10
 _COLUMNS = 5
 _ENTRY_BYTES = 8 * _COLUMNS
@@ -41,7 +41,7 @@ class UidFiles:
         """
         self._files.make_folder(self._folder)
         for name in self._files.list(self._folder):
-            if not _NAME.fullmatch(name):
+            if not UID_FILE_NAME.fullmatch(name):
                 continue
             content = self._files.read(self._folder / name)
             self._counts[name] = 0
@@ -117,6 +117,11 @@ def _chunks(content: bytes) -> Iterator[tuple[int, int]]:
         else:
             yield position + _CHUNK.size, end
             position = end
+
+
+def unread_bytes(content: bytes) -> int:
+    """How many bytes of a file's content are in no whole chunk."""
+    return len(content) - sum(end - start + _CHUNK.size for start, end in _chunks(content))
 
 
 def _chunk_end(content: bytes, position: int) -> int | None:

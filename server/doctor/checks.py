@@ -6,7 +6,21 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from server.doctor import certificates, disk, event_objects, file_modes, state_database
+from server.doctor import (
+    batch_records,
+    certificates,
+    clock,
+    configuration,
+    disk,
+    event_objects,
+    file_modes,
+    journal,
+    kept_keys,
+    roles,
+    session_recordings,
+    state_database,
+    tokens,
+)
 from server.doctor.data_at_hand import DataAtHand
 from server.doctor.findings import Fault, Told
 
@@ -24,6 +38,7 @@ class Check:
 
 
 LOCAL_CHECKS: Final = (
+    Check("configuration", "Whether every setting is right.", configuration.FAULTS, configuration.check),
     Check("files", "Modes and owners of what others must not read.", file_modes.FAULTS, file_modes.check),
     Check("state", "Whether the state database can be read and is whole.", state_database.FAULTS, state_database.check),
     Check(
@@ -32,11 +47,28 @@ LOCAL_CHECKS: Final = (
         certificates.FAULTS,
         certificates.check,
     ),
+    Check("keys", "The keys and known uids that the service keeps.", kept_keys.FAULTS, kept_keys.check),
+    Check("roles", "The files of roles, and what the loaded roles give.", roles.FAULTS, roles.check),
+    Check("tokens", "Whether the keys of token issuers can be had.", tokens.FAULTS, tokens.check),
+    Check("clock", "The clock against what was stored last.", clock.FAULTS, clock.check),
     Check("disk", "Room on the disk, and how many days it lasts.", disk.FAULTS, disk.check),
+    Check("journal", "Journal and spool: damage, age, size, and what is left over.", journal.FAULTS, journal.check),
     Check(
         "storage",
         "The catalogue against the objects of events: what is missing, changed or not known.",
         event_objects.FAULTS,
         event_objects.check,
+    ),
+    Check(
+        "records",
+        "The batch records, which say who emitted what: missing, changed, unknown, or no chain.",
+        batch_records.FAULTS,
+        batch_records.check,
+    ),
+    Check(
+        "recordings",
+        "Recordings against their custody records, and uploads that are left open.",
+        session_recordings.FAULTS,
+        session_recordings.check,
     ),
 )

@@ -20,7 +20,8 @@ from server.state.examining import StateAtHand
 from server.storage.ports import EventStorage
 from server.storage.recording_port import RecordingStorage
 
-_LOG_ID = re.compile(r"[0-9a-f]{20}")
+LOG_ID = re.compile(r"[0-9a-f]{20}")
+"""The name of a log's folder in the journal."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +68,7 @@ class DataAtHand:
         return frozenset(
             (log_id, int(name.removesuffix(SUFFIX)))
             for log_id in self.files.list(folder)
-            if _LOG_ID.fullmatch(log_id)
+            if LOG_ID.fullmatch(log_id)
             for name in self.files.list(folder / log_id)
             if name.endswith(SUFFIX) and name.removesuffix(SUFFIX).isdigit()
         )

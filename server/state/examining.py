@@ -18,6 +18,7 @@ from server.state.database import BUSY_TIMEOUT_MS
 from server.state.issued_certificates import IssuedCertificate, SqlIssuedCertificates
 from server.state.migrations import MIGRATIONS
 from server.state.tables import schema_version
+from server.state.uploads import SqlUploads
 
 NEWEST_SCHEMA = len(MIGRATIONS)
 """The schema that this version of the service brings a database to."""
@@ -65,6 +66,10 @@ class StateAtHand:
     def issued(self) -> list[IssuedCertificate]:
         """Every recorded certificate, oldest first."""
         return SqlIssuedCertificates(self._engine).all()
+
+    def uploads(self) -> SqlUploads:
+        """Uploads and recordings; only what reads may be called."""
+        return SqlUploads(self._engine)
 
 
 def _connect(path: Path, folder: Path) -> sqlite3.Connection:

@@ -66,9 +66,9 @@ def doctor_here(folder: Path, *arguments: str) -> Diagnosis:
 
 
 def fill(server: RunningServer) -> None:
-    """Two batches of events of several dates, one recording, one more identity."""
+    """Three batches of events of several dates, one recording, one more identity."""
     with server.client() as client:
-        for batch in range(2):
+        for batch in range(3):
             for number, date in enumerate(DATES):
                 event = {"event": "a", "uid": f"u-{batch}-{number}", "time": f"{date}T12:00:0{batch}Z"}
                 client.emit(json.dumps(event).encode())
@@ -85,9 +85,12 @@ def delivered(client: Client) -> None:
 
 
 def made_by_a_server(folder: Path) -> Path:
-    """A data directory as an orderly stop leaves it; gives its parent."""
+    """A data directory as an orderly stop leaves it, with events in the journal; gives its parent."""
     with running_server(folder, *QUICK_CUTS) as server:
         fill(server)
+    with running_server(folder) as server, server.client() as client:
+        for number in range(3):
+            client.emit(json.dumps({"event": "kept in the journal", "uid": f"j-{number}"}).encode())
     return folder
 
 

@@ -1,0 +1,150 @@
+"""The journal and the spool: what waits, for how long, and what can't be read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+from server.audit_log.journal.journal import DAMAGED as SET_ASIDE_FOLDER
+from server.audit_log.journal.segments import LogContent, read_log
+from server.doctor.data_at_hand import LOG_ID, DataAtHand
+from server.doctor.findings import Fact, Fault, Finding, Severity, Told, Unexamined
+
+_ATTEMPTS: Final = 5
+_LATE_MS: Final = 300_000
+
+DAMAGED: Final = Fault(
+    "journal_damaged",
+    Severity.ERROR,
+    "A segment of the journal has bytes that can't be read, and what was acknowledged may be among them.",
+    "Copy the whole journal folder first. Look at the disk, then restart the server: it keeps what can be read, names "
+    "what is lost, and sets the segment aside.",
+)
+HOLE: Final = Fault(
+    "journal_hole",
+    Severity.ERROR,
+    "Acknowledged events can be found neither in the journal nor in the storage.",
+    "Put the missing segment back from a copy while the server is stopped. Else start it: it names the range as lost.",
+)
+LOST: Final = Fault(
+    "events_lost",
+    Severity.WARNING,
+    "Events were lost to damage of the journal in the past; every search says so.",
+    "A copy of the journal or of journal/damaged may still hold them; emitters that keep their events can send again.",
+)
+TORN: Final = Fault(
+    "journal_torn_tail",
+    Severity.NOTICE,
+    "The journal ends in a write that wasn't finished, and so was never acknowledged.",
+    "Start the server; it cuts it off.",
+)
+SET_ASIDE: Final = Fault(
+    "journal_set_aside",
+    Severity.NOTICE,
+    "Damaged segments were set aside at an earlier start.",
+    "Keep them as long as the lost events matter, then move them away.",
+)
+FULL: Final = Fault(
+    "journal_full",
+    Severity.ERROR,
+    "The journal has reached journal.quota_bytes: the intake is closed.",
+    "Look at why batches aren't delivered: `extaudit status` tells the last error.",
+)
+FILLING: Final = Fault(
+    "journal_filling",
+    Severity.WARNING,
+    "The journal is larger than half of journal.quota_bytes.",
+    "Look at why batches aren't delivered: `extaudit status` tells the last error.",
+)
+LATE: Final = Fault(
+    "journal_late",
+    Severity.WARNING,
+    "A server runs, and events have been in the journal for much longer than journal.cut_age_seconds.",
+    "Look at why batches aren't delivered: `extaudit status` tells the last error.",
+)
+SPOOL_LEFT: Final = Fault(
+    "spool_left",
+    Severity.NOTICE,
+    "The spool has the files of a batch that is in the storage already.",
+    "Start the server; it removes them.",
+)
+
+FAULTS: Final = (DAMAGED, HOLE, LOST, TORN, SET_ASIDE, FULL, FILLING, LATE, SPOOL_LEFT)
+
+
+def check(at: DataAtHand) -> Told:
+    """Read every log as a start would."""
+    logs = _logs(at)
+    is_served = at.is_served()
+    for log in logs:
+        yield from _damage(log)
+    last = logs[-1].segments[-1] if logs else None
+    if last is not None and is_served is False and last.whole < last.size and not logs[-1].damaged:
+        yield TORN.of(f"journal/{logs[-1].log_id}/{last.name}", f"{last.size - last.whole} bytes")
+    for log_id, first, end in at.catalogue().holes():
+        yield LOST.of(log_id, f"sequences {first}-{end}")
+    for name in at.files.list(at.directory.journal / SET_ASIDE_FOLDER):
+        yield SET_ASIDE.of(f"journal/{SET_ASIDE_FOLDER}/{name}")
+    yield from _size_and_age(at, logs, is_served=is_served)
+    yield from _spool(at)
+
+
+def _logs(at: DataAtHand) -> list[LogContent]:
+    """Every log with what of it can't be found, as of one moment, in spite of a server that delivers meanwhile."""
+    for _ in range(_ATTEMPTS):
+        confirmed = at.catalogue().confirmed()
+        folder, expected = at.directory.journal, {log_id: last + 1 for log_id, last in confirmed.items()}
+        try:
+            logs = [
+                read_log(at.files, folder / name, name, expected.get(name))
+                for name in at.files.list(folder)
+                if LOG_ID.fullmatch(name)
+            ]
+        except FileNotFoundError:  # trimmed between listing and reading
+            continue
+        logs = [log for log in logs if log.segments]
+        if not any(log.damaged for log in logs) or at.catalogue().confirmed() == confirmed:
+            return logs
+    raise Unexamined("the journal changes faster than it can be read")
+
+
+def _damage(log: LogContent) -> Iterator[Finding]:
+    for segment in log.segments:
+        if segment.damaged:
+            yield DAMAGED.of(f"journal/{log.log_id}/{segment.name}", f"{segment.size} bytes")
+    for first, last in log.holes:
+        yield HOLE.of(log.log_id, f"sequences {first}-{last}")
+
+
+def _size_and_age(at: DataAtHand, logs: list[LogContent], *, is_served: bool | None) -> Told:
+    size = sum(segment.size for log in logs for segment in log.segments)
+    confirmed = at.catalogue().confirmed()
+    waiting = [
+        event.received_ms
+        for log in logs
+        for segment in log.segments
+        for event in segment.events
+        if event.sequence > confirmed.get(log.log_id, 0)
+    ]
+    settings = at.config.journal
+    yield Fact("bytes", size)
+    yield Fact("quota bytes", settings.quota_bytes)
+    yield Fact("events waiting", len(waiting))
+    if size >= settings.quota_bytes:
+        yield FULL.of("journal", f"{size} bytes")
+    elif size >= settings.quota_bytes / 2:
+        yield FILLING.of("journal", f"{size} bytes")
+    if waiting:
+        age_ms = at.now_ms - min(waiting)
+        yield Fact("seconds the oldest waits", round(age_ms / 1000))
+        if is_served and age_ms > 2000 * settings.cut_age_seconds + _LATE_MS:
+            yield LATE.of("journal", f"the oldest event waits since {age_ms // 1000} s")
+
+
+def _spool(at: DataAtHand) -> Iterator[Finding]:
+    folder = at.directory.spool
+    names = at.files.list(folder)
+    pending = {f"{log_id}-{first}" for log_id, first in at.pending()}  # after the listing: see the catalogue's check
+    for name in names:
+        if name.rpartition("-")[0] not in pending and (folder / name).exists():
+            yield SPOOL_LEFT.of(f"spool/{name}")

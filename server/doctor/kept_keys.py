@@ -1,0 +1,57 @@
+"""Keys and known uids: whether what the service keeps across restarts is whole."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from server.audit_log.uid_files import UID_FILE_NAME, unread_bytes
+from server.doctor.data_at_hand import DataAtHand
+from server.doctor.findings import Fact, Fault, Severity, Told
+
+SECRET_BYTES: Final = 32
+SECRETS: Final = ("known-uids.key", "page-token.key", "upload-id.key", "session-token.key")
+
+DAMAGED: Final = Fault(
+    "key_damaged",
+    Severity.ERROR,
+    "A key of the service isn't as it was made; the server refuses to start with it.",
+    "Put it back from a copy. Or remove it, and the next start makes another: page tokens and upload ids that are out "
+    "are then refused, and without known-uids.key retries of earlier events aren't recognised.",
+)
+MISSING: Final = Fault(
+    "key_missing",
+    Severity.WARNING,
+    "A key of the service isn't there, and the next start makes another.",
+    "Put it back from a copy before the next start, if there is one: what was made with it isn't recognised else.",
+)
+UIDS_DAMAGED: Final = Fault(
+    "known_uids_damaged",
+    Severity.WARNING,
+    "A file of known uids is damaged; retries of the events in that part aren't recognised, and are kept twice.",
+    "Nothing brings it back but a copy. Look at the disk.",
+)
+
+FAULTS: Final = (DAMAGED, MISSING, UIDS_DAMAGED)
+
+
+def check(at: DataAtHand) -> Told:
+    """Look at the keys, and at all files of known uids but the newest, which may be being written to."""
+    folder = at.directory.identity
+    there = set(at.files.list(folder))
+    if "ca.crt" in there:  # before, the first start isn't finished
+        for name in SECRETS:
+            if name not in there:
+                yield MISSING.of(f"{folder.name}/{name}")
+    for name in SECRETS:
+        if name in there and at.files.size(folder / name) != SECRET_BYTES:
+            yield DAMAGED.of(f"{folder.name}/{name}", f"isn't {SECRET_BYTES} bytes long")
+    uids = at.directory.path / "known_uids"
+    names = [name for name in at.files.list(uids) if UID_FILE_NAME.fullmatch(name)]
+    for name in names[:-1]:
+        size = at.files.size(uids / name)
+        if size is None:  # a running server drops the oldest
+            continue
+        content = at.files.read(uids / name)
+        if unread := unread_bytes(content):
+            yield UIDS_DAMAGED.of(f"{uids.name}/{name}", f"{unread} of {len(content)} bytes can't be read")
+    yield Fact("files of known uids", len(names))

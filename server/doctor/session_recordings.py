@@ -1,0 +1,93 @@
+"""Recordings: whether they are there with the bytes that were taken, and uploads that nobody goes on with."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from typing import Final
+
+from server.doctor.data_at_hand import DataAtHand
+from server.doctor.findings import Fact, Fault, Finding, Severity, Told, Unexamined
+from server.recordings.uploads.custody import Custody
+from server.state.database import StateFault
+from server.state.uploads import ASIDE, RecordingRow
+from server.storage.ports import StorageError
+from server.storage.recording_port import UploadPlace
+
+_CHUNK: Final = 1024 * 1024
+_RESTORE = (
+    "Put the file back from a copy; its digests are in the custody record beside it, and the custody digest in the "
+    "audit event session.upload. Look for who could write to the storage."
+)
+
+MISSING: Final = Fault("recording_missing", Severity.ERROR, "The recording of a session isn't there.", _RESTORE)
+CHANGED: Final = Fault(
+    "recording_changed", Severity.ERROR, "A recording doesn't have the bytes that were taken.", _RESTORE
+)
+CUSTODY: Final = Fault(
+    "custody_record_damaged",
+    Severity.ERROR,
+    "The custody record of a recording isn't there, or isn't the one that was made.",
+    _RESTORE,
+)
+ABANDONED: Final = Fault(
+    "upload_abandoned",
+    Severity.WARNING,
+    "An upload is open, and nobody has gone on with it for recordings.abandoned_after_seconds.",
+    "Have its component go on with it, or end it: `extaudit recordings complete --partial` keeps what has come.",
+)
+
+FAULTS: Final = (MISSING, CHANGED, CUSTODY, ABANDONED)
+
+
+def check(at: DataAtHand) -> Told:
+    """Look at every recording's file and custody record, and with `deep` at every byte."""
+    try:
+        uploads = at.state.uploads()
+        completed, opened = uploads.completed(), uploads.open()
+        left = uploads.untouched(at.now_ms - int(at.config.recordings.abandoned_after_seconds * 1000))
+    except StateFault as fault:
+        raise Unexamined("the state database can't be read") from fault
+    for row in completed:
+        yield from _recording(at, row)
+    for upload in left:
+        yield ABANDONED.of(f"session {upload.session_id}", f"upload {upload.upload_id}, {upload.bytes} bytes")
+    yield Fact("recordings", len(completed))
+    yield Fact("bytes", sum(row.bytes for row in completed))
+    yield Fact("digests checked", len(completed) if at.deep else 0)
+    yield Fact("open uploads", len(opened))
+
+
+def _recording(at: DataAtHand, row: RecordingRow) -> Iterator[Finding]:
+    place, is_aside = UploadPlace(row.session_id, row.key, row.handle), row.kind == ASIDE
+    subject = f"session {row.session_id}" + (f", kept aside of upload {row.upload_id}" if is_aside else "")
+    try:
+        data = at.recordings.custody(place, aside=is_aside)
+        custody = Custody.decode(data) if data is not None else None
+    except (StorageError, ValueError):
+        custody = None
+    if custody is None or custody.custody_digest != row.custody_digest:
+        yield CUSTODY.of(subject, f"custody digest {row.custody_digest}")
+    try:
+        if not at.recordings.read(place, max(0, row.bytes - 1), 2, aside=is_aside) and row.bytes:
+            yield CHANGED.of(subject, f"is shorter than {row.bytes} bytes")
+            return
+    except StorageError as error:
+        yield MISSING.of(subject, str(error))
+        return
+    if len(at.recordings.read(place, row.bytes, 1, aside=is_aside)):
+        yield CHANGED.of(subject, f"is longer than {row.bytes} bytes")
+    elif at.deep and custody is not None:
+        yield from _parts(at, place, custody, subject, is_aside=is_aside)
+
+
+def _parts(at: DataAtHand, place: UploadPlace, custody: Custody, subject: str, *, is_aside: bool) -> Iterator[Finding]:
+    for part in custody.parts:
+        digest, offset, end = hashlib.sha256(), part.offset, part.offset + part.size
+        while offset < end and (chunk := at.recordings.read(place, offset, min(_CHUNK, end - offset), aside=is_aside)):
+            digest.update(chunk)
+            offset += len(chunk)
+            at.read(len(chunk))
+        if digest.hexdigest() != part.sha256:
+            yield CHANGED.of(subject, f"part {part.number}, at byte {part.offset}, has other bytes")
+            return
