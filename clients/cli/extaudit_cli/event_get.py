@@ -11,7 +11,7 @@ import click
 from extaudit_cli.commands import Command
 from extaudit_cli.connecting import connected
 from extaudit_cli.event_json import row_json
-from extaudit_cli.output import output_option, print_table, write_bytes
+from extaudit_cli.output import output_option, print_facts, print_table, write_bytes
 from extaudit_cli.suggestions import storages
 from extaudit_cli.text import count_text, json_visible
 from extaudit_cli.times import time_text
@@ -64,7 +64,7 @@ def _print_table(row: EventRow, payload: bytes) -> None:
         ("digest", row.digest),
         ("size", count_text(row.payload_size, "byte")),
     ]
-    print_table(("COLUMN", "VALUE"), columns)
+    print_facts(("COLUMN", "VALUE"), columns)
     headers = ("STORAGE", "LOG:SEQUENCE", "EMITTER", "PEER", "RECEIVED")
     click.echo()
     print_table(headers, [_receipt(receipt) for receipt in row.receipts])

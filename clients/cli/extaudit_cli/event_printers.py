@@ -11,7 +11,8 @@ import click
 
 from extaudit_cli.colours import Paint, Style, event_style
 from extaudit_cli.event_json import one_line_json, row_json
-from extaudit_cli.output import GAP, Column, cells, column_widths, screen_columns, write_bytes
+from extaudit_cli.output import screen_columns, write_bytes
+from extaudit_cli.table import GAP, Column, cells, fitting_columns, natural_columns
 from extaudit_cli.text import visible
 from extaudit_cli.times import time_text
 
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
     from extaudit_cli.search_summary import Summary
 
 _HEADERS: Final = ("TIME", "TYPE", "USER", "UID", "SUMMARY")
+_UID: Final = 3
+_WHOLE: Final = (0, _UID)
+_LEAST: Final = 12
 # Shown in columns of their own, or the same in every row of a cluster.
 _NOT_IN_SUMMARY = frozenset({"event", "time", "uid", "user", "sid", "ei", "cluster_name"})
 
@@ -42,6 +46,18 @@ def printer(output: str, client: Client) -> Printer:
     return _JsonlPrinter(client) if output == "jsonl" else TablePrinter()
 
 
+def event_columns(lines: Sequence[Sequence[str]], screen: int | None) -> list[Column]:
+    """Columns for events like these; a screen that is too narrow for them shows no uids."""
+    lines = [_HEADERS, *lines]
+    if screen is None:
+        return natural_columns(lines)
+    if columns := fitting_columns(lines, screen, _WHOLE):
+        return columns
+    others = [[*line[:_UID], *line[_UID + 1 :]] for line in lines]
+    narrow = fitting_columns(others, screen, (0,), _LEAST) or [Column(_LEAST, cut=True)] * len(others[0])
+    return [*narrow[:_UID], Column(0, hidden=True), *narrow[_UID:]]
+
+
 class TablePrinter:
     """Lays columns out as it is told, else by the first page: what is longer is shown all the same, out of line."""
 
@@ -55,20 +71,23 @@ class TablePrinter:
         lines = [[visible(text) for text in _texts(row)] for row in rows]
         if rows and not self._headed:
             self._headed = True
-            self._columns = self._columns or column_widths([_HEADERS, *lines], screen_columns())
+            self._columns = self._columns or event_columns(lines, screen_columns())
             self._paint.echo(self._paint(cells(_HEADERS, self._columns), "heading"))
         for row, line in zip(rows, lines, strict=True):
             self._paint.echo(self._painted(row, line))
 
     def _painted(self, row: EventRow, line: list[str]) -> str:
-        time, kind, *others = [column.lay(text) for text, column in zip(line, self._columns, strict=True)]
-        return GAP.join([self._paint(time, "quiet"), self._paint(kind, _style(row)), *others]).rstrip()
+        time, kind = (column.lay(text) for text, column in zip(line[:2], self._columns[:2], strict=True))
+        others = cells(line[2:], self._columns[2:])
+        return GAP.join([self._paint(time, "quiet"), self._paint(kind, _style(row)), others]).rstrip()
 
     def end(self, summary: Summary) -> None:
         """Print what the pages say together."""
         warnings = summary.warnings()
         for line in [*warnings, *summary.lines()]:
             self._paint.echo(self._paint(line, "warning" if line in warnings else "plain"))
+        if any(column.hidden for column in self._columns):
+            self._paint.echo("uids don't fit in here: widen the terminal, or give --output json")
         if not sys.stdout.isatty():
             _warn(summary)  # where the table went into a pipe, whoever watches sees it all the same
 

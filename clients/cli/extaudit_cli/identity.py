@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from extaudit_cli.commands import Group
-from extaudit_cli.output import output_option, print_table, write_json
+from extaudit_cli.output import output_option, print_facts, print_table, write_json
 from extaudit_cli.suggestions import known_roles, role_names
 from extaudit_cli.text import visible
 from extaudit_cli.times import time_text
@@ -151,7 +151,7 @@ def _warn_of_unknown(roles: tuple[str, ...], data_dir: Path) -> None:
 def _print_files(files: IssuedFiles, output: str) -> None:
     paths = {"cert": str(files.certificate), "key": str(files.key), "ca": str(files.ca)}
     if output == "table":
-        print_table(("FILE", "PATH"), list(paths.items()))
+        print_facts(("FILE", "PATH"), list(paths.items()))
     else:
         write_json(paths | {"issued": _record(files.record)}, indent=2 if output == "json" else None)
 

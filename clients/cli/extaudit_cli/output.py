@@ -6,31 +6,15 @@ import json
 import shutil
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any, Final
 
 import click
 
 from extaudit_cli.colours import Paint
-from extaudit_cli.text import fit, json_visible, visible, width
+from extaudit_cli.table import cells, fitting_columns, natural_columns, record_lines, table_lines, visible_rows
+from extaudit_cli.text import json_visible
 
 FORMS: Final = ("table", "json", "jsonl")
-_MAX_COLUMN: Final = 60
-_MIN_LAST: Final = 20
-GAP: Final = "  "
-"""What is between columns."""
-
-
-@dataclass(frozen=True, slots=True)
-class Column:
-    """How wide a column is, and whether a longer text is cut or shown all the same."""
-
-    width: int
-    cut: bool = False
-
-    def lay(self, text: str) -> str:
-        """Give a visible text as it stands in this column."""
-        return fit(text, self.width) if self.cut else text + " " * (self.width - width(text))
 
 
 def output_option(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -61,34 +45,26 @@ def screen_columns() -> int | None:
 
 
 def print_table(headers: Sequence[str], rows: Sequence[Sequence[str]], empty: str = "") -> None:
-    """Print a table; where it has no rows, `empty` instead, on stderr so that nothing takes it for a row."""
+    """Print a table, every cell made visible.
+
+    Where it has no rows, `empty` instead, on stderr so that nothing takes it for a row. On a terminal that is too
+    narrow for it, cells are cut, or else stand below each other; in a pipe all is whole.
+    """
     if not rows and empty:
         click.echo(empty, err=True)
         return
     paint = Paint.for_stream(sys.stdout)
-    heading, *lines = table_lines(headers, rows)
-    paint.echo("\n".join([paint(heading, "heading"), *lines]))
+    shown, screen = visible_rows(rows), screen_columns()
+    lines = [headers, *shown]
+    columns = natural_columns(lines) if screen is None else fitting_columns(lines, screen)
+    if columns is None:
+        click.echo("\n".join(record_lines(headers, shown)))
+        return
+    paint.echo("\n".join([paint(cells(headers, columns), "heading"), *(cells(row, columns) for row in shown)]))
 
 
-def table_lines(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    """Lay out cells under headers, every cell made visible; on a terminal cut so that it fits, else whole."""
-    lines = [headers, *([visible(cell) for cell in row] for row in rows)]
-    widths = column_widths(lines, screen_columns())
-    return [cells(line, widths) for line in lines]
-
-
-def column_widths(lines: Sequence[Sequence[str]], screen: int | None) -> list[Column]:
-    """How wide each column of visible cells is, in a terminal of so many columns (None for none).
-
-    The last takes what is left; the others keep what they need up to a bound, so that ids can be copied.
-    """
-    needed = [min(_MAX_COLUMN, max(width(line[i]) for line in lines)) for i in range(len(lines[0]))]
-    if screen is None:
-        return [Column(columns) for columns in needed]
-    left = screen - sum(needed[:-1]) - len(GAP) * (len(needed) - 1)
-    return [*(Column(columns, cut=True) for columns in needed[:-1]), Column(max(left, _MIN_LAST), cut=True)]
-
-
-def cells(texts: Sequence[str], columns: Sequence[Column]) -> str:
-    """Lay out one line of visible texts."""
-    return GAP.join(column.lay(text) for text, column in zip(texts, columns, strict=True)).rstrip()
+def print_facts(heading: tuple[str, str], facts: Sequence[tuple[str, str]]) -> None:
+    """Print names with their values, made visible and never cut."""
+    paint = Paint.for_stream(sys.stdout)
+    first, *lines = table_lines(heading, facts)
+    paint.echo("\n".join([paint(first, "heading"), *lines]))

@@ -12,7 +12,7 @@ import click
 
 from extaudit_cli.commands import Group
 from extaudit_cli.connecting import CONNECTION_OPTIONS
-from extaudit_cli.output import output_option, print_table, write_json
+from extaudit_cli.output import output_option, print_facts, print_table, write_json
 from extaudit_cli.profile_file import (
     KEYS,
     NONE,
@@ -138,7 +138,7 @@ def show(name: str | None, output: str) -> None:
         return
     rows = [("name", found + (" (used)" if record["used"] else ""))]
     rows += [(key, record[key]) for key in KEYS if key in record]
-    print_table(("SETTING", "VALUE"), rows)
+    print_facts(("SETTING", "VALUE"), rows)
 
 
 @command.command(

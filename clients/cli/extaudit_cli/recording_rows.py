@@ -6,7 +6,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from extaudit_cli.event_json import jsonable
-from extaudit_cli.output import print_table, write_json
+from extaudit_cli.output import print_facts, write_json
 from extaudit_cli.text import count_text
 from extaudit_cli.times import time_text
 
@@ -40,7 +40,7 @@ def print_recording(recording: Recording, state: str, output: str) -> None:
     notes = [(recording.partial, "its end may be missing"), (recording.other_server, "another server recorded it")]
     lines += [("note", text) for holds, text in notes if holds]
     lines += [("state", f"{state}: {OUTCOMES.get(state, '')}")] if state else []
-    print_table(("COLUMN", "VALUE"), lines)
+    print_facts(("COLUMN", "VALUE"), lines)
 
 
 def print_upload(upload: Upload, output: str) -> None:
@@ -57,7 +57,7 @@ def print_upload(upload: Upload, output: str) -> None:
         ("owner", f"{upload.owner.kind} {upload.owner.name}"),
         ("begun", time_text(upload.begin_time)),
     ]
-    print_table(("COLUMN", "VALUE"), lines)
+    print_facts(("COLUMN", "VALUE"), lines)
 
 
 def recording_record(recording: Recording) -> dict[str, Any]:

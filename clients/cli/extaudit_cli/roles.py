@@ -101,19 +101,15 @@ def _record(problem: PolicyError) -> dict[str, str | int]:
 
 def _print_list(roles: list[Role]) -> None:
     rows = [
-        (role.name if first else "", "yes" if role.preset and first else "", effect, *_cells(rule))
+        (role.name, "yes" if role.preset else "", effect, *_cells(rule))
         for role in roles
-        for first, effect, rule in _rules(role)
+        for effect, rule in _rules(role)
     ]
     print_table(("ROLE", "PRESET", "EFFECT", "KINDS", "VERBS", "CONDITION"), rows)
 
 
-def _rules(role: Role) -> list[tuple[bool, str, RoleRule | None]]:
-    rules: Sequence[tuple[str, RoleRule | None]] = [
-        *(("allow", rule) for rule in role.allow),
-        *(("deny", rule) for rule in role.deny),
-    ] or [("", None)]
-    return [(number == 0, effect, rule) for number, (effect, rule) in enumerate(rules)]
+def _rules(role: Role) -> Sequence[tuple[str, RoleRule | None]]:
+    return [*(("allow", rule) for rule in role.allow), *(("deny", rule) for rule in role.deny)] or [("", None)]
 
 
 def _cells(rule: RoleRule | None) -> tuple[str, str, str]:

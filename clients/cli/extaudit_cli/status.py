@@ -13,7 +13,7 @@ from extaudit_cli.colours import Paint
 from extaudit_cli.commands import Command
 from extaudit_cli.connecting import Reached, connected
 from extaudit_cli.event_json import jsonable
-from extaudit_cli.output import output_option, print_table, write_json
+from extaudit_cli.output import output_option, print_facts, print_table, write_json
 from extaudit_cli.text import count_text, visible
 from extaudit_cli.times import time_text
 from extaudit_cli.transfers import size_text
@@ -77,7 +77,7 @@ def _print_service(status: Status, reached: Reached) -> None:
         ("configuration", status.configuration_digest),
         *[("LOST", f"{hole.log_id} {hole.first_sequence}-{hole.last_sequence}") for hole in journal.holes],
     ]
-    print_table(("SERVICE", ""), facts)
+    print_facts(("SERVICE", ""), facts)
 
 
 def _print_storages(status: Status) -> None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final, Protocol
 
 from extaudit_cli.event_json import one_line_json, row_json
-from extaudit_cli.event_printers import TablePrinter, payload_of
-from extaudit_cli.output import GAP, Column, screen_columns, write_bytes
+from extaudit_cli.event_printers import TablePrinter, event_columns, payload_of
+from extaudit_cli.output import screen_columns, write_bytes
+from extaudit_cli.table import Column
 
 if TYPE_CHECKING:
     from extaudit_client import Client, EventRow
@@ -44,6 +46,5 @@ class _Lines:
 
 def _columns() -> list[Column]:
     """Fixed ones; in a terminal the summary is cut at its edge, so that each event has a line."""
-    screen = screen_columns()
-    left = 0 if screen is None else screen - sum(_WIDTHS) - len(GAP) * len(_WIDTHS)
-    return [*map(Column, _WIDTHS), Column(max(left, _LEAST_SUMMARY), cut=True) if screen is not None else Column(0)]
+    columns = event_columns([["x" * columns for columns in (*_WIDTHS, 0)]], screen_columns())
+    return [*columns[:-1], replace(columns[-1], width=max(columns[-1].width, _LEAST_SUMMARY))]

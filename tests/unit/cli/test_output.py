@@ -7,8 +7,10 @@ import os
 import grpc
 import pytest
 from extaudit_cli import output
+from extaudit_cli.event_printers import event_columns
 from extaudit_cli.main import run
-from extaudit_cli.output import print_table, table_lines
+from extaudit_cli.output import print_table
+from extaudit_cli.table import cells
 from extaudit_cli.text import count_text, width
 
 from tests.unit.cli.conftest import Command
@@ -21,32 +23,62 @@ LONG = "漢" * 300
 ROWS = [("1" * 36, "alice", "short"), ("2" * 36, "b\u202eob", LONG)]
 
 
-def test_in_a_pipe_nothing_is_cut() -> None:
-    lines = table_lines(HEADERS, ROWS)
+def printed(capsys: Captured, headers: tuple[str, ...], rows: list[tuple[str, ...]]) -> list[str]:
+    print_table(headers, rows)
+    return capsys.readouterr().out.splitlines()
+
+
+def test_in_a_pipe_nothing_is_cut(capsys: Captured) -> None:
+    lines = printed(capsys, HEADERS, ROWS)
     assert lines[2] == f"{'2' * 36}  b\\u202eob  {LONG}"
     assert lines[1] == f"{'1' * 36}  alice      short"
 
 
 @pytest.mark.parametrize("columns", [80, 120, 200])
-def test_on_a_terminal_the_last_column_takes_what_is_left(monkeypatch: pytest.MonkeyPatch, columns: int) -> None:
+def test_on_a_terminal_a_table_is_cut_to_fit_but_for_its_ids(
+    capsys: Captured, monkeypatch: pytest.MonkeyPatch, columns: int
+) -> None:
     monkeypatch.setattr(output, "screen_columns", lambda: columns)
-    lines = table_lines(HEADERS, ROWS)
+    lines = printed(capsys, HEADERS, ROWS)
     assert [width(line) <= columns for line in lines] == [True] * 3
     assert lines[2].endswith("…")
     assert width(lines[2]) >= columns - 1
-    assert "2" * 36 in lines[2], "an id stays whole"
+    assert lines[2].startswith("2" * 36 + "  ")
 
 
-def test_on_a_terminal_no_other_column_takes_the_screen(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(output, "screen_columns", lambda: 200)
-    lines = table_lines(("A", "B"), [("x" * 300, "why")])
+def test_on_a_terminal_no_column_takes_the_screen(capsys: Captured, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(output, "screen_columns", lambda: 60)
+    lines = printed(capsys, ("A", "B"), [("x" * 300, "why"), ("z", "y")])
     assert lines[1].endswith("…  why")
-    assert width(lines[1]) < 80
+    assert width(lines[1]) <= 60
 
 
-def test_one_long_cell_makes_no_other_long() -> None:
-    lines = table_lines(("A", "B"), [("x" * 100_000, "y"), ("z", "y")])
-    assert len(lines[2]) < 100
+def test_a_screen_too_narrow_for_columns_has_cells_below_each_other_and_whole(
+    capsys: Captured, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(output, "screen_columns", lambda: 50)
+    lines = printed(capsys, HEADERS, ROWS)
+    assert lines == [
+        *(f"ID      {'1' * 36}", "WHO     alice", "REASON  short", ""),
+        *(f"ID      {'2' * 36}", "WHO     b\\u202eob", f"REASON  {LONG}"),
+    ]
+
+
+def test_one_long_cell_makes_no_other_long(capsys: Captured) -> None:
+    assert len(printed(capsys, ("A", "B"), [("x" * 100_000, "y"), ("z", "y")])[2]) < 100
+
+
+EVENT = ["2026-11-28T09:00:00.000Z", "a.rather.long.type.of.event", "alice@example.org", "u" * 36, "s" * 500]
+
+
+@pytest.mark.parametrize(("screen", "shows_uid"), [(80, False), (100, False), (140, True), (250, True), (None, True)])
+def test_events_have_a_line_each_and_show_uids_where_there_is_room(screen: int | None, shows_uid: bool) -> None:
+    columns = event_columns([EVENT], screen)
+    line = cells(EVENT, columns)
+    assert line.startswith("2026-11-28T09:00:00.000Z")
+    assert ("u" * 36 in line) == shows_uid
+    assert screen is None or width(line) <= screen
+    assert screen is not None or "s" * 500 in line
 
 
 def test_a_table_without_rows_says_so_beside_the_output(capsys: Captured) -> None:

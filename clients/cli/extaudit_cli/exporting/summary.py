@@ -11,7 +11,7 @@ import click
 from extaudit_cli.exporting.destination import Destination
 from extaudit_cli.exporting.progress import Progress
 from extaudit_cli.exporting.resumption import Outcome
-from extaudit_cli.output import table_lines
+from extaudit_cli.table import table_lines
 from extaudit_cli.text import visible
 
 
