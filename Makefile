@@ -128,7 +128,7 @@ bench: .venv/.dev ## Run the benchmarks named in BENCHMARKS; each prints JSON li
 
 .PHONY: clean
 clean: ## Remove what make built; data and generated code in the repository stay.
-	@rm -rf .venv build dist ./*.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
+	@rm -rf .venv build dist ./*.egg-info clients/python/build clients/python/*.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
 	@find $(SOURCES) protos -type d -name __pycache__ -prune -exec rm -rf {} +
 
 # Stamps: pip is called only when a lock file or pyproject.toml changed.
@@ -139,10 +139,10 @@ clean: ## Remove what make built; data and generated code in the repository stay
 	@echo "==> making .venv"
 	@$(PYTHON) -m venv .venv || { rm -rf .venv; exit 1; }
 
-.venv/.runtime: requirements/runtime.txt pyproject.toml | .venv/bin/python
+.venv/.runtime: requirements/runtime.txt pyproject.toml clients/python/pyproject.toml | .venv/bin/python
 	@echo "==> installing what the service needs (requirements/runtime.txt)"
 	@$(PIP) install --require-hashes -r requirements/runtime.txt
-	@$(PIP) install --no-deps --no-build-isolation -e .
+	@$(PIP) install --no-deps --no-build-isolation -e . -e clients/python
 	@echo "==> compiling what is compiled (some twenty seconds, once)"
 	@$(BIN)/python -m server.warming
 	@touch $@

@@ -14,7 +14,13 @@ import pytest
 from tests.shape.repository import ROOT
 
 OLD, NEW = 1_000_000_000, 1_100_000_000  # mtimes
-BUILT = [".venv/bin/python", "requirements/runtime.txt", "requirements/dev.txt", "pyproject.toml"]
+BUILT = [
+    ".venv/bin/python",
+    "requirements/runtime.txt",
+    "requirements/dev.txt",
+    "pyproject.toml",
+    "clients/python/pyproject.toml",
+]
 
 
 def make(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
@@ -55,12 +61,12 @@ def test_a_second_run_calls_no_pip(clone: Path) -> None:
     assert "pip" not in make(clone, "-n", "run").stdout
 
 
-@pytest.mark.parametrize("changed", ["requirements/runtime.txt", "pyproject.toml"])
+@pytest.mark.parametrize("changed", ["requirements/runtime.txt", "pyproject.toml", "clients/python/pyproject.toml"])
 def test_a_changed_lock_or_project_is_installed_with_hashes(clone: Path, changed: str) -> None:
     os.utime(clone / changed, (NEW + 1, NEW + 1))
     steps = make(clone, "-n", "run").stdout
     assert "--require-hashes -r requirements/runtime.txt" in steps
-    assert "--no-deps --no-build-isolation -e ." in steps
+    assert "--no-deps --no-build-isolation -e . -e clients/python" in steps
 
 
 def test_a_changed_lock_of_the_checks_is_installed_with_hashes(clone: Path) -> None:

@@ -7,10 +7,13 @@ import re
 import tomllib
 from importlib import metadata
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.shape.repository import PACKAGES, ROOT
+
+OWN = {"extaudit", "extaudit-client"}
 
 
 @pytest.mark.parametrize("name", PACKAGES)
@@ -23,7 +26,7 @@ def test_an_import_name_resolves_inside_the_repository(name: str) -> None:
 
 def test_no_other_installed_distribution_ships_an_import_name_of_ours() -> None:
     owners = metadata.packages_distributions()
-    foreign = {name: set(owners.get(name, [])) - {"extaudit"} for name in PACKAGES}
+    foreign = {name: set(owners.get(name, [])) - OWN for name in PACKAGES}
     assert {name: others for name, others in foreign.items() if others} == {}
 
 
@@ -33,14 +36,29 @@ def test_exactly_one_distribution_ships_casbin() -> None:
     assert installed == {"pycasbin"}
 
 
-def test_the_distribution_lists_every_package() -> None:
-    listed = set(tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"])
-    present = {
-        ".".join([name, *path.parent.relative_to(folder).parts])
+def test_every_package_is_in_exactly_one_of_the_two_distributions() -> None:
+    listed = [name for project in projects() for name in project["tool"]["setuptools"]["packages"]]
+    present = [
+        ".".join([name, *path.relative_to(folder).parts])
         for name, folder in PACKAGES.items()
-        for path in folder.rglob("*.py")
-    }
-    assert present == listed
+        for path in {path.parent for path in folder.rglob("*.py")}
+    ]
+    assert sorted(listed) == sorted(present)
+
+
+def test_the_service_requires_the_client_of_its_own_version() -> None:
+    service, client = (project["project"] for project in projects())
+    assert service["version"] == client["version"]
+    assert f"{client['name']} == {client['version']}" in (ROOT / "requirements/own.in").read_text().splitlines()
+
+
+def test_the_client_needs_nothing_that_the_service_does_not_pin() -> None:
+    pinned = re.findall(r"^([\w.-]+)==", (ROOT / "requirements/runtime.txt").read_text(), re.M)
+    assert set(projects()[1]["project"]["dependencies"]) <= set(pinned)
+
+
+def projects() -> list[dict[str, Any]]:
+    return [tomllib.loads((ROOT / folder / "pyproject.toml").read_text()) for folder in ("", "clients/python")]
 
 
 @pytest.mark.parametrize("name", PACKAGES)
