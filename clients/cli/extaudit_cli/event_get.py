@@ -26,7 +26,7 @@ _POSITION = re.compile(r"([A-Za-z0-9._-]+):([0-9]{1,20})")
     cls=Command,
     epilog="""\b
 Examples:
-  extaudit events get b121fc4c-e419-56a2-a760-19cd746c0650
+  extaudit events get f67a73f9-1da3-4124-974d-72e2bc80841b
   extaudit events get LOG_ID:42 --output json > event.json
 
 --output json writes the stored JSON byte for byte and nothing else; --output jsonl one line with columns, receipts and

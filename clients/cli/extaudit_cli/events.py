@@ -24,7 +24,7 @@ Examples:
   extaudit events search --from -1h --user alice
   extaudit events tail --since -1h --type user.login
   extaudit events export --out evidence/ --from 2026-10-01
-  extaudit events get b121fc4c-e419-56a2-a760-19cd746c0650 --output json""",
+  extaudit events get f67a73f9-1da3-4124-974d-72e2bc80841b --output json""",
 )
 def command() -> None:
     """Emit, search, follow, export and get audit events."""

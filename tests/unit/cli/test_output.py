@@ -64,6 +64,12 @@ def test_a_screen_too_narrow_for_columns_has_cells_below_each_other_and_whole(
     ]
 
 
+def test_a_sentence_is_no_id(capsys: Captured, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(output, "screen_columns", lambda: 60)
+    lines = printed(capsys, ("ID", "CONDITION"), [("1" * 30, "words and words and words and words"), ("2" * 30, "")])
+    assert lines[1] == f"{'1' * 30}  words and words and words a…"
+
+
 def test_one_long_cell_makes_no_other_long(capsys: Captured) -> None:
     assert len(printed(capsys, ("A", "B"), [("x" * 100_000, "y"), ("z", "y")])[2]) < 100
 

@@ -1,0 +1,116 @@
+"""The examples that help shows are run against a service, as they stand but for names that nobody could know."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import extaudit_cli
+import pytest
+from extaudit_cli.main import run
+from extaudit_cli.tree import calls_in, every_command
+from extaudit_client import TextQuery
+
+from tests.polling import until
+from tests.running_server import RunningServer, running_server
+
+SHELL = "d5b6f0c2-3c1d-4f0e-9a57-51a0c7e3b8f4"
+SAMPLES = Path(extaudit_cli.__file__).parent / "sample-recordings"
+LOCK = "0d4c1f0e-6f5b-4f0a-8a39-1b8a2a6f0c11"
+COMPONENT = "4f1c2b6e-8a53-4d0e-9a43-3f0f8d1f6c11"
+NOT_RUN = {
+    "extaudit serve": "it serves: the other end-to-end tests do that",
+    "extaudit journal": "needs a stopped service: its own tests do it",
+    "extaudit events tail": "has no end, but with --no-follow: its own tests run it",
+    "--follow": "has no end: its own tests run it",
+    "producer |": "reads what another program writes",
+    "recorder |": "reads what another program writes",
+    "--upload UPLOAD": "goes on with an upload that was interrupted: its own tests do it",
+    "me.key --use": "run once, by the fixture",
+}
+EXAMPLES = list(
+    dict.fromkeys(
+        line for node in every_command() for line in node.examples if not any(words in line for words in NOT_RUN)
+    )
+)
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
+    folder = tmp_path_factory.mktemp("examples")
+    (folder / "roles").mkdir()
+    shutil.copy(SAMPLES.parent / "sample-events.jsonl", folder / "events.jsonl")
+    shutil.copy(SAMPLES / f"{SHELL}.tar", folder / "session.tar")
+    with running_server(folder) as running:
+        for ours, theirs in (("ca.crt", "ca.crt"), ("me.crt", "admin.crt"), ("me.key", "admin.key")):
+            shutil.copy(running.data_dir / "identity" / theirs, folder / ours)
+        with running.client() as client:
+            list(client.emit_stream((folder / "events.jsonl").read_bytes().splitlines()))
+            for session in (SHELL, LOCK):
+                with (folder / "session.tar").open("rb") as file:
+                    uploaded = client.recordings.upload(file, session)
+                client.recordings.complete(uploaded.upload_id)
+            until(lambda: client.recordings.search_page(TextQuery("sudo")).complete)
+        yield running
+
+
+@pytest.fixture
+def here(server: RunningServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The server's folder, with profiles of this test alone."""
+    folder = server.data_dir.parent
+    monkeypatch.chdir(folder)
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    files = ["--ca", "ca.crt", "--cert", "me.crt", "--key", "me.key"]
+    assert run(["profile", "add", "prod", "--address", server.connection().address, *files, "--use"]) == 0
+    assert run(["profile", "add", "lab", "--data-dir", "data", "--replace"]) == 0
+    return folder
+
+
+def prepare(line: str, folder: Path) -> None:
+    """Make what the line goes on with, and nothing that it makes itself."""
+    if "profile add lab" in line:
+        assert run(["profile", "remove", "lab"]) == 0
+    if "evidence/" in line:
+        shutil.rmtree("evidence", ignore_errors=True)
+    if "identity" in line:
+        shutil.rmtree("alice", ignore_errors=True)
+        for made in (folder / "data" / "identity").glob(f"{COMPONENT}*"):
+            made.unlink()
+    if "identity renew alice" in line:
+        assert run(["identity", "issue", "alice", "--role", "auditor", "--out-dir", "alice"]) == 0
+
+
+def known(words: list[str], server: RunningServer, folder: Path) -> list[str]:
+    """The words with what is made up in them replaced by what is there."""
+    with server.client() as client:
+        names = {"/srv/extaudit/data": str(folder / "data"), "audit.example.com:9443": server.connection().address}
+        if "remove" in words and LOCK in words:
+            names[LOCK] = client.create_lock("user", "bob", "to be removed").id
+        if "UPLOAD" in words:
+            with (folder / "session.tar").open("rb") as file:
+                names["UPLOAD"] = client.recordings.upload(file, str(uuid.uuid4())).upload_id
+        if "LOG_ID:42" in words:
+            names["LOG_ID:42"] = f"{client.status().journal.log_id}:1"
+    return [names.get(word, word) for word in words]
+
+
+@pytest.mark.parametrize("line", EXAMPLES)
+def test_an_example_does_what_it_shows(
+    line: str, server: RunningServer, here: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    prepare(line, here)
+    for words in calls_in(line):
+        capfd.readouterr()
+        code = run(known(words, server, here))
+        captured = capfd.readouterr()
+        assert (code, captured.err if code else "") == (0, "")
+        if words[-2:] == ["--output", "json"]:
+            json.loads(captured.out)
+
+
+def test_what_is_not_run_is_there_no_more_than_it_is_needed() -> None:
+    lines = [line for node in every_command() for line in node.examples]
+    assert [words for words in NOT_RUN if not any(words in line for line in lines)] == []
