@@ -55,6 +55,9 @@ def test_a_block_without_a_command_is_refused() -> None:
         (("a",), "a  \nb\n", False),
         (("a",), "a  \n", True),
         (("a",), "", False),
+        (("A   B", "a   …"), "A       B\na       b\n", True),
+        (("A B",), "A  B\n", False),
+        (("  a",), "a\n", False),
     ],
 )
 def test_what_is_printed_is_compared_line_by_line(expected: tuple[str, ...], printed: str, is_same: bool) -> None:

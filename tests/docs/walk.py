@@ -78,10 +78,10 @@ class Servers:
         self._running = ExitStack()
         self.current: RunningServer | None = None
 
-    def serve(self, data: str = "data") -> None:
+    def serve(self, data: str = "data", *flags: str) -> None:
         """Start it on a data directory."""
         os.umask(0o077)
-        self.current = self._running.enter_context(RunningServer(self._folder, data=data).until_killed())
+        self.current = self._running.enter_context(RunningServer(self._folder, *flags, data=data).until_killed())
         self.current.wait_until_ready()
 
     def stop(self) -> None:
@@ -108,8 +108,8 @@ def servers(folder: Path) -> Iterator[Servers]:
 def walk(page: Path, folder: Path, hooks: Hooks | None = None) -> int:
     """Walk through a page in `folder`; gives the number of commands.
 
-    Directives: `serve [DATA]`, `stop`, `kill`, and those of `hooks`. A page that begins with none has a server on
-    `data`.
+    Directives: `serve [DATA [FLAG …]]`, `stop`, `kill`, and those of `hooks`. A page that begins with none has a server
+    on `data`.
     """
     found = list(steps(page.read_text()))
     make_checkout(folder)
