@@ -210,7 +210,7 @@ def _build(
         most=most_exports(config.journal.cut_bytes + config.grpc.message_bytes),
     )
     reader = LogReader(log.tail, catalogue, StoredBatches(storage, catalogue), log.journal.log_id)
-    watches = Watches(reader, threads.reading, service_log, notice, storage.storage_id)
+    watches = Watches(reader, threads.reading, service_log, notice, metrics.watches, storage.storage_id)
     damage = SqlStorageDamage(engine)
     scrubbing = Scrubbing(
         Verification(storage, catalogue, log.tail.pending, digests, damage, _now_ms),

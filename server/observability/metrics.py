@@ -22,6 +22,7 @@ from server.observability.recording_metrics import RecordingMetrics, UploadMetri
 from server.observability.scrub_metrics import ScrubMetrics
 from server.observability.search_metrics import SearchMetrics
 from server.observability.service_metrics import ServiceMetrics
+from server.observability.watch_metrics import WatchMetrics
 
 CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4
 
@@ -42,6 +43,7 @@ class Metrics:
         self.deliveries = DeliveryMetrics(make("Batches"))
         self.searches = SearchMetrics(make("Searches"))
         self.exports = ExportMetrics(make("Exports"))
+        self.watches = WatchMetrics(make("Watches"))
         self.recordings = RecordingMetrics(make("Recordings"))
         self.uploads = UploadMetrics(make("Recordings"))
         self.scrub = ScrubMetrics(make("The storage, walked through"))

@@ -13,6 +13,7 @@ from server.audit_log.search.rights import condition_of
 from server.audit_log.watching.log_parts import Selection
 from server.audit_log.watching.look import Look
 from server.audit_log.watching.query import Place, Watched
+from server.observability.watch_metrics import WatchMetrics
 from server.storage.matching import Matcher, compile_filters
 
 _REMEMBERED = 10_000
@@ -40,6 +41,7 @@ class Watch:
         look: Callable[[Place, Selection, Matcher], Awaitable[Look]],
         notice: CommitNotice,
         limits: WatchLimits,
+        metrics: WatchMetrics,
         ended: Callable[[Watch], None],
     ) -> None:
         """`access` gives the rights as of now, or raises what ends the watch; `ended` is called once, at the end."""
@@ -57,6 +59,7 @@ class Watch:
         self._look = look
         self._notice = notice
         self._limits = limits
+        self._metrics = metrics
         self._when_ended = ended
         self._closed = self._ending = False
         self._told_caught_up = False
@@ -85,6 +88,7 @@ class Watch:
                 self._told_caught_up = look.caught_up
                 self._next_answer = loop.time() + self._limits.heartbeat_seconds
                 self.given += len(look.events)
+                self._metrics.given(len(look.events), len(missing))
                 return Watched(
                     look.events, {log: done for log, done in look.place.items() if done}, look.caught_up, missing
                 )

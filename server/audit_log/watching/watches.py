@@ -19,6 +19,7 @@ from server.audit_log.watching.look import Look, look_on
 from server.audit_log.watching.query import Place, WatchQuery
 from server.audit_log.watching.watch import Watch, WatchLimits
 from server.errors import InvalidRequest, NotFound, ResourceExhausted, Unavailable, Violation
+from server.observability.watch_metrics import WatchMetrics
 from server.storage.matching import Matcher
 from server.storage.ports import StorageError
 
@@ -39,6 +40,7 @@ class Watches:
         threads: Executor,
         service_log: ServiceLog,
         notice: CommitNotice,
+        metrics: WatchMetrics,
         storage_id: str,
         limits: WatchLimits | None = None,
     ) -> None:
@@ -46,6 +48,7 @@ class Watches:
         self._threads = threads
         self._service_log = service_log
         self._notice = notice
+        self._metrics = metrics
         self._storage_id = storage_id
         self._limits = limits or WatchLimits()
         self._open = 0
@@ -64,16 +67,19 @@ class Watches:
         if self._open >= self._limits.watches:
             raise ResourceExhausted("too many watch already", reason="OVERLOADED", retry_after=5.0)
         self._open += 1
+        self._metrics.begun()
         try:
             start = await self._start(query)
             watch_id = str(uuid.uuid4())
             caller = access()
             await self._service_log.watching(caller, query, watch_id)
         except BaseException:
-            self._open -= 1
+            self._release()
             raise
         look = partial(self._look, None if query.storage == "all" else self._storage_id)
-        return Watch(access, query.wanted, start, look, self._notice, self._limits, partial(self._ended, watch_id))
+        return Watch(
+            access, query.wanted, start, look, self._notice, self._limits, self._metrics, partial(self._ended, watch_id)
+        )
 
     async def _start(self, query: WatchQuery) -> Place:
         if query.after is not None:
@@ -94,8 +100,12 @@ class Watches:
             return look_on(self._reader, place, selection, matches, storage)
         return await self._on_thread(lambda: look_on(self._reader, place, selection, matches, storage))
 
-    def _ended(self, watch_id: str, watch: Watch) -> None:
+    def _release(self) -> None:
         self._open -= 1
+        self._metrics.ended()
+
+    def _ended(self, watch_id: str, watch: Watch) -> None:
+        self._release()
         self._service_log.watched(watch.caller, watch_id, watch.start, watch.place, watch.given)
 
     async def _on_thread(self, work: Callable[[], Answer]) -> Answer:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from prometheus_client import CollectorRegistry
 
 from rbac.formulas import ALWAYS, Formula, Operator, Test
 from rbac.identities import Identity, IdentityKind
@@ -25,6 +26,8 @@ from server.audit_log.watching.query import Watched, WatchQuery
 from server.audit_log.watching.watch import Watch, WatchLimits
 from server.audit_log.watching.watches import Watches
 from server.errors import AuditStoreError, InvalidRequest, NotFound, PermissionDenied, ResourceExhausted, Unavailable
+from server.observability.instruments import Instruments
+from server.observability.watch_metrics import WatchMetrics
 from server.storage.query import Filters
 from tests.contract.search_rig import NOON, SearchRig, duck_engine, event_json
 from tests.grpc.rig import in_loop, until
@@ -44,13 +47,15 @@ class WatchRig:
     access: Access | AuditStoreError = CALLER
     journal: OwnJournal = field(default_factory=OwnJournal)
     notice: CommitNotice = field(default_factory=CommitNotice)
+    registry: CollectorRegistry = field(default_factory=CollectorRegistry)
 
     def __post_init__(self) -> None:
         rig = self.log
         batches = StoredBatches(rig.storage, rig.catalogue)
         reader = LogReader(rig.log.tail, rig.catalogue, batches, rig.log.journal.log_id)
         service_log = ServiceLog(self.journal)  # type: ignore[arg-type]  # all that it uses
-        self.watches = Watches(reader, self.threads, service_log, self.notice, "default", self.limits)
+        metrics = WatchMetrics(Instruments(self.registry, []))
+        self.watches = Watches(reader, self.threads, service_log, self.notice, metrics, "default", self.limits)
 
     def rights(self) -> Access:
         if isinstance(self.access, AuditStoreError):
@@ -59,6 +64,11 @@ class WatchRig:
 
     async def watch(self, query: WatchQuery | None = None) -> Watch:
         return await self.watches.begin(self.rights, query or WatchQuery(after={}))
+
+    def counted(self) -> list[float | None]:
+        """Watches under way, events and missing parts that were given."""
+        names = "extaudit_watches_under_way", "extaudit_watched_events_total", "extaudit_watch_missing_total"
+        return [self.registry.get_sample_value(name) for name in names]
 
     def emit(self, *uids: str, **members: object) -> None:
         self.log.emit(*(event_json(uid, **members) for uid in uids))
@@ -172,6 +182,9 @@ async def test_what_is_missing_is_named_once(tmp_path: Path) -> None:
         assert [uids(answer) for answer in answers] == [["e0"], ["e1"], ["e2"]]
         missing = [part.reason for answer in answers if answer for part in answer.missing]
         assert missing == [MissingReason.OBJECT_MISSING]
+        assert rig.counted() == [1, 3, 1]
+        watch.close()
+        assert rig.counted() == [0, 3, 1]
 
 
 def only(user: str) -> Access:
@@ -216,14 +229,18 @@ async def test_what_was_found_under_rights_that_changed_meanwhile_is_not_given(t
 
 
 @in_loop
-async def test_a_watch_fails_when_the_rights_are_lost(tmp_path: Path) -> None:
+async def test_a_watch_fails_before_it_looks_when_the_rights_are_lost(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     async with watching(tmp_path) as rig:
         watch = await rig.watch()
         await watch.next()
         rig.access = PermissionDenied("access denied")
         rig.emit("secret")
-        with pytest.raises(PermissionDenied):
-            await watch.next()
+        with monkeypatch.context() as patch:
+            patch.setattr(rig.log.log.tail, "pin", lambda: pytest.fail("nothing may be looked at"))
+            with pytest.raises(PermissionDenied):
+                await watch.next()
 
 
 @in_loop
