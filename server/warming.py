@@ -9,12 +9,14 @@ import numpy as np
 
 from rbac.identities import SERVICE
 from server.audit_log.batch_columns import columns_by_date
+from server.audit_log.batch_decoding import texts_in
 from server.audit_log.columns.selecting import TypeSelection
 from server.audit_log.event_block import join_blocks
 from server.audit_log.journal.frames import GroupFrames
 from server.audit_log.known_uids import KnownUids, UidLimits, uid_entries
 from server.audit_log.tail import CommitGroup, TailBlock
 from server.audit_log.validation import Validator, joined_payloads
+from server.grpc_api.column_encoding import encoded_columns
 from server.grpc_api.emit_batches import decode_batch
 
 _EVENT = b'{"event":"a","uid":"u","time":"2026-11-01T00:00:00Z"}'
@@ -33,6 +35,7 @@ def warm_up() -> None:
     GroupFrames().encode(CommitGroup(blocks, join_blocks([block, other])))
     list(columns_by_date(blocks))
     TypeSelection(["a"]).rows(block.data, block.table)
+    encoded_columns([(1, np.zeros(1, np.int64))], [(1, texts_in(["a"]))])
 
 
 if __name__ == "__main__":

@@ -3,14 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
 from server.audit_log.batch_codec import SCHEMA, BatchColumns, UnreadableFooter, sequences_in
+from server.audit_log.columns.layout import Bytes
 from server.audit_log.event import Event
 
+Numbers: TypeAlias = NDArray[np.int64]
+Offsets: TypeAlias = NDArray[np.int32]
+
+
+class Texts(NamedTuple):
+    """A column of texts without an object for each. Text n is data[offsets[n]:offsets[n + 1]], less offsets[0]."""
+
+    offsets: Offsets
+    """One more than there are texts."""
+    data: Bytes
+    """UTF-8."""
+
+
+_NO_TEXTS = Texts(np.frombuffer(bytes(4), np.int32), np.frombuffer(b"", np.uint8))
 _TEXTS = ("types", "uids", "session_ids", "users", "data")
 
 
@@ -68,6 +85,20 @@ def json_sizes(columns: BatchColumns) -> np.ndarray[tuple[int], np.dtype[np.int6
     first = columns.data.offset
     sizes: np.ndarray[tuple[int], np.dtype[np.int64]] = np.diff(offsets[first : first + len(columns.data) + 1])
     return sizes.astype(np.int64)
+
+
+def texts_of(column: pa.Array) -> Texts:
+    """A column's texts where they are, without a copy."""
+    if not len(column):
+        return _NO_TEXTS
+    _, offsets, data = column.buffers()
+    found = np.frombuffer(offsets, np.int32)[column.offset : column.offset + len(column) + 1]
+    return Texts(found, np.frombuffer(data or b"", np.uint8)[found[0] : found[-1]])
+
+
+def texts_in(values: Sequence[str]) -> Texts:
+    """These texts as a column."""
+    return texts_of(pa.array(values, pa.string()))
 
 
 def joined_json(columns: BatchColumns) -> memoryview:

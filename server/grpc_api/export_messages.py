@@ -9,6 +9,7 @@ from extaudit.v1 import event_watch_pb2
 
 from server.audit_log.export.blocks import EventBlock
 from server.audit_log.export.chunk import Chunk, ChunkPage
+from server.grpc_api.column_encoding import encoded_columns
 from server.grpc_api.messages import identity_message, missing_part, timestamp_message
 from server.grpc_api.recording_messages import varint
 
@@ -45,23 +46,26 @@ def _chunk(chunk: Chunk) -> pb.EventChunk:
 
 def encoded_block(block: EventBlock) -> bytes:
     """An ExportEventsResponse, encoded; for threads. The JSON, most of it, is copied once."""
-    columns = pb.EventColumns(
-        storage=block.storage,
-        log_id=block.log_id,
-        sequences=block.sequences,
-        times_ms=block.times_ms,
-        types=block.types,
-        uids=block.uids,
-        session_ids=block.session_ids,
-        users=block.users,
-        json_sizes=block.json_sizes,
-        emitters=[pb.EmitterAtPeer(emitter=identity_message(emitter), peer=peer) for emitter, peer in block.emitters],
-        emitter_numbers=block.emitter_numbers,
-        received_times_ms=block.received_ms,
-    ).SerializeToString()
+    emitters = [pb.EmitterAtPeer(emitter=identity_message(emitter), peer=peer) for emitter, peer in block.emitters]
+    head = pb.EventColumns(storage=block.storage, log_id=block.log_id, emitters=emitters).SerializeToString()
+    columns = encoded_columns(
+        [
+            (pb.EventColumns.SEQUENCES_FIELD_NUMBER, block.sequences),
+            (pb.EventColumns.TIMES_MS_FIELD_NUMBER, block.times_ms),
+            (pb.EventColumns.JSON_SIZES_FIELD_NUMBER, block.json_sizes),
+            (pb.EventColumns.EMITTER_NUMBERS_FIELD_NUMBER, block.emitter_numbers),
+            (pb.EventColumns.RECEIVED_TIMES_MS_FIELD_NUMBER, block.received_ms),
+        ],
+        [
+            (pb.EventColumns.TYPES_FIELD_NUMBER, block.types),
+            (pb.EventColumns.UIDS_FIELD_NUMBER, block.uids),
+            (pb.EventColumns.SESSION_IDS_FIELD_NUMBER, block.session_ids),
+            (pb.EventColumns.USERS_FIELD_NUMBER, block.users),
+        ],
+    )
     rest = pb.ExportEventsResponse(
         through_sequence=block.through, done=block.done, missing=[missing_part(part) for part in block.missing]
     ).SerializeToString()
     json = (_JSON, varint(len(block.json))) if len(block.json) else ()
-    size = len(columns) + sum(map(len, json)) + len(block.json)
-    return b"".join((_COLUMNS, varint(size), columns, *json, block.json, rest))
+    size = len(head) + len(columns) + sum(map(len, json)) + len(block.json)
+    return b"".join((_COLUMNS, varint(size), head, columns, *json, block.json, rest))

@@ -31,6 +31,7 @@ from server.audit_log.stored_batches import StoredBatches
 from server.errors import NotFound, ResourceExhausted, Unavailable
 from server.grpc_api.export_messages import encoded_block
 from server.observability.export_metrics import ExportMetrics
+from server.observability.instruments import Instruments
 from server.storage.matching import compile_filters
 from server.storage.query import FieldEquality, Filters
 from tests.contract.search_rig import ALICE, BOB, DAY_MS, NODE, NOON, Kept, SearchRig, event_json
@@ -75,8 +76,9 @@ class Exporting:
         )
         batches = StoredBatches(rig.storage, rig.catalogue)
         self.metrics = CollectorRegistry()
+        metrics = ExportMetrics(Instruments(self.metrics, []))
         self.exports = Exports(
-            listing, batches, rig.catalogue, self.threads, self.traces, ExportMetrics(self.metrics), most=self.most,  # type: ignore[arg-type]
+            listing, batches, rig.catalogue, self.threads, self.traces, metrics, most=self.most,  # type: ignore[arg-type]
         )  # fmt: skip
 
     def access(self) -> Access:

@@ -6,6 +6,7 @@ import asyncio
 from typing import Any
 
 import grpc
+import numpy as np
 import pytest
 from extaudit.v1 import event_export_pb2 as pb
 from extaudit.v1 import event_pb2, event_watch_pb2
@@ -15,6 +16,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from rbac.identities import IdentityKind
 from rbac.policy import Policy
+from server.audit_log.batch_decoding import Numbers, texts_in
 from server.audit_log.export.blocks import EventBlock
 from server.audit_log.export.chunk import Chunk, ChunkId, ChunkPage, ChunkQuery, ExportQuery
 from server.audit_log.receipts import Emitter
@@ -31,11 +33,17 @@ LATE = Missing(MissingReason.JOURNAL_HOLE, "default", LOG, "lost", 3, 4)
 NODE = (Emitter("component", "host-1", "anchor", "5e"), "ipv4:1.2.3.4:5")
 
 
+def numbers(*values: int) -> Numbers:
+    return np.array(values, np.int64)
+
+
 def block(*sequences: int, done: bool = False, json: bytes = b"{}", size: int | None = None) -> EventBlock:
     count = len(sequences)
+    types, uids, sessions, users = (texts_in([text] * count) for text in ("user.login", "ü", "", "alice"))
+    sizes = numbers(*[len(json) if size is None else size] * count)
     return EventBlock(
-        "default", LOG, sequences, [-1] * count, ["user.login"] * count, ["ü"] * count, [""] * count, ["alice"] * count,
-        json * count, [len(json) if size is None else size] * count, [NODE] if count else [], [1] * count, [7] * count,
+        "default", LOG, numbers(*sequences), numbers(*[-1] * count), types, uids, sessions, users,
+        json * count, sizes, [NODE] if count else [], numbers(*[1] * count), numbers(*[7] * count),
         sequences[-1] if sequences else CHUNK.last, done, [LATE] if done else [],
     )  # fmt: skip
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from server.audit_log.batch_codec import BatchColumns
-from server.audit_log.batch_decoding import blocks, joined_json, json_sizes, part_of
+from server.audit_log.batch_decoding import Numbers, Texts, blocks, joined_json, json_sizes, part_of, texts_in, texts_of
 from server.audit_log.batch_record import ReceiptTable
 from server.audit_log.column_matching import matching, taken
 from server.audit_log.receipts import Emitter
@@ -29,20 +29,20 @@ class EventBlock:
 
     storage: str
     log_id: str
-    sequences: Sequence[int]
-    times_ms: Sequence[int]
-    types: Sequence[str]
-    uids: Sequence[str]
-    session_ids: Sequence[str]
-    users: Sequence[str]
+    sequences: Numbers
+    times_ms: Numbers
+    types: Texts
+    uids: Texts
+    session_ids: Texts
+    users: Texts
     json: bytes | memoryview
-    json_sizes: Sequence[int]
+    json_sizes: Numbers
     """0 where the JSON is left out, as it is larger than an answer takes."""
     emitters: Sequence[tuple[Emitter, str]]
     """With the addresses they called from."""
-    emitter_numbers: Sequence[int]
+    emitter_numbers: Numbers
     """Index in `emitters` plus 1; 0 where it isn't known."""
-    received_ms: Sequence[int]
+    received_ms: Numbers
     through: int
     """How far the chunk was looked at."""
     done: bool
@@ -107,19 +107,20 @@ class ChunkReader:
     def _block(self, part: BatchColumns, through: int, *, done: bool) -> EventBlock:
         batch = self._rows.batch
         json: bytes | memoryview = joined_json(part)
-        sizes, users = json_sizes(part).tolist(), part.users.to_pylist()
-        if len(sizes) == 1 and sizes[0] + len(users[0].encode()) > OMIT_BYTES:
+        sizes, users = json_sizes(part), texts_of(part.users)
+        if len(sizes) == 1 and sizes[0] + len(users.data) > OMIT_BYTES:
             # Beside others no event is as large: a block of several ends at PAGE_BYTES.
-            json, sizes, users = b"", [0], [users[0][:OMITTED_USER_CHARACTERS]]
+            json, sizes = b"", np.zeros(1, np.int64)
+            users = texts_in([part.users[0].as_py()[:OMITTED_USER_CHARACTERS]])
         emitters, numbers, received = _receipts(part, self._rows.receipts)
         return EventBlock(
             batch.storage,
             batch.log_id,
-            part.sequences.tolist(),
-            part.times_ms.tolist(),
-            part.types.to_pylist(),
-            part.uids.to_pylist(),
-            part.session_ids.to_pylist(),
+            part.sequences,
+            part.times_ms,
+            texts_of(part.types),
+            texts_of(part.uids),
+            texts_of(part.session_ids),
             users,
             json,
             sizes,
@@ -143,13 +144,13 @@ def _emitted_by(
     return np.array([*(wanted(emitter) for emitter, _ in receipts.emitters), False])[numbers]
 
 
-def _receipts(
-    part: BatchColumns, receipts: ReceiptTable | None
-) -> tuple[list[tuple[Emitter, str]], list[int], list[int]]:
+def _receipts(part: BatchColumns, receipts: ReceiptTable | None) -> tuple[list[tuple[Emitter, str]], Numbers, Numbers]:
     """The emitters of the rows, for each row the index of its own plus 1, and when it was received."""
     if receipts is None:
-        return [], [0] * len(part.sequences), [0] * len(part.sequences)
+        return [], np.zeros(len(part.sequences), np.int64), np.zeros(len(part.sequences), np.int64)
     numbers, received = receipts.lookup(part.sequences)
-    distinct, indexes = np.unique(numbers, return_inverse=True)
-    known = [receipts.emitters[number] for number in distinct.tolist() if number >= 0]
-    return known, (indexes + (len(known) == len(distinct))).tolist(), received.tolist()
+    # One place more, the first, for what has no receipt.
+    used = np.bincount(numbers + 1, minlength=len(receipts.emitters) + 1) > 0
+    used[0] = False
+    known = [receipts.emitters[number] for number in np.flatnonzero(used[1:]).tolist()]
+    return known, np.where(used, np.cumsum(used), 0)[numbers + 1], received

@@ -21,6 +21,9 @@ from server.audit_log.known_uids import KnownUids, UidLimits, uid_entries
 from server.audit_log.event_block import join_blocks
 from server.audit_log.tail import CommitGroup, TailBlock
 from server.audit_log.validation import Validator, joined_payloads
+from server.audit_log.batch_codec import BatchRow, columns_of
+from server.audit_log.batch_decoding import in_order, part_of, texts_of
+from server.grpc_api.column_encoding import encoded_columns, write_numbers, write_texts
 from server.grpc_api.emit_batches import _read, decode_batch
 from server.warming import warm_up
 from tests.unit.audit_log.emitters import NODE, NOW_MS, USER
@@ -28,7 +31,7 @@ from tests.unit.audit_log.test_validation import BARE, FAST, SLOW, WRONG
 
 CALLED = (
     _scan_all, write_event_frames, claim_all, insert_all, forget_newest, forget_oldest, _read, gather_texts, longest,
-    uid_prefixes, summary, shift_offsets, move_all,
+    uid_prefixes, summary, shift_offsets, move_all, write_numbers, write_texts,
 )
 warm_up()
 assert all(called.signatures for called in CALLED), "the warming leaves something to the first event"
@@ -51,6 +54,9 @@ for message in (b"", bytes(5), b"\\x08\\x01\\x12\\x02\\x0a\\x00", b"\\x08\\x01\\
         decode_batch(message)
     except Exception:
         pass
+stored = columns_of([BatchRow(number, 0, "a", "u", "", "", b"{}", "") for number in range(3)])
+for part in (stored, in_order([stored]), in_order([stored, stored]), part_of(in_order([stored]), 1, 2), in_order([])):
+    encoded_columns([(1, part.sequences)], [(2, texts_of(part.types)), (3, texts_of(part.users))])
 for called in CALLED:
     print(called.__name__, len(called.signatures))
 """
@@ -62,5 +68,5 @@ def test_what_python_calls_is_compiled_for_one_kind_of_arguments() -> None:
     command = [sys.executable, "-c", SCRIPT]
     found = subprocess.run(command, env=environment, cwd=ROOT, capture_output=True, text=True, timeout=100, check=True)
     called = dict(line.split() for line in found.stdout.splitlines())
-    assert len(called) == 13
+    assert len(called) == 15
     assert set(called.values()) == {"1"}, called
