@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 from server.config import Config, ConfigProblems, load_config
 from server.data_directory import DataDirectory
-from server.doctor.checks import LOCAL_CHECKS, Check
+from server.doctor.checks import LOCAL_CHECKS
 from server.doctor.data_at_hand import DataAtHand
 from server.doctor.reading_files import ReadingFiles
 from server.doctor.report import Examination, examine
@@ -21,12 +21,12 @@ from server.storage.embedded.storage import EmbeddedStorage
 def examine_data(
     flags: Mapping[str, object],
     environ: Mapping[str, str],
-    names: Sequence[str],
+    names: Collection[str],
     *,
     deep: bool,
     read: Callable[[int], None],
 ) -> Iterator[Examination]:
-    """Make the checks of these names, all without any, on the data directory that flags and environment tell.
+    """Make the checks of these names on the data directory that flags and environment tell.
 
     Args:
         flags: As `load_config` takes them.
@@ -49,18 +49,14 @@ def examine_data(
             deep,
             read,
         )
-        for check in chosen(names):
-            yield examine(check.name, check.make, at)
+        for check in LOCAL_CHECKS:
+            if check.name in names:
+                yield examine(check, at)
 
 
 def data_dir_of(flags: Mapping[str, object], environ: Mapping[str, str]) -> Path:
     """The data directory that flags and environment tell."""
     return _config(flags, environ)[0].data_dir
-
-
-def chosen(names: Sequence[str]) -> tuple[Check, ...]:
-    """The checks of these names, all without any."""
-    return tuple(check for check in LOCAL_CHECKS if not names or check.name in names)
 
 
 def _config(flags: Mapping[str, object], environ: Mapping[str, str]) -> tuple[Config, tuple[str, ...]]:

@@ -5,8 +5,12 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
-from server.doctor.checks import LOCAL_CHECKS, Check
+from extaudit_cli.doctor_remote import REMOTE_CHECKS
+
+from server.doctor.check import Check
+from server.doctor.checks import LOCAL_CHECKS
 
 PAGE = Path(__file__).parent.parent / "docs" / "doctor.md"
 
@@ -15,12 +19,15 @@ INTRODUCTION = """\
 
 # The doctor
 
-`extaudit doctor` looks for what is wrong with a data directory and says what to do about it. It runs beside a
-running server or without one, and changes nothing: no file of the data directory is written, made or removed.
+`extaudit doctor` looks for what is wrong with a service and says what to do about it. It looks through a data
+directory, beside a running server or without one, and changes nothing: no file of it is written, made or removed. And
+it asks a service over the network, with the certificates that are configured: the one of the data directory if one runs
+there, or the one of --address or --profile.
 
 ```
 extaudit doctor --data-dir data
 extaudit doctor --check certificates --check disk
+extaudit doctor --address audit.example.com:9443
 extaudit doctor --deep --output json > evidence.json
 ```
 
@@ -42,10 +49,11 @@ time, machine, version and data directory, then of every check its result, what 
 
 def page() -> str:
     """The whole page."""
-    return "\n".join([INTRODUCTION, *(line for check in LOCAL_CHECKS for line in _section(check))]).rstrip() + "\n"
+    checks: list[Check[Any]] = [*LOCAL_CHECKS, *REMOTE_CHECKS]
+    return "\n".join([INTRODUCTION, *(line for check in checks for line in _section(check))]).rstrip() + "\n"
 
 
-def _section(check: Check) -> Iterator[str]:
+def _section(check: Check[Any]) -> Iterator[str]:
     yield from (f"## `{check.name}`", "", check.what, "")
     yield "| fault | severity | meaning | remedy |"
     yield "|---|---|---|---|"

@@ -86,3 +86,5 @@ class ServiceState:
     roles: tuple[str, ...] = ()
     token_issuers: tuple[TokenIssuerState, ...] = ()
     configuration_digest: str = ""
+    answered_ms: int = 0
+    """The time, by the service's clock."""

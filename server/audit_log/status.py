@@ -114,6 +114,7 @@ class Status:
             roles=roles,
             token_issuers=tuple(self._surroundings.token_issuers()),
             configuration_digest=self._surroundings.configuration(),
+            answered_ms=_now_ms(),
         )
 
     @property

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Final
 
 from server.doctor import (
@@ -21,23 +19,10 @@ from server.doctor import (
     state_database,
     tokens,
 )
+from server.doctor.check import Check
 from server.doctor.data_at_hand import DataAtHand
-from server.doctor.findings import Fault, Told
 
-
-@dataclass(frozen=True, slots=True)
-class Check:
-    """One check. `name` is stable: `--check` takes it."""
-
-    name: str
-    what: str
-    """One sentence."""
-    faults: tuple[Fault, ...]
-    """Everything it can find."""
-    make: Callable[[DataAtHand], Told]
-
-
-LOCAL_CHECKS: Final = (
+LOCAL_CHECKS: Final[tuple[Check[DataAtHand], ...]] = (
     Check("configuration", "Whether every setting is right.", configuration.FAULTS, configuration.check),
     Check("files", "Modes and owners of what others must not read.", file_modes.FAULTS, file_modes.check),
     Check("state", "Whether the state database can be read and is whole.", state_database.FAULTS, state_database.check),

@@ -74,18 +74,23 @@ class DataAtHand:
         )
 
     def is_served(self) -> bool | None:
-        """Whether a server holds the directory's lock; None where the system doesn't tell.
+        """Whether a server serves from it; None where the system doesn't tell."""
+        return is_served(self.directory)
 
-        Its list of locks is read, as taking the lock, for however short, could refuse a server that starts just now.
-        """
-        try:
-            inode = os.stat(self.directory.lock_file).st_ino
-            held = Path("/proc/locks").read_text().splitlines()
-        except FileNotFoundError:
-            return False if Path("/proc/locks").exists() else None
-        except OSError:
-            return None
-        return any(" FLOCK " in line and f":{inode} " in line for line in held)
+
+def is_served(directory: DataDirectory) -> bool | None:
+    """Whether a server holds the directory's lock; None where the system doesn't tell.
+
+    Its list of locks is read, as taking the lock, for however short, could refuse a server that starts just now.
+    """
+    try:
+        inode = os.stat(directory.lock_file).st_ino
+        held = Path("/proc/locks").read_text().splitlines()
+    except FileNotFoundError:
+        return False if Path("/proc/locks").exists() else None
+    except OSError:
+        return None
+    return any(" FLOCK " in line and f":{inode} " in line for line in held)
 
 
 def unreadable_state() -> Unexamined:

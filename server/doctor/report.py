@@ -5,17 +5,16 @@ from __future__ import annotations
 import logging
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Final, TypeVar
+from typing import Final
 
-from server.doctor.findings import Fact, Finding, Severity, Told, Unexamined
+from server.doctor.check import At, Check
+from server.doctor.findings import Fact, Finding, Severity, Unexamined
 
 _log = logging.getLogger(__name__)
 MOST_OF_A_FAULT: Final = 100
 """Findings of one fault that are told; the rest of them is counted."""
-
-At = TypeVar("At")
 
 
 @dataclass(slots=True)
@@ -41,12 +40,12 @@ class Examination:
         return "skipped" if self.skipped else "ok"
 
 
-def examine(name: str, make: Callable[[At], Told], at: At) -> Examination:
+def examine(check: Check[At], at: At) -> Examination:
     """Make one check."""
-    examination, counts = Examination(name), Counter[str]()
+    examination, counts = Examination(check.name), Counter[str]()
     started = time.monotonic()
     try:
-        for told in make(at):
+        for told in check.make(at):
             _take(examination, counts, told)
     except Unexamined as reason:
         examination.skipped = str(reason)

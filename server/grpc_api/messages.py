@@ -92,6 +92,7 @@ def status_response(state: ServiceState) -> status_pb.GetStatusResponse:
         roles=state.roles,
         token_issuers=[_token_issuer(each) for each in state.token_issuers],
         configuration_digest=state.configuration_digest,
+        answer_time=timestamp_message(state.answered_ms),
     )
 
 

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import subprocess
 import time
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from extaudit_cli.doctor_remote import _clock
 
 from rbac.permissions import Permission
 from server.doctor import roles
 from server.doctor.checks import LOCAL_CHECKS
 from server.doctor.data_at_hand import DataAtHand
+from server.doctor.findings import Finding
+from tests.certificates_builder import CaShape
 from tests.e2e.doctor_faults import CONFIG, PLANTS, UNPLANTED, Plant
 from tests.e2e.doctored import (
     QUICK_CUTS,
@@ -24,6 +28,7 @@ from tests.e2e.doctored import (
     tree,
     tree_of_running,
 )
+from tests.polling import until
 from tests.running_server import RUN, RunningServer, environment, running_server
 
 
@@ -133,3 +138,45 @@ def test_a_permission_that_no_role_gives_is_told(made: Path, monkeypatch: pytest
     monkeypatch.setattr(roles, "PERMISSIONS", {**roles.PERMISSIONS, "/extaudit.v1.AuditLogService/Destroy": row})
     found = doctor_here(made, "--check", "roles").of("permission_unheld")
     assert (found["subject"], found["detail"]) == ("AuditLogService.Destroy", "needs event:destroy")
+
+
+def test_a_service_is_asked_over_the_network_beside_its_directory_or_alone(tmp_path: Path) -> None:
+    with running_server(tmp_path) as server:
+        ready = server.wait_until_ready()
+        both = doctor(tmp_path)
+        assert (both.code, both.findings) == (0, [])
+        assert both.facts("connection")["TLS"] == "TLSv1.3"
+        assert both.facts("service")["clocks differ by seconds"] == 0
+        away = tmp_path / "away"
+        away.mkdir()
+        files = [f"--{name}={ready[name]}" for name in ("ca", "cert", "key")]
+        alone = doctor(away, "--address", ready["grpc"], *files)
+        assert (alone.code, alone.findings) == (0, [])
+        assert [check["check"] for check in alone.report["checks"]] == ["connection", "service"]
+        assert (alone.report["address"], alone.report["data_dir"]) == (ready["grpc"], "")
+    gone = doctor(away, "--address", ready["grpc"], *files)
+    assert gone.code == 1
+    assert gone.names == {"service_unreachable"}
+    assert "--address" in gone.of("service_unreachable")["remedy"]
+    assert "there is nothing to look at" in doctor(away).errors
+
+
+def test_what_the_service_says_is_wrong_is_told_and_a_wrong_ca_is_named(tmp_path: Path) -> None:
+    with running_server(tmp_path, *QUICK_CUTS, "--scrub-period-seconds", "0.3") as server:
+        fill(server)
+        objects(server.data_dir)[0].unlink()
+        with server.client() as client:
+            until(lambda: any(each.name == "storage_damaged" for each in client.status().problems))
+        found = doctor(tmp_path, "--check", "service")
+        assert (found.code, found.of("service_problem")["subject"]) == (0, "storage_damaged")
+        other = tmp_path / "other.pem"
+        other.write_bytes(CaShape().make().pem)
+        refused = doctor(tmp_path, "--check", "connection", "--ca", str(other))
+        assert "issuer" in refused.of("service_unreachable")["detail"]
+
+
+@pytest.mark.parametrize(("seconds", "told"), [(0, set()), (-60, {"clocks_differ"}), (60, {"clocks_differ"})])
+def test_a_clock_that_differs_is_told(seconds: int, told: set[str]) -> None:
+    begun = datetime(2026, 11, 28, tzinfo=UTC)
+    findings = _clock(begun + timedelta(seconds=seconds), begun, begun + timedelta(seconds=1))
+    assert {each.fault.name for each in findings if isinstance(each, Finding)} == told

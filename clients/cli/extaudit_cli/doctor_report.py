@@ -31,13 +31,17 @@ class Header:
     version: str
     time: datetime
     host: str
-    data_dir: Path
+    data_dir: Path | None
+    """None where only a service was asked."""
+    address: str
+    """'' where it is the data directory's service, or none."""
     deep: bool
 
     @classmethod
-    def now(cls, *, data_dir: Path, deep: bool) -> Header:
+    def now(cls, *, data_dir: Path | None, address: str, deep: bool) -> Header:
         """Of this moment and machine."""
-        return cls(version("extaudit"), datetime.now(UTC), socket.gethostname(), data_dir.absolute(), deep)
+        folder = data_dir.absolute() if data_dir is not None else None
+        return cls(version("extaudit"), datetime.now(UTC), socket.gethostname(), folder, address, deep)
 
 
 def print_report(header: Header, found: Sequence[Examination], output: str) -> None:
@@ -64,7 +68,8 @@ def _head(header: Header, found: Sequence[Examination]) -> dict[str, Any]:
         "version": header.version,
         "time": time_text(header.time),
         "host": header.host,
-        "data_dir": str(header.data_dir),
+        "data_dir": str(header.data_dir or ""),
+        "address": header.address,
         "deep": header.deep,
         "errors": count(found, Severity.ERROR),
         "warnings": count(found, Severity.WARNING),
@@ -108,8 +113,9 @@ def _lines(header: Header, found: Sequence[Examination]) -> list[str]:
         for name in dict.fromkeys(finding.fault.name for finding in each.findings):
             lines += _fault_lines(each, name)
     head = _head(header, found)
+    of = " and ".join(str(each) for each in (header.data_dir, header.address) if each)
     counts = ", ".join(f"{head[name]} {name}" for name in ("errors", "warnings", "notices"))
-    return [*lines, "", visible(f"{counts}; {header.data_dir} on {header.host}")]
+    return [*lines, "", visible(f"{counts}; {of} on {header.host}")]
 
 
 def _fact(name: str, value: str | int | float) -> str:

@@ -91,6 +91,8 @@ class Status:
     roles: tuple[str, ...]
     token_issuers: tuple[TokenIssuerStatus, ...] = ()
     configuration_digest: str = ""
+    answer_time: datetime | None = None
+    """The time by the service's clock; None from services that don't tell it."""
 
 
 def status_from(response: pb.GetStatusResponse) -> Status:
@@ -107,6 +109,7 @@ def status_from(response: pb.GetStatusResponse) -> Status:
         ),
         policy_digest=response.policy_digest,
         configuration_digest=response.configuration_digest,
+        answer_time=time_from(response.answer_time) if response.HasField("answer_time") else None,
         roles=tuple(response.roles),
         token_issuers=tuple(_token_issuer(issuer) for issuer in response.token_issuers),
     )

@@ -54,6 +54,7 @@ class GetStatusResponse(_message.Message):
     ROLES_FIELD_NUMBER: _builtins.int
     TOKEN_ISSUERS_FIELD_NUMBER: _builtins.int
     CONFIGURATION_DIGEST_FIELD_NUMBER: _builtins.int
+    ANSWER_TIME_FIELD_NUMBER: _builtins.int
     version: _builtins.str
     """Version of the service."""
     serving: _builtins.bool
@@ -90,6 +91,10 @@ class GetStatusResponse(_message.Message):
     def token_issuers(self) -> _containers.RepeatedCompositeFieldContainer[Global___TokenIssuerStatus]:
         """Issuers whose tokens are accepted, as configured; empty without a listener for tokens."""
 
+    @_builtins.property
+    def answer_time(self) -> _timestamp_pb2.Timestamp:
+        """When this answer was made, by the clock of the service: what it judges certificates, tokens and receipts by."""
+
     def __init__(
         self,
         *,
@@ -104,10 +109,11 @@ class GetStatusResponse(_message.Message):
         roles: _abc.Iterable[_builtins.str] | None = ...,
         token_issuers: _abc.Iterable[Global___TokenIssuerStatus] | None = ...,
         configuration_digest: _builtins.str = ...,
+        answer_time: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["journal", b"journal", "start_time", b"start_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["answer_time", b"answer_time", "journal", b"journal", "start_time", b"start_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["certificates", b"certificates", "configuration_digest", b"configuration_digest", "journal", b"journal", "policy_digest", b"policy_digest", "problems", b"problems", "roles", b"roles", "serving", b"serving", "start_time", b"start_time", "storages", b"storages", "token_issuers", b"token_issuers", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["answer_time", b"answer_time", "certificates", b"certificates", "configuration_digest", b"configuration_digest", "journal", b"journal", "policy_digest", b"policy_digest", "problems", b"problems", "roles", b"roles", "serving", b"serving", "start_time", b"start_time", "storages", b"storages", "token_issuers", b"token_issuers", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

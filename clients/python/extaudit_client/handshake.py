@@ -1,0 +1,61 @@
+"""A TLS handshake with the service, to look at the certificate that it shows; no call is made."""
+
+from __future__ import annotations
+
+import hashlib
+import socket
+import ssl
+from dataclasses import dataclass
+from datetime import datetime
+
+from extaudit_client.connection import Connection
+from extaudit_client.errors import ConnectionFailed
+from extaudit_client.pem import validities
+
+_SECONDS = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class ServedCertificate:
+    """What the service showed, verified with the connection's CA and name."""
+
+    expire_time: datetime
+    sha256: str
+    """Digest of its DER, lower-case hex."""
+    tls_version: str
+
+
+def shake_hands(connection: Connection) -> ServedCertificate:
+    """Connect with the connection's certificates, and give what the service showed.
+
+    Raises:
+        ConnectionFailed: a file can't be used, nothing answers, or the certificate isn't to be trusted; says which.
+    """
+    host, _, port = connection.address.rpartition(":")
+    host = host.strip("[]")
+    try:
+        context = ssl.create_default_context(cafile=connection.ca)
+        context.set_alpn_protocols(["h2"])
+        if connection.cert is not None:
+            context.load_cert_chain(connection.cert, connection.key)
+    except (OSError, ValueError) as error:
+        raise ConnectionFailed(f"a certificate or key can't be used: {_reason(error)}", "FAILED_PRECONDITION") from None
+    try:
+        with (
+            socket.create_connection((host, int(port)), _SECONDS) as plain,
+            context.wrap_socket(plain, server_hostname=connection.server_name or host) as secured,
+        ):
+            der, version = secured.getpeercert(binary_form=True) or b"", secured.version() or ""
+        _, end = validities(ssl.DER_cert_to_PEM_cert(der).encode())[0]
+    except (OSError, ValueError) as error:
+        text = f"no TLS with {connection.address}: {_reason(error)}"
+        raise ConnectionFailed(text, "UNAVAILABLE") from None
+    return ServedCertificate(end, hashlib.sha256(der).hexdigest(), version)
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return error.verify_message
+    if isinstance(error, ssl.SSLError):
+        return error.reason or "the handshake failed"
+    return (error.strerror if isinstance(error, OSError) else "") or str(error)
