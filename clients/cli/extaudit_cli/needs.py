@@ -27,6 +27,7 @@ NEEDS: Final[Mapping[str, str]] = MappingProxyType(
         "locks list": "lock:list",
         "locks remove": "lock:delete",
         "status": "external_audit_storage:read or cluster_alert:list",
+        "doctor": "external_audit_storage:read or cluster_alert:list",
     }
 )
 """Command, without the program's name → kind:verb, as rbac.permissions has it of the methods that it calls."""
