@@ -9,6 +9,7 @@ from typing import Final
 import click
 from click.exceptions import NoArgsIsHelpError
 
+from extaudit_cli.colours import Paint
 from extaudit_cli.commands import LazyGroup
 from extaudit_cli.text import visible
 
@@ -85,7 +86,7 @@ def run(arguments: list[str]) -> int:
         error.show()
         return error.exit_code
     except click.ClickException as error:
-        click.echo(f"Error: {_one_line(error)}", err=True)
+        _tell(_one_line(error))
         return error.exit_code
     except (click.Abort, KeyboardInterrupt):
         return 130
@@ -96,9 +97,14 @@ def run(arguments: list[str]) -> int:
     except Exception as error:  # the last resort: a person gets a line, not a traceback
         if COMPLETE_VARIABLE in os.environ:
             return 1  # a line of ours would land in what is being typed
-        click.echo(f"Error: unexpected fault ({type(error).__name__}): {visible(str(error))}", err=True)
+        _tell(f"unexpected fault ({type(error).__name__}): {visible(str(error))}")
         return 1
     return code if isinstance(code, int) else 0
+
+
+def _tell(text: str) -> None:
+    paint = Paint.for_stream(sys.stderr)
+    paint.echo(f"{paint('Error:', 'bad')} {text}", err=True)
 
 
 def _one_line(error: click.ClickException) -> str:
