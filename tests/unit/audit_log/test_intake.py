@@ -41,6 +41,8 @@ class Rig:
     metrics: Metrics
     gate: IntakeGate
     validation: ThreadPoolExecutor
+    told: list[int]
+    """Events that were in the tail whenever a commit was told of."""
 
     def syncs(self) -> int:
         return sum(operation.name == "sync" for operation in self.files.operations)
@@ -71,6 +73,7 @@ async def running(
     writer = LogWriter(journal, tail, KnownUids(UidLimits()), CutLimits(), lambda: None)
     gate = IntakeGate(quota, 64 * MIB)
     gate.observe(0, 1024 * MIB)
+    told: list[int] = []
     with ThreadPoolExecutor(1) as thread, ThreadPoolExecutor(1) as validation:
         intake = Intake(
             writer,
@@ -83,10 +86,11 @@ async def running(
             now_ms=lambda: NOW_MS,
             batches_leave=lambda: batches_leave,
             patience_seconds=patience,
+            committed=lambda: told.append(tail.events),
         )
         task = asyncio.create_task(intake.run())
         try:
-            yield Rig(intake, files, tail, thread, metrics, gate, validation)
+            yield Rig(intake, files, tail, thread, metrics, gate, validation, told)
         finally:
             intake.stop()
             await asyncio.wait_for(task, 10)
@@ -124,6 +128,14 @@ async def test_callers_that_wait_together_share_a_commit() -> None:
         answers = await asyncio.gather(first, *others)
         assert [answer.sequence for answer in answers] == list(range(2, 51))
         assert rig.syncs() - before == 2
+
+
+@in_loop
+async def test_who_waits_for_commits_is_told_when_the_events_are_there_to_be_read() -> None:
+    async with running() as rig:
+        for number in range(3):
+            await rig.intake.emit(access(), event(number))
+        assert rig.told == [1, 2, 3]
 
 
 @in_loop

@@ -16,6 +16,7 @@ from server.audit_log.watching.look import Look, look_on
 from server.storage.matching import compile_filters
 from server.storage.query import FieldEquality, Filters
 from tests.contract.search_rig import ALICE, BOB, DAY_MS, NODE, NOON, NOW_MS, SearchRig, duck_engine, event_json
+from tests.crash.damaged_journal import flipped
 
 
 @pytest.fixture
@@ -305,3 +306,24 @@ def test_missing_parts_of_a_batch_are_not_kept_in_memory(rig: SearchRig) -> None
     gone.write_bytes(kept)
     found = look(rig, {}, reader=reader)
     assert (len(found.events), found.missing) == (10, list[Missing]())
+
+
+def test_after_damage_the_lost_are_named_alike_before_and_after_delivery_and_the_new_log_follows(
+    rig: SearchRig,
+) -> None:
+    for number in range(1, 6):
+        rig.emit(event_json(f"e{number}"))
+    log_id = rig.log.journal.log_id
+    rig.close()
+    (segment,) = (rig.folder / "journal" / log_id).iterdir()
+    content = segment.read_bytes()
+    segment.write_bytes(flipped(content, content.index(b'"e2"')))
+    rig.__post_init__()
+    rig.emit(event_json("new"))
+    assert rig.log.journal.log_id != log_id
+    looks = []
+    for change in (lambda: None, rig.deliver, rig.cut, rig.deliver):
+        change()
+        found = look_through(rig)
+        looks.append((uids(found), [(part.name, part.first_sequence, part.last_sequence) for part in found.missing]))
+    assert looks == [(["e1", "e3", "e4", "e5", "new"], [(log_id, 2, 2)])] * 4
