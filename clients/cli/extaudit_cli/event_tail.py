@@ -24,7 +24,7 @@ from extaudit_cli.text import visible
 from extaudit_cli.times import TIMES, Time
 
 if TYPE_CHECKING:
-    from extaudit_client import Client, ExtauditError, WatchedEvents
+    from extaudit_client import Client, EventRow, ExtauditError, WatchedEvents
 
 _INCOMPLETE = 3
 _FILE = click.Path(dir_okay=False, path_type=Path)
@@ -75,14 +75,14 @@ def command(
         after = _start(place, after_place)
         watching = client.watch(query, after=after, received_from=since, told=lambda *why: _tell(paint, *why))
         printer, complete = tail_printer(output, client), True
-        with closing(watching):
+        with closing(watching), _Note(place, after).kept() as note:
             for watched in watching:
-                printer.rows(watched.rows)
+                for row in watched.rows:
+                    printer.rows([row])
+                    note.printed(row)
                 complete &= not watched.missing
                 _tell_missing(paint, watched)
-                if place is not None and dict(watched.place) != after:
-                    after = dict(watched.place)
-                    write_place(place, after)
+                note.write(watched.place)
                 if no_follow and watched.caught_up:
                     break
     return 0 if complete else _INCOMPLETE
@@ -97,6 +97,41 @@ def _start(place: Path | None, after_place: Path | None) -> Mapping[str, int] | 
     if given is None:
         raise PlaceProblem(f"there is no file {after_place}")
     return given
+
+
+class _Note:
+    """Keeps how far was printed, if there is a file for it."""
+
+    def __init__(self, path: Path | None, place: Mapping[str, int] | None) -> None:
+        self._path = path
+        self._written = self._place = None if place is None else dict(place)
+
+    @contextmanager
+    def kept(self) -> Iterator[_Note]:
+        """Note what was printed last as well when a person ends it in the middle of an answer."""
+        try:
+            yield self
+        except KeyboardInterrupt:
+            if self._place is not None:
+                self.write(self._place)
+            raise
+
+    def printed(self, row: EventRow) -> None:
+        """A row was printed. Before the first place is known nothing can be said of the other logs."""
+        if self._place is not None:
+            receipt = row.receipts[0]
+            self._place = self._place | {receipt.log_id: receipt.sequence}
+
+    def write(self, place: Mapping[str, int]) -> None:
+        """Note that everything before the place was printed.
+
+        Raises:
+            PlaceProblem: it can't be.
+        """
+        self._place = dict(place)
+        if self._path is not None and self._place != self._written:
+            write_place(self._path, self._place)
+            self._written = self._place
 
 
 def _tell(paint: Paint, error: ExtauditError, delay: float) -> None:

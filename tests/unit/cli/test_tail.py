@@ -132,6 +132,29 @@ def test_a_place_notes_only_what_was_printed(service: FakeService, extaudit: Com
     assert read_place(place) == {"log1": 1}
 
 
+def test_control_c_in_the_middle_of_an_answer_notes_what_was_printed(
+    service: FakeService, extaudit: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = tmp_path / "place.json"
+    write_place(place, {"log1": 1, "log2": 5})
+    rows = [message() for _ in range(3)]
+    for number, row in enumerate(rows):
+        row.receipts[0].sequence = number + 2
+    service.watch = ends_with(answer(9, *rows))
+    printed: list[int] = []
+
+    def print_two(row: Any) -> bytes:
+        if len(printed) == 2:
+            raise KeyboardInterrupt
+        printed.append(row.receipts[0].sequence)
+        return b""
+
+    monkeypatch.setattr("extaudit_cli.tail_printers.payload_of", lambda _, row: print_two(row))
+    assert extaudit("events", "tail", "--place", str(place), "--output", "jsonl").code == 130
+    assert printed == [2, 3]
+    assert read_place(place) == {"log1": 3, "log2": 5}
+
+
 def test_a_place_that_is_given_is_left_as_it_is_unless_one_is_kept(
     service: FakeService, extaudit: Command, tmp_path: Path
 ) -> None:
