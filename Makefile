@@ -106,7 +106,7 @@ lock: .venv/bin/python ## Pin what requirements/*.in ask for, with hashes; uv co
 	@dir=$$(mktemp -d) && trap 'rm -rf "$$dir"' EXIT && \
 	$(BIN)/python -m venv "$$dir/venv" && \
 	"$$dir/venv/bin/python" -m pip --quiet --disable-pip-version-check install uv && \
-	for name in runtime dev; do \
+	for name in runtime tracing dev; do \
 	  echo "==> lock: requirements/$$name.txt"; \
 	  "$$dir/venv/bin/uv" --quiet pip compile --universal --python-version 3.11 --generate-hashes --no-header $(LOCK_FLAGS) \
 	    requirements/$$name.in -o requirements/$$name.txt || exit 1; \

@@ -22,6 +22,7 @@ from server.errors import AuditStoreError
 from server.http_api.listener import ListenerError
 from server.lifecycle import App
 from server.observability import logs
+from server.observability.trace_opening import TracingProblem
 from server.state.database import StateFault
 from server.state.migrations import NewerSchema
 from server.tokens.jwks import JwksProblem
@@ -49,7 +50,7 @@ def serve(flags: Mapping[str, object]) -> int:
     try:
         code: int = uvloop.run(_serve(config, read))
         return code
-    except (DataDirectoryProblem, CertificateProblem, PolicyError, ListenerError, JwksProblem) as error:
+    except (DataDirectoryProblem, CertificateProblem, PolicyError, ListenerError, JwksProblem, TracingProblem) as error:
         print(f"extaudit: {error}", file=sys.stderr)
     except AuditStoreError as error:
         print(f"extaudit: {error.message}", file=sys.stderr)

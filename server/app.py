@@ -65,6 +65,8 @@ from server.http_api.operations import operations_app
 from server.lifecycle import App, Threads
 from server.observability.metrics import Metrics
 from server.observability.service_metrics import LoopLag
+from server.observability.spans import NO_SPANS
+from server.observability.trace_opening import open_tracing
 from server.recordings.sessions.reindexing import Reindexing
 from server.recordings.sessions.session_index import SessionIndex
 from server.recordings_assembly import Surroundings, assemble
@@ -129,6 +131,9 @@ def _build(
     files.make_folder(directory.roles)  # so that a role file can be put there while the service runs
     policy = PolicyHolder(config.roles_dir or directory.roles)
     metrics = Metrics(PERMISSIONS)
+    version = importlib.metadata.version("extaudit")
+    tracing = open_tracing(config.traces, version, metrics.traces)
+    spans = tracing or NO_SPANS
     settings = Settings(config, metrics.configuration)
     loop = asyncio.get_running_loop()
     threads = Threads(
@@ -174,7 +179,9 @@ def _build(
     reindexing = Reindexing(session_index, threads.reindexing)
     before_leaving = session_index.before_leaving
     delivery = Delivery(lambda _: storage, log.tail, log.spool, catalogue, log.uid_files, log.journal, before_leaving)
-    deliveries = Deliveries(delivery, threads.delivery, metrics.deliveries, storage.storage_id, intake.goes_first)
+    deliveries = Deliveries(
+        delivery, threads.delivery, metrics.deliveries, storage.storage_id, intake.goes_first, spans
+    )
     wake.append(deliveries.wake)
     digests = ObjectDigests(storage)
     page_token_key = _secret(files, directory, PAGE_TOKENS)
@@ -198,7 +205,12 @@ def _build(
         token_key=_secret(files, directory, SESSION_TOKENS),
     )
     searches = Searches(
-        search, threads.searches, service_log, metrics.searches, limit_seconds=config.search.time_limit_seconds
+        search,
+        threads.searches,
+        service_log,
+        metrics.searches,
+        limit_seconds=config.search.time_limit_seconds,
+        spans=spans,
     )
     exports = Exports(
         ChunkListing(storage.storage_id, log.tail, catalogue, ChunkTokens(page_token_key), search.foreign.refresh),
@@ -224,7 +236,7 @@ def _build(
         _now_ms,
     )
     status = Status(
-        importlib.metadata.version("extaudit"),
+        version,
         log.journal,
         log.tail,
         gate,
@@ -259,6 +271,7 @@ def _build(
         limits=Limits.of(config),
         observers=[CallMeter(metrics.calls), RefusalObserver(self_audit.denials)],
         traffic=metrics.calls.traffic,
+        spans=tracing,
         tokens=token_listener(config, certificates, tokens),
     )
     operations = operations_app(
@@ -316,7 +329,7 @@ def _build(
         Reloading(settings, read, held, changes, metrics.configuration),
         LoopLag(metrics.service),
         threads,
-        [scrubbing.close, recordings.close, scan.close, engine.dispose],
+        [scrubbing.close, recordings.close, scan.close, engine.dispose, *([tracing.close] if tracing else [])],
     )
 
 

@@ -24,6 +24,7 @@ from server.config.loading import ReadSources, located, read_sources
 from server.config.rules import Problem
 from server.data_directory import DataDirectory
 from server.http_api.listener import ListenerError, tls_context
+from server.observability.trace_opening import TracingProblem, check_packages
 from server.state.database import is_unusable
 from server.tokens.jwks import MAX_JWKS_BYTES, JwksProblem, read_jwks
 from server.tokens.sources import JwksUrl
@@ -63,6 +64,11 @@ def _problems(read: ReadSources, now: datetime) -> Iterator[Problem]:
     if not wrong & {"grpc.host_ca", "grpc.user_ca"}:
         yield from _authorities(config)
     yield from _token_issuers(config, wrong)
+    if config.traces.endpoint is not None and "traces.endpoint" not in wrong:
+        try:
+            check_packages()
+        except TracingProblem as error:
+            yield Problem("traces.endpoint", str(error))
 
 
 def _data_directory(config: Config) -> Iterator[Problem]:

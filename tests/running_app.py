@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from server.app import build
-from server.config import Config, GrpcSection, HttpSection, JournalSection, ScrubSection
+from server.config import Config, GrpcSection, HttpSection, JournalSection, ScrubSection, TracesSection
 from server.files import Files
 from server.lifecycle import App
 
@@ -27,6 +27,7 @@ def running_app(
     cluster: str = "extaudit.local",
     watching: bool = True,
     read: Callable[[], Config] | None = None,
+    traces: TracesSection | None = None,
 ) -> Iterator[App]:
     """Serve from `data_dir` until the end of the block. Without `watching` nothing is looked at in the background.
 
@@ -38,6 +39,7 @@ def running_app(
         grpc=grpc or GrpcSection(listen="localhost:0"),
         http=HttpSection(listen="127.0.0.1:0"),
         journal=journal or JournalSection(),
+        traces=traces or TracesSection(),
         scrub=scrub or ScrubSection(),
     )
     loop = asyncio.new_event_loop()

@@ -11,6 +11,7 @@ from concurrent.futures import Executor
 
 from server.audit_log.delivery import Delivered, Delivery
 from server.observability.delivery_metrics import BatchFigures, DeliveryMetrics
+from server.observability.spans import NO_SPANS, Spans
 from server.storage.ports import NameTaken, StorageError
 
 _log = logging.getLogger(__name__)
@@ -30,9 +31,11 @@ class Deliveries:
         metrics: DeliveryMetrics,
         storage_id: str,
         gives_way: Callable[[], bool],
+        spans: Spans = NO_SPANS,
     ) -> None:
         """`gives_way` says whether the next delivery had better wait: callers do for the journal, and it has room."""
         self._gives_way = gives_way
+        self._spans = spans
         self._delivery = delivery
         self._thread = thread
         self._metrics = metrics
@@ -72,7 +75,8 @@ class Deliveries:
                 continue
             started = time.perf_counter()
             try:
-                delivered = await loop.run_in_executor(self._thread, self._delivery.deliver_next)
+                with self._spans.span("batch.deliver"):
+                    delivered = await loop.run_in_executor(self._thread, self._delivery.deliver_next)
             except StorageError as error:
                 self._failed(str(error), "storage")
                 return False

@@ -13,6 +13,7 @@ from server.config.sections import (
     ScrubSection,
     SearchSection,
     TokenIssuer,
+    TracesSection,
 )
 
 __all__ = [
@@ -28,6 +29,7 @@ __all__ = [
     "ScrubSection",
     "SearchSection",
     "TokenIssuer",
+    "TracesSection",
     "digest",
     "load_config",
     "options",

@@ -21,6 +21,7 @@ from server.config.sections import Config
 from server.config.settings import PREFIX, Setting, Tables, WrongValue, section_types, settings, tables
 from server.config.tables import read_tables
 from server.config.token_rules import token_problems_of
+from server.config.trace_rules import trace_problems_of
 
 _MAX_FILE_BYTES = 1024 * 1024
 
@@ -90,7 +91,7 @@ def read_sources(flags: Mapping[str, object], environ: Mapping[str, str]) -> Rea
     config = _build(reading.values)
     # Of issuers that could not be read, rules over all of them would only tell that they are missing.
     token_problems = () if reading.lacks_tables else token_problems_of(config)
-    of_rules = [*problems_of(config), *token_problems]
+    of_rules = [*problems_of(config), *token_problems, *trace_problems_of(config)]
     problems = reading.problems + [located(each, reading.origins) for each in of_rules]
     wrong = reading.wrong | {each.setting for each in of_rules}
     return ReadSources(config, tuple(problems), frozenset(wrong), is_whole, reading.origins)

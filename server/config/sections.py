@@ -327,6 +327,32 @@ class LogSection:
 
 
 @dataclass(frozen=True, slots=True)
+class TracesSection:
+    """Traces of calls by OpenTelemetry, off by default; they need the packages of `requirements/tracing.txt`.
+
+    A span has the method, the kind of caller, the status and the call's id: no names, no filters, nothing of events.
+    """
+
+    endpoint: str | None = setting(
+        None,
+        "Collector that takes OTLP by gRPC: `https://HOST:PORT`, or `http://HOST:PORT` on loopback.",
+        pattern=r"[!-?A-~]{1,200}",
+        shown="none: traces are off",
+    )
+    ca: Path | None = setting(
+        None, "CAs that the collector is checked against.", unit="PEM file", shown="those that come with gRPC"
+    )
+    ratio: float = setting(0.01, "Share of calls that are traced.", low=0.0, high=1.0)
+    sampling: str = setting(
+        "ratio",
+        "What decides: `ratio` alone, whatever callers send, or `caller` as well, whose calls are traced where their "
+        "`traceparent` says so. In both, a traced call belongs to the trace that its caller names.",
+        choices=("ratio", "caller"),
+    )
+    service_name: str = setting("extaudit", "`service.name` of the traces.", pattern=r"[!-~]{1,100}")
+
+
+@dataclass(frozen=True, slots=True)
 class Config:
     """The whole configuration. No field holds a secret: keys are named by their files."""
 
@@ -360,3 +386,4 @@ class Config:
     recordings: RecordingsSection = field(default_factory=RecordingsSection)
     limits: LimitsSection = field(default_factory=LimitsSection)
     log: LogSection = field(default_factory=LogSection)
+    traces: TracesSection = field(default_factory=TracesSection)

@@ -28,7 +28,7 @@ def token_problems_of(config: Config) -> Iterator[Problem]:
         yield Problem(_ISSUERS, "needs grpc.token_listen as well")
     if len(grpc.token_issuers) > MAX_ISSUERS:
         yield Problem(_ISSUERS, f"must be at most {MAX_ISSUERS}")
-    if config.issuer_url is not None and _fit_url(config.issuer_url) is None:
+    if config.issuer_url is not None and fit_url(config.issuer_url) is None:
         yield Problem("issuer_url", "must be an https URL, or an http URL on loopback, without query and fragment")
     seen: set[str] = set()
     for number, issuer in enumerate(grpc.token_issuers):
@@ -39,7 +39,7 @@ def token_problems_of(config: Config) -> Iterator[Problem]:
 
 def _issuer(name: str, issuer: TokenIssuer, seen: set[str], own: str) -> Iterator[Problem]:
     place = _place(issuer.issuer)
-    if _fit_url(issuer.issuer) is None:
+    if fit_url(issuer.issuer) is None:
         yield Problem(f"{name}.issuer", "must be an https URL, or an http URL on loopback, without query and fragment")
     if place in seen:
         yield Problem(f"{name}.issuer", "is listed twice")
@@ -55,7 +55,7 @@ def _keys_and_claims(name: str, issuer: TokenIssuer) -> Iterator[Problem]:
     if (issuer.jwks_url is None) == (issuer.jwks_file is None):
         yield Problem(name, "needs either jwks_url or jwks_file")
     if issuer.jwks_url is not None:
-        url = _fit_url(issuer.jwks_url, query=True)
+        url = fit_url(issuer.jwks_url, query=True)
         if url is None:
             yield Problem(f"{name}.jwks_url", "must be an https URL, or an http URL on loopback, without fragment")
         elif url.scheme == "http" and issuer.jwks_ca is not None:
@@ -76,7 +76,7 @@ def _keys_and_claims(name: str, issuer: TokenIssuer) -> Iterator[Problem]:
                 yield Problem(f"{name}.jwks_file", "is not a regular file")
 
 
-def _fit_url(text: str, *, query: bool = False) -> SplitResult | None:
+def fit_url(text: str, *, query: bool = False) -> SplitResult | None:
     """The URL's parts, or None unless it is https, or http on loopback, with a host and without what can't be used."""
     try:
         url = urlsplit(text)
@@ -91,7 +91,7 @@ def _fit_url(text: str, *, query: bool = False) -> SplitResult | None:
 
 def _place(text: str) -> str:
     """One spelling of URLs that differ in letter case of the host, the scheme's own port or a last slash."""
-    url = _fit_url(text, query=True)
+    url = fit_url(text, query=True)
     if url is None:
         return text
     port = "" if url.port in (None, {"https": 443, "http": 80}[url.scheme]) else f":{url.port}"

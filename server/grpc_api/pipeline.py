@@ -58,6 +58,8 @@ class Pipeline:
     permissions: Mapping[str, Permission] = field(default_factory=lambda: PERMISSIONS)
     traffic: Callable[[str], Traffic] = field(default=lambda _: Traffic())
     """Where the calls of a method are counted while they last."""
+    begins: Sequence[Check] = ()
+    """What every call begins with, before it is admitted; none of it refuses one."""
     live: LiveCalls = field(default_factory=LiveCalls, init=False)
     _request_ids: RequestIds = field(default_factory=RequestIds, init=False)
     _limiter: IdentityLimiter = field(init=False)
@@ -114,6 +116,7 @@ class Pipeline:
 
     def _served(self, method: str, handler: Handler, steps: Sequence[Check], checks: Sequence[Check]) -> Served:
         """The one coroutine that takes a method's calls through all steps; `checks` are those that streams repeat."""
+        steps = (*self.begins, *steps)
         give_id, observers, traffic = self._request_ids.give, self.observers, self.traffic(method)
 
         async def serve(request: Any, context: Any) -> object:

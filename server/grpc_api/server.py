@@ -31,6 +31,7 @@ from server.grpc_api.draining import Drain
 from server.grpc_api.emit_stream import Window
 from server.grpc_api.health import Health
 from server.grpc_api.interceptors.authentication import authentication
+from server.grpc_api.interceptors.call_spans import CallTracer
 from server.grpc_api.interceptors.identity_limits import IdentityLimits
 from server.grpc_api.interceptors.observation import AccessLog, CallObserver
 from server.grpc_api.interceptors.token_authentication import token_authentication
@@ -55,6 +56,7 @@ from server.grpc_api.use_cases import (
     Watches,
 )
 from server.observability.call_metrics import Traffic
+from server.observability.spans import CallSpans
 
 OWN_SERVICES: Final = (
     audit_log_service_pb2.DESCRIPTOR.services_by_name["AuditLogService"].full_name,
@@ -136,12 +138,14 @@ class GrpcServer:
         limits: Limits | None = None,
         observers: Sequence[CallObserver] = (),
         traffic: Callable[[str], Traffic] = lambda _: Traffic(),
+        spans: CallSpans | None = None,
         clock: Callable[[], datetime] = utc_now,
         tokens: TokenListener | None = None,
     ) -> None:
         limits = limits or Limits()
         self.token_port: int | None = None
         """Port of the listener for tokens, once it is bound."""
+        tracer = CallTracer(spans) if spans is not None else None
         self._drain = Drain()
         self.health = Health(OWN_SERVICES, self._drain)
         self._pipeline = Pipeline(
@@ -150,8 +154,9 @@ class GrpcServer:
             self._drain,
             identity_limits=limits.identity,
             max_concurrent_calls=limits.max_concurrent_calls,
-            observers=(AccessLog(), *observers),
+            observers=(AccessLog(), *observers, *([tracer] if tracer else [])),
             traffic=traffic,
+            begins=(tracer.begin,) if tracer else (),
         )
         self._search_time = SearchTime(limits.search_seconds)
         self._looking: asyncio.Task[None] | None = None

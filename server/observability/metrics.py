@@ -22,6 +22,7 @@ from server.observability.recording_metrics import RecordingMetrics, UploadMetri
 from server.observability.scrub_metrics import ScrubMetrics
 from server.observability.search_metrics import SearchMetrics
 from server.observability.service_metrics import ServiceMetrics
+from server.observability.trace_metrics import TraceMetrics
 from server.observability.watch_metrics import WatchMetrics
 
 CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4
@@ -49,6 +50,7 @@ class Metrics:
         self.scrub = ScrubMetrics(make("The storage, walked through"))
         self.access = AccessMetrics(make("Roles, certificates and tokens"))
         self.configuration = ConfigurationMetrics(make("The configuration"))
+        self.traces = TraceMetrics(make("Traces"))
         self.service = ServiceMetrics(make("The service"))
 
     def render(self) -> bytes:

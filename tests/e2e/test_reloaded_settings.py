@@ -160,8 +160,11 @@ def waiting_values(folder: Path) -> dict[str, dict[str, object]]:
     }
     numbers = {each.name: each.default + 1 for each in settings() if isinstance(each.default, int | float)}
     alone = numbers | alone
+    alone |= {"traces.ratio": 0.5, "traces.sampling": "caller", "traces.service_name": "other"}
     together = {"grpc.certificate": pairs["grpc"], "grpc.key": pairs["grpc"], "http.certificate": pairs["http"]}
     together |= {"http.key": pairs["http"], "grpc.token_listen": tokens, "grpc.token_issuers": tokens}
+    traces = {"traces.endpoint": "https://collector.test:4317", "traces.ca": folder / "user-ca.crt"}
+    together |= {"traces.endpoint": traces, "traces.ca": traces}
     return {name: {name: value} for name, value in alone.items()} | together
 
 

@@ -14,6 +14,7 @@ import grpc
 import pytest
 
 from tests.e2e.canaries import Caller, Canaries
+from tests.otlp_collector import Collector, collecting
 from tests.polling import until
 from tests.running_server import ANY_PORT, RUN, RunningServer, environment
 from tests.tokens_builder import AUDIENCE, ISSUER, ed_key, jwks
@@ -50,9 +51,15 @@ def configured(folder: Path) -> tuple[Path, Any]:
 @pytest.mark.parametrize("level", ["debug", "info", "warning", "error"])
 @pytest.mark.parametrize("end", [signal.SIGTERM, signal.SIGABRT], ids=["stop", "crash"])
 def test_nothing_that_a_server_says_holds_a_secret(tmp_path: Path, level: str, end: signal.Signals) -> None:
+    with collecting() as collector:
+        said_by_a_server(tmp_path, level, end, collector)
+
+
+def said_by_a_server(tmp_path: Path, level: str, end: signal.Signals, collector: Collector) -> None:
     canaries, caller = Canaries(), Caller()
     config, key = configured(tmp_path)
-    with RunningServer(tmp_path, "--config", str(config), "--log-level", level).until_killed() as server:
+    flags = ["--config", str(config), "--log-level", level, "--traces-endpoint", f"http://{collector.address}"]
+    with RunningServer(tmp_path, *flags, "--traces-ratio", "1").until_killed() as server:
         ready = server.wait_until_ready()
         for path in (server.data_dir / "identity").glob("*.key"):
             if path.name not in RAW_KEYS:
@@ -71,9 +78,11 @@ def test_nothing_that_a_server_says_holds_a_secret(tmp_path: Path, level: str, e
                 caller.with_token(channel, token)
         change_files(server, canaries)
         caller.http(ready["http"])
+        wanted = {"extaudit.v1.AuditLogService/EmitEvents", "search.read"}
+        until(lambda: wanted <= {each.name for each in collector.spans})
         os.kill(ready["pid"], end)
         server.wait()
-        assert canaries.seen_in([server.said, *caller.told, str(ready)]) == []
+        assert canaries.seen_in([server.said, *caller.told, str(ready), *map(str, collector.requests)]) == []
         assert len(caller.told) > 20, "the calls were told something"
         if level == "debug":
             assert "planted-request-id" in server.said, "what is said is looked at"

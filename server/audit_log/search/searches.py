@@ -15,6 +15,7 @@ from server.audit_log.search.search import Search
 from server.audit_log.service_log import ServiceLog
 from server.errors import FailedPrecondition, NotFound, ResourceExhausted
 from server.observability.search_metrics import SearchMetrics
+from server.observability.spans import NO_SPANS, Spans
 
 _WAITING = 64
 _ANSWER_SECONDS = 0.2
@@ -34,11 +35,13 @@ class Searches:
         metrics: SearchMetrics,
         *,
         limit_seconds: float,
+        spans: Spans = NO_SPANS,
     ) -> None:
         self._search = search
         self._threads = threads
         self._service_log = service_log
         self._metrics = metrics
+        self._spans = spans
         self.limit_seconds = limit_seconds
         """Longest that one search may run; may be changed at any time."""
         self.under_way = 0
@@ -60,7 +63,8 @@ class Searches:
         """
         started = time.monotonic()
         asked = restricted(query, access)
-        page = await self._run(lambda: self._search.page(access.identity, asked, self._deadline(started, timeout)))
+        with self._spans.span("search.read"):
+            page = await self._run(lambda: self._search.page(access.identity, asked, self._deadline(started, timeout)))
         cost = page.cost
         self._metrics.ended(
             time.monotonic() - started,
@@ -70,7 +74,8 @@ class Searches:
             found=len(page.rows),
             missing={each.reason.value for each in page.missing},
         )
-        await self._service_log.searched(access, query, page)
+        with self._spans.span("search.trace"):
+            await self._service_log.searched(access, query, page)
         return page
 
     async def get(

@@ -1,0 +1,18 @@
+"""Metrics of traces."""
+
+from __future__ import annotations
+
+from server.observability.instruments import Instruments
+
+
+class TraceMetrics:
+    """What becomes of spans; nothing is counted where traces are off."""
+
+    def __init__(self, instruments: Instruments) -> None:
+        self._spans = instruments.counter(
+            "extaudit_trace_spans_total", "Spans by whether the collector took them: `sent` or `failed`.", ["outcome"]
+        )
+
+    def exported(self, spans: int, *, sent: bool) -> None:
+        """Count spans that were sent, or given up."""
+        self._spans.labels("sent" if sent else "failed").inc(spans)
