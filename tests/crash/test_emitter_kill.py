@@ -7,6 +7,7 @@ import os
 import random
 import subprocess
 import sys
+import threading
 import time
 from collections import Counter
 from pathlib import Path
@@ -14,6 +15,7 @@ from pathlib import Path
 import pytest
 from extaudit_client import Emitter, Query, Retries
 
+from tests.polling import until
 from tests.running_server import RunningServer, environment
 
 ROUNDS = max(6, int(os.environ.get("EXTAUDIT_CRASH_ROUNDS", "0")))
@@ -88,6 +90,38 @@ def test_every_event_that_emit_returned_for_is_in_the_service_exactly_once(tmp_p
     missing = sorted(set(returned) - set(found))
     assert missing == [], f"seed {seed}: {len(missing)} of {len(returned)}"
     assert [key for key, count in found.items() if count > 1] == [], f"seed {seed}"
+
+
+def test_an_outage_holds_the_emitter_back_at_its_bound_and_nothing_is_lost_or_doubled(tmp_path: Path) -> None:
+    listen = ["--grpc-listen", f"127.0.0.1:{free_port()}"]
+    bound, uids = 256 * 1024, []
+    server = RunningServer(tmp_path, *listen)
+    try:
+        options = {"max_bytes": bound, "full_timeout": None, "retries": Retries(first_delay=0.05)}
+        with Emitter(server.connection(), tmp_path / "spool", **options) as emitter:  # type: ignore[arg-type]
+
+            def emit() -> None:
+                uids.extend(emitter.emit({"event": "spooled", "n": n, "padding": "x" * 2_000}) for n in range(600))
+
+            emitting = threading.Thread(target=emit)
+            emitting.start()
+            until(lambda: emitter.stats.sent > 20)
+            server.kill()
+            # It stands still at its bound: the spool has no room for another event.
+            until(lambda: emitter.stats.trouble is not None and emitter.stats.bytes > bound - 3_000)
+            held_at = len(uids)
+            assert held_at < 600
+            assert sum(path.stat().st_size for path in (tmp_path / "spool").glob("*.events")) <= bound
+            server = RunningServer(tmp_path, *listen)
+            server.wait_until_ready()
+            emitting.join(60)
+            emitter.flush(60)
+        with server.client() as client:
+            found = [row.uid for row in client.search_all(Query(types=("spooled",), page_size=1000))]
+    finally:
+        server.kill()
+    assert len(uids) == 600
+    assert Counter(found) == Counter(uids)
 
 
 def free_port() -> int:

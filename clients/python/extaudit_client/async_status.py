@@ -15,7 +15,7 @@ import grpc
 from extaudit_client.errors import ExtauditError, Unavailable, from_rpc
 
 _OF_GRPC: Final = "Internal error from Core"
-_SECONDS: Final = 1.0
+_SECONDS: Final = 2.0
 
 
 async def reason_of(error: grpc.RpcError, open_call: Callable[[], Any]) -> ExtauditError:
@@ -24,12 +24,12 @@ async def reason_of(error: grpc.RpcError, open_call: Callable[[], Any]) -> Extau
     if told.code != "INTERNAL" or told.message != _OF_GRPC:
         return told
     call = open_call()
-    connecting = asyncio.ensure_future(call.wait_for_connection())
+    reading = asyncio.ensure_future(call.read())
     try:
-        await asyncio.wait({connecting}, timeout=_SECONDS)
+        await asyncio.wait({reading}, timeout=_SECONDS)
     finally:
-        connecting.cancel()
-        found = await asyncio.gather(connecting, return_exceptions=True)
+        reading.cancel()
+        found = await asyncio.gather(reading, return_exceptions=True)
         call.cancel()
     if isinstance(found[0], grpc.RpcError):
         return from_rpc(found[0])

@@ -152,7 +152,10 @@ async def test_what_is_not_acknowledged_is_sent_again_on_a_new_stream(
     async with opened(connection) as client:
         answers = [answer async for answer in client.emit_stream(source(), batch_size=1)]
         assert [answer.first_index for answer in answers] == [0, 1, 2, 3, 4]
-        assert seen[3:] == [[event] for event in numbered(5)[2:]]
+        # Answers that came with the end of the stream may be lost with it, and what they told of is sent again.
+        again = [sent for (sent,) in seen[3:]]
+        assert again == numbered(5)[5 - len(again) :]
+        assert 3 <= len(again) <= 5
         answers = [answer async for answer in client.emit_stream(numbered(25), batch_size=10, window=1)]
         assert [answer.count for answer in answers] == [10, 10, 5]
 

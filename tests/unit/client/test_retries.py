@@ -4,12 +4,24 @@ from __future__ import annotations
 
 import random
 import time
+from typing import Any
 
 import grpc
 import pytest
 from extaudit.v1 import audit_log_service_pb2 as pb
 from extaudit.v1 import status_service_pb2
-from extaudit_client import Client, Connection, ConnectionFailed, ExtauditError, Query, Retries
+from extaudit_client import (
+    Client,
+    Connection,
+    ConnectionFailed,
+    ExtauditError,
+    Query,
+    Retries,
+    Unavailable,
+    event_calls,
+    recording_calls,
+)
+from extaudit_client.calling import Attempts, Call
 from extaudit_client.retries import MAX_DELAY
 
 from tests.unit.client.fake_service import FakeService, Refused
@@ -68,10 +80,31 @@ def test_events_of_a_stream_get_their_uid_before_they_are_sent_and_it_is_told(
     assert len(answer.assigned_uids[0]) == 36
 
 
-def test_a_lock_is_not_made_twice(service: FakeService, client: Client, waits: list[float]) -> None:
-    with pytest.raises(ExtauditError):
-        client.create_lock("user", "alice", "why")
-    assert waits == []
+@pytest.mark.parametrize("repeatable", [False, True])
+def test_a_call_that_is_not_safe_to_repeat_has_one_try(repeatable: bool) -> None:
+    error = Unavailable("UNAVAILABLE", "STOPPING", "stopping", retry_after=0.1)
+    attempts = Attempts(Retries(), 60, repeatable=repeatable, answered=True)
+    if repeatable:
+        assert attempts.delay_after(error) >= 0.1
+    else:
+        with pytest.raises(Unavailable):
+            attempts.delay_after(error)
+
+
+@pytest.mark.parametrize(
+    ("call", "repeatable"),
+    [
+        (event_calls.create_lock("user", "alice", "why", None, force=False), False),
+        (event_calls.delete_lock("id"), False),
+        (event_calls.emit(EVENT), True),
+        (event_calls.emit(b'{"event":"e"}'), True),
+        (event_calls.emit(b"what has no uid"), False),
+        (event_calls.status(), True),
+        (recording_calls.complete("u", None, "", partial=False), True),
+    ],
+)
+def test_which_calls_are_safe_to_repeat(call: Call[Any], repeatable: bool) -> None:
+    assert call.repeatable is repeatable
 
 
 def test_attempts_are_bounded(service: FakeService, client: Client, waits: list[float]) -> None:

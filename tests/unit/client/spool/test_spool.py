@@ -182,7 +182,9 @@ def test_a_torn_end_is_cut_and_said(tmp_path: Path) -> None:
     assert (read(again), again.fill().cut_bytes) == ([b"whole"], 9)
     again.append([b"next"], 0)
     assert read(again) == [b"whole", b"next"]
+    again.settle(2)
     again.close()
+    assert list(tmp_path.glob("*.damaged")) == [], "what a crash leaves is no damage"
 
 
 @pytest.mark.parametrize("spoiled", [b"", b"\0" * 600, b"\xff" * 7])
