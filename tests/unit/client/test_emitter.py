@@ -107,9 +107,9 @@ def test_refused_events_go_aside_with_reasons_and_hold_up_nothing(
     connection: Connection, stored: Stored, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     told: list[RefusedEvent] = []
-    stored.refuses = lambda event: b"bad" in event
+    stored.refuses = lambda event: b"wrong" in event
     with Emitter(connection, tmp_path, retries=FAST, on_refused=told.append) as emitter:
-        uids = [emitter.emit({"event": "bad secret" if n % 3 == 0 else "good", "n": n}) for n in range(10)]
+        uids = [emitter.emit({"event": "wrong secret" if n % 3 == 0 else "good", "n": n}) for n in range(10)]
         emitter.flush(10)
         assert (emitter.stats.sent, emitter.stats.refused) == (6, 4)
     expected = [uid for n, uid in enumerate(uids) if n % 3 == 0]
@@ -125,9 +125,9 @@ def test_a_callback_that_fails_ends_nothing(connection: Connection, stored: Stor
     def fail(_: object) -> None:
         raise RuntimeError
 
-    stored.refuses = lambda event: b"bad" in event
+    stored.refuses = lambda event: b"wrong" in event
     with Emitter(connection, tmp_path, retries=FAST, on_refused=fail) as emitter:
-        emitter.emit({"event": "bad"})
+        emitter.emit({"event": "wrong"})
         emitter.emit({"event": "good"})
         emitter.flush(10)
         assert emitter.stats.sent == 1
