@@ -15,6 +15,7 @@ import grpc
 from extaudit.v1 import audit_log_service_pb2 as pb
 from extaudit.v1 import event_pb2
 from extaudit.v1 import event_query_pb2 as query_pb
+from extaudit.v1 import event_watch_pb2 as watch_pb
 from extaudit.v1 import recording_service_pb2 as recording_pb
 from extaudit.v1.audit_log_service_pb2_grpc import AuditLogServiceStub
 from extaudit.v1.recording_service_pb2_grpc import RecordingServiceStub
@@ -89,6 +90,14 @@ class Caller:
             pb.SearchEventsRequest(text=text * 5000),
         ):
             self.call(lambda r=request: stub.SearchEvents(r))  # type: ignore[misc]
+        wanted = query_pb.EventFilter(text=text, fields=[equality])
+        log = canaries.plant("log of a place")
+        for watch in (
+            watch_pb.WatchEventsRequest(filter=wanted),
+            watch_pb.WatchEventsRequest(filter=wanted, storage="nowhere"),
+            watch_pb.WatchEventsRequest(filter=wanted, after=watch_pb.LogPlace(logs={"": 1, log: 1})),
+        ):
+            self.call(lambda r=watch: next(stub.WatchEvents(r, timeout=10)))  # type: ignore[misc]
         self.call(lambda: list(stub.GetEvent(pb.GetEventRequest(uid=uid, digest=token))))
         self.call(lambda: list(stub.GetEvent(pb.GetEventRequest(uid=uid))))
 

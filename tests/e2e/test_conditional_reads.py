@@ -12,6 +12,8 @@ import grpc
 import pytest
 from extaudit.v1 import audit_log_service_pb2 as pb
 from extaudit.v1 import event_pb2, status_service_pb2
+from extaudit.v1 import event_query_pb2 as query_pb
+from extaudit.v1 import event_watch_pb2 as watch_pb
 from extaudit.v1.audit_log_service_pb2_grpc import AuditLogServiceStub
 from extaudit.v1.status_service_pb2_grpc import StatusServiceStub
 
@@ -130,8 +132,21 @@ def seen(stub: AuditLogServiceStub, page_size: int) -> list[str]:
         assert page.complete
         uids += [row.uid for row in page.events]
         if not page.next_page_token:
+            assert watched(stub) == sorted(uids)
             return sorted(uids)
         request.page_token = page.next_page_token
+
+
+def watched(stub: AuditLogServiceStub) -> list[str]:
+    """What a watch from the beginning on gives."""
+    wanted = query_pb.EventFilter(types=["x"])
+    watch, uids = stub.WatchEvents(watch_pb.WatchEventsRequest(filter=wanted, after=watch_pb.LogPlace())), []
+    for answer in watch:
+        uids += [row.uid for row in answer.events]
+        if answer.caught_up:
+            watch.cancel()
+            break
+    return sorted(uids)
 
 
 def code_of(call: Any) -> tuple[grpc.StatusCode, str, bytes]:
