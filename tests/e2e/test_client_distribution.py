@@ -71,7 +71,10 @@ def examples() -> list[str]:
 
 
 def test_the_wheel_holds_the_client_and_the_stubs_with_their_types_and_nothing_of_the_service(wheel: Path) -> None:
-    names = set(zipfile.ZipFile(wheel).namelist())
+    archive = zipfile.ZipFile(wheel)
+    names = set(archive.namelist())
+    (licence,) = (name for name in names if name.endswith("/LICENSE"))
+    assert archive.read(licence) == (ROOT / "LICENSE").read_bytes()
     assert {"extaudit_client/py.typed", "extaudit_client/spool/spool.py", "extaudit/v1/event_pb2.pyi"} <= names
     assert {name.split("/")[0] for name in names} == {"extaudit", "extaudit_client", f"{wheel.name[:21]}.dist-info"}
 
@@ -107,3 +110,25 @@ print("found")
 """
     done = run(python, server, tmp_path, code)
     assert (done.stdout, done.stderr) == ("found\n", "")
+
+
+def test_a_program_that_uses_it_is_checked_by_its_types(python: Path, tmp_path: Path) -> None:
+    program = tmp_path / "program.py"
+    program.write_text(
+        "from extaudit_client import AsyncClient, Client, Connection, Emitter, Query\n"
+        "connection = Connection.from_environment()\n"
+        "with Client(connection) as client, Emitter(connection, 'spool') as emitter:\n"
+        "    uid: str = emitter.emit({'event': 'e'})\n"
+        "    uids: list[str] = [row.uid for row in client.search_all(Query(uids=(uid,)))]\n"
+        "    wrong: int = client.status().version\n"
+        "async def main() -> str:\n"
+        "    async with AsyncClient(connection) as client:\n"
+        "        return (await client.status()).version\n"
+    )
+    check = [sys.executable, "-m", "mypy", "--strict", "--config-file=", "--cache-dir", tmp_path / "cache"]
+    done = subprocess.run(
+        [*check, "--python-executable", python, program], cwd=tmp_path, capture_output=True, text=True, timeout=100
+    )
+    lines = [line for line in done.stdout.splitlines() if ": error: " in line]
+    assert len(lines) == 1, done.stdout
+    assert 'program.py:6: error: Incompatible types in assignment (expression has type "str"' in lines[0]

@@ -40,7 +40,8 @@ class Emitter:
     What `emit` returned for is in files of `spool_dir` and is sent until the service has acknowledged it as durable,
     by this process or the next one that opens an emitter there, each event once. Events that the service refuses go to
     `refused.jsonl` there, are counted, logged and told to `on_refused`, and hold up nothing. While nothing can be sent,
-    that is logged and told to `on_trouble`, and tried again for ever.
+    that is logged and told to `on_trouble`, and tried again for ever. Both are called on the thread that sends, which
+    goes on when they return: they may emit, and must not flush or close.
 
     `durability`: with "fsync" an event survives a loss of power, with "os" only the process. `max_bytes` bounds the
     spool; when it is full, `emit` waits up to `full_timeout` seconds for room (None: for ever; 0: not at all) and then

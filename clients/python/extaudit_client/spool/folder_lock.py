@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 from pathlib import Path
 
@@ -17,6 +16,8 @@ class FolderLock:
     """
 
     def __init__(self, folder: Path) -> None:
+        import fcntl  # which only POSIX has; the rest of the client runs without
+
         self._fd = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
