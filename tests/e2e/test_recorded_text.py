@@ -148,3 +148,9 @@ def test_the_command_shows_lines_below_their_session(server: RunningServer, tmp_
         [*command, "--output", "jsonl"], cwd=tmp_path, env=environment(), capture_output=True, check=True
     )
     assert json.loads(out.stdout)["session_id"] == SHELL
+    command[command.index("hoist.log.1")] = "hoist"
+    first = subprocess.run(
+        [*command, "--limit", "1"], cwd=tmp_path, env=environment(), capture_output=True, text=True, check=True
+    )
+    assert len(first.stdout.splitlines()) == 2
+    assert first.stderr == "more: there are others beyond --limit 1\n"

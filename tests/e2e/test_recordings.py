@@ -159,7 +159,11 @@ def test_sessions_are_listed_with_what_is_kept_of_them(server: RunningServer, li
     assert [(each["upload_id"], each["state"]) for each in other["uploads"]] == [(open_upload["upload_id"], "open")]
     with_recording = line.json("list", "--participant", "bob", "--recorded")["sessions"]
     assert [each["session_id"] for each in with_recording] == [ended]
-    assert len(line.json("list", "--participant", "bob", "--limit", "2")["sessions"]) == 2
+    for limit, more in (("2", True), ("3", False), ("4", False)):
+        found = line.json("list", "--participant", "bob", "--limit", limit)
+        assert (len(found["sessions"]), found["more"]) == (min(int(limit), 3), more)
+        told = line.run("list", "--participant", "bob", "--limit", limit).stderr.decode()
+        assert told == ("more: there are others beyond --limit 2\n" if more else "")
     assert len(line.run("list", "--participant", "bob", "--output", "jsonl").stdout.splitlines()) == 3
     assert ended.encode() in line.run("list", "--text", "ALICE").stdout
     assert line.json("reindex")["done"] is True

@@ -68,3 +68,9 @@ def print_facts(heading: tuple[str, str], facts: Sequence[tuple[str, str]]) -> N
     paint = Paint.for_stream(sys.stdout)
     first, *lines = table_lines(heading, facts)
     paint.echo("\n".join([paint(first, "heading"), *lines]))
+
+
+def tell_more(more: bool, limit: int) -> None:
+    """Say on stderr that a limit left something out, if it did."""
+    if more:
+        click.echo(f"more: there are others beyond --limit {limit}", err=True)

@@ -11,7 +11,7 @@ import click
 from extaudit_cli.commands import Command
 from extaudit_cli.connecting import connected
 from extaudit_cli.event_json import jsonable
-from extaudit_cli.output import output_option, print_table, write_json
+from extaudit_cli.output import output_option, print_table, tell_more, write_json
 from extaudit_cli.text import visible
 from extaudit_cli.times import TIMES, Time, time_text
 from extaudit_cli.transfers import size_text
@@ -56,21 +56,24 @@ def command(client: Client, limit: int, output: str, **filters: object) -> int:
     from extaudit_client import SessionQuery
 
     query = SessionQuery(page_size=min(limit, 1000), **filters)  # type: ignore[arg-type]  # click has checked them
-    sessions, page = _read(client, query, limit)
+    sessions, page, more = _read(client, query, limit)
     if output == "json":
-        write_json({"sessions": [jsonable(asdict(each)) for each in sessions], "missing": list(page.missing)})
+        write_json(
+            {"sessions": [jsonable(asdict(each)) for each in sessions], "missing": list(page.missing), "more": more}
+        )
     elif output == "jsonl":
         for session in sessions:
             write_json(jsonable(asdict(session)), indent=None)
     else:
         _print(sessions)
+    tell_more(more, limit)
     for missing in page.missing:
         click.echo(visible(f"missing: {missing}"), err=True)
     return 0 if page.complete else _INCOMPLETE
 
 
-def _read(client: Client, query: SessionQuery, limit: int) -> tuple[list[Session], SessionPage]:
-    """So many sessions, and the last page that was read."""
+def _read(client: Client, query: SessionQuery, limit: int) -> tuple[list[Session], SessionPage, bool]:
+    """So many sessions, the last page that was read, and whether there are more."""
     sessions: list[Session] = []
     token = ""
     while True:
@@ -78,7 +81,7 @@ def _read(client: Client, query: SessionQuery, limit: int) -> tuple[list[Session
         sessions += page.sessions
         token = page.next_page_token
         if len(sessions) >= limit or not token:
-            return sessions[:limit], page
+            return sessions[:limit], page, bool(token) or len(sessions) > limit
 
 
 def _print(sessions: list[Session]) -> None:

@@ -10,7 +10,7 @@ import click
 from extaudit_cli.commands import Command
 from extaudit_cli.connecting import connected
 from extaudit_cli.event_json import jsonable
-from extaudit_cli.output import output_option, write_json
+from extaudit_cli.output import output_option, tell_more, write_json
 from extaudit_cli.text import visible
 from extaudit_cli.times import TIMES, Time, time_text
 
@@ -44,21 +44,22 @@ def command(client: Client, text: str, limit: int, output: str, **filters: objec
     from extaudit_client import TextQuery
 
     query = TextQuery(text, page_size=min(limit, 1000), **filters)  # type: ignore[arg-type]  # click has checked them
-    hits, page = _read(client, query, limit)
+    hits, page, more = _read(client, query, limit)
     if output == "json":
-        write_json({"hits": [jsonable(asdict(hit)) for hit in hits], "missing": list(page.missing)})
+        write_json({"hits": [jsonable(asdict(hit)) for hit in hits], "missing": list(page.missing), "more": more})
     elif output == "jsonl":
         for hit in hits:
             write_json(jsonable(asdict(hit)), indent=None)
     else:
         _print(hits)
+    tell_more(more, limit)
     for missing in page.missing:
         click.echo(visible(f"missing: {missing}"), err=True)
     return 0 if page.complete else _INCOMPLETE
 
 
-def _read(client: Client, query: TextQuery, limit: int) -> tuple[list[RecordingHit], HitPage]:
-    """So many lines, and the last page that was read."""
+def _read(client: Client, query: TextQuery, limit: int) -> tuple[list[RecordingHit], HitPage, bool]:
+    """So many lines, the last page that was read, and whether there are more."""
     hits: list[RecordingHit] = []
     token = ""
     while True:
@@ -66,7 +67,7 @@ def _read(client: Client, query: TextQuery, limit: int) -> tuple[list[RecordingH
         hits += page.hits
         token = page.next_page_token
         if len(hits) >= limit or not token:
-            return hits[:limit], page
+            return hits[:limit], page, bool(token) or len(hits) > limit
 
 
 def _print(hits: list[RecordingHit]) -> None:
