@@ -23,7 +23,7 @@ from server.grpc_api.emit_batches import EmitBatch, decode_batch
 from server.grpc_api.emit_stream import EmitStream, Window
 from server.grpc_api.export_messages import chunks_response, encoded_block
 from server.grpc_api.export_requests import chunk_query, export_query
-from server.grpc_api.messages import event_row, search_response, watch_response
+from server.grpc_api.messages import event_row, search_response, watch_response, watched_events
 from server.grpc_api.payloads import payload_bytes
 from server.grpc_api.search_requests import event_selector, search_query
 from server.grpc_api.use_cases import Denials, Exports, Intake, Searches, Watches
@@ -111,11 +111,11 @@ class AuditLogServicer:
 
     async def WatchEvents(  # noqa: N802
         self, request: watch_pb.WatchEventsRequest, call: Call
-    ) -> AsyncIterator[watch_pb.WatchEventsResponse]:
-        """Stream events as they are committed."""
+    ) -> AsyncIterator[bytes]:
+        """Stream events as they are committed; the messages are given encoded."""
         query = watch_query(request)
 
-        watch = await self.watches.begin(partial(_rechecked, call), query)
+        watch = await self.watches.begin(partial(_rechecked, call), query, watched_events)
         try:
             self.drain.subscribe(watch.end)
             while (watched := await watch.next()) is not None:

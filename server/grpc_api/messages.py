@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Final
 
@@ -60,17 +60,24 @@ def event_row(found: FoundEvent, *, with_json: bool = True) -> event_pb2.EventRo
     return row
 
 
-def watch_response(watched: Watched) -> watch_pb.WatchEventsResponse:
-    """One answer to WatchEvents."""
-    response = watch_pb.WatchEventsResponse(
+def watched_events(events: Sequence[FoundEvent]) -> bytes:
+    """The events of an answer to WatchEvents, encoded: the first part of `watch_response`."""
+    response = watch_pb.WatchEventsResponse()
+    known: _KnownReceipts = {}
+    for found in events:
+        _fill(response.events.add(), found, found.data or b"", known)
+    return response.SerializeToString()
+
+
+def watch_response(watched: Watched) -> bytes:
+    """One answer to WatchEvents, encoded."""
+    rest = watch_pb.WatchEventsResponse(
         place=watch_pb.LogPlace(logs=watched.place),
         caught_up=watched.caught_up,
         missing=[missing_part(missing) for missing in watched.missing],
     )
-    known: _KnownReceipts = {}
-    for found in watched.events:
-        _fill(response.events.add(), found, found.data or b"", known)
-    return response
+    # Encoded messages that follow each other are one message with the fields of all.
+    return watched.encoded + rest.SerializeToString()
 
 
 def status_response(state: ServiceState) -> status_pb.GetStatusResponse:

@@ -19,7 +19,7 @@ from server.audit_log.receipts import Acknowledgement, BatchAcknowledgement
 from server.audit_log.search.query import EventSelector, FoundEvent, SearchPage, SearchQuery
 from server.audit_log.state_of_service import ServiceState
 from server.audit_log.validation import Payloads, UnreadPayloads
-from server.audit_log.watching.query import Watched, WatchQuery
+from server.audit_log.watching.query import Encode, Watched, WatchQuery
 
 
 class Intake(Protocol):
@@ -120,7 +120,7 @@ class Watch(Protocol):
 class Watches(Protocol):
     """Lets callers watch events."""
 
-    async def begin(self, access: Callable[[], Access], query: WatchQuery) -> Watch:
+    async def begin(self, access: Callable[[], Access], query: WatchQuery, encode: Encode) -> Watch:
         """Begin to watch, once its trace is durable. `access` gives the rights as of now, or raises.
 
         Raises:

@@ -30,7 +30,7 @@ from server.audit_log.receipts import Acknowledgement, BatchAcknowledgement
 from server.audit_log.search.query import Cost, EventSelector, FoundEvent, SearchPage, SearchQuery, Watermark
 from server.audit_log.state_of_service import JournalState, ServiceState
 from server.audit_log.validation import Payloads
-from server.audit_log.watching.query import Watched, WatchQuery
+from server.audit_log.watching.query import Encode, Watched, WatchQuery
 from server.certificates.anchors import Anchor, TrustAnchors
 from server.certificates.resolver import IdentityResolver
 from server.errors import InvalidRequest, Violation
@@ -219,11 +219,12 @@ class MemoryWatches:
     begun: list[MemoryWatch] = field(default_factory=list)
     fails: Exception | None = None
 
-    async def begin(self, access: Callable[[], Access], query: WatchQuery) -> MemoryWatch:
+    async def begin(self, access: Callable[[], Access], query: WatchQuery, encode: Encode) -> MemoryWatch:
         self.asked.append((access(), query))
         if self.fails:
             raise self.fails
-        self.begun.append(MemoryWatch(access, list(self.answers)))
+        answers = [replace(each, encoded=encode(each.events)) for each in self.answers]
+        self.begun.append(MemoryWatch(access, answers))
         return self.begun[-1]
 
 

@@ -27,6 +27,7 @@ class Look:
     place: dict[str, int]
     """How far everything was looked at."""
     events: list[FoundEvent] = field(default_factory=list)
+    encoded: bytes = b""
     missing: list[Missing] = field(default_factory=list)
     caught_up: bool = False
     bytes: int = 0

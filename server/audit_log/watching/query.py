@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from server.audit_log.search.query import EventFilter, FoundEvent, Missing
 
+Encode = Callable[[Sequence[FoundEvent]], bytes]
+"""Encodes the events of an answer; called on a thread where there are many."""
 Place = Mapping[str, int]
 """For each log the last sequence that is done with; a log that isn't named hasn't been begun with."""
 
@@ -31,3 +33,5 @@ class Watched:
     caught_up: bool
     """Nothing that was committed by now is left to look at."""
     missing: Sequence[Missing] = ()
+    encoded: bytes = b""
+    """The events, as whoever began the watch has them encoded."""

@@ -89,9 +89,8 @@ class Watch:
                 self._next_answer = loop.time() + self._limits.heartbeat_seconds
                 self.given += len(look.events)
                 self._metrics.given(len(look.events), len(missing))
-                return Watched(
-                    look.events, {log: done for log, done in look.place.items() if done}, look.caught_up, missing
-                )
+                place = {log_id: done for log_id, done in look.place.items() if done}
+                return Watched(look.events, place, look.caught_up, missing, look.encoded)
             if look.caught_up:
                 await self._notice.after(count, self._next_answer - loop.time())
         return None

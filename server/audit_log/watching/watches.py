@@ -16,7 +16,7 @@ from server.audit_log.service_log import ServiceLog
 from server.audit_log.watching.log_parts import Selection
 from server.audit_log.watching.log_reader import LogReader, beyond
 from server.audit_log.watching.look import Look, look_on
-from server.audit_log.watching.query import Place, WatchQuery
+from server.audit_log.watching.query import Encode, Place, WatchQuery
 from server.audit_log.watching.watch import Watch, WatchLimits
 from server.errors import InvalidRequest, NotFound, ResourceExhausted, Unavailable, Violation
 from server.observability.watch_metrics import WatchMetrics
@@ -53,7 +53,7 @@ class Watches:
         self._limits = limits or WatchLimits()
         self._open = 0
 
-    async def begin(self, access: Callable[[], Access], query: WatchQuery) -> Watch:
+    async def begin(self, access: Callable[[], Access], query: WatchQuery, encode: Encode) -> Watch:
         """Begin to watch. `access` gives the caller's rights as of now, or raises what ends the watch.
 
         Raises:
@@ -76,7 +76,7 @@ class Watches:
         except BaseException:
             self._release()
             raise
-        look = partial(self._look, None if query.storage == "all" else self._storage_id)
+        look = partial(self._look, None if query.storage == "all" else self._storage_id, encode)
         return Watch(
             access, query.wanted, start, look, self._notice, self._limits, self._metrics, partial(self._ended, watch_id)
         )
@@ -94,11 +94,20 @@ class Watches:
         received_ms = query.received_from_ms
         return await self._on_thread(lambda: self._reader.first_received_from(received_ms))
 
-    async def _look(self, storage: str | None, place: Place, selection: Selection, matches: Matcher) -> Look:
+    async def _look(
+        self, storage: str | None, encode: Encode, place: Place, selection: Selection, matches: Matcher
+    ) -> Look:
+        def looked() -> Look:
+            look = look_on(self._reader, place, selection, matches, storage)
+            if look.events:
+                look.encoded = encode(look.events)
+            return look
+
         backlog = self._reader.backlog(place, _FEW_BYTES)
         if backlog is not None and backlog <= _FEW_EVENTS:
-            return look_on(self._reader, place, selection, matches, storage)
-        return await self._on_thread(lambda: look_on(self._reader, place, selection, matches, storage))
+            return looked()
+        # Encoding a full answer takes as long as finding it, and the loop has others to serve.
+        return await self._on_thread(looked)
 
     def _release(self) -> None:
         self._open -= 1

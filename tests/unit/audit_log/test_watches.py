@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import threading
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -18,7 +18,7 @@ from rbac.formulas import ALWAYS, Formula, Operator, Test
 from rbac.identities import Identity, IdentityKind
 from server.audit_log.access import Access
 from server.audit_log.commit_notice import CommitNotice
-from server.audit_log.search.query import EventFilter, MissingReason
+from server.audit_log.search.query import EventFilter, FoundEvent, MissingReason
 from server.audit_log.service_log import ServiceLog
 from server.audit_log.stored_batches import StoredBatches
 from server.audit_log.watching.log_reader import LogReader
@@ -63,7 +63,7 @@ class WatchRig:
         return self.access
 
     async def watch(self, query: WatchQuery | None = None) -> Watch:
-        return await self.watches.begin(self.rights, query or WatchQuery(after={}))
+        return await self.watches.begin(self.rights, query or WatchQuery(after={}), encoded)
 
     def counted(self) -> list[float | None]:
         """Watches under way, events and missing parts that were given."""
@@ -87,8 +87,13 @@ async def watching(folder: Path, **members: Any) -> AsyncIterator[WatchRig]:
     log.close()
 
 
+def encoded(events: Sequence[FoundEvent]) -> bytes:
+    return b"".join(event.position.uid.encode() for event in events)
+
+
 def uids(watched: Watched | None) -> list[str]:
     assert watched is not None
+    assert watched.encoded == encoded(watched.events)
     return [event.position.uid for event in watched.events]
 
 
