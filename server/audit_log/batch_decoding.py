@@ -130,4 +130,6 @@ def _one_array(column: pa.ChunkedArray) -> pa.Array:
 
 
 def _joined(arrays: Sequence[pa.Array]) -> pa.Array:
+    if len(arrays) == 1:
+        return arrays[0]  # joining one copies it
     return pa.concat_arrays(arrays) if arrays else pa.array([], pa.string())

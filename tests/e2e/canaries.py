@@ -13,6 +13,7 @@ from typing import Any
 
 import grpc
 from extaudit.v1 import audit_log_service_pb2 as pb
+from extaudit.v1 import event_export_pb2 as export_pb
 from extaudit.v1 import event_pb2
 from extaudit.v1 import event_query_pb2 as query_pb
 from extaudit.v1 import event_watch_pb2 as watch_pb
@@ -100,6 +101,15 @@ class Caller:
             self.call(lambda r=watch: next(stub.WatchEvents(r, timeout=10)))  # type: ignore[misc]
         self.call(lambda: list(stub.GetEvent(pb.GetEventRequest(uid=uid, digest=token))))
         self.call(lambda: list(stub.GetEvent(pb.GetEventRequest(uid=uid))))
+        for listed in (
+            export_pb.ListEventChunksRequest(storage=canaries.plant("storage of chunks")),
+            export_pb.ListEventChunksRequest(page_token=token),
+        ):
+            self.call(lambda r=listed: stub.ListEventChunks(r))  # type: ignore[misc]
+        wanted = query_pb.EventFilter(text=text, fields=[equality])
+        for chunk in (f"default/{'0' * 20}/1-2", canaries.plant("chunk id")):
+            exported = export_pb.ExportEventsRequest(chunk_id=chunk, filter=wanted)
+            self.call(lambda r=exported: list(stub.ExportEvents(r)))  # type: ignore[misc]
 
     def recordings(self, channel: grpc.Channel, canaries: Canaries) -> None:
         """Recordings that go up and down, right and wrong, and whatever else has a text in it."""

@@ -10,8 +10,10 @@ import pytest
 
 from rbac.identities import SERVICE, Identity, IdentityKind
 from server.audit_log.access import Access
+from server.audit_log.export.chunk import Chunk, ChunkId, ChunkPage, ChunkQuery, ExportQuery
 from server.audit_log.search.query import (
     Cost,
+    EventFilter,
     EventSelector,
     FoundEvent,
     Missing,
@@ -26,6 +28,7 @@ from server.storage.query import Filters, Position
 
 CALLER = Access(Identity(IdentityKind.USER, "alice", frozenset({"auditor"}), "anchor", "5e"), "ipv4:192.0.2.7:1", "r-1")
 ROW = FoundEvent(Position(1, "u", "d"), "a", "", "", 2, b"{}", ())
+CHUNK = ChunkId("default", "0" * 20, 1, 9)
 HOLE = Missing(MissingReason.JOURNAL_HOLE, "default", "log", "lost")
 
 
@@ -90,6 +93,21 @@ def test_a_huge_uid_is_traced_by_its_digest() -> None:
     assert set(asked) == {"sha256", "bytes"}
 
 
+def test_a_list_of_chunks_and_an_export_tell_what_was_asked_for() -> None:
+    journal = OwnJournal()
+    log = ServiceLog(journal)  # type: ignore[arg-type]  # as above
+    asked = ChunkQuery("all", 1, None, {"log": 7}, page_token="t")
+    asyncio.run(log.chunks_listed(CALLER, asked, ChunkPage([Chunk(CHUNK)], missing=[HOLE])))
+    asyncio.run(log.chunks_listed(CALLER, ChunkQuery(), ChunkPage([])))
+    asyncio.run(log.exported(CALLER, ExportQuery(CHUNK, 3, EventFilter(Filters(text="x"))), found=True))
+    later, first, exported = journal.events
+    members = "filters", "storages", "first_page", "chunks", "complete"
+    assert [later[name] for name in members] == [{"from_ms": 1, "after": {"log": 7}}, ["all"], False, 1, False]
+    assert [first[name] for name in members] == [{}, ["followed"], True, 0, True]
+    members = "chunk", "after_sequence", "filters", "found"
+    assert [exported[name] for name in members] == [str(CHUNK), 3, {"text": "x"}, True]
+
+
 @pytest.mark.parametrize(
     "error",
     [
@@ -102,6 +120,11 @@ def test_without_a_trace_a_read_is_unavailable(error: Exception) -> None:
     journal = OwnJournal()
     journal.fails = error
     log = ServiceLog(journal)  # type: ignore[arg-type]  # as above
-    for reading in (log.searched(CALLER, SearchQuery(), page(ROW)), log.read(CALLER, EventSelector(uid="u"), "u")):
+    for reading in (
+        log.searched(CALLER, SearchQuery(), page(ROW)),
+        log.read(CALLER, EventSelector(uid="u"), "u"),
+        log.chunks_listed(CALLER, ChunkQuery(), ChunkPage([])),
+        log.exported(CALLER, ExportQuery(CHUNK), found=True),
+    ):
         with pytest.raises(Unavailable):
             asyncio.run(reading)
