@@ -5,7 +5,7 @@ PYTHON ?= python3
 DATA_DIR ?= ./data
 GRPC_LISTEN ?= 127.0.0.1:9443
 HTTP_LISTEN ?= 127.0.0.1:9180
-BENCHMARKS ?= decision ingest_core recording_format emit search tail export recordings
+BENCHMARKS ?= start decision ingest_core recording_format emit search tail export recordings
 
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
