@@ -1,0 +1,129 @@
+"""An export that follows, killed again and again while events come in and the service is killed and begun anew."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+import random
+import socket
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+from extaudit_client import Position
+
+from tests.crash.load import Load
+from tests.running_server import RUN, RunningServer, environment
+
+ROUNDS = int(os.environ.get("EXTAUDIT_CRASH_ROUNDS", "5"))
+SEED = int(os.environ.get("EXTAUDIT_CRASH_SEED", random.getrandbits(32)))
+OFTEN = ["--journal-cut-events", "100", "--journal-cut-age-seconds", "0.1", "--journal-disk-floor-bytes", "1048576"]
+TARGETS = {
+    "folder": ["--out", "out/", "--receipts"],
+    "file": ["--out", "out.jsonl.gz", "--receipts", "--state", "state.json"],
+}
+SHORTEST_LIFE, LONGEST_LIFE = 1.0, 3.0
+LONGEST_LOAD = 3.0
+
+
+@pytest.mark.parametrize("target", TARGETS)
+@pytest.mark.timeout(60 + 20 * ROUNDS)
+def test_every_acknowledged_event_is_exported_once(tmp_path: Path, target: str) -> None:
+    print(f"EXTAUDIT_CRASH_SEED={SEED}")
+    dice = random.Random(SEED)
+    flags = [*OFTEN, "--grpc-listen", f"127.0.0.1:{_free_port()}"]  # where a following export finds it again
+    feed = _Feed(tmp_path, [*RUN, "events", "export", *TARGETS[target], "--parallel", "3"], dice.getrandbits(32))
+    acknowledged: dict[Position, bytes] = {}
+    with feed.running():
+        for number in range(ROUNDS):
+            with RunningServer(tmp_path, *flags).until_killed() as server, server.client() as client:
+                load = Load(f"round.{number}", dice)
+                with load.running(client):
+                    time.sleep(dice.uniform(0, LONGEST_LOAD))  # the random moment
+                    server.kill()
+            acknowledged |= {at: load.events[key] for key, at in load.acknowledged.items()}
+    with RunningServer(tmp_path, *flags).until_killed() as server:
+        server.wait_until_ready()
+        feed.finish()
+    found = dict(_exported(tmp_path / "out" if target == "folder" else tmp_path / "out.jsonl.gz"))
+    assert not {at for at, event in acknowledged.items() if not found.get(at, b"").startswith(event[:-1])}
+    state = feed.state()
+    assert sum(state["place"].values()) == len(found) == state["events"], "all of every log, and nothing twice"
+    assert len(acknowledged) > 100 * ROUNDS, "there was hardly any load"
+    assert len(feed.killed_at) > 2, "the export was hardly ever killed on its way"
+
+
+class _Feed:
+    """An export that follows, and lives for a short while each time."""
+
+    def __init__(self, folder: Path, command: list[str], seed: int) -> None:
+        self._folder = folder
+        self._command = command
+        self._dice = random.Random(seed)
+        self._over = threading.Event()
+        self.killed_at: set[int] = set()
+        """How many events it had exported whenever it was killed."""
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        """Killed and begun anew all through the block."""
+        with ThreadPoolExecutor(1) as thread:
+            lives = thread.submit(self._live)
+            try:
+                yield
+            finally:
+                self._over.set()
+        lives.result()
+
+    def finish(self) -> None:
+        """Export what is left."""
+        done = subprocess.run(
+            self._command, cwd=self._folder, env=environment(), capture_output=True, timeout=60, check=False
+        )
+        assert done.returncode == 0, done.stderr
+
+    def state(self) -> dict[str, Any]:
+        found: dict[str, Any] = {"events": 0}
+        for path in (self._folder / "out/export-state.json", self._folder / "state.json"):
+            if path.exists():
+                found = json.loads(path.read_bytes())
+        return found
+
+    def _live(self) -> None:
+        while not self._over.is_set():
+            process = subprocess.Popen(
+                [*self._command, "--follow"], cwd=self._folder, env=environment(), stderr=subprocess.DEVNULL
+            )
+            with suppress(subprocess.TimeoutExpired):  # one that finds no service ends by itself
+                process.wait(self._dice.uniform(SHORTEST_LIFE, LONGEST_LIFE))  # the random moment
+            process.kill()
+            process.wait()
+            self.killed_at.add(self.state()["events"])
+
+
+def _free_port() -> int:
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        port: int = found.getsockname()[1]
+        return port
+
+
+def _exported(target: Path) -> Iterator[tuple[Position, bytes]]:
+    """Where each exported event is, and its JSON as it was written; none of them twice."""
+    seen: set[Position] = set()
+    for path in sorted(target.glob("*.jsonl")) if target.is_dir() else [target]:
+        data = path.read_bytes()
+        for line in (gzip.decompress(data) if path.suffix == ".gz" else data).splitlines():
+            receipt = json.loads(line)["receipt"]
+            at = Position(receipt["log_id"], receipt["sequence"])
+            assert at not in seen
+            seen.add(at)
+            event = line.removeprefix(b'{"event":')
+            yield at, event[: event.rindex(b',"receipt":')]
