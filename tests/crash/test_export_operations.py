@@ -6,6 +6,7 @@ Between the runs the service goes on: what an export found in no chunk is in one
 from __future__ import annotations
 
 import csv
+import errno
 import gzip
 import io
 import json
@@ -120,11 +121,36 @@ def test_a_stop_before_any_operation_loses_nothing_and_repeats_nothing(form: str
 @pytest.mark.parametrize("form", ["out/ jsonl state elsewhere", "out/ parquet", "out.csv.gz state elsewhere"])
 def test_nor_does_a_loss_of_power_in_the_run_after_a_kill(form: str) -> None:
     """What the first run didn't sync is seen, believed and built upon: it must be made durable first."""
-    for at, world in list(stopped(ForgetfulFiles(), BEFORE, form))[::9]:
-        for then, next_world in list(stopped(world.copy(), AFTER, form))[::7]:
+    for at, world in list(stopped(ForgetfulFiles(), BEFORE, form))[::17]:
+        for then, next_world in list(stopped(world.copy(), AFTER, form))[::11]:
             files = next_world.copy(power_loss=True)
             export(files, AFTER, form)
             assert rows(files, form) == AFTER.all(), f"{at}, then {then}"
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_a_disk_that_is_full_at_any_operation_leaves_what_can_be_gone_on_with(form: str) -> None:
+    faults = 0
+    for number in range(1, 1000, 3):
+        files = ForgetfulFiles()
+
+        def full(at: int, name: str, number: int = number) -> None:
+            if at >= number:
+                raise OSError(errno.ENOSPC, "No space left on device")
+
+        files.before = full
+        try:
+            export(files, BEFORE, form)
+        except OSError:
+            pass
+        else:
+            break
+        assert files.open_files == 0
+        files.before = lambda number, name: None
+        export(files, AFTER, form)
+        assert rows(files, form) == AFTER.all(), number
+        faults += 1
+    assert faults > 7
 
 
 @pytest.mark.parametrize("form", FORMS)

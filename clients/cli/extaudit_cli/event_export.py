@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import signal
-from collections.abc import Iterator
-from contextlib import contextmanager
+import threading
 from importlib.util import find_spec
 from pathlib import Path
-from types import FrameType
 from typing import TYPE_CHECKING, Any, Final
 
 import click
@@ -21,6 +18,7 @@ from extaudit_cli.exporting.progress import Progress
 from extaudit_cli.exporting.question import Question, SaidTime, SaidTimeType
 from extaudit_cli.exporting.resumption import ResumableExport
 from extaudit_cli.exporting.state import StateProblem
+from extaudit_cli.exporting.stopping import interruptible
 from extaudit_cli.exporting.summary import Summary
 from extaudit_cli.output import output_option
 from extaudit_cli.text import visible
@@ -90,10 +88,10 @@ def command(
         raise click.ClickException("Parquet needs the Python package pyarrow, which isn't installed here")
     question = Question(query_from(**filters), from_time, to_time, place.form, place.layout)
     progress = Progress(quiet=output != "table")
-    export = ResumableExport(client, place, question, progress, parallel, _tell_lost)
+    stop = threading.Event()
+    export = ResumableExport(client, place, question, progress, parallel, _tell_lost, stop)
     try:
-        with _terminated_as_interrupted():
-            outcome = export.run(follow=follow)
+        outcome = interruptible(lambda: export.run(follow=follow), stop, client.close)
     except StateProblem as error:
         raise click.ClickException(visible(str(error))) from None
     except BrokenPipeError:
@@ -111,17 +109,3 @@ def command(
 
 def _tell_lost(error: ExtauditError, seconds: float) -> None:
     click.echo(f"{one_line(error)}; trying again in {seconds:.0f} s", err=True)
-
-
-@contextmanager
-def _terminated_as_interrupted() -> Iterator[None]:
-    """A service manager stops a feed by SIGTERM: it is left as well as by Ctrl-C."""
-
-    def interrupt(_number: int, _frame: FrameType | None) -> None:
-        raise KeyboardInterrupt
-
-    before = signal.signal(signal.SIGTERM, interrupt)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)

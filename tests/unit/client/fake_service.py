@@ -15,6 +15,7 @@ from typing import Any
 import grpc
 from extaudit.v1 import audit_log_service_pb2 as pb
 from extaudit.v1 import audit_log_service_pb2_grpc as pb_grpc
+from extaudit.v1 import event_export_pb2 as export_pb
 from extaudit.v1 import event_watch_pb2 as watch_pb
 from extaudit.v1 import recording_service_pb2 as recording_pb
 from extaudit.v1 import recording_service_pb2_grpc, status_service_pb2, status_service_pb2_grpc
@@ -81,6 +82,10 @@ class FakeService:
     search: Callable[[pb.SearchEventsRequest], pb.SearchEventsResponse] = lambda _: pb.SearchEventsResponse()
     get: Callable[[pb.GetEventRequest], Iterator[pb.GetEventResponse]] = lambda _: iter(())
     watch: Callable[[watch_pb.WatchEventsRequest], Iterator[watch_pb.WatchEventsResponse]] = lambda _: iter(())
+    chunks: Callable[[export_pb.ListEventChunksRequest], export_pb.ListEventChunksResponse] = lambda _: (
+        export_pb.ListEventChunksResponse()
+    )
+    export: Callable[[export_pb.ExportEventsRequest], Iterator[export_pb.ExportEventsResponse]] = lambda _: iter(())
     status: Callable[[], status_service_pb2.GetStatusResponse] = status_service_pb2.GetStatusResponse
     upload: Callable[
         [Iterator[recording_pb.UploadRecordingRequest]], Iterator[recording_pb.UploadRecordingResponse]
@@ -93,6 +98,7 @@ class FakeService:
     gets: list[pb.GetEventRequest] = field(default_factory=list)
     callers: list[str] = field(default_factory=list)
     """Common names of the certificates that asked for the status."""
+    exports: list[export_pb.ExportEventsRequest] = field(default_factory=list)
     address: str = ""
 
 
@@ -117,6 +123,15 @@ class _AuditLog(pb_grpc.AuditLogServiceServicer):
         self._fake.gets.append(request)
         with _refusals(context):
             yield from self._fake.get(request)
+
+    def ListEventChunks(self, request: Any, context: Any) -> Any:
+        with _refusals(context):
+            return self._fake.chunks(request)
+
+    def ExportEvents(self, request: Any, context: Any) -> Any:
+        self._fake.exports.append(request)
+        with _refusals(context):
+            yield from self._fake.export(request)
 
     def WatchEvents(self, request: Any, context: Any) -> Any:
         self._fake.watches.append(request)

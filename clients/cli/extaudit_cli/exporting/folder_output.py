@@ -44,7 +44,9 @@ class FolderOutput:
         if not data:
             return
         if self._file is None:
-            self._file = self._new_file()
+            self._file = self._files.open_append(self._folder / self._opened().name)
+            self._entry_durable = False
+            self._file.append(self._head)
         self._file.append(data)
 
     def advance(self, **changes: Any) -> None:
@@ -104,12 +106,6 @@ class FolderOutput:
         if self._file.size > opened.bytes:
             self._file.truncate(opened.bytes)
         self._entry_durable = False
-
-    def _new_file(self) -> AppendFile:
-        file = self._files.open_append(self._folder / self._opened().name)
-        file.append(self._head)
-        self._entry_durable = False
-        return file
 
     def _opened(self) -> OpenFile:
         piece = self._piece

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -69,9 +70,9 @@ class StreamOutput:
 
     def append(self, data: bytes) -> None:
         """Append bytes."""
-        if data:
-            sys.stdout.buffer.write(self._head + data)
-            sys.stdout.buffer.flush()
+        left = memoryview(self._head + data if data else b"")
+        while left:
+            left = left[os.write(sys.stdout.fileno(), left) :]
             self._head = b""
 
     def advance(self, **changes: Any) -> None:
@@ -95,19 +96,22 @@ class FileOutput:
     """Writes one file, which grows in place."""
 
     def __init__(self, files: Files, path: Path, state: ExportState, save: Save, head: bytes) -> None:
-        self._files = files
         self._save = save
         durable = state.open.bytes if state.open else 0
         if (files.size(path) or 0) < durable:
             raise StateProblem(f"{path} is shorter than the export's state says: something else has changed it")
-        self._file = files.open_append(path)
-        if self._file.size > durable:
-            self._file.truncate(durable)
-        files.sync_folder(path.parent)
         self._name = path.name
         self.reached = replace(state, files=1)
-        if not durable:
-            self._file.append(head)
+        self._file = files.open_append(path)
+        try:
+            if self._file.size > durable:
+                self._file.truncate(durable)
+            files.sync_folder(path.parent)
+            if not durable:
+                self._file.append(head)
+        except OSError:
+            self._file.close()
+            raise
         self.advance()
 
     def begin(self, piece: Piece) -> None:

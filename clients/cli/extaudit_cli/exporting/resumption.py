@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeGuard
 
 from extaudit_cli.exporting.destination import Destination
 from extaudit_cli.exporting.outputs import Output
@@ -33,7 +34,10 @@ class Outcome:
 
 @dataclass(frozen=True)
 class ResumableExport:
-    """An export to a destination. While it follows, a lost connection is told to `lost` and it tries again."""
+    """An export to a destination. While it follows, a lost connection is told to `lost` and it tries again.
+
+    Once `stop` is set it ends with its next step, also if the service's calls are then cancelled.
+    """
 
     source: ExportSource
     destination: Destination
@@ -41,8 +45,8 @@ class ResumableExport:
     progress: Progress
     parallel: int
     lost: Told
+    stop: threading.Event = field(default_factory=threading.Event)
     files: Files = field(default_factory=DiskFiles)
-    wait: Callable[[float], None] = time.sleep
     clock: Callable[[], float] = time.monotonic
 
     def run(self, *, follow: bool) -> Outcome:
@@ -75,23 +79,19 @@ class ResumableExport:
         return state
 
     def _export(self, query: Query, keeper: StateFile | None, before: Outcome, *, follow: bool) -> Outcome:
-        from extaudit_client import ExtauditError
-
         state = before.state
         while True:
             output = self.destination.open(self.files, state, keeper)
-            form, parallel = self.destination.form, self.parallel
-            export = Export(
-                self.source, query, form, output, self.progress, parallel=parallel, lost=self.lost, clock=self.clock
-            )
+            export = self._export_to(output, query)
             try:
                 export.run(follow=follow)
                 return Outcome(output.reached, before.continued)
-            except KeyboardInterrupt:
+            except OSError:
+                raise
+            except Exception as error:
                 output.checkpoint()
-                return Outcome(output.reached, before.continued, interrupted=True)
-            except ExtauditError as error:
-                output.checkpoint()
+                if self.stop.is_set():
+                    return Outcome(output.reached, before.continued, interrupted=True)
                 if not follow or not export.began or not _passes(error):
                     raise
                 failure = error
@@ -99,7 +99,8 @@ class ResumableExport:
                 output.close()
             state = output.reached
             self.lost(failure, _AGAIN_SECONDS)
-            self.wait(_AGAIN_SECONDS)
+            if self.stop.wait(_AGAIN_SECONDS):
+                return Outcome(state, before.continued, interrupted=True)
 
     def _export_to(self, output: Output, query: Query) -> Export:
         return Export(
@@ -110,11 +111,13 @@ class ResumableExport:
             self.progress,
             parallel=self.parallel,
             lost=self.lost,
+            stop=self.stop,
             clock=self.clock,
         )
 
 
-def _passes(error: ExtauditError) -> bool:
+def _passes(error: Exception) -> TypeGuard[ExtauditError]:
+    from extaudit_client import ExtauditError
     from extaudit_client.retries import is_worth_a_retry
 
-    return is_worth_a_retry(error)
+    return isinstance(error, ExtauditError) and is_worth_a_retry(error)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing
@@ -24,6 +25,10 @@ _LOST: Final = frozenset({"NOT_FOUND", "DATA_LOSS"})
 
 Told = Callable[["ExtauditError", float], None]
 """Is told of a lost connection, and after how many seconds it is tried again."""
+
+
+class Stopped(Exception):
+    """The export was asked to stop."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +68,7 @@ class Export:
         *,
         parallel: int,
         lost: Told,
+        stop: threading.Event,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._source = source
@@ -72,6 +78,7 @@ class Export:
         self._progress = progress
         self._parallel = parallel
         self._lost = lost
+        self._stop = stop
         self._clock = clock
         self._pending = _Pending()
         self._unsaved_bytes = 0
@@ -85,6 +92,7 @@ class Export:
         Raises:
             ExtauditError: the service refused or failed.
             OSError: the output can't be written.
+            Stopped: it was asked to.
         """
         self._output.advance(finished=False)
         while self._stored():
@@ -139,6 +147,7 @@ class Export:
                 self._checkpoint_if_due()
             self._progress.add(block.through - before, block.events, block.json_bytes)
             before = block.through
+            self._check_stop()
         self._advance()
         self._output.end()
         self._note_saved()
@@ -171,6 +180,7 @@ class Export:
                 self._output.begin(Piece())
             if answer.caught_up:
                 self._progress.caught_up()
+            self._check_stop()
         self._end_tail(tail)
 
     def _end_tail(self, tail: _Tail) -> None:
@@ -202,6 +212,10 @@ class Export:
         if now or due:
             self._output.checkpoint()
             self._note_saved()
+
+    def _check_stop(self) -> None:
+        if self._stop.is_set():
+            raise Stopped
 
     def _note_saved(self) -> None:
         self._unsaved_bytes, self._saved = 0, self._clock()

@@ -1,0 +1,286 @@
+"""The command: what it refuses, what it says, and what its exit code is."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import stat
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import grpc
+import pytest
+from extaudit.v1 import event_export_pb2 as pb
+from extaudit.v1 import event_pb2
+from extaudit.v1 import event_query_pb2 as query_pb
+from extaudit.v1 import event_watch_pb2 as watch_pb
+from extaudit_cli.exporting.state import held
+
+from tests.unit.cli.conftest import Command
+from tests.unit.client.fake_service import FakeService, Refused
+
+LOST = query_pb.MissingPart(
+    reason=query_pb.MISSING_REASON_OBJECT_MISSING, storage="default", name="o\x1b", description="gone"
+)
+STORED = [b'{"event":"a.b","n":%d}' % number for number in range(1, 4)]
+TAIL = b'{"event":"a.b","tail":true}'
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where commands run."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def service(service: FakeService) -> FakeService:
+    """A log of four events: three in a chunk."""
+
+    def chunks(request: pb.ListEventChunksRequest) -> pb.ListEventChunksResponse:
+        listed = pb.EventChunk(id="c", storage="default", log_id="log", first_sequence=1, last_sequence=3, events=3)
+        left = [] if request.after.logs.get("log", 0) >= 3 else [listed]
+        return pb.ListEventChunksResponse(chunks=left, complete_through=watch_pb.LogPlace(logs={"log": 3}))
+
+    def watch(request: watch_pb.WatchEventsRequest) -> Iterator[watch_pb.WatchEventsResponse]:
+        row = event_pb2.EventRow(uid="t", json=TAIL, type="a.b")
+        row.receipts.add(storage="default", log_id="log", sequence=4)
+        rows = [row] if request.after.logs.get("log", 0) < 4 else []
+        place = watch_pb.LogPlace(logs={"log": 4})
+        yield watch_pb.WatchEventsResponse(events=rows, place=place, caught_up=True)
+
+    service.chunks, service.export, service.watch = chunks, exported, watch
+    return service
+
+
+def exported(request: pb.ExportEventsRequest, *missing: query_pb.MissingPart) -> Iterator[pb.ExportEventsResponse]:
+    numbers = range(request.after_sequence + 1, 4)
+    columns = pb.EventColumns(
+        storage="default",
+        log_id="log",
+        sequences=numbers,
+        times_ms=[1000 for _ in numbers],
+        types=["a.b" for _ in numbers],
+        uids=[f"u{number}" for number in numbers],
+        session_ids=["" for _ in numbers],
+        users=["" for _ in numbers],
+        json=b"".join(STORED[number - 1] for number in numbers),
+        json_sizes=[len(STORED[number - 1]) for number in numbers],
+        emitter_numbers=[0 for _ in numbers],
+        received_times_ms=[0 for _ in numbers],
+    )
+    yield pb.ExportEventsResponse(columns=columns, through_sequence=3, done=True, missing=missing)
+
+
+ALL = b"\n".join([*STORED, TAIL, b""])
+
+
+def test_a_folder_gets_a_file_for_each_batch_and_the_state(service: FakeService, extaudit: Command) -> None:
+    done = extaudit("events", "export", "--out", "out/")
+    assert (done.code, done.err) == (0, "")
+    assert b"4 events" in done.out
+    assert b"log  4" in done.out
+    assert sorted(os.listdir("out")) == [
+        "export-state.json",
+        "export-state.json.lock",
+        "log-1-3.jsonl",
+        "tail-000001.jsonl",
+    ]
+    assert Path("out/log-1-3.jsonl").read_bytes() == b"\n".join([*STORED, b""])
+    assert Path("out/tail-000001.jsonl").read_bytes() == TAIL + b"\n"
+    assert {stat.S_IMODE(os.stat(f"out/{name}").st_mode) for name in os.listdir("out")} == {0o600}
+    assert stat.S_IMODE(os.stat("out").st_mode) == 0o700
+    again = extaudit("events", "export", "--out", "out")
+    assert (again.code, b"0 new events" in again.out, b"4 events" in again.out) == (0, True, True)
+
+
+def test_stdout_gets_the_events_and_stderr_the_rest(service: FakeService, extaudit: Command) -> None:
+    done = extaudit("events", "export", "--out", "-")
+    assert (done.code, done.out) == (0, ALL)
+    assert "4 events" in done.err
+    assert not os.listdir("."), "no state is kept"
+    kept = extaudit("events", "export", "--out", "-", "--state", "feed.json")
+    again = extaudit("events", "export", "--out", "-", "--state", "feed.json", "--output", "json")
+    assert (kept.out, again.out) == (ALL, b"")
+    assert json.loads(again.err)["complete_through"] == {"log": 4}
+
+
+def test_json_output_is_the_summary_alone(service: FakeService, extaudit: Command) -> None:
+    done = extaudit("events", "export", "--out", "out.jsonl", "--output", "json")
+    summary = json.loads(done.out)
+    assert (done.code, done.err) == (0, "")
+    assert summary == {
+        "events": 4,
+        "json_bytes": len(ALL) - 4,
+        "all_events": 4,
+        "files": 1,
+        "complete": True,
+        "complete_through": {"log": 4},
+        "missing": [],
+        "foreign_objects": 0,
+        "out": "out.jsonl",
+        "state": "out.jsonl.export-state.json",
+        "interrupted": False,
+    }
+    assert Path("out.jsonl").read_bytes() == ALL
+
+
+def test_what_is_missing_is_named_kept_and_exits_with_3(service: FakeService, extaudit: Command) -> None:
+    service.export = lambda request: exported(request, LOST)
+    done = extaudit("events", "export", "--out", "out/")
+    assert done.code == 3
+    assert done.err == "INCOMPLETE: gone [object_missing] default o\\x1b\n"
+    assert json.loads(Path("out/export-state.json").read_bytes())["missing"][0]["reason"] == "object_missing"
+    assert Path("out/log-1-3.jsonl").exists()
+    again = extaudit("events", "export", "--out", "out/")
+    assert (again.code, again.err) == (3, done.err), "what is missing stays so, and is said on every run"
+
+
+def test_a_chunk_that_is_gone_is_named_and_stops_no_other(service: FakeService, extaudit: Command) -> None:
+    def gone(request: pb.ExportEventsRequest) -> Iterator[pb.ExportEventsResponse]:
+        raise Refused(grpc.StatusCode.NOT_FOUND, "NOT_FOUND", "there is no such chunk")
+        yield
+
+    service.export = gone
+    done = extaudit("events", "export", "--out", "out.jsonl")
+    assert done.code == 3
+    assert "there is no such chunk" in done.err
+    assert Path("out.jsonl").read_bytes() == TAIL + b"\n"
+
+
+def test_foreign_objects_are_counted(service: FakeService, extaudit: Command) -> None:
+    service.chunks = lambda request: pb.ListEventChunksResponse(foreign_objects=2)
+    assert b"2 foreign objects" in extaudit("events", "export", "--out", "out.jsonl").out
+
+
+OTHERS = [
+    (["--type", "x"], "--type"),
+    (["--from", "-2h"], "--from"),
+    (["--to", "2026-01-01"], "--to"),
+    (["--storage", "all"], "--storage"),
+    (["--receipts"], "--receipts"),
+    (["--user", "a", "--field", "n=1"], "--field, --user"),
+]
+
+
+@pytest.mark.parametrize(("flags", "named"), OTHERS)
+def test_another_question_with_the_same_state_is_refused(
+    service: FakeService, extaudit: Command, flags: list[str], named: str
+) -> None:
+    assert extaudit("events", "export", "--out", "out/").code == 0
+    before = {name: Path("out", name).read_bytes() for name in os.listdir("out")}
+    refused = extaudit("events", "export", "--out", "out/", *flags)
+    assert refused.code == 1
+    assert f"other {named}:" in refused.err
+    assert {name: Path("out", name).read_bytes() for name in os.listdir("out")} == before
+
+
+def test_a_relative_time_means_on_every_run_what_it_meant_on_the_first(service: FakeService, extaudit: Command) -> None:
+    for _ in range(2):
+        assert extaudit("events", "export", "--out", "out/", "--from", "-1h", "--to", "now").code == 0
+    first, second = service.watches
+    assert first.filter == second.filter
+    assert first.filter.HasField("from_time")
+
+
+def test_two_exports_on_one_state_are_refused(service: FakeService, extaudit: Command) -> None:
+    os.mkdir("out")
+    with held(Path("out/export-state.json")):
+        refused = extaudit("events", "export", "--out", "out/")
+    assert (refused.code, "another export is using out/export-state.json" in refused.err) == (1, True)
+    assert extaudit("events", "export", "--out", "out/").code == 0
+
+
+TAKEN = {
+    "a file": ("out.jsonl", lambda: Path("out.jsonl").write_text("mine")),
+    "a folder that isn't empty": ("out/", lambda: (Path("out").mkdir(), Path("out/mine").write_text("mine"))),
+    "a link": ("out.jsonl", lambda: (Path("mine").write_text("mine"), Path("out.jsonl").symlink_to("mine"))),
+    "a pipe": ("out.jsonl", lambda: os.mkfifo("out.jsonl")),
+    "a file for a folder": ("out.d/", lambda: Path("out.d").write_text("mine")),
+}
+
+
+@pytest.mark.parametrize("case", TAKEN)
+def test_nothing_of_others_is_overwritten(service: FakeService, extaudit: Command, case: str) -> None:
+    out, make = TAKEN[case]
+    make()
+    refused = extaudit("events", "export", "--out", out)
+    assert (refused.code, refused.err.count("\n")) == (1, 1)
+    assert not service.exports
+
+
+USAGE = {
+    "an ending that says nothing": ["--out", "out.txt"],
+    "an ending and another format": ["--out", "out.csv", "--format", "jsonl"],
+    "one Parquet file": ["--out", "out.parquet"],
+    "Parquet on stdout": ["--out", "-", "--format", "parquet"],
+    "gzip of Parquet": ["--out", "out/", "--format", "parquet", "--gzip"],
+    "receipts of CSV": ["--out", "out.csv", "--receipts"],
+    "no target": [],
+}
+
+
+@pytest.mark.parametrize("flags", USAGE.values(), ids=USAGE)
+def test_what_does_not_fit_together_is_wrong_usage(service: FakeService, extaudit: Command, flags: list[str]) -> None:
+    assert extaudit("events", "export", *flags).code == 2
+    assert not os.listdir(".")
+
+
+@pytest.mark.parametrize("change", ["cut", "gone"])
+def test_files_that_something_else_has_changed_are_told(service: FakeService, extaudit: Command, change: str) -> None:
+    assert extaudit("events", "export", "--out", "out.jsonl").code == 0
+    if change == "cut":
+        os.truncate("out.jsonl", 5)
+    else:
+        os.unlink("out.jsonl")
+    again = extaudit("events", "export", "--out", "out.jsonl")
+    assert (again.code, "something else has changed it" in again.err) == (1, True)
+
+
+@pytest.mark.parametrize("state", [b"{}", b"[", b'{"version": 2}', b'{"version": 1, "open": null, "missing": []}'])
+def test_a_state_that_can_not_be_read_is_told(service: FakeService, extaudit: Command, state: bytes) -> None:
+    Path("s.json").write_bytes(state)
+    refused = extaudit("events", "export", "--out", "out/", "--state", "s.json")
+    assert (refused.code, "s.json isn't the state of an export" in refused.err) == (1, True)
+
+
+@pytest.mark.parametrize("out", ["/proc/nothing/", "/proc/nothing.jsonl"])
+def test_a_target_that_can_not_be_written_is_one_line(service: FakeService, extaudit: Command, out: str) -> None:
+    refused = extaudit("events", "export", "--out", out)
+    assert (refused.code, refused.err.count("\n")) == (1, 1)
+    assert "can't write /proc/nothing" in refused.err
+
+
+def test_a_service_that_fails_on_the_way_leaves_a_state_to_go_on_from(service: FakeService, extaudit: Command) -> None:
+    watch = service.watch
+
+    def failing(request: watch_pb.WatchEventsRequest) -> Iterator[watch_pb.WatchEventsResponse]:
+        raise Refused(grpc.StatusCode.PERMISSION_DENIED, "ACCESS_DENIED")
+        yield
+
+    service.watch = failing
+    failed = extaudit("events", "export", "--out", "out/")
+    assert (failed.code, failed.err.startswith("Error: refused (ACCESS_DENIED)")) == (1, True)
+    service.watch = watch
+    assert extaudit("events", "export", "--out", "out/").code == 0
+    assert len(service.exports) == 1, "the chunk wasn't read again"
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_stop_says_how_to_go_on(service: FakeService, extaudit: Command, number: signal.Signals) -> None:
+    watch = service.watch
+
+    def stopped(request: watch_pb.WatchEventsRequest) -> Iterator[watch_pb.WatchEventsResponse]:
+        yield from watch(request)
+        if request.after.logs["log"] < 4:
+            signal.pthread_kill(threading.main_thread().ident or 0, number)
+            threading.Event().wait(20)
+
+    service.watch = stopped
+    done = extaudit("events", "export", "--out", "out/", "--follow")
+    assert (done.code, b"stopped; the same command goes on from here" in done.out) == (130, True)
+    service.watch = watch
+    assert extaudit("events", "export", "--out", "out/").code == 0
+    assert b"".join(Path("out", name).read_bytes() for name in sorted(os.listdir("out")) if ".jsonl" in name) == ALL
