@@ -149,6 +149,8 @@ def one_line(error: ExtauditError) -> str:
         text += f" ({error.reason})"
     if error.reason == "ACCESS_DENIED":
         text += need_text(click.get_current_context().command_path)
+    if error.reason == "LOCK_HITS_CALLER":
+        text += "; --force adds it all the same"
     if error.retry_after is not None:
         text += f"; try again in {error.retry_after:g} s"
     return visible(text)

@@ -9,7 +9,7 @@ import click
 
 from extaudit_cli.fields import FieldValue, parse_field, parse_field_json
 from extaudit_cli.suggestions import event_types
-from extaudit_cli.times import Time
+from extaudit_cli.times import Time, in_order
 
 if TYPE_CHECKING:
     from extaudit_client import Query
@@ -59,8 +59,14 @@ def filter_options(command: Callable[..., Any]) -> Callable[..., Any]:
 def filter_options_with(time: click.ParamType[Any]) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Give what adds the options, with times of that type."""
     times = [
-        click.option("--from", "from_time", type=time, help="From this time on: -1h, today, 2026-11-01, RFC 3339."),
-        click.option("--to", "to_time", type=time, help="Before this time."),
+        click.option(
+            "--from",
+            "from_time",
+            type=time,
+            callback=in_order,
+            help="From this time on: -1h, today, 2026-11-01, RFC 3339.",
+        ),
+        click.option("--to", "to_time", type=time, callback=in_order, help="Before this time."),
     ]
 
     def add(command: Callable[..., Any]) -> Callable[..., Any]:

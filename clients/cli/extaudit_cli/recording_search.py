@@ -12,7 +12,7 @@ from extaudit_cli.connecting import connected
 from extaudit_cli.event_json import jsonable
 from extaudit_cli.output import output_option, tell_more, write_json
 from extaudit_cli.text import visible
-from extaudit_cli.times import TIMES, Time, time_text
+from extaudit_cli.times import TIMES, Time, in_order, time_text
 
 if TYPE_CHECKING:
     from extaudit_client import Client, HitPage, RecordingHit, TextQuery
@@ -33,8 +33,10 @@ is for `recordings play SESSION --from TIME`. Exit code 3 when the service's ind
 {TIMES}""",
 )
 @click.argument("text", metavar="TEXT")
-@click.option("--from", "from_time", type=Time(), help="In recordings that began at this time or later.")
-@click.option("--to", "to_time", type=Time(), help="In recordings that began before this time.")
+@click.option(
+    "--from", "from_time", type=Time(), callback=in_order, help="In recordings that began at this time or later."
+)
+@click.option("--to", "to_time", type=Time(), callback=in_order, help="In recordings that began before this time.")
 @click.option("--user", "users", multiple=True, help="In recordings of this user's sessions; may be repeated.")
 @click.option("--limit", type=click.IntRange(1), default=100, show_default=True, help="At most so many lines.")
 @output_option

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime, timedelta
-from typing import Final
+from typing import Any, Final
 
 import click
 
@@ -46,6 +46,23 @@ def parse_time(text: str, now: datetime) -> datetime:
         "a time is RFC 3339 (2026-11-01T10:00:00Z), a time or date in UTC (2026-11-01T10:00, 2026-11-01), now, today, "
         "yesterday, or how long ago (-30m, -1h, -7d)"
     )
+
+
+def in_order(context: click.Context, parameter: click.Parameter, value: Any) -> Any:
+    """Callback of the options `from_time` and `to_time`, in whichever order: refuses a range that holds nothing.
+
+    Their values are times, or have one as `time`.
+    """
+    values = {**context.params, parameter.name: value}
+    begin, end = (_moment(values.get(name)) for name in ("from_time", "to_time"))
+    if begin is not None and end is not None and end <= begin:
+        raise click.UsageError(f"--from {time_text(begin)} must be before --to {time_text(end)}", context)
+    return value
+
+
+def _moment(value: Any) -> datetime | None:
+    found: datetime | None = value if value is None or isinstance(value, datetime) else value.time
+    return found
 
 
 def time_text(time: datetime) -> str:

@@ -105,14 +105,14 @@ def test_rows_too_large_for_a_page_are_fetched_whole(service: FakeService, extau
 
 def test_options_become_filters(service: FakeService, extaudit: Command) -> None:
     service.search = lambda _: page()
-    arguments = "--from -1h --to 2024-05-01 --type a --type b --user u --session s --uid i --text t --emitter e"
+    arguments = "--from -1h --to 2999-05-01 --type a --type b --user u --session s --uid i --text t --emitter e"
     arguments += " --emitter-kind user --order oldest --storage all --engine scan --page-token k --limit 7"
     fields = ["--field", 'a.b="x"', "--field-json", '[["c.d"],1]']
     outcome = extaudit("events", "search", *arguments.split(), *fields)
     assert outcome.code == 0
     (sent,) = service.searches
     assert abs(sent.from_time.ToDatetime(UTC) - (datetime.now(UTC) - timedelta(hours=1))) < timedelta(minutes=1)
-    assert sent.to_time.ToDatetime(UTC) == datetime(2024, 5, 1, tzinfo=UTC)
+    assert sent.to_time.ToDatetime(UTC) == datetime(2999, 5, 1, tzinfo=UTC)
     assert (sent.types, sent.users, sent.uids, sent.session_id) == (["a", "b"], ["u"], ["i"], "s")
     assert (sent.text, sent.emitters, sent.emitter_kinds) == ("t", ["e"], [event_pb2.IDENTITY_KIND_USER])
     assert (sent.order, sent.engine) == (pb.SEARCH_ORDER_OLDEST_FIRST, pb.SEARCH_ENGINE_SCAN)

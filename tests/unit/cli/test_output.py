@@ -110,6 +110,15 @@ def test_a_count_has_its_plural(count: int, words: tuple[str, ...], text: str) -
             "Error: No such option '--ouput'. Did you mean '--output'? (see: extaudit events search ",
         ),
         (["search", "--from", "soon"], "Error: Invalid value for '--from': a time is RFC 3339 "),
+        (
+            ["search", "--to", "2026-11-01", "--from", "2026-11-02"],
+            "Error: --from 2026-11-02T00:00:00.000Z must be before ",
+        ),
+        (
+            ["search", "--from", "2026-11-01", "--to", "2026-11-01"],
+            "Error: --from 2026-11-01T00:00:00.000Z must be before ",
+        ),
+        (["export", "--out", "-", "--from", "now", "--to", "-1h"], "Error: --from "),
         (["get"], "Error: Missing argument 'UID|LOG_ID:SEQUENCE' (see: extaudit events get --help)"),
         (["emit", "--file", "no\nsuch"], "Error: Invalid value for '--file': 'no"),
     ],
