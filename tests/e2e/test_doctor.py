@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+import threading
 import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -180,3 +181,24 @@ def test_a_clock_that_differs_is_told(seconds: int, told: set[str]) -> None:
     begun = datetime(2026, 11, 28, tzinfo=UTC)
     findings = _clock(begun + timedelta(seconds=seconds), begun, begun + timedelta(seconds=1))
     assert {each.fault.name for each in findings if isinstance(each, Finding)} == told
+
+
+def test_beside_a_server_that_takes_and_delivers_events_all_the_time_nothing_is_found(tmp_path: Path) -> None:
+    with running_server(tmp_path, "--journal-cut-age-seconds", "0.1", "--journal-cut-events", "5") as server:
+        stopped = threading.Event()
+
+        def emit() -> None:
+            with server.client() as client:
+                while not stopped.is_set():
+                    client.emit(b'{"event":"b"}')
+
+        emitting = threading.Thread(target=emit)
+        emitting.start()
+        try:
+            for _ in range(2):
+                diagnosis = doctor(tmp_path, "--deep")
+                assert (diagnosis.code, diagnosis.findings, diagnosis.report["skipped"]) == (0, [], {})
+        finally:
+            stopped.set()
+            emitting.join()
+        assert diagnosis.facts("storage")["objects"] > 20
