@@ -15,6 +15,7 @@ from server.doctor import (
     journal,
     kept_keys,
     roles,
+    scrub,
     session_recordings,
     state_database,
     tokens,
@@ -50,6 +51,7 @@ LOCAL_CHECKS: Final[tuple[Check[DataAtHand], ...]] = (
         batch_records.FAULTS,
         batch_records.check,
     ),
+    Check("scrub", "What the walk in the background found, and whether it keeps up.", scrub.FAULTS, scrub.check),
     Check(
         "recordings",
         "Recordings against their custody records, and uploads that are left open.",

@@ -17,6 +17,7 @@ from server.state.catalogue import Catalogue
 from server.state.database import BUSY_TIMEOUT_MS
 from server.state.issued_certificates import IssuedCertificate, SqlIssuedCertificates
 from server.state.migrations import MIGRATIONS
+from server.state.storage_damage import SqlStorageDamage
 from server.state.tables import schema_version
 from server.state.uploads import SqlUploads
 
@@ -66,6 +67,10 @@ class StateAtHand:
     def issued(self) -> list[IssuedCertificate]:
         """Every recorded certificate, oldest first."""
         return SqlIssuedCertificates(self._engine).all()
+
+    def damage_found(self) -> SqlStorageDamage:
+        """What the walk in the background keeps; only what reads may be called."""
+        return SqlStorageDamage(self._engine)
 
     def uploads(self) -> SqlUploads:
         """Uploads and recordings; only what reads may be called."""

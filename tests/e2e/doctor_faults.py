@@ -235,6 +235,11 @@ PLANTS = [
     Plant("record_chain_broken", forget_second_batch, "copy"),
     Plant("sequence_gap", forget_second_batch, "copy"),
     Plant("record_names_unknown_object", lambda data: on_state(data, "DELETE FROM catalogue_objects"), "state.db"),
+    Plant(
+        "scrub_finding",
+        lambda data: on_state(data, "INSERT INTO storage_damage VALUES ('default', 'x', 'missing', '', 1)"),
+        "storage",
+    ),
     Plant("recording_missing", lambda data: recording(data).unlink(), "copy"),
     Plant("recording_changed", lambda data: flip(recording(data)), "copy", ("--deep",)),
     Plant("recording_changed", lambda data: append(recording(data), b"x"), "copy"),
@@ -252,6 +257,7 @@ UNPLANTED = {
     "storage_unreadable": "needs a folder that even root can't list",
     "disk_inodes": "needs a file system of its own",
     "disk_unknown": "needs a file system that went away",
+    "scrub_late": "has a test of its own: a server must run",
     "journal_late": "has a test of its own: a server must run",
     "permission_unheld": "has a test of its own: the presets give every permission",
 }

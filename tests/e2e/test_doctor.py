@@ -121,7 +121,7 @@ def test_a_name_that_is_no_check_is_wrong_usage(made: Path) -> None:
     assert "there is no check 'weather'; there are configuration, files, state" in diagnosis.errors
 
 
-def test_events_that_wait_for_long_beside_a_running_server_are_told(
+def test_events_that_wait_for_long_and_a_walk_that_does_not_end_are_told_beside_a_running_server(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with running_server(tmp_path) as server:
@@ -131,7 +131,10 @@ def test_events_that_wait_for_long_beside_a_running_server_are_told(
         later = int(time.time() * 1000) + 3_600_000
         monkeypatch.setattr(DataAtHand, "now_ms", property(lambda _: later))
         found = doctor_here(tmp_path, "--check", "journal")
+        later += 30 * 86_400_000
+        late = doctor_here(tmp_path, "--check", "scrub")
     assert "extaudit status" in found.of("journal_late")["remedy"]
+    assert "max_bytes_per_second" in late.of("scrub_late")["remedy"]
 
 
 def test_a_permission_that_no_role_gives_is_told(made: Path, monkeypatch: pytest.MonkeyPatch) -> None:
