@@ -97,7 +97,7 @@ class ChunkListing:
             return known
         chosen = self._active if selector == "active" else selector
         if chosen not in known:
-            raise NotFound("there is no such storage", storage=selector)
+            raise NotFound("there is no such storage")  # what a caller sends is not said again
         return frozenset((chosen,))
 
     def _complete(self) -> dict[str, int]:
