@@ -68,3 +68,25 @@ def test_a_ready_file_that_cannot_be_read_is_said(tmp_path: Path, content: str) 
     (tmp_path / "ready.json").write_text(content)
     with pytest.raises(ConnectionFailed, match=r"ready\.json"):
         find_connection({}, tmp_path)
+
+
+def test_a_connection_finds_itself_as_the_command_line_does(tmp_path: Path) -> None:
+    (tmp_path / "ready.json").write_text(
+        '{"grpc": "127.0.0.1:7000", "ca": "/r/ca", "cert": "/r/cert", "key": "/r/key"}'
+    )
+    environment = {"EXTAUDIT_DATA_DIR": str(tmp_path), "EXTAUDIT_CERT": "/e/cert"}
+    found = Connection.from_environment(environment, server_name="audit.example.com")
+    assert found == find_connection(environment, tmp_path, server_name="audit.example.com")
+    assert (found.address, found.cert, found.key) == ("127.0.0.1:7000", Path("/e/cert"), Path("/r/key"))
+
+
+def test_a_data_directory_alone_says_where_its_service_is_whatever_the_environment_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("EXTAUDIT_ADDRESS", "elsewhere:1")
+    monkeypatch.setenv("EXTAUDIT_TOKEN_FILE", "/e/token")
+    (tmp_path / "ready.json").write_text(
+        '{"grpc": "127.0.0.1:7000", "ca": "/r/ca", "cert": "/r/cert", "key": "/r/key"}'
+    )
+    found = Connection.from_data_dir(tmp_path)
+    assert found == Connection("127.0.0.1:7000", Path("/r/ca"), Path("/r/cert"), Path("/r/key"))
