@@ -1,7 +1,7 @@
 """What an event costs in bytes, and the service in memory: the figures of docs/sizing.md.
 
-`python -m benchmarks.sizing [EVENTS [FILE]]` streams events like those of FILE (JSON lines; the sample's, if none), each
-with a uid and time of its own, until they are stored, and prints a JSON line each. Events a second here are what one
+`python -m benchmarks.sizing [EVENTS [FILE]]` streams events like those of FILE (JSON lines; the sample's if none),
+each with a uid and time of its own, until they are stored, and prints a JSON line each. Events a second are what one
 Python client sends; benchmarks/emit.py has the service's own.
 """
 

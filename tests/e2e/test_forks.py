@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -90,6 +91,34 @@ def test_a_fork_that_is_asked_for_says_who_why_and_what_is_lost(tmp_path: Path) 
         assert found(client) == before
         with pytest.raises(ExtauditError, match="token"):
             client.search(Query(types=("test",), page_size=2), page_token=token)
+
+
+def test_who_follows_goes_on_behind_what_the_copy_has(tmp_path: Path) -> None:
+    """Who followed the original beyond its end is told where that is."""
+    original = tmp_path / "original"
+    original.mkdir()
+    with running_server(original) as server, server.client() as client:
+        before = emit(client, *range(5))
+        early = {before[2][0]: before[2][1]}
+    copy = copied(original, tmp_path / "copy")
+    with running_server(original) as server, server.client() as client:
+        late = dict([emit(client, *range(10, 30))[29]])
+    with running_server(copy) as server, server.client() as client:
+        other = emit(client, *range(40, 45))
+        assert watched(client, early, 7) == [3, 4, *other]
+        end = forks(client)[0]["last_sequence"]
+        with pytest.raises(ExtauditError, match=f"beyond the log's end, {end}"):
+            watched(client, late, 5)
+        assert watched(client, {before[0][0]: end}, 5) == list(other)
+
+
+def watched(client: Client, place: dict[str, int], count: int) -> list[int]:
+    """The first so many events of the tests behind a place."""
+    numbers: list[int] = []
+    with closing(client.watch(Query(types=("test",)), after=place)) as watching:
+        while len(numbers) < count:
+            numbers += [int(json.loads(row.json)["uid"][2:]) for row in next(watching).rows]
+    return numbers
 
 
 REFUSED = {
