@@ -16,6 +16,8 @@ from server.audit_log.watching.query import Place, Watched
 from server.observability.watch_metrics import WatchMetrics
 from server.storage.matching import Matcher, compile_filters
 
+_LONGEST_REST = 0.1
+"""Seconds between two looks of a watch that finds nothing in a busy log: the next event it wants waits no longer."""
 _REMEMBERED = 10_000
 """Missing parts that are remembered so that none is named twice; beyond them some may be."""
 
@@ -26,8 +28,14 @@ class WatchLimits:
 
     watches: int = 500
     heartbeat_seconds: float = 15.0
-    look_seconds: float = 0.05
-    """Between two looks of a watch that is caught up, however much is committed."""
+    look_seconds: float = 0.01
+    """Between two looks of a watch that is caught up, however much is committed; at least."""
+    looks_per_second: float = 2000.0
+    """Of all watches together, about."""
+
+    def pause(self, watches: int) -> float:
+        """Seconds between two looks of each of so many watches that are caught up."""
+        return max(self.look_seconds, watches / self.looks_per_second)
 
 
 class Watch:
@@ -40,11 +48,13 @@ class Watch:
         start: Place,
         look: Callable[[Place, Selection, Matcher], Awaitable[Look]],
         notice: CommitNotice,
-        limits: WatchLimits,
+        heartbeat_seconds: float,
+        pause: Callable[[], float],
         metrics: WatchMetrics,
         ended: Callable[[Watch], None],
     ) -> None:
-        """`access` gives the rights as of now, or raises what ends the watch; `ended` is called once, at the end."""
+        """`access` gives the rights as of now, or raises what ends the watch; `pause` the seconds to the next look once
+        it is caught up; `ended` is called once, at the end."""
         self._access = access
         self.caller = access()
         """The caller, as it was when it was looked at last."""
@@ -58,13 +68,15 @@ class Watch:
         """How many events were given."""
         self._look = look
         self._notice = notice
-        self._limits = limits
+        self._heartbeat_seconds = heartbeat_seconds
+        self._pause = pause
         self._metrics = metrics
         self._when_ended = ended
         self._closed = self._ending = False
         self._told_caught_up = False
         self._named: set[Missing] = set()
         self._next_look = self._next_answer = 0.0
+        self._rest = pause()
 
     async def next(self) -> Watched | None:
         """What the watcher is to be told next; None once it was told to end.
@@ -82,11 +94,12 @@ class Watch:
                 continue  # what was found may be more than the caller may see by now
             missing = self._not_named(look)
             self.place = look.place
-            self._next_look = loop.time() + self._limits.look_seconds if look.caught_up else 0.0
+            self._rest = self._pause() if look.events else min(2 * self._rest, max(self._pause(), _LONGEST_REST))
+            self._next_look = loop.time() + self._rest if look.caught_up else 0.0
             begins = look.caught_up and not self._told_caught_up
             if look.events or missing or begins or loop.time() >= self._next_answer:
                 self._told_caught_up = look.caught_up
-                self._next_answer = loop.time() + self._limits.heartbeat_seconds
+                self._next_answer = loop.time() + self._heartbeat_seconds
                 self.given += len(look.events)
                 self._metrics.given(len(look.events), len(missing))
                 place = {log_id: done for log_id, done in look.place.items() if done}

@@ -78,7 +78,15 @@ class Watches:
             raise
         look = partial(self._look, None if query.storage == "all" else self._storage_id, encode)
         return Watch(
-            access, query.wanted, start, look, self._notice, self._limits, self._metrics, partial(self._ended, watch_id)
+            access,
+            query.wanted,
+            start,
+            look,
+            self._notice,
+            self._limits.heartbeat_seconds,
+            lambda: self._limits.pause(self._open),
+            self._metrics,
+            partial(self._ended, watch_id),
         )
 
     async def _start(self, query: WatchQuery) -> Place:

@@ -34,7 +34,7 @@ from tests.grpc.rig import in_loop, until
 from tests.unit.audit_log.test_service_log import OwnJournal
 
 CALLER = Access(Identity(IdentityKind.USER, "alice", frozenset({"auditor"}), "anchor", "5e"), "ipv4:192.0.2.7:1", "r-1")
-AT_ONCE = WatchLimits(look_seconds=0.0)
+AT_ONCE = WatchLimits(look_seconds=0.0, looks_per_second=1e9)
 
 
 @dataclass
@@ -137,7 +137,7 @@ async def test_a_place_in_a_log_without_events_is_the_beginning(tmp_path: Path) 
 
 @in_loop
 async def test_while_nothing_wanted_comes_the_place_does_now_and_then(tmp_path: Path) -> None:
-    async with watching(tmp_path, limits=WatchLimits(heartbeat_seconds=0.1, look_seconds=0.0)) as rig:
+    async with watching(tmp_path, limits=replace(AT_ONCE, heartbeat_seconds=0.1)) as rig:
         watch = await rig.watch(WatchQuery(EventFilter(Filters(types=frozenset({"none"}))), after={}))
         assert (await watch.next()) is not None
         started = asyncio.get_running_loop().time()
@@ -157,6 +157,11 @@ async def test_looks_of_a_busy_log_are_spaced(tmp_path: Path, monkeypatch: pytes
             rig.emit(f"e{number}")
         assert uids(await watch.next()) == [f"e{number}" for number in range(5)]
         assert asyncio.get_running_loop().time() - started >= 0.15
+
+
+def test_many_watches_look_less_often_each() -> None:
+    limits = WatchLimits()
+    assert [limits.pause(watches) for watches in (1, 20, 100, 500)] == [0.01, 0.01, 0.05, 0.25]
 
 
 @in_loop
