@@ -22,6 +22,7 @@ from tests.tokens_builder import ed_key, jwks
 
 TIB = 1024**4
 EVENT = b'{"event":"a"}'
+LARGE = b'{"event":"a","x":"%s"}' % (b"x" * 60_000)
 
 
 @pytest.fixture(scope="module")
@@ -65,27 +66,31 @@ def is_refused(client: Client, reason: str, call: Callable[[Client], object]) ->
 
 
 def one_stream_only(client: Client) -> None:
-    go_on = threading.Event()
+    enough = threading.Event()
 
     def events() -> Iterator[bytes]:
-        while not go_on.wait(0.02):
+        while not enough.wait(0.02):
             yield EVENT
 
+    def hold_one_open() -> None:
+        while not enough.is_set():  # it may be the one that is refused
+            reason_of(lambda: list(client.emit_stream(events(), batch_size=1)))
+
     with ThreadPoolExecutor(1) as thread:
-        thread.submit(lambda: list(client.emit_stream(events(), batch_size=1)))
+        thread.submit(hold_one_open)
         try:
             is_refused(client, "CONCURRENCY_LIMIT", lambda c: list(c.emit_stream(iter([EVENT]))))
         finally:
-            go_on.set()
+            enough.set()
 
 
 def too_much_waits(client: Client) -> None:
-    large = b'{"event":"a","x":"%s"}' % (b"x" * 60_000)
-    until(lambda: "OVERLOADED" in together(client, lambda c: list(c.emit_stream(iter([large] * 30), batch_size=30))))
+    until(lambda: "OVERLOADED" in together(client, lambda c: list(c.emit_stream(iter([LARGE] * 30), batch_size=30))))
 
 
 def runs_out_of_time(client: Client) -> None:
-    """One worker for many searches: those that wait for it have no time left."""
+    """One worker for many searches of much text: those that wait for it have no time left."""
+    list(client.emit_stream(iter([LARGE] * 300), batch_size=30))
 
     def is_cut_short(_: int) -> bool:
         try:
