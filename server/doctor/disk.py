@@ -67,7 +67,7 @@ def check(at: DataAtHand) -> Told:
     yield Fact("bytes a day", round(daily))
     if daily > 0:
         days = max(0.0, (free - floor) / daily)
-        yield Fact("days left", round(days, 1))
+        yield Fact("days left", round(days, 1) if days < 2 * LONG_DAYS else round(days))
         if days < SHORT_DAYS:
             yield FULL_SOON.of(name, f"{days:.1f} days")
         elif days < LONG_DAYS:
