@@ -128,6 +128,15 @@ def test_csv_has_its_columns_and_follows_rfc_4180() -> None:
     }
 
 
+TIMES = {0: "1970-01-01T00:00:00.000Z", -1: "1969-12-31T23:59:59.999Z", 253402300799999: "9999-12-31T23:59:59.999Z"}
+
+
+def test_every_time_is_written() -> None:
+    events = exported([b"{}"] * 4, times_ms=[*TIMES, 0])
+    rows = list(csv.DictReader(io.StringIO(written(Form("csv"), events).decode(), newline="")))
+    assert [row["time"] for row in rows] == [*TIMES.values(), TIMES[0]]
+
+
 def test_an_emitter_that_is_not_known_is_an_empty_cell() -> None:
     (row,) = csv.DictReader(
         io.StringIO(written(Form("csv"), exported([b"{}"], emitter_numbers=[0], received_ms=[0])).decode())

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import csv
-import io
+from itertools import repeat
 from typing import TYPE_CHECKING, Final
 
 from extaudit_cli.exporting.json_lines import payload_lines
-from extaudit_cli.exporting.milliseconds import time_of
-from extaudit_cli.times import time_text
+from extaudit_cli.exporting.milliseconds import received_texts, time_texts
 
 if TYPE_CHECKING:
     from extaudit_client import ExportedEvents
@@ -21,26 +19,37 @@ _FORMULA_STARTS: Final = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "�
 
 
 class CsvEncoder:
-    """One event a row; the JSON in one line, as in JSON lines."""
+    """One event a row; the JSON in one line, as in JSON lines.
+
+    Texts are always quoted. The standard library's writer looks at every character, which takes many times as long.
+    """
 
     def encode(self, events: ExportedEvents) -> bytes:
         """The rows of these events."""
-        text = io.StringIO(newline="")
-        rows = csv.writer(text)
-        lines = payload_lines(events)
-        for index, line in enumerate(lines):
-            rows.writerow(_row(events, index, line))
-        return text.getvalue().encode()
+        columns = zip(
+            time_texts(events.times_ms),
+            map(quoted, events.types),
+            map(quoted, events.uids),
+            map(quoted, events.users),
+            map(quoted, events.session_ids),
+            repeat(quoted(events.log_id), len(events)),
+            map(str, events.sequences),
+            map(quoted, emitter_texts(events)),
+            received_texts(events),
+            (quoted(line.decode()) for line in payload_lines(events)),
+            strict=True,
+        )
+        return "".join(",".join(row) + "\r\n" for row in columns).encode()
 
     def finish(self) -> bytes:
         """Nothing: each row is whole."""
         return b""
 
 
-def emitter_text(events: ExportedEvents, index: int) -> str:
-    """Kind and name of who emitted an event; '' where the receipt can't be read."""
-    found = events.emitter(index)
-    return f"{found.emitter.kind} {found.emitter.name}" if found else ""
+def emitter_texts(events: ExportedEvents) -> list[str]:
+    """Kind and name of who emitted each event; '' where the receipt can't be read."""
+    names = ["", *(f"{each.emitter.kind} {each.emitter.name}" for each in events.emitters)]
+    return [names[number] for number in events.emitter_numbers]
 
 
 def safe(cell: str) -> str:
@@ -49,17 +58,6 @@ def safe(cell: str) -> str:
     return "'" + cell if cell.startswith(_FORMULA_STARTS) else cell
 
 
-def _row(events: ExportedEvents, index: int, line: bytes) -> list[str]:
-    received = events.received_ms[index]
-    return [
-        time_text(time_of(events.times_ms[index])),
-        safe(events.types[index]),
-        safe(events.uids[index]),
-        safe(events.users[index]),
-        safe(events.session_ids[index]),
-        safe(events.log_id),
-        str(events.sequences[index]),
-        safe(emitter_text(events, index)),
-        time_text(time_of(received)) if received else "",
-        safe(line.decode()),
-    ]
+def quoted(cell: str) -> str:
+    """A safe cell in quotes."""
+    return '"' + safe(cell).replace('"', '""') + '"'

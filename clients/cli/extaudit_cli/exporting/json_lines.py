@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from extaudit_cli.event_json import one_line_json
-from extaudit_cli.exporting.milliseconds import time_of
-from extaudit_cli.times import time_text
+from extaudit_cli.exporting.milliseconds import received_texts
 
 if TYPE_CHECKING:
-    from extaudit_client import EmitterAtPeer, ExportedEvents
+    from extaudit_client import ExportedEvents
 
 
 class JsonLinesEncoder:
@@ -28,7 +28,7 @@ class JsonLinesEncoder:
         if not len(events):
             return b""
         if self._receipts:
-            return b"".join(_line_with_receipt(events, index, line) for index, line in enumerate(payload_lines(events)))
+            return b"".join(_lines_with_receipts(events))
         return b"\n".join([*payload_lines(events), b""])
 
     def finish(self) -> bytes:
@@ -44,17 +44,20 @@ def payload_lines(events: ExportedEvents) -> list[bytes]:
     return found
 
 
-def _line_with_receipt(events: ExportedEvents, index: int, line: bytes) -> bytes:
-    received = events.received_ms[index]
-    receipt = {
-        "storage": events.storage,
-        "log_id": events.log_id,
-        "sequence": events.sequences[index],
-        **_emitter(events.emitter(index)),
-        "received_time": time_text(time_of(received)) if received else None,
-    }
-    return b'{"event":%b,"receipt":%b}\n' % (line, json.dumps(receipt, separators=(",", ":")).encode())
+def _lines_with_receipts(events: ExportedEvents) -> Iterator[bytes]:
+    """What is the same for many events is written as JSON once."""
+    place = _members({"storage": events.storage, "log_id": events.log_id})
+    emitters = [
+        _members({"emitter": None, "peer": ""}),
+        *(_members({"emitter": asdict(each.emitter), "peer": each.peer}) for each in events.emitters),
+    ]
+    columns = (events.sequences, events.emitter_numbers, received_texts(events))
+    for line, sequence, number, received in zip(payload_lines(events), *columns, strict=True):
+        time = b'"%b"' % received.encode() if received else b"null"
+        receipt = b'{%b,"sequence":%d,%b,"received_time":%b}' % (place, sequence, emitters[number], time)
+        yield b'{"event":%b,"receipt":%b}\n' % (line, receipt)
 
 
-def _emitter(found: EmitterAtPeer | None) -> dict[str, object]:
-    return {"emitter": asdict(found.emitter) if found else None, "peer": found.peer if found else ""}
+def _members(members: dict[str, object]) -> bytes:
+    """An object's JSON without its braces."""
+    return json.dumps(members, separators=(",", ":")).encode()[1:-1]

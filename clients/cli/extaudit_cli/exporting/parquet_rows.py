@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from extaudit_cli.exporting.csv_rows import emitter_text
+from extaudit_cli.exporting.csv_rows import emitter_texts
 
 if TYPE_CHECKING:
     from extaudit_client import ExportedEvents
@@ -91,7 +91,6 @@ class _Drain(io.RawIOBase):
 
 
 def _table(events: ExportedEvents) -> Any:
-    rows = range(len(events))
     ends = [0]
     for size in events.json_sizes:
         ends.append(ends[-1] + size)
@@ -106,7 +105,7 @@ def _table(events: ExportedEvents) -> Any:
             pa.StringArray.from_buffers(len(events), offsets, pa.py_buffer(events.json)),
             pa.repeat(events.log_id, len(events)),
             pa.array(events.sequences, pa.int64()),
-            pa.array([emitter_text(events, row) or None for row in rows], pa.string()),
+            pa.array([text or None for text in emitter_texts(events)], pa.string()),
             pa.array([received or None for received in events.received_ms], _TIME),
         ],
         SCHEMA,
