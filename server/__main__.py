@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 import logging
 import os
@@ -25,6 +26,7 @@ from server.observability import logs
 from server.observability.trace_opening import TracingProblem
 from server.state.database import StateFault
 from server.state.migrations import NewerSchema
+from server.terminal import Terminal
 from server.tokens.jwks import JwksProblem
 
 _log = logging.getLogger(__name__)
@@ -34,7 +36,8 @@ def serve(flags: Mapping[str, object]) -> int:
     """Serve; gives the exit code: 0 after an orderly stop, 1 if it can't start, 2 for a wrong configuration."""
     os.umask(0o077)
     # Until there is something to read again, a SIGHUP must not end the process: everything is about to be read anyway.
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    # Whoever had it ignored, as nohup does, wants the service to outlive the terminal.
+    outlives_terminal = signal.signal(signal.SIGHUP, signal.SIG_IGN) == signal.SIG_IGN
     read = partial(load_config, flags, dict(os.environ))
     try:
         config = read()
@@ -48,7 +51,7 @@ def serve(flags: Mapping[str, object]) -> int:
     sys.setswitchinterval(0.0005)
     logs.configure(config.log.level, config.log.format)
     try:
-        code: int = uvloop.run(_serve(config, read))
+        code: int = uvloop.run(_serve(config, read, None if outlives_terminal else Terminal()))
         return code
     except (DataDirectoryProblem, CertificateProblem, PolicyError, ListenerError, JwksProblem, TracingProblem) as error:
         print(f"extaudit: {error}", file=sys.stderr)
@@ -69,7 +72,7 @@ def serve(flags: Mapping[str, object]) -> int:
     return 1
 
 
-async def _serve(config: Config, read: Callable[[], Config]) -> int:
+async def _serve(config: Config, read: Callable[[], Config], terminal: Terminal | None) -> int:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -77,9 +80,16 @@ async def _serve(config: Config, read: Callable[[], Config]) -> int:
     hung_up = asyncio.Event()
     loop.add_signal_handler(signal.SIGHUP, hung_up.set)
     app = build(config, read=read)
-    loop.add_signal_handler(signal.SIGHUP, app.reloading.ask)
+
+    def hang_up() -> None:
+        if terminal is not None and terminal.is_gone():
+            stop.set()
+        else:
+            app.reloading.ask()
+
+    loop.add_signal_handler(signal.SIGHUP, hang_up)
     if hung_up.is_set():
-        app.reloading.ask()
+        hang_up()
     try:
         await app.start()
     except BaseException:
@@ -114,7 +124,9 @@ def _greet(app: App) -> None:
         f"  .venv/bin/extaudit events search --type user.login --data-dir {data_dir}",
         f"  grpcurl {certs} -d {filters} {ready['grpc']} extaudit.v1.AuditLogService/SearchEvents",
     ]
-    print("\n".join(lines), flush=True)
+    # Nobody may be there any more to read it, which is no reason to stop.
+    with contextlib.suppress(OSError):
+        print("\n".join(lines), flush=True)
 
 
 if __name__ == "__main__":

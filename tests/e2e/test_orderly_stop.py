@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import pty
 import signal
 import subprocess
 from pathlib import Path
@@ -14,6 +15,23 @@ from extaudit_client.files import find_connection
 
 from tests.polling import until
 from tests.running_server import ANY_PORT, RUN, environment
+
+
+def test_closing_the_terminal_that_it_was_started_in_stops_it(tmp_path: Path) -> None:
+    """A SIGHUP otherwise has the configuration read again, and the service would live on where nobody sees it."""
+    ours, theirs = pty.openpty()
+    command = [*RUN, "serve", *ANY_PORT, "--data-dir", str(tmp_path / "data")]
+    with subprocess.Popen(
+        ["setsid", "--ctty", *command], stdin=theirs, stdout=theirs, stderr=theirs, env=environment()
+    ) as served:
+        try:
+            os.close(theirs)
+            until((tmp_path / "data" / "ready.json").exists)
+            os.close(ours)
+            assert served.wait(30) == 0
+        finally:
+            served.kill()
+    assert not (tmp_path / "data" / "ready.json").exists()
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=["SIGTERM", "SIGINT"])
