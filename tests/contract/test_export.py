@@ -19,7 +19,7 @@ from prometheus_client import CollectorRegistry
 from rbac.formulas import ALWAYS, Formula, Operator, Test
 from rbac.identities import Identity, IdentityKind
 from server.audit_log.access import Access
-from server.audit_log.export.blocks import MESSAGE_BYTES
+from server.audit_log.export.blocks import MESSAGE_BYTES, Convert, EventBlock
 from server.audit_log.export.chunk import ChunkId, ChunkPage, ChunkQuery, ExportQuery
 from server.audit_log.export.exports import Exports
 from server.audit_log.export.listing import ChunkListing
@@ -37,6 +37,7 @@ from server.storage.query import FieldEquality, Filters
 from tests.contract.search_rig import ALICE, BOB, DAY_MS, NODE, NOON, Kept, SearchRig, event_json
 
 OPEN = Test(("level",), Operator.ONE_OF, ("open",), True)
+SECRET = Test(("level",), Operator.ONE_OF, ("secret",), True)
 
 
 @dataclass
@@ -88,12 +89,14 @@ class Exporting:
         [batch] = self.rig.catalogue.batches()
         return ChunkId.of(batch)
 
-    def given(self, query: ExportQuery, between: Callable[[], object] = lambda: None) -> list[pb.ExportEventsResponse]:
+    def given(
+        self, query: ExportQuery, between: Callable[[], object] = lambda: None, convert: Convert = encoded_block
+    ) -> list[pb.ExportEventsResponse]:
         """All messages; `between` is called after each."""
 
         async def collect() -> list[pb.ExportEventsResponse]:
             found = []
-            async for block in self.exports.events(self.access, query, encoded_block):
+            async for block in self.exports.events(self.access, query, convert):
                 message = pb.ExportEventsResponse.FromString(block.data)
                 assert block.events == len(message.columns.sequences)
                 found.append(message)
@@ -236,6 +239,42 @@ def test_rights_that_change_count_from_the_next_block_on(exporting: Exporting) -
     assert len(rest) > 1
     assert rows_of(rest) == [row_of(each) for each in later if b'"level":"open"' in each.event.data]
     assert len(rows_of([first])) + len(later) == len(kept)
+
+
+def test_rights_that_change_between_the_messages_of_one_block_count_for_the_next_message(exporting: Exporting) -> None:
+    rig, kept = exporting.rig, list[Kept]()
+    for number in range(900):
+        who = Identity(IdentityKind.USER, f"{number}" + "n" * 8_000, frozenset(), "anchor", "a1")
+        kept += rig.emit(event_json(f"u-{number}", level="secret" if number % 2 else "open"), by=who)
+    rig.cut()
+    rig.deliver()
+    rights = iter([ALWAYS])
+
+    def change() -> None:
+        exporting.condition = next(rights, OPEN)
+
+    first, second, *rest = exporting.given(ExportQuery(exporting.chunk()), change)
+    assert all(len(message.columns.emitters) > 1 for message in (first, second)), "one block is several messages"
+    later = [each for each in kept if each.receipt.sequence > second.through_sequence]
+    assert rows_of(rest) == [row_of(each) for each in later if b'"level":"open"' in each.event.data]
+    assert rest[-1].done
+
+
+def test_rights_that_change_while_a_block_is_made_anew_count_as_well(exporting: Exporting) -> None:
+    kept = fill(exporting.rig, 100, size=60_000)
+
+    def convert(block: EventBlock) -> bytes:
+        if exporting.condition == OPEN and b'"secret"' not in bytes(block.json):  # it is the one made anew
+            exporting.condition = SECRET
+        return encoded_block(block)
+
+    def change() -> None:
+        if exporting.condition == ALWAYS:
+            exporting.condition = OPEN
+
+    first, *rest = exporting.given(ExportQuery(exporting.chunk()), change, convert)
+    later = [each for each in kept if each.receipt.sequence > first.through_sequence]
+    assert rows_of(rest) == [row_of(each) for each in later if b'"level":"secret"' in each.event.data]
 
 
 def test_an_event_larger_than_an_answer_comes_without_its_json(exporting: Exporting) -> None:

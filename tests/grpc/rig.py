@@ -203,7 +203,7 @@ class MemoryExports:
         try:
             for block in self.blocks:
                 access()
-                yield EncodedBlock(convert(block), len(block.sequences))
+                yield EncodedBlock(convert(block), len(block.sequences), block.through)
             if self.hangs:
                 await asyncio.Event().wait()
         finally:

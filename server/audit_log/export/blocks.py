@@ -55,10 +55,11 @@ Convert = Callable[[EventBlock], bytes]
 
 @dataclass(frozen=True, slots=True)
 class EncodedBlock:
-    """One message: a block as it was encoded, and its number of events."""
+    """One message: a block as it was encoded, its number of events, and how far the chunk was looked at."""
 
     data: bytes
     events: int
+    through: int
 
 
 class ChunkReader:
@@ -74,19 +75,23 @@ class ChunkReader:
         """The number of blocks, at least one."""
         return len(self._parts)
 
-    def block(self, number: int, filters: Filters) -> list[EncodedBlock]:
-        """The rows of block `number` that pass; none where none does, but of the last, which says what is missing."""
+    def block(self, number: int, filters: Filters, after: int = 0) -> list[EncodedBlock]:
+        """The rows of block `number` with sequences above `after` that pass.
+
+        None where none does, but of the last block, which says what is missing.
+        """
         part, is_last = self._parts[number], number == len(self._parts) - 1
+        part = part_of(part, int(np.searchsorted(part.sequences, after, side="right")), len(part.sequences))
         passing = self._passing(part, filters)
         if not len(passing.sequences) and not is_last:
             return []
-        through = self._rows.batch.last if is_last else int(part.sequences[-1])
+        through = self._rows.batch.last if is_last else int(self._parts[number].sequences[-1])
         return self._encoded(passing, through, done=is_last)
 
     def _encoded(self, part: BatchColumns, through: int, *, done: bool) -> list[EncodedBlock]:
         data, rows = self._convert(self._block(part, through, done=done)), len(part.sequences)
         if len(data) <= MESSAGE_BYTES or rows < 2:
-            return [EncodedBlock(data, rows)]
+            return [EncodedBlock(data, rows, through)]
         # Of many emitters with long names, say: they count for no block's size.
         half = rows // 2
         before, after = part_of(part, 0, half), part_of(part, half, rows)

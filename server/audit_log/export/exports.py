@@ -83,8 +83,8 @@ class Exports:
     ) -> AsyncGenerator[EncodedBlock, None]:
         """The events of a chunk in the order of sequences, encoded by `convert` on a thread.
 
-        `access` gives the caller as of now. It is asked before each block, and a block that was made for other rights
-        than the caller has when it leaves is made anew.
+        `access` gives the caller as of now. It is asked before each message, and what was made for other rights than
+        the caller has when it leaves is made anew.
 
         Raises:
             NotFound: there is no such chunk.
@@ -122,22 +122,28 @@ class Exports:
         def filters() -> Filters:
             return replace(query.wanted.filters, condition=condition_of(access()))
 
-        def making_of(number: int, asked: Filters) -> asyncio.Future[list[EncodedBlock]]:
-            return asyncio.ensure_future(self._run(lambda: reader.block(number, asked)))
+        def making_of(number: int, asked: Filters, after: int = 0) -> asyncio.Future[list[EncodedBlock]]:
+            return asyncio.ensure_future(self._run(lambda: reader.block(number, asked, after)))
 
         asked = filters()
         making = making_of(0, asked)
         try:
             for number in range(len(reader)):
-                made = await making
-                if filters() != asked:
-                    asked = filters()
-                    made = await making_of(number, asked)
+                through, made_for, made = 0, asked, await making
+                asked = filters()
                 if number + 1 < len(reader):
                     making = making_of(number + 1, asked)
-                for block in made:
-                    self._metrics.given(block.events, len(block.data))
-                    yield block
+                while True:
+                    # Before each message, however long the one before it took to leave or this one to be made.
+                    if (now := filters()) != made_for:
+                        made_for, made = now, await making_of(number, now, through)
+                        continue
+                    if not made:
+                        break
+                    message, *made = made
+                    through = message.through
+                    self._metrics.given(message.events, len(message.data))
+                    yield message
         finally:
             making.cancel()
 
