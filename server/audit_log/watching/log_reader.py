@@ -6,6 +6,7 @@ nothing waits in memory for it.
 
 from __future__ import annotations
 
+import contextlib
 from bisect import bisect_right
 from collections.abc import Iterator, Mapping
 
@@ -20,6 +21,7 @@ from server.state.catalogue import Catalogue, CatalogueBatch
 CACHED_BYTES = 64 * 1024 * 1024
 _ROW_BYTES = 200
 """What a row of a batch in memory takes beside its JSON, about."""
+_REMEMBERED_BATCHES = 100_000
 _CLOCK_STEP_MS = 86_400_000
 """How far the clock may have been set back between an event's receipt and its batch's confirmation."""
 
@@ -41,6 +43,7 @@ class LogReader:
         self._batches = batches
         self._log_id = log_id
         self._cache: WeightedCache[tuple[str, int], BatchRows] = WeightedCache(CACHED_BYTES)
+        self._latest: WeightedCache[tuple[str, int], int] = WeightedCache(_REMEMBERED_BATCHES)
 
     def ends(self) -> dict[str, int]:
         """For each log, the oldest first, its last sequence that is committed or known to be lost; 0 if it has none."""
@@ -93,13 +96,16 @@ class LogReader:
 
     def first_received_from(self, received_ms: int) -> Place:
         """The place before the first event of each log that was received at this time or later."""
-        pins = self._tail.pin()  # first, as above
-        return {log_id: self._before(log_id, end, pins, received_ms) for log_id, end in self.ends().items()}
+        ends = self.ends()  # first: what is committed from here on is looked at as well
+        pins = self._tail.pin()  # then, as above
+        return {log_id: self._before(log_id, end, pins, received_ms) for log_id, end in ends.items()}
 
     def _before(self, log_id: str, end: int, pins: list[Pinned], received_ms: int) -> int:
         for batch in self._catalogue.batches(log_id):
             if batch.confirmed_ms < received_ms - _CLOCK_STEP_MS:
                 continue  # all of it was received before it was confirmed
+            if (latest := self._latest_received_ms(batch)) is not None and latest < received_ms:
+                continue
             receipts = self._batches.receipts(batch)
             # Where nobody knows when they were received, rather too many events than too few.
             first = batch.first if receipts is None else receipts.first_received_from(received_ms)
@@ -107,6 +113,19 @@ class LogReader:
                 return first - 1
         items = (item for pin in pins if pin.section.log_id == log_id for item in pin.blocks)
         return next((item.first - 1 for item in items if item.received_ms >= received_ms), end)
+
+    def _latest_received_ms(self, batch: CatalogueBatch) -> int | None:
+        """When the last event of a batch was received; None where nobody knows. Read once: it takes milliseconds."""
+
+        def read() -> tuple[int, int]:
+            receipts = self._batches.receipts(batch)
+            if receipts is None:
+                raise LookupError
+            return receipts.latest_received_ms, 1
+
+        with contextlib.suppress(LookupError):
+            return self._latest.get((batch.log_id, batch.first), read)
+        return None
 
     def _in_tail(self, pin: Pinned, done: int, storage: str | None) -> LogPart:
         section, blocks = pin.section, pin.section.blocks

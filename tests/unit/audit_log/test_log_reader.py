@@ -257,6 +257,55 @@ def test_the_first_event_received_from_a_time_on_is_found_in_batches_and_tail(
     assert reader_of(rig).first_received_from(received_ms) == {rig.log.journal.log_id: done}
 
 
+@pytest.mark.parametrize("nth", [1, 2])
+@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
+@pytest.mark.parametrize("deliver", [False, True], ids=["tail", "stored"])
+def test_an_event_that_is_committed_while_a_time_is_looked_for_is_not_passed_over(
+    rig: SearchRig, monkeypatch: pytest.MonkeyPatch, nth: int, after: bool, deliver: bool
+) -> None:
+    rig.emit(event_json("early"), received_ms=NOW_MS)
+    real, calls = rig.log.tail.pin, [0]
+
+    def emit() -> None:
+        rig.emit(event_json("then"), received_ms=NOW_MS + 5)
+        if deliver:
+            _deliver(rig)
+
+    def hooked() -> Any:
+        calls[0] += 1
+        now = calls[0] == nth  # what this does pins as well
+        if now and not after:
+            emit()
+        answer = real()
+        if now and after:
+            emit()
+        return answer
+
+    monkeypatch.setattr(rig.log.tail, "pin", hooked)
+    place = reader_of(rig).first_received_from(NOW_MS + 5)
+    monkeypatch.undo()
+    assert uids(look(rig, place)) == ["then"]
+
+
+def test_receipts_of_batches_are_read_once_for_all_who_ask_for_a_later_time(
+    rig: SearchRig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(3):
+        rig.emit(event_json(f"e{number}"), received_ms=NOW_MS + number)
+        _deliver(rig)
+    reader, read = reader_of(rig), list[int]()
+    real = StoredBatches.receipts
+
+    def counted(batches: StoredBatches, batch: Any) -> Any:
+        read.append(batch.first)
+        return real(batches, batch)
+
+    monkeypatch.setattr(StoredBatches, "receipts", counted)
+    for _ in range(3):
+        assert reader.first_received_from(NOW_MS + 9) == {rig.log.journal.log_id: 3}
+    assert read == [1, 2, 3]
+
+
 def test_a_new_log_is_found_and_begun_with(rig: SearchRig) -> None:
     rig.emit(event_json("old"))
     done = look(rig, {}).place
