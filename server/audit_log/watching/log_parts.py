@@ -35,9 +35,12 @@ class Selection:
     """What can be asked of many rows at once. The rest of the filters is asked of each row that is left."""
 
     def __init__(self, wanted: EventFilter) -> None:
-        self.columns: Filters = replace(wanted.filters, text="", fields=(), condition=None)
+        self.columns = columns = replace(wanted.filters, text="", fields=(), condition=None)
         self.types = TypeSelection(wanted.filters.types) if wanted.filters.types else None
         self.emitter: Callable[[Emitter], bool] | None = emitter_test(wanted)
+        by_type = Filters(from_ms=columns.from_ms, to_ms=columns.to_ms, types=columns.types)
+        self.is_cheap = self.types is not None and wanted.filters == by_type
+        """Whether types and times alone say what is wanted: then events that aren't cost next to nothing."""
 
 
 class LogPart(Protocol):

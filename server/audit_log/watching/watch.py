@@ -59,8 +59,7 @@ class Watch:
         self.caller = access()
         """The caller, as it was when it was looked at last."""
         self._wanted = wanted
-        self._selection = Selection(wanted)
-        self._matches = compile_filters(replace(wanted.filters, condition=condition_of(self.caller)))
+        self._take_condition()
         self.start = start
         self.place = start
         """How far everything was looked at."""
@@ -125,8 +124,12 @@ class Watch:
         self.caller = access
         if access.condition == before:
             return False
-        self._matches = compile_filters(replace(self._wanted.filters, condition=condition_of(access)))
+        self._take_condition()
         return True
+
+    def _take_condition(self) -> None:
+        filters = replace(self._wanted.filters, condition=condition_of(self.caller))
+        self._selection, self._matches = Selection(replace(self._wanted, filters=filters)), compile_filters(filters)
 
     def _not_named(self, look: Look) -> list[Missing]:
         new = [part for part in dict.fromkeys(look.missing) if part not in self._named]

@@ -27,6 +27,10 @@ Answer = TypeVar("Answer")
 _FEW_EVENTS = 256
 _FEW_BYTES = 256 * 1024
 """So much of the tail is looked at on the loop: handing it to a thread would take longer."""
+_LOOP_EVENTS = 400
+_FEWEST_EVENTS = 20
+"""Where each event has to be looked at by itself, 6 µs of the loop, its watches share a part of them: a quarter of the
+loop's time, however many look for what never comes."""
 _AHEAD_MS = 300_000
 """How far a caller's clock may be ahead."""
 
@@ -52,6 +56,7 @@ class Watches:
         self._storage_id = storage_id
         self._limits = limits or WatchLimits()
         self._open = 0
+        self._finding = asyncio.Semaphore(1)
 
     async def begin(self, access: Callable[[], Access], query: WatchQuery, encode: Encode) -> Watch:
         """Begin to watch. `access` gives the caller's rights as of now, or raises what ends the watch.
@@ -71,11 +76,15 @@ class Watches:
         try:
             start = await self._start(query)
             watch_id = str(uuid.uuid4())
-            caller = access()
-            await self._service_log.watching(caller, query, watch_id)
+            await self._service_log.watching(access(), query, watch_id)
+            return self._watch(access, query, start, encode, watch_id)
         except BaseException:
             self._release()
             raise
+
+    def _watch(
+        self, access: Callable[[], Access], query: WatchQuery, start: Place, encode: Encode, watch_id: str
+    ) -> Watch:
         look = partial(self._look, None if query.storage == "all" else self._storage_id, encode)
         return Watch(
             access,
@@ -100,22 +109,30 @@ class Watches:
         if query.received_from_ms > time.time_ns() // 1_000_000 + _AHEAD_MS:
             raise InvalidRequest([Violation("received_from", "must not be yet to come")])
         received_ms = query.received_from_ms
-        return await self._on_thread(lambda: self._reader.first_received_from(received_ms))
+        # It may take long, and cancelling leaves its thread at it: those who look have the others.
+        async with self._finding:
+            return await self._on_thread(lambda: self._reader.first_received_from(received_ms))
 
     async def _look(
         self, storage: str | None, encode: Encode, place: Place, selection: Selection, matches: Matcher
     ) -> Look:
         def looked() -> Look:
-            look = look_on(self._reader, place, selection, matches, storage)
+            try:
+                look = look_on(self._reader, place, selection, matches, storage)
+            except StorageError as error:
+                raise Unavailable("the storage can't be read now") from error
             if look.events:
                 look.encoded = encode(look.events)
             return look
 
         backlog = self._reader.backlog(place, _FEW_BYTES)
-        if backlog is not None and backlog <= _FEW_EVENTS:
+        if backlog is not None and backlog <= self._few(selection):
             return looked()
         # Encoding a full answer takes as long as finding it, and the loop has others to serve.
         return await self._on_thread(looked)
+
+    def _few(self, selection: Selection) -> int:
+        return _FEW_EVENTS if selection.is_cheap else min(_FEW_EVENTS, max(_FEWEST_EVENTS, _LOOP_EVENTS // self._open))
 
     def _release(self) -> None:
         self._open -= 1
