@@ -30,6 +30,8 @@ from server.grpc_api.use_cases import Denials, Exports, Intake, Searches, Watche
 from server.grpc_api.watch_requests import watch_query
 
 CHUNK_BYTES: Final = 1024 * 1024
+EXPORT_PATIENCE_SECONDS = 60.0
+"""Few exports may be under way at once. Those whose clients wait for one that found no room would hold all for ever."""
 
 
 _LARGE_STRUCTURE_BYTES: Final = 64 * 1024
@@ -103,6 +105,7 @@ class AuditLogServicer:
         self, request: export_pb.ExportEventsRequest, call: Call
     ) -> AsyncIterator[bytes]:
         """Stream the events of a chunk; the messages are given encoded."""
+        call.patience_seconds = EXPORT_PATIENCE_SECONDS
         blocks = self.exports.events(partial(_rechecked, call), export_query(request), encoded_block)
         async with aclosing(blocks):
             async for block in blocks:

@@ -13,10 +13,12 @@ from rbac.formulas import ALWAYS, Formula
 from rbac.identities import Identity
 from rbac.permissions import Alternative
 from server.audit_log.access import Access
-from server.errors import AuditStoreError, InvalidRequest, Violation
+from server.errors import AuditStoreError, InvalidRequest, ResourceExhausted, Violation
 from server.observability.call_metrics import Traffic
 
 CANCELLATION_SECONDS = 0.001
+PATIENCE_RETRY_SECONDS = 5.0
+"""Longer than those wait who found no room: they come first."""
 Metadata: TypeAlias = Sequence[tuple[str, str | bytes]]
 
 
@@ -25,8 +27,8 @@ class Call:
 
     __slots__ = (
         "_access", "_at_end", "_metadata", "certificate", "checks", "code", "condition", "context", "decode",
-        "end_well", "granted", "hidden", "identity", "method", "peer", "reason", "received_bytes", "request",
-        "request_id", "spend_events", "token", "traffic",
+        "end_well", "granted", "hidden", "identity", "method", "patience_seconds", "peer", "reason", "received_bytes",
+        "request", "request_id", "spend_events", "token", "traffic",
     )  # fmt: skip
 
     def __init__(self, method: str, request: Any, context: Any, traffic: Traffic | None = None) -> None:
@@ -59,6 +61,9 @@ class Call:
         """Counts events against the caller's limits; raises ResourceExhausted when they are too many."""
         self.end_well: Callable[[AuditStoreError], None] | None = None
         """How to end a stream that has something to finish first; set by its handler. Else it is cut."""
+        self.patience_seconds: float | None = None
+        """How long a client may take for one message of a stream; None for ever. Set where a stream holds what others
+        wait for."""
         self._access: Access | None = None
         self._at_end: list[Callable[[], None]] = []
         self._metadata: Metadata | None = None
@@ -143,9 +148,19 @@ class Call:
         await asyncio.sleep(CANCELLATION_SECONDS)
 
     async def respond(self, message: Any) -> None:
-        """Send one message of a call that streams responses; waits while the client doesn't read."""
+        """Send one message of a call that streams responses; waits while the client doesn't read.
+
+        Raises:
+            ResourceExhausted: it took nothing for `patience_seconds`.
+        """
         try:
-            await self.context.write(message)
+            if self.patience_seconds is None:
+                await self.context.write(message)
+            else:
+                await asyncio.wait_for(self.context.write(message), self.patience_seconds)
+        except TimeoutError:
+            text = "nothing was taken for so long that others get their turn; ask again for what follows"
+            raise ResourceExhausted(text, reason="OVERLOADED", retry_after=PATIENCE_RETRY_SECONDS) from None
         except grpc.aio.InternalError:
             # The connection is gone. To the handler that is the same as a cancelled call.
             raise asyncio.CancelledError from None

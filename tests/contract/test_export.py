@@ -381,6 +381,26 @@ def test_no_more_exports_are_under_way_than_may_be_and_an_end_makes_room(exporti
     in_loop(crowd())
 
 
+def test_no_caller_has_all_places_for_exports(rig: SearchRig) -> None:
+    rig.store(event_json("u"))
+    with ThreadPoolExecutor(2) as threads:
+        exporting = Exporting(rig, threads, most=4)
+        query = ExportQuery(exporting.chunk())
+
+        async def crowd() -> None:
+            under_way = [exporting.exports.events(exporting.access, query, encoded_block) for _ in range(3)]
+            for each in under_way:
+                await anext(each)
+            with pytest.raises(ResourceExhausted):
+                await anext(exporting.exports.events(exporting.access, query, encoded_block))
+            await anext(exporting.exports.events(lambda: Access(BOB, "peer", "id", ALWAYS), query, encoded_block))
+            await under_way[0].aclose()
+            with pytest.raises(StopAsyncIteration):
+                await anext(under_way[0])
+
+        in_loop(crowd())
+
+
 def test_a_caller_with_a_condition_gets_a_list_of_sequences_alone(exporting: Exporting) -> None:
     exporting.rig.store(event_json("u"))
     query = ChunkQuery(from_ms=NOON)

@@ -22,6 +22,7 @@ from server.audit_log.export.chunk import Chunk, ChunkId, ChunkPage, ChunkQuery,
 from server.audit_log.receipts import Emitter
 from server.audit_log.search.query import EventFilter, Missing, MissingReason
 from server.errors import ResourceExhausted
+from server.grpc_api import audit_log
 from server.storage.query import FieldEquality, Filters
 from tests.grpc.rig import Failure, Rig, all_of, failing, failure_of, in_loop, serving, until
 
@@ -272,3 +273,16 @@ async def test_a_client_that_goes_away_ends_the_export() -> None:
         stream = await begun(rig, channel)
         stream.cancel()
         await until(lambda: rig.exports.closed)
+
+
+@in_loop
+async def test_a_client_that_takes_nothing_gives_its_place_to_others_and_is_told(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(audit_log, "EXPORT_PATIENCE_SECONDS", 0.2)
+    async with serving() as rig, rig.user("auditor") as channel:
+        stream = await begun(rig, channel)
+        await until(lambda: rig.exports.closed)
+        failure, given = await end_of(stream)
+    assert (failure.code, failure.reason, failure.retry_seconds) == (Codes.RESOURCE_EXHAUSTED, "OVERLOADED", 5.0)
+    assert given < 1_000

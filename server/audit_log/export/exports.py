@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections import Counter
 from collections.abc import AsyncGenerator, Callable
 from concurrent.futures import Executor
 from dataclasses import replace
 from typing import TypeVar
 
+from rbac.identities import Identity
 from server.audit_log.access import Access
 from server.audit_log.export.blocks import ChunkReader, Convert, EncodedBlock
 from server.audit_log.export.chunk import ChunkId, ChunkPage, ChunkQuery, ExportQuery
@@ -26,6 +28,8 @@ MEMORY_BYTES = 256 * 1024 * 1024
 """What the batches of all exports under way may take, about."""
 _LISTS = 64
 _RETRY_SECONDS = 1.0
+_LEFT_TO_OTHERS = 4
+"""One of so many places is left to others than the caller who has the rest."""
 
 Answer = TypeVar("Answer")
 
@@ -57,7 +61,7 @@ class Exports:
         self._service_log = service_log
         self._metrics = metrics
         self._most = most
-        self._exports = 0
+        self._exports: Counter[tuple[str, str, str]] = Counter()
         self._lists = 0
 
     async def chunks(self, access: Access, query: ChunkQuery) -> ChunkPage:
@@ -88,14 +92,10 @@ class Exports:
 
         Raises:
             NotFound: there is no such chunk.
-            ResourceExhausted: too many exports are under way. Unavailable: it can't be read, or not traced, now.
+            ResourceExhausted: too many exports are under way, of all or of the caller.
+            Unavailable: it can't be read, or not traced, now.
         """
-        if self._exports >= self._most:
-            raise ResourceExhausted(
-                "too many exports are under way", reason="OVERLOADED", retry_after=_RETRY_SECONDS, most=str(self._most)
-            )
-        self._exports += 1
-        try:
+        async with self._place(access().identity):
             batch = _batch(self._catalogue, query.chunk)
             await self._service_log.exported(access(), query, found=batch is not None)
             if batch is None:
@@ -104,8 +104,21 @@ class Exports:
             async with contextlib.aclosing(self._blocks(access, query, reader)) as blocks:
                 async for block in blocks:
                     yield block
+
+    @contextlib.asynccontextmanager
+    async def _place(self, caller: Identity) -> AsyncGenerator[None, None]:
+        """One of the places for exports, of which no caller gets all where there are several."""
+        most_of_caller = self._most - self._most // _LEFT_TO_OTHERS
+        for under_way, most in ((self._exports.total(), self._most), (self._exports[caller.key], most_of_caller)):
+            if under_way >= most:
+                text = "too many exports are under way"
+                raise ResourceExhausted(text, reason="OVERLOADED", retry_after=_RETRY_SECONDS, most=str(most))
+        self._exports[caller.key] += 1
+        try:
+            yield
         finally:
-            self._exports -= 1
+            self._exports[caller.key] -= 1
+            self._exports += Counter()  # keeps those that count
 
     def _read(self, batch: CatalogueBatch, query: ExportQuery, convert: Convert) -> ChunkReader:
         try:

@@ -133,7 +133,8 @@ class AuditLogServiceServicer:
         """Streams the events of one chunk in the order of sequences. Several chunks may be exported at once.
         Needs `event:list`, checked again for every answer; under conditions only events that they admit are given.
         After an interruption go on with after_sequence. Errors: NOT_FOUND (there is no such chunk), RESOURCE_EXHAUSTED (too
-        many exports are under way; with RetryInfo), UNAVAILABLE (the server stops, or can't read now).
+        many exports are under way, or nothing was taken for a minute; with RetryInfo), UNAVAILABLE (the server stops, or
+        can't read now).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

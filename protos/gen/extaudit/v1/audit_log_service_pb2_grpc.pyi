@@ -70,7 +70,8 @@ class AuditLogServiceStub:
     """Streams the events of one chunk in the order of sequences. Several chunks may be exported at once.
     Needs `event:list`, checked again for every answer; under conditions only events that they admit are given.
     After an interruption go on with after_sequence. Errors: NOT_FOUND (there is no such chunk), RESOURCE_EXHAUSTED (too
-    many exports are under way; with RetryInfo), UNAVAILABLE (the server stops, or can't read now).
+    many exports are under way, or nothing was taken for a minute; with RetryInfo), UNAVAILABLE (the server stops, or
+    can't read now).
     """
     WatchEvents: _grpc.UnaryStreamMultiCallable[_event_watch_pb2.WatchEventsRequest, _event_watch_pb2.WatchEventsResponse]
     """Gives events as they become durable, in the order of their log: from a place or a time on, first what is stored,
@@ -122,7 +123,8 @@ class AuditLogServiceAsyncStub(AuditLogServiceStub):
     """Streams the events of one chunk in the order of sequences. Several chunks may be exported at once.
     Needs `event:list`, checked again for every answer; under conditions only events that they admit are given.
     After an interruption go on with after_sequence. Errors: NOT_FOUND (there is no such chunk), RESOURCE_EXHAUSTED (too
-    many exports are under way; with RetryInfo), UNAVAILABLE (the server stops, or can't read now).
+    many exports are under way, or nothing was taken for a minute; with RetryInfo), UNAVAILABLE (the server stops, or
+    can't read now).
     """
     WatchEvents: _aio.UnaryStreamMultiCallable[_event_watch_pb2.WatchEventsRequest, _event_watch_pb2.WatchEventsResponse]  # type: ignore[assignment]
     """Gives events as they become durable, in the order of their log: from a place or a time on, first what is stored,
@@ -207,7 +209,8 @@ class AuditLogServiceServicer(metaclass=_abc_1.ABCMeta):
         """Streams the events of one chunk in the order of sequences. Several chunks may be exported at once.
         Needs `event:list`, checked again for every answer; under conditions only events that they admit are given.
         After an interruption go on with after_sequence. Errors: NOT_FOUND (there is no such chunk), RESOURCE_EXHAUSTED (too
-        many exports are under way; with RetryInfo), UNAVAILABLE (the server stops, or can't read now).
+        many exports are under way, or nothing was taken for a minute; with RetryInfo), UNAVAILABLE (the server stops, or
+        can't read now).
         """
 
     @_abc_1.abstractmethod
