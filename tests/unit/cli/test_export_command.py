@@ -228,6 +228,28 @@ def test_what_does_not_fit_together_is_wrong_usage(service: FakeService, extaudi
     assert not os.listdir(".")
 
 
+def test_another_service_is_refused_and_leaves_the_export_as_it_is(service: FakeService, extaudit: Command) -> None:
+    """Its profile was mistyped: the right service must be able to go on, and nothing be called missing that isn't."""
+    assert extaudit("events", "export", "--out", "out/").code == 0
+    before = {name: Path("out", name).read_bytes() for name in os.listdir("out") if name != "export-state.json"}
+    state = json.loads(Path("out/export-state.json").read_bytes())
+    chunks, watches = service.chunks, len(service.watches)
+    unknown = query_pb.MissingPart(
+        reason=query_pb.MISSING_REASON_JOURNAL_HOLE, name="log", first_sequence=1, last_sequence=4, description="unknown"
+    )
+    service.chunks = lambda request: pb.ListEventChunksResponse(
+        missing=[unknown], complete_through=watch_pb.LogPlace(logs={"log": 4, "other": 0})
+    )
+    refused = extaudit("events", "export", "--out", "out/")
+    assert (refused.code, "it is another service" in refused.err, refused.err.count("\n")) == (1, True, 1)
+    assert len(service.watches) == watches
+    assert {name: Path("out", name).read_bytes() for name in os.listdir("out") if name != "export-state.json"} == before
+    after = json.loads(Path("out/export-state.json").read_bytes())
+    assert after | {"finished": True} == state
+    service.chunks = chunks
+    assert extaudit("events", "export", "--out", "out/").code == 0
+
+
 @pytest.mark.parametrize("change", ["cut", "gone"])
 def test_files_that_something_else_has_changed_are_told(service: FakeService, extaudit: Command, change: str) -> None:
     assert extaudit("events", "export", "--out", "out.jsonl").code == 0

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 from extaudit_cli.exporting.forms import Encoder, Form
 from extaudit_cli.exporting.outputs import Output, Piece
 from extaudit_cli.exporting.progress import Progress
+from extaudit_cli.exporting.state import StateProblem
 
 if TYPE_CHECKING:
     from extaudit_client import EventChunk, ExportSource, ExtauditError, MissingPart, Query, WatchedColumns
@@ -91,6 +92,7 @@ class Export:
 
         Raises:
             ExtauditError: the service refused or failed.
+            StateProblem: the service doesn't have what the state says was exported.
             OSError: the output can't be written.
             Stopped: it was asked to.
         """
@@ -108,6 +110,7 @@ class Export:
 
         place = self._output.reached.place
         listed = self._source.chunks(self._query, place)
+        _check_service(place, listed.missing)
         self.began = True
         chunks = to_read(listed.chunks, place)
         self._progress.expect(sum(chunk.last_sequence - _before(chunk, place) for chunk in chunks))
@@ -242,6 +245,17 @@ class _Patience:
             raise error
         self.left -= 1
         self.lost(error, seconds)
+
+
+def _check_service(place: Mapping[str, int], missing: Iterable[MissingPart]) -> None:
+    """Nothing is taken from a service that doesn't have what was exported before: neither its events nor its logs' names
+    may get into this export, which would be neither's then."""
+    for part in missing:
+        if part.reason == "journal_hole" and 0 < part.last_sequence <= place.get(part.name, 0):
+            raise StateProblem(
+                f"the service has no events {part.first_sequence} to {part.last_sequence} of log {part.name}, which this "
+                "export has taken already: it is another service, or one put back to an earlier time. Nothing was changed"
+            )
 
 
 def _before(chunk: EventChunk, place: Mapping[str, int]) -> int:
