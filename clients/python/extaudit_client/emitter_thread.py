@@ -8,9 +8,9 @@ from typing import Final
 from extaudit_client.calling import Caller
 from extaudit_client.connection import Connection
 from extaudit_client.emitter_state import EmitterState, Trouble
-from extaudit_client.errors import ExtauditError, PermissionDenied, Unauthenticated
+from extaudit_client.errors import ExtauditError, PermissionDenied, ServiceFault, Unauthenticated
 from extaudit_client.retries import Retries
-from extaudit_client.sending import Sending, Sizes
+from extaudit_client.sending import FAULTS, Faults, Sending, Sizes
 from extaudit_client.spool.files import Files
 from extaudit_client.spool.reading import Reader
 from extaudit_client.spool.spool import Spool
@@ -42,6 +42,7 @@ class EmitterThread:
         self._stopping = threading.Event()
         self._caller: Caller | None = None
         self._failures = 0
+        self._faults = Faults()
         self._thread = threading.Thread(target=self._run, name="extaudit-emitter", daemon=True)
 
     def start(self) -> None:
@@ -71,9 +72,11 @@ class EmitterThread:
             except (ExtauditError, OSError) as error:
                 if self._stopping.is_set():
                     return
-                alone = not alone and _may_be_one_event(error)
-                if not alone:
+                at_once = not alone and _may_be_one_event(error)
+                if not at_once:
                     self._wait_after(error)
+                # A service that fails again and again may do so over one event, which would hold up all others.
+                alone = at_once or (isinstance(error, ServiceFault) and self._failures >= FAULTS)
             except Exception as error:  # a fault of ours must not end the sending in silence
                 self._wait_after(ExtauditError("INTERNAL", "", f"the emitter failed: {error!r}"))
 
@@ -82,7 +85,7 @@ class EmitterThread:
             channel = self._connection.channel()
             self._caller = Caller(self._connection, channel, _CALL_SECONDS, Retries(attempts=0))
         reader = Reader(self._files, self._spool)
-        sending = Sending(self._caller, reader, self._sizes, self._state, self._more)
+        sending = Sending(self._caller, reader, self._sizes, self._state, self._more, self._faults)
         settled = self._spool.settled
         try:
             with self._caller.errors():

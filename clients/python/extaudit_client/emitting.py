@@ -144,6 +144,14 @@ class Message:
             violations = error.violations or (Violation("json", error.message),)
         else:
             raise error
+        return self._set_aside(violations)
+
+    def faulted(self, error: ExtauditError, tries: int) -> Acknowledgement:
+        """Say that the service fails over this message's single event, which is set aside as if it were refused."""
+        text = f"the service failed over it {tries} times, and took an event after it each time: {error.message}"
+        return self._set_aside((Violation("json", text),))
+
+    def _set_aside(self, violations: tuple[Violation, ...]) -> Acknowledgement:
         refusal = Refusal(self.first_index, violations)
         return Acknowledgement(self.first_index, 1, "", "", (), {}, (refusal,), (), ())
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
 
@@ -14,7 +14,7 @@ from extaudit.v1 import audit_log_service_pb2 as pb
 from extaudit_client import event_calls
 from extaudit_client.calling import Caller
 from extaudit_client.emitting import MESSAGE_BYTES, STREAM_EVENT_BYTES, Acknowledgement, Message
-from extaudit_client.errors import ExtauditError, from_rpc
+from extaudit_client.errors import ExtauditError, ServiceFault, from_rpc
 from extaudit_client.retries import Retries
 from extaudit_client.spool.frames import Entry
 from extaudit_client.spool.reading import Batch, Reader
@@ -22,6 +22,10 @@ from extaudit_client.stream import Unacknowledged, ended_early
 
 _IDLE_SECONDS: Final = 10.0
 """A stream with nothing to send is ended after so long."""
+FAULTS: Final = 5
+"""An event over which the service failed so often, and took a later one each time, is set aside."""
+_FAULTY_IN_A_ROW: Final = 100
+"""Where it fails over so many that follow each other, it is taken to fail over all."""
 
 
 class Outcome(Protocol):
@@ -39,16 +43,35 @@ class Sizes:
     window: int = 8
 
 
+class Faults:
+    """How often the service failed over which event while it took a later one; kept from one stream to the next."""
+
+    def __init__(self) -> None:
+        self._counts: dict[int, int] = {}
+
+    def count(self, entries: Sequence[Entry]) -> Mapping[int, int]:
+        """Count one more for each of the next events; gives how many there are by the events' numbers."""
+        self._counts = {entry.number: self._counts.get(entry.number, 0) + 1 for entry in entries}
+        return self._counts
+
+
 class Sending:
     """One stream over which a spool is sent, from what isn't settled on."""
 
     def __init__(
-        self, caller: Caller, reader: Reader, sizes: Sizes, outcome: Outcome, more: Callable[[int, float], bool]
+        self,
+        caller: Caller,
+        reader: Reader,
+        sizes: Sizes,
+        outcome: Outcome,
+        more: Callable[[int, float], bool],
+        faults: Faults,
     ) -> None:
         self._caller = caller
         self._reader = reader
         self._sizes = sizes
         self._outcome = outcome
+        self._faults = faults
         self._more = more
         """Waits so many seconds for events beyond a number; gives False when none came, or none shall be sent."""
         self._changed = threading.Condition()
@@ -87,26 +110,61 @@ class Sending:
             self._alone(self._large)
 
     def one_by_one(self) -> None:
-        """Send the next events each by a call of its own, so that one which breaks a stream is found and refused.
+        """Send the next events each by a call of its own, so that one which breaks a stream is found and set aside.
 
         Raises:
-            ExtauditError: a call failed for what isn't the event's fault. OSError: as `run`.
+            ExtauditError: a call failed for what isn't the event's fault, or isn't known to be. OSError: as `run`.
         """
         batch = self._reader.read(self._sizes.batch, MESSAGE_BYTES)
+        following = self._reader.read(1, 1)  # so that there is one to compare with, however large the first is
+        batch.entries += following.entries
+        batch.lost += following.lost
+        batch.through = following.through
         self._alone(batch)
 
     def _alone(self, batch: Batch) -> None:
         done = batch.entries[0].number - 1 if batch.entries else batch.through
         if batch.lost:
             self._outcome.acknowledged(Batch(done, [], batch.lost), None)
+        faulty: list[tuple[Entry, ServiceFault]] = []
+        passed_over = False
         for index, entry in enumerate(batch.entries):
             message = Message(1, 0, (entry.event,))
             try:
                 answer = message.emitted(self._caller.run(event_calls.emit(entry.event)))
+            except ServiceFault as error:
+                # The event's fault, if the service takes one behind it; else the service's.
+                if not passed_over:
+                    faulty.append((entry, error))
+                if len(faulty) == _FAULTY_IN_A_ROW:
+                    break
+                continue
             except ExtauditError as error:
                 answer = message.refused(error)
+                if faulty:
+                    passed_over = True  # its turn comes when those before it are settled
+                    continue
+            if faulty:
+                self._set_aside(faulty)
+                return  # what was taken is sent again in its turn, and answered as repeated
             through = batch.through if index == len(batch.entries) - 1 else entry.number
             self._outcome.acknowledged(Batch(through, [entry]), answer)
+        if faulty:
+            raise faulty[0][1]
+
+    def _set_aside(self, faulty: list[tuple[Entry, ServiceFault]]) -> None:
+        """Set events aside over which the service failed often enough, though it takes others.
+
+        Raises:
+            ServiceFault: it hasn't failed so often over one of them.
+        """
+        counts = self._faults.count([entry for entry, _ in faulty])
+        for entry, error in faulty:
+            count = counts[entry.number]
+            if count < FAULTS:
+                raise error
+            answer = Message(1, 0, (entry.event,)).faulted(error, count)
+            self._outcome.acknowledged(Batch(entry.number, [entry]), answer)
 
     def _requests(self) -> Iterator[pb.EmitEventsRequest]:
         """What gRPC sends, on a thread of its own."""

@@ -235,7 +235,11 @@ def test_another_service_is_refused_and_leaves_the_export_as_it_is(service: Fake
     state = json.loads(Path("out/export-state.json").read_bytes())
     chunks, watches = service.chunks, len(service.watches)
     unknown = query_pb.MissingPart(
-        reason=query_pb.MISSING_REASON_JOURNAL_HOLE, name="log", first_sequence=1, last_sequence=4, description="unknown"
+        reason=query_pb.MISSING_REASON_JOURNAL_HOLE,
+        name="log",
+        first_sequence=1,
+        last_sequence=4,
+        description="unknown",
     )
     service.chunks = lambda request: pb.ListEventChunksResponse(
         missing=[unknown], complete_through=watch_pb.LogPlace(logs={"log": 4, "other": 0})

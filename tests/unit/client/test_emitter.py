@@ -207,6 +207,73 @@ def test_one_event_that_breaks_the_stream_is_found_and_set_aside(
     assert json.loads(line)["uid"] == uids[3]
 
 
+@pytest.mark.parametrize("code", [grpc.StatusCode.INTERNAL, grpc.StatusCode.UNKNOWN])
+def test_events_over_which_the_service_fails_are_set_aside_once_it_takes_others(
+    connection: Connection,
+    service: FakeService,
+    stored: Stored,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    code: grpc.StatusCode,
+) -> None:
+    tries: list[bytes] = []
+    fault = Refused(code, "INTERNAL", "request 7 failed")
+
+    def break_off(request: pb.EmitEventsRequest) -> None:
+        if any(b"poison" in event.json for event in request.events):
+            raise fault
+
+    def alone(request: pb.EmitEventRequest) -> pb.EmitEventResponse:
+        if b"poison" in request.event.json:
+            tries.append(request.event.json)
+            raise fault
+        if b"wrong" in request.event.json:
+            raise Refused(grpc.StatusCode.INVALID_ARGUMENT, "INVALID_REQUEST", violations=(("event", "no"),))
+        return pb.EmitEventResponse(uid="u", repeated=stored.keep(request.event.json))
+
+    stored.before, service.emit, stored.refuses = break_off, alone, lambda event: b"wrong" in event
+    kinds = ["e", "poison", "poison", "wrong", "poison", "e", "e"]
+    with Emitter(connection, tmp_path, retries=FAST) as emitter:
+        uids = emitter.emit_many({"event": kind, "n": n} for n, kind in enumerate(kinds))
+        emitter.flush(20)
+        assert list(stored.events) == [uid for uid, kind in zip(uids, kinds, strict=True) if kind == "e"]
+        assert (emitter.stats.refused, emitter.stats.queued) == (4, 0)
+    lines = [json.loads(line) for line in (tmp_path / "refused.jsonl").read_text().splitlines()]
+    assert [line["uid"] for line in lines] == uids[1:5], "each once, in order, and none is passed over"
+    assert "5 times" in lines[0]["violations"][0]["description"]
+    assert "request 7 failed" in lines[0]["violations"][0]["description"]
+    assert len(tries) <= 40, "the tries are bounded"
+    assert uids[1] in caplog.text
+
+
+def test_a_service_that_fails_over_all_events_loses_none_to_the_refused(
+    connection: Connection, service: FakeService, stored: Stored, tmp_path: Path
+) -> None:
+    broken, calls = threading.Event(), 0
+    broken.set()
+
+    def fail(request: pb.EmitEventsRequest) -> None:
+        if broken.is_set():
+            raise Refused(grpc.StatusCode.INTERNAL, "INTERNAL")
+
+    def alone(request: pb.EmitEventRequest) -> pb.EmitEventResponse:
+        nonlocal calls
+        calls += 1
+        if broken.is_set():
+            raise Refused(grpc.StatusCode.INTERNAL, "INTERNAL")
+        return pb.EmitEventResponse(uid="u", repeated=stored.keep(request.event.json))
+
+    stored.before, service.emit = fail, alone
+    retries = Retries(first_delay=0.001, draw=lambda low, high: low)
+    with Emitter(connection, tmp_path, retries=retries) as emitter:
+        uids = emitter.emit_many({"event": "e", "n": n} for n in range(3))
+        until(lambda: calls > 3 * 2 * 5)
+        broken.clear()
+        emitter.flush(20)
+        assert sorted(stored.events) == sorted(uids)
+    assert not (tmp_path / "refused.jsonl").exists()
+
+
 def test_an_event_too_large_for_a_stream_goes_by_a_call_of_its_own_in_its_turn(
     connection: Connection, service: FakeService, stored: Stored, tmp_path: Path
 ) -> None:
