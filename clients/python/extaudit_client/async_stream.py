@@ -11,7 +11,8 @@ import grpc
 
 from extaudit_client.async_status import reason_of
 from extaudit_client.emitting import Acknowledgement, Message
-from extaudit_client.errors import ExtauditError
+from extaudit_client.errors import ConnectionFailed, ExtauditError
+from extaudit_client.patience import SILENCE_SECONDS
 from extaudit_client.retries import Retries
 from extaudit_client.stream import Unacknowledged, ended_early
 
@@ -43,7 +44,11 @@ class AsyncEventStream:
     async def receive(self) -> AsyncIterator[Acknowledgement]:
         """Await one response and give the acknowledgements it completes, often none; raises as `EventStream`."""
         try:
-            response = await self._call.read()
+            async with asyncio.timeout(SILENCE_SECONDS):
+                response = await self._call.read()
+        except TimeoutError:
+            await self._reopen(ConnectionFailed(f"the service said nothing for {SILENCE_SECONDS:.0f} s"))
+            return
         except grpc.RpcError as error:
             await self._reopen(await reason_of(error, self._open_call))
             return

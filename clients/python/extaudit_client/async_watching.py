@@ -12,7 +12,8 @@ import grpc
 from extaudit_client.calling import Caller
 from extaudit_client.diagnosis import explain
 from extaudit_client.errors import ConnectionFailed, ExtauditError, from_rpc
-from extaudit_client.watching import SILENCE_SECONDS, Told, WatchedEvents, WatchProgress
+from extaudit_client.patience import SILENCE_SECONDS
+from extaudit_client.watching import Told, WatchedEvents, WatchProgress
 
 Item = TypeVar("Item")
 _END: Final = object()

@@ -15,6 +15,7 @@ from extaudit_client.calling import Call
 from extaudit_client.errors import ExtauditError, from_rpc
 from extaudit_client.exported_events import ExportedEvents, Fetch, events_from
 from extaudit_client.filters import filter_from
+from extaudit_client.patience import SILENCE_SECONDS, Patience
 from extaudit_client.retries import Retries
 from extaudit_client.rows import time_from
 from extaudit_client.searches import MissingPart, Query, missing_from
@@ -127,12 +128,14 @@ class ChunkReader:
         chunk: EventChunk,
         filters: query_pb.EventFilter,
         retries: Retries,
+        silence: float = SILENCE_SECONDS,
     ) -> None:
         self._open_call = open_call
         self._fetch = fetch
         self._chunk = chunk
         self._filters = filters
         self._retries = retries
+        self._silence = silence
         self._through = 0
         self._done = False
 
@@ -149,8 +152,6 @@ class ChunkReader:
             try:
                 yield from self._stream()
                 failure = ExtauditError("UNAVAILABLE", "", "the service ended the stream before the chunk's end")
-            except grpc.RpcError as error:
-                failure = from_rpc(error)
             except ExtauditError as error:
                 failure = error
             if self._done:
@@ -165,8 +166,13 @@ class ChunkReader:
     def _stream(self) -> Iterator[ExportedEvents]:
         request = pb.ExportEventsRequest(chunk_id=self._chunk.id, after_sequence=self._through, filter=self._filters)
         call = self._open_call(request)
+        answers, patience = iter(call), Patience(call, self._silence)
         try:
-            for answer in call:
+            while True:
+                with patience.waiting():
+                    answer = next(answers, None)
+                if answer is None:
+                    return
                 self._check(answer)
                 for events in events_from(answer, self._through, self._fetch):
                     self._through = events.through_sequence
@@ -174,7 +180,10 @@ class ChunkReader:
                 if answer.done:
                     self._done = True
                     return
+        except grpc.RpcError as error:
+            raise patience.failure or from_rpc(error) from None
         finally:
+            patience.end()
             call.cancel()
 
     def _check(self, answer: pb.ExportEventsResponse) -> None:
@@ -184,3 +193,5 @@ class ChunkReader:
             raise ExtauditError("INTERNAL", "", "the service gave events of another log than the chunk's")
         if answer.through_sequence > self._chunk.last_sequence:
             raise ExtauditError("INTERNAL", "", "the service gave events beyond the chunk's end")
+        if answer.done and answer.through_sequence != self._chunk.last_sequence:
+            raise ExtauditError("INTERNAL", "", "the service says that a chunk is done before its end")

@@ -18,9 +18,9 @@ from extaudit_client.renewal import Renewal
 
 MAX_RECEIVE_BYTES = 20 * 1024 * 1024
 
-# A server that wasn't told otherwise takes a ping every 300 s and hangs up on clients that ping more often;
-# load balancers commonly forget connections that were silent for 350 s.
-_KEEPALIVE_MS = 310_000
+# While a call is under way, a machine or a network that is gone is noticed within a minute. The service takes a ping
+# every 10 s. What stands between may take fewer and hang up; the C library then pings half as often.
+_KEEPALIVE_MS = 30_000
 _KEEPALIVE_TIMEOUT_MS = 20_000
 
 

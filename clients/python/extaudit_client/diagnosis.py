@@ -18,8 +18,9 @@ _CLOSED = ("Ssl", "SSL", "TSI_", "Socket closed", "reset by peer", "Broken pipe"
 
 
 def explain(error: ExtauditError, connection: Connection, now: datetime | None = None) -> ExtauditError:
-    """Give back an error of the service as it is; one of the transport as ConnectionFailed with the likely cause."""
-    if error.reason or error.code not in _TRANSPORT_CODES:
+    """Give back an error of the service, or one that tells its cause already, as it is; one of the transport as
+    ConnectionFailed with the likely cause."""
+    if error.reason or error.code not in _TRANSPORT_CODES or isinstance(error, ConnectionFailed):
         return error
     cause = _cause(error.message, error.code, connection, now or datetime.now(UTC))
     return ConnectionFailed(f"can't talk to {connection.address}: {cause}", error.code)

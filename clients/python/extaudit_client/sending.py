@@ -15,6 +15,7 @@ from extaudit_client import event_calls
 from extaudit_client.calling import Caller
 from extaudit_client.emitting import MESSAGE_BYTES, STREAM_EVENT_BYTES, Acknowledgement, Message
 from extaudit_client.errors import ExtauditError, ServiceFault, from_rpc
+from extaudit_client.patience import SILENCE_SECONDS, Patience
 from extaudit_client.retries import Retries
 from extaudit_client.spool.frames import Entry
 from extaudit_client.spool.reading import Batch, Reader
@@ -66,6 +67,7 @@ class Sending:
         outcome: Outcome,
         more: Callable[[int, float], bool],
         faults: Faults,
+        silence: float = SILENCE_SECONDS,
     ) -> None:
         self._caller = caller
         self._reader = reader
@@ -74,6 +76,9 @@ class Sending:
         self._faults = faults
         self._more = more
         """Waits so many seconds for events beyond a number; gives False when none came, or none shall be sent."""
+        self._silence = silence
+        """Seconds without an answer, while one is due, after which the stream is taken for dead."""
+        self._patience: Patience | None = None
         self._changed = threading.Condition()
         self._over = False
         self._unacknowledged = Unacknowledged(sizes.window, Retries(attempts=0))
@@ -88,6 +93,10 @@ class Sending:
             ExtauditError: the stream broke. OSError: the spool can't be read, or an outcome not be noted.
         """
         call = self._caller.stubs.audit_log.EmitEvents(self._requests())
+        patience = Patience(call, self._silence)
+        with self._changed:
+            self._patience = patience
+            self._wait_or_not()
         try:
             for response in call:
                 for answer in self._unacknowledged.note(response):
@@ -95,9 +104,12 @@ class Sending:
                     with self._changed:
                         self._batches.popleft()
                         self._changed.notify_all()
+                with self._changed:
+                    self._wait_or_not()
         except grpc.RpcError as error:
-            raise self._broken or from_rpc(error) from None
+            raise self._broken or patience.failure or from_rpc(error) from None
         finally:
+            patience.end()
             with self._changed:
                 self._over = True
                 self._changed.notify_all()
@@ -108,6 +120,14 @@ class Sending:
             raise ended_early()
         if self._large is not None:
             self._alone(self._large)
+
+    def _wait_or_not(self) -> None:
+        """An answer is due from now on while something is unacknowledged; called with the lock held."""
+        if self._patience is not None:
+            if self._unacknowledged.messages:
+                self._patience.begin()
+            else:
+                self._patience.pause()
 
     def one_by_one(self) -> None:
         """Send the next events each by a call of its own, so that one which breaks a stream is found and set aside.
@@ -180,6 +200,8 @@ class Sending:
                 with self._changed:
                     self._batches.append(batch)
                     self._unacknowledged.messages.append(message)
+                    if len(self._batches) == 1:
+                        self._wait_or_not()
                 yield message.request()
         except Exception as error:
             # gRPC would only say that the requests failed.

@@ -12,6 +12,7 @@ from extaudit.v1 import audit_log_service_pb2 as pb
 
 from extaudit_client.emitting import Acknowledgement, Message
 from extaudit_client.errors import ExtauditError, from_rpc
+from extaudit_client.patience import SILENCE_SECONDS, Patience
 from extaudit_client.retries import Retries
 
 _Outbox = SimpleQueue[pb.EmitEventsRequest | None]
@@ -85,13 +86,19 @@ class EventStream:
     """Sends messages and gives their acknowledgements in order."""
 
     def __init__(
-        self, open_call: Callable[[Iterator[pb.EmitEventsRequest]], EmitCall], window: int, retries: Retries
+        self,
+        open_call: Callable[[Iterator[pb.EmitEventsRequest]], EmitCall],
+        window: int,
+        retries: Retries,
+        silence: float = SILENCE_SECONDS,
     ) -> None:
         self._open_call = open_call
         self._retries = retries
         self._sent = Unacknowledged(window, retries)
         self._outbox: _Outbox = SimpleQueue()
+        self._silence = silence
         self._call = open_call(iter(self._outbox.get, None))
+        self._patience = Patience(self._call, silence)
 
     @property
     def full(self) -> bool:
@@ -115,12 +122,13 @@ class EventStream:
             ExtauditError: the stream broke and isn't worth another try.
         """
         try:
-            response = next(self._call)
+            with self._patience.waiting():
+                response = next(self._call)
         except StopIteration:
             self._reopen(ended_early())
             return
         except grpc.RpcError as error:
-            self._reopen(from_rpc(error))
+            self._reopen(self._patience.failure or from_rpc(error))
             return
         yield from self._sent.note(response)
 
@@ -131,6 +139,7 @@ class EventStream:
     def close(self) -> None:
         """End the stream; what isn't acknowledged may or may not be stored."""
         self._outbox.put(None)
+        self._patience.end()
         self._call.cancel()
 
     def _reopen(self, error: ExtauditError) -> None:
@@ -141,3 +150,4 @@ class EventStream:
         for message in self._sent.messages:
             self._outbox.put(message.request())
         self._call = self._open_call(iter(self._outbox.get, None))
+        self._patience = Patience(self._call, self._silence)

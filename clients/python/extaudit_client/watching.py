@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import threading
-import time
-from collections.abc import Callable, Generator, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final
+from typing import Final
 
 import grpc
 from extaudit.v1 import event_watch_pb2 as pb
@@ -17,12 +14,11 @@ from extaudit_client.calling import Caller
 from extaudit_client.diagnosis import explain
 from extaudit_client.errors import ConnectionFailed, ExtauditError, from_rpc
 from extaudit_client.filters import filter_from
+from extaudit_client.patience import SILENCE_SECONDS, Patience
 from extaudit_client.retries import Retries
 from extaudit_client.rows import EventRow, row_from
 from extaudit_client.searches import MissingPart, Query, missing_from, timestamp
 
-SILENCE_SECONDS: Final = 60.0
-"""Without an answer for so long a stream is taken for dead: the service says something every 15 s."""
 _REMEMBERED: Final = 10_000
 
 Told = Callable[[ExtauditError, float], None]
@@ -99,7 +95,7 @@ def watch(
     with caller.errors():
         while True:
             call = caller.stubs.audit_log.WatchEvents(progress.request())
-            patience = _Patience(call, silence)
+            patience = Patience(call, silence)
             try:
                 while True:
                     with patience.waiting():
@@ -116,37 +112,3 @@ def watch(
             if told is not None:
                 told(error if isinstance(error, ConnectionFailed) else explain(error, caller.connection), delay)
             caller.retries.wait(delay)
-
-
-class _Patience:
-    """Cancels a call that says nothing for too long while somebody waits for it: its connection may be gone unseen."""
-
-    def __init__(self, call: Any, seconds: float) -> None:
-        self._call = call
-        self._seconds = seconds
-        self._over = threading.Event()
-        self._since: float | None = None
-        self.failure: ExtauditError | None = None
-        """Why the call was cancelled."""
-        threading.Thread(target=self._look, name="extaudit-watch", daemon=True).start()
-
-    @contextmanager
-    def waiting(self) -> Iterator[None]:
-        """Somebody waits in the block."""
-        self._since = time.monotonic()
-        try:
-            yield
-        finally:
-            self._since = None
-
-    def end(self) -> None:
-        """Look no more."""
-        self._over.set()
-
-    def _look(self) -> None:
-        while not self._over.wait(self._seconds / 4):
-            since = self._since
-            if since is not None and time.monotonic() - since > self._seconds:
-                self.failure = ConnectionFailed(f"the service said nothing for {self._seconds:.0f} s")
-                self._call.cancel()
-                return

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -22,8 +24,10 @@ from extaudit_client import (
     SpoolFull,
     SpoolInUse,
     Trouble,
+    emitter_thread,
 )
 from extaudit_client.emitting import STREAM_EVENT_BYTES
+from extaudit_client.sending import Sending
 
 from tests.polling import until
 from tests.unit.client.fake_service import FakeService, Refused, acknowledge, acknowledge_all
@@ -361,6 +365,35 @@ def test_a_service_that_never_answers_delays_no_close(
     emitter = Emitter(connection, tmp_path)
     emitter.emit({"event": "e"})
     assert emitter.close(timeout=0.05) == 1
+    release.set()
+
+
+def test_a_service_that_answers_no_more_is_trouble_and_its_events_are_sent_again(
+    connection: Connection, service: FakeService, stored: Stored, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its machine answers pings, so that only the silence tells."""
+    monkeypatch.setattr(emitter_thread, "Sending", functools.partial(Sending, silence=0.4))
+    release, hangs, troubles = threading.Event(), iter([True]), list[Trouble]()
+
+    def answer(requests: Stream) -> Answers:
+        if next(hangs, False):
+            yield from stored(iter([next(requests)]))
+            next(requests)
+            release.wait(20)
+            return
+        yield from stored(requests)
+
+    service.emit_stream = answer
+    with Emitter(connection, tmp_path, retries=FAST, on_trouble=troubles.append) as emitter:
+        uids = [emitter.emit({"event": "first"})]
+        emitter.flush(10)
+        began = time.monotonic()
+        until(lambda: time.monotonic() - began > 1.0)  # longer than the silence
+        assert not troubles, "nothing is due"
+        uids.append(emitter.emit({"event": "second"}))
+        emitter.flush(10)
+        assert list(stored.events) == uids
+    assert "said nothing" in str(troubles[0].error)
     release.set()
 
 

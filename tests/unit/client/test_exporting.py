@@ -16,7 +16,8 @@ from extaudit.v1 import event_pb2
 from extaudit.v1 import event_query_pb2 as query_pb
 from extaudit.v1 import event_watch_pb2 as watch_pb
 from extaudit_client import Client, EventChunk, ExportedEvents, ExtauditError, IncompleteAnswer, Query, prefetched
-from extaudit_client.chunks import to_read
+from extaudit_client.chunks import ChunkReader, to_read
+from extaudit_client.retries import Retries
 
 from tests.polling import until
 from tests.unit.client.fake_service import FakeService, Refused
@@ -67,6 +68,30 @@ def read(client: Client, after: int = 0) -> list[ExportedEvents]:
 
 def sequences(found: list[ExportedEvents]) -> list[int]:
     return [number for events in found for number in events.sequences]
+
+
+def test_a_chunk_that_is_done_before_its_end_is_no_whole_chunk(service: FakeService, client: Client) -> None:
+    service.export = lambda request: iter([answer(1, 2, through=60, done=True)])
+    with pytest.raises(ExtauditError, match="done before its end"):
+        read(client)
+
+
+def test_a_chunk_whose_stream_says_nothing_more_is_read_on_over_another(service: FakeService, client: Client) -> None:
+    release = threading.Event()
+
+    def export(request: pb.ExportEventsRequest) -> Iterator[pb.ExportEventsResponse]:
+        if request.after_sequence:
+            yield answer(50, done=True)
+            return
+        yield answer(7)
+        release.wait(20)
+
+    service.export = export
+    filters, retries = query_pb.EventFilter(), Retries(first_delay=0.01)
+    stub = client._caller.stubs.audit_log
+    reader = ChunkReader(stub.ExportEvents, lambda *_: b"", chunk(), filters, retries, silence=0.2)
+    assert sequences(list(reader.events(0))) == [7, 50]
+    release.set()
 
 
 def test_a_chunk_is_read_on_from_where_its_stream_broke(

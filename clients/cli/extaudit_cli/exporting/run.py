@@ -254,7 +254,7 @@ def _check_service(place: Mapping[str, int], missing: Iterable[MissingPart]) -> 
         if part.reason == "journal_hole" and 0 < part.last_sequence <= place.get(part.name, 0):
             raise StateProblem(
                 f"the service has no events {part.first_sequence} to {part.last_sequence} of log {part.name}, which this "
-                "export has taken already: it is another service, or one put back to an earlier time. Nothing was changed"
+                "export has taken: it is another service, or one put back to an earlier time; nothing is changed"
             )
 
 
