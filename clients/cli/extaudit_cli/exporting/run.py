@@ -248,13 +248,16 @@ class _Patience:
 
 
 def _check_service(place: Mapping[str, int], missing: Iterable[MissingPart]) -> None:
-    """Nothing is taken from a service that doesn't have what was exported before: neither its events nor its logs' names
-    may get into this export, which would be neither's then."""
+    """Take nothing from a service that doesn't have what was exported before: neither its events nor names of its logs.
+
+    Raises:
+        StateProblem: it is such a one.
+    """
     for part in missing:
         if part.reason == "journal_hole" and 0 < part.last_sequence <= place.get(part.name, 0):
             raise StateProblem(
-                f"the service has no events {part.first_sequence} to {part.last_sequence} of log {part.name}, which this "
-                "export has taken: it is another service, or one put back to an earlier time; nothing is changed"
+                f"the service has no events {part.first_sequence} to {part.last_sequence} of log {part.name}, which "
+                "this export has taken: it is another service, or one put back to an earlier time; nothing is changed"
             )
 
 
