@@ -18,7 +18,8 @@ Where address and files come from, the first that has one: its flag; the profile
 (EXTAUDIT_ADDRESS, EXTAUDIT_CA, EXTAUDIT_CERT, EXTAUDIT_KEY, EXTAUDIT_TOKEN_FILE, EXTAUDIT_DATA_DIR); the profile named
 by EXTAUDIT_PROFILE, else the one chosen with `extaudit profile use`; ready.json of a service that runs in the data
 directory; identity/ there and 127.0.0.1:9443. A certificate with its key, or a token file, whichever comes first.
-The flag --data-dir means the service of that folder: no profile is used beside it unless --profile names one."""
+The flag --data-dir means the service of that folder: no variable is used beside it, and no profile unless --profile
+names one; nor is a variable beside a profile that --profile names and that has a data directory."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +60,8 @@ def find_target(flags: Mapping[str, str | None], profile_flag: str | None, envir
         values = profiles.get(named) if named else {}
     variables = {name: environment.get(f"EXTAUDIT_{name.upper()}") or "" for name in SETTINGS}
     layers = [flags, values, variables] if profile_flag else [flags, variables, values]
+    if flags.get("data_dir") or (profile_flag and values.get("data_dir")):
+        layers.remove(variables)  # which may name another service than the one that was asked for by name
     return Target(_settle(layers), "" if named == NONE else named, values.get("output", ""))
 
 

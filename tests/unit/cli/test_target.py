@@ -110,6 +110,18 @@ def test_a_data_directory_given_by_flag_means_its_own_service(tmp_path: Path) ->
     assert (both.profile, both.settings["address"], both.data_dir) == ("p", "/profile/address", Path("lab"))
 
 
+@pytest.mark.parametrize(
+    ("flags", "profile_flag"), [({"data_dir": "/p/lab"}, None), ({}, "lab"), ({"data_dir": "/p/lab"}, "lab")]
+)
+def test_a_variable_never_sends_what_was_meant_for_a_data_directory_elsewhere(
+    tmp_path: Path, flags: dict[str, str], profile_flag: str | None
+) -> None:
+    """EXTAUDIT_ADDRESS of production is often exported where somebody asks for the lab."""
+    environment = home(tmp_path, lab={"data_dir": "/p/lab"}) | OF["environment"]
+    environment["EXTAUDIT_TOKEN_FILE"] = "/environment/token"
+    assert find_target(flags, profile_flag, environment).settings == {"data_dir": "/p/lab"}
+
+
 def test_without_anything_the_default_data_directory_is_looked_into(tmp_path: Path) -> None:
     found = find_target(dict.fromkeys(SETTINGS), None, {"XDG_CONFIG_HOME": str(tmp_path)})
     assert (found.settings, found.data_dir, found.profile) == ({}, Path("data"), "")
