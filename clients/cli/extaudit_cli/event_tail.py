@@ -15,7 +15,7 @@ from extaudit_cli.colours import Paint
 from extaudit_cli.commands import Command
 from extaudit_cli.connecting import connected
 from extaudit_cli.event_filters import filter_options, query_from
-from extaudit_cli.output import output_option
+from extaudit_cli.output import output_option, sync_stdout
 from extaudit_cli.place_file import PlaceProblem, read_place, write_place
 from extaudit_cli.search_summary import describe
 from extaudit_cli.suggestions import storages
@@ -108,10 +108,12 @@ class _Note:
 
     @contextmanager
     def kept(self) -> Iterator[_Note]:
-        """Note what was printed last as well when a person ends it in the middle of an answer."""
+        """Note what was printed last as well when a person or an error ends it in the middle of an answer."""
+        from extaudit_client import ExtauditError
+
         try:
             yield self
-        except KeyboardInterrupt:
+        except (KeyboardInterrupt, ExtauditError):
             if self._place is not None:
                 self.write(self._place)
             raise
@@ -130,6 +132,7 @@ class _Note:
         """
         self._place = dict(place)
         if self._path is not None and self._place != self._written:
+            sync_stdout()
             write_place(self._path, self._place)
             self._written = self._place
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import stat
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any, Final
@@ -32,6 +34,13 @@ def write_bytes(data: bytes) -> None:
         data = json_visible(data.decode("utf-8", "backslashreplace")).encode()
     sys.stdout.buffer.write(data)
     sys.stdout.buffer.flush()
+
+
+def sync_stdout() -> None:
+    """Make what was written to stdout durable, where it is a file: of a pipe nobody can tell."""
+    sys.stdout.flush()
+    if stat.S_ISREG(os.fstat(sys.stdout.fileno()).st_mode):
+        os.fdatasync(sys.stdout.fileno())
 
 
 def write_json(value: object, indent: int | None = 2) -> None:

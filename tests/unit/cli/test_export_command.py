@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import signal
 import stat
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import grpc
 import pytest
+from extaudit.v1 import audit_log_service_pb2 as audit_pb
 from extaudit.v1 import event_export_pb2 as pb
 from extaudit.v1 import event_pb2
 from extaudit.v1 import event_query_pb2 as query_pb
 from extaudit.v1 import event_watch_pb2 as watch_pb
-from extaudit_cli.exporting.state import held
+from extaudit_cli.exporting.outputs import StreamOutput
+from extaudit_cli.exporting.state import ExportState, held
 
 from tests.unit.cli.conftest import Command
 from tests.unit.client.fake_service import FakeService, Refused
@@ -252,6 +256,57 @@ def test_another_service_is_refused_and_leaves_the_export_as_it_is(service: Fake
     assert after | {"finished": True} == state
     service.chunks = chunks
     assert extaudit("events", "export", "--out", "out/").code == 0
+
+
+def test_a_state_of_another_file_cuts_nothing_off_this_one(service: FakeService, extaudit: Command) -> None:
+    assert extaudit("events", "export", "--out", "a.jsonl", "--state", "s.json").code == 0
+    mine = b"x" * 10_000
+    Path("b.jsonl").write_bytes(mine)
+    refused = extaudit("events", "export", "--out", "b.jsonl", "--state", "s.json")
+    assert (refused.code, "an export to a.jsonl, not to b.jsonl" in refused.err) == (1, True)
+    assert Path("b.jsonl").read_bytes() == mine
+
+
+def test_what_was_written_of_an_answer_that_fails_in_its_middle_does_not_come_again(
+    service: FakeService, extaudit: Command
+) -> None:
+    """The second event is too large for an answer, and can't be fetched at first."""
+
+    def watch(request: watch_pb.WatchEventsRequest) -> Iterator[watch_pb.WatchEventsResponse]:
+        rows = [event_pb2.EventRow(uid="t", json=TAIL, type="a.b"), event_pb2.EventRow(uid="u", payload_omitted=True)]
+        for sequence, row in enumerate(rows, 4):
+            row.receipts.add(storage="default", log_id="log", sequence=sequence)
+        left = [row for row in rows if row.receipts[0].sequence > request.after.logs.get("log", 0)]
+        yield watch_pb.WatchEventsResponse(events=left, place=watch_pb.LogPlace(logs={"log": 5}), caught_up=True)
+
+    def fail(request: audit_pb.GetEventRequest) -> Iterator[audit_pb.GetEventResponse]:
+        raise Refused(grpc.StatusCode.PERMISSION_DENIED, "ACCESS_DENIED")
+        yield
+
+    def get(request: audit_pb.GetEventRequest) -> Iterator[audit_pb.GetEventResponse]:
+        digest = hashlib.sha256(b"{}").hexdigest()
+        yield audit_pb.GetEventResponse(event=event_pb2.EventRow(uid="u", digest=digest, payload_size=2))
+        yield audit_pb.GetEventResponse(chunk=b"{}")
+
+    service.watch, service.get = watch, fail
+    failed = extaudit("events", "export", "--out", "-", "--state", "s.json")
+    assert (failed.code, failed.out) == (1, ALL)
+    service.get = get
+    again = extaudit("events", "export", "--out", "-", "--state", "s.json")
+    assert (again.code, again.out) == (0, b"{}\n")
+
+
+def test_the_state_of_what_goes_to_a_file_by_stdout_is_kept_after_its_bytes_are_on_the_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done: list[str] = []
+    monkeypatch.setattr(os, "fdatasync", lambda fd: done.append("synced"))
+    with Path("out").open("wb") as file:
+        monkeypatch.setattr(sys, "stdout", file)
+        output = StreamOutput(ExportState({}), lambda state: done.append("saved"), b"")
+        output.append(b"x")
+        output.checkpoint()
+    assert done == ["synced", "saved"]
 
 
 @pytest.mark.parametrize("change", ["cut", "gone"])

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,9 @@ import grpc
 import pytest
 from extaudit.v1 import event_pb2
 from extaudit.v1 import event_watch_pb2 as pb
+from extaudit_cli.event_tail import _Note
 from extaudit_cli.place_file import PlaceProblem, read_place, write_place
+from extaudit_client import ExtauditError
 
 from tests.unit.cli.conftest import Command
 from tests.unit.cli.test_commands import PAYLOAD, message, page, whole
@@ -132,8 +135,16 @@ def test_a_place_notes_only_what_was_printed(service: FakeService, extaudit: Com
     assert read_place(place) == {"log1": 1}
 
 
-def test_control_c_in_the_middle_of_an_answer_notes_what_was_printed(
-    service: FakeService, extaudit: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("end", "code"), [(KeyboardInterrupt(), 130), (ExtauditError("UNAVAILABLE", "STOPPING", "it can't be fetched"), 1)]
+)
+def test_an_end_in_the_middle_of_an_answer_notes_what_was_printed(
+    service: FakeService,
+    extaudit: Command,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    end: BaseException,
+    code: int,
 ) -> None:
     place = tmp_path / "place.json"
     write_place(place, {"log1": 1, "log2": 5})
@@ -145,14 +156,26 @@ def test_control_c_in_the_middle_of_an_answer_notes_what_was_printed(
 
     def print_two(row: Any) -> bytes:
         if len(printed) == 2:
-            raise KeyboardInterrupt
+            raise end
         printed.append(row.receipts[0].sequence)
         return b""
 
     monkeypatch.setattr("extaudit_cli.tail_printers.payload_of", lambda _, row: print_two(row))
-    assert extaudit("events", "tail", "--place", str(place), "--output", "jsonl").code == 130
+    assert extaudit("events", "tail", "--place", str(place), "--output", "jsonl").code == code
     assert printed == [2, 3]
     assert read_place(place) == {"log1": 3, "log2": 5}
+
+
+def test_a_place_is_kept_after_what_was_printed_into_a_file_is_on_the_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done: list[str] = []
+    monkeypatch.setattr(os, "fdatasync", lambda fd: done.append("synced"))
+    monkeypatch.setattr("extaudit_cli.event_tail.write_place", lambda path, place: done.append("noted"))
+    with (tmp_path / "out").open("w") as file:
+        monkeypatch.setattr("sys.stdout", file)
+        _Note(tmp_path / "place.json", None).write({"log1": 1})
+    assert done == ["synced", "noted"]
 
 
 def test_a_place_that_is_given_is_left_as_it_is_unless_one_is_kept(

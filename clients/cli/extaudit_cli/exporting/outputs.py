@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from extaudit_cli.exporting.state import ExportState, OpenFile, StateProblem
+from extaudit_cli.output import sync_stdout
 from server.files import Files
 
 Save = Callable[[ExportState], None]
@@ -80,8 +81,9 @@ class StreamOutput:
         self.reached = replace(self.reached, **changes)
 
     def checkpoint(self) -> None:
-        """Make all that was advanced over durable."""
+        """Make all that was advanced over durable; of what is in a pipe nobody can tell."""
         if self._save is not None:
+            sync_stdout()
             self._save(self.reached)
 
     def end(self) -> None:
@@ -98,6 +100,8 @@ class FileOutput:
     def __init__(self, files: Files, path: Path, state: ExportState, save: Save, head: bytes) -> None:
         self._save = save
         durable = state.open.bytes if state.open else 0
+        if state.open and state.open.name != path.name:
+            raise StateProblem(f"the state is of an export to {state.open.name}, not to {path.name}")
         if (files.size(path) or 0) < durable:
             raise StateProblem(f"{path} is shorter than the export's state says: something else has changed it")
         self._name = path.name
