@@ -12,7 +12,7 @@ from server.state.database import StateFault
 FOUND: Final = Fault(
     "scrub_finding",
     Severity.ERROR,
-    "The service found an object missing, changed or unlisted while it ran.",
+    "The service found an object missing, changed, unlisted or unreadable while it ran.",
     "Do what the checks `storage` and `records` say of the object. The service looks again every hour and forgets "
     "what is right again.",
 )

@@ -14,7 +14,8 @@ from server.state.tables import scrub_walk, storage_damage
 MISSING = "missing"
 CHANGED = "changed"
 UNLISTED = "unlisted"
-KINDS = (MISSING, CHANGED, UNLISTED)
+UNREADABLE = "unreadable"
+KINDS = (MISSING, CHANGED, UNLISTED, UNREADABLE)
 
 
 @dataclass(frozen=True, slots=True)

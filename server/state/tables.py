@@ -165,7 +165,7 @@ storage_damage = Table(
     Column("detail", Text, nullable=False),
     Column("found_ms", BigInteger, nullable=False),
 )
-"""One row for each stored object that the scrub found missing, changed or unlisted, until it is right again."""
+"""One row for each stored object that the scrub found wrong, by its kind, until it is right again."""
 
 scrub_walk = Table(
     "scrub_walk",

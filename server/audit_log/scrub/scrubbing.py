@@ -65,6 +65,7 @@ class Scrubbing:
         self._walk = Walk()
         self._next_look = 0.0
         self._next_keep = 0.0
+        self._is_stuck = False
 
     async def run(self) -> None:
         """Walk until `stop`."""
@@ -80,12 +81,18 @@ class Scrubbing:
 
     def warnings(self) -> list[Problem]:
         """What people should know of it."""
+        found = []
         counts = self.counts()
-        if not any(counts.values()):
-            return []
-        told = ", ".join(f"{count} {kind}" for kind, count in counts.items() if count)
-        text = f"objects in the storage aren't as they should be: {told}; `extaudit doctor` names them and what to do"
-        return [Problem("storage_damaged", text)]
+        if any(counts.values()):
+            told = ", ".join(f"{count} {kind}" for kind, count in counts.items() if count)
+            text = (
+                f"objects in the storage aren't as they should be: {told}; `extaudit doctor` names them and what to do"
+            )
+            found.append(Problem("storage_damaged", text))
+        if self._is_stuck:
+            text = "the storage can't be looked through now, so that damage isn't found; `extaudit doctor` says why"
+            found.append(Problem("storage_unchecked", text))
+        return found
 
     def counts(self) -> Mapping[str, int]:
         """How many findings there are of each kind."""
@@ -109,11 +116,15 @@ class Scrubbing:
             except (StorageError, StateFault, OSError) as error:
                 fields = {"reason": type(error).__name__}
                 _log.warning("the storage can't be looked through now", extra={"fields": fields})
-                self._stopped.wait(_RETRY_SECONDS)
+                self._rest()
             except Exception:
                 # The rest of the service works without it.
                 _log.exception("the storage can't be looked through")
-                self._stopped.wait(_RETRY_SECONDS)
+                self._rest()
+
+    def _rest(self) -> None:
+        self._is_stuck = True
+        self._stopped.wait(_RETRY_SECONDS)
 
     def _go_round(self) -> None:
         """Walk from where it is to the end, or, after a whole walk, wait for the next one's time and begin that."""
@@ -122,7 +133,7 @@ class Scrubbing:
             self._wait(self._left())
             names = self._look()
         if self._is_done or not self._walk.begun_ms:
-            self._walk = Walk(begun_ms=self._now_ms(), passed_ms=self._walk.passed_ms)
+            self._walk = self._begun()
         todo = [name for name in names if name > self._walk.position]
         try:
             for index, name in enumerate(todo):
@@ -133,12 +144,19 @@ class Scrubbing:
                 self._keep_now_and_then()
         finally:
             self._store.keep_walk(self._walk)
-        self._walk = replace(self._walk, passed_ms=self._now_ms())
+        # The clock may have been set back meanwhile: a walk that ended before it began would end again and again.
+        self._walk = replace(self._walk, passed_ms=max(self._now_ms(), self._walk.begun_ms))
         self._store.keep_walk(self._walk)
+
+    def _begun(self) -> Walk:
+        """A walk that begins now, which the one before it ended before, whatever the clock said then."""
+        now_ms, passed_ms = self._now_ms(), self._walk.passed_ms
+        return Walk(begun_ms=now_ms, passed_ms=None if passed_ms is None else min(passed_ms, now_ms - 1))
 
     def _look(self) -> list[str]:
         """Look at what is there; what was found missing or changed before is read again at once."""
         names = self._verification.look()
+        self._is_stuck = False
         for name, damage in self._verification.damage.items():
             if damage.kind != UNLISTED:
                 self._verification.check(name, self._read)
@@ -150,8 +168,9 @@ class Scrubbing:
         return self._walk.passed_ms is not None and self._walk.passed_ms >= self._walk.begun_ms > 0
 
     def _left(self) -> float:
-        """Seconds that are left of the period."""
-        return self._walk.begun_ms / 1000 + self._pace.period_seconds - self._now_ms() / 1000
+        """Seconds that are left of the period; never more than all of it, also where the clock was set back."""
+        period = self._pace.period_seconds
+        return min(period, self._walk.begun_ms / 1000 + period - self._now_ms() / 1000)
 
     def _wait(self, seconds: float) -> None:
         """Wait, and look at what is there whenever that is due."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import os
 from collections.abc import Callable, Collection, Mapping
 from types import MappingProxyType
 from typing import Final
@@ -14,8 +15,8 @@ from server.audit_log.delivery import RECORD_NAME
 from server.audit_log.foreign import of_ours
 from server.audit_log.search.digests import ObjectDigests
 from server.state.catalogue import Catalogue, CatalogueBatch, CatalogueObject
-from server.state.storage_damage import CHANGED, MISSING, UNLISTED, Damage, SqlStorageDamage
-from server.storage.ports import EventStorage
+from server.state.storage_damage import CHANGED, MISSING, UNLISTED, UNREADABLE, Damage, SqlStorageDamage
+from server.storage.ports import EventStorage, StorageError
 
 _log = logging.getLogger(__name__)
 RECORDS: Final = "_batches/"
@@ -24,7 +25,7 @@ MOST_NEW: Final = 1_000
 _CHUNK: Final = 1024 * 1024
 _Fault = tuple[str, str]
 """Kind and detail."""
-_OTHER_BYTES: Final = "its bytes aren't those that were stored"
+_OTHER_BYTES: Final = CHANGED, "its bytes aren't those that were stored"
 
 
 class Verification:
@@ -87,17 +88,21 @@ class Verification:
             return
         item = self._catalogue.object(self._storage.storage_id, name)
         if item is None or item.is_foreign:
-            self._judge(name, is_intact=True)  # nothing says any more what it is to be
+            self._judge(name, None)  # nothing says any more what it is to be
             return
         try:
             state = self._digests.state_of(item)
             is_intact = self._digest(item, read) == item.sha256
             if self._digests.state_of(item) != state:
                 return  # what changes just now is checked by the next walk, and by the next search that needs it
-        except OSError:
+        except (FileNotFoundError, NotADirectoryError):
             return  # what isn't there is found by looks
+        except OSError as error:
+            # The plainest sign of a dying disk, and no look at sizes ever comes upon it.
+            self._judge(name, (UNREADABLE, f"can't be read ({os.strerror(error.errno or 0)})"))
+            return
         self._digests.learn(item, state, intact=is_intact)
-        self._judge(name, is_intact=is_intact)
+        self._judge(name, None if is_intact else _OTHER_BYTES)
 
     def _digest(self, item: CatalogueObject, read: Callable[[int], None]) -> str:
         digest = hashlib.sha256()
@@ -110,19 +115,25 @@ class Verification:
     def _check_record(self, name: str, read: Callable[[int], None]) -> None:
         log_id, _, stem = name.removeprefix(RECORDS).partition("/")
         batch = self._catalogue.batch(log_id, int(stem.partition("-")[0]))
-        data = self._storage.read_record(name.removeprefix(RECORDS))
+        try:
+            data = self._storage.read_record(name.removeprefix(RECORDS))
+        except StorageError as error:
+            self._judge(name, (UNREADABLE, str(error)))  # and the walk goes on to the next
+            return
         if batch is None or data is None:
             return
         read(len(data))
-        self._judge(name, is_intact=record_digest(data) == batch.record_digest)
+        self._judge(name, None if record_digest(data) == batch.record_digest else _OTHER_BYTES)
 
-    def _judge(self, name: str, *, is_intact: bool) -> None:
-        """Keep what a digest came to."""
+    def _judge(self, name: str, fault: _Fault | None) -> None:
+        """Keep what a reading came to: what is wrong, or None if it is as it was stored."""
         before = self.damage.get(name)
-        if not is_intact and (before is None or before.kind != CHANGED):
-            self._find(name, CHANGED, _OTHER_BYTES)
-        elif is_intact and before is not None and before.kind != UNLISTED:
-            self._mend(before)
+        if fault is None:
+            if before is not None and before.kind != UNLISTED:
+                self._mend(before)
+        # That what has another size can't be read either is no news: else each look would tell both in turn.
+        elif before is None or before.kind not in (fault[0], CHANGED):
+            self._find(name, *fault)
 
     def _sizes(self, objects: Collection[CatalogueObject]) -> dict[str, _Fault]:
         found: dict[str, _Fault] = {}

@@ -13,6 +13,7 @@ from threading import Thread
 import pytest
 from prometheus_client import CollectorRegistry
 
+from server.audit_log.scrub import scrubbing
 from server.audit_log.scrub.scrubbing import Pace, Scrubbing
 from server.audit_log.scrub.verification import Verification
 from server.audit_log.search.digests import ObjectDigests
@@ -23,6 +24,7 @@ from server.state.catalogue import Catalogue, CatalogueBatch, CatalogueObject
 from server.state.database import database_path, open_database
 from server.state.storage_damage import SqlStorageDamage, Walk
 from server.storage.embedded.storage import EmbeddedStorage
+from server.storage.ports import StorageError
 from tests.polling import until
 
 LOG = "0123456789abcdef0123"
@@ -33,7 +35,9 @@ DIGEST = hashlib.sha256(bytes(SIZE)).hexdigest()
 class Rig:
     """Two objects in a storage that the catalogue knows, and their batch record, which is missing."""
 
-    def __init__(self, folder: Path, digest: str = DIGEST, **pace: object) -> None:
+    def __init__(
+        self, folder: Path, digest: str = DIGEST, reader: type[EmbeddedStorage] = EmbeddedStorage, **pace: object
+    ) -> None:
         self.engine = open_database(database_path(folder))
         storage = EmbeddedStorage(DiskFiles(), folder / "events")
         catalogue = Catalogue(self.engine)
@@ -48,6 +52,7 @@ class Rig:
         catalogue.add_batch(CatalogueBatch("default", LOG, 1, 2, "", 0), found)
         self.store = SqlStorageDamage(self.engine)
         self.registry = CollectorRegistry()
+        storage = reader(DiskFiles(), folder / "events")
         digests = ObjectDigests(storage)
         verification = Verification(storage, catalogue, frozenset, digests, self.store, now_ms)
         defaults: dict[str, object] = {
@@ -72,6 +77,16 @@ class Rig:
             thread.join()
             self.scrubbing.close()
             self.engine.dispose()
+
+
+class UnreadableStorage(EmbeddedStorage):
+    """Whose disk gives EIO, which nothing brings about by itself: a folder can't be read either."""
+
+    def local_path(self, name: str) -> str:
+        return str(self._folder)
+
+    def read_record(self, name: str) -> bytes | None:
+        raise StorageError("the embedded storage can't be read (Input/output error)")
 
 
 def now_ms() -> int:
@@ -111,6 +126,55 @@ def test_it_spreads_its_reading_over_the_period(tmp_path: Path) -> None:
 def test_what_is_damaged_is_read_again_and_again_without_holding_up_the_walk(tmp_path: Path) -> None:
     with Rig(tmp_path, digest="0" * 64, bytes_per_second=4 * SIZE).running() as counted:
         until(lambda: counted("objects") >= 2)
+
+
+def test_what_cannot_be_read_is_found_and_the_walk_comes_to_its_end(tmp_path: Path) -> None:
+    rig = Rig(tmp_path, reader=UnreadableStorage)
+    storage = EmbeddedStorage(DiskFiles(), tmp_path / "events")
+    storage.put_record(f"{LOG}/1-2.json", b"{}")
+    with rig.running():
+        until(lambda: rig.store.walk().passed_ms)
+        assert rig.scrubbing.counts() == {"missing": 0, "changed": 0, "unlisted": 0, "unreadable": 3}
+        (problem,) = rig.scrubbing.warnings()
+    assert (problem.name, "3 unreadable" in problem.description) == ("storage_damaged", True)
+
+
+def test_a_storage_that_cannot_be_looked_through_is_a_problem_until_it_can(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(scrubbing, "_RETRY_SECONDS", 0.02)
+    rig = Rig(tmp_path)
+    away = tmp_path / "away"
+    (tmp_path / "events").rename(away)
+    (tmp_path / "events").touch()
+    with rig.running():
+        until(lambda: [each.name for each in rig.scrubbing.warnings()] == ["storage_unchecked"])
+        (tmp_path / "events").unlink()
+        away.rename(tmp_path / "events")
+        until(lambda: "storage_unchecked" not in [each.name for each in rig.scrubbing.warnings()])
+
+
+def test_a_walk_that_the_clock_says_begins_in_an_hour_goes_on(tmp_path: Path) -> None:
+    rig = Rig(tmp_path)
+    rig.store.keep_walk(Walk("", now_ms() + 3_600_000, None))
+    with rig.running() as counted:
+        until(lambda: counted("objects") >= 2)
+
+
+def test_a_walk_whose_end_the_clock_puts_before_its_begin_ends_once(tmp_path: Path) -> None:
+    rig = Rig(tmp_path, period_seconds=1000.0)
+    rig.store.keep_walk(Walk("~", begun_ms := now_ms() + 3_600_000, None))
+    with rig.running():
+        until(lambda: (rig.store.walk().passed_ms or 0) >= begun_ms)
+
+
+def test_a_walk_under_way_is_never_taken_for_done_though_the_last_one_ended_in_the_future(tmp_path: Path) -> None:
+    rig, ahead = Rig(tmp_path, period_seconds=1.0), now_ms() + 3_600_000
+    rig.store.keep_walk(Walk("~", ahead, ahead))
+    with rig.running():
+        until(lambda: rig.store.walk().begun_ms < ahead)
+        walk = rig.store.walk()
+    assert (walk.passed_ms or 0) < walk.begun_ms
 
 
 @pytest.mark.parametrize("kept", [Walk(), Walk("2026-11-20/x", 1, None), Walk("x", 2, 3)])
