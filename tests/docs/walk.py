@@ -36,6 +36,7 @@ class Shell:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
+            umask=0o022,  # as most have it
         )
 
     def run(self, command: str) -> tuple[str, int]:
@@ -108,8 +109,8 @@ def servers(folder: Path) -> Iterator[Servers]:
 def walk(page: Path, folder: Path, hooks: Hooks | None = None) -> int:
     """Walk through a page in `folder`; gives the number of commands.
 
-    Directives: `serve [DATA [FLAG …]]`, `stop`, `kill`, and those of `hooks`. A page that begins with none has a server
-    on `data`.
+    Directives: `serve [DATA [FLAG …]]`, `stop`, `kill`, `shell` (the reader opens another), and those of `hooks`. A page
+    that begins with none has a server on `data`.
     """
     found = list(steps(page.read_text()))
     make_checkout(folder)
@@ -120,7 +121,10 @@ def walk(page: Path, folder: Path, hooks: Hooks | None = None) -> int:
         shell = Shell(folder)
         try:
             for step in found:
-                if isinstance(step, Directive):
+                if isinstance(step, Directive) and step.words == ("shell",):
+                    shell.close()
+                    shell = Shell(folder)
+                elif isinstance(step, Directive):
                     known[step.words[0]](*step.words[1:])
                 else:
                     _check(page, step, shell)
