@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping
-from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from server.config import Config, ConfigProblems, load_config
+from server.config import Config
+from server.config.loading import read_sources
 from server.data_directory import DataDirectory
 from server.doctor.checks import LOCAL_CHECKS
 from server.doctor.data_at_hand import DataAtHand
@@ -29,7 +29,7 @@ def examine_data(
     """Make the checks of these names on the data directory that flags and environment tell.
 
     Args:
-        flags: As `load_config` takes them.
+        flags: As `read_sources` takes them.
         environ: Likewise.
         names: Of LOCAL_CHECKS.
         deep: Whether every object and recording is read.
@@ -60,10 +60,6 @@ def data_dir_of(flags: Mapping[str, object], environ: Mapping[str, str]) -> Path
 
 
 def _config(flags: Mapping[str, object], environ: Mapping[str, str]) -> tuple[Config, tuple[str, ...]]:
-    """The configuration; where it can't be used the defaults, for the other checks, and what is wrong with it."""
-    try:
-        return load_config(flags, environ), ()
-    except ConfigProblems as found:
-        given = flags.get("data_dir") or environ.get("EXTAUDIT_DATA_DIR")
-        config = Config()
-        return replace(config, data_dir=Path(str(given))) if given else config, tuple(found.problems)
+    """The configuration and what is wrong with it; what can be used of a wrong one names the directory all the same."""
+    read = read_sources(flags, environ)
+    return read.config, read.problems

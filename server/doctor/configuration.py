@@ -10,7 +10,7 @@ from server.doctor.findings import Fault, Severity, Told
 WRONG: Final = Fault(
     "configuration_wrong",
     Severity.ERROR,
-    "A setting is wrong: the server doesn't start. The other checks were made with the defaults.",
+    "A setting is wrong: the server doesn't start. The other checks were made with its default.",
     "Put the setting right where it is named: in the file, the environment or a flag. docs/configuration.md has all.",
 )
 

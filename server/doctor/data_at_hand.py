@@ -30,7 +30,7 @@ class DataAtHand:
 
     config: Config
     problems: tuple[str, ...]
-    """What is wrong with the configuration; `config` is then the defaults."""
+    """What is wrong with the configuration; `config` has the defaults of what can't be used."""
     files: Files
     state: StateAtHand
     events: EventStorage

@@ -115,6 +115,15 @@ def test_the_table_tells_fault_subject_and_remedy(made: Path, tmp_path: Path) ->
     assert "1 errors, 0 warnings, 0 notices" in lines[-1]
 
 
+def test_a_wrong_setting_leaves_the_directory_that_the_file_names(made: Path, tmp_path: Path) -> None:
+    file = tmp_path / "wrong.toml"
+    file.write_text(f'data_dir = "{made / "data"}"\n[journal]\ncut_events = 0\n')
+    diagnosis = doctor(tmp_path, "--config", str(file))
+    assert diagnosis.report["data_dir"] == str(made / "data")
+    assert diagnosis.names == {"configuration_wrong"}
+    assert diagnosis.facts("storage")["objects"] > 5
+
+
 def test_a_name_that_is_no_check_is_wrong_usage(made: Path) -> None:
     diagnosis = doctor(made, "--check", "weather")
     assert diagnosis.code == 2
