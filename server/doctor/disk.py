@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from typing import Final
 
 from server.doctor.data_at_hand import DataAtHand
 from server.doctor.findings import Fact, Fault, Severity, Told, Unexamined
 from server.state.catalogue import Catalogue
+from server.state.database import StateFault
+from server.state.uploads import RecordingRow
 
 _DAY_MS: Final = 86_400_000
 _GROWTH_DAYS: Final = 7
@@ -60,10 +63,9 @@ def check(at: DataAtHand) -> Told:
     if disk.f_files and disk.f_favail < _FEW_INODES:
         yield NO_INODES.of(name, f"{disk.f_favail} are left")
     try:
-        catalogue = at.catalogue()
-    except Unexamined as reason:
-        raise Unexamined(f"no forecast: {reason}") from reason
-    daily = daily_growth(catalogue, at.events.storage_id, at.now_ms)
+        daily = daily_growth(at.catalogue(), at.state.uploads().completed(), at.events.storage_id, at.now_ms)
+    except (Unexamined, StateFault) as reason:
+        raise Unexamined("no forecast: the state database can't be read") from reason
     yield Fact("bytes a day", round(daily))
     if daily > 0:
         days = max(0.0, (free - floor) / daily)
@@ -74,11 +76,13 @@ def check(at: DataAtHand) -> Told:
             yield FULL_LATER.of(name, f"{days:.0f} days")
 
 
-def daily_growth(catalogue: Catalogue, storage: str, now_ms: int) -> float:
-    """Bytes of events a day, of the batches of the last days; a whole day at least is taken for their time."""
+def daily_growth(catalogue: Catalogue, recordings: Sequence[RecordingRow], storage: str, now_ms: int) -> float:
+    """Bytes of events and recordings a day, of the last days; a whole day at least is taken for their time."""
     since = now_ms - _GROWTH_DAYS * _DAY_MS
-    recent = {(each.log_id, each.first): each.confirmed_ms for each in catalogue.batches() if each.storage == storage}
-    recent = {key: confirmed for key, confirmed in recent.items() if confirmed >= since}
-    size = sum(item.bytes for item in catalogue.objects(storage) if (item.log_id, item.first) in recent)
-    span = now_ms - min(recent.values(), default=now_ms)
+    batches = {(each.log_id, each.first): each.confirmed_ms for each in catalogue.batches() if each.storage == storage}
+    batches = {key: confirmed for key, confirmed in batches.items() if confirmed >= since}
+    taken = [row for row in recordings if row.storage == storage and row.completed_ms >= since]
+    size = sum(item.bytes for item in catalogue.objects(storage) if (item.log_id, item.first) in batches)
+    size += sum(row.bytes for row in taken)
+    span = now_ms - min([*batches.values(), *(row.completed_ms for row in taken)], default=now_ms)
     return size / max(1.0, span / _DAY_MS)

@@ -220,6 +220,7 @@ PLANTS = [
     Plant("disk_floor", config("[journal]", f"disk_floor_bytes = {2**40}"), "Make room", WITH_CONFIG),
     Plant("disk_low", floor_at_two_thirds, "Make room", WITH_CONFIG),
     Plant("disk_full_soon", lambda data: on_state(data, f"UPDATE catalogue_objects SET bytes = {2**40}"), "Make room"),
+    Plant("disk_full_soon", lambda data: on_state(data, f"UPDATE recordings SET bytes = {2**40}"), "Make room"),
     Plant("disk_full_later", full_in_twenty_days, "Make room"),
     Plant("journal_damaged", damage_journal, "restart"),
     Plant("journal_hole", damage_journal, "copy"),
