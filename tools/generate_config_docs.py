@@ -51,7 +51,11 @@ and GetStatus (`configuration_refused`) say so. A flag goes before the file stil
 GetStatus and the metric `extaudit_configuration_info` have the digest of what is in force.
 
 Certificates, CAs, files of roles and key sets are not settings but files that settings name: they are read again by
-themselves when they change.
+themselves when they change. Only `http.certificate` and `http.key` are read at the start alone.
+
+A service that was started in a terminal takes a SIGHUP for a reading too, as long as that terminal is there. Once it
+has gone, SIGHUP ends the service: also later, where it went on without it (`disown`). Start what is to outlive its
+terminal with `nohup`, `setsid` or a service manager.
 
 There is no setting that turns off TLS, authentication or authorisation of the gRPC listeners.
 """
