@@ -18,6 +18,7 @@ from server.certificates.sources import CertificateSources, choose_sources
 from server.certificates.subjects import subject_text
 from server.doctor.data_at_hand import DataAtHand
 from server.doctor.findings import Fact, Fault, Finding, Severity, Told, Unexamined
+from server.http_api.listener import ListenerError, tls_context
 from server.state.database import StateFault
 from server.state.issued_certificates import IssuedCertificate
 
@@ -29,6 +30,9 @@ _PAST: Final = timedelta(days=30)
 _RENEW_SERVER = (
     "Restart the server where the certificate is its own: it renews it. Replace the configured file where it isn't; "
     "it is taken up while the server runs."
+)
+_RENEW_OPERATIONS = (
+    "Replace the files that http.certificate and http.key name, then restart the server: it reads them at its start."
 )
 _RENEW = "Run `extaudit identity renew NAME` and give the new files to their owner, if they still call."
 
@@ -43,6 +47,18 @@ SERVER_ENDS: Final = Fault(
 )
 SERVER_ENDED: Final = Fault(
     "server_certificate_ended", Severity.ERROR, "The server's certificate has ended; no client connects.", _RENEW_SERVER
+)
+OPERATIONS_ENDS: Final = Fault(
+    "operations_certificate_ends",
+    Severity.WARNING,
+    "The certificate of the operations listener ends within 30 days.",
+    _RENEW_OPERATIONS,
+)
+OPERATIONS_ENDED: Final = Fault(
+    "operations_certificate_ended",
+    Severity.ERROR,
+    "The certificate of the operations listener has ended: probes and the collector of metrics don't connect.",
+    _RENEW_OPERATIONS,
 )
 CA_ENDS: Final = Fault(
     "ca_ends",
@@ -83,13 +99,14 @@ CLIENT_CA_DIFFERS: Final = Fault(
 )
 
 FAULTS: Final = (
-    REFUSED, SERVER_ENDS, SERVER_ENDED, CA_ENDS, CA_ENDED, IDENTITY_ENDS, IDENTITY_ENDS_LATER, IDENTITY_ENDED,
-    UNRECORDED, CLIENT_CA_DIFFERS,
+    REFUSED, SERVER_ENDS, SERVER_ENDED, OPERATIONS_ENDS, OPERATIONS_ENDED, CA_ENDS, CA_ENDED, IDENTITY_ENDS,
+    IDENTITY_ENDS_LATER, IDENTITY_ENDED, UNRECORDED, CLIENT_CA_DIFFERS,
 )  # fmt: skip
 
 
 def check(at: DataAtHand) -> Told:
     """Load what a server would load, and look at every end."""
+    yield from _operations(at)
     grpc = at.config.grpc
     try:
         local = load_local_authority(at.directory.path)
@@ -123,6 +140,24 @@ def _server(at: DataAtHand, sources: CertificateSources) -> Told:
         yield SERVER_ENDED.of(sources.certificate.name, f"ended on {_date(end)}")
     elif end - at.now <= LATER:
         yield SERVER_ENDS.of(sources.certificate.name, f"ends on {_date(end)}")
+
+
+def _operations(at: DataAtHand) -> Told:
+    certificate, key = at.config.http.certificate, at.config.http.key
+    if certificate is None or key is None:
+        return
+    subject = f"http.certificate {certificate.name}"
+    try:
+        tls_context(certificate, key)
+        end = x509.load_pem_x509_certificates(certificate.read_bytes())[0].not_valid_after_utc
+    except (ListenerError, OSError, ValueError) as problem:
+        yield REFUSED.of(subject, str(problem) if isinstance(problem, ListenerError) else "can't be read as PEM")
+        return
+    yield Fact("operations certificate ends", _date(end))
+    if end <= at.now:
+        yield OPERATIONS_ENDED.of(subject, f"ended on {_date(end)}")
+    elif end - at.now <= LATER:
+        yield OPERATIONS_ENDS.of(subject, f"ends on {_date(end)}")
 
 
 def _authorities(at: DataAtHand, sources: CertificateSources) -> Told:

@@ -10,7 +10,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from cryptography.hazmat.primitives.serialization import Encoding
+
 from server.certificates.authorities import new_authority_certificate, server_certificate
+from server.certificates.claims import ADMINISTRATOR
 from server.certificates.local_authority import SERVER, USER_CA, load_local_authority
 from server.data_directory import DataDirectory
 from server.state.database import database_path
@@ -177,6 +180,22 @@ def token_issuer(key_set: bytes) -> Callable[[Path], None]:
     return plant
 
 
+def operations_listener(days: float, key: str = SERVER) -> Callable[[Path], object]:
+    """The operations listener has a certificate that was made so many days ago, and a key."""
+
+    def plant(data_dir: Path) -> None:
+        local = load_local_authority(data_dir)
+        own = local.folder.read_key(SERVER)
+        assert own is not None
+        certificate = data_dir.with_name("operations.crt")
+        aged = server_certificate(local.host, own.public_key(), days_ago(days))
+        certificate.write_bytes(aged.public_bytes(Encoding.PEM))
+        file = data_dir / "identity" / f"{key}.key"
+        config("[http]", f'certificate = "{certificate}"', f'key = "{file}"')(data_dir)
+
+    return plant
+
+
 PLANTS = [
     Plant("data_directory_missing", _no_folder, "--data-dir"),
     Plant("mode_open", lambda data: (data / "identity" / "admin.key").chmod(0o640), "chmod 600 identity/admin.key"),
@@ -192,6 +211,9 @@ PLANTS = [
     Plant("certificates_refused", lambda data: (data / "identity" / "server.key").write_bytes(b"x"), "copy"),
     Plant("server_certificate_ends", lambda data: age_server_certificate(data, 360), "Restart"),
     Plant("server_certificate_ended", lambda data: age_server_certificate(data, 366), "Restart"),
+    Plant("certificates_refused", operations_listener(0, key=ADMINISTRATOR), "Put right", WITH_CONFIG),
+    Plant("operations_certificate_ends", operations_listener(360), "restart", WITH_CONFIG),
+    Plant("operations_certificate_ended", operations_listener(366), "restart", WITH_CONFIG),
     Plant("ca_ends", lambda data: age_user_ca(data, 3640), "grpc.user_ca"),
     Plant("ca_ended", lambda data: age_user_ca(data, 3651), "grpc.user_ca"),
     Plant("identity_ends", lambda data: age_issued(data, 3), "identity renew"),
