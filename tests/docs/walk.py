@@ -109,8 +109,8 @@ def servers(folder: Path) -> Iterator[Servers]:
 def walk(page: Path, folder: Path, hooks: Hooks | None = None) -> int:
     """Walk through a page in `folder`; gives the number of commands.
 
-    Directives: `serve [DATA [FLAG …]]`, `stop`, `kill`, `shell` (the reader opens another), and those of `hooks`. A page
-    that begins with none has a server on `data`.
+    Directives: `serve [DATA [FLAG …]]`, `stop`, `kill`, `shell` (the reader opens another), and those of `hooks`. A
+    page that begins with none has a server on `data`.
     """
     found = list(steps(page.read_text()))
     make_checkout(folder)
