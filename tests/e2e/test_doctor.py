@@ -14,7 +14,7 @@ from extaudit_cli.doctor_remote import _clock
 from rbac.permissions import Permission
 from server.doctor import roles
 from server.doctor.checks import LOCAL_CHECKS
-from server.doctor.data_at_hand import DataAtHand
+from server.doctor.data_at_hand import DataAtHand, is_locked
 from server.doctor.findings import Finding
 from tests.certificates_builder import CaShape
 from tests.e2e.doctor_faults import CONFIG, PLANTS, UNPLANTED, Plant
@@ -122,6 +122,13 @@ def test_a_wrong_setting_leaves_the_directory_that_the_file_names(made: Path, tm
     assert diagnosis.report["data_dir"] == str(made / "data")
     assert diagnosis.names == {"configuration_wrong"}
     assert diagnosis.facts("storage")["objects"] > 5
+
+
+def test_the_lock_of_a_file_with_the_same_inode_on_another_volume_is_no_running_server() -> None:
+    held = "1: FLOCK  ADVISORY  WRITE 811 fe:01:12 0 EOF\n2: POSIX  ADVISORY  WRITE 811 fe:02:12 0 EOF\n"
+    assert is_locked(held, "fe:01:12")
+    assert not is_locked(held, "fe:02:12")
+    assert not is_locked(held, "fe:01:1")
 
 
 def test_a_name_that_is_no_check_is_wrong_usage(made: Path) -> None:
