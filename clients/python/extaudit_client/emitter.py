@@ -17,6 +17,7 @@ from typing import Any, Final, Literal
 from extaudit_client.connection import Connection
 from extaudit_client.emitter_state import EmitterState, EmitterStats, Trouble
 from extaudit_client.emitter_thread import EmitterThread
+from extaudit_client.emitting import check_sizes
 from extaudit_client.errors import InvalidRequest, Violation
 from extaudit_client.event_uid import prepared
 from extaudit_client.retries import Retries
@@ -49,6 +50,7 @@ class Emitter:
 
     Raises:
         SpoolInUse: another emitter has the folder. OSError: it can't be read or written.
+        ValueError: `batch_size` is out of its range.
     """
 
     def __init__(
@@ -64,7 +66,8 @@ class Emitter:
         on_trouble: Callable[[Trouble], None] | None = None,
         retries: Retries | None = None,
     ) -> None:
-        folder, files = Path(spool_dir), DiskFiles()
+        folder, files, sizes = Path(spool_dir), DiskFiles(), Sizes(batch=batch_size)
+        check_sizes(sizes.batch, sizes.window)
         files.make_folder(folder)
         self._lock = FolderLock(folder)
         try:
@@ -77,7 +80,6 @@ class Emitter:
         self._process = os.getpid()
         self._closing = threading.Lock()
         self._state = EmitterState(self._spool, DeadLetters(files, folder), on_refused, on_trouble)
-        sizes = Sizes(batch=batch_size)
         self._thread = EmitterThread(connection, files, self._spool, self._state, sizes, retries or Retries())
         self._thread.start()
         atexit.register(self.close, timeout=0)
@@ -107,8 +109,7 @@ class Emitter:
 
     def take(self, events: list[tuple[str, bytes]], waited: float = 0.0) -> list[str]:
         """Take events that are prepared, with their uids; they have `waited` so many seconds for room already."""
-        if os.getpid() != self._process:
-            raise SpoolClosed("the emitter belongs to the process that made it, and not to one forked from it")
+        self._check_process()
         timeout = None if self._full_timeout is None else max(self._full_timeout - waited, 0.0)
         if events:
             self._spool.append([event for _, event in events], timeout)
@@ -118,8 +119,9 @@ class Emitter:
         """Return once everything emitted before is acknowledged or refused.
 
         Raises:
-            TimeoutError: it took longer than `timeout` seconds.
+            TimeoutError: it took longer than `timeout` seconds. SpoolClosed: this is a forked process.
         """
+        self._check_process()
         end = None if timeout is None else time.monotonic() + timeout
         with self._spool.changed:
             wanted = self._spool.committed
@@ -131,8 +133,10 @@ class Emitter:
 
     def close(self, timeout: float = 5.0) -> int:
         """Send what is left for up to `timeout` seconds; gives how many events stay for the next emitter."""
+        if os.getpid() != self._process:
+            return 0  # and without waiting for a lock that a thread of the other process may have held at the fork
         with self._closing:
-            if self._spool.closed or os.getpid() != self._process:
+            if self._spool.closed:
                 return 0
             atexit.unregister(self.close)
             with contextlib.suppress(TimeoutError):
@@ -142,6 +146,10 @@ class Emitter:
             self._spool.close()
             self._lock.release()
             return left
+
+    def _check_process(self) -> None:
+        if os.getpid() != self._process:
+            raise SpoolClosed("the emitter belongs to the process that made it, and not to one forked from it")
 
     @property
     def stats(self) -> EmitterStats:

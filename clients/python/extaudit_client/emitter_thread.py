@@ -78,7 +78,7 @@ class EmitterThread:
                 # A service that fails again and again may do so over one event, which would hold up all others.
                 alone = at_once or (isinstance(error, ServiceFault) and self._failures >= FAULTS)
             except Exception as error:  # a fault of ours must not end the sending in silence
-                self._wait_after(ExtauditError("INTERNAL", "", f"the emitter failed: {error!r}"))
+                self._wait_after(ExtauditError("INTERNAL", "", f"the emitter failed: {_named(error)}"))
 
     def _send(self, *, alone: bool) -> None:
         if self._caller is None:
@@ -113,6 +113,15 @@ class EmitterThread:
             delay = max(delay, min(_DENIED_SECONDS, self._retries.first_delay * 2**self._failures))
         self._state.troubled(Trouble(error, self._failures, delay))
         self._stopping.wait(delay)
+
+
+def _named(error: Exception) -> str:
+    """What failed and where; what the error says may hold an event."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    where = f" in {trace.tb_frame.f_code.co_name}, line {trace.tb_lineno}" if trace is not None else ""
+    return type(error).__name__ + where
 
 
 def _may_be_one_event(error: ExtauditError | OSError) -> bool:

@@ -26,6 +26,7 @@ from extaudit_client import (
     Trouble,
     emitter_thread,
 )
+from extaudit_client.emitter_state import EmitterState
 from extaudit_client.emitting import STREAM_EVENT_BYTES
 from extaudit_client.sending import Sending
 
@@ -439,12 +440,43 @@ def test_a_forked_process_has_no_emitter(emitter: Emitter) -> None:
     child = os.fork()
     if child == 0:
         try:
-            emitter.emit({"event": "e"})
-        except SpoolClosed:
+            emitter._closing.acquire()  # as another thread may have had it at the fork
+            emitter.close()
+            for use in (lambda: emitter.emit({"event": "e"}), emitter.flush):
+                try:
+                    use()
+                except SpoolClosed:
+                    continue
+                os._exit(2)
             os._exit(7)
         finally:
             os._exit(1)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
+
+
+@pytest.mark.parametrize("size", [0, 1001])
+def test_a_batch_size_that_no_message_can_have_is_refused(connection: Connection, tmp_path: Path, size: int) -> None:
+    with pytest.raises(ValueError, match="batch_size"):
+        Emitter(connection, tmp_path, batch_size=size)
+
+
+def test_a_fault_of_the_emitter_is_told_without_the_event(
+    connection: Connection, stored: Stored, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: Any
+) -> None:
+    faults = iter([True])
+    acknowledged = EmitterState.acknowledged
+
+    def fail(*given: Any) -> None:
+        if next(faults, False):
+            b"secret \xff".decode()
+        acknowledged(*given)
+
+    monkeypatch.setattr(EmitterState, "acknowledged", fail)
+    with Emitter(connection, tmp_path, retries=FAST) as emitter:
+        emitter.emit({"event": "e"})
+        emitter.flush(10)
+    assert "the emitter failed: UnicodeDecodeError in fail" in caplog.text
+    assert "secret" not in caplog.text
 
 
 def test_a_missing_certificate_is_trouble_and_no_loss(connection: Connection, stored: Stored, tmp_path: Path) -> None:

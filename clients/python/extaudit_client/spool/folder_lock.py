@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import weakref
 from pathlib import Path
 
 from extaudit_client.spool.errors import SpoolInUse
 
 
 class FolderLock:
-    """Held until it is released or the process ends.
+    """Held until it is released or the process ends. A process forked from it holds nothing.
 
     Raises:
         SpoolInUse: another emitter, of this process or of another, has it.
@@ -24,7 +26,21 @@ class FolderLock:
         except OSError:
             os.close(self._fd)
             raise SpoolInUse(f"another emitter uses the spool {folder}") from None
+        # A child has the descriptor too, and would hold the lock for as long as it lives.
+        mine = weakref.WeakMethod(self._close)
+        os.register_at_fork(after_in_child=lambda: (close := mine()) and close())
 
     def release(self) -> None:
         """Let the next one have it."""
-        os.close(self._fd)
+        import fcntl
+
+        if self._fd >= 0:
+            # Also where a child was made that took no notice of the fork, such as one of C code.
+            fcntl.flock(self._fd, fcntl.LOCK_UN)
+            self._close()
+
+    def _close(self) -> None:
+        fd, self._fd = self._fd, -1
+        if fd >= 0:
+            with contextlib.suppress(OSError):
+                os.close(fd)

@@ -35,8 +35,12 @@ class Marker:
         with contextlib.suppress(OSError):
             if self._file.size >= _MAX_BYTES:
                 self._begin_anew(number)
-            else:
+                return
+            size = self._file.size
+            try:
                 self._file.append(_record(number))
+            except OSError:
+                self._file.truncate(size)  # half a record would make all behind it unreadable
 
     def sync(self) -> None:
         """Make what was noted durable."""

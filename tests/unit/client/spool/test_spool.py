@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import random
 import threading
 from pathlib import Path
@@ -233,6 +235,64 @@ def test_a_folder_is_one_emitters_alone(tmp_path: Path) -> None:
         FolderLock(tmp_path)
     lock.release()
     FolderLock(tmp_path).release()
+
+
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_a_forked_process_keeps_no_folder_from_the_next_emitter(tmp_path: Path) -> None:
+    held = FolderLock(tmp_path)
+    reader, writer = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.close(writer)
+        os.read(reader, 1)  # lives for as long as the test wants
+        os._exit(0)
+    os.close(reader)
+    try:
+        with pytest.raises(SpoolInUse):
+            FolderLock(tmp_path)
+        os.close(held._fd)  # as the kernel does when the process is killed
+        held._fd = -1
+        until(lambda: not _in_use(tmp_path))
+    finally:
+        os.close(writer)
+        os.waitpid(child, 0)
+
+
+def _in_use(folder: Path) -> bool:
+    try:
+        FolderLock(folder).release()
+    except SpoolInUse:
+        return True
+    return False
+
+
+def test_a_released_folder_is_free_though_a_copy_of_the_lock_is_open(tmp_path: Path) -> None:
+    held = FolderLock(tmp_path)
+    copy = os.dup(held._fd)
+    held.release()
+    held.release()
+    FolderLock(tmp_path).release()
+    os.close(copy)
+
+
+def test_a_disk_that_is_full_within_a_note_spoils_no_later_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened = spool(tmp_path)
+    opened.append([b"1", b"2", b"3"], 0)
+    opened.settle(1)
+    file = opened._marker._file
+    append = file.append
+
+    def torn(data: bytes) -> None:
+        append(data[:5])
+        raise OSError(errno.ENOSPC, "no space")
+
+    monkeypatch.setattr(file, "append", torn)
+    opened.settle(2)
+    monkeypatch.setattr(file, "append", append)
+    opened.settle(3)
+    again = spool(tmp_path)  # as after kill -9
+    assert read(again) == [], "nothing is sent twice"
+    again.close()
 
 
 def test_what_is_written_and_not_committed_is_not_read(tmp_path: Path) -> None:
