@@ -77,13 +77,20 @@ class _Date:
 
     def __init__(self) -> None:
         self.objects: list[CatalogueObject] = []
+        self.foreign = 0
+        """How many of them are foreign."""
         self.first_ms = _LATEST
         self.last_ms = _EARLIEST
 
     def add(self, object_: CatalogueObject) -> None:
         self.objects.append(object_)
+        self.foreign += object_.is_foreign
         self.first_ms = min(self.first_ms, object_.first_ms)
         self.last_ms = max(self.last_ms, object_.last_ms)
+
+    def remove(self, object_: CatalogueObject) -> None:
+        self.objects.remove(object_)
+        self.foreign -= object_.is_foreign
 
 
 class Catalogue:
@@ -185,6 +192,17 @@ class Catalogue:
                 if object_.last_ms >= from_ms and object_.first_ms < to_ms
             ]
 
+    def foreign_objects(self, storage: str, from_ms: int | None = None, to_ms: int | None = None) -> int:
+        """How many foreign objects of a storage may hold times in [from_ms, to_ms). Looks at no date without one."""
+        from_ms, to_ms = from_ms if from_ms is not None else _EARLIEST, to_ms if to_ms is not None else _LATEST
+        with self._lock:
+            return sum(
+                object_.is_foreign and object_.last_ms >= from_ms and object_.first_ms < to_ms
+                for date in self._dates.get(storage, {}).values()
+                if date.foreign and date.last_ms >= from_ms and date.first_ms < to_ms
+                for object_ in date.objects
+            )
+
     def dates(self, storage: str) -> list[str]:
         """The dates that have, or had, objects."""
         with self._lock:
@@ -228,13 +246,13 @@ class Catalogue:
             logs = sorted(self._batches.items()) if log_id is None else [(log_id, self._batches.get(log_id, []))]
             return [batch for _, batches in logs for _, batch in batches]
 
-    def batches_between(self, log_id: str, after: int, through: int) -> list[CatalogueBatch]:
-        """The confirmed batches of a log that reach beyond `after` and not beyond `through`, in order."""
+    def batches_between(self, log_id: str, after: int, through: int, most: int) -> list[CatalogueBatch]:
+        """The first `most` confirmed batches of a log that reach beyond `after` and not beyond `through`, in order."""
         with self._lock:
             batches = self._batches.get(log_id, [])
             start = bisect_right(batches, after, key=lambda item: item[1].last)
             end = bisect_right(batches, through, key=lambda item: item[1].last)
-            return [batch for _, batch in batches[start:end]]
+            return [batch for _, batch in batches[start : min(end, start + most)]]
 
     def storages(self) -> list[str]:
         """The storages that have, or had, objects."""
@@ -293,7 +311,7 @@ class Catalogue:
     def _drop(self, object_: CatalogueObject) -> None:
         before = self._by_name.pop((object_.storage, object_.name), None)
         if before is not None:
-            self._dates[before.storage][before.date].objects.remove(before)
+            self._dates[before.storage][before.date].remove(before)
             if before.is_foreign:
                 self._departures.append(Departure(before, object_.revision))
             else:

@@ -15,6 +15,8 @@ from server.state.catalogue import Catalogue, CatalogueBatch
 from server.storage.ports import StorageError
 
 _EARLIEST, _LATEST = -(2**62), 2**62
+_AT_ONCE = 1_000
+"""Batches that are asked of the catalogue in one go: it is locked meanwhile, for the event loop too."""
 
 
 class ChunkListing:
@@ -87,8 +89,8 @@ class ChunkListing:
             self._refresh_foreign(*times)
         except StorageError as error:
             raise Unavailable("the storage can't be listed now") from error
-        objects = [item for storage in storages for item in self._catalogue.objects(storage, *times)]
-        return ChunkPage(chunks, "", through, missing, sum(item.is_foreign for item in objects))
+        foreign = sum(self._catalogue.foreign_objects(storage, *times) for storage in storages)
+        return ChunkPage(chunks, "", through, missing, foreign)
 
     def _storages(self, selector: str) -> frozenset[str]:
         """The storages chosen. What follows a place was active since, so `followed` leaves out none."""
@@ -126,9 +128,9 @@ class ChunkListing:
         for log_id, complete in sorted(start.complete.items()):
             if log_id >= start.log_id:
                 done = max(after.get(log_id, 0), start.last if log_id == start.log_id else 0)
-                for batch in self._catalogue.batches_between(log_id, done, complete):
-                    if batch.storage in storages:
-                        yield batch
+                while batches := self._catalogue.batches_between(log_id, done, complete, _AT_ONCE):
+                    yield from (batch for batch in batches if batch.storage in storages)
+                    done = batches[-1].last
 
     def _chunk(self, batch: CatalogueBatch, query: ChunkQuery, *, sees_all: bool) -> Chunk | None:
         """A batch as it is listed; None where all of it is outside the times asked for."""

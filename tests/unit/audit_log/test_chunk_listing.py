@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from rbac.identities import Identity, IdentityKind
+from server.audit_log.export import listing
 from server.audit_log.export.chunk import Chunk, ChunkId, ChunkPage, ChunkQuery
 from server.audit_log.export.listing import ChunkListing
 from server.audit_log.export.tokens import ChunkTokens
@@ -214,6 +215,45 @@ def test_a_selector_chooses_storages_and_a_place_passes_over_the_others(lists: L
         assert page.complete_through == {LOG: 2}
     with pytest.raises(NotFound):
         lists.page(storage="nowhere")
+
+
+def test_foreign_objects_that_are_gone_count_no_more(lists: Lists) -> None:
+    lists.store(1, 2)
+    foreign = [
+        CatalogueObject("default", f"{DAY}/x{time}.parquet", 1, 1, time, time, None, is_foreign=True) for time in (1, 2)
+    ]
+    lists.catalogue.add_foreign(foreign)
+    lists.catalogue.add_foreign(foreign)
+    assert lists.pages()[1].foreign_objects == 2
+    lists.catalogue.remove_foreign(foreign[:1])
+    assert lists.pages()[1].foreign_objects == 1
+
+
+def test_a_list_looks_at_no_object_of_dates_that_have_no_foreign_ones(lists: Lists) -> None:
+    """The catalogue is locked meanwhile, and the event loop needs it."""
+
+    class NotLookedAt(list[CatalogueObject]):
+        def __iter__(self) -> Iterator[CatalogueObject]:
+            raise AssertionError("looked at")
+
+    last = lists.store(1, 2).last
+    date = lists.catalogue._dates["default"][DAY]
+    date.objects = NotLookedAt(date.objects)
+    assert lists.page(after={LOG: last}).complete_through == {LOG: last}
+
+
+def test_a_list_asks_for_some_batches_at_a_time_and_gives_all(lists: Lists, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(listing, "_AT_ONCE", 2)
+    batches = [
+        lists.store(first, first + 1, log, storage)
+        for log in LOGS[:2]
+        for first, storage in ((1, "default"), (3, "s3"), (5, "s3"), (7, "s3"), (9, "default"))
+    ]
+    for storage in ("all", "default"):
+        expected = [ChunkId.of(batch) for batch in batches if storage in ("all", batch.storage)]
+        for page_size in (1, 2, 3, 100):
+            assert [chunk.id for chunk in lists.pages(storage=storage, page_size=page_size)[0]] == expected
+    assert len(lists.catalogue.batches_between(LOG, 0, 10, 2)) == 2
 
 
 def test_foreign_objects_are_counted_in_the_storages_and_times_chosen(lists: Lists) -> None:
