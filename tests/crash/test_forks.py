@@ -97,6 +97,32 @@ def test_a_copy_begins_a_log_of_its_own_and_tells_of_it(state: StateFile, origin
     again.check()
 
 
+@pytest.mark.parametrize("same", [forks.PLACE, JOURNAL.name])
+def test_a_copy_one_of_whose_numbers_is_the_same_by_chance_is_noticed(
+    state: StateFile, original: Original, same: str
+) -> None:
+    """File systems give the numbers of removed files again, and it was restored where the original had been."""
+    files = original.copy.restored()
+    path = JOURNAL if same == JOURNAL.name else JOURNAL / same
+    of = files._folder(path.parent).now[path.name]
+    of.number = original.copy.number(path)  # type: ignore[attr-defined]
+    log = opened(files, state, original.copy_state, original.copied)
+    assert [event["last_sequence"] for event in log.forks] == [7]
+    check_goes_on(log, original, original.copied)
+
+
+def test_a_place_noted_before_folders_were_holds(state: StateFile, original: Original) -> None:
+    files = original.copy
+    assert files.read(JOURNAL / forks.PLACE).startswith(b'{"number":')
+    part = JOURNAL / "old.part"
+    file = files.open_append(part)
+    file.append(b'{"number":%d}' % files.number(part))
+    file.sync()
+    file.close()
+    files.rename(part, JOURNAL / forks.PLACE)
+    assert opened(files, state, original.copy_state, original.copied).forks == []
+
+
 def test_one_that_stands_where_it_stood_goes_on_with_its_log(state: StateFile, original: Original) -> None:
     log = opened(original.copy, state, original.copy_state, original.copied)
     assert log.forks == []

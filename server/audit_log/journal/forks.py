@@ -19,7 +19,8 @@ from server.audit_log.journal.segments import LOG_ID, read_segment, segment_name
 from server.files import Files, write_durably
 
 PLACE = "place.json"
-"""A file that holds its own number on its file system: in a copy the two differ."""
+"""A file that holds its own number on its file system, and its folder's: in a copy they differ. One alone may be
+the same by chance, as a file system gives the numbers of removed files again."""
 FORK = "fork.json"
 """A fork that is asked for, or under way."""
 _STEP_MS = 1
@@ -121,7 +122,7 @@ def mark_place(files: Files, folder: Path) -> None:
         files.remove(part)
     file = files.open_append(part)
     try:
-        file.append(orjson.dumps({"number": files.number(part)}))
+        file.append(orjson.dumps({"number": files.number(part), "folder": files.number(folder)}))
         file.sync()
     finally:
         file.close()
@@ -150,6 +151,7 @@ def done(files: Files, folder: Path) -> None:
 
 
 def _is_in_its_place(files: Files, path: Path) -> bool:
-    with contextlib.suppress(ValueError, KeyError, TypeError):
-        return bool(orjson.loads(files.read(path))["number"] == files.number(path))
+    with contextlib.suppress(ValueError, KeyError, TypeError, AttributeError):
+        place, folder = orjson.loads(files.read(path)), files.number(path.parent)
+        return bool(place["number"] == files.number(path) and place.get("folder", folder) == folder)
     return False
