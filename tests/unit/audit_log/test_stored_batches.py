@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -128,6 +129,13 @@ def test_an_object_that_others_changed_is_named_and_the_rest_is_given(
     assert [(part.reason, part.name) for part in rows.missing] == [(reason, f"{path.parent.name}/{path.name}")]
     rest = [kept.receipt.sequence for kept in rig.kept if kept.event.time_ms > NOON]
     assert rows.columns.sequences.tolist() == rest
+
+
+def test_a_record_that_says_an_object_is_larger_than_memory_stops_nothing(rig: SearchRig) -> None:
+    batch = _two_days(rig)
+    objects = rig.catalogue._by_batch[batch.log_id, batch.first]
+    objects[:] = [replace(item, bytes=2**62) for item in objects]
+    assert len(_read(rig).columns.sequences) == 12
 
 
 def test_a_changed_batch_record_takes_the_receipts_and_no_row(rig: SearchRig) -> None:
