@@ -228,6 +228,14 @@ def test_a_filter_and_the_rights_leave_what_they_leave_of_a_search(condition: Fo
         assert reached == sorted(set(reached))
 
 
+@pytest.mark.parametrize(("from_ms", "to_ms"), [(NOON, NOON + 1), (NOON, NOON + 2), (NOON + 1, NOON + 2), (NOON, NOON)])
+def test_times_are_from_the_first_and_before_the_last(from_ms: int, to_ms: int, exporting: Exporting) -> None:
+    kept = exporting.rig.store(*(event_json(f"u-{number}", NOON + number) for number in range(3)))
+    wanted = EventFilter(Filters(from_ms=from_ms, to_ms=to_ms))
+    rows = rows_of(exporting.given(ExportQuery(exporting.chunk(), wanted=wanted)))
+    assert rows == [row_of(each) for each in kept if from_ms <= each.event.time_ms < to_ms]
+
+
 def test_rights_that_change_count_from_the_next_block_on(exporting: Exporting) -> None:
     kept = fill(exporting.rig, 100, size=60_000)
 

@@ -142,6 +142,8 @@ FILTERS: dict[str, tuple[EventFilter, list[str]]] = {
     "uids": (EventFilter(Filters(uids=frozenset({"s1", "t3"}))), ["s1", "t3"]),
     "session": (EventFilter(Filters(session_id="sess")), ["s1", "t1"]),
     "times": (EventFilter(Filters(from_ms=NOON + 1, to_ms=NOON + 3)), ["s2", "t2"]),
+    "from a time": (EventFilter(Filters(from_ms=NOON + 1)), ["s2", "s3", "t2", "t3"]),
+    "to a time": (EventFilter(Filters(to_ms=NOON + 1)), ["s1", "t1"]),
     "text": (EventFilter(Filters(text="NEEDLE")), ["s2", "t2"]),
     "fields": (EventFilter(Filters(fields=(FieldEquality(("n",), 3),))), ["s3", "t3"]),
     "emitter": (EventFilter(emitters=frozenset({"bob"})), ["t1", "t2", "t3"]),
@@ -186,6 +188,17 @@ def test_an_event_larger_than_an_answer_comes_alone_and_the_largest_without_its_
         assert [uids(each) for each in looks] == [["small"], ["big"], ["huge"]]
         sizes = [(event.size, event.data is None) for each in looks for event in each.events]
         assert sizes == [(len(kept.event.data), kept.event.uid == "huge") for kept in rig.kept]
+        _deliver(rig)
+
+
+def test_an_event_with_its_user_as_large_as_itself_comes_without_json_and_with_the_users_beginning(
+    rig: SearchRig,
+) -> None:
+    """Both together are more than a client takes: its watch would break there again and again."""
+    rig.emit(event_json("long", user="u" * 2_000_000), event_json("after"))
+    for _ in range(2):
+        (found,) = look(rig, {}).events
+        assert (found.position.uid, found.data, found.user) == ("long", None, "u" * 1024)
         _deliver(rig)
 
 
