@@ -5,11 +5,12 @@ PYTHON ?= python3
 DATA_DIR ?= ./data
 GRPC_LISTEN ?= 127.0.0.1:9443
 HTTP_LISTEN ?= 127.0.0.1:9180
-BENCHMARKS ?= start decision ingest_core recording_format emit search tail export recordings
+BENCHMARKS ?= start decision ingest_core recording_format emit search search_growth tail export recordings
 
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 # Folders that hold Python of ours; protos/gen is generated and left out by the tools' own configuration.
+DOCS_TOOLS := $(subst /,.,$(basename $(wildcard tools/generate_*_docs.py)))
 SOURCES := server rbac clients tools tests benchmarks
 
 .DEFAULT_GOAL := help
@@ -90,12 +91,12 @@ proto-release: .venv/.dev ## Make the protos of today what `buf breaking` compar
 
 .PHONY: docs
 docs: .venv/.dev ## Generate the reference pages in docs/.
-	@for tool in tools/generate_*_docs.py; do $(BIN)/python $$tool || exit 1; done
+	@for tool in $(DOCS_TOOLS); do $(BIN)/python -m $$tool || exit 1; done
 
 .PHONY: docs-check
 docs-check: .venv/.dev ## Check that the reference pages in docs/ are fresh.
 	@echo "==> docs: reference pages are fresh"
-	@for tool in tools/generate_*_docs.py; do $(BIN)/python $$tool --check || exit 1; done
+	@for tool in $(DOCS_TOOLS); do $(BIN)/python -m $$tool --check || exit 1; done
 
 .PHONY: samples
 samples: .venv/.dev ## Write the sample recordings that go with the sample events.
@@ -125,6 +126,11 @@ fuzz: .venv/.dev ## Run the fuzzing tests alone, with 20,000 rounds of each.
 .PHONY: bench
 bench: .venv/.dev ## Run the benchmarks named in BENCHMARKS; each prints JSON lines with its floor and target.
 	@for name in $(BENCHMARKS); do echo "==> benchmarks/$$name.py" >&2; $(BIN)/python -m benchmarks.$$name || exit 1; done
+
+.PHONY: performance
+performance: .venv/.dev ## Run all benchmarks, keep their figures and write docs/performance.md from them.
+	@$(BIN)/python -m benchmarks.performance $(BENCHMARKS)
+	@$(BIN)/python -m tools.generate_performance_docs
 
 .PHONY: clean
 clean: ## Remove what make built; data and generated code in the repository stay.

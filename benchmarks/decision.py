@@ -48,6 +48,7 @@ def main() -> None:
         "floor_us": round(floor_us, 1),
         "ratio": round(floor_us / ours_us),
         "target": ">= 1000",
+        "met": floor_us >= 1000 * ours_us,
     }
     print(json.dumps(result))
 

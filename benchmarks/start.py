@@ -100,11 +100,12 @@ def main() -> None:
                 used = cpu(pid)
                 time.sleep(SETTLE_SECONDS)
                 ours.append((seconds, used, *memory(pid)))
-    figures = (("start", "s"), ("start, CPU", "s"), ("idle private", "MiB"), ("idle resident", "MiB"))
+    figures = (("start", "s"), ("CPU of a start", "s"), ("idle private memory", "mib"), ("idle resident memory", "mib"))
     for index, (figure, unit) in enumerate(figures):
         value, bare = (statistics.median(row[index] for row in rows) for rows in (ours, floor))
-        line = {"benchmark": figure, "unit": unit, "value": round(value, 2), "floor": round(bare, 2)}
-        print(json.dumps(line | {"ratio": round(value / bare, 2), "modules": len(names)}), flush=True)
+        line = {"name": figure, f"ours_{unit}": round(value, 2), f"floor_bare_imports_{unit}": round(bare, 2)}
+        more = {"ratio": round(value / bare, 2), "modules": len(names), "target": "none"}
+        print(json.dumps(line | more), flush=True)
 
 
 if __name__ == "__main__":

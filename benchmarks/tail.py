@@ -59,8 +59,8 @@ def measured(ready: Ready, seconds: float) -> dict[str, object]:
     p99 = delays[int(len(delays) * 0.99)]
     return {
         "name": "tail: from the acknowledgement of a message to the arrival of its last event",
-        "p50_ms": round(delays[len(delays) // 2], 1),
-        "p99_ms": round(p99, 1),
+        "ours_p99_ms": round(p99, 1),
+        "ours_p50_ms": round(delays[len(delays) // 2], 1),
         "max_ms": round(delays[-1], 1),
         "events_per_s": EVENTS_PER_SECOND,
         "events": len(delays) * 100,
