@@ -10,6 +10,8 @@ BENCHMARKS ?= start decision ingest_core recording_format emit search search_gro
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 # Folders that hold Python of ours; protos/gen is generated and left out by the tools' own configuration.
+CRASH_TESTS := tests/crash
+SLOW_TESTS := tests/e2e tests/docs
 DOCS_TOOLS := $(subst /,.,$(basename $(wildcard tools/generate_*_docs.py)))
 SOURCES := server rbac clients tools tests benchmarks
 
@@ -39,13 +41,17 @@ ifdef T
 	@echo "==> tests: pytest $(T)"
 	@$(BIN)/python -m pytest --quiet $(T)
 else
-	@# The crash tests wait for the disk most of their time, so they run beside the others; their output comes after.
-	@echo "==> tests: pytest, and beside it pytest tests/crash"
-	@out=$$(mktemp) && trap 'rm -f "$$out"' EXIT && \
-	{ $(BIN)/python -m pytest --quiet -p no:cacheprovider tests/crash >"$$out" 2>&1 & crash=$$!; \
-	  trap 'kill $$crash 2>/dev/null; exit 130' INT TERM; \
-	  $(BIN)/python -m pytest --quiet --ignore tests/crash; others=$$?; \
-	  wait $$crash; status=$$?; echo "==> tests: tests/crash"; cat "$$out"; [ $$others -eq 0 ] && [ $$status -eq 0 ]; }
+	@# Crash tests wait for the disk most of their time, those of whole ways for other processes: so these run beside
+	@# the others, and what they say comes after.
+	@echo "==> tests: pytest, and beside it pytest $(SLOW_TESTS) and pytest $(CRASH_TESTS)"
+	@out=$$(mktemp -d) && trap 'rm -rf "$$out"' EXIT && \
+	{ $(BIN)/python -m pytest --quiet -p no:cacheprovider $(CRASH_TESTS) >"$$out/crash" 2>&1 & crash=$$!; \
+	  $(BIN)/python -m pytest --quiet -p no:cacheprovider $(SLOW_TESTS) >"$$out/slow" 2>&1 & slow=$$!; \
+	  trap 'kill $$crash $$slow 2>/dev/null; exit 130' INT TERM; \
+	  $(BIN)/python -m pytest --quiet $(patsubst %,--ignore=%,$(SLOW_TESTS) $(CRASH_TESTS)); others=$$?; \
+	  wait $$slow; slow=$$?; echo "==> tests: $(SLOW_TESTS)"; cat "$$out/slow"; \
+	  wait $$crash; crash=$$?; echo "==> tests: $(CRASH_TESTS)"; cat "$$out/crash"; \
+	  [ $$others -eq 0 ] && [ $$slow -eq 0 ] && [ $$crash -eq 0 ]; }
 endif
 
 .PHONY: format
