@@ -13,6 +13,7 @@ from extaudit_client.errors import CertificateExpired, ExtauditError, TokenExpir
 MAX_DELAY: Final = 30.0
 """Seconds that are waited at most before a call is tried again, where the service didn't ask for more."""
 _MAX_ASKED: Final = 300.0
+_EXPIRED: Final = (TokenExpired, CertificateExpired)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +42,9 @@ class Retries:
     def allow(self, error: ExtauditError, failures: int, *, answered: bool) -> bool:
         """Whether to try again after so many failures in a row; `answered`: the service has answered before."""
         promising = answered or self.from_start or error.retry_after is not None
-        return promising and failures <= self.attempts and is_worth_a_retry(error)
+        # Whatever renews the file has done so already, or won't before whoever called wants to know.
+        attempts = min(self.attempts, 1) if isinstance(error, _EXPIRED) else self.attempts
+        return promising and failures <= attempts and is_worth_a_retry(error)
 
 
 def is_worth_a_retry(error: ExtauditError) -> bool:
@@ -50,4 +53,4 @@ def is_worth_a_retry(error: ExtauditError) -> bool:
         # Without a time it is a bound, such as the one on a message's size, that no waiting lifts.
         return error.retry_after is not None
     # Whatever renews the file of the token or certificate may have done so meanwhile.
-    return error.code == "UNAVAILABLE" or isinstance(error, (TokenExpired, CertificateExpired))
+    return error.code == "UNAVAILABLE" or isinstance(error, _EXPIRED)
