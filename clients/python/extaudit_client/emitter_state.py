@@ -71,6 +71,8 @@ class EmitterState:
         self._lock = threading.Lock()
         self._stats = EmitterStats()
         self._said: tuple[str, float] = ("", 0.0)
+        if cut := spool.fill().cut_bytes:
+            _LOG.warning("%d bytes at the end of the spool are no whole event and were cut off", cut)
 
     @property
     def stats(self) -> EmitterStats:

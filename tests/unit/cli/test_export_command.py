@@ -104,6 +104,7 @@ def test_stdout_gets_the_events_and_stderr_the_rest(service: FakeService, extaud
     done = extaudit("events", "export", "--out", "-")
     assert (done.code, done.out) == (0, ALL)
     assert "4 events" in done.err
+    assert done.err.splitlines()[0].endswith(" to stdout")
     assert not os.listdir("."), "no state is kept"
     kept = extaudit("events", "export", "--out", "-", "--state", "feed.json")
     again = extaudit("events", "export", "--out", "-", "--state", "feed.json", "--output", "json")
@@ -230,6 +231,18 @@ USAGE = {
 def test_what_does_not_fit_together_is_wrong_usage(service: FakeService, extaudit: Command, flags: list[str]) -> None:
     assert extaudit("events", "export", *flags).code == 2
     assert not os.listdir(".")
+
+
+def test_one_is_said_as_one(service: FakeService, extaudit: Command) -> None:
+    assert extaudit("events", "export", "--out", "out.jsonl").code == 0
+
+    def another(request: watch_pb.WatchEventsRequest) -> Iterator[watch_pb.WatchEventsResponse]:
+        row = event_pb2.EventRow(uid="t", json=TAIL, type="a.b")
+        row.receipts.add(storage="default", log_id="log", sequence=5)
+        yield watch_pb.WatchEventsResponse(events=[row], place=watch_pb.LogPlace(logs={"log": 5}), caught_up=True)
+
+    service.watch = another
+    assert extaudit("events", "export", "--out", "out.jsonl").out.startswith(b"1 new event, ")
 
 
 def test_another_service_is_refused_and_leaves_the_export_as_it_is(service: FakeService, extaudit: Command) -> None:

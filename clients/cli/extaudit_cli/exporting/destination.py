@@ -83,7 +83,7 @@ def destination(out: str, form: str | None, *, gzip: bool, receipts: bool, state
     elif ending in FORMATS:
         layout = "file"
     else:
-        raise click.UsageError("a folder's name ends in / and a file's in .jsonl, .csv or .parquet (and .gz)")
+        raise click.UsageError("a folder's name ends in / and a file's in .jsonl or .csv (and .gz)")
     if form and layout == "file" and ending != form:
         raise click.UsageError(f"the file's name says {ending}, --format says {form}")
     found = Form(form or (ending if layout == "file" else "") or "jsonl", gzip or zipped, receipts)

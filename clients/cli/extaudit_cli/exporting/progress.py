@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from extaudit_cli.search_summary import describe
+from extaudit_cli.text import count_text
 from extaudit_cli.transfers import size_text
 
 if TYPE_CHECKING:
@@ -72,7 +73,7 @@ class Progress:
         """How far it is, in words."""
         seconds = max(time.monotonic() - self._began, 1e-3)
         rate = f"{self.events / seconds:,.0f} events/s, {size_text(int(self.json_bytes / seconds))}/s"
-        text = f"{self.events:,} {adjective}events, {size_text(self.json_bytes)} ({rate})"
+        text = f"{count_text(self.events, adjective + 'event')}, {size_text(self.json_bytes)} ({rate})"
         if 0 < self._done < self._total:
             left = int((self._total - self._done) * seconds / self._done)
             text += f", {100 * self._done // self._total} %, {left // 60}:{left % 60:02d} left"

@@ -12,7 +12,7 @@ from extaudit_cli.exporting.destination import Destination
 from extaudit_cli.exporting.progress import Progress
 from extaudit_cli.exporting.resumption import Outcome
 from extaudit_cli.table import table_lines
-from extaudit_cli.text import visible
+from extaudit_cli.text import count_text, visible
 
 
 @dataclass(frozen=True)
@@ -52,15 +52,18 @@ class Summary:
     def _lines(self) -> list[str]:
         state = self.outcome.state
         new = "new " if self.outcome.continued else ""
-        lines = [f"{self.progress.line(new)} to {visible(str(self.destination.path))}"]
+        target = "stdout" if self.destination.layout == "stdout" else visible(str(self.destination.path))
+        lines = [f"{self.progress.line(new)} to {target}"]
         if self.outcome.continued:
-            lines.append(f"with those of earlier runs {state.events:,} events")
+            lines.append(f"with those of earlier runs {count_text(state.events, 'event')}")
         if self.outcome.interrupted:
             kept = "the same command goes on from here" if self.destination.state else "no state is kept of it"
             return [*lines, f"stopped; {kept}"]
         if state.foreign_objects:
-            lines.append(f"{state.foreign_objects} foreign objects are not exported; searches find their events")
+            lines.append(
+                f"{count_text(state.foreign_objects, 'foreign object')} not exported; searches find their events"
+            )
         if state.missing:
-            lines.append(f"INCOMPLETE: {len(state.missing)} parts are missing, named above and in the state")
+            lines.append(f"INCOMPLETE: {count_text(len(state.missing), 'part')} missing, named above and in the state")
         rows = [[log_id, str(sequence)] for log_id, sequence in sorted(state.place.items())]
         return [*lines, *(table_lines(("LOG", "COMPLETE THROUGH"), rows) if rows else [])]

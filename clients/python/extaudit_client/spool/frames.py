@@ -66,6 +66,11 @@ def frames(data: bytes, offset: int, following: int) -> Iterator[Entry | Damage]
         at = end
 
 
+def is_unfinished(data: bytes) -> bool:
+    """Whether this is the beginning of one frame and nothing else: what a stop in the middle of a write leaves."""
+    return _may_go_on(data, 0, 1 << 32)
+
+
 def _entry(data: bytes, at: int, offset: int) -> Entry | None:
     start = at + HEADER_BYTES
     if start > len(data):

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from extaudit_client.spool.files import Files
-from extaudit_client.spool.frames import Entry, frames
+from extaudit_client.spool.frames import Entry, frames, is_unfinished
 
 _NAME: Final = re.compile(r"([0-9]{16})\.events")
 _DAMAGED: Final = ".damaged"
@@ -33,6 +33,7 @@ def new_segment(folder: Path, first: int) -> Segment:
 def found_segments(files: Files, folder: Path, *, durably: bool) -> tuple[list[Segment], int]:
     """The segments of a folder that hold events, and how many bytes of a torn end were cut off the last one.
 
+    An end that no stop in the middle of a write explains is kept for people, in a file of its own.
     With `durably` what was found is durable: a process that was killed may have left it to the operating system.
     """
     names = [name for name in files.list(folder) if _NAME.fullmatch(name)]
@@ -41,6 +42,7 @@ def found_segments(files: Files, folder: Path, *, durably: bool) -> tuple[list[S
         segment, good = _scan(files, folder / name)
         if name == names[-1] and good < segment.size:
             cut = segment.size - good
+            _keep_damage(files, segment, good)
         if durably or cut:
             _settle_file(files, segment, cut)
         if segment.size:
@@ -68,6 +70,19 @@ def _scan(files: Files, path: Path) -> tuple[Segment, int]:
         if isinstance(item, Entry):
             segment.last, good = max(segment.last, item.number), item.end
     return segment, good
+
+
+def _keep_damage(files: Files, segment: Segment, good: int) -> None:
+    data = files.read_range(segment.path, good, segment.size - good)
+    if is_unfinished(data):
+        return
+    file = files.open_append(segment.path.with_name(f"{segment.path.name}.end{_DAMAGED}"))
+    try:
+        file.truncate(0)
+        file.append(data)
+        file.sync()
+    finally:
+        file.close()
 
 
 def _settle_file(files: Files, segment: Segment, cut: int) -> None:

@@ -12,6 +12,7 @@ import pytest
 from extaudit_client.spool.errors import SpoolClosed, SpoolFull, SpoolInUse
 from extaudit_client.spool.files import DiskFiles
 from extaudit_client.spool.folder_lock import FolderLock
+from extaudit_client.spool.frames import HEADER_BYTES
 from extaudit_client.spool.reading import Reader
 from extaudit_client.spool.spool import Spool
 
@@ -187,6 +188,22 @@ def test_a_torn_end_is_cut_and_said(tmp_path: Path) -> None:
     again.settle(2)
     again.close()
     assert list(tmp_path.glob("*.damaged")) == [], "what a crash leaves is no damage"
+
+
+@pytest.mark.parametrize("where", [-1, -30])
+def test_damage_of_the_last_event_is_cut_off_and_kept(tmp_path: Path, where: int) -> None:
+    opened = spool(tmp_path)
+    opened.append([b"whole", b"last"], 0)
+    opened.close()
+    (path,) = tmp_path.glob("*.events")
+    data = bytearray(path.read_bytes())
+    data[where] ^= 1
+    path.write_bytes(data)
+    again = spool(tmp_path)
+    size = HEADER_BYTES + len(b"last")
+    assert (read(again), again.fill().cut_bytes) == ([b"whole"], size)
+    again.close()
+    assert (tmp_path / f"{path.name}.end.damaged").read_bytes() == data[-size:]
 
 
 @pytest.mark.parametrize("spoiled", [b"", b"\0" * 600, b"\xff" * 7])
