@@ -110,6 +110,8 @@ def test_a_stop_ends_a_watch_and_the_next_service_goes_on_with_it(tmp_path: Path
     # The connection may be gone before the reason is read; then it is the transport that says so.
     assert (ended.value.code, ended.value.reason or "STOPPING") == ("UNAVAILABLE", "STOPPING")
     with RunningServer(tmp_path).until_killed() as server, server.client() as client:
+        traces = client.search(Query(types=("extaudit.events.watch.end",)))
+        assert [json.loads(row.json)["events"] for row in traces.rows] == [1], "its end is told of as well"
         emit(client, "after")
         assert [row.user for row in next(client.watch(test, after=place)).rows] == ["after"]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import weakref
 from typing import Any
 
 import grpc
@@ -158,3 +159,24 @@ async def test_a_watcher_that_goes_is_noted() -> None:
         await until(lambda: rig.watches.begun[0].closed)
         await until(lambda: rig.records.calls)
     assert [each.code for each in rig.records.calls] == ["CANCELLED"]
+
+
+class Events(list[FoundEvent]):
+    """Can be referred to weakly."""
+
+
+@in_loop
+async def test_what_a_watcher_does_not_read_is_kept_once() -> None:
+    events = Events(
+        FoundEvent(Position(1, f"u-{number}", "d"), "t", "", "", 2, b"x" * 1_000_000, ()) for number in range(3)
+    )
+    kept = weakref.ref(events)
+    async with serving() as rig, rig.user("auditor") as channel:
+        rig.watches.answers = [Watched(events, {"l": 4}, False)]
+        call = watch(channel)
+        await until(lambda: rig.watches.begun)
+        rig.watches.answers = []
+        del events
+        await until(lambda: kept() is None)
+        assert not rig.watches.begun[0].closed
+        call.cancel()
