@@ -1,4 +1,4 @@
-"""A network that is gone is noticed within a minute, and no server of ours takes that for too many pings."""
+"""Clients ping often enough to notice within a minute that nothing answers, and not too often for our servers."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from extaudit_client import Connection
 from server.grpc_api.server import Limits, _options
 
 
-def test_what_is_gone_is_noticed_within_a_minute_and_the_service_takes_pings_so_often() -> None:
+def test_pings_are_due_within_a_minute_and_the_service_takes_them_so_often() -> None:
     client = dict(Connection("localhost:1", Path("ca"))._options())
     time, timeout = int(client["grpc.keepalive_time_ms"]), int(client["grpc.keepalive_timeout_ms"])
     assert time + timeout <= 60_000

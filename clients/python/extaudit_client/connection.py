@@ -18,8 +18,9 @@ from extaudit_client.renewal import Renewal
 
 MAX_RECEIVE_BYTES = 20 * 1024 * 1024
 
-# While a call is under way, a machine or a network that is gone is noticed within a minute. The service takes a ping
-# every 10 s. What stands between may take fewer and hang up; the C library then pings half as often.
+# The service takes a ping every 10 s. What stands between may take fewer and hang up; the C library then pings half as
+# often. A process that stands still was not noticed by pings when it was tried (SIGSTOP, grpcio 1.85): streams are
+# therefore given up by `patience`, and calls by their time.
 _KEEPALIVE_MS = 30_000
 _KEEPALIVE_TIMEOUT_MS = 20_000
 

@@ -48,7 +48,7 @@ class Patience:
         self._over.set()
 
     def _look(self) -> None:
-        while not self._over.wait(self._seconds / 4):
+        while not self._over.wait(self._seconds / 12):
             since = self._since
             if since is not None and time.monotonic() - since > self._seconds:
                 self.failure = ConnectionFailed(f"the service said nothing for {self._seconds:.0f} s")
