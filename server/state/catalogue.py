@@ -184,13 +184,17 @@ class Catalogue:
         """Objects of a storage that may hold times in [from_ms, to_ms)."""
         from_ms, to_ms = from_ms if from_ms is not None else _EARLIEST, to_ms if to_ms is not None else _LATEST
         with self._lock:
-            return [
-                object_
+            dates = [
+                date.objects.copy()  # looked through below: the event loop waits for this lock
                 for date in self._dates.get(storage, {}).values()
                 if date.last_ms >= from_ms and date.first_ms < to_ms
-                for object_ in date.objects
-                if object_.last_ms >= from_ms and object_.first_ms < to_ms
             ]
+        return [
+            object_
+            for objects in dates
+            for object_ in objects
+            if object_.last_ms >= from_ms and object_.first_ms < to_ms
+        ]
 
     def foreign_objects(self, storage: str, from_ms: int | None = None, to_ms: int | None = None) -> int:
         """How many foreign objects of a storage may hold times in [from_ms, to_ms). Looks at no date without one."""
@@ -244,7 +248,8 @@ class Catalogue:
         """All confirmed batches, or those of one log, log by log in the order of sequences."""
         with self._lock:
             logs = sorted(self._batches.items()) if log_id is None else [(log_id, self._batches.get(log_id, []))]
-            return [batch for _, batches in logs for _, batch in batches]
+            copies = [batches.copy() for _, batches in logs]
+        return [batch for batches in copies for _, batch in batches]
 
     def batches_between(self, log_id: str, after: int, through: int, most: int) -> list[CatalogueBatch]:
         """The first `most` confirmed batches of a log that reach beyond `after` and not beyond `through`, in order."""
