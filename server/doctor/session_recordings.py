@@ -1,16 +1,16 @@
-"""Recordings: whether they are there with the bytes that were taken, and uploads that nobody goes on with."""
+"""Recordings: whether they are there with the bytes that were taken, what nobody took, and uploads left open."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Set
 from typing import Final
 
 from server.doctor.data_at_hand import DataAtHand
 from server.doctor.findings import Fact, Fault, Finding, Severity, Told, Unexamined
 from server.recordings.uploads.custody import Custody
 from server.state.database import StateFault
-from server.state.uploads import ASIDE, RecordingRow
+from server.state.uploads import ASIDE, RecordingRow, UploadRow
 from server.storage.ports import StorageError
 from server.storage.recording_port import UploadPlace
 
@@ -30,6 +30,19 @@ CUSTODY: Final = Fault(
     "The custody record of a recording isn't there, or isn't the one that was made.",
     _RESTORE,
 )
+UNREADABLE: Final = Fault(
+    "recording_unreadable",
+    Severity.ERROR,
+    "A recording can't be read, so that nothing is known of what it holds.",
+    "Look at the file's owner and mode, and at the disk.",
+)
+UNLISTED: Final = Fault(
+    "recording_unlisted",
+    Severity.WARNING,
+    "A file is named like a session's recording, and the service doesn't know of one.",
+    "Restart the server: it takes up recordings that have their custody record. If this one stays, find out who put it "
+    "there and move it away: it keeps the session's own from its name.",
+)
 ABANDONED: Final = Fault(
     "upload_abandoned",
     Severity.WARNING,
@@ -37,25 +50,40 @@ ABANDONED: Final = Fault(
     "Have its component go on with it, or end it: `extaudit recordings complete --partial` keeps what has come.",
 )
 
-FAULTS: Final = (MISSING, CHANGED, CUSTODY, ABANDONED)
+FAULTS: Final = (MISSING, CHANGED, CUSTODY, UNREADABLE, UNLISTED, ABANDONED)
 
 
 def check(at: DataAtHand) -> Told:
     """Look at every recording's file and custody record, and with `deep` at every byte."""
+    listed = at.files.list(at.directory.storage / "recordings")
     try:
+        # In this order: what was on its way at the listing is open still, or complete by now.
         uploads = at.state.uploads()
-        completed, opened = uploads.completed(), uploads.open()
+        opened = uploads.open()
+        completed = uploads.completed()
         left = uploads.untouched(at.now_ms - int(at.config.recordings.abandoned_after_seconds * 1000))
     except StateFault as fault:
         raise Unexamined("the state database can't be read") from fault
     for row in completed:
-        yield from _recording(at, row)
+        try:
+            yield from _recording(at, row)
+        except StorageError as error:
+            yield UNREADABLE.of(f"session {row.session_id}", str(error))
+    yield from _unlisted(listed, {row.session_id for row in completed if row.kind != ASIDE}, opened)
     for upload in left:
         yield ABANDONED.of(f"session {upload.session_id}", f"upload {upload.upload_id}, {upload.bytes} bytes")
     yield Fact("recordings", len(completed))
     yield Fact("bytes", sum(row.bytes for row in completed))
     yield Fact("digests checked", len(completed) if at.deep else 0)
     yield Fact("open uploads", len(opened))
+
+
+def _unlisted(listed: Iterable[str], completed: Set[str], opened: Iterable[UploadRow]) -> Iterator[Finding]:
+    known = completed | {upload.session_id for upload in opened}
+    for name in listed:
+        session_id, _, kind = name.partition(".")
+        if kind in ("tar", "custody.json") and session_id not in known:
+            yield UNLISTED.of(f"storage/recordings/{name}")
 
 
 def _recording(at: DataAtHand, row: RecordingRow) -> Iterator[Finding]:
@@ -73,6 +101,8 @@ def _recording(at: DataAtHand, row: RecordingRow) -> Iterator[Finding]:
             yield CHANGED.of(subject, f"is shorter than {row.bytes} bytes")
             return
     except StorageError as error:
+        if not isinstance(error.__cause__, FileNotFoundError):
+            raise
         yield MISSING.of(subject, str(error))
         return
     if len(at.recordings.read(place, row.bytes, 1, aside=is_aside)):

@@ -22,6 +22,7 @@ from tests.e2e.doctored import SESSION, flip, objects
 CONFIG = "planted.toml"
 WITH_CONFIG = ("--config", CONFIG)
 """Arguments; the file is beside the data directory."""
+OTHER_SESSION = "6f0b9d3e-54c7-4c0e-9f2b-0d6f2a3c4e51"
 
 
 def on_state(data_dir: Path, *statements: str) -> None:
@@ -111,6 +112,12 @@ def records(data_dir: Path) -> list[Path]:
 
 def recording(data_dir: Path) -> Path:
     return data_dir / "storage" / "recordings" / f"{SESSION}.tar"
+
+
+def unreadable_recording(data_dir: Path) -> None:
+    """A folder in its place, which even root can't read."""
+    recording(data_dir).unlink()
+    recording(data_dir).mkdir()
 
 
 def custody(data_dir: Path) -> Path:
@@ -268,6 +275,8 @@ PLANTS = [
     Plant("recording_changed", lambda data: append(recording(data), b"x"), "copy"),
     Plant("recording_changed", lambda data: recording(data).write_bytes(b"x"), "copy"),
     Plant("custody_record_damaged", lambda data: append(custody(data), b"x"), "copy"),
+    Plant("recording_unreadable", unreadable_recording, "disk"),
+    Plant("recording_unlisted", lambda data: copy_beside(recording(data), f"{OTHER_SESSION}.tar"), "move it away"),
     Plant(
         "upload_abandoned",
         lambda data: on_state(data, "UPDATE uploads SET state = 'open', touched_ms = 1"),
