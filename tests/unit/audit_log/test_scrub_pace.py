@@ -54,7 +54,8 @@ class Rig:
         self.registry = CollectorRegistry()
         storage = reader(DiskFiles(), folder / "events")
         digests = ObjectDigests(storage)
-        verification = Verification(storage, catalogue, frozenset, digests, self.store, now_ms)
+        self.object = names[0]
+        self.verification = Verification(storage, catalogue, frozenset, digests, self.store, now_ms)
         defaults: dict[str, object] = {
             "period_seconds": 0.1,
             "bytes_per_second": 2**30,
@@ -62,7 +63,7 @@ class Rig:
         }
         settings = Pace(**(defaults | pace))  # type: ignore[arg-type]
         self.scrubbing = Scrubbing(
-            verification, self.store, ScrubMetrics(Instruments(self.registry, [])), settings, now_ms
+            self.verification, self.store, ScrubMetrics(Instruments(self.registry, [])), settings, now_ms
         )
 
     @contextmanager
@@ -137,6 +138,21 @@ def test_what_cannot_be_read_is_found_and_the_walk_comes_to_its_end(tmp_path: Pa
         assert rig.scrubbing.counts() == {"missing": 0, "changed": 0, "unlisted": 0, "unreadable": 3}
         (problem,) = rig.scrubbing.warnings()
     assert (problem.name, "3 unreadable" in problem.description) == ("storage_damaged", True)
+
+
+def test_what_is_put_back_while_it_is_read_is_no_finding(tmp_path: Path) -> None:
+    rig = Rig(tmp_path)
+    path = tmp_path / "events" / rig.object
+    path.write_bytes(b"x" * SIZE)
+
+    def put_back(_: int) -> None:
+        copy = path.with_suffix(".copy")
+        copy.write_bytes(bytes(SIZE))
+        copy.replace(path)
+
+    rig.verification.check(rig.object, put_back)
+    rig.engine.dispose()
+    assert rig.verification.damage == {}
 
 
 def test_a_storage_that_cannot_be_looked_through_is_a_problem_until_it_can(
