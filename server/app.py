@@ -78,7 +78,7 @@ from server.state.locks import SqlLocks
 from server.state.outbox import Outbox
 from server.state.session_pages import SqlSessionPages
 from server.state.sessions import SqlSessionIndex
-from server.state.storage_damage import SqlStorageDamage
+from server.state.storage_damage import SqlStorageDamage, Walk
 from server.state.uploads import SqlUploads
 from server.storage.embedded.recordings import EmbeddedRecordings
 from server.storage.embedded.storage import EmbeddedStorage
@@ -224,6 +224,8 @@ def _build(
     reader = LogReader(log.tail, catalogue, StoredBatches(storage, catalogue), log.journal.log_id)
     watches = Watches(reader, threads.reading, service_log, notice, metrics.watches, storage.storage_id)
     damage = SqlStorageDamage(engine)
+    if log.is_copy:  # what was walked through is the original's storage
+        damage.keep_walk(Walk())
     scrubbing = Scrubbing(
         Verification(storage, catalogue, log.tail.pending, digests, damage, _now_ms),
         damage,

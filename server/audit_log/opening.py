@@ -49,6 +49,8 @@ class OpenLog:
     spool: Spool
     uid_files: UidFiles
     recovery: Recovery
+    is_copy: bool
+    """Whether the data directory turned out to be a copy, of whose files nothing is known yet."""
 
 
 def open_log(
@@ -69,7 +71,7 @@ def open_log(
         Unavailable: the journal can't be written.
     """
     rebuild(storage, catalogue)
-    fork_if_needed(files, places.journal, places.token_keys, storage.storage_id, catalogue, outbox)
+    fork = fork_if_needed(files, places.journal, places.token_keys, storage.storage_id, catalogue, outbox)
     recovery = recover(
         files, places.journal, catalogue.confirmed(), _last_of(catalogue), storage.storage_id, new_log_id
     )
@@ -92,7 +94,7 @@ def open_log(
     for log_id, first, damaged in recovery.empty:
         recovery.journal.trim(log_id, first, damaged=damaged)
     spool.clean({recovered.cut.name for recovered in recovery.sections if recovered.cut is not None})
-    return OpenLog(recovery.journal, tail, writer, spool, uid_files, recovery)
+    return OpenLog(recovery.journal, tail, writer, spool, uid_files, recovery, is_copy=fork is not None)
 
 
 def _last_of(catalogue: Catalogue) -> Batches:

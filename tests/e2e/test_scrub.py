@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import urllib.request
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -121,6 +122,20 @@ def test_the_walk_goes_on_after_a_restart_where_it_was(tmp_path: Path) -> None:
     assert walks[0].passed_ms == walks[1].passed_ms
     assert walks[0].begun_ms == walks[1].begun_ms
     assert "" < walks[0].position < walks[1].position
+
+
+def test_a_copy_is_walked_through_from_the_beginning_and_claims_no_walk_of_the_original(tmp_path: Path) -> None:
+    original, copy = tmp_path / "original", tmp_path / "copy"
+    for folder in (original, copy):
+        folder.mkdir()
+    with running_server(original, *QUICK_CUTS) as server:
+        until(lambda: metrics(server)["extaudit_scrub_last_full_pass_timestamp_seconds"] > 0)
+        fill(server)
+    shutil.copytree(original / "data", copy / "data")
+    with running_server(copy, *QUICK_CUTS, "--scrub-period-seconds", "15") as server:
+        until(lambda: metrics(server)["extaudit_scrub_objects_total"] > 0)
+        assert metrics(server)["extaudit_scrub_last_full_pass_timestamp_seconds"] == 0
+    assert (walk(copy / "data").position > "", walk(copy / "data").passed_ms) == (True, None)
 
 
 def walk(data_dir: Path) -> Walk:
