@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from extaudit_client import AsyncClient, AsyncEmitter, Connection, Query, SessionQuery
 
-from tests.grpc.rig import in_loop
+from tests.loops import in_loop
 from tests.running_server import running_server
 from tests.shape.repository import ROOT
 

@@ -27,7 +27,8 @@ from grpc_reflection.v1alpha import reflection_pb2
 from rbac.permissions import PERMISSIONS
 from server.errors import NotFound
 from server.grpc_api.pipeline import Pipeline
-from tests.grpc.rig import (
+from tests.grpc.failures import Failure, failing
+from tests.grpc.methods import (
     ABORT_UPLOAD,
     CHECK_ACCESS,
     COMPLETE_UPLOAD,
@@ -50,13 +51,9 @@ from tests.grpc.rig import (
     STREAM_RECORDING_EVENTS,
     UPLOAD_RECORDING,
     WATCH_EVENTS,
-    Failure,
-    Rig,
-    failing,
-    in_loop,
-    serving,
-    until,
 )
+from tests.grpc.rig import Rig, serving
+from tests.loops import in_loop, until
 
 Codes = grpc.StatusCode
 

@@ -18,7 +18,9 @@ from extaudit.v1.lock_pb2 import LockTarget
 
 from rbac.identities import IdentityKind
 from rbac.role_files import read_presets
-from tests.grpc.rig import failing, in_loop, serving
+from tests.grpc.failures import failing
+from tests.grpc.rig import serving
+from tests.loops import in_loop
 from tests.unit.rbac.test_presets import ALLOWED, KINDS, VERBS
 
 KIND_VALUES = {IdentityKind.USER: IDENTITY_KIND_USER, IdentityKind.COMPONENT: IDENTITY_KIND_COMPONENT}

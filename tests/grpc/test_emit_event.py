@@ -11,7 +11,9 @@ from google.protobuf.struct_pb2 import Struct
 
 from rbac.identities import IdentityKind
 from server.errors import AuditStoreError, ResourceExhausted, Unavailable
-from tests.grpc.rig import failing, in_loop, serving
+from tests.grpc.failures import failing
+from tests.grpc.rig import serving
+from tests.loops import in_loop
 
 
 def of_json(data: bytes) -> pb.EmitEventRequest:

@@ -20,7 +20,10 @@ from server.audit_log.denials import Refusal
 from server.errors import ResourceExhausted, Unavailable
 from server.grpc_api.emit_stream import EmitStream, Window
 from server.grpc_api.server import Limits
-from tests.grpc.rig import EMIT_EVENTS, Failure, all_of, failing, failure_of, in_loop, serving, until
+from tests.grpc.failures import Failure, all_of, failing, failure_of
+from tests.grpc.methods import EMIT_EVENTS
+from tests.grpc.rig import serving
+from tests.loops import in_loop, until
 
 EVENTS_DENIED = Refusal(EMIT_EVENTS, "PERMISSION_DENIED", "ACCESS_DENIED", "")
 

@@ -24,7 +24,9 @@ from server.audit_log.search.query import EventFilter, Missing, MissingReason
 from server.errors import ResourceExhausted
 from server.grpc_api import audit_log
 from server.storage.query import FieldEquality, Filters
-from tests.grpc.rig import Failure, Rig, all_of, failing, failure_of, in_loop, serving, until
+from tests.grpc.failures import Failure, all_of, failing, failure_of
+from tests.grpc.rig import Rig, serving
+from tests.loops import in_loop, until
 
 Codes = grpc.StatusCode
 LOG = "0123456789abcdef0123"

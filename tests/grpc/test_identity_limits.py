@@ -16,7 +16,9 @@ from grpc_health.v1.health_pb2_grpc import HealthStub
 from server.grpc_api.interceptors import identity_limits
 from server.grpc_api.interceptors.identity_limits import Bucket, IdentityLimits
 from server.grpc_api.server import Limits
-from tests.grpc.rig import Failure, Rig, failing, in_loop, serving, until
+from tests.grpc.failures import Failure, failing
+from tests.grpc.rig import Rig, serving
+from tests.loops import in_loop, until
 
 Codes = grpc.StatusCode
 EVENT = EventPayload(json=b"{}")

@@ -24,7 +24,7 @@ from server.config import GrpcSection
 from server.lifecycle import App
 from tests.certificates_builder import CLUSTER, Ca, CaShape, Pair
 from tests.crash.damaged_journal import flipped
-from tests.grpc.rig import Failure, failure_of
+from tests.grpc.failures import Failure, failure_of
 from tests.polling import until
 from tests.running_app import running_app
 

@@ -16,7 +16,10 @@ from server.grpc_api.draining import Drain
 from server.grpc_api.interceptors.observation import CallMeter, CallRecord
 from server.grpc_api.server import Limits
 from server.observability.metrics import Metrics
-from tests.grpc.rig import EMIT_EVENT, failing, in_loop, serving, until
+from tests.grpc.failures import failing
+from tests.grpc.methods import EMIT_EVENT
+from tests.grpc.rig import serving
+from tests.loops import in_loop, until
 
 EVENT = pb.EmitEventRequest(event=EventPayload(json=b"{}"))
 

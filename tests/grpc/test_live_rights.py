@@ -21,7 +21,10 @@ from rbac.identities import IdentityKind
 from rbac.policy import Policy
 from server.audit_log.search.query import FoundEvent, Position
 from server.certificates.anchors import Anchor
-from tests.grpc.rig import EMIT_EVENTS, Failure, Rig, failure_of, in_loop, serving, until
+from tests.grpc.failures import Failure, failure_of
+from tests.grpc.methods import EMIT_EVENTS
+from tests.grpc.rig import Rig, serving
+from tests.loops import in_loop, until
 
 Codes = grpc.StatusCode
 REFLECTION = "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo"

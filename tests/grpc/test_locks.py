@@ -19,7 +19,9 @@ from grpc_health.v1 import health_pb2
 from grpc_health.v1.health_pb2_grpc import HealthStub
 
 from tests.certificates_builder import Pair
-from tests.grpc.rig import Failure, failing, in_loop, serving
+from tests.grpc.failures import Failure, failing
+from tests.grpc.rig import serving
+from tests.loops import in_loop
 
 Codes = grpc.StatusCode
 

@@ -19,7 +19,9 @@ from server.recordings.format.recorded_event import RecordedEvent, read_event
 from server.recordings.opening import Selection
 from server.recordings.recording import Recording, Upload, UploadState
 from server.recordings.sessions.session import Session, SessionKind, SessionPage, SessionQuery
-from tests.grpc.rig import all_of, failing, in_loop, serving
+from tests.grpc.failures import all_of, failing
+from tests.grpc.rig import serving
+from tests.loops import in_loop
 
 Codes = grpc.StatusCode
 SESSION = "0d4c1f0e-6f5b-4f0a-8a39-1b8a2a6f0c11"

@@ -14,7 +14,9 @@ from extaudit.v1.recording_service_pb2_grpc import RecordingServiceStub
 from server.errors import DataLoss, NotFound, Unavailable
 from server.grpc_api.recording_requests import MAX_OFFSET
 from server.recordings.opening import Selection
-from tests.grpc.rig import Rig, all_of, failing, in_loop, serving, until
+from tests.grpc.failures import all_of, failing
+from tests.grpc.rig import Rig, serving
+from tests.loops import in_loop, until
 
 Codes = grpc.StatusCode
 SESSION = "0d4c1f0e-6f5b-4f0a-8a39-1b8a2a6f0c11"

@@ -29,7 +29,9 @@ from server.audit_log.search.query import (
 from server.errors import AuditStoreError, DeadlineExceeded, FailedPrecondition, InvalidRequest, NotFound, Violation
 from server.grpc_api.server import Limits
 from server.storage.query import Position
-from tests.grpc.rig import all_of, failing, in_loop, serving, until
+from tests.grpc.failures import all_of, failing
+from tests.grpc.rig import serving
+from tests.loops import in_loop, until
 
 MIB = 1024 * 1024
 EMITTER = Emitter("component", "host-1", "anchor", "5e")

@@ -24,8 +24,10 @@ from grpc_health.v1.health_pb2_grpc import HealthStub
 from rbac.identities import IdentityKind
 from server.grpc_api.server import Limits
 from server.tokens.token_issuers import TokenIssuers
-from tests.grpc.rig import Failure, Rig, failing, in_loop, serving, until
+from tests.grpc.failures import Failure, failing
+from tests.grpc.rig import Rig, serving
 from tests.jwks_server import JwksServer
+from tests.loops import in_loop, until
 from tests.tokens_builder import (
     AUDIENCE,
     ISSUER,

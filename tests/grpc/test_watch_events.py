@@ -19,7 +19,9 @@ from server.audit_log.receipts import Emitter, Receipt
 from server.audit_log.search.query import EventFilter, FoundEvent, Missing, MissingReason
 from server.audit_log.watching.query import Watched, WatchQuery
 from server.storage.query import FieldEquality, Filters, Position
-from tests.grpc.rig import Failure, failing, failure_of, in_loop, serving, until
+from tests.grpc.failures import Failure, failing, failure_of
+from tests.grpc.rig import serving
+from tests.loops import in_loop, until
 
 Codes = grpc.StatusCode
 

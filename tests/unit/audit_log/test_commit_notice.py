@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from server.audit_log.commit_notice import CommitNotice
-from tests.grpc.rig import in_loop
+from tests.loops import in_loop
 
 LONG = 3600.0
 

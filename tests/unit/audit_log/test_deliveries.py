@@ -13,7 +13,7 @@ from server.audit_log.deliveries import Deliveries
 from server.observability.metrics import Metrics
 from tests.crash.forgetful_files import ForgetfulFiles
 from tests.crash.log_under_test import LogUnderTest, StateFile
-from tests.grpc.rig import in_loop
+from tests.loops import in_loop
 from tests.unit.audit_log.test_intake import MIB, access, event, running, settle, submit
 
 QUOTA = 64 * MIB

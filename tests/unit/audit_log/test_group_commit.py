@@ -12,7 +12,7 @@ from rbac.identities import Identity
 from server.audit_log.receipts import encode_emitter
 from server.audit_log.validation import Payloads, Validated, Validator
 from server.errors import InvalidRequest, PermissionDenied
-from tests.grpc.rig import in_loop
+from tests.loops import in_loop
 from tests.unit.audit_log.emitters import NODE, USER
 from tests.unit.audit_log.test_intake import Rig, access, event, running, settle
 

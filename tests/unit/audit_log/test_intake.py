@@ -26,7 +26,7 @@ from server.errors import InvalidRequest, PermissionDenied, ResourceExhausted, U
 from server.observability.metrics import Metrics
 from tests.crash.forgetful_files import ForgetfulFiles
 from tests.crash.log_under_test import PLACES
-from tests.grpc.rig import in_loop
+from tests.loops import in_loop
 from tests.unit.audit_log.emitters import NODE, NOW_MS, USER
 
 MIB = 2**20

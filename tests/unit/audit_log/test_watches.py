@@ -31,7 +31,7 @@ from server.observability.watch_metrics import WatchMetrics
 from server.storage.ports import StorageError
 from server.storage.query import Filters
 from tests.contract.search_rig import NOON, SearchRig, duck_engine, event_json
-from tests.grpc.rig import in_loop, until
+from tests.loops import in_loop, until
 from tests.unit.audit_log.test_service_log import OwnJournal
 
 CALLER = Access(Identity(IdentityKind.USER, "alice", frozenset({"auditor"}), "anchor", "5e"), "ipv4:192.0.2.7:1", "r-1")

@@ -33,7 +33,7 @@ from extaudit_client import (
 from extaudit_client.custody import CustodyDigest
 from extaudit_client.upload_window import CHUNK_BYTES, WINDOW_BYTES
 
-from tests.grpc.rig import in_loop
+from tests.loops import in_loop
 from tests.unit.client.fake_service import FakeService, Refused, acknowledge
 from tests.unit.client.test_emit_stream import broken_after, bytes_of, numbered
 from tests.unit.client.test_recordings import SESSION, FakeUploads

@@ -14,7 +14,7 @@ from extaudit.v1 import audit_log_service_pb2 as pb
 from extaudit_client import AsyncEmitter, Connection, InvalidRequest, Retries, SpoolClosed, SpoolFull
 from extaudit_client.spool.spool import Spool
 
-from tests.grpc.rig import in_loop
+from tests.loops import in_loop
 from tests.unit.client.fake_service import FakeService
 from tests.unit.client.test_emitter import Stored
 

@@ -10,7 +10,7 @@ import pytest
 from extaudit_client import AsyncClient, Client, Connection
 from extaudit_client.pem import is_pair, validities
 
-from tests.grpc.rig import in_loop
+from tests.loops import in_loop
 from tests.polling import until
 from tests.unit.client.certificates import Pki, make_pki, renew_client
 from tests.unit.client.fake_service import FakeService, acknowledge_all, serve

@@ -19,7 +19,7 @@ from server.tokens.issuer_keys import (
 )
 from server.tokens.jwks import JwksProblem
 from server.tokens.sources import FETCH_SECONDS
-from tests.grpc.rig import in_loop, until
+from tests.loops import in_loop, until
 from tests.tokens_builder import ISSUER, KeySetNotes, MemorySource, ec_key, jwks
 
 ONE, TWO = ec_key("one"), ec_key("two")

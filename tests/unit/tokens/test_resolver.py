@@ -15,7 +15,7 @@ from server.errors import AuditStoreError, Unauthenticated, Unavailable
 from server.tokens import resolver as module
 from server.tokens.issuer_keys import MAX_AGE_SECONDS, IssuerKeys
 from server.tokens.resolver import KeyNotKnown, TokenResolver, TrustedIssuer
-from tests.grpc.rig import in_loop
+from tests.loops import in_loop
 from tests.tokens_builder import (
     ISSUER,
     MISSING,

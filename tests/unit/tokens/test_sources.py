@@ -13,8 +13,8 @@ import pytest
 from server.tokens.jwks import MAX_JWKS_BYTES, JwksProblem
 from server.tokens.sources import JwksFile, JwksUrl
 from tests.certificates_builder import CaShape
-from tests.grpc.rig import in_loop
 from tests.jwks_server import Answer, JwksServer, whole
+from tests.loops import in_loop
 
 DOCUMENT = b'{"keys": []}'
 

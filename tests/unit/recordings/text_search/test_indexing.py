@@ -16,7 +16,7 @@ from server.recordings.format.writer import RecordingWriter
 from server.recordings.recording import Recording
 from server.recordings.text_search.indexing import TextIndexing
 from server.recordings.text_search.text_index import TextIndex
-from tests.grpc.rig import in_loop
+from tests.loops import in_loop
 from tests.polling import until
 
 
