@@ -21,6 +21,7 @@ CHUNKS_LISTED: Final = "extaudit.events.chunks"
 EXPORTED: Final = "extaudit.events.export"
 WATCHED: Final = "extaudit.events.watch"
 WATCH_ENDED: Final = "extaudit.events.watch.end"
+EXPORT_ENDED: Final = "extaudit.events.export.end"
 RECORDING_READ: Final = "extaudit.recording.read"
 RECORDINGS_LISTED: Final = "extaudit.recordings.list"
 RECORDINGS_SEARCHED: Final = "extaudit.recordings.search"
@@ -58,6 +59,7 @@ CODES: Final[Mapping[str, str]] = MappingProxyType(
         EXPORTED: "XA2005I",
         WATCHED: "XA2003I",
         WATCH_ENDED: "XA2006I",
+        EXPORT_ENDED: "XA2007I",
         RECORDING_READ: "XA2101I",
         RECORDINGS_LISTED: "XA2102I",
         REINDEXED: "XA2103I",

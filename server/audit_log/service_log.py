@@ -19,6 +19,7 @@ from server.errors import AuditStoreError, Unavailable
 from server.service_events import (
     CHUNKS_LISTED,
     DENIED,
+    EXPORT_ENDED,
     EXPORTED,
     READ,
     RECORDING_READ,
@@ -127,10 +128,19 @@ class ServiceLog:
         Nobody waits for it: the watcher has gone, and what it saw is between the two events in any case.
         """
         given = {"from": _bounded(dict(start)), "to": _bounded(dict(place)), "events": events}
+        self._ended(access, WATCH_ENDED, {"watch_id": watch_id, **given})
+
+    def export_ended(self, access: Access, query: ExportQuery, *, events: int, size: int, through: int) -> None:
+        """Leave the trace of an export that has ended: how many events and bytes left, and how far the chunk was looked
+        at. Nobody waits for it, as above."""
+        given = {"events": events, "bytes": size, "through_sequence": through}
+        self._ended(access, EXPORT_ENDED, {"chunk": str(query.chunk), **given})
+
+    def _ended(self, access: Access, event_type: str, members: Mapping[str, object]) -> None:
         try:
-            trace = asyncio.ensure_future(self._submit(access, WATCH_ENDED, {"watch_id": watch_id, **given}))
+            trace = asyncio.ensure_future(self._submit(access, event_type, members))
         except AuditStoreError as error:
-            _log.warning("the end of a watch can't be journalled", extra={"fields": {"reason": error.reason}})
+            _log.warning("the end of a read can't be journalled", extra={"fields": {"reason": error.reason}})
         else:
             trace.add_done_callback(_note_failure)
 

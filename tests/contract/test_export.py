@@ -45,10 +45,15 @@ class Traces:
     """Where the traces go."""
 
     told: list[dict[str, Any]] = field(default_factory=list)
+    ended: list[tuple[int, int, int]] = field(default_factory=list)
+    """Of each export that ended how many events and bytes left, and how far its chunk was looked at."""
     fails: bool = False
 
     async def exported(self, access: Access, query: ExportQuery, *, found: bool) -> None:
         self._tell(chunk=str(query.chunk), found=found)
+
+    def export_ended(self, access: Access, query: ExportQuery, *, events: int, size: int, through: int) -> None:
+        self.ended.append((events, size, through))
 
     async def chunks_listed(self, access: Access, query: ChunkQuery, page: ChunkPage) -> None:
         self._tell(chunks=len(page.chunks))
@@ -348,6 +353,24 @@ def test_without_its_record_a_chunk_gives_events_of_emitters_that_are_not_known(
     assert [part.reason for part in messages[-1].missing] == [query_pb.MISSING_REASON_RECEIPTS_UNREADABLE]
     [message] = exporting.given(ExportQuery(exporting.chunk(), wanted=EventFilter(emitters=frozenset({"alice"}))))
     assert (list(message.columns.sequences), message.done, len(message.missing)) == ([], True, 1)
+
+
+def test_an_end_is_told_with_how_much_left_also_of_one_that_was_broken_off(exporting: Exporting) -> None:
+    kept = fill(exporting.rig)
+    chunk = exporting.chunk()
+    messages = exporting.given(ExportQuery(chunk))
+    assert len(messages) > 1
+    assert exporting.traces.ended == [(len(kept), sum(len(m.SerializeToString()) for m in messages), chunk.last)]
+
+    async def broken_off() -> None:
+        blocks = exporting.exports.events(exporting.access, ExportQuery(chunk), encoded_block)
+        await anext(blocks)
+        await blocks.aclose()
+
+    in_loop(broken_off())
+    first = messages[0]
+    told = (len(first.columns.sequences), len(first.SerializeToString()), first.through_sequence)
+    assert exporting.traces.ended[1:] == [told]
 
 
 def test_a_chunk_that_is_not_there_is_traced_and_not_found(exporting: Exporting) -> None:

@@ -74,7 +74,10 @@ def watches_and_exports(app: App) -> None:
             watch = stub.WatchEvents(watch_pb.WatchEventsRequest(**start))
             assert next(watch).place.logs
             watch.cancel()
-        assert not stub.ListEventChunks(export_pb.ListEventChunksRequest()).chunks
+        app.threads.journal.submit(app.log.writer.cut).result(20)
+        until(lambda: stub.ListEventChunks(export_pb.ListEventChunksRequest()).chunks)
+        for chunk in stub.ListEventChunks(export_pb.ListEventChunksRequest()).chunks:
+            assert list(stub.ExportEvents(export_pb.ExportEventsRequest(chunk_id=chunk.id)))[-1].done
         with pytest.raises(grpc.RpcError):
             list(stub.ExportEvents(export_pb.ExportEventsRequest(chunk_id=f"default/{app.log.journal.log_id}/1-9")))
 
@@ -120,7 +123,9 @@ class Lives:
             client.emit(b'{"event":"a","uid":"u-1"}')
             client.get("u-1")
             watches_and_exports(app)
+            client.emit(b'{"event":"a","uid":"u-2"}')
             until(lambda: own_events(client)["extaudit.events.watch.end"])
+            until(lambda: own_events(client)["extaudit.events.export.end"])
             self.recordings(client)
             self.log_id = app.log.journal.log_id
 
@@ -185,7 +190,7 @@ class Lives:
         """Damages journal and storage, has a fork done, and leaves an event that the journal won't take as it is."""
         (segment,) = (self.data_dir / "journal" / self.log_id).iterdir()
         content = segment.read_bytes()
-        segment.write_bytes(flipped(content, content.index(b'"u-1"')))
+        segment.write_bytes(flipped(content, content.index(b'"u-2"')))
         request_fork(self.data_dir, "restored from a backup", "root", None)
         engine = open_database(database_path(self.data_dir))
         Outbox(engine).put(b'{"event":"extaudit.lock.create","uid":"u","time":"2999-01-01T00:00:00Z"}')

@@ -100,10 +100,16 @@ class Exports:
             await self._service_log.exported(access(), query, found=batch is not None)
             if batch is None:
                 raise NotFound("there is no such chunk", chunk=str(query.chunk))
-            reader = await self._run(lambda: self._read(batch, query, convert))
-            async with contextlib.aclosing(self._blocks(access, query, reader)) as blocks:
-                async for block in blocks:
-                    yield block
+            caller, events, size, through = access(), 0, 0, query.after_sequence
+            try:
+                reader = await self._run(lambda: self._read(batch, query, convert))
+                async with contextlib.aclosing(self._blocks(access, query, reader)) as blocks:
+                    async for block in blocks:
+                        # Counted before it leaves: whoever breaks off has it all the same.
+                        events, size, through = events + block.events, size + len(block.data), block.through
+                        yield block
+            finally:
+                self._service_log.export_ended(caller, query, events=events, size=size, through=through)
 
     @contextlib.asynccontextmanager
     async def _place(self, caller: Identity) -> AsyncGenerator[None, None]:
