@@ -154,6 +154,7 @@ async def test_a_caller_with_no_role_or_one_that_is_not_loaded_touches_nothing(
 async def test_without_an_identity_every_method_is_unauthenticated(method: str) -> None:
     async with serving() as rig, rig.user("Node") as channel:
         failure = await refused(channel, method, REQUESTS.get(method, b""))
+        await until(lambda: rig.records.calls)  # noted once the answer has left
         assert not rig.touched
         assert [record.identity for record in rig.records.calls] == [None]
     assert (failure.code, failure.reason) == (Codes.UNAUTHENTICATED, "UNAUTHENTICATED")
