@@ -11,7 +11,9 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 # Folders that hold Python of ours; protos/gen is generated and left out by the tools' own configuration.
 CRASH_TESTS := tests/crash
-SLOW_TESTS := tests/e2e tests/docs
+# The tests of whole ways in two halves, by name.
+SLOW_TESTS := $(wildcard tests/e2e/test_[a-l]*.py) tests/docs
+SLOWER_TESTS := $(wildcard tests/e2e/test_[m-z]*.py)
 DOCS_TOOLS := $(subst /,.,$(basename $(wildcard tools/generate_*_docs.py)))
 SOURCES := server rbac clients tools tests benchmarks
 
@@ -43,15 +45,17 @@ ifdef T
 else
 	@# Crash tests wait for the disk most of their time, those of whole ways for other processes: so these run beside
 	@# the others, and what they say comes after.
-	@echo "==> tests: pytest, and beside it pytest $(SLOW_TESTS) and pytest $(CRASH_TESTS)"
+	@echo "==> tests: pytest, and beside it pytest tests/e2e, tests/docs and tests/crash"
 	@out=$$(mktemp -d) && trap 'rm -rf "$$out"' EXIT && \
 	{ $(BIN)/python -m pytest --quiet -p no:cacheprovider $(CRASH_TESTS) >"$$out/crash" 2>&1 & crash=$$!; \
 	  $(BIN)/python -m pytest --quiet -p no:cacheprovider $(SLOW_TESTS) >"$$out/slow" 2>&1 & slow=$$!; \
-	  trap 'kill $$crash $$slow 2>/dev/null; exit 130' INT TERM; \
-	  $(BIN)/python -m pytest --quiet $(patsubst %,--ignore=%,$(SLOW_TESTS) $(CRASH_TESTS)); others=$$?; \
-	  wait $$slow; slow=$$?; echo "==> tests: $(SLOW_TESTS)"; cat "$$out/slow"; \
+	  $(BIN)/python -m pytest --quiet -p no:cacheprovider $(SLOWER_TESTS) >"$$out/slower" 2>&1 & slower=$$!; \
+	  trap 'kill $$crash $$slow $$slower 2>/dev/null; exit 130' INT TERM; \
+	  $(BIN)/python -m pytest --quiet --ignore=tests/e2e --ignore=tests/docs --ignore=$(CRASH_TESTS); others=$$?; \
+	  wait $$slow; slow=$$?; echo "==> tests: tests/e2e (a to l), tests/docs"; cat "$$out/slow"; \
+	  wait $$slower; slower=$$?; echo "==> tests: tests/e2e (m to z)"; cat "$$out/slower"; \
 	  wait $$crash; crash=$$?; echo "==> tests: $(CRASH_TESTS)"; cat "$$out/crash"; \
-	  [ $$others -eq 0 ] && [ $$slow -eq 0 ] && [ $$crash -eq 0 ]; }
+	  [ $$others -eq 0 ] && [ $$slow -eq 0 ] && [ $$slower -eq 0 ] && [ $$crash -eq 0 ]; }
 endif
 
 .PHONY: format

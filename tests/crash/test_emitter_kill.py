@@ -18,7 +18,7 @@ from extaudit_client import Emitter, Query, Retries
 from tests.polling import until
 from tests.running_server import RunningServer, environment
 
-ROUNDS = max(6, int(os.environ.get("EXTAUDIT_CRASH_ROUNDS", "0")))
+ROUNDS = max(4, int(os.environ.get("EXTAUDIT_CRASH_ROUNDS", "0")))
 
 
 class EmittingProcess:

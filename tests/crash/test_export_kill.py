@@ -22,7 +22,7 @@ from extaudit_client import Position
 from tests.crash.load import Load
 from tests.running_server import RUN, RunningServer, environment
 
-ROUNDS = int(os.environ.get("EXTAUDIT_CRASH_ROUNDS", "5"))
+ROUNDS = int(os.environ.get("EXTAUDIT_CRASH_ROUNDS", "2"))
 SEED = int(os.environ.get("EXTAUDIT_CRASH_SEED", random.getrandbits(32)))
 OFTEN = ["--journal-cut-events", "100", "--journal-cut-age-seconds", "0.1", "--journal-disk-floor-bytes", "1048576"]
 TARGETS = {

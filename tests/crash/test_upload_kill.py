@@ -15,7 +15,7 @@ from extaudit_client import Client, ExtauditError
 
 from tests.running_server import RunningServer, running_server
 
-ROUNDS = int(os.environ.get("EXTAUDIT_CRASH_ROUNDS", "10")) // 2
+ROUNDS = int(os.environ.get("EXTAUDIT_CRASH_ROUNDS", "9")) // 3
 SEED = int(os.environ.get("EXTAUDIT_CRASH_SEED", random.getrandbits(32)))
 MIB = 1024 * 1024
 LONGEST_LOAD = 0.5

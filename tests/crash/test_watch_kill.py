@@ -21,7 +21,7 @@ from tests.crash.load import Load
 from tests.polling import until
 from tests.running_server import RUN, RunningServer, environment
 
-ROUNDS = int(os.environ.get("EXTAUDIT_CRASH_ROUNDS", "4"))
+ROUNDS = int(os.environ.get("EXTAUDIT_CRASH_ROUNDS", "3"))
 SEED = int(os.environ.get("EXTAUDIT_CRASH_SEED", random.getrandbits(32)))
 OFTEN = ["--journal-cut-events", "100", "--journal-cut-age-seconds", "0.1", "--journal-disk-floor-bytes", "1048576"]
 END = "the.end"

@@ -226,4 +226,8 @@ class MemoryLocks:
         return True
 
     def read(self, known_revision: int) -> tuple[int, list[Lock]] | None:
-        return None if known_revision == len(self.events) else (len(self.events), list(self.locks))
+        return (
+            None
+            if known_revision == len(self.events)
+            else (len(self.events), sorted(self.locks, key=lambda lock: (lock.created_ms, lock.id)))
+        )

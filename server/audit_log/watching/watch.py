@@ -86,6 +86,8 @@ class Watch:
         loop = asyncio.get_running_loop()
         while not self._ending:
             await asyncio.sleep(max(0.0, self._next_look - loop.time()))
+            if self._ending:
+                break  # told while it rested: whoever reads the count now would never hear of it
             count = self._notice.count
             self._take_rights()
             look = await self._look(self.place, self._selection, self._matches)
