@@ -52,9 +52,9 @@ class World:
         return Client(find_connection({}, self.server.data_dir, token_file=self.token_file))
 
     def extaudit(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        env = environment() | {"EXTAUDIT_TOKEN_FILE": str(self.token_file)}
-        command = [*RUN, *arguments, "--data-dir", str(self.server.data_dir)]
-        return subprocess.run(command, env=env, capture_output=True, text=True, timeout=60)
+        # A flag, since beside --data-dir no variable counts.
+        command = [*RUN, *arguments, "--data-dir", str(self.server.data_dir), "--token-file", str(self.token_file)]
+        return subprocess.run(command, env=environment(), capture_output=True, text=True, timeout=60)
 
 
 @pytest.fixture
