@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
@@ -69,6 +70,10 @@ def lives_with_one_left_out(state: StateFile) -> Iterator[tuple[Operation, list[
         yield left_out, [each for each in found if left_out.number < each.operation <= until]
 
 
+long = pytest.mark.skipif("EXTAUDIT_CRASH_ROUNDS" not in os.environ, reason="takes minutes: make crash runs it")
+
+
+@long
 @pytest.mark.timeout(300)
 def test_each_sync_that_is_left_out_is_missed_or_has_its_reason(state: StateFile) -> None:
     outcomes: dict[str, list[bool]] = defaultdict(list)
@@ -93,6 +98,7 @@ AFTER_A_KILL: dict[str, Callable[[Operation], bool]] = {
 }
 
 
+@long
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("name", AFTER_A_KILL)
 def test_what_a_kill_left_unsynced_must_be_synced_before_it_is_built_upon(state: StateFile, name: str) -> None:
