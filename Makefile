@@ -33,7 +33,9 @@ run: .venv/.runtime ## Start the service: gRPC on GRPC_LISTEN, operations HTTP o
 ##@ Check
 
 .PHONY: check
-check: lint types imports proto-check docs-check test ## Everything that CI checks; formats nothing, fixes nothing.
+check: .venv/.dev ## Everything that CI checks; formats nothing, fixes nothing.
+	@$(MAKE) --no-print-directory --output-sync=target -j 2 lint types imports proto-check docs-check
+	@$(MAKE) --no-print-directory test
 	@echo "==> all checks passed"
 
 .PHONY: test
