@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import signal
+
 import grpc.aio
 
 # gRPC ends itself whenever nothing of it is left, and a call that is let go after that, as with a test's log records at
 # its teardown, makes the process crash. It does so rarely; no program but one of tests begins and ends it so often.
 grpc.aio.init_grpc_aio()
+
+# What a shell runs in the background ignores SIGINT, and so would every program that a test starts and interrupts.
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
