@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Final
 
 from server.audit_log.journal.journal import DAMAGED as SET_ASIDE_FOLDER
@@ -10,6 +11,8 @@ from server.audit_log.journal.segments import LogContent, read_log
 from server.doctor.data_at_hand import LOG_ID, DataAtHand
 from server.doctor.findings import Fact, Fault, Finding, Severity, Told, Unexamined
 
+_ABOUT_TO_LEAVE_MS: Final = 60_000
+"""A server removes the spool's files of a batch moments after the batch is confirmed."""
 _ATTEMPTS: Final = 5
 _LATE_MS: Final = 300_000
 
@@ -86,7 +89,7 @@ def check(at: DataAtHand) -> Told:
     for name in at.files.list(at.directory.journal / SET_ASIDE_FOLDER):
         yield SET_ASIDE.of(f"journal/{SET_ASIDE_FOLDER}/{name}")
     yield from _size_and_age(at, logs, is_served=is_served)
-    yield from _spool(at)
+    yield from _spool(at, is_served=is_served is not False)
 
 
 def _logs(at: DataAtHand) -> list[LogContent]:
@@ -141,10 +144,19 @@ def _size_and_age(at: DataAtHand, logs: list[LogContent], *, is_served: bool | N
             yield LATE.of("journal", f"the oldest event waits since {age_ms // 1000} s")
 
 
-def _spool(at: DataAtHand) -> Iterator[Finding]:
+def _spool(at: DataAtHand, *, is_served: bool) -> Iterator[Finding]:
     folder = at.directory.spool
     names = at.files.list(folder)
     pending = {f"{log_id}-{first}" for log_id, first in at.pending()}  # after the listing: see the catalogue's check
     for name in names:
-        if name.rpartition("-")[0] not in pending and (folder / name).exists():
+        if name.rpartition("-")[0] not in pending and _is_left(folder / name, at, is_served=is_served):
             yield SPOOL_LEFT.of(f"spool/{name}")
+
+
+def _is_left(batch: Path, at: DataAtHand, *, is_served: bool) -> bool:
+    """Whether it is there, and not because a server that is under way is just about to remove it."""
+    try:
+        changed_ms = batch.stat().st_mtime_ns // 1_000_000
+    except OSError:
+        return False
+    return not is_served or changed_ms < at.now_ms - _ABOUT_TO_LEAVE_MS
