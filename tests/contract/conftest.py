@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from server.storage.scan.engine import DuckScanEngine
+from tests.contract.export_rig import Exporting
 from tests.contract.search_rig import SearchRig, duck_engine
 from tests.contract.session_rig import SessionRig
 
@@ -31,3 +33,9 @@ def sessions(tmp_path: Path, scan_engine: DuckScanEngine) -> Iterator[SessionRig
     rig = SessionRig(SearchRig(tmp_path / "data", scan_engine))
     yield rig
     rig.close()
+
+
+@pytest.fixture
+def exporting(rig: SearchRig) -> Iterator[Exporting]:
+    with ThreadPoolExecutor(2) as threads:
+        yield Exporting(rig, threads)

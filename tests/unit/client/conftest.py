@@ -1,13 +1,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
-from extaudit_client import Client, Connection
-from extaudit_client.retries import Retries
+from extaudit_client import Client, Connection, Emitter, Retries
 
 from tests.unit.client.certificates import Pki, make_pki
 from tests.unit.client.fake_service import FakeService, serve
+from tests.unit.client.stored_events import FAST, Stored
 
 
 @pytest.fixture(scope="session")
@@ -36,4 +37,16 @@ def waits() -> list[float]:
 def client(connection: Connection, waits: list[float]) -> Iterator[Client]:
     retries = Retries(attempts=2, wait=waits.append, draw=lambda low, high: low)
     with Client(connection, timeout=10, retries=retries) as opened:
+        yield opened
+
+
+@pytest.fixture
+def stored(service: FakeService) -> Stored:
+    service.emit_stream = stored = Stored()
+    return stored
+
+
+@pytest.fixture
+def emitter(connection: Connection, stored: Stored, tmp_path: Path) -> Iterator[Emitter]:
+    with Emitter(connection, tmp_path / "spool", retries=FAST) as opened:
         yield opened

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import functools
 import json
 import os
 import threading
-import time
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,68 +16,15 @@ from extaudit_client import (
     Emitter,
     InvalidRequest,
     RefusedEvent,
-    Retries,
     SpoolClosed,
     SpoolFull,
     SpoolInUse,
-    Trouble,
-    emitter_thread,
 )
 from extaudit_client.emitter_state import EmitterState
 from extaudit_client.emitting import STREAM_EVENT_BYTES
-from extaudit_client.sending import Sending
 
-from tests.polling import until
-from tests.unit.client.fake_service import FakeService, Refused, acknowledge, acknowledge_all
-
-FAST = Retries(first_delay=0.01)
-Stream = Iterator[pb.EmitEventsRequest]
-Answers = Iterator[pb.EmitEventsResponse]
-
-
-class Stored:
-    """Keeps what comes, as the service would: by uid, the first one counts."""
-
-    def __init__(self) -> None:
-        self.events: dict[str, bytes] = {}
-        self.messages = 0
-        self.before: Callable[[pb.EmitEventsRequest], None] = lambda request: None
-        self.refuses: Callable[[bytes], bool] = lambda event: False
-
-    def __call__(self, requests: Stream) -> Answers:
-        for request in requests:
-            self.messages += 1
-            self.before(request)
-            refused = [
-                pb.RefusedEvent(index=index, violations=[pb.EventViolation(field="event", description="no")])
-                for index, event in enumerate(request.events)
-                if self.refuses(event.json)
-            ]
-            known = [
-                pb.RepeatedEvent(index=index, storage="s", log_id="l", sequence=1)
-                for index, event in enumerate(request.events)
-                if not self.refuses(event.json) and self.keep(event.json)
-            ]
-            yield acknowledge(request, refused=refused, repeated=known)
-
-    def keep(self, event: bytes) -> bool:
-        uid = json.loads(event)["uid"]
-        known = uid in self.events
-        assert not known or self.events[uid] == event, "a retry has the same bytes"
-        self.events[uid] = event
-        return known
-
-
-@pytest.fixture
-def stored(service: FakeService) -> Stored:
-    service.emit_stream = stored = Stored()
-    return stored
-
-
-@pytest.fixture
-def emitter(connection: Connection, stored: Stored, tmp_path: Path) -> Iterator[Emitter]:
-    with Emitter(connection, tmp_path / "spool", retries=FAST) as opened:
-        yield opened
+from tests.unit.client.fake_service import FakeService, Refused
+from tests.unit.client.stored_events import FAST, Answers, Stored, Stream
 
 
 def test_events_of_both_kinds_arrive_in_order_and_bytes_stay_as_they_are(emitter: Emitter, stored: Stored) -> None:
@@ -138,147 +82,6 @@ def test_a_callback_that_fails_ends_nothing(connection: Connection, stored: Stor
         assert emitter.stats.sent == 1
 
 
-@pytest.mark.parametrize(
-    "refused",
-    [
-        Refused(grpc.StatusCode.UNAVAILABLE, "STOPPING"),
-        Refused(grpc.StatusCode.RESOURCE_EXHAUSTED, "JOURNAL_FULL", retry_after=0.01),
-        Refused(grpc.StatusCode.PERMISSION_DENIED, "ACCESS_DENIED"),
-        Refused(grpc.StatusCode.UNAUTHENTICATED, "UNAUTHENTICATED"),
-        Refused(grpc.StatusCode.INTERNAL, "INTERNAL"),
-        Refused(grpc.StatusCode.UNKNOWN),
-    ],
-    ids=lambda refused: str(refused.status.code),
-)
-def test_trouble_is_told_and_tried_again_and_the_events_stay(
-    connection: Connection, stored: Stored, tmp_path: Path, refused: Refused, caplog: pytest.LogCaptureFixture
-) -> None:
-    troubles: list[Trouble] = []
-    failures = iter([True] * 4)
-
-    def fail(request: pb.EmitEventsRequest) -> None:
-        if next(failures, False):
-            raise refused
-
-    stored.before = fail
-    with Emitter(connection, tmp_path, retries=FAST, on_trouble=troubles.append) as emitter:
-        uid = emitter.emit({"event": "e"})
-        until(lambda: emitter.stats.trouble is not None)
-        emitter.flush(20)
-        assert list(stored.events) == [uid]
-        assert emitter.stats.trouble is None
-    assert [trouble.failures for trouble in troubles] == [1, 2, 3, 4]
-    assert "events wait in the spool" in caplog.text
-    assert not (tmp_path / "refused.jsonl").exists()
-
-
-def test_a_lack_of_rights_is_asked_about_less_often(
-    connection: Connection, service: FakeService, tmp_path: Path
-) -> None:
-    troubles: list[Trouble] = []
-
-    def refuse(requests: Stream) -> Answers:
-        raise Refused(grpc.StatusCode.PERMISSION_DENIED, "ACCESS_DENIED")
-        yield
-
-    service.emit_stream = refuse
-    retries = Retries(first_delay=0.05, draw=lambda low, high: low)
-    with Emitter(connection, tmp_path, retries=retries, on_trouble=troubles.append) as emitter:
-        emitter.emit({"event": "e"})
-        until(lambda: len(troubles) == 4)
-        assert [round(trouble.delay, 2) for trouble in troubles[:4]] == [0.1, 0.2, 0.4, 0.8]
-        assert emitter.close(timeout=0) == 1, "the event stays"
-
-
-def test_one_event_that_breaks_the_stream_is_found_and_set_aside(
-    connection: Connection, service: FakeService, stored: Stored, tmp_path: Path
-) -> None:
-    def break_off(request: pb.EmitEventsRequest) -> None:
-        if any(b"poison" in event.json for event in request.events):
-            raise Refused(grpc.StatusCode.INVALID_ARGUMENT, "INVALID_REQUEST")
-
-    def alone(request: pb.EmitEventRequest) -> pb.EmitEventResponse:
-        if b"poison" in request.event.json:
-            raise Refused(grpc.StatusCode.INVALID_ARGUMENT, "INVALID_REQUEST", violations=(("event", "poison"),))
-        return pb.EmitEventResponse(uid="u", repeated=stored.keep(request.event.json))
-
-    stored.before, service.emit = break_off, alone
-    with Emitter(connection, tmp_path, retries=FAST) as emitter:
-        uids = emitter.emit_many({"event": "poison" if n == 3 else "e", "n": n} for n in range(8))
-        emitter.flush(20)
-        assert list(stored.events) == [uid for n, uid in enumerate(uids) if n != 3]
-        assert (emitter.stats.sent, emitter.stats.refused) == (7, 1)
-    (line,) = (tmp_path / "refused.jsonl").read_text().splitlines()
-    assert json.loads(line)["uid"] == uids[3]
-
-
-@pytest.mark.parametrize("code", [grpc.StatusCode.INTERNAL, grpc.StatusCode.UNKNOWN])
-def test_events_over_which_the_service_fails_are_set_aside_once_it_takes_others(
-    connection: Connection,
-    service: FakeService,
-    stored: Stored,
-    tmp_path: Path,
-    caplog: pytest.LogCaptureFixture,
-    code: grpc.StatusCode,
-) -> None:
-    tries: list[bytes] = []
-    fault = Refused(code, "INTERNAL", "request 7 failed")
-
-    def break_off(request: pb.EmitEventsRequest) -> None:
-        if any(b"poison" in event.json for event in request.events):
-            raise fault
-
-    def alone(request: pb.EmitEventRequest) -> pb.EmitEventResponse:
-        if b"poison" in request.event.json:
-            tries.append(request.event.json)
-            raise fault
-        if b"wrong" in request.event.json:
-            raise Refused(grpc.StatusCode.INVALID_ARGUMENT, "INVALID_REQUEST", violations=(("event", "no"),))
-        return pb.EmitEventResponse(uid="u", repeated=stored.keep(request.event.json))
-
-    stored.before, service.emit, stored.refuses = break_off, alone, lambda event: b"wrong" in event
-    kinds = ["e", "poison", "poison", "wrong", "poison", "e", "e"]
-    with Emitter(connection, tmp_path, retries=FAST) as emitter:
-        uids = emitter.emit_many({"event": kind, "n": n} for n, kind in enumerate(kinds))
-        emitter.flush(20)
-        assert list(stored.events) == [uid for uid, kind in zip(uids, kinds, strict=True) if kind == "e"]
-        assert (emitter.stats.refused, emitter.stats.queued) == (4, 0)
-    lines = [json.loads(line) for line in (tmp_path / "refused.jsonl").read_text().splitlines()]
-    assert [line["uid"] for line in lines] == uids[1:5], "each once, in order, and none is passed over"
-    assert "5 times" in lines[0]["violations"][0]["description"]
-    assert "request 7 failed" in lines[0]["violations"][0]["description"]
-    assert len(tries) <= 40, "the tries are bounded"
-    assert uids[1] in caplog.text
-
-
-def test_a_service_that_fails_over_all_events_loses_none_to_the_refused(
-    connection: Connection, service: FakeService, stored: Stored, tmp_path: Path
-) -> None:
-    broken, calls = threading.Event(), 0
-    broken.set()
-
-    def fail(request: pb.EmitEventsRequest) -> None:
-        if broken.is_set():
-            raise Refused(grpc.StatusCode.INTERNAL, "INTERNAL")
-
-    def alone(request: pb.EmitEventRequest) -> pb.EmitEventResponse:
-        nonlocal calls
-        calls += 1
-        if broken.is_set():
-            raise Refused(grpc.StatusCode.INTERNAL, "INTERNAL")
-        return pb.EmitEventResponse(uid="u", repeated=stored.keep(request.event.json))
-
-    stored.before, service.emit = fail, alone
-    retries = Retries(first_delay=0.001, draw=lambda low, high: low)
-    with Emitter(connection, tmp_path, retries=retries) as emitter:
-        uids = emitter.emit_many({"event": "e", "n": n} for n in range(3))
-        until(lambda: calls > 3 * 2 * 5)
-        broken.clear()
-        emitter.flush(20)
-        assert sorted(stored.events) == sorted(uids)
-    assert not (tmp_path / "refused.jsonl").exists()
-
-
 def test_an_event_too_large_for_a_stream_goes_by_a_call_of_its_own_in_its_turn(
     connection: Connection, service: FakeService, stored: Stored, tmp_path: Path
 ) -> None:
@@ -292,49 +95,6 @@ def test_an_event_too_large_for_a_stream_goes_by_a_call_of_its_own_in_its_turn(
         emitter.emit({"event": "after"})
         emitter.flush(20)
         assert (emitter.stats.sent, emitter.stats.refused) == (2, 1)
-
-
-@pytest.mark.parametrize(
-    "wrong",
-    [
-        {"sequences": []},
-        {"sequences": [pb.SequenceRange(first=1, last=9)]},
-        {"refused": [pb.RefusedEvent(index=5)], "sequences": [pb.SequenceRange(first=1, last=2)]},
-        {"refused": [pb.RefusedEvent(index=0), pb.RefusedEvent(index=0)]},
-    ],
-    ids=["tells of too few", "of too many", "of one that wasn't sent", "of one twice"],
-)
-def test_an_acknowledgement_that_does_not_match_settles_nothing(
-    connection: Connection, service: FakeService, stored: Stored, tmp_path: Path, wrong: dict[str, Any]
-) -> None:
-    troubles: list[Trouble] = []
-    lies = iter([wrong] * 3)
-
-    def answer(requests: Stream) -> Answers:
-        for request in requests:
-            if (lie := next(lies, None)) is not None:
-                yield acknowledge(request, **lie)
-            else:
-                yield from stored(iter([request]))
-
-    service.emit_stream = answer
-    with Emitter(connection, tmp_path, retries=FAST, on_trouble=troubles.append) as emitter:
-        uids = emitter.emit_many([{"event": "a"}, {"event": "b"}, {"event": "c"}])
-        emitter.flush(20)
-        assert list(stored.events) == uids
-    assert len(troubles) == 3
-    assert "doesn't match" in str(troubles[0].error)
-
-
-def test_a_stream_that_ends_without_an_answer_settles_nothing(
-    connection: Connection, service: FakeService, stored: Stored, tmp_path: Path
-) -> None:
-    ends = iter([True] * 3)
-    service.emit_stream = lambda requests: iter(()) if next(ends, False) else stored(requests)
-    with Emitter(connection, tmp_path, retries=FAST) as emitter:
-        uid = emitter.emit({"event": "e"})
-        emitter.flush(20)
-        assert list(stored.events) == [uid]
 
 
 def test_what_is_left_is_sent_first_and_in_order_by_the_next_emitter(
@@ -351,51 +111,6 @@ def test_what_is_left_is_sent_first_and_in_order_by_the_next_emitter(
         uids.append(after.emit({"event": "last"}))
         after.flush(10)
     assert list(stored.events) == uids
-
-
-def test_a_service_that_never_answers_delays_no_close(
-    connection: Connection, service: FakeService, tmp_path: Path
-) -> None:
-    release = threading.Event()
-
-    def hang(requests: Stream) -> Answers:
-        release.wait(20)
-        yield from acknowledge_all(requests)
-
-    service.emit_stream = hang
-    emitter = Emitter(connection, tmp_path)
-    emitter.emit({"event": "e"})
-    assert emitter.close(timeout=0.05) == 1
-    release.set()
-
-
-def test_a_service_that_answers_no_more_is_trouble_and_its_events_are_sent_again(
-    connection: Connection, service: FakeService, stored: Stored, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Its machine answers pings, so that only the silence tells."""
-    monkeypatch.setattr(emitter_thread, "Sending", functools.partial(Sending, silence=0.4))
-    release, hangs, troubles = threading.Event(), iter([True]), list[Trouble]()
-
-    def answer(requests: Stream) -> Answers:
-        if next(hangs, False):
-            yield from stored(iter([next(requests)]))
-            next(requests)
-            release.wait(20)
-            return
-        yield from stored(requests)
-
-    service.emit_stream = answer
-    with Emitter(connection, tmp_path, retries=FAST, on_trouble=troubles.append) as emitter:
-        uids = [emitter.emit({"event": "first"})]
-        emitter.flush(10)
-        began = time.monotonic()
-        until(lambda: time.monotonic() - began > 1.0)  # longer than the silence
-        assert not troubles, "nothing is due"
-        uids.append(emitter.emit({"event": "second"}))
-        emitter.flush(10)
-        assert list(stored.events) == uids
-    assert "said nothing" in str(troubles[0].error)
-    release.set()
 
 
 def test_a_full_spool_holds_back_or_refuses_as_chosen(
@@ -477,15 +192,3 @@ def test_a_fault_of_the_emitter_is_told_without_the_event(
         emitter.flush(10)
     assert "the emitter failed: UnicodeDecodeError in fail" in caplog.text
     assert "secret" not in caplog.text
-
-
-def test_a_missing_certificate_is_trouble_and_no_loss(connection: Connection, stored: Stored, tmp_path: Path) -> None:
-    cert = tmp_path / "late.crt"
-    late = Connection(connection.address, connection.ca, cert, connection.key)
-    with Emitter(late, tmp_path / "spool", retries=FAST) as emitter:
-        uid = emitter.emit({"event": "e"})
-        until(lambda: emitter.stats.trouble is not None)
-        assert connection.cert is not None
-        cert.write_bytes(connection.cert.read_bytes())
-        emitter.flush(20)
-    assert list(stored.events) == [uid]
