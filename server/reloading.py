@@ -130,7 +130,7 @@ class Reloading:
                 return
             try:
                 await self._reload()
-            except Exception:
+            except Exception:  # a fault of ours must not end the service, nor keep it from the next signal
                 _log.exception("the configuration could not be read again; the old one stays")
 
     async def _reload(self) -> None:

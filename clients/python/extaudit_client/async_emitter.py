@@ -113,7 +113,7 @@ class AsyncEmitter:
         failure: Exception | None = None
         try:
             await loop.run_in_executor(self._writer, emitter.take, events, waited)
-        except Exception as error:
+        except Exception as error:  # whoever waits gets it
             failure = error
         for each in group:
             if each.done.done():  # cancelled

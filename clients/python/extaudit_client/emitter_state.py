@@ -132,5 +132,5 @@ def _tell(listener: Callable[..., None] | None, what: object) -> None:
     if listener is not None:
         try:
             listener(what)
-        except Exception:
+        except Exception:  # what a caller's own code does wrong must not end the sending
             _LOG.exception("a callback of the emitter failed")

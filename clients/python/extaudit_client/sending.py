@@ -203,7 +203,7 @@ class Sending:
                     if len(self._batches) == 1:
                         self._wait_or_not()
                 yield message.request()
-        except Exception as error:
+        except Exception as error:  # whatever it is, the stream must be told
             # gRPC would only say that the requests failed.
             self._broken = error
             raise

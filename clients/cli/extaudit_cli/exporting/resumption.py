@@ -88,7 +88,7 @@ class ResumableExport:
                 return Outcome(output.reached, before.continued)
             except OSError:
                 raise
-            except Exception as error:
+            except Exception as error:  # what was written until then is noted, whatever ended it
                 output.checkpoint()
                 if self.stop.is_set():
                     return Outcome(output.reached, before.continued, interrupted=True)
