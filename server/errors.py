@@ -64,6 +64,18 @@ class FailedPrecondition(AuditStoreError):
     """The state of the service doesn't allow the call; its reason must be given."""
 
 
+class AlreadyExists(AuditStoreError):
+    """There is such a thing already; it was not touched."""
+
+    reason = "ALREADY_EXISTS"
+
+
+class Aborted(AuditStoreError):
+    """What was to be changed is no longer as the caller last saw it; nothing was done. Read it again."""
+
+    reason = "STALE_REVISION"
+
+
 class ResourceExhausted(AuditStoreError):
     """A quota, floor or bound is reached; worth trying again after `retry_after` seconds."""
 

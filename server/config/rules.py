@@ -10,7 +10,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from server.config.sections import MESSAGE_OVERHEAD_BYTES, Config
+from server.config.fields import MESSAGE_OVERHEAD_BYTES
+from server.config.sections import Config
 
 _MAX_PEM_BYTES = 1024 * 1024
 _CERTIFICATE = b"-----BEGIN CERTIFICATE-----"

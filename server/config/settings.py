@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from server.config.sections import GIB, KIB, MIB, Config
+from server.config.fields import GIB, KIB, MIB
+from server.config.sections import Config
 
 PREFIX = "EXTAUDIT_"
 """What the environment variables of all settings begin with."""

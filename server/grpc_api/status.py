@@ -10,6 +10,8 @@ import grpc
 from google.rpc import error_details_pb2, status_pb2
 
 from server.errors import (
+    Aborted,
+    AlreadyExists,
     AuditStoreError,
     DataLoss,
     DeadlineExceeded,
@@ -41,7 +43,9 @@ CODES: Final[Mapping[type[AuditStoreError], grpc.StatusCode]] = MappingProxyType
         Unauthenticated: grpc.StatusCode.UNAUTHENTICATED,
         PermissionDenied: grpc.StatusCode.PERMISSION_DENIED,
         NotFound: grpc.StatusCode.NOT_FOUND,
+        AlreadyExists: grpc.StatusCode.ALREADY_EXISTS,
         FailedPrecondition: grpc.StatusCode.FAILED_PRECONDITION,
+        Aborted: grpc.StatusCode.ABORTED,
         ResourceExhausted: grpc.StatusCode.RESOURCE_EXHAUSTED,
         Unavailable: grpc.StatusCode.UNAVAILABLE,
         DeadlineExceeded: grpc.StatusCode.DEADLINE_EXCEEDED,
@@ -116,6 +120,7 @@ _DETAILS: Final[Mapping[type[AuditStoreError], Callable[[Any], Any]]] = MappingP
     {
         InvalidRequest: _bad_request,
         NotFound: _resource_info,
+        AlreadyExists: _resource_info,
         FailedPrecondition: _precondition_failure,
         ResourceExhausted: _retry_info,
         Unavailable: _retry_info,

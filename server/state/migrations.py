@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 
 from sqlalchemy import Connection, insert, inspect, select, update
 
+from server.state.external_storage_tables import EXTERNAL_STORAGE_TABLES
 from server.state.session_tables import SESSION_TABLES, session_index
 from server.state.tables import (
     catalogue_batches,
@@ -71,6 +72,12 @@ def create_storage_damage(connection: Connection) -> None:
         table.create(connection)
 
 
+def create_external_storage(connection: Connection) -> None:
+    """Version 8: integrations, signing keys, external audit storages with their tests and history."""
+    for table in EXTERNAL_STORAGE_TABLES:
+        table.create(connection)
+
+
 MIGRATIONS: tuple[Migration, ...] = (
     create_issued_certificates,
     create_catalogue,
@@ -79,6 +86,7 @@ MIGRATIONS: tuple[Migration, ...] = (
     create_uploads,
     create_session_index,
     create_storage_damage,
+    create_external_storage,
 )
 """Migration n (counting from 1) makes version n; append only."""
 

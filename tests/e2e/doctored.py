@@ -120,7 +120,11 @@ def tree_of_running(server: RunningServer) -> Tree:
     seen: list[Tree] = []
 
     def is_still() -> bool:
-        found = tree(server.data_dir)
+        try:
+            found = tree(server.data_dir)
+        except FileNotFoundError:  # gone between its folder's listing and the look at it: not still
+            seen.clear()
+            return False
         found.pop("state.db-shm")
         seen.append(found)
         return len(seen) > 20 and all(each == found for each in seen[-20:])

@@ -23,7 +23,7 @@ from server.grpc_api.server import Limits
 from tests.grpc.failures import Failure, all_of, failing, failure_of
 from tests.grpc.methods import EMIT_EVENTS
 from tests.grpc.rig import serving
-from tests.loops import in_loop, until
+from tests.loops import faults, in_loop, until
 
 EVENTS_DENIED = Refusal(EMIT_EVENTS, "PERMISSION_DENIED", "ACCESS_DENIED", "")
 
@@ -312,7 +312,7 @@ async def test_a_cancelled_stream_leaves_no_task_and_no_unseen_failure(caplog: p
         gc.collect()
         assert {task for task in asyncio.all_tasks() if "EmitStream" in repr(task)} == before
         assert rig.intake.events == [b"a"]
-    assert not [record for record in caplog.records if record.levelname == "ERROR"]
+    assert not faults(caplog.records)
 
 
 @in_loop

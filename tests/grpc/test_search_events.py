@@ -31,7 +31,7 @@ from server.grpc_api.server import Limits
 from server.storage.query import Position
 from tests.grpc.failures import all_of, failing
 from tests.grpc.rig import serving
-from tests.loops import in_loop, until
+from tests.loops import faults, in_loop, until
 
 MIB = 1024 * 1024
 EMITTER = Emitter("component", "host-1", "anchor", "5e")
@@ -235,7 +235,7 @@ async def test_a_client_that_leaves_in_the_middle_of_an_event_is_no_fault(caplog
             call.cancel()
         await until(lambda: len(rig.records.calls) == 20)
         assert {record.code for record in rig.records.calls} == {"CANCELLED"}
-    assert not [record for record in caplog.records if record.levelname == "ERROR"]
+    assert not faults(caplog.records)
 
 
 WATCHER = """

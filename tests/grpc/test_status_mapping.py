@@ -50,6 +50,14 @@ ROWS = [
         error_details_pb2.ResourceInfo(resource_type="event", resource_name="u", description="none"),
     ),
     (
+        errors.AlreadyExists("there is one", resource_type="draft", resource_name="draft"),
+        Codes.ALREADY_EXISTS,
+        "ALREADY_EXISTS",
+        "there is one",
+        error_details_pb2.ResourceInfo(resource_type="draft", resource_name="draft", description="there is one"),
+    ),
+    (errors.Aborted("changed"), Codes.ABORTED, "STALE_REVISION", "changed", None),
+    (
         errors.FailedPrecondition("two", reason="AMBIGUOUS_UID"),
         Codes.FAILED_PRECONDITION,
         "AMBIGUOUS_UID",

@@ -11,6 +11,7 @@ from extaudit_client.emitter import Emitter
 from extaudit_client.emitter_state import EmitterStats, Trouble
 from extaudit_client.emitting import Acknowledgement, EmittedEvent, Refusal, Repetition
 from extaudit_client.errors import (
+    AlreadyExists,
     AmbiguousUid,
     CertificateExpired,
     ConnectionFailed,
@@ -27,6 +28,7 @@ from extaudit_client.errors import (
     RateLimited,
     RecordingMismatch,
     ServiceFault,
+    StaleRevision,
     TimedOut,
     TokenExpired,
     Unauthenticated,
@@ -57,6 +59,7 @@ from extaudit_client.watching import WatchedEvents
 __all__ = [
     "AccessCheck",
     "Acknowledgement",
+    "AlreadyExists",
     "AmbiguousUid",
     "AsyncClient",
     "AsyncEmitter",
@@ -120,6 +123,7 @@ __all__ = [
     "SpoolFailed",
     "SpoolFull",
     "SpoolInUse",
+    "StaleRevision",
     "Status",
     "TextQuery",
     "TimedOut",

@@ -82,6 +82,14 @@ class PreconditionFailed(ExtauditError):
     """The call can't be done as things are; calling again changes nothing."""
 
 
+class AlreadyExists(PreconditionFailed):
+    """There is such a thing already."""
+
+
+class StaleRevision(PreconditionFailed):
+    """It has changed since the revision that the call named: read it again and decide anew."""
+
+
 class AmbiguousUid(PreconditionFailed):
     """Several events have the uid: name one by its digest or position."""
 
@@ -176,6 +184,13 @@ BY_REASON: Final[Mapping[str, type[ExtauditError]]] = MappingProxyType(
         "RECORDING_MISMATCH": RecordingMismatch,
         "RECORDING_DAMAGED": DataLoss,
         "TOO_MANY_UPLOADS": Exhausted,
+        "ALREADY_EXISTS": AlreadyExists,
+        "STALE_REVISION": StaleRevision,
+        "INTEGRATION_IN_USE": PreconditionFailed,
+        "TEST_NOT_PASSED": PreconditionFailed,
+        "NO_EXTERNAL_STORAGE": NotFound,
+        "NO_ISSUER": PreconditionFailed,
+        "AWS_UNAVAILABLE": Unavailable,
     }
 )
 """Every reason of the proto enum ErrorReason, without its prefix; a test holds the two equal."""
@@ -188,8 +203,8 @@ _BY_CODE: Final[Mapping[str, type[ExtauditError]]] = MappingProxyType(
         "PERMISSION_DENIED": PermissionDenied,
         "NOT_FOUND": NotFound,
         "FAILED_PRECONDITION": PreconditionFailed,
-        "ABORTED": PreconditionFailed,
-        "ALREADY_EXISTS": PreconditionFailed,
+        "ABORTED": StaleRevision,
+        "ALREADY_EXISTS": AlreadyExists,
         "RESOURCE_EXHAUSTED": Exhausted,
         "DATA_LOSS": DataLoss,
         "UNAVAILABLE": Unavailable,

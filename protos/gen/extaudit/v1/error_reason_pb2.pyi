@@ -96,6 +96,20 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """The recording in the storage isn't what was taken. Nothing of the changed part is given."""
     ERROR_REASON_TOO_MANY_UPLOADS: _ErrorReason.ValueType  # 33
     """As many uploads are open as the caller, or the service, may have."""
+    ERROR_REASON_ALREADY_EXISTS: _ErrorReason.ValueType  # 34
+    """There is one of that name, or a draft, already."""
+    ERROR_REASON_STALE_REVISION: _ErrorReason.ValueType  # 35
+    """It has changed since the revision that the request names; read it again and decide anew."""
+    ERROR_REASON_INTEGRATION_IN_USE: _ErrorReason.ValueType  # 36
+    """The integration is in use. Example metadata: `{"used_by": "draft"}`; also `cluster`, `deliveries`, `uploads`."""
+    ERROR_REASON_TEST_NOT_PASSED: _ErrorReason.ValueType  # 37
+    """No connection test passed for exactly this draft, or role, within the last hour; run one, or force it with a reason."""
+    ERROR_REASON_NO_EXTERNAL_STORAGE: _ErrorReason.ValueType  # 38
+    """There is no external audit storage of that stage."""
+    ERROR_REASON_NO_ISSUER: _ErrorReason.ValueType  # 39
+    """The service issues no tokens, since `issuer_url` isn't configured; so AWS can't trust it."""
+    ERROR_REASON_AWS_UNAVAILABLE: _ErrorReason.ValueType  # 40
+    """AWS can't be reached, or refuses. Example metadata: `{"aws_error_code": "AccessDenied"}`."""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Why a call failed: the `reason` of the google.rpc.ErrorInfo that every error carries, without the prefix `ERROR_REASON_`;
@@ -176,4 +190,18 @@ ERROR_REASON_RECORDING_DAMAGED: ErrorReason.ValueType  # 32
 """The recording in the storage isn't what was taken. Nothing of the changed part is given."""
 ERROR_REASON_TOO_MANY_UPLOADS: ErrorReason.ValueType  # 33
 """As many uploads are open as the caller, or the service, may have."""
+ERROR_REASON_ALREADY_EXISTS: ErrorReason.ValueType  # 34
+"""There is one of that name, or a draft, already."""
+ERROR_REASON_STALE_REVISION: ErrorReason.ValueType  # 35
+"""It has changed since the revision that the request names; read it again and decide anew."""
+ERROR_REASON_INTEGRATION_IN_USE: ErrorReason.ValueType  # 36
+"""The integration is in use. Example metadata: `{"used_by": "draft"}`; also `cluster`, `deliveries`, `uploads`."""
+ERROR_REASON_TEST_NOT_PASSED: ErrorReason.ValueType  # 37
+"""No connection test passed for exactly this draft, or role, within the last hour; run one, or force it with a reason."""
+ERROR_REASON_NO_EXTERNAL_STORAGE: ErrorReason.ValueType  # 38
+"""There is no external audit storage of that stage."""
+ERROR_REASON_NO_ISSUER: ErrorReason.ValueType  # 39
+"""The service issues no tokens, since `issuer_url` isn't configured; so AWS can't trust it."""
+ERROR_REASON_AWS_UNAVAILABLE: ErrorReason.ValueType  # 40
+"""AWS can't be reached, or refuses. Example metadata: `{"aws_error_code": "AccessDenied"}`."""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

@@ -1,0 +1,1 @@
+"""Integrations: the AWS roles that the service may assume, and the tokens with which it vouches for itself."""
