@@ -40,6 +40,16 @@ from extaudit_client.errors import (
 )
 from extaudit_client.exported_events import EmitterAtPeer, ExportedEvents
 from extaudit_client.exports import ExportSource, WatchedColumns
+from extaudit_client.infrastructure import (
+    AwsTag,
+    BucketPlan,
+    ColumnPlan,
+    GlueTablePlan,
+    InfrastructurePlan,
+    LifecycleRulePlan,
+    RolePolicyPlan,
+    WorkgroupPlan,
+)
 from extaudit_client.locks import Lock
 from extaudit_client.prefetching import prefetched
 from extaudit_client.recorded_events import RecordedEvent, RecordingDamage, RecordingSummary
@@ -64,8 +74,11 @@ __all__ = [
     "AsyncClient",
     "AsyncEmitter",
     "AsyncRecordings",
+    "AwsTag",
+    "BucketPlan",
     "CertificateExpired",
     "Client",
+    "ColumnPlan",
     "Connection",
     "ConnectionFailed",
     "DataLoss",
@@ -82,12 +95,15 @@ __all__ = [
     "ExportedEvents",
     "ExtauditError",
     "FieldEquality",
+    "GlueTablePlan",
     "HitPage",
     "Hypothesis",
     "Identity",
     "IncompleteAnswer",
+    "InfrastructurePlan",
     "InvalidPageToken",
     "InvalidRequest",
+    "LifecycleRulePlan",
     "Lock",
     "Locked",
     "MissingPart",
@@ -112,6 +128,7 @@ __all__ = [
     "Repetition",
     "Retries",
     "Role",
+    "RolePolicyPlan",
     "RoleRule",
     "SearchCost",
     "ServiceFault",
@@ -140,5 +157,6 @@ __all__ = [
     "WatchedColumns",
     "WatchedEvents",
     "Watermark",
+    "WorkgroupPlan",
     "prefetched",
 ]
