@@ -15,7 +15,7 @@ Alternative = tuple[str, tuple[str, ...]]
 class Permission:
     """Who may call a method; exactly one of the three is set.
 
-    `alternatives`: whoever holds at least one of them; which ones are held may widen the answer.
+    `alternatives`: whoever holds at least one of them, and all of `also`; which ones are held may widen the answer.
     `any_role`: every identity all of whose roles are loaded.
     `anyone`: every peer that passes TLS, whether or not its certificate gives an identity.
     """
@@ -23,6 +23,10 @@ class Permission:
     alternatives: tuple[Alternative, ...] = ()
     any_role: bool = False
     anyone: bool = False
+    also: tuple[Alternative, ...] = ()
+    """What is needed on other kinds beside one of the alternatives, all of it."""
+    wider: tuple[Alternative, ...] = ()
+    """What isn't needed, and lets whoever holds it do more with the method."""
     by_object: bool = False
     """The method shows or touches only objects that the caller's conditions admit. The others ask before there is an
     object, and a condition on one then allows nothing. Needs exactly one alternative."""
@@ -30,10 +34,27 @@ class Permission:
     def __post_init__(self) -> None:
         if bool(self.alternatives) + self.any_role + self.anyone != 1:
             raise ValueError("a permission is either alternatives, any role or anyone")
-        if not all(kind and verbs for kind, verbs in self.alternatives):
+        if not all(kind and verbs for kind, verbs in self.named):
             raise ValueError("an alternative needs a kind and at least one verb")
+        if (self.also or self.wider) and (self.by_object or not self.alternatives):
+            raise ValueError("what is needed beside alternatives, or widens them, needs some, and no object")
         if self.by_object and len(self.alternatives) != 1:
             raise ValueError("a permission by object has one alternative")
+
+    @property
+    def named(self) -> tuple[Alternative, ...]:
+        """Every right that the method asks about."""
+        return (*self.alternatives, *self.also, *self.wider)
+
+    def __str__(self) -> str:
+        """The rights that are needed, such as `event:list or event:read, and integration:read`."""
+        needs = " or ".join(_text(each) for each in self.alternatives)
+        return ", and ".join([needs, *(_text(each) for each in self.also)])
+
+
+def _text(alternative: Alternative) -> str:
+    kind, verbs = alternative
+    return f"{kind}:{'+'.join(verbs)}"
 
 
 EMIT_EVENTS: Final[Alternative] = ("event", ("create",))

@@ -27,7 +27,7 @@ class Grant:
     """What a caller of a method is granted."""
 
     alternatives: tuple[Alternative, ...] = ()
-    """The alternatives of the method's permission that are held."""
+    """The alternatives of the method's permission that are held, and what of `wider`."""
     condition: Formula = ALWAYS
     """What an object must be like for the method to show it or touch it; ALWAYS but for methods that see to it."""
 
@@ -119,8 +119,13 @@ class Policy:
             [held] = permission.alternatives
             condition = self.admits(identity, *held)
             return None if condition == NEVER else Grant(permission.alternatives, condition)
-        alternatives = tuple(held for held in permission.alternatives if self.decide(identity, *held))
-        return Grant(alternatives) if alternatives else None
+        alternatives = self._held(identity, permission.alternatives)
+        if not alternatives or self._held(identity, permission.also) != permission.also:
+            return None
+        return Grant(alternatives + self._held(identity, permission.wider))
+
+    def _held(self, identity: Identity, asked: tuple[Alternative, ...]) -> tuple[Alternative, ...]:
+        return tuple(each for each in asked if self.decide(identity, *each))
 
     def refusal(self, identity: Identity | None, permission: Permission | None) -> str:
         """Say why `permits` gives None, for those who look after the service; whom it refuses isn't told.

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from rbac.formulas import ALWAYS
 from rbac.identities import COMPONENT_ROLES, Identity, IdentityKind
-from rbac.permissions import PERMISSIONS, Permission
+from rbac.permissions import PERMISSIONS, Alternative, Permission
 from rbac.policy import Policy, load_policy_folder
 from rbac.roles import Role, Rule
 
@@ -48,8 +48,15 @@ def _needs(permission: Permission) -> str:
         return "nothing but TLS"
     if permission.any_role:
         return "any loaded role"
-    needs = " or ".join(f"`{kind}:{'+'.join(verbs)}`" for kind, verbs in permission.alternatives)
+    needs = " or ".join(_named(permission.alternatives))
+    needs = ", and ".join([needs, *_named(permission.also)])
+    if permission.wider:
+        needs += f"; for more, {' or '.join(_named(permission.wider))}"
     return f"{needs}, for the objects that conditions admit" if permission.by_object else needs
+
+
+def _named(alternatives: Sequence[Alternative]) -> list[str]:
+    return [f"`{kind}:{'+'.join(verbs)}`" for kind, verbs in alternatives]
 
 
 def _givers(policy: Policy, permission: Permission) -> str:

@@ -78,5 +78,4 @@ def _unheld(policy: Policy) -> Iterator[Finding]:
     ]
     for method, permission in PERMISSIONS.items():
         if permission.alternatives and not any(policy.permits(caller, permission) for caller in callers):
-            needs = " or ".join(f"{kind}:{'+'.join(verbs)}" for kind, verbs in permission.alternatives)
-            yield UNHELD.of(method.removeprefix("/extaudit.v1.").replace("/", "."), f"needs {needs}")
+            yield UNHELD.of(method.removeprefix("/extaudit.v1.").replace("/", "."), f"needs {permission}")

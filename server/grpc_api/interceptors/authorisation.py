@@ -49,8 +49,10 @@ class _Grants:
 
 
 def _needed(permission: Permission | None) -> dict[str, str]:
-    """Kind and verbs of the first alternative: the call's own need, which its documentation states."""
+    """Kind and verbs of the first alternative: the call's own need, which its documentation states. What is needed
+    beside it is `also`, such as `integration:read`."""
     if permission is None or not permission.alternatives:
         return {}
     kind, verbs = permission.alternatives[0]
-    return {"kind": kind, "verb": ",".join(verbs)}
+    also = ",".join(f"{other}:{verb}" for other, needed in permission.also for verb in needed)
+    return {"kind": kind, "verb": ",".join(verbs)} | ({"also": also} if also else {})

@@ -101,6 +101,6 @@ def test_every_command_that_calls_a_service_says_what_it_needs() -> None:
         if any(isinstance(each, ConnectionOption) for each in node.command.params) and node.path != KEEPS_PROFILES
     }
     assert calling - NEEDS.keys() == set()
-    known = {f"{kind}:{verb}" for row in PERMISSIONS.values() for kind, verbs in row.alternatives for verb in verbs}
+    known = {f"{kind}:{verb}" for row in PERMISSIONS.values() for kind, verbs in row.named for verb in verbs}
     named_needs = {word.rstrip(",") for need in NEEDS.values() for word in need.split() if ":" in word}
     assert named_needs <= known

@@ -4,7 +4,8 @@ from rbac.formulas import ALWAYS
 from rbac.identities import SERVICE, Identity, IdentityKind
 from rbac.kinds import KINDS
 from rbac.permissions import PERMISSIONS, Permission
-from rbac.policy import load_policy_folder
+from rbac.policy import Policy, load_policy_folder
+from rbac.roles import Role, Rule
 
 EMIT = "/extaudit.v1.AuditLogService/EmitEvent"
 EMIT_STREAM = "/extaudit.v1.AuditLogService/EmitEvents"
@@ -161,7 +162,7 @@ def test_the_table_is_complete_and_can_not_be_changed():
 
 
 def test_conditions_are_read_for_every_kind_that_a_method_needs_a_right_on():
-    assert {kind for row in PERMISSIONS.values() for kind, _ in row.alternatives} <= KINDS
+    assert {kind for row in PERMISSIONS.values() for kind, _ in row.named} <= KINDS
 
 
 @pytest.mark.parametrize(
@@ -175,8 +176,50 @@ def test_conditions_are_read_for_every_kind_that_a_method_needs_a_right_on():
         {"alternatives": (("", ("list",)),)},
         {"alternatives": (*CREATE, *LIST), "by_object": True},
         {"any_role": True, "by_object": True},
+        {"alternatives": CREATE, "also": (("integration", ()),)},
+        {"alternatives": CREATE, "wider": (("", ("list",)),)},
+        {"also": LIST},
+        {"any_role": True, "also": LIST},
+        {"any_role": True, "wider": LIST},
+        {"alternatives": CREATE, "also": LIST, "by_object": True},
     ],
 )
 def test_a_permission_that_says_nothing_or_too_much_can_not_be_made(fields):
     with pytest.raises(ValueError):
         Permission(**fields)
+
+
+TWO_KINDS = Permission(
+    (("external_audit_storage", ("create", "update")),),
+    also=(("integration", ("read",)),),
+    wider=(("external_audit_storage", ("delete",)),),
+)
+"""Needs rights on two kinds, and does more for whoever holds a third."""
+TWO_KINDS_ROLES = {
+    "neither": ([], [], None),
+    "the first alone": (["create", "update"], [], None),
+    "half of the first": (["create"], ["read"], None),
+    "the second alone": (["delete"], ["read"], None),
+    "both": (["create", "update"], ["read"], TWO_KINDS.alternatives),
+    "both and more": (["*"], ["*"], (*TWO_KINDS.alternatives, *TWO_KINDS.wider)),
+}
+
+
+@pytest.mark.parametrize("held", TWO_KINDS_ROLES)
+def test_rights_on_several_kinds_are_all_needed_and_what_widens_is_told(held):
+    storage, integration, granted = TWO_KINDS_ROLES[held]
+    kinds = {"external_audit_storage": storage, "integration": integration}
+    rules = tuple(Rule(frozenset({kind}), frozenset(verbs)) for kind, verbs in kinds.items() if verbs)
+    grant = Policy.of([Role("setter-up", rules, (), 1)]).permits(user("setter-up"), TWO_KINDS)
+    assert (grant and grant.alternatives) == granted
+
+
+def test_a_denial_on_the_second_kind_refuses():
+    allow = (Rule(frozenset({"*"}), frozenset({"*"})),)
+    deny = (Rule(frozenset({"integration"}), frozenset({"read"})),)
+    assert Policy.of([Role("setter-up", allow, deny, 1)]).permits(user("setter-up"), TWO_KINDS) is None
+
+
+def test_what_is_needed_is_told_in_words():
+    assert str(TWO_KINDS) == "external_audit_storage:create+update, and integration:read"
+    assert str(PERMISSIONS[STATUS]) == "external_audit_storage:read or cluster_alert:list"
