@@ -34,7 +34,7 @@ class LifecycleRulePlan:
 class BucketPlan:
     """A bucket. `purpose` is long-term or transient, `object_lock_mode` governance, compliance or none.
 
-    `kms_key_arn` is '' for SSE-S3; `policy` is JSON.
+    `kms_key_arn` is '' for SSE-S3; `policy` is JSON; `prefixes` are those of the keys that the service keeps in it.
     """
 
     name: str
@@ -47,6 +47,7 @@ class BucketPlan:
     policy: str
     lifecycle_rules: tuple[LifecycleRulePlan, ...]
     tags: tuple[AwsTag, ...]
+    prefixes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,6 +151,7 @@ def _bucket(message: pb.BucketPlan) -> BucketPlan:
             for each in message.lifecycle_rules
         ),
         _tags(message.tags),
+        tuple(message.prefixes),
     )
 
 

@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from extaudit.v1 import external_audit_storage_pb2 as extaudit_dot_v1_dot_external__audit__storage__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n extaudit/v1/infrastructure.proto\x12\x0b\x65xtaudit.v1\x1a(extaudit/v1/external_audit_storage.proto\"$\n\x06\x41wsTag\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t\"\x9c\x01\n\x11LifecycleRulePlan\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0e\n\x06prefix\x18\x02 \x01(\t\x12\x17\n\x0f\x65xpiration_days\x18\x03 \x01(\x05\x12\x17\n\x0fnoncurrent_days\x18\x04 \x01(\x05\x12\x19\n\x11\x61\x62ort_upload_days\x18\x05 \x01(\x05\x12\x1e\n\x16\x65xpired_delete_markers\x18\x06 \x01(\x08\"\xa6\x02\n\nBucketPlan\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07purpose\x18\x02 \x01(\t\x12\x12\n\nversioning\x18\x03 \x01(\x08\x12\x13\n\x0bobject_lock\x18\x04 \x01(\x08\x12\x35\n\x10object_lock_mode\x18\x05 \x01(\x0e\x32\x1b.extaudit.v1.ObjectLockMode\x12\x18\n\x10object_lock_days\x18\x06 \x01(\x05\x12\x13\n\x0bkms_key_arn\x18\x07 \x01(\t\x12\x0e\n\x06policy\x18\x08 \x01(\t\x12\x37\n\x0flifecycle_rules\x18\t \x03(\x0b\x32\x1e.extaudit.v1.LifecycleRulePlan\x12!\n\x04tags\x18\n \x03(\x0b\x32\x13.extaudit.v1.AwsTag\"(\n\nColumnPlan\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0c\n\x04type\x18\x02 \x01(\t\"-\n\x0eTableParameter\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t\"\xb7\x03\n\rGlueTablePlan\x12\x10\n\x08\x64\x61tabase\x18\x01 \x01(\t\x12\x1c\n\x14\x64\x61tabase_description\x18\x02 \x01(\t\x12*\n\rdatabase_tags\x18\x03 \x03(\x0b\x32\x13.extaudit.v1.AwsTag\x12\r\n\x05table\x18\x04 \x01(\t\x12\x10\n\x08location\x18\x05 \x01(\t\x12(\n\x07\x63olumns\x18\x06 \x03(\x0b\x32\x17.extaudit.v1.ColumnPlan\x12/\n\x0epartition_keys\x18\x07 \x03(\x0b\x32\x17.extaudit.v1.ColumnPlan\x12\x12\n\ntable_type\x18\x08 \x01(\t\x12\x14\n\x0cinput_format\x18\t \x01(\t\x12\x15\n\routput_format\x18\n \x01(\t\x12\x1d\n\x15serialization_library\x18\x0b \x01(\t\x12=\n\x18serialization_parameters\x18\x0c \x03(\x0b\x32\x1b.extaudit.v1.TableParameter\x12/\n\nparameters\x18\r \x03(\x0b\x32\x1b.extaudit.v1.TableParameter\"\xa7\x01\n\rWorkgroupPlan\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x17\n\x0foutput_location\x18\x02 \x01(\t\x12\x1d\n\x15\x65nforce_configuration\x18\x03 \x01(\x08\x12\x18\n\x10scan_limit_bytes\x18\x04 \x01(\x03\x12\x13\n\x0bkms_key_arn\x18\x05 \x01(\t\x12!\n\x04tags\x18\x06 \x03(\x0b\x32\x13.extaudit.v1.AwsTag\"G\n\x0eRolePolicyPlan\x12\x10\n\x08role_arn\x18\x01 \x01(\t\x12\x13\n\x0bpolicy_name\x18\x02 \x01(\t\x12\x0e\n\x06policy\x18\x03 \x01(\t\"\x80\x02\n\x12InfrastructurePlan\x12\x11\n\tpartition\x18\x01 \x01(\t\x12\x12\n\naccount_id\x18\x02 \x01(\t\x12\x0e\n\x06region\x18\x03 \x01(\t\x12(\n\x07\x62uckets\x18\x04 \x03(\x0b\x32\x17.extaudit.v1.BucketPlan\x12-\n\tworkgroup\x18\x05 \x01(\x0b\x32\x1a.extaudit.v1.WorkgroupPlan\x12(\n\x04glue\x18\x06 \x01(\x0b\x32\x1a.extaudit.v1.GlueTablePlan\x12\x30\n\x0brole_policy\x18\x07 \x01(\x0b\x32\x1b.extaudit.v1.RolePolicyPlanb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n extaudit/v1/infrastructure.proto\x12\x0b\x65xtaudit.v1\x1a(extaudit/v1/external_audit_storage.proto\"$\n\x06\x41wsTag\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t\"\x9c\x01\n\x11LifecycleRulePlan\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0e\n\x06prefix\x18\x02 \x01(\t\x12\x17\n\x0f\x65xpiration_days\x18\x03 \x01(\x05\x12\x17\n\x0fnoncurrent_days\x18\x04 \x01(\x05\x12\x19\n\x11\x61\x62ort_upload_days\x18\x05 \x01(\x05\x12\x1e\n\x16\x65xpired_delete_markers\x18\x06 \x01(\x08\"\xb8\x02\n\nBucketPlan\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07purpose\x18\x02 \x01(\t\x12\x12\n\nversioning\x18\x03 \x01(\x08\x12\x13\n\x0bobject_lock\x18\x04 \x01(\x08\x12\x35\n\x10object_lock_mode\x18\x05 \x01(\x0e\x32\x1b.extaudit.v1.ObjectLockMode\x12\x18\n\x10object_lock_days\x18\x06 \x01(\x05\x12\x13\n\x0bkms_key_arn\x18\x07 \x01(\t\x12\x0e\n\x06policy\x18\x08 \x01(\t\x12\x37\n\x0flifecycle_rules\x18\t \x03(\x0b\x32\x1e.extaudit.v1.LifecycleRulePlan\x12!\n\x04tags\x18\n \x03(\x0b\x32\x13.extaudit.v1.AwsTag\x12\x10\n\x08prefixes\x18\x0b \x03(\t\"(\n\nColumnPlan\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0c\n\x04type\x18\x02 \x01(\t\"-\n\x0eTableParameter\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t\"\xb7\x03\n\rGlueTablePlan\x12\x10\n\x08\x64\x61tabase\x18\x01 \x01(\t\x12\x1c\n\x14\x64\x61tabase_description\x18\x02 \x01(\t\x12*\n\rdatabase_tags\x18\x03 \x03(\x0b\x32\x13.extaudit.v1.AwsTag\x12\r\n\x05table\x18\x04 \x01(\t\x12\x10\n\x08location\x18\x05 \x01(\t\x12(\n\x07\x63olumns\x18\x06 \x03(\x0b\x32\x17.extaudit.v1.ColumnPlan\x12/\n\x0epartition_keys\x18\x07 \x03(\x0b\x32\x17.extaudit.v1.ColumnPlan\x12\x12\n\ntable_type\x18\x08 \x01(\t\x12\x14\n\x0cinput_format\x18\t \x01(\t\x12\x15\n\routput_format\x18\n \x01(\t\x12\x1d\n\x15serialization_library\x18\x0b \x01(\t\x12=\n\x18serialization_parameters\x18\x0c \x03(\x0b\x32\x1b.extaudit.v1.TableParameter\x12/\n\nparameters\x18\r \x03(\x0b\x32\x1b.extaudit.v1.TableParameter\"\xa7\x01\n\rWorkgroupPlan\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x17\n\x0foutput_location\x18\x02 \x01(\t\x12\x1d\n\x15\x65nforce_configuration\x18\x03 \x01(\x08\x12\x18\n\x10scan_limit_bytes\x18\x04 \x01(\x03\x12\x13\n\x0bkms_key_arn\x18\x05 \x01(\t\x12!\n\x04tags\x18\x06 \x03(\x0b\x32\x13.extaudit.v1.AwsTag\"G\n\x0eRolePolicyPlan\x12\x10\n\x08role_arn\x18\x01 \x01(\t\x12\x13\n\x0bpolicy_name\x18\x02 \x01(\t\x12\x0e\n\x06policy\x18\x03 \x01(\t\"\x80\x02\n\x12InfrastructurePlan\x12\x11\n\tpartition\x18\x01 \x01(\t\x12\x12\n\naccount_id\x18\x02 \x01(\t\x12\x0e\n\x06region\x18\x03 \x01(\t\x12(\n\x07\x62uckets\x18\x04 \x03(\x0b\x32\x17.extaudit.v1.BucketPlan\x12-\n\tworkgroup\x18\x05 \x01(\x0b\x32\x1a.extaudit.v1.WorkgroupPlan\x12(\n\x04glue\x18\x06 \x01(\x0b\x32\x1a.extaudit.v1.GlueTablePlan\x12\x30\n\x0brole_policy\x18\x07 \x01(\x0b\x32\x1b.extaudit.v1.RolePolicyPlanb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -37,17 +37,17 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LIFECYCLERULEPLAN']._serialized_start=130
   _globals['_LIFECYCLERULEPLAN']._serialized_end=286
   _globals['_BUCKETPLAN']._serialized_start=289
-  _globals['_BUCKETPLAN']._serialized_end=583
-  _globals['_COLUMNPLAN']._serialized_start=585
-  _globals['_COLUMNPLAN']._serialized_end=625
-  _globals['_TABLEPARAMETER']._serialized_start=627
-  _globals['_TABLEPARAMETER']._serialized_end=672
-  _globals['_GLUETABLEPLAN']._serialized_start=675
-  _globals['_GLUETABLEPLAN']._serialized_end=1114
-  _globals['_WORKGROUPPLAN']._serialized_start=1117
-  _globals['_WORKGROUPPLAN']._serialized_end=1284
-  _globals['_ROLEPOLICYPLAN']._serialized_start=1286
-  _globals['_ROLEPOLICYPLAN']._serialized_end=1357
-  _globals['_INFRASTRUCTUREPLAN']._serialized_start=1360
-  _globals['_INFRASTRUCTUREPLAN']._serialized_end=1616
+  _globals['_BUCKETPLAN']._serialized_end=601
+  _globals['_COLUMNPLAN']._serialized_start=603
+  _globals['_COLUMNPLAN']._serialized_end=643
+  _globals['_TABLEPARAMETER']._serialized_start=645
+  _globals['_TABLEPARAMETER']._serialized_end=690
+  _globals['_GLUETABLEPLAN']._serialized_start=693
+  _globals['_GLUETABLEPLAN']._serialized_end=1132
+  _globals['_WORKGROUPPLAN']._serialized_start=1135
+  _globals['_WORKGROUPPLAN']._serialized_end=1302
+  _globals['_ROLEPOLICYPLAN']._serialized_start=1304
+  _globals['_ROLEPOLICYPLAN']._serialized_end=1375
+  _globals['_INFRASTRUCTUREPLAN']._serialized_start=1378
+  _globals['_INFRASTRUCTUREPLAN']._serialized_end=1634
 # @@protoc_insertion_point(module_scope)

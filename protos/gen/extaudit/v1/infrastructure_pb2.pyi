@@ -103,6 +103,7 @@ class BucketPlan(_message.Message):
     POLICY_FIELD_NUMBER: _builtins.int
     LIFECYCLE_RULES_FIELD_NUMBER: _builtins.int
     TAGS_FIELD_NUMBER: _builtins.int
+    PREFIXES_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """Its name."""
     purpose: _builtins.str
@@ -127,6 +128,12 @@ class BucketPlan(_message.Message):
     def tags(self) -> _containers.RepeatedCompositeFieldContainer[Global___AwsTag]:
         """Its tags, sorted by key."""
 
+    @_builtins.property
+    def prefixes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """What the service keeps in it: the prefixes of its keys, without slashes at either end. A lifecycle rule of others
+        that deletes there is a difference.
+        """
+
     def __init__(
         self,
         *,
@@ -140,10 +147,11 @@ class BucketPlan(_message.Message):
         policy: _builtins.str = ...,
         lifecycle_rules: _abc.Iterable[Global___LifecycleRulePlan] | None = ...,
         tags: _abc.Iterable[Global___AwsTag] | None = ...,
+        prefixes: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["kms_key_arn", b"kms_key_arn", "lifecycle_rules", b"lifecycle_rules", "name", b"name", "object_lock", b"object_lock", "object_lock_days", b"object_lock_days", "object_lock_mode", b"object_lock_mode", "policy", b"policy", "purpose", b"purpose", "tags", b"tags", "versioning", b"versioning"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["kms_key_arn", b"kms_key_arn", "lifecycle_rules", b"lifecycle_rules", "name", b"name", "object_lock", b"object_lock", "object_lock_days", b"object_lock_days", "object_lock_mode", b"object_lock_mode", "policy", b"policy", "prefixes", b"prefixes", "purpose", b"purpose", "tags", b"tags", "versioning", b"versioning"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
