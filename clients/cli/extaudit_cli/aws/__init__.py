@@ -1,0 +1,1 @@
+"""What is done with the administrator's own AWS credentials, which the service never sees."""
