@@ -33,7 +33,15 @@ signing_keys = Table(
     Column("retired_ms", BigInteger, nullable=True),
 )
 """One row for each key that signs, signed or will sign tokens. `public_key` is a JWK; `wrapped_key` is the private
-half, encrypted, and '' once the key is retired."""
+half, encrypted, and '' once the key signs no more. `retired_ms` is when it leaves, or left, the published set."""
+
+signing_key_changes = Table(
+    "signing_key_changes",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=False),
+    Column("revision", BigInteger, nullable=False),
+)
+"""One row, id 1: how many times the signing keys have changed. A change is made from the revision that it saw."""
 
 external_storages = Table(
     "external_storages",
@@ -90,4 +98,11 @@ connection_tests = Table(
 )
 """One row for each connection test that ended; the last of each revision counts."""
 
-EXTERNAL_STORAGE_TABLES = (integrations, signing_keys, external_storages, promotions, connection_tests)
+EXTERNAL_STORAGE_TABLES = (
+    integrations,
+    signing_keys,
+    signing_key_changes,
+    external_storages,
+    promotions,
+    connection_tests,
+)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 from sqlalchemy import Connection, insert, inspect, select, update
 
-from server.state.external_storage_tables import EXTERNAL_STORAGE_TABLES
+from server.state.external_storage_tables import EXTERNAL_STORAGE_TABLES, signing_key_changes
 from server.state.session_tables import SESSION_TABLES, session_index
 from server.state.tables import (
     catalogue_batches,
@@ -76,6 +76,7 @@ def create_external_storage(connection: Connection) -> None:
     """Version 8: integrations, signing keys, external audit storages with their tests and history."""
     for table in EXTERNAL_STORAGE_TABLES:
         table.create(connection)
+    connection.execute(insert(signing_key_changes).values(id=1, revision=0))
 
 
 MIGRATIONS: tuple[Migration, ...] = (

@@ -1,0 +1,165 @@
+"""The keys of the service's own issuer as this process knows them: kept current, rotated, and asked to sign.
+
+Other processes may change them: every change is made from the revision that it saw, and each signing looks whether
+that is still the one.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from server.errors import Aborted, FailedPrecondition, Unavailable
+from server.integrations.key_life import Schedule, active_of, dropped, due, has_room, next_of, ready_ms, rotated
+from server.integrations.key_making import Signer, make_key, signer_of
+from server.integrations.key_wrapping import WrappingKey, WrongWrappingKey
+from server.state.database import StateFault
+from server.state.signing_keys import KeyState, SigningKey, SqlSigningKeys
+
+
+class KeyMeter(Protocol):
+    """Is told what becomes of keys and tokens."""
+
+    def signed(self) -> None:
+        """A token was signed."""
+
+    def rotation_failed(self) -> None:
+        """Keys could not be changed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """The keys at one revision, and what signs."""
+
+    revision: int = -1
+    keys: tuple[SigningKey, ...] = ()
+    signer: Signer | None = field(default=None, repr=False)
+
+    @property
+    def published(self) -> tuple[SigningKey, ...]:
+        """The keys of the published set, oldest first."""
+        return tuple(key for key in self.keys if key.is_published)
+
+
+class SigningKeys:
+    """Safe to use from several threads; everything but `known` may block."""
+
+    def __init__(
+        self,
+        store: SqlSigningKeys,
+        wrapping: WrappingKey,
+        schedule: Schedule,
+        meter: KeyMeter,
+        now_ms: Callable[[], int],
+    ) -> None:
+        self.schedule = schedule
+        self._store = store
+        self._wrapping = wrapping
+        self._meter = meter
+        self._now_ms = now_ms
+        self._known = Known()
+        self._looking = threading.Lock()
+        self._changing = threading.Lock()
+
+    @property
+    def known(self) -> Known:
+        """The keys as last looked at."""
+        return self._known
+
+    def refresh(self) -> Known:
+        """Look at the keys; costs one row where they have not changed.
+
+        Raises:
+            WrongWrappingKey: the key that signs, or the next, can't be opened; what was known stays.
+            StateFault: the state database can't be read; what was known stays.
+        """
+        with self._looking:
+            found = self._store.read(self._known.revision)
+            if found is not None:
+                revision, keys = found
+                self._known = Known(revision, tuple(keys), self._signer(keys))
+            return self._known
+
+    def signer(self) -> Signer:
+        """What signs now, looked up anew: a key that another process dropped signs no more.
+
+        Raises:
+            Unavailable: it can't be told, or there is none.
+        """
+        try:
+            signer = self.refresh().signer
+        except (StateFault, WrongWrappingKey):
+            raise Unavailable("the signing keys can't be read now", reason="STATE_UNAVAILABLE") from None
+        if signer is None:
+            raise Unavailable("there is no signing key yet", reason="STATE_UNAVAILABLE")
+        self._meter.signed()
+        return signer
+
+    def look_after(self) -> bool:
+        """Do what is due: make keys, rotate by age, take retired ones out of the set. False where another was faster.
+
+        Raises:
+            WrongWrappingKey, StateFault: nothing is changed.
+        """
+        with self._changing:
+            known = self.refresh()
+            now = self._now_ms()
+            changed = due(known.keys, now, self.schedule, lambda: make_key(self._wrapping, now))
+            return not changed or self._change(known, changed, {})
+
+    def rotate(self, *, drop_old: bool, about: dict[str, object]) -> tuple[SigningKey, ...]:
+        """Have the next key sign from now on; all keys as they are then. `about` is added to the events.
+
+        Raises:
+            FailedPrecondition: the next key isn't published for long enough, or too many are still retiring; never
+                where the old key is dropped.
+            Aborted: another process changed the keys meanwhile.
+            StateFault, WrongWrappingKey: nothing is changed.
+        """
+        with self._changing:
+            known = self.refresh()
+            now = self._now_ms()
+            make = lambda: make_key(self._wrapping, now)  # noqa: E731
+            if drop_old:
+                changed = dropped(known.keys, now, make)
+            else:
+                self._check_ready(known.keys, now)
+                changed = rotated(known.keys, now, self.schedule, make)
+            if not self._change(known, changed, about):
+                raise Aborted("the signing keys were changed by another just now; look at them again")
+            return self._known.keys
+
+    def _check_ready(self, keys: Sequence[SigningKey], now_ms: int) -> None:
+        ready = ready_ms(keys, self.schedule)
+        if ready is not None and ready > now_ms:
+            seconds = str(-((now_ms - ready) // 1000))
+            text = f"the next key is not published for long enough: AWS may not know it; try again in {seconds} seconds"
+            raise FailedPrecondition(text, reason="KEY_NOT_PUBLISHED", seconds=seconds)
+        if not has_room(keys):
+            text = "too many keys are still published for what they signed; try again when one has left the set"
+            raise FailedPrecondition(text, reason="KEY_NOT_PUBLISHED")
+
+    def _change(self, known: Known, changed: Sequence[SigningKey], about: dict[str, object]) -> bool:
+        """Write a change made from `known`. The caller holds `_changing`."""
+        done = self._store.change(known.revision, changed, [about] if about else [])
+        self.refresh()
+        return done
+
+    def _signer(self, keys: Sequence[SigningKey]) -> Signer | None:
+        following, active = next_of(keys), active_of(keys)
+        if following is not None:
+            signer_of(following, self._wrapping)  # what can't sign later must be known now
+        if active is None:
+            return None
+        signing = self._known.signer
+        return signing if signing and signing.key_id == active.key_id else signer_of(active, self._wrapping)
+
+
+def usable(keys: Sequence[SigningKey]) -> bool:
+    """Whether any key has a private half, so that the wrapping key must be there."""
+    return any(key.wrapped_key for key in keys)
+
+
+__all__ = ["KeyMeter", "KeyState", "Known", "SigningKey", "SigningKeys", "usable"]
