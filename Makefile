@@ -5,6 +5,7 @@ PYTHON ?= python3
 DATA_DIR ?= ./data
 GRPC_LISTEN ?= 127.0.0.1:9443
 HTTP_LISTEN ?= 127.0.0.1:9180
+SANDBOX_PORT ?= 9181
 BENCHMARKS ?= start decision ingest_core recording_format emit search search_growth tail export recordings
 
 BIN := .venv/bin
@@ -29,6 +30,10 @@ help: ## List the targets.
 .PHONY: run
 run: .venv/.runtime ## Start the service: gRPC on GRPC_LISTEN, operations HTTP on HTTP_LISTEN, data in DATA_DIR.
 	@exec $(BIN)/extaudit serve --data-dir $(DATA_DIR) --grpc-listen $(GRPC_LISTEN) --http-listen $(HTTP_LISTEN)
+
+.PHONY: sandbox
+sandbox: .venv/.dev ## Start the AWS sandbox on SANDBOX_PORT of this machine and say how to use it; docs/aws-sandbox.md.
+	@exec $(BIN)/python -m tests.sandbox --port $(SANDBOX_PORT) --explain
 
 ##@ Check
 

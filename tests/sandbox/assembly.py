@@ -1,0 +1,44 @@
+"""The sandbox put together: moto's server, the patches to it, and the gate before it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import moto
+from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
+
+from tests.sandbox.administration import Administration
+from tests.sandbox.asked import Asked
+from tests.sandbox.authorization import authorise
+from tests.sandbox.calls import Calls
+from tests.sandbox.faults import Faults
+from tests.sandbox.gate import Gate, Wsgi
+from tests.sandbox.issuers import Issuers, is_fetchable
+from tests.sandbox.signatures import identify
+from tests.sandbox.web_identity import WebIdentity, keep_scheme_of_providers
+
+MOTO = "5.2.5"
+
+
+class OtherMoto(Exception):
+    """The installed moto isn't the one whose insides are patched."""
+
+
+def unpatched() -> Wsgi:
+    """moto's server as it comes."""
+    return DomainDispatcherApplication(create_backend_app)
+
+
+def sandbox(issuer_authority: Path | None) -> Wsgi:
+    """The whole; raises OtherMoto."""
+    if moto.__version__ != MOTO:
+        raise OtherMoto(f"the sandbox patches the insides of moto {MOTO}; installed is {moto.__version__}")
+    keep_scheme_of_providers(is_fetchable)
+    calls, faults, issuers = Calls(), Faults(), Issuers(issuer_authority)
+
+    def fail_on_demand(asked: Asked) -> None:
+        faults.raise_for({asked.operation, *(each.action for each in asked.kept.get("permissions", ()))})
+
+    checks = [identify, authorise, fail_on_demand]
+    answerers = {("sts", "AssumeRoleWithWebIdentity"): WebIdentity(issuers)}
+    return Gate(unpatched(), checks, answerers, calls, Administration(calls, faults, issuers))
