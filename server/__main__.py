@@ -18,6 +18,7 @@ from rbac.errors import PolicyError
 from server.app import build
 from server.certificates.problems import CertificateProblem
 from server.config import Config, ConfigProblems, load_config
+from server.config.aws_environment import shut_out_aws
 from server.data_directory import LATER_VERSION, DataDirectoryProblem
 from server.errors import AuditStoreError
 from server.http_api.listener import ListenerError
@@ -35,6 +36,7 @@ _log = logging.getLogger(__name__)
 def serve(flags: Mapping[str, object]) -> int:
     """Serve; gives the exit code: 0 after an orderly stop, 1 if it can't start, 2 for a wrong configuration."""
     os.umask(0o077)
+    ignored = shut_out_aws(os.environ)
     # Until there is something to read again, a SIGHUP must not end the process: everything is about to be read anyway.
     # Whoever had it ignored, as nohup does, wants the service to outlive the terminal.
     outlives_terminal = signal.signal(signal.SIGHUP, signal.SIG_IGN) == signal.SIG_IGN
@@ -50,6 +52,8 @@ def serve(flags: Mapping[str, object]) -> int:
     # The journal's thread must not wait 5 ms (Python's default) for the loop's each time it comes back from the disk.
     sys.setswitchinterval(0.0005)
     logs.configure(config.log.level, config.log.format)
+    if ignored:
+        _log.info("variables of AWS in the environment don't count: %s", ", ".join(ignored))
     try:
         code: int = uvloop.run(_serve(config, read, None if outlives_terminal else Terminal()))
         return code

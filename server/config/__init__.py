@@ -1,5 +1,6 @@
 """The configuration: read from its sources, checked as a whole, told to the command line and the documentation."""
 
+from server.config.aws_sections import AwsSection
 from server.config.loading import ConfigProblems, digest, load_config
 from server.config.options import Option, options
 from server.config.sections import (
@@ -17,6 +18,7 @@ from server.config.sections import (
 )
 
 __all__ = [
+    "AwsSection",
     "Config",
     "ConfigProblems",
     "GrpcSection",

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from server.config.aws_rules import aws_problems_of
 from server.config.rules import Problem, problems_of
 from server.config.sections import Config
 from server.config.settings import PREFIX, Setting, Tables, WrongValue, section_types, settings, tables
@@ -91,7 +92,7 @@ def read_sources(flags: Mapping[str, object], environ: Mapping[str, str]) -> Rea
     config = _build(reading.values)
     # Of issuers that could not be read, rules over all of them would only tell that they are missing.
     token_problems = () if reading.lacks_tables else token_problems_of(config)
-    of_rules = [*problems_of(config), *token_problems, *trace_problems_of(config)]
+    of_rules = [*problems_of(config), *token_problems, *trace_problems_of(config), *aws_problems_of(config)]
     problems = reading.problems + [located(each, reading.origins) for each in of_rules]
     wrong = reading.wrong | {each.setting for each in of_rules}
     return ReadSources(config, tuple(problems), frozenset(wrong), is_whole, reading.origins)

@@ -1,0 +1,52 @@
+"""The settings of how AWS is reached. They are the only place that addresses of AWS come from."""
+
+from __future__ import annotations
+
+# ruff: noqa: RUF009 -- setting() makes a field() description, nothing that instances could share.
+from dataclasses import dataclass
+from pathlib import Path
+
+from server.config.fields import setting
+
+_URL = r"[!-?A-~]{1,200}"
+
+
+@dataclass(frozen=True, slots=True)
+class AwsSection:
+    """How AWS is reached, for those who go through endpoints, proxies or CAs of their own.
+
+    Credentials aren't among them: the service gets its own, by web identity, for the role of an integration. No
+    variable `AWS_…`, profile, file of AWS's tools or metadata service counts, nor does `HTTPS_PROXY`.
+    """
+
+    endpoint: str | None = setting(
+        None,
+        "Where every service of AWS is called; `https://HOST`, or http on loopback.",
+        pattern=_URL,
+        shown="AWS's own of the storage's region",
+    )
+    s3_endpoint: str | None = setting(
+        None, "Where S3 is called; it goes before `aws.endpoint`.", pattern=_URL, shown="as `aws.endpoint`"
+    )
+    s3_path_style: str = setting(
+        "auto",
+        "Whether buckets are named in the path of S3's URLs, and not in the host: `auto` does so for endpoints that "
+        "are an address, and for buckets whose names don't fit a host.",
+        choices=("auto", "always", "never"),
+    )
+    ca: Path | None = setting(
+        None, "CAs that AWS's servers are checked against.", unit="PEM file", shown="those that come with botocore"
+    )
+    proxy: str | None = setting(
+        None, "HTTP proxy that AWS is reached through: `http://HOST:PORT`.", pattern=_URL, shown="none"
+    )
+    connect_timeout_seconds: float = setting(
+        5.0, "How long a connection may take to come about.", unit="seconds", low=0.1, high=60.0
+    )
+    read_timeout_seconds: float = setting(
+        30.0, "How long nothing may come on a connection.", unit="seconds", low=0.1, high=600.0
+    )
+    attempts: int = setting(
+        4, "How often a call is sent at most; the pauses between are AWS's standard ones.", unit="times", low=1, high=10
+    )
+    workers: int = setting(8, "Calls to AWS that are under way at once.", unit="threads", low=1, high=128)
