@@ -16,6 +16,24 @@ class S3Location:
     def __str__(self) -> str:
         return f"s3://{self.bucket}/{self.prefix}" if self.prefix else f"s3://{self.bucket}"
 
+    @property
+    def keys_prefix(self) -> str:
+        """What every key there begins with: the prefix and a slash, or '' where there is no prefix."""
+        return f"{self.prefix}/" if self.prefix else ""
+
+    @classmethod
+    def parse(cls, uri: str) -> S3Location:
+        """The location that a URI names; what its parts may be is for the rules to say.
+
+        Raises:
+            ValueError: it isn't `s3://`, a bucket and perhaps a path.
+        """
+        scheme, separator, rest = uri.partition("://")
+        bucket, _, path = rest.partition("/")
+        if scheme != "s3" or not separator or not bucket:
+            raise ValueError("it isn't s3://<bucket>/<prefix>")
+        return cls(bucket, path.strip("/"))
+
 
 @dataclass(frozen=True, slots=True)
 class StorageSpec:
