@@ -33,7 +33,7 @@ run: .venv/.runtime ## Start the service: gRPC on GRPC_LISTEN, operations HTTP o
 
 .PHONY: sandbox
 sandbox: .venv/.dev ## Start the AWS sandbox on SANDBOX_PORT of this machine and say how to use it; docs/aws-sandbox.md.
-	@exec $(BIN)/python -m tests.sandbox --port $(SANDBOX_PORT) --explain
+	@exec $(BIN)/python -m tests.sandbox --port $(SANDBOX_PORT) --as-tls --explain
 
 ##@ Check
 

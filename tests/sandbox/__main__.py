@@ -24,7 +24,7 @@ def main() -> None:
     """Serve."""
     options = _options()
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
-    application = unpatched() if options.unpatched else sandbox(options.issuer_ca)
+    application = unpatched() if options.unpatched else sandbox(options.issuer_ca, as_tls=options.as_tls)
     access_key, secret_key = make_administrator(options.account, get_partition(options.region))
     tls = (str(options.tls_cert), str(options.tls_key)) if options.tls_cert else None
     server = make_server(
@@ -56,6 +56,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--region", default="us-west-2", help="of the administrator's keys and partition")
     parser.add_argument("--tls-cert", type=Path, help="PEM file; serves https, with --tls-key")
     parser.add_argument("--tls-key", type=Path)
+    parser.add_argument("--as-tls", action="store_true", help="take plain requests for ones that came over TLS")
     parser.add_argument("--explain", action="store_true", help="print how to point programs at it")
     parser.add_argument("--unpatched", action="store_true", help="moto as it comes, to compare with")
     return parser.parse_args()

@@ -17,6 +17,8 @@ from tests.sandbox.callers import Caller
 from tests.sandbox.refusals import JSON_SERVICES, Refused
 
 SERVICES = ("athena", "glue", "iam", "kms", "s3", "sts")
+AS_TLS = "sandbox.as-tls"
+"""Set in the environment of requests that came without TLS and are taken for ones that came with it."""
 
 
 @dataclass(frozen=True)
@@ -53,8 +55,8 @@ class Asked:
 
     @property
     def secure(self) -> bool:
-        """Whether it came over TLS."""
-        return str(self.environ.get("wsgi.url_scheme")) == "https"
+        """Whether it came over TLS, or is to be taken so."""
+        return str(self.environ.get("wsgi.url_scheme")) == "https" or AS_TLS in self.environ
 
     def header(self, name: str) -> str:
         """A header's value, or nothing."""

@@ -8,8 +8,8 @@ import moto
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 
 from tests.sandbox.administration import Administration
-from tests.sandbox.asked import Asked
-from tests.sandbox.authorization import authorise
+from tests.sandbox.asked import AS_TLS, Asked
+from tests.sandbox.authorization import authorise, leave_bucket_policies_to_the_gate
 from tests.sandbox.calls import Calls
 from tests.sandbox.faults import Faults
 from tests.sandbox.gate import Gate, Wsgi
@@ -29,16 +29,21 @@ def unpatched() -> Wsgi:
     return DomainDispatcherApplication(create_backend_app)
 
 
-def sandbox(issuer_authority: Path | None) -> Wsgi:
-    """The whole; raises OtherMoto."""
+def sandbox(issuer_authority: Path | None, *, as_tls: bool) -> Wsgi:
+    """The whole; with `as_tls` requests without TLS are taken for ones with it. Raises OtherMoto."""
     if moto.__version__ != MOTO:
         raise OtherMoto(f"the sandbox patches the insides of moto {MOTO}; installed is {moto.__version__}")
     keep_scheme_of_providers(is_fetchable)
+    leave_bucket_policies_to_the_gate()
     calls, faults, issuers = Calls(), Faults(), Issuers(issuer_authority)
 
     def fail_on_demand(asked: Asked) -> None:
         faults.raise_for({asked.operation, *(each.action for each in asked.kept.get("permissions", ()))})
 
-    checks = [identify, authorise, fail_on_demand]
+    def take_for_tls(asked: Asked) -> None:
+        if as_tls:
+            asked.environ[AS_TLS] = True
+
+    checks = [take_for_tls, identify, authorise, fail_on_demand]
     answerers = {("sts", "AssumeRoleWithWebIdentity"): WebIdentity(issuers)}
     return Gate(unpatched(), checks, answerers, calls, Administration(calls, faults, issuers))

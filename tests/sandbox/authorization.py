@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 
-from moto.s3.models import s3_backends
+from moto.iam.access_control import PermissionResult
+from moto.s3.models import FakeBucket, s3_backends
 
 from tests.sandbox.asked import Asked
-from tests.sandbox.callers import Document
+from tests.sandbox.callers import Caller, Document
 from tests.sandbox.conditions import Context
 from tests.sandbox.permissions import needed_permissions
 from tests.sandbox.policies import Permission, Question, allowed, denied
@@ -26,14 +27,13 @@ def authorise(asked: Asked) -> None:
 
 def require(asked: Asked, permission: Permission) -> None:
     """Refuse where the caller may not do this."""
-    if not may(asked, permission):
+    if not may(asked.caller, permission, request_context(asked)):
         raise access_denied(asked, permission)
 
 
-def may(asked: Asked, permission: Permission) -> bool:
-    """Whether the caller is allowed this by its own policies or the bucket's, and denied it by none."""
-    caller = asked.caller
-    question = Question(permission, context(asked), caller.principals if caller else ())
+def may(caller: Caller | None, permission: Permission, context: Context) -> bool:
+    """Whether the caller, or anybody, is allowed this by its own policies or the bucket's, and denied it by none."""
+    question = Question(permission, context, caller.principals if caller else ())
     owner, bucket_policy = _bucket(permission.resource) if permission.action.startswith("s3:") else ("", None)
     by_resource = [bucket_policy] if bucket_policy else []
     if denied(by_resource, question):
@@ -50,13 +50,19 @@ def may(asked: Asked, permission: Permission) -> bool:
     return by_identity or allowed(by_resource, question)
 
 
-def context(asked: Asked) -> Context:
-    """The condition keys that a request of this kind carries."""
-    found = {"aws:securetransport": ("true" if asked.secure else "false",)}
-    if (caller := asked.caller) is not None:
+def caller_context(caller: Caller | None, *, secure: bool) -> dict[str, tuple[str, ...]]:
+    """The condition keys that every request carries."""
+    found = {"aws:securetransport": ("true" if secure else "false",)}
+    if caller is not None:
         found["aws:principalaccount"] = (caller.account,)
         found["aws:principalarn"] = (caller.role_arn or caller.arn,)
         found["aws:principaltype"] = ("AssumedRole" if caller.role else "User",)
+    return found
+
+
+def request_context(asked: Asked) -> Context:
+    """The condition keys that a request of this kind carries."""
+    found = caller_context(asked.caller, secure=asked.secure)
     if asked.service == "s3":
         found |= {f"s3:{name}": (value,) for name in _BY_HEADER if (value := asked.header(name))}
         found |= {f"s3:{name}": (value,) for name in _BY_QUERY if (value := asked.request.args.get(name)) is not None}
@@ -86,3 +92,8 @@ def _bucket(resource: str) -> tuple[str, Document | None]:
     partition, account = s3_backends.bucket_accounts[name]
     bucket = s3_backends[account][partition].buckets[name]
     return account, json.loads(bucket.policy) if bucket.policy else None
+
+
+def leave_bucket_policies_to_the_gate() -> None:
+    """moto denies by them whatever their conditions say."""
+    FakeBucket.get_permission = lambda *_: PermissionResult.PERMITTED

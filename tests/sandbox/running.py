@@ -114,13 +114,16 @@ def running_sandbox(
     region: str = "us-west-2",
     account: str = "123456789012",
     tls: tuple[Path, Path, Path] | None = None,
+    as_tls: bool = True,
     unpatched: bool = False,
 ) -> Iterator[Sandbox]:
-    """Serve until the end of the block. `tls` are certificate, key and authority; `issuer_ca` signs token issuers'
-    certificates; `unpatched` is moto as it comes, to compare with."""
+    """Serve until the end of the block. `issuer_ca` signs token issuers' certificates. `tls` are certificate, key and
+    authority; without, plain requests are taken for ones over TLS, unless `as_tls` is False: buckets' policies ask for
+    it. `unpatched` is moto as it comes, to compare with."""
     flags = ["--region", region, "--account", account]
     flags += ["--issuer-ca", str(issuer_ca)] if issuer_ca else []
     flags += ["--tls-cert", str(tls[0]), "--tls-key", str(tls[1])] if tls else []
+    flags += ["--as-tls"] if as_tls else []
     flags += ["--unpatched"] if unpatched else []
     with TemporaryDirectory() as folder, _Process(Path(folder), flags) as process:
         ready = process.wait_until_ready()
