@@ -69,6 +69,11 @@ READ_ROLES: Final[Alternative] = ("role", ("read",))
 CREATE_LOCKS: Final[Alternative] = ("lock", ("create",))
 LIST_LOCKS: Final[Alternative] = ("lock", ("list",))
 DELETE_LOCKS: Final[Alternative] = ("lock", ("delete",))
+READ_INTEGRATIONS: Final[Alternative] = ("integration", ("read",))
+CREATE_STORAGES: Final[Alternative] = ("external_audit_storage", ("create",))
+READ_STORAGES: Final[Alternative] = ("external_audit_storage", ("read",))
+PUT_STORAGES: Final[Alternative] = ("external_audit_storage", ("create", "update"))
+DELETE_STORAGES: Final[Alternative] = ("external_audit_storage", ("delete",))
 STATUS_WITH_PLACES: Final[Alternative] = ("external_audit_storage", ("read",))
 """Gives GetStatus with the names of the storage's place."""
 STATUS_ONLY: Final[Alternative] = ("cluster_alert", ("list",))
@@ -97,6 +102,16 @@ PERMISSIONS: Final[Mapping[str, Permission]] = MappingProxyType(
         "/extaudit.v1.AccessService/CreateLock": Permission((CREATE_LOCKS,)),
         "/extaudit.v1.AccessService/ListLocks": Permission((LIST_LOCKS,)),
         "/extaudit.v1.AccessService/DeleteLock": Permission((DELETE_LOCKS,)),
+        "/extaudit.v1.ExternalAuditStorageService/GenerateDraft": Permission(
+            (CREATE_STORAGES,), also=(READ_INTEGRATIONS,)
+        ),
+        "/extaudit.v1.ExternalAuditStorageService/CreateDraft": Permission(
+            (CREATE_STORAGES,), also=(READ_INTEGRATIONS,)
+        ),
+        "/extaudit.v1.ExternalAuditStorageService/UpsertDraft": Permission((PUT_STORAGES,), also=(READ_INTEGRATIONS,)),
+        "/extaudit.v1.ExternalAuditStorageService/GetDraft": Permission((READ_STORAGES,)),
+        "/extaudit.v1.ExternalAuditStorageService/DeleteDraft": Permission((DELETE_STORAGES,)),
+        "/extaudit.v1.ExternalAuditStorageService/GetCluster": Permission((READ_STORAGES,)),
         "/extaudit.v1.StatusService/GetStatus": Permission((STATUS_WITH_PLACES, STATUS_ONLY)),
         "/grpc.health.v1.Health/Check": Permission(anyone=True),
         "/grpc.health.v1.Health/List": Permission(anyone=True),

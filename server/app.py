@@ -56,6 +56,7 @@ from server.data_directory import (
     DirectoryLock,
 )
 from server.exposition import Exposition
+from server.external_storage_assembly import assemble as assemble_storages
 from server.files import DiskFiles, Files, write_durably
 from server.grpc_api.interceptors.observation import CallMeter, RefusalObserver
 from server.grpc_api.server import GrpcServer, Limits, UseCases
@@ -73,6 +74,7 @@ from server.recordings_assembly import Surroundings, assemble
 from server.reloading import Held, Reloading, Settings, cut_limits
 from server.state.catalogue import Catalogue
 from server.state.database import open_database
+from server.state.external_storages import SqlExternalStorages
 from server.state.issued_certificates import SqlIssuedCertificates
 from server.state.locks import SqlLocks
 from server.state.outbox import Outbox
@@ -248,6 +250,7 @@ def _build(
         log.recovery,
         surroundings(certificates, policy, self_audit.outbox, tokens, recordings.open_uploads, settings, scrubbing),
     )
+    storages = assemble_storages(config.external_storage, SqlExternalStorages(engine), _now_ms)
     locks = Locks(lock_store, lock_table, _now_ms, lambda: server.look_again())
     server = GrpcServer(
         config.grpc.listen,
@@ -269,6 +272,7 @@ def _build(
             recordings.lists,
             recordings.text_search,
             metrics.recordings,
+            storages.drafts,
         ),
         limits=Limits.of(config),
         observers=[CallMeter(metrics.calls), RefusalObserver(self_audit.denials)],

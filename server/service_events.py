@@ -45,6 +45,9 @@ JOURNAL_FORKED: Final = "extaudit.journal.fork"
 STORAGE_DAMAGED: Final = "extaudit.storage.damage"
 CLOCK_STEPPED: Final = "extaudit.clock.step"
 EVENT_REFUSED: Final = "extaudit.outbox.refused"
+DRAFT_CREATED: Final = "extaudit.draft.create"
+DRAFT_UPDATED: Final = "extaudit.draft.update"
+DRAFT_DELETED: Final = "extaudit.draft.delete"
 SESSION_UPLOADED: Final = "session.upload"
 UPLOAD_ABORTED: Final = "extaudit.upload.abort"
 UPLOAD_REPEATED: Final = "extaudit.upload.repeat"
@@ -83,6 +86,9 @@ CODES: Final[Mapping[str, str]] = MappingProxyType(
         CLOCK_STEPPED: "XA6002W",
         EVENT_REFUSED: "XA6003E",
         STORAGE_DAMAGED: "XA6005E",
+        DRAFT_CREATED: "XA8201I",
+        DRAFT_UPDATED: "XA8202I",
+        DRAFT_DELETED: "XA8203I",
         SESSION_UPLOADED: "T2005I",
         UPLOAD_ABORTED: "XA7001W",
         UPLOAD_REPEATED: "XA7002I",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 
 from rbac.formulas import ALWAYS, Formula
@@ -30,3 +31,8 @@ def caller_members(access: Access) -> dict[str, object]:
     caller |= {"token_id": who.token_id} if who.token_id else {"certificate_serial": who.certificate_serial}
     caller["peer"] = access.peer
     return {"user": who.name, "caller": caller, "request_id": access.request_id}
+
+
+def identity_text(access: Access) -> str:
+    """Who called, as what is kept of a change names them: JSON of `caller_members`."""
+    return json.dumps(caller_members(access), ensure_ascii=False)

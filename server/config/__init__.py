@@ -1,6 +1,6 @@
 """The configuration: read from its sources, checked as a whole, told to the command line and the documentation."""
 
-from server.config.aws_sections import AwsSection
+from server.config.aws_sections import AwsSection, ExternalStorageSection
 from server.config.loading import ConfigProblems, digest, load_config
 from server.config.options import Option, options
 from server.config.sections import (
@@ -21,6 +21,7 @@ __all__ = [
     "AwsSection",
     "Config",
     "ConfigProblems",
+    "ExternalStorageSection",
     "GrpcSection",
     "HttpSection",
     "JournalSection",

@@ -9,6 +9,7 @@ from pathlib import Path
 from server.config.fields import setting
 
 _URL = r"[!-?A-~]{1,200}"
+_REGION = r"[a-z]{2}(-[a-z]+){1,3}-[0-9]{1,2}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,3 +51,21 @@ class AwsSection:
         4, "How often a call is sent at most; the pauses between are AWS's standard ones.", unit="times", low=1, high=10
     )
     workers: int = setting(8, "Calls to AWS that are under way at once.", unit="threads", low=1, high=128)
+
+
+@dataclass(frozen=True, slots=True)
+class ExternalStorageSection:
+    """Where an External Audit Storage may be."""
+
+    region: str | None = setting(
+        None,
+        "The service's own AWS region: an External Audit Storage must be in it, and a generated draft is.",
+        pattern=_REGION,
+        shown="none: any region will do",
+    )
+    other_regions: str | None = setting(
+        None,
+        "Regions that are allowed beside `external_storage.region`, with commas between them; `*` allows all.",
+        pattern=rf"\*|{_REGION}(,{_REGION})*",
+        shown="none",
+    )

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import MISSING, dataclass, field
 from pathlib import Path
 
-from server.config.aws_sections import AwsSection
+from server.config.aws_sections import AwsSection, ExternalStorageSection
 from server.config.fields import GIB, KIB, MESSAGE_OVERHEAD_BYTES, MIB, setting, tables
 
 
@@ -356,3 +356,4 @@ class Config:
     log: LogSection = field(default_factory=LogSection)
     traces: TracesSection = field(default_factory=TracesSection)
     aws: AwsSection = field(default_factory=AwsSection)
+    external_storage: ExternalStorageSection = field(default_factory=ExternalStorageSection)

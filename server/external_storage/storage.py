@@ -46,6 +46,9 @@ class ExternalStorage:
     drafted_ms: int
     promoter: str = ""
     promoted_ms: int | None = None
+    description: str = ""
+    last_test: KeptTest | None = None
+    """The latest test of exactly this revision and of the integration as it is."""
 
 
 class PromotionKind(enum.Enum):
@@ -74,3 +77,4 @@ class Promotion:
     test: KeptTest | None = None
     forced: bool = False
     reason: str = ""
+    description: str = ""

@@ -15,6 +15,8 @@ from extaudit.v1 import (
     access_service_pb2_grpc,
     audit_log_service_pb2,
     audit_log_service_pb2_grpc,
+    external_audit_storage_service_pb2,
+    external_audit_storage_service_pb2_grpc,
     recording_service_pb2,
     recording_service_pb2_grpc,
     status_service_pb2,
@@ -29,6 +31,8 @@ from server.grpc_api.audit_log import AuditLogServicer, SearchTime
 from server.grpc_api.call import Check
 from server.grpc_api.draining import Drain
 from server.grpc_api.emit_stream import Window
+from server.grpc_api.external_storage_service import ExternalAuditStorageServicer
+from server.grpc_api.external_storage_use_cases import Drafts
 from server.grpc_api.health import Health
 from server.grpc_api.interceptors.authentication import authentication
 from server.grpc_api.interceptors.call_spans import CallTracer
@@ -62,6 +66,7 @@ OWN_SERVICES: Final = (
     audit_log_service_pb2.DESCRIPTOR.services_by_name["AuditLogService"].full_name,
     recording_service_pb2.DESCRIPTOR.services_by_name["RecordingService"].full_name,
     access_service_pb2.DESCRIPTOR.services_by_name["AccessService"].full_name,
+    external_audit_storage_service_pb2.DESCRIPTOR.services_by_name["ExternalAuditStorageService"].full_name,
     status_service_pb2.DESCRIPTOR.services_by_name["StatusService"].full_name,
 )
 _HEALTH: Final = health_pb2.DESCRIPTOR.services_by_name["Health"].full_name
@@ -108,6 +113,7 @@ class UseCases:
     lists: SessionLists
     text_search: TextSearch
     transfers: Transfers
+    drafts: Drafts
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,7 +226,8 @@ class GrpcServer:
         )
         reflection = Reflection((*OWN_SERVICES, _HEALTH, _REFLECTION), self._drain)
         audit_log_service_pb2_grpc.add_AuditLogServiceServicer_to_server(_any(log), _any(found))
-        status_service_pb2_grpc.add_StatusServiceServicer_to_server(_any(StatusServicer(use_cases.status)), _any(found))
+        status = StatusServicer(use_cases.status, use_cases.drafts)
+        status_service_pb2_grpc.add_StatusServiceServicer_to_server(_any(status), _any(found))
         recordings = RecordingServicer(
             use_cases.uploads,
             use_cases.opening,
@@ -232,6 +239,9 @@ class GrpcServer:
         recording_service_pb2_grpc.add_RecordingServiceServicer_to_server(_any(recordings), _any(found))
         access = AccessServicer(use_cases.rights, use_cases.locks)
         access_service_pb2_grpc.add_AccessServiceServicer_to_server(_any(access), _any(found))
+        storages = ExternalAuditStorageServicer(use_cases.drafts)
+        add_storages = external_audit_storage_service_pb2_grpc.add_ExternalAuditStorageServiceServicer_to_server
+        add_storages(_any(storages), _any(found))
         _any(health_pb2_grpc).add_HealthServicer_to_server(self.health, found)
         _any(reflection_pb2_grpc).add_ServerReflectionServicer_to_server(reflection, found)
         found.add_alias(f"/{_REFLECTION}/ServerReflectionInfo", REFLECTION_METHODS)

@@ -49,6 +49,21 @@ class StorageSpec:
     glue_table: str
     policy_name: str
 
+    @property
+    def recordings(self) -> S3Location:
+        """Where recordings go."""
+        return S3Location.parse(self.session_recordings_uri)
+
+    @property
+    def events(self) -> S3Location:
+        """Where events go."""
+        return S3Location.parse(self.audit_events_long_term_uri)
+
+    @property
+    def results(self) -> S3Location:
+        """Where Athena puts results."""
+        return S3Location.parse(self.athena_results_uri)
+
 
 class ObjectLockMode(enum.Enum):
     """How S3 keeps objects from being deleted before their time."""

@@ -15,7 +15,9 @@ import pytest
 from extaudit.v1 import event_export_pb2 as export_pb
 from extaudit.v1 import event_query_pb2 as query_pb
 from extaudit.v1 import event_watch_pb2 as watch_pb
+from extaudit.v1 import external_audit_storage_service_pb2 as storage_pb
 from extaudit.v1.audit_log_service_pb2_grpc import AuditLogServiceStub
+from extaudit.v1.external_audit_storage_service_pb2_grpc import ExternalAuditStorageServiceStub
 from extaudit_client import Client, Query, SessionQuery, TextQuery
 from extaudit_client.errors import ExtauditError
 from extaudit_client.files import find_connection
@@ -39,6 +41,7 @@ from tests.certificates_builder import CaShape
 from tests.crash.damaged_journal import flipped
 from tests.polling import until
 from tests.running_app import running_app
+from tests.storages_under_test import Storages
 from tests.tokens_builder import ed_key, issuer, jwks
 from tests.uploads_under_test import UploadsUnderTest, access
 
@@ -82,6 +85,22 @@ def watches_and_exports(app: App) -> None:
             list(stub.ExportEvents(export_pb.ExportEventsRequest(chunk_id=f"default/{app.log.journal.log_id}/1-9")))
 
 
+def drafts(app: App, data_dir: Path) -> None:
+    """Makes a draft of an external audit storage, changes it and deletes it."""
+    engine = open_database(database_path(data_dir))
+    Storages(engine).add_integration()
+    engine.dispose()
+    ready = app.ready
+    pems = (Path(ready[name]).read_bytes() for name in ("ca", "key", "cert"))
+    with grpc.secure_channel(ready["grpc"], grpc.ssl_channel_credentials(*pems)) as channel:
+        stub = ExternalAuditStorageServiceStub(channel)
+        asked = {"integration_name": "production", "region": "us-west-2"}
+        draft = stub.GenerateDraft(storage_pb.GenerateDraftRequest(**asked)).draft
+        request = storage_pb.UpsertDraftRequest(spec=draft.spec, revision=draft.revision, description="changed")
+        stub.UpsertDraft(request)
+        stub.DeleteDraft(storage_pb.DeleteDraftRequest())
+
+
 def client_of(data_dir: Path, folder: Path | None = None, name: str = "admin") -> Client:
     """A client as the administrator, or as `name` with the files in `folder`."""
     given = {} if folder is None else {"cert": folder / f"{name}.crt", "key": folder / f"{name}.key"}
@@ -123,6 +142,7 @@ class Lives:
             client.emit(b'{"event":"a","uid":"u-1"}')
             client.get("u-1")
             watches_and_exports(app)
+            drafts(app, self.data_dir)
             client.emit(b'{"event":"a","uid":"u-2"}')
             until(lambda: own_events(client)["extaudit.events.watch.end"])
             until(lambda: own_events(client)["extaudit.events.export.end"])

@@ -6,7 +6,13 @@ from typing import Any
 
 import grpc
 import yaml
-from extaudit.v1 import access_service_pb2, audit_log_service_pb2, recording_service_pb2, status_service_pb2
+from extaudit.v1 import (
+    access_service_pb2,
+    audit_log_service_pb2,
+    external_audit_storage_service_pb2,
+    recording_service_pb2,
+    status_service_pb2,
+)
 from google.protobuf.descriptor import MethodDescriptor
 from grpc_health.v1 import health_pb2
 from grpc_reflection.v1alpha import reflection_pb2
@@ -17,13 +23,14 @@ EMITS = {"EmitEvent", "EmitEvents"}
 SEARCHES = {"SearchEvents", "GetEvent", "WatchEvents", "ListEventChunks", "ExportEvents"}
 UPLOADS = {"UploadRecording", "GetUpload", "CompleteUpload", "AbortUpload"}
 DOWNLOADS = {"DownloadRecording", "StreamRecordingEvents", "ListRecordings", "SearchRecordings"}
+STORAGES = {"GenerateDraft", "CreateDraft", "UpsertDraft", "GetDraft", "DeleteDraft", "GetCluster"}
 REFLECTION = {"ServerReflectionInfo"}
 HEALTH = {"Check", "List", "Watch"}
 
 USERS: dict[str, set[str]] = {
     "access": SEARCHES | DOWNLOADS,
     "auditor": SEARCHES | DOWNLOADS | {"GetStatus"},
-    "editor": {"GetStatus", "ListRoles", "CheckAccess", "CreateLock", "ListLocks", "DeleteLock"},
+    "editor": {"GetStatus", "ListRoles", "CheckAccess", "CreateLock", "ListLocks", "DeleteLock"} | STORAGES,
     "importer": EMITS | UPLOADS,
     "local-administrator": {"CompleteUpload", "ReindexRecordings"},
 }
@@ -54,7 +61,13 @@ OBJECTS = ("event", "session")
 
 def methods() -> dict[str, MethodDescriptor]:
     """Every RPC that the server's service descriptors have, by full name."""
-    own = (audit_log_service_pb2, recording_service_pb2, access_service_pb2, status_service_pb2)
+    own = (
+        audit_log_service_pb2,
+        recording_service_pb2,
+        access_service_pb2,
+        status_service_pb2,
+        external_audit_storage_service_pb2,
+    )
     files = (*own, health_pb2, reflection_pb2)
     services = [service for file in files for service in file.DESCRIPTOR.services_by_name.values()]
     found = {f"/{service.full_name}/{each.name}": each for service in services for each in service.methods}

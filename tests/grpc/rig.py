@@ -20,6 +20,7 @@ from server.access.locks import Locks
 from server.access.rights import Rights
 from server.certificates.anchors import Anchor, TrustAnchors
 from server.certificates.resolver import IdentityResolver
+from server.grpc_api.external_storage_use_cases import Drafts
 from server.grpc_api.server import GrpcServer, Limits, TokenListener, UseCases
 from server.grpc_api.use_cases import TokenAuthenticator
 from tests.certificates_builder import CLUSTER, Ca, CaShape, Pair
@@ -30,6 +31,7 @@ from tests.grpc.memory_recordings import (
     MemoryTransfers,
     MemoryUploads,
 )
+from tests.grpc.memory_storages import MemoryDrafts
 from tests.grpc.memory_use_cases import (
     MemoryDenials,
     MemoryExports,
@@ -103,6 +105,7 @@ class Rig:
     lists: MemoryLists
     text_search: MemoryTextSearch
     transfers: MemoryTransfers
+    drafts: MemoryDrafts
 
     def channel(self, pair: Pair, *options: tuple[str, Any]) -> grpc.aio.Channel:
         credentials = grpc.ssl_channel_credentials(self.host_ca.pem, pair.key_pem, pair.pem)
@@ -135,6 +138,7 @@ class Rig:
             or self.opening.asked
             or self.lists.asked
             or self.text_search.asked
+            or self.drafts.asked
         )
 
 
@@ -146,8 +150,10 @@ async def serving(
     roles: Any = None,
     listen: str = "127.0.0.1:0",
     tokens: TokenAuthenticator | None = None,
+    drafts: Drafts | None = None,
 ) -> AsyncIterator[Rig]:
-    """A server that serves, and is stopped at the end. `roles`: a folder of role files."""
+    """A server that serves, and is stopped at the end. `roles`: a folder of role files; `drafts`: instead of the
+    stand-in."""
     host_ca, user_ca = CaShape().make(), CaShape().make()
     anchors = TrustAnchors(
         (
@@ -162,7 +168,7 @@ async def serving(
     policy, clock, store = HeldPolicy(load_policy_folder(roles)), Clock(), MemoryLocks()
     authenticator, denials = HeldAnchors(IdentityResolver(anchors, CLUSTER, frozenset)), MemoryDenials()
     uploads, opening, lists, texts = MemoryUploads(holds), MemoryOpening(), MemoryLists(), MemoryTextSearch()
-    transfers, watches = MemoryTransfers(), MemoryWatches()
+    transfers, watches, no_drafts = MemoryTransfers(), MemoryWatches(), MemoryDrafts()
     table = LockTable(store, clock.now_ms)
     locks = Locks(store, table, clock.now_ms, lambda: server.look_again())
     server = GrpcServer(
@@ -185,6 +191,7 @@ async def serving(
             lists,
             texts,
             transfers,
+            drafts or no_drafts,
         ),
         limits=limits,
         observers=(records,),
@@ -218,6 +225,7 @@ async def serving(
             lists,
             texts,
             transfers,
+            no_drafts,
         )
     finally:
         await server.stop(0)

@@ -14,6 +14,7 @@ import pytest
 from extaudit.v1 import access_service_pb2 as access_pb
 from extaudit.v1 import audit_log_service_pb2 as pb
 from extaudit.v1 import event_export_pb2 as export_pb
+from extaudit.v1 import external_audit_storage_service_pb2 as storage_pb
 from extaudit.v1 import recording_service_pb2 as recording_pb
 from extaudit.v1.audit_log_service_pb2_grpc import AuditLogServiceStub
 from extaudit.v1.event_pb2 import EventPayload
@@ -32,12 +33,17 @@ from tests.grpc.methods import (
     ABORT_UPLOAD,
     CHECK_ACCESS,
     COMPLETE_UPLOAD,
+    CREATE_DRAFT,
     CREATE_LOCK,
+    DELETE_DRAFT,
     DELETE_LOCK,
     DOWNLOAD_RECORDING,
     EMIT_EVENT,
     EMIT_EVENTS,
     EXPORT_EVENTS,
+    GENERATE_DRAFT,
+    GET_CLUSTER,
+    GET_DRAFT,
     GET_EVENT,
     GET_STATUS,
     GET_UPLOAD,
@@ -50,6 +56,7 @@ from tests.grpc.methods import (
     SEARCH_RECORDINGS,
     STREAM_RECORDING_EVENTS,
     UPLOAD_RECORDING,
+    UPSERT_DRAFT,
     WATCH_EVENTS,
 )
 from tests.grpc.rig import Rig, serving
@@ -82,6 +89,12 @@ REQUESTS = {
     LIST_RECORDINGS: recording_pb.ListRecordingsRequest().SerializeToString(),
     SEARCH_RECORDINGS: recording_pb.SearchRecordingsRequest(text="text").SerializeToString(),
     REINDEX_RECORDINGS: recording_pb.ReindexRecordingsRequest().SerializeToString(),
+    GENERATE_DRAFT: storage_pb.GenerateDraftRequest(integration_name="i").SerializeToString(),
+    CREATE_DRAFT: storage_pb.CreateDraftRequest().SerializeToString(),
+    UPSERT_DRAFT: storage_pb.UpsertDraftRequest().SerializeToString(),
+    GET_DRAFT: b"",
+    DELETE_DRAFT: storage_pb.DeleteDraftRequest(revision="r").SerializeToString(),
+    GET_CLUSTER: b"",
     DOWNLOAD_RECORDING: recording_pb.DownloadRecordingRequest(session_id=SESSION).SerializeToString(),
 }
 REFLECTION = [f"/grpc.reflection.{version}.ServerReflection/ServerReflectionInfo" for version in ("v1", "v1alpha")]
@@ -127,6 +140,12 @@ async def refused_to_user(rig: Rig, method: str, *roles: str) -> Failure:
         (LIST_RECORDINGS, "importer"),
         (SEARCH_RECORDINGS, "importer"),
         (REINDEX_RECORDINGS, "auditor"),
+        (GENERATE_DRAFT, "auditor"),
+        (CREATE_DRAFT, "auditor"),
+        (UPSERT_DRAFT, "auditor"),
+        (GET_DRAFT, "auditor"),
+        (DELETE_DRAFT, "auditor"),
+        (GET_CLUSTER, "auditor"),
     ],
 )
 @in_loop
@@ -239,6 +258,7 @@ async def test_health_lists_all_services() -> None:
         "",
         "extaudit.v1.AccessService",
         "extaudit.v1.AuditLogService",
+        "extaudit.v1.ExternalAuditStorageService",
         "extaudit.v1.RecordingService",
         "extaudit.v1.StatusService",
     }

@@ -29,6 +29,7 @@ EVENTS = "/extaudit.v1.RecordingService/StreamRecordingEvents"
 LIST_RECORDINGS = "/extaudit.v1.RecordingService/ListRecordings"
 SEARCH_RECORDINGS = "/extaudit.v1.RecordingService/SearchRecordings"
 REINDEX = "/extaudit.v1.RecordingService/ReindexRecordings"
+STORAGES = "/extaudit.v1.ExternalAuditStorageService/"
 HEALTH = ("/grpc.health.v1.Health/Check", "/grpc.health.v1.Health/Watch", "/grpc.health.v1.Health/List")
 REFLECTION = (
     "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo",
@@ -113,6 +114,19 @@ CALLS = [
     (REINDEX, user("auditor", "importer", "editor"), None),
 ]
 
+EDITORS = {
+    "GenerateDraft": (("external_audit_storage", ("create",)),),
+    "CreateDraft": (("external_audit_storage", ("create",)),),
+    "UpsertDraft": (("external_audit_storage", ("create", "update")),),
+    "GetDraft": (WITH_PLACES,),
+    "DeleteDraft": (("external_audit_storage", ("delete",)),),
+    "GetCluster": (WITH_PLACES,),
+}
+"""What the editor is granted of ExternalAuditStorageService, and nobody else anything."""
+for name, granted in EDITORS.items():
+    others = (user("auditor", "access", "importer", "local-administrator"), NODE)
+    CALLS += [(STORAGES + name, user("editor"), granted), *((STORAGES + name, other, None) for other in others)]
+
 
 @pytest.fixture(scope="module")
 def policy():
@@ -156,6 +170,7 @@ def test_the_table_is_complete_and_can_not_be_changed():
     access = {ROLES, CHECK, CREATE_LOCK, LIST_LOCKS, DELETE_LOCK}
     recordings = {UPLOAD, GET_UPLOAD, COMPLETE, ABORT, DOWNLOAD, EVENTS, LIST_RECORDINGS, SEARCH_RECORDINGS, REINDEX}
     own = {EMIT, EMIT_STREAM, SEARCH, GET, WATCH, CHUNKS, EXPORT, STATUS, *access, *recordings}
+    own |= {STORAGES + name for name in EDITORS}
     assert set(PERMISSIONS) == {*own, *HEALTH, *REFLECTION}
     with pytest.raises(TypeError):
         PERMISSIONS["/x/Y"] = Permission(anyone=True)  # type: ignore[index]

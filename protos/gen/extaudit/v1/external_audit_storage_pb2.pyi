@@ -117,9 +117,13 @@ class ExternalAuditStorageSpec(_message.Message):
     integration_name: _builtins.str
     """Name of the integration whose role is assumed; it must exist."""
     region: _builtins.str
-    """AWS region, such as `us-west-2`: the service's own, unless configuration allows others."""
+    """AWS region, such as `us-west-2`, in the partition of the integration's role: the service's own where
+    `external_storage.region` is set, or one that `external_storage.other_regions` allows.
+    """
     session_recordings_uri: _builtins.str
-    """Where recordings go: `s3://<bucket>/<prefix>`, 8 to 512 characters; in the bucket of the events, beside them."""
+    """Where recordings go: `s3://<bucket>/<prefix>`, 8 to 512 characters; in the bucket of the events, and neither prefix
+    within the other. A prefix has `A-Z a-z 0-9 ! _ . ( ) -` and single slashes inside, and never `..`.
+    """
     audit_events_long_term_uri: _builtins.str
     """Where events go: `s3://<bucket>/<prefix>`."""
     athena_results_uri: _builtins.str
@@ -214,6 +218,7 @@ class ExternalAuditStorage(_message.Message):
     PROMOTER_FIELD_NUMBER: _builtins.int
     PROMOTE_TIME_FIELD_NUMBER: _builtins.int
     LAST_TEST_FIELD_NUMBER: _builtins.int
+    DESCRIPTION_FIELD_NUMBER: _builtins.int
     stage: Global___ExternalAuditStorageStage.ValueType
     """Which of the two it is."""
     revision: _builtins.str
@@ -222,6 +227,8 @@ class ExternalAuditStorage(_message.Message):
     """Id of the storage: that of the same account, bucket and prefixes is always the same."""
     account_id: _builtins.str
     """Account of the integration's role, 12 digits."""
+    description: _builtins.str
+    """What it is for, as its draft says; up to 1,024 characters without NUL."""
     @_builtins.property
     def spec(self) -> Global___ExternalAuditStorageSpec:
         """Where it is."""
@@ -266,10 +273,11 @@ class ExternalAuditStorage(_message.Message):
         promoter: _event_pb2.Identity | None = ...,
         promote_time: _timestamp_pb2.Timestamp | None = ...,
         last_test: Global___ConnectionTestSummary | None = ...,
+        description: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["draft_time", b"draft_time", "drafter", b"drafter", "last_test", b"last_test", "options", b"options", "promote_time", b"promote_time", "promoter", b"promoter", "spec", b"spec"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "draft_time", b"draft_time", "drafter", b"drafter", "last_test", b"last_test", "options", b"options", "promote_time", b"promote_time", "promoter", b"promoter", "revision", b"revision", "spec", b"spec", "stage", b"stage", "storage_id", b"storage_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "description", b"description", "draft_time", b"draft_time", "drafter", b"drafter", "last_test", b"last_test", "options", b"options", "promote_time", b"promote_time", "promoter", b"promoter", "revision", b"revision", "spec", b"spec", "stage", b"stage", "storage_id", b"storage_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -336,6 +344,7 @@ class Promotion(_message.Message):
     TEST_FIELD_NUMBER: _builtins.int
     FORCED_FIELD_NUMBER: _builtins.int
     REASON_FIELD_NUMBER: _builtins.int
+    DESCRIPTION_FIELD_NUMBER: _builtins.int
     number: _builtins.int
     """Its number; later ones are higher."""
     kind: Global___PromotionKind.ValueType
@@ -348,6 +357,8 @@ class Promotion(_message.Message):
     """True where it was done without a test passed."""
     reason: _builtins.str
     """Why, in words; always there where it was forced."""
+    description: _builtins.str
+    """What the storage is for, as its draft says."""
     @_builtins.property
     def promote_time(self) -> _timestamp_pb2.Timestamp:
         """When."""
@@ -392,10 +403,11 @@ class Promotion(_message.Message):
         test: Global___ConnectionTestSummary | None = ...,
         forced: _builtins.bool = ...,
         reason: _builtins.str = ...,
+        description: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["draft_time", b"draft_time", "drafter", b"drafter", "options", b"options", "promote_time", b"promote_time", "promoter", b"promoter", "spec", b"spec", "test", b"test"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["draft_time", b"draft_time", "drafter", b"drafter", "forced", b"forced", "kind", b"kind", "number", b"number", "options", b"options", "promote_time", b"promote_time", "promoter", b"promoter", "reason", b"reason", "role_arn", b"role_arn", "spec", b"spec", "storage_id", b"storage_id", "test", b"test"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["description", b"description", "draft_time", b"draft_time", "drafter", b"drafter", "forced", b"forced", "kind", b"kind", "number", b"number", "options", b"options", "promote_time", b"promote_time", "promoter", b"promoter", "reason", b"reason", "role_arn", b"role_arn", "spec", b"spec", "storage_id", b"storage_id", "test", b"test"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -30,10 +30,13 @@ class GenerateDraftRequest(_message.Message):
     INTEGRATION_NAME_FIELD_NUMBER: _builtins.int
     REGION_FIELD_NUMBER: _builtins.int
     OPTIONS_FIELD_NUMBER: _builtins.int
+    DESCRIPTION_FIELD_NUMBER: _builtins.int
     integration_name: _builtins.str
     """The integration whose role is assumed."""
     region: _builtins.str
     """AWS region; empty for the service's own."""
+    description: _builtins.str
+    """What it is for, in words: up to 1,024 characters without NUL."""
     @_builtins.property
     def options(self) -> _external_audit_storage_pb2.ExternalAuditStorageOptions:
         """How it shall be set up."""
@@ -44,10 +47,11 @@ class GenerateDraftRequest(_message.Message):
         integration_name: _builtins.str = ...,
         region: _builtins.str = ...,
         options: _external_audit_storage_pb2.ExternalAuditStorageOptions | None = ...,
+        description: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["options", b"options"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["integration_name", b"integration_name", "options", b"options", "region", b"region"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["description", b"description", "integration_name", b"integration_name", "options", b"options", "region", b"region"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -85,6 +89,9 @@ class CreateDraftRequest(_message.Message):
 
     SPEC_FIELD_NUMBER: _builtins.int
     OPTIONS_FIELD_NUMBER: _builtins.int
+    DESCRIPTION_FIELD_NUMBER: _builtins.int
+    description: _builtins.str
+    """What it is for, in words: up to 1,024 characters without NUL."""
     @_builtins.property
     def spec(self) -> _external_audit_storage_pb2.ExternalAuditStorageSpec:
         """The nine fields."""
@@ -98,10 +105,11 @@ class CreateDraftRequest(_message.Message):
         *,
         spec: _external_audit_storage_pb2.ExternalAuditStorageSpec | None = ...,
         options: _external_audit_storage_pb2.ExternalAuditStorageOptions | None = ...,
+        description: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["options", b"options", "spec", b"spec"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["options", b"options", "spec", b"spec"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["description", b"description", "options", b"options", "spec", b"spec"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -140,8 +148,11 @@ class UpsertDraftRequest(_message.Message):
     SPEC_FIELD_NUMBER: _builtins.int
     OPTIONS_FIELD_NUMBER: _builtins.int
     REVISION_FIELD_NUMBER: _builtins.int
+    DESCRIPTION_FIELD_NUMBER: _builtins.int
     revision: _builtins.str
     """The revision that the change is made from; empty where there shall be no draft yet."""
+    description: _builtins.str
+    """What it is for, in words: up to 1,024 characters without NUL."""
     @_builtins.property
     def spec(self) -> _external_audit_storage_pb2.ExternalAuditStorageSpec:
         """The nine fields."""
@@ -156,10 +167,11 @@ class UpsertDraftRequest(_message.Message):
         spec: _external_audit_storage_pb2.ExternalAuditStorageSpec | None = ...,
         options: _external_audit_storage_pb2.ExternalAuditStorageOptions | None = ...,
         revision: _builtins.str = ...,
+        description: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["options", b"options", "spec", b"spec"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["options", b"options", "revision", b"revision", "spec", b"spec"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["description", b"description", "options", b"options", "revision", b"revision", "spec", b"spec"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -3,6 +3,7 @@
 import grpc
 import warnings
 
+from extaudit.v1 import external_audit_storage_service_pb2 as extaudit_dot_v1_dot_external__audit__storage__service__pb2
 
 GRPC_GENERATED_VERSION = '1.85.1'
 GRPC_VERSION = grpc.__version__
@@ -22,3 +23,314 @@ if _version_not_supported:
         + f' Please upgrade your grpc module to grpcio>={GRPC_GENERATED_VERSION}'
         + f' or downgrade your generated code using grpcio-tools<={GRPC_VERSION}.'
     )
+
+
+class ExternalAuditStorageServiceStub:
+    """Sets up where events and recordings go in an AWS account: a draft is made, tried and promoted. Nothing here changes
+    anything in AWS. Every answer about a wrong field is INVALID_ARGUMENT and names all of them at once.
+    """
+
+    def __init__(self, channel):
+        """Constructor.
+
+        Args:
+            channel: A grpc.Channel.
+        """
+        self.GenerateDraft = channel.unary_unary(
+                '/extaudit.v1.ExternalAuditStorageService/GenerateDraft',
+                request_serializer=extaudit_dot_v1_dot_external__audit__storage__service__pb2.GenerateDraftRequest.SerializeToString,
+                response_deserializer=extaudit_dot_v1_dot_external__audit__storage__service__pb2.GenerateDraftResponse.FromString,
+                _registered_method=True)
+        self.CreateDraft = channel.unary_unary(
+                '/extaudit.v1.ExternalAuditStorageService/CreateDraft',
+                request_serializer=extaudit_dot_v1_dot_external__audit__storage__service__pb2.CreateDraftRequest.SerializeToString,
+                response_deserializer=extaudit_dot_v1_dot_external__audit__storage__service__pb2.CreateDraftResponse.FromString,
+                _registered_method=True)
+        self.UpsertDraft = channel.unary_unary(
+                '/extaudit.v1.ExternalAuditStorageService/UpsertDraft',
+                request_serializer=extaudit_dot_v1_dot_external__audit__storage__service__pb2.UpsertDraftRequest.SerializeToString,
+                response_deserializer=extaudit_dot_v1_dot_external__audit__storage__service__pb2.UpsertDraftResponse.FromString,
+                _registered_method=True)
+        self.GetDraft = channel.unary_unary(
+                '/extaudit.v1.ExternalAuditStorageService/GetDraft',
+                request_serializer=extaudit_dot_v1_dot_external__audit__storage__service__pb2.GetDraftRequest.SerializeToString,
+                response_deserializer=extaudit_dot_v1_dot_external__audit__storage__service__pb2.GetDraftResponse.FromString,
+                _registered_method=True)
+        self.DeleteDraft = channel.unary_unary(
+                '/extaudit.v1.ExternalAuditStorageService/DeleteDraft',
+                request_serializer=extaudit_dot_v1_dot_external__audit__storage__service__pb2.DeleteDraftRequest.SerializeToString,
+                response_deserializer=extaudit_dot_v1_dot_external__audit__storage__service__pb2.DeleteDraftResponse.FromString,
+                _registered_method=True)
+        self.GetCluster = channel.unary_unary(
+                '/extaudit.v1.ExternalAuditStorageService/GetCluster',
+                request_serializer=extaudit_dot_v1_dot_external__audit__storage__service__pb2.GetClusterRequest.SerializeToString,
+                response_deserializer=extaudit_dot_v1_dot_external__audit__storage__service__pb2.GetClusterResponse.FromString,
+                _registered_method=True)
+
+
+class ExternalAuditStorageServiceServicer:
+    """Sets up where events and recordings go in an AWS account: a draft is made, tried and promoted. Nothing here changes
+    anything in AWS. Every answer about a wrong field is INVALID_ARGUMENT and names all of them at once.
+    """
+
+    def GenerateDraft(self, request, context):
+        """Makes a draft whose names nobody has, with one UUID in all of them.
+        Needs `external_audit_storage:create` and `integration:read`. ALREADY_EXISTS where there is a draft, which is not
+        touched: a repeated call ends so. NOT_FOUND where there is no such integration.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CreateDraft(self, request, context):
+        """Makes a draft of given names.
+        Needs `external_audit_storage:create` and `integration:read`. Fails as GenerateDraft does.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def UpsertDraft(self, request, context):
+        """Makes the draft what the request says, from the revision that it names. An empty revision means that there shall be
+        none yet.
+        Needs `external_audit_storage:create` and `update`, and `integration:read`. ABORTED with the reason STALE_REVISION
+        where the draft isn't of that revision: a repeated call ends so. NOT_FOUND where there is no such integration.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetDraft(self, request, context):
+        """Gives the draft.
+        Needs `external_audit_storage:read`. Reads only; safe to repeat. NOT_FOUND with the reason NO_EXTERNAL_STORAGE where
+        there is none.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DeleteDraft(self, request, context):
+        """Deletes the draft. Nothing in AWS is touched.
+        Needs `external_audit_storage:delete`. NOT_FOUND where there is none, ABORTED where it isn't of the revision named: a
+        repeated call ends so.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetCluster(self, request, context):
+        """Gives the storage in force.
+        Needs `external_audit_storage:read`. Reads only; safe to repeat. NOT_FOUND with the reason NO_EXTERNAL_STORAGE where
+        the default storage is in force.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+
+def add_ExternalAuditStorageServiceServicer_to_server(servicer, server):
+    rpc_method_handlers = {
+            'GenerateDraft': grpc.unary_unary_rpc_method_handler(
+                    servicer.GenerateDraft,
+                    request_deserializer=extaudit_dot_v1_dot_external__audit__storage__service__pb2.GenerateDraftRequest.FromString,
+                    response_serializer=extaudit_dot_v1_dot_external__audit__storage__service__pb2.GenerateDraftResponse.SerializeToString,
+            ),
+            'CreateDraft': grpc.unary_unary_rpc_method_handler(
+                    servicer.CreateDraft,
+                    request_deserializer=extaudit_dot_v1_dot_external__audit__storage__service__pb2.CreateDraftRequest.FromString,
+                    response_serializer=extaudit_dot_v1_dot_external__audit__storage__service__pb2.CreateDraftResponse.SerializeToString,
+            ),
+            'UpsertDraft': grpc.unary_unary_rpc_method_handler(
+                    servicer.UpsertDraft,
+                    request_deserializer=extaudit_dot_v1_dot_external__audit__storage__service__pb2.UpsertDraftRequest.FromString,
+                    response_serializer=extaudit_dot_v1_dot_external__audit__storage__service__pb2.UpsertDraftResponse.SerializeToString,
+            ),
+            'GetDraft': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetDraft,
+                    request_deserializer=extaudit_dot_v1_dot_external__audit__storage__service__pb2.GetDraftRequest.FromString,
+                    response_serializer=extaudit_dot_v1_dot_external__audit__storage__service__pb2.GetDraftResponse.SerializeToString,
+            ),
+            'DeleteDraft': grpc.unary_unary_rpc_method_handler(
+                    servicer.DeleteDraft,
+                    request_deserializer=extaudit_dot_v1_dot_external__audit__storage__service__pb2.DeleteDraftRequest.FromString,
+                    response_serializer=extaudit_dot_v1_dot_external__audit__storage__service__pb2.DeleteDraftResponse.SerializeToString,
+            ),
+            'GetCluster': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetCluster,
+                    request_deserializer=extaudit_dot_v1_dot_external__audit__storage__service__pb2.GetClusterRequest.FromString,
+                    response_serializer=extaudit_dot_v1_dot_external__audit__storage__service__pb2.GetClusterResponse.SerializeToString,
+            ),
+    }
+    generic_handler = grpc.method_handlers_generic_handler(
+            'extaudit.v1.ExternalAuditStorageService', rpc_method_handlers)
+    server.add_generic_rpc_handlers((generic_handler,))
+    server.add_registered_method_handlers('extaudit.v1.ExternalAuditStorageService', rpc_method_handlers)
+
+
+ # This class is part of an EXPERIMENTAL API.
+class ExternalAuditStorageService:
+    """Sets up where events and recordings go in an AWS account: a draft is made, tried and promoted. Nothing here changes
+    anything in AWS. Every answer about a wrong field is INVALID_ARGUMENT and names all of them at once.
+    """
+
+    @staticmethod
+    def GenerateDraft(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/extaudit.v1.ExternalAuditStorageService/GenerateDraft',
+            extaudit_dot_v1_dot_external__audit__storage__service__pb2.GenerateDraftRequest.SerializeToString,
+            extaudit_dot_v1_dot_external__audit__storage__service__pb2.GenerateDraftResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CreateDraft(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/extaudit.v1.ExternalAuditStorageService/CreateDraft',
+            extaudit_dot_v1_dot_external__audit__storage__service__pb2.CreateDraftRequest.SerializeToString,
+            extaudit_dot_v1_dot_external__audit__storage__service__pb2.CreateDraftResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UpsertDraft(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/extaudit.v1.ExternalAuditStorageService/UpsertDraft',
+            extaudit_dot_v1_dot_external__audit__storage__service__pb2.UpsertDraftRequest.SerializeToString,
+            extaudit_dot_v1_dot_external__audit__storage__service__pb2.UpsertDraftResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetDraft(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/extaudit.v1.ExternalAuditStorageService/GetDraft',
+            extaudit_dot_v1_dot_external__audit__storage__service__pb2.GetDraftRequest.SerializeToString,
+            extaudit_dot_v1_dot_external__audit__storage__service__pb2.GetDraftResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DeleteDraft(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/extaudit.v1.ExternalAuditStorageService/DeleteDraft',
+            extaudit_dot_v1_dot_external__audit__storage__service__pb2.DeleteDraftRequest.SerializeToString,
+            extaudit_dot_v1_dot_external__audit__storage__service__pb2.DeleteDraftResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetCluster(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/extaudit.v1.ExternalAuditStorageService/GetCluster',
+            extaudit_dot_v1_dot_external__audit__storage__service__pb2.GetClusterRequest.SerializeToString,
+            extaudit_dot_v1_dot_external__audit__storage__service__pb2.GetClusterResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)

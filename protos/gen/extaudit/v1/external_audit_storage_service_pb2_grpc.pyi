@@ -4,10 +4,17 @@ isort:skip_file
 External Audit Storage, set up step by step: draft, infrastructure, test, promotion."""
 
 from collections import abc as _abc
+from extaudit.v1 import external_audit_storage_service_pb2 as _external_audit_storage_service_pb2
 from grpc import aio as _aio
 import abc as _abc_1
 import grpc as _grpc
+import sys
 import typing as _typing
+
+if sys.version_info >= (3, 11):
+    from typing import Self as _Self
+else:
+    from typing_extensions import Self as _Self
 
 _T = _typing.TypeVar("_T")
 
@@ -18,3 +25,154 @@ class _ServicerContext(_grpc.ServicerContext, _aio.ServicerContext):  # type: ig
 
 GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
+
+class ExternalAuditStorageServiceStub:
+    """Sets up where events and recordings go in an AWS account: a draft is made, tried and promoted. Nothing here changes
+    anything in AWS. Every answer about a wrong field is INVALID_ARGUMENT and names all of them at once.
+    """
+
+    @_typing.overload
+    def __new__(cls, channel: _grpc.Channel) -> _Self: ...
+    @_typing.overload
+    def __new__(cls, channel: _aio.Channel) -> ExternalAuditStorageServiceAsyncStub: ...
+    GenerateDraft: _grpc.UnaryUnaryMultiCallable[_external_audit_storage_service_pb2.GenerateDraftRequest, _external_audit_storage_service_pb2.GenerateDraftResponse]
+    """Makes a draft whose names nobody has, with one UUID in all of them.
+    Needs `external_audit_storage:create` and `integration:read`. ALREADY_EXISTS where there is a draft, which is not
+    touched: a repeated call ends so. NOT_FOUND where there is no such integration.
+    """
+    CreateDraft: _grpc.UnaryUnaryMultiCallable[_external_audit_storage_service_pb2.CreateDraftRequest, _external_audit_storage_service_pb2.CreateDraftResponse]
+    """Makes a draft of given names.
+    Needs `external_audit_storage:create` and `integration:read`. Fails as GenerateDraft does.
+    """
+    UpsertDraft: _grpc.UnaryUnaryMultiCallable[_external_audit_storage_service_pb2.UpsertDraftRequest, _external_audit_storage_service_pb2.UpsertDraftResponse]
+    """Makes the draft what the request says, from the revision that it names. An empty revision means that there shall be
+    none yet.
+    Needs `external_audit_storage:create` and `update`, and `integration:read`. ABORTED with the reason STALE_REVISION
+    where the draft isn't of that revision: a repeated call ends so. NOT_FOUND where there is no such integration.
+    """
+    GetDraft: _grpc.UnaryUnaryMultiCallable[_external_audit_storage_service_pb2.GetDraftRequest, _external_audit_storage_service_pb2.GetDraftResponse]
+    """Gives the draft.
+    Needs `external_audit_storage:read`. Reads only; safe to repeat. NOT_FOUND with the reason NO_EXTERNAL_STORAGE where
+    there is none.
+    """
+    DeleteDraft: _grpc.UnaryUnaryMultiCallable[_external_audit_storage_service_pb2.DeleteDraftRequest, _external_audit_storage_service_pb2.DeleteDraftResponse]
+    """Deletes the draft. Nothing in AWS is touched.
+    Needs `external_audit_storage:delete`. NOT_FOUND where there is none, ABORTED where it isn't of the revision named: a
+    repeated call ends so.
+    """
+    GetCluster: _grpc.UnaryUnaryMultiCallable[_external_audit_storage_service_pb2.GetClusterRequest, _external_audit_storage_service_pb2.GetClusterResponse]
+    """Gives the storage in force.
+    Needs `external_audit_storage:read`. Reads only; safe to repeat. NOT_FOUND with the reason NO_EXTERNAL_STORAGE where
+    the default storage is in force.
+    """
+
+@_typing.type_check_only
+class ExternalAuditStorageServiceAsyncStub(ExternalAuditStorageServiceStub):
+    """Sets up where events and recordings go in an AWS account: a draft is made, tried and promoted. Nothing here changes
+    anything in AWS. Every answer about a wrong field is INVALID_ARGUMENT and names all of them at once.
+    """
+
+    def __init__(self, channel: _aio.Channel) -> None: ...
+    GenerateDraft: _aio.UnaryUnaryMultiCallable[_external_audit_storage_service_pb2.GenerateDraftRequest, _external_audit_storage_service_pb2.GenerateDraftResponse]  # type: ignore[assignment]
+    """Makes a draft whose names nobody has, with one UUID in all of them.
+    Needs `external_audit_storage:create` and `integration:read`. ALREADY_EXISTS where there is a draft, which is not
+    touched: a repeated call ends so. NOT_FOUND where there is no such integration.
+    """
+    CreateDraft: _aio.UnaryUnaryMultiCallable[_external_audit_storage_service_pb2.CreateDraftRequest, _external_audit_storage_service_pb2.CreateDraftResponse]  # type: ignore[assignment]
+    """Makes a draft of given names.
+    Needs `external_audit_storage:create` and `integration:read`. Fails as GenerateDraft does.
+    """
+    UpsertDraft: _aio.UnaryUnaryMultiCallable[_external_audit_storage_service_pb2.UpsertDraftRequest, _external_audit_storage_service_pb2.UpsertDraftResponse]  # type: ignore[assignment]
+    """Makes the draft what the request says, from the revision that it names. An empty revision means that there shall be
+    none yet.
+    Needs `external_audit_storage:create` and `update`, and `integration:read`. ABORTED with the reason STALE_REVISION
+    where the draft isn't of that revision: a repeated call ends so. NOT_FOUND where there is no such integration.
+    """
+    GetDraft: _aio.UnaryUnaryMultiCallable[_external_audit_storage_service_pb2.GetDraftRequest, _external_audit_storage_service_pb2.GetDraftResponse]  # type: ignore[assignment]
+    """Gives the draft.
+    Needs `external_audit_storage:read`. Reads only; safe to repeat. NOT_FOUND with the reason NO_EXTERNAL_STORAGE where
+    there is none.
+    """
+    DeleteDraft: _aio.UnaryUnaryMultiCallable[_external_audit_storage_service_pb2.DeleteDraftRequest, _external_audit_storage_service_pb2.DeleteDraftResponse]  # type: ignore[assignment]
+    """Deletes the draft. Nothing in AWS is touched.
+    Needs `external_audit_storage:delete`. NOT_FOUND where there is none, ABORTED where it isn't of the revision named: a
+    repeated call ends so.
+    """
+    GetCluster: _aio.UnaryUnaryMultiCallable[_external_audit_storage_service_pb2.GetClusterRequest, _external_audit_storage_service_pb2.GetClusterResponse]  # type: ignore[assignment]
+    """Gives the storage in force.
+    Needs `external_audit_storage:read`. Reads only; safe to repeat. NOT_FOUND with the reason NO_EXTERNAL_STORAGE where
+    the default storage is in force.
+    """
+
+class ExternalAuditStorageServiceServicer(metaclass=_abc_1.ABCMeta):
+    """Sets up where events and recordings go in an AWS account: a draft is made, tried and promoted. Nothing here changes
+    anything in AWS. Every answer about a wrong field is INVALID_ARGUMENT and names all of them at once.
+    """
+
+    @_abc_1.abstractmethod
+    def GenerateDraft(
+        self,
+        request: _external_audit_storage_service_pb2.GenerateDraftRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_external_audit_storage_service_pb2.GenerateDraftResponse, _abc.Awaitable[_external_audit_storage_service_pb2.GenerateDraftResponse]]:
+        """Makes a draft whose names nobody has, with one UUID in all of them.
+        Needs `external_audit_storage:create` and `integration:read`. ALREADY_EXISTS where there is a draft, which is not
+        touched: a repeated call ends so. NOT_FOUND where there is no such integration.
+        """
+
+    @_abc_1.abstractmethod
+    def CreateDraft(
+        self,
+        request: _external_audit_storage_service_pb2.CreateDraftRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_external_audit_storage_service_pb2.CreateDraftResponse, _abc.Awaitable[_external_audit_storage_service_pb2.CreateDraftResponse]]:
+        """Makes a draft of given names.
+        Needs `external_audit_storage:create` and `integration:read`. Fails as GenerateDraft does.
+        """
+
+    @_abc_1.abstractmethod
+    def UpsertDraft(
+        self,
+        request: _external_audit_storage_service_pb2.UpsertDraftRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_external_audit_storage_service_pb2.UpsertDraftResponse, _abc.Awaitable[_external_audit_storage_service_pb2.UpsertDraftResponse]]:
+        """Makes the draft what the request says, from the revision that it names. An empty revision means that there shall be
+        none yet.
+        Needs `external_audit_storage:create` and `update`, and `integration:read`. ABORTED with the reason STALE_REVISION
+        where the draft isn't of that revision: a repeated call ends so. NOT_FOUND where there is no such integration.
+        """
+
+    @_abc_1.abstractmethod
+    def GetDraft(
+        self,
+        request: _external_audit_storage_service_pb2.GetDraftRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_external_audit_storage_service_pb2.GetDraftResponse, _abc.Awaitable[_external_audit_storage_service_pb2.GetDraftResponse]]:
+        """Gives the draft.
+        Needs `external_audit_storage:read`. Reads only; safe to repeat. NOT_FOUND with the reason NO_EXTERNAL_STORAGE where
+        there is none.
+        """
+
+    @_abc_1.abstractmethod
+    def DeleteDraft(
+        self,
+        request: _external_audit_storage_service_pb2.DeleteDraftRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_external_audit_storage_service_pb2.DeleteDraftResponse, _abc.Awaitable[_external_audit_storage_service_pb2.DeleteDraftResponse]]:
+        """Deletes the draft. Nothing in AWS is touched.
+        Needs `external_audit_storage:delete`. NOT_FOUND where there is none, ABORTED where it isn't of the revision named: a
+        repeated call ends so.
+        """
+
+    @_abc_1.abstractmethod
+    def GetCluster(
+        self,
+        request: _external_audit_storage_service_pb2.GetClusterRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_external_audit_storage_service_pb2.GetClusterResponse, _abc.Awaitable[_external_audit_storage_service_pb2.GetClusterResponse]]:
+        """Gives the storage in force.
+        Needs `external_audit_storage:read`. Reads only; safe to repeat. NOT_FOUND with the reason NO_EXTERNAL_STORAGE where
+        the default storage is in force.
+        """
+
+def add_ExternalAuditStorageServiceServicer_to_server(servicer: ExternalAuditStorageServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

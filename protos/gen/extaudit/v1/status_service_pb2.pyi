@@ -4,6 +4,7 @@ isort:skip_file
 The state of the service, for people and for monitoring."""
 
 from collections import abc as _abc
+from extaudit.v1 import external_audit_storage_pb2 as _external_audit_storage_pb2
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import duration_pb2 as _duration_pb2
 from google.protobuf import message as _message
@@ -55,6 +56,8 @@ class GetStatusResponse(_message.Message):
     TOKEN_ISSUERS_FIELD_NUMBER: _builtins.int
     CONFIGURATION_DIGEST_FIELD_NUMBER: _builtins.int
     ANSWER_TIME_FIELD_NUMBER: _builtins.int
+    CLUSTER_FIELD_NUMBER: _builtins.int
+    DRAFT_FIELD_NUMBER: _builtins.int
     version: _builtins.str
     """Version of the service."""
     serving: _builtins.bool
@@ -95,6 +98,14 @@ class GetStatusResponse(_message.Message):
     def answer_time(self) -> _timestamp_pb2.Timestamp:
         """When this answer was made, by the clock of the service: what it judges certificates, tokens and receipts by."""
 
+    @_builtins.property
+    def cluster(self) -> _external_audit_storage_pb2.ExternalAuditStorage:
+        """The external audit storage in force; not set where the default storage is, or without `external_audit_storage:read`."""
+
+    @_builtins.property
+    def draft(self) -> _external_audit_storage_pb2.ExternalAuditStorage:
+        """The draft of one; not set where there is none, or without `external_audit_storage:read`."""
+
     def __init__(
         self,
         *,
@@ -110,10 +121,12 @@ class GetStatusResponse(_message.Message):
         token_issuers: _abc.Iterable[Global___TokenIssuerStatus] | None = ...,
         configuration_digest: _builtins.str = ...,
         answer_time: _timestamp_pb2.Timestamp | None = ...,
+        cluster: _external_audit_storage_pb2.ExternalAuditStorage | None = ...,
+        draft: _external_audit_storage_pb2.ExternalAuditStorage | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["answer_time", b"answer_time", "journal", b"journal", "start_time", b"start_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["answer_time", b"answer_time", "cluster", b"cluster", "draft", b"draft", "journal", b"journal", "start_time", b"start_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["answer_time", b"answer_time", "certificates", b"certificates", "configuration_digest", b"configuration_digest", "journal", b"journal", "policy_digest", b"policy_digest", "problems", b"problems", "roles", b"roles", "serving", b"serving", "start_time", b"start_time", "storages", b"storages", "token_issuers", b"token_issuers", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["answer_time", b"answer_time", "certificates", b"certificates", "cluster", b"cluster", "configuration_digest", b"configuration_digest", "draft", b"draft", "journal", b"journal", "policy_digest", b"policy_digest", "problems", b"problems", "roles", b"roles", "serving", b"serving", "start_time", b"start_time", "storages", b"storages", "token_issuers", b"token_issuers", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -1,0 +1,42 @@
+"""Where a storage is: what ties it to the account of its integration's role, and the id that follows from its place."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from typing import Final
+
+from server.errors import Violation
+from server.external_storage.regions import partition_of
+from server.integrations.integration import RoleArn
+from server.storage.spec import StorageOptions, StorageSpec
+
+DEFAULT_STORAGE: Final = "default"
+"""Id of the embedded storage."""
+_DIGITS: Final = 16
+
+
+def storage_id(spec: StorageSpec, role: RoleArn) -> str:
+    """The id of a place: that of the same account, bucket and prefixes is always the same, whatever else differs."""
+    place = (role.partition, role.account_id, spec.events.bucket, spec.events.prefix, spec.recordings.prefix)
+    # No part can hold a line break, so different places are different texts.
+    digest = hashlib.sha256("\n".join(place).encode()).hexdigest()
+    return f"aws-{digest[:_DIGITS]}"
+
+
+def placement_violations(spec: StorageSpec, options: StorageOptions, role: RoleArn, path: str) -> list[Violation]:
+    """What of a spec and options that keep the rules doesn't fit the integration's role; `path` is before fields of
+    the spec."""
+    return list(_violations(spec, options, role, path))
+
+
+def _violations(spec: StorageSpec, options: StorageOptions, role: RoleArn, path: str) -> Iterator[Violation]:
+    if partition_of(spec.region) != role.partition:
+        yield Violation(f"{path}region", f"must be in the partition of the integration's role, {role.partition}")
+    if not options.kms_key_arn:
+        return
+    partition, account = (options.kms_key_arn.split(":")[part] for part in (1, 4))
+    if partition != role.partition:
+        yield Violation("options.kms_key_arn", f"must be in the partition of the integration's role, {role.partition}")
+    if account != role.account_id:
+        yield Violation("options.kms_key_arn", f"must be in the account of the integration's role, {role.account_id}")

@@ -1,0 +1,53 @@
+"""From ExternalAuditStorageService's requests to what use cases take."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Final
+
+from extaudit.v1 import external_audit_storage_pb2 as storage_pb
+from extaudit.v1 import external_audit_storage_service_pb2 as pb
+
+from server.errors import Violation
+from server.external_storage.drafts import DraftRequest
+from server.storage.spec import ObjectLockMode, StorageOptions, StorageSpec
+
+LOCK_MODES: Final[Mapping[int, ObjectLockMode]] = MappingProxyType(
+    {
+        storage_pb.OBJECT_LOCK_MODE_GOVERNANCE: ObjectLockMode.GOVERNANCE,
+        storage_pb.OBJECT_LOCK_MODE_COMPLIANCE: ObjectLockMode.COMPLIANCE,
+        storage_pb.OBJECT_LOCK_MODE_NONE: ObjectLockMode.NONE,
+    }
+)
+SPEC_FIELDS: Final = tuple(StorageSpec.__slots__)
+
+
+def generated_draft(request: pb.GenerateDraftRequest) -> DraftRequest:
+    """What GenerateDraft asks for; all other names are empty."""
+    names = dict.fromkeys(SPEC_FIELDS, "")
+    names |= {"integration_name": request.integration_name, "region": request.region}
+    return _draft(StorageSpec(**names), request)
+
+
+def asked_draft(request: pb.CreateDraftRequest | pb.UpsertDraftRequest) -> DraftRequest:
+    """What CreateDraft or UpsertDraft asks for."""
+    return _draft(StorageSpec(**{name: getattr(request.spec, name) for name in SPEC_FIELDS}), request)
+
+
+def _draft(
+    spec: StorageSpec, request: pb.GenerateDraftRequest | pb.CreateDraftRequest | pb.UpsertDraftRequest
+) -> DraftRequest:
+    options, known = request.options, StorageOptions()
+    mode = LOCK_MODES.get(options.object_lock_mode or storage_pb.OBJECT_LOCK_MODE_GOVERNANCE)
+    wrong = () if mode else (Violation("options.object_lock_mode", "must be one of the modes"),)
+    default_days = 0 if mode is ObjectLockMode.NONE else known.object_lock_days
+    asked = StorageOptions(
+        mode or known.object_lock_mode,
+        options.object_lock_days or default_days,
+        options.kms_key_arn,
+        options.retention_days,
+        options.results_days or known.results_days,
+        options.scan_limit_bytes or known.scan_limit_bytes,
+    )
+    return DraftRequest(spec, asked, request.description, wrong)

@@ -1,0 +1,47 @@
+"""Stand-in for external audit storages behind the edge: keeps what it was asked, answers what a test tells it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from server.audit_log.access import Access
+from server.external_storage.drafts import DraftRequest, none_of
+from server.external_storage.storage import ExternalStorage, Stage
+
+
+@dataclass
+class MemoryDrafts:
+    """There is nothing, unless a test puts it into `kept`."""
+
+    kept: dict[Stage, ExternalStorage] = field(default_factory=dict)
+    asked: list[tuple[Any, ...]] = field(default_factory=list)
+
+    async def generate(self, access: Access, request: DraftRequest) -> ExternalStorage:
+        return self._draft(access, request)
+
+    async def create(self, access: Access, request: DraftRequest) -> ExternalStorage:
+        return self._draft(access, request)
+
+    async def upsert(self, access: Access, request: DraftRequest, revision: str) -> ExternalStorage:
+        return self._draft(access, request, revision)
+
+    async def get(self, stage: Stage) -> ExternalStorage:
+        self.asked.append((stage,))
+        if stage not in self.kept:
+            raise none_of(stage)
+        return self.kept[stage]
+
+    async def find(self, stage: Stage) -> ExternalStorage | None:
+        return self.kept.get(stage)
+
+    async def delete(self, access: Access, revision: str) -> None:
+        self.asked.append((access, revision))
+        if Stage.DRAFT not in self.kept:
+            raise none_of(Stage.DRAFT)
+
+    def _draft(self, *asked: Any) -> ExternalStorage:
+        self.asked.append(asked)
+        if Stage.DRAFT not in self.kept:
+            raise none_of(Stage.DRAFT)
+        return self.kept[Stage.DRAFT]

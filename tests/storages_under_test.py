@@ -1,0 +1,102 @@
+"""External audit storages over a state database, as tests set them up: an integration is there, time stands still."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import orjson
+from sqlalchemy import Engine, delete, insert, update
+
+from rbac.identities import Identity, IdentityKind
+from server.audit_log.access import Access
+from server.external_storage.drafts import DraftRequest, Drafts
+from server.external_storage.regions import RegionRule
+from server.state.database import open_database
+from server.state.external_storage_tables import integrations
+from server.state.external_storages import SqlExternalStorages
+from server.state.outbox import Outbox
+from server.storage.spec import StorageOptions, StorageSpec
+
+ACCOUNT = "123456789012"
+ROLE = f"arn:aws:iam::{ACCOUNT}:role/audit"
+SPEC = StorageSpec(
+    integration_name="production",
+    region="us-west-2",
+    session_recordings_uri="s3://audit-longterm/sessions",
+    audit_events_long_term_uri="s3://audit-longterm/events",
+    athena_results_uri="s3://audit-transient/query_results",
+    athena_workgroup="audit",
+    glue_database="audit",
+    glue_table="events",
+    policy_name="AuditPolicy",
+)
+REQUEST = DraftRequest(SPEC, StorageOptions())
+NOW_MS = 1_800_000_000_000
+
+
+def access(name: str = "alice") -> Access:
+    """A call of a user."""
+    who = Identity(IdentityKind.USER, name, frozenset({"editor"}), trust_anchor="anchor", certificate_serial="0a")
+    return Access(who, "ipv4:127.0.0.1:1", "request")
+
+
+def request_of(**fields: Any) -> DraftRequest:
+    """The request with other values in the spec."""
+    return replace(REQUEST, spec=replace(SPEC, **fields))
+
+
+@dataclass
+class Storages:
+    """What is tested, and what is around it."""
+
+    engine: Engine
+    now_ms: int = NOW_MS
+    regions: RegionRule = field(default_factory=RegionRule)
+
+    @property
+    def store(self) -> SqlExternalStorages:
+        return SqlExternalStorages(self.engine)
+
+    @property
+    def drafts(self) -> Drafts:
+        return Drafts(self.store, self.regions, lambda: self.now_ms)
+
+    def add_integration(self, name: str = "production", role_arn: str = ROLE, revision: str = "i-1") -> None:
+        row = {
+            "name": name,
+            "role_arn": role_arn,
+            "revision": revision,
+            "created_ms": 0,
+            "updated_ms": 0,
+            "creator": "",
+        }
+        with self.engine.begin() as connection:
+            connection.execute(insert(integrations).values(row))
+
+    def change_integration(self, name: str = "production", **columns: str) -> None:
+        with self.engine.begin() as connection:
+            connection.execute(update(integrations).where(integrations.c.name == name).values(**columns))
+
+    def remove_integration(self, name: str = "production") -> None:
+        with self.engine.begin() as connection:
+            connection.execute(delete(integrations).where(integrations.c.name == name))
+
+    def events(self) -> list[dict[str, Any]]:
+        """What waits in the outbox."""
+        return [orjson.loads(each.data) for each in Outbox(self.engine).first(1000)]
+
+
+@contextmanager
+def storages(folder: Path) -> Iterator[Storages]:
+    """Over a new state database with one integration."""
+    engine = open_database(folder / "state.db")
+    try:
+        made = Storages(engine)
+        made.add_integration()
+        yield made
+    finally:
+        engine.dispose()
