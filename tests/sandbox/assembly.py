@@ -12,10 +12,11 @@ from tests.sandbox.asked import AS_TLS, Asked
 from tests.sandbox.authorization import authorise, leave_bucket_policies_to_the_gate
 from tests.sandbox.calls import Calls
 from tests.sandbox.faults import Faults
-from tests.sandbox.gate import Gate, Wsgi
+from tests.sandbox.gate import Answerer, Gate, Wsgi
 from tests.sandbox.issuers import Issuers, is_fetchable
 from tests.sandbox.signatures import identify
 from tests.sandbox.web_identity import WebIdentity, keep_scheme_of_providers
+from tests.sandbox.workgroups import get_work_group, update_work_group
 
 MOTO = "5.2.5"
 
@@ -45,5 +46,9 @@ def sandbox(issuer_authority: Path | None, *, as_tls: bool) -> Wsgi:
             asked.environ[AS_TLS] = True
 
     checks = [take_for_tls, identify, authorise, fail_on_demand]
-    answerers = {("sts", "AssumeRoleWithWebIdentity"): WebIdentity(issuers)}
+    answerers: dict[tuple[str, str], Answerer] = {
+        ("sts", "AssumeRoleWithWebIdentity"): WebIdentity(issuers),
+        ("athena", "GetWorkGroup"): get_work_group,
+        ("athena", "UpdateWorkGroup"): update_work_group,
+    }
     return Gate(unpatched(), checks, answerers, calls, Administration(calls, faults, issuers))
