@@ -74,6 +74,12 @@ CREATE_STORAGES: Final[Alternative] = ("external_audit_storage", ("create",))
 READ_STORAGES: Final[Alternative] = ("external_audit_storage", ("read",))
 PUT_STORAGES: Final[Alternative] = ("external_audit_storage", ("create", "update"))
 DELETE_STORAGES: Final[Alternative] = ("external_audit_storage", ("delete",))
+CREATE_INTEGRATIONS: Final[Alternative] = ("integration", ("create",))
+LIST_INTEGRATIONS: Final[Alternative] = ("integration", ("read", "list"))
+UPDATE_INTEGRATIONS: Final[Alternative] = ("integration", ("update",))
+DELETE_INTEGRATIONS: Final[Alternative] = ("integration", ("delete",))
+UPDATE_STORAGES: Final[Alternative] = ("external_audit_storage", ("update",))
+"""Lets UpdateIntegration change the role ARN; and DELETE_STORAGES lets it force that."""
 STATUS_WITH_PLACES: Final[Alternative] = ("external_audit_storage", ("read",))
 """Gives GetStatus with the names of the storage's place."""
 STATUS_ONLY: Final[Alternative] = ("cluster_alert", ("list",))
@@ -112,6 +118,13 @@ PERMISSIONS: Final[Mapping[str, Permission]] = MappingProxyType(
         "/extaudit.v1.ExternalAuditStorageService/GetDraft": Permission((READ_STORAGES,)),
         "/extaudit.v1.ExternalAuditStorageService/DeleteDraft": Permission((DELETE_STORAGES,)),
         "/extaudit.v1.ExternalAuditStorageService/GetCluster": Permission((READ_STORAGES,)),
+        "/extaudit.v1.IntegrationService/CreateIntegration": Permission((CREATE_INTEGRATIONS,)),
+        "/extaudit.v1.IntegrationService/GetIntegration": Permission((READ_INTEGRATIONS,)),
+        "/extaudit.v1.IntegrationService/ListIntegrations": Permission((LIST_INTEGRATIONS,)),
+        "/extaudit.v1.IntegrationService/UpdateIntegration": Permission(
+            (UPDATE_INTEGRATIONS,), wider=(UPDATE_STORAGES, DELETE_STORAGES)
+        ),
+        "/extaudit.v1.IntegrationService/DeleteIntegration": Permission((DELETE_INTEGRATIONS,)),
         "/extaudit.v1.StatusService/GetStatus": Permission((STATUS_WITH_PLACES, STATUS_ONLY)),
         "/grpc.health.v1.Health/Check": Permission(anyone=True),
         "/grpc.health.v1.Health/List": Permission(anyone=True),

@@ -63,6 +63,8 @@ from server.grpc_api.server import GrpcServer, Limits, UseCases
 from server.housekeeping import Housekeeping, Watched
 from server.http_api.listener import OperationsServer
 from server.http_api.operations import operations_app
+from server.integrations.integrations import Integrations
+from server.integrations.web_identity import WebIdentityTokens
 from server.lifecycle import App, Threads
 from server.observability.metrics import Metrics
 from server.observability.service_metrics import LoopLag
@@ -75,6 +77,7 @@ from server.reloading import Held, Reloading, Settings, cut_limits
 from server.state.catalogue import Catalogue
 from server.state.database import open_database
 from server.state.external_storages import SqlExternalStorages
+from server.state.integrations import SqlIntegrations
 from server.state.issued_certificates import SqlIssuedCertificates
 from server.state.locks import SqlLocks
 from server.state.outbox import Outbox
@@ -251,6 +254,9 @@ def _build(
         surroundings(certificates, policy, self_audit.outbox, tokens, recordings.open_uploads, settings, scrubbing),
     )
     storages = assemble_storages(config.external_storage, SqlExternalStorages(engine), _now_ms)
+    integrations = Integrations(
+        SqlIntegrations(engine), lambda: frozenset(each.section.storage for each in log.tail.pin()), _now_ms
+    )
     locks = Locks(lock_store, lock_table, _now_ms, lambda: server.look_again())
     server = GrpcServer(
         config.grpc.listen,
@@ -273,6 +279,8 @@ def _build(
             recordings.text_search,
             metrics.recordings,
             storages.drafts,
+            integrations,
+            WebIdentityTokens("", None, _now_ms),
         ),
         limits=Limits.of(config),
         observers=[CallMeter(metrics.calls), RefusalObserver(self_audit.denials)],

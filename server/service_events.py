@@ -1,6 +1,6 @@
 """The types of the service's own events, and how one is written down.
 
-No client can emit an event of these types, but for `session.upload`: that one is Teleport's.
+No client can emit an event of these types, but for those that are Teleport's: `session.upload`, `integration.…`.
 """
 
 from __future__ import annotations
@@ -49,6 +49,9 @@ DRAFT_CREATED: Final = "extaudit.draft.create"
 DRAFT_UPDATED: Final = "extaudit.draft.update"
 DRAFT_DELETED: Final = "extaudit.draft.delete"
 SESSION_UPLOADED: Final = "session.upload"
+INTEGRATION_CREATED: Final = "integration.create"
+INTEGRATION_UPDATED: Final = "integration.update"
+INTEGRATION_DELETED: Final = "integration.delete"
 UPLOAD_ABORTED: Final = "extaudit.upload.abort"
 UPLOAD_REPEATED: Final = "extaudit.upload.repeat"
 
@@ -90,6 +93,9 @@ CODES: Final[Mapping[str, str]] = MappingProxyType(
         DRAFT_UPDATED: "XA8202I",
         DRAFT_DELETED: "XA8203I",
         SESSION_UPLOADED: "T2005I",
+        INTEGRATION_CREATED: "IG001I",
+        INTEGRATION_UPDATED: "IG002I",
+        INTEGRATION_DELETED: "IG003I",
         UPLOAD_ABORTED: "XA7001W",
         UPLOAD_REPEATED: "XA7002I",
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Final
@@ -161,6 +162,13 @@ def identity_message(emitter: Emitter) -> event_pb2.Identity:
         certificate_serial=emitter.certificate_serial,
         token_id=emitter.token_id,
     )
+
+
+def caller_message(text: str) -> event_pb2.Identity:
+    """The identity that `audit_log.access.identity_text` wrote."""
+    who = json.loads(text)["caller"]
+    serial, token_id = who.get("certificate_serial", ""), who.get("token_id", "")
+    return identity_message(Emitter(who["kind"], who["name"], who["trust_anchor"], serial, token_id))
 
 
 def missing_part(missing: Missing) -> query_pb.MissingPart:

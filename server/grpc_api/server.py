@@ -17,6 +17,8 @@ from extaudit.v1 import (
     audit_log_service_pb2_grpc,
     external_audit_storage_service_pb2,
     external_audit_storage_service_pb2_grpc,
+    integration_service_pb2,
+    integration_service_pb2_grpc,
     recording_service_pb2,
     recording_service_pb2_grpc,
     status_service_pb2,
@@ -34,6 +36,8 @@ from server.grpc_api.emit_stream import Window
 from server.grpc_api.external_storage_service import ExternalAuditStorageServicer
 from server.grpc_api.external_storage_use_cases import Drafts
 from server.grpc_api.health import Health
+from server.grpc_api.integration_service import IntegrationServicer
+from server.grpc_api.integration_use_cases import Integrations, WebIdentities
 from server.grpc_api.interceptors.authentication import authentication
 from server.grpc_api.interceptors.call_spans import CallTracer
 from server.grpc_api.interceptors.identity_limits import IdentityLimits
@@ -67,6 +71,7 @@ OWN_SERVICES: Final = (
     recording_service_pb2.DESCRIPTOR.services_by_name["RecordingService"].full_name,
     access_service_pb2.DESCRIPTOR.services_by_name["AccessService"].full_name,
     external_audit_storage_service_pb2.DESCRIPTOR.services_by_name["ExternalAuditStorageService"].full_name,
+    integration_service_pb2.DESCRIPTOR.services_by_name["IntegrationService"].full_name,
     status_service_pb2.DESCRIPTOR.services_by_name["StatusService"].full_name,
 )
 _HEALTH: Final = health_pb2.DESCRIPTOR.services_by_name["Health"].full_name
@@ -114,6 +119,8 @@ class UseCases:
     text_search: TextSearch
     transfers: Transfers
     drafts: Drafts
+    integrations: Integrations
+    web_identities: WebIdentities
 
 
 @dataclass(frozen=True, slots=True)
@@ -242,6 +249,8 @@ class GrpcServer:
         storages = ExternalAuditStorageServicer(use_cases.drafts)
         add_storages = external_audit_storage_service_pb2_grpc.add_ExternalAuditStorageServiceServicer_to_server
         add_storages(_any(storages), _any(found))
+        integrations = IntegrationServicer(use_cases.integrations, use_cases.web_identities)
+        integration_service_pb2_grpc.add_IntegrationServiceServicer_to_server(_any(integrations), _any(found))
         _any(health_pb2_grpc).add_HealthServicer_to_server(self.health, found)
         _any(reflection_pb2_grpc).add_ServerReflectionServicer_to_server(reflection, found)
         found.add_alias(f"/{_REFLECTION}/ServerReflectionInfo", REFLECTION_METHODS)

@@ -48,4 +48,4 @@ class Integration:
     created_ms: int
     updated_ms: int
     creator: str
-    """JSON, as `server.audit_log.access.caller_members` gives it."""
+    """JSON, as `server.audit_log.access.identity_text` gives it."""

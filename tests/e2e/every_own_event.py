@@ -16,8 +16,10 @@ from extaudit.v1 import event_export_pb2 as export_pb
 from extaudit.v1 import event_query_pb2 as query_pb
 from extaudit.v1 import event_watch_pb2 as watch_pb
 from extaudit.v1 import external_audit_storage_service_pb2 as storage_pb
+from extaudit.v1 import integration_service_pb2 as integration_pb
 from extaudit.v1.audit_log_service_pb2_grpc import AuditLogServiceStub
 from extaudit.v1.external_audit_storage_service_pb2_grpc import ExternalAuditStorageServiceStub
+from extaudit.v1.integration_service_pb2_grpc import IntegrationServiceStub
 from extaudit_client import Client, Query, SessionQuery, TextQuery
 from extaudit_client.errors import ExtauditError
 from extaudit_client.files import find_connection
@@ -101,6 +103,21 @@ def drafts(app: App, data_dir: Path) -> None:
         stub.DeleteDraft(storage_pb.DeleteDraftRequest())
 
 
+def integrations(app: App) -> None:
+    """Creates one, gives it another role, and deletes it."""
+    ready = app.ready
+    pems = (Path(ready[name]).read_bytes() for name in ("ca", "key", "cert"))
+    with grpc.secure_channel(ready["grpc"], grpc.ssl_channel_credentials(*pems)) as channel:
+        stub = IntegrationServiceStub(channel)
+        asked = integration_pb.CreateIntegrationRequest()
+        asked.integration.name = "staging"
+        asked.integration.aws_oidc.role_arn = "arn:aws:iam::111122223333:role/old"
+        made = stub.CreateIntegration(asked).integration
+        made.aws_oidc.role_arn = "arn:aws:iam::111122223333:role/new"
+        stub.UpdateIntegration(integration_pb.UpdateIntegrationRequest(integration=made, reason="renamed"))
+        stub.DeleteIntegration(integration_pb.DeleteIntegrationRequest(name=made.name))
+
+
 def client_of(data_dir: Path, folder: Path | None = None, name: str = "admin") -> Client:
     """A client as the administrator, or as `name` with the files in `folder`."""
     given = {} if folder is None else {"cert": folder / f"{name}.crt", "key": folder / f"{name}.key"}
@@ -135,6 +152,7 @@ class Lives:
             self.identities()
             lock = client.create_lock("user", "eve", reason="left the company")
             client.delete_lock(lock.id)
+            integrations(app)
             self.reloads(app, client)
             for kind in CLOCK_STEPPED, LOCK_CREATED:
                 client.search(Query(types=(kind,)))

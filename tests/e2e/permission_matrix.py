@@ -10,6 +10,7 @@ from extaudit.v1 import (
     access_service_pb2,
     audit_log_service_pb2,
     external_audit_storage_service_pb2,
+    integration_service_pb2,
     recording_service_pb2,
     status_service_pb2,
 )
@@ -24,13 +25,18 @@ SEARCHES = {"SearchEvents", "GetEvent", "WatchEvents", "ListEventChunks", "Expor
 UPLOADS = {"UploadRecording", "GetUpload", "CompleteUpload", "AbortUpload"}
 DOWNLOADS = {"DownloadRecording", "StreamRecordingEvents", "ListRecordings", "SearchRecordings"}
 STORAGES = {"GenerateDraft", "CreateDraft", "UpsertDraft", "GetDraft", "DeleteDraft", "GetCluster"}
+INTEGRATIONS = {
+    "CreateIntegration", "GetIntegration", "ListIntegrations", "UpdateIntegration", "DeleteIntegration",
+}  # fmt: skip
 REFLECTION = {"ServerReflectionInfo"}
 HEALTH = {"Check", "List", "Watch"}
 
 USERS: dict[str, set[str]] = {
     "access": SEARCHES | DOWNLOADS,
     "auditor": SEARCHES | DOWNLOADS | {"GetStatus"},
-    "editor": {"GetStatus", "ListRoles", "CheckAccess", "CreateLock", "ListLocks", "DeleteLock"} | STORAGES,
+    "editor": {"GetStatus", "ListRoles", "CheckAccess", "CreateLock", "ListLocks", "DeleteLock"}
+    | STORAGES
+    | INTEGRATIONS,
     "importer": EMITS | UPLOADS,
     "local-administrator": {"CompleteUpload", "ReindexRecordings"},
 }
@@ -67,6 +73,7 @@ def methods() -> dict[str, MethodDescriptor]:
         access_service_pb2,
         status_service_pb2,
         external_audit_storage_service_pb2,
+        integration_service_pb2,
     )
     files = (*own, health_pb2, reflection_pb2)
     services = [service for file in files for service in file.DESCRIPTOR.services_by_name.values()]

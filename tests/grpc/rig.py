@@ -23,7 +23,10 @@ from server.certificates.resolver import IdentityResolver
 from server.grpc_api.external_storage_use_cases import Drafts
 from server.grpc_api.server import GrpcServer, Limits, TokenListener, UseCases
 from server.grpc_api.use_cases import TokenAuthenticator
+from server.integrations.integrations import Integrations
+from server.integrations.web_identity import WebIdentityTokens
 from tests.certificates_builder import CLUSTER, Ca, CaShape, Pair
+from tests.grpc.memory_integrations import ISSUER, MemoryIntegrations
 from tests.grpc.memory_recordings import (
     MemoryLists,
     MemoryOpening,
@@ -106,6 +109,7 @@ class Rig:
     text_search: MemoryTextSearch
     transfers: MemoryTransfers
     drafts: MemoryDrafts
+    integrations: MemoryIntegrations
 
     def channel(self, pair: Pair, *options: tuple[str, Any]) -> grpc.aio.Channel:
         credentials = grpc.ssl_channel_credentials(self.host_ca.pem, pair.key_pem, pair.pem)
@@ -139,6 +143,7 @@ class Rig:
             or self.lists.asked
             or self.text_search.asked
             or self.drafts.asked
+            or self.integrations.asked
         )
 
 
@@ -169,6 +174,7 @@ async def serving(
     authenticator, denials = HeldAnchors(IdentityResolver(anchors, CLUSTER, frozenset)), MemoryDenials()
     uploads, opening, lists, texts = MemoryUploads(holds), MemoryOpening(), MemoryLists(), MemoryTextSearch()
     transfers, watches, no_drafts = MemoryTransfers(), MemoryWatches(), MemoryDrafts()
+    integrations = MemoryIntegrations()
     table = LockTable(store, clock.now_ms)
     locks = Locks(store, table, clock.now_ms, lambda: server.look_again())
     server = GrpcServer(
@@ -192,6 +198,8 @@ async def serving(
             texts,
             transfers,
             drafts or no_drafts,
+            Integrations(integrations, lambda: integrations.undelivered, clock.now_ms),
+            WebIdentityTokens(ISSUER, None, clock.now_ms),
         ),
         limits=limits,
         observers=(records,),
@@ -226,6 +234,7 @@ async def serving(
             texts,
             transfers,
             no_drafts,
+            integrations,
         )
     finally:
         await server.stop(0)

@@ -15,10 +15,12 @@ from extaudit.v1 import access_service_pb2 as access_pb
 from extaudit.v1 import audit_log_service_pb2 as pb
 from extaudit.v1 import event_export_pb2 as export_pb
 from extaudit.v1 import external_audit_storage_service_pb2 as storage_pb
+from extaudit.v1 import integration_service_pb2 as integration_pb
 from extaudit.v1 import recording_service_pb2 as recording_pb
 from extaudit.v1.audit_log_service_pb2_grpc import AuditLogServiceStub
 from extaudit.v1.event_pb2 import EventPayload
 from extaudit.v1.event_watch_pb2 import WatchEventsRequest
+from extaudit.v1.integration_pb2 import AwsOidcIntegration, Integration
 from extaudit.v1.lock_pb2 import LockTarget
 from extaudit.v1.status_service_pb2 import GetStatusRequest
 from grpc_health.v1 import health_pb2
@@ -34,8 +36,10 @@ from tests.grpc.methods import (
     CHECK_ACCESS,
     COMPLETE_UPLOAD,
     CREATE_DRAFT,
+    CREATE_INTEGRATION,
     CREATE_LOCK,
     DELETE_DRAFT,
+    DELETE_INTEGRATION,
     DELETE_LOCK,
     DOWNLOAD_RECORDING,
     EMIT_EVENT,
@@ -45,9 +49,11 @@ from tests.grpc.methods import (
     GET_CLUSTER,
     GET_DRAFT,
     GET_EVENT,
+    GET_INTEGRATION,
     GET_STATUS,
     GET_UPLOAD,
     LIST_EVENT_CHUNKS,
+    LIST_INTEGRATIONS,
     LIST_LOCKS,
     LIST_RECORDINGS,
     LIST_ROLES,
@@ -55,6 +61,7 @@ from tests.grpc.methods import (
     SEARCH_EVENTS,
     SEARCH_RECORDINGS,
     STREAM_RECORDING_EVENTS,
+    UPDATE_INTEGRATION,
     UPLOAD_RECORDING,
     UPSERT_DRAFT,
     WATCH_EVENTS,
@@ -65,6 +72,7 @@ from tests.loops import in_loop, until
 Codes = grpc.StatusCode
 
 SESSION = "0d4c1f0e-6f5b-4f0a-8a39-1b8a2a6f0c11"
+ROLE = AwsOidcIntegration(role_arn="arn:aws:iam::111122223333:role/audit")
 REQUESTS = {
     EMIT_EVENT: pb.EmitEventRequest(event=EventPayload(json=b"{}")).SerializeToString(),
     EMIT_EVENTS: pb.EmitEventsRequest(message_number=1, events=[EventPayload(json=b"{}")]).SerializeToString(),
@@ -96,6 +104,15 @@ REQUESTS = {
     DELETE_DRAFT: storage_pb.DeleteDraftRequest(revision="r").SerializeToString(),
     GET_CLUSTER: b"",
     DOWNLOAD_RECORDING: recording_pb.DownloadRecordingRequest(session_id=SESSION).SerializeToString(),
+    CREATE_INTEGRATION: integration_pb.CreateIntegrationRequest(
+        integration=Integration(name="new", aws_oidc=ROLE)
+    ).SerializeToString(),
+    GET_INTEGRATION: integration_pb.GetIntegrationRequest(name="none").SerializeToString(),
+    LIST_INTEGRATIONS: integration_pb.ListIntegrationsRequest().SerializeToString(),
+    UPDATE_INTEGRATION: integration_pb.UpdateIntegrationRequest(
+        integration=Integration(name="none", revision="r", aws_oidc=ROLE)
+    ).SerializeToString(),
+    DELETE_INTEGRATION: integration_pb.DeleteIntegrationRequest(name="none").SerializeToString(),
 }
 REFLECTION = [f"/grpc.reflection.{version}.ServerReflection/ServerReflectionInfo" for version in ("v1", "v1alpha")]
 WATCH = "/grpc.health.v1.Health/Watch"
@@ -146,6 +163,11 @@ async def refused_to_user(rig: Rig, method: str, *roles: str) -> Failure:
         (GET_DRAFT, "auditor"),
         (DELETE_DRAFT, "auditor"),
         (GET_CLUSTER, "auditor"),
+        (CREATE_INTEGRATION, "auditor"),
+        (GET_INTEGRATION, "auditor"),
+        (LIST_INTEGRATIONS, "auditor"),
+        (UPDATE_INTEGRATION, "auditor"),
+        (DELETE_INTEGRATION, "auditor"),
     ],
 )
 @in_loop
@@ -259,6 +281,7 @@ async def test_health_lists_all_services() -> None:
         "extaudit.v1.AccessService",
         "extaudit.v1.AuditLogService",
         "extaudit.v1.ExternalAuditStorageService",
+        "extaudit.v1.IntegrationService",
         "extaudit.v1.RecordingService",
         "extaudit.v1.StatusService",
     }

@@ -30,6 +30,11 @@ LIST_RECORDINGS = "/extaudit.v1.RecordingService/ListRecordings"
 SEARCH_RECORDINGS = "/extaudit.v1.RecordingService/SearchRecordings"
 REINDEX = "/extaudit.v1.RecordingService/ReindexRecordings"
 STORAGES = "/extaudit.v1.ExternalAuditStorageService/"
+CREATE_INTEGRATION = "/extaudit.v1.IntegrationService/CreateIntegration"
+GET_INTEGRATION = "/extaudit.v1.IntegrationService/GetIntegration"
+LIST_INTEGRATIONS = "/extaudit.v1.IntegrationService/ListIntegrations"
+UPDATE_INTEGRATION = "/extaudit.v1.IntegrationService/UpdateIntegration"
+DELETE_INTEGRATION = "/extaudit.v1.IntegrationService/DeleteIntegration"
 HEALTH = ("/grpc.health.v1.Health/Check", "/grpc.health.v1.Health/Watch", "/grpc.health.v1.Health/List")
 REFLECTION = (
     "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo",
@@ -43,6 +48,11 @@ UPDATE_SESSIONS = ("session", ("update",))
 LIST_SESSIONS = (("session", ("list",)),)
 SEARCH_SESSIONS = (("session", ("list", "read")),)
 READ_SESSIONS = (("session", ("read",)),)
+UPDATE_INTEGRATIONS = (
+    ("integration", ("update",)),
+    ("external_audit_storage", ("update",)),
+    ("external_audit_storage", ("delete",)),
+)
 WITH_PLACES = ("external_audit_storage", ("read",))
 WITHOUT_PLACES = ("cluster_alert", ("list",))
 
@@ -112,6 +122,16 @@ CALLS = [
     (SEARCH_RECORDINGS, NODE, None),
     (REINDEX, user("local-administrator"), (UPDATE_SESSIONS,)),
     (REINDEX, user("auditor", "importer", "editor"), None),
+    (CREATE_INTEGRATION, user("editor"), (("integration", ("create",)),)),
+    (CREATE_INTEGRATION, user("auditor", "importer"), None),
+    (GET_INTEGRATION, user("editor"), (("integration", ("read",)),)),
+    (GET_INTEGRATION, user("auditor"), None),
+    (LIST_INTEGRATIONS, user("editor"), (("integration", ("read", "list")),)),
+    (LIST_INTEGRATIONS, NODE, None),
+    (UPDATE_INTEGRATION, user("editor"), UPDATE_INTEGRATIONS),
+    (UPDATE_INTEGRATION, user("auditor"), None),
+    (DELETE_INTEGRATION, user("editor"), (("integration", ("delete",)),)),
+    (DELETE_INTEGRATION, user("local-administrator"), None),
 ]
 
 EDITORS = {
@@ -169,7 +189,8 @@ def test_a_method_without_a_row_is_refused(policy):
 def test_the_table_is_complete_and_can_not_be_changed():
     access = {ROLES, CHECK, CREATE_LOCK, LIST_LOCKS, DELETE_LOCK}
     recordings = {UPLOAD, GET_UPLOAD, COMPLETE, ABORT, DOWNLOAD, EVENTS, LIST_RECORDINGS, SEARCH_RECORDINGS, REINDEX}
-    own = {EMIT, EMIT_STREAM, SEARCH, GET, WATCH, CHUNKS, EXPORT, STATUS, *access, *recordings}
+    integrations = {CREATE_INTEGRATION, GET_INTEGRATION, LIST_INTEGRATIONS, UPDATE_INTEGRATION, DELETE_INTEGRATION}
+    own = {EMIT, EMIT_STREAM, SEARCH, GET, WATCH, CHUNKS, EXPORT, STATUS, *access, *recordings, *integrations}
     own |= {STORAGES + name for name in EDITORS}
     assert set(PERMISSIONS) == {*own, *HEALTH, *REFLECTION}
     with pytest.raises(TypeError):

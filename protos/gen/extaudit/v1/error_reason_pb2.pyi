@@ -101,7 +101,9 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     ERROR_REASON_STALE_REVISION: _ErrorReason.ValueType  # 35
     """It has changed since the revision that the request names; read it again and decide anew."""
     ERROR_REASON_INTEGRATION_IN_USE: _ErrorReason.ValueType  # 36
-    """The integration is in use. Example metadata: `{"used_by": "draft"}`; also `cluster`, `deliveries`, `uploads`."""
+    """The integration is in use. Example metadata: `{"used_by": "draft"}`; also `cluster`, `deliveries`, `uploads`, several with
+    commas between.
+    """
     ERROR_REASON_TEST_NOT_PASSED: _ErrorReason.ValueType  # 37
     """No connection test passed for exactly this draft, or role, within the last hour; run one, or force it with a reason."""
     ERROR_REASON_NO_EXTERNAL_STORAGE: _ErrorReason.ValueType  # 38
@@ -195,7 +197,9 @@ ERROR_REASON_ALREADY_EXISTS: ErrorReason.ValueType  # 34
 ERROR_REASON_STALE_REVISION: ErrorReason.ValueType  # 35
 """It has changed since the revision that the request names; read it again and decide anew."""
 ERROR_REASON_INTEGRATION_IN_USE: ErrorReason.ValueType  # 36
-"""The integration is in use. Example metadata: `{"used_by": "draft"}`; also `cluster`, `deliveries`, `uploads`."""
+"""The integration is in use. Example metadata: `{"used_by": "draft"}`; also `cluster`, `deliveries`, `uploads`, several with
+commas between.
+"""
 ERROR_REASON_TEST_NOT_PASSED: ErrorReason.ValueType  # 37
 """No connection test passed for exactly this draft, or role, within the last hour; run one, or force it with a reason."""
 ERROR_REASON_NO_EXTERNAL_STORAGE: ErrorReason.ValueType  # 38

@@ -3,6 +3,7 @@
 import grpc
 import warnings
 
+from extaudit.v1 import integration_service_pb2 as extaudit_dot_v1_dot_integration__service__pb2
 
 GRPC_GENERATED_VERSION = '1.85.1'
 GRPC_VERSION = grpc.__version__
@@ -22,3 +23,274 @@ if _version_not_supported:
         + f' Please upgrade your grpc module to grpcio>={GRPC_GENERATED_VERSION}'
         + f' or downgrade your generated code using grpcio-tools<={GRPC_VERSION}.'
     )
+
+
+class IntegrationServiceStub:
+    """Keeps integrations: the AWS roles that the service may assume. Names are `A-Z a-z 0-9 _ . @ + -`, 1 to 128 characters,
+    but not `.` or `..`.
+    """
+
+    def __init__(self, channel):
+        """Constructor.
+
+        Args:
+            channel: A grpc.Channel.
+        """
+        self.CreateIntegration = channel.unary_unary(
+                '/extaudit.v1.IntegrationService/CreateIntegration',
+                request_serializer=extaudit_dot_v1_dot_integration__service__pb2.CreateIntegrationRequest.SerializeToString,
+                response_deserializer=extaudit_dot_v1_dot_integration__service__pb2.CreateIntegrationResponse.FromString,
+                _registered_method=True)
+        self.GetIntegration = channel.unary_unary(
+                '/extaudit.v1.IntegrationService/GetIntegration',
+                request_serializer=extaudit_dot_v1_dot_integration__service__pb2.GetIntegrationRequest.SerializeToString,
+                response_deserializer=extaudit_dot_v1_dot_integration__service__pb2.GetIntegrationResponse.FromString,
+                _registered_method=True)
+        self.ListIntegrations = channel.unary_unary(
+                '/extaudit.v1.IntegrationService/ListIntegrations',
+                request_serializer=extaudit_dot_v1_dot_integration__service__pb2.ListIntegrationsRequest.SerializeToString,
+                response_deserializer=extaudit_dot_v1_dot_integration__service__pb2.ListIntegrationsResponse.FromString,
+                _registered_method=True)
+        self.UpdateIntegration = channel.unary_unary(
+                '/extaudit.v1.IntegrationService/UpdateIntegration',
+                request_serializer=extaudit_dot_v1_dot_integration__service__pb2.UpdateIntegrationRequest.SerializeToString,
+                response_deserializer=extaudit_dot_v1_dot_integration__service__pb2.UpdateIntegrationResponse.FromString,
+                _registered_method=True)
+        self.DeleteIntegration = channel.unary_unary(
+                '/extaudit.v1.IntegrationService/DeleteIntegration',
+                request_serializer=extaudit_dot_v1_dot_integration__service__pb2.DeleteIntegrationRequest.SerializeToString,
+                response_deserializer=extaudit_dot_v1_dot_integration__service__pb2.DeleteIntegrationResponse.FromString,
+                _registered_method=True)
+
+
+class IntegrationServiceServicer:
+    """Keeps integrations: the AWS roles that the service may assume. Names are `A-Z a-z 0-9 _ . @ + -`, 1 to 128 characters,
+    but not `.` or `..`.
+    """
+
+    def CreateIntegration(self, request, context):
+        """Creates an integration. Nothing is asked of AWS.
+        Needs `integration:create`. ALREADY_EXISTS where there is one of that name, so that a repeated call ends so.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetIntegration(self, request, context):
+        """Gives an integration.
+        Needs `integration:read`. NOT_FOUND where there is none of that name. Reads only; safe to repeat.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListIntegrations(self, request, context):
+        """Lists the integrations by name.
+        Needs `integration:read` and `integration:list`. Reads only; safe to repeat.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def UpdateIntegration(self, request, context):
+        """Changes an integration: today that is the ARN of its role.
+        Needs `integration:update`; where the role ARN changes `external_audit_storage:update` as well, and to force it
+        `external_audit_storage:delete`. Without the former, an integration with another role and one that isn't there are
+        refused alike. A change that changes nothing succeeds, and leaves the revision: so a repeated call, made from the
+        revision that the first one gave, does no harm. NOT_FOUND where there is none of that name; ABORTED with the reason
+        STALE_REVISION where it has changed since the revision. Where the external audit storage in force is reached by the
+        integration: FAILED_PRECONDITION with the reason TEST_NOT_PASSED unless a connection test of it passed with the new
+        role within the last hour, or the change is forced; and the history of promotions tells of it. FAILED_PRECONDITION
+        with the reason INTEGRATION_IN_USE, forced or not, for a role of another account while the storage in force, or
+        events and recordings that are still on their way, need the one of today: that would be another storage.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DeleteIntegration(self, request, context):
+        """Deletes an integration. Nothing in AWS is touched.
+        Needs `integration:delete`. NOT_FOUND where there is none of that name: a repeated call ends so, and nothing is lost
+        by it. ABORTED with the reason STALE_REVISION where a revision is given and it has changed since. FAILED_PRECONDITION
+        with the reason INTEGRATION_IN_USE while a draft, the storage in force, or events and recordings that are still on
+        their way to a former storage need it.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+
+def add_IntegrationServiceServicer_to_server(servicer, server):
+    rpc_method_handlers = {
+            'CreateIntegration': grpc.unary_unary_rpc_method_handler(
+                    servicer.CreateIntegration,
+                    request_deserializer=extaudit_dot_v1_dot_integration__service__pb2.CreateIntegrationRequest.FromString,
+                    response_serializer=extaudit_dot_v1_dot_integration__service__pb2.CreateIntegrationResponse.SerializeToString,
+            ),
+            'GetIntegration': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetIntegration,
+                    request_deserializer=extaudit_dot_v1_dot_integration__service__pb2.GetIntegrationRequest.FromString,
+                    response_serializer=extaudit_dot_v1_dot_integration__service__pb2.GetIntegrationResponse.SerializeToString,
+            ),
+            'ListIntegrations': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListIntegrations,
+                    request_deserializer=extaudit_dot_v1_dot_integration__service__pb2.ListIntegrationsRequest.FromString,
+                    response_serializer=extaudit_dot_v1_dot_integration__service__pb2.ListIntegrationsResponse.SerializeToString,
+            ),
+            'UpdateIntegration': grpc.unary_unary_rpc_method_handler(
+                    servicer.UpdateIntegration,
+                    request_deserializer=extaudit_dot_v1_dot_integration__service__pb2.UpdateIntegrationRequest.FromString,
+                    response_serializer=extaudit_dot_v1_dot_integration__service__pb2.UpdateIntegrationResponse.SerializeToString,
+            ),
+            'DeleteIntegration': grpc.unary_unary_rpc_method_handler(
+                    servicer.DeleteIntegration,
+                    request_deserializer=extaudit_dot_v1_dot_integration__service__pb2.DeleteIntegrationRequest.FromString,
+                    response_serializer=extaudit_dot_v1_dot_integration__service__pb2.DeleteIntegrationResponse.SerializeToString,
+            ),
+    }
+    generic_handler = grpc.method_handlers_generic_handler(
+            'extaudit.v1.IntegrationService', rpc_method_handlers)
+    server.add_generic_rpc_handlers((generic_handler,))
+    server.add_registered_method_handlers('extaudit.v1.IntegrationService', rpc_method_handlers)
+
+
+ # This class is part of an EXPERIMENTAL API.
+class IntegrationService:
+    """Keeps integrations: the AWS roles that the service may assume. Names are `A-Z a-z 0-9 _ . @ + -`, 1 to 128 characters,
+    but not `.` or `..`.
+    """
+
+    @staticmethod
+    def CreateIntegration(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/extaudit.v1.IntegrationService/CreateIntegration',
+            extaudit_dot_v1_dot_integration__service__pb2.CreateIntegrationRequest.SerializeToString,
+            extaudit_dot_v1_dot_integration__service__pb2.CreateIntegrationResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetIntegration(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/extaudit.v1.IntegrationService/GetIntegration',
+            extaudit_dot_v1_dot_integration__service__pb2.GetIntegrationRequest.SerializeToString,
+            extaudit_dot_v1_dot_integration__service__pb2.GetIntegrationResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListIntegrations(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/extaudit.v1.IntegrationService/ListIntegrations',
+            extaudit_dot_v1_dot_integration__service__pb2.ListIntegrationsRequest.SerializeToString,
+            extaudit_dot_v1_dot_integration__service__pb2.ListIntegrationsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UpdateIntegration(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/extaudit.v1.IntegrationService/UpdateIntegration',
+            extaudit_dot_v1_dot_integration__service__pb2.UpdateIntegrationRequest.SerializeToString,
+            extaudit_dot_v1_dot_integration__service__pb2.UpdateIntegrationResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DeleteIntegration(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/extaudit.v1.IntegrationService/DeleteIntegration',
+            extaudit_dot_v1_dot_integration__service__pb2.DeleteIntegrationRequest.SerializeToString,
+            extaudit_dot_v1_dot_integration__service__pb2.DeleteIntegrationResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)

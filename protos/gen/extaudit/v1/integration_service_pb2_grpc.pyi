@@ -4,10 +4,17 @@ isort:skip_file
 Integrations, and the keys with which the service vouches for itself towards AWS."""
 
 from collections import abc as _abc
+from extaudit.v1 import integration_service_pb2 as _integration_service_pb2
 from grpc import aio as _aio
 import abc as _abc_1
 import grpc as _grpc
+import sys
 import typing as _typing
+
+if sys.version_info >= (3, 11):
+    from typing import Self as _Self
+else:
+    from typing_extensions import Self as _Self
 
 _T = _typing.TypeVar("_T")
 
@@ -18,3 +25,151 @@ class _ServicerContext(_grpc.ServicerContext, _aio.ServicerContext):  # type: ig
 
 GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
+
+class IntegrationServiceStub:
+    """Keeps integrations: the AWS roles that the service may assume. Names are `A-Z a-z 0-9 _ . @ + -`, 1 to 128 characters,
+    but not `.` or `..`.
+    """
+
+    @_typing.overload
+    def __new__(cls, channel: _grpc.Channel) -> _Self: ...
+    @_typing.overload
+    def __new__(cls, channel: _aio.Channel) -> IntegrationServiceAsyncStub: ...
+    CreateIntegration: _grpc.UnaryUnaryMultiCallable[_integration_service_pb2.CreateIntegrationRequest, _integration_service_pb2.CreateIntegrationResponse]
+    """Creates an integration. Nothing is asked of AWS.
+    Needs `integration:create`. ALREADY_EXISTS where there is one of that name, so that a repeated call ends so.
+    """
+    GetIntegration: _grpc.UnaryUnaryMultiCallable[_integration_service_pb2.GetIntegrationRequest, _integration_service_pb2.GetIntegrationResponse]
+    """Gives an integration.
+    Needs `integration:read`. NOT_FOUND where there is none of that name. Reads only; safe to repeat.
+    """
+    ListIntegrations: _grpc.UnaryUnaryMultiCallable[_integration_service_pb2.ListIntegrationsRequest, _integration_service_pb2.ListIntegrationsResponse]
+    """Lists the integrations by name.
+    Needs `integration:read` and `integration:list`. Reads only; safe to repeat.
+    """
+    UpdateIntegration: _grpc.UnaryUnaryMultiCallable[_integration_service_pb2.UpdateIntegrationRequest, _integration_service_pb2.UpdateIntegrationResponse]
+    """Changes an integration: today that is the ARN of its role.
+    Needs `integration:update`; where the role ARN changes `external_audit_storage:update` as well, and to force it
+    `external_audit_storage:delete`. Without the former, an integration with another role and one that isn't there are
+    refused alike. A change that changes nothing succeeds, and leaves the revision: so a repeated call, made from the
+    revision that the first one gave, does no harm. NOT_FOUND where there is none of that name; ABORTED with the reason
+    STALE_REVISION where it has changed since the revision. Where the external audit storage in force is reached by the
+    integration: FAILED_PRECONDITION with the reason TEST_NOT_PASSED unless a connection test of it passed with the new
+    role within the last hour, or the change is forced; and the history of promotions tells of it. FAILED_PRECONDITION
+    with the reason INTEGRATION_IN_USE, forced or not, for a role of another account while the storage in force, or
+    events and recordings that are still on their way, need the one of today: that would be another storage.
+    """
+    DeleteIntegration: _grpc.UnaryUnaryMultiCallable[_integration_service_pb2.DeleteIntegrationRequest, _integration_service_pb2.DeleteIntegrationResponse]
+    """Deletes an integration. Nothing in AWS is touched.
+    Needs `integration:delete`. NOT_FOUND where there is none of that name: a repeated call ends so, and nothing is lost
+    by it. ABORTED with the reason STALE_REVISION where a revision is given and it has changed since. FAILED_PRECONDITION
+    with the reason INTEGRATION_IN_USE while a draft, the storage in force, or events and recordings that are still on
+    their way to a former storage need it.
+    """
+
+@_typing.type_check_only
+class IntegrationServiceAsyncStub(IntegrationServiceStub):
+    """Keeps integrations: the AWS roles that the service may assume. Names are `A-Z a-z 0-9 _ . @ + -`, 1 to 128 characters,
+    but not `.` or `..`.
+    """
+
+    def __init__(self, channel: _aio.Channel) -> None: ...
+    CreateIntegration: _aio.UnaryUnaryMultiCallable[_integration_service_pb2.CreateIntegrationRequest, _integration_service_pb2.CreateIntegrationResponse]  # type: ignore[assignment]
+    """Creates an integration. Nothing is asked of AWS.
+    Needs `integration:create`. ALREADY_EXISTS where there is one of that name, so that a repeated call ends so.
+    """
+    GetIntegration: _aio.UnaryUnaryMultiCallable[_integration_service_pb2.GetIntegrationRequest, _integration_service_pb2.GetIntegrationResponse]  # type: ignore[assignment]
+    """Gives an integration.
+    Needs `integration:read`. NOT_FOUND where there is none of that name. Reads only; safe to repeat.
+    """
+    ListIntegrations: _aio.UnaryUnaryMultiCallable[_integration_service_pb2.ListIntegrationsRequest, _integration_service_pb2.ListIntegrationsResponse]  # type: ignore[assignment]
+    """Lists the integrations by name.
+    Needs `integration:read` and `integration:list`. Reads only; safe to repeat.
+    """
+    UpdateIntegration: _aio.UnaryUnaryMultiCallable[_integration_service_pb2.UpdateIntegrationRequest, _integration_service_pb2.UpdateIntegrationResponse]  # type: ignore[assignment]
+    """Changes an integration: today that is the ARN of its role.
+    Needs `integration:update`; where the role ARN changes `external_audit_storage:update` as well, and to force it
+    `external_audit_storage:delete`. Without the former, an integration with another role and one that isn't there are
+    refused alike. A change that changes nothing succeeds, and leaves the revision: so a repeated call, made from the
+    revision that the first one gave, does no harm. NOT_FOUND where there is none of that name; ABORTED with the reason
+    STALE_REVISION where it has changed since the revision. Where the external audit storage in force is reached by the
+    integration: FAILED_PRECONDITION with the reason TEST_NOT_PASSED unless a connection test of it passed with the new
+    role within the last hour, or the change is forced; and the history of promotions tells of it. FAILED_PRECONDITION
+    with the reason INTEGRATION_IN_USE, forced or not, for a role of another account while the storage in force, or
+    events and recordings that are still on their way, need the one of today: that would be another storage.
+    """
+    DeleteIntegration: _aio.UnaryUnaryMultiCallable[_integration_service_pb2.DeleteIntegrationRequest, _integration_service_pb2.DeleteIntegrationResponse]  # type: ignore[assignment]
+    """Deletes an integration. Nothing in AWS is touched.
+    Needs `integration:delete`. NOT_FOUND where there is none of that name: a repeated call ends so, and nothing is lost
+    by it. ABORTED with the reason STALE_REVISION where a revision is given and it has changed since. FAILED_PRECONDITION
+    with the reason INTEGRATION_IN_USE while a draft, the storage in force, or events and recordings that are still on
+    their way to a former storage need it.
+    """
+
+class IntegrationServiceServicer(metaclass=_abc_1.ABCMeta):
+    """Keeps integrations: the AWS roles that the service may assume. Names are `A-Z a-z 0-9 _ . @ + -`, 1 to 128 characters,
+    but not `.` or `..`.
+    """
+
+    @_abc_1.abstractmethod
+    def CreateIntegration(
+        self,
+        request: _integration_service_pb2.CreateIntegrationRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_integration_service_pb2.CreateIntegrationResponse, _abc.Awaitable[_integration_service_pb2.CreateIntegrationResponse]]:
+        """Creates an integration. Nothing is asked of AWS.
+        Needs `integration:create`. ALREADY_EXISTS where there is one of that name, so that a repeated call ends so.
+        """
+
+    @_abc_1.abstractmethod
+    def GetIntegration(
+        self,
+        request: _integration_service_pb2.GetIntegrationRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_integration_service_pb2.GetIntegrationResponse, _abc.Awaitable[_integration_service_pb2.GetIntegrationResponse]]:
+        """Gives an integration.
+        Needs `integration:read`. NOT_FOUND where there is none of that name. Reads only; safe to repeat.
+        """
+
+    @_abc_1.abstractmethod
+    def ListIntegrations(
+        self,
+        request: _integration_service_pb2.ListIntegrationsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_integration_service_pb2.ListIntegrationsResponse, _abc.Awaitable[_integration_service_pb2.ListIntegrationsResponse]]:
+        """Lists the integrations by name.
+        Needs `integration:read` and `integration:list`. Reads only; safe to repeat.
+        """
+
+    @_abc_1.abstractmethod
+    def UpdateIntegration(
+        self,
+        request: _integration_service_pb2.UpdateIntegrationRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_integration_service_pb2.UpdateIntegrationResponse, _abc.Awaitable[_integration_service_pb2.UpdateIntegrationResponse]]:
+        """Changes an integration: today that is the ARN of its role.
+        Needs `integration:update`; where the role ARN changes `external_audit_storage:update` as well, and to force it
+        `external_audit_storage:delete`. Without the former, an integration with another role and one that isn't there are
+        refused alike. A change that changes nothing succeeds, and leaves the revision: so a repeated call, made from the
+        revision that the first one gave, does no harm. NOT_FOUND where there is none of that name; ABORTED with the reason
+        STALE_REVISION where it has changed since the revision. Where the external audit storage in force is reached by the
+        integration: FAILED_PRECONDITION with the reason TEST_NOT_PASSED unless a connection test of it passed with the new
+        role within the last hour, or the change is forced; and the history of promotions tells of it. FAILED_PRECONDITION
+        with the reason INTEGRATION_IN_USE, forced or not, for a role of another account while the storage in force, or
+        events and recordings that are still on their way, need the one of today: that would be another storage.
+        """
+
+    @_abc_1.abstractmethod
+    def DeleteIntegration(
+        self,
+        request: _integration_service_pb2.DeleteIntegrationRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_integration_service_pb2.DeleteIntegrationResponse, _abc.Awaitable[_integration_service_pb2.DeleteIntegrationResponse]]:
+        """Deletes an integration. Nothing in AWS is touched.
+        Needs `integration:delete`. NOT_FOUND where there is none of that name: a repeated call ends so, and nothing is lost
+        by it. ABORTED with the reason STALE_REVISION where a revision is given and it has changed since. FAILED_PRECONDITION
+        with the reason INTEGRATION_IN_USE while a draft, the storage in force, or events and recordings that are still on
+        their way to a former storage need it.
+        """
+
+def add_IntegrationServiceServicer_to_server(servicer: IntegrationServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
