@@ -125,6 +125,10 @@ PERMISSIONS: Final[Mapping[str, Permission]] = MappingProxyType(
             (UPDATE_INTEGRATIONS,), wider=(UPDATE_STORAGES, DELETE_STORAGES)
         ),
         "/extaudit.v1.IntegrationService/DeleteIntegration": Permission((DELETE_INTEGRATIONS,)),
+        "/extaudit.v1.ExternalAuditStorageService/GetIamPolicy": Permission((READ_STORAGES,)),
+        "/extaudit.v1.ExternalAuditStorageService/PlanInfrastructure": Permission(
+            (UPDATE_STORAGES,), also=(READ_INTEGRATIONS,)
+        ),
         "/extaudit.v1.StatusService/GetStatus": Permission((STATUS_WITH_PLACES, STATUS_ONLY)),
         "/grpc.health.v1.Health/Check": Permission(anyone=True),
         "/grpc.health.v1.Health/List": Permission(anyone=True),

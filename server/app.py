@@ -253,10 +253,10 @@ def _build(
         log.recovery,
         surroundings(certificates, policy, self_audit.outbox, tokens, recordings.open_uploads, settings, scrubbing),
     )
-    storages = assemble_storages(config.external_storage, SqlExternalStorages(engine), _now_ms)
     integrations = Integrations(
         SqlIntegrations(engine), lambda: frozenset(each.section.storage for each in log.tail.pin()), _now_ms
     )
+    storages = assemble_storages(config.external_storage, SqlExternalStorages(engine), config.cluster_name, _now_ms)
     locks = Locks(lock_store, lock_table, _now_ms, lambda: server.look_again())
     server = GrpcServer(
         config.grpc.listen,
@@ -281,6 +281,7 @@ def _build(
             storages.drafts,
             integrations,
             WebIdentityTokens("", None, _now_ms),
+            storages.plans,
         ),
         limits=Limits.of(config),
         observers=[CallMeter(metrics.calls), RefusalObserver(self_audit.denials)],

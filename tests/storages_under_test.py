@@ -14,6 +14,7 @@ from sqlalchemy import Engine, delete, insert, update
 from rbac.identities import Identity, IdentityKind
 from server.audit_log.access import Access
 from server.external_storage.drafts import DraftRequest, Drafts
+from server.external_storage.plans import Plans
 from server.external_storage.regions import RegionRule
 from server.state.database import open_database
 from server.state.external_storage_tables import integrations
@@ -64,6 +65,10 @@ class Storages:
     @property
     def drafts(self) -> Drafts:
         return Drafts(self.store, self.regions, lambda: self.now_ms)
+
+    @property
+    def plans(self) -> Plans:
+        return Plans(self.store, "extaudit.example.com", lambda: self.now_ms)
 
     def add_integration(self, name: str = "production", role_arn: str = ROLE, revision: str = "i-1") -> None:
         row = {

@@ -9,8 +9,10 @@ from typing import Final
 from extaudit.v1 import external_audit_storage_pb2 as storage_pb
 from extaudit.v1 import external_audit_storage_service_pb2 as pb
 
-from server.errors import Violation
+from server.errors import InvalidRequest, Violation
 from server.external_storage.drafts import DraftRequest
+from server.external_storage.storage import Stage
+from server.integrations.integration import RoleArn
 from server.storage.spec import ObjectLockMode, StorageOptions, StorageSpec
 
 LOCK_MODES: Final[Mapping[int, ObjectLockMode]] = MappingProxyType(
@@ -20,6 +22,13 @@ LOCK_MODES: Final[Mapping[int, ObjectLockMode]] = MappingProxyType(
         storage_pb.OBJECT_LOCK_MODE_NONE: ObjectLockMode.NONE,
     }
 )
+STAGES: Final[Mapping[int, Stage]] = MappingProxyType(
+    {
+        storage_pb.EXTERNAL_AUDIT_STORAGE_STAGE_DRAFT: Stage.DRAFT,
+        storage_pb.EXTERNAL_AUDIT_STORAGE_STAGE_CLUSTER: Stage.CLUSTER,
+    }
+)
+_ROLE_ARN: Final = "must be arn:<partition>:iam::<12 digits>:role/<path and name>"
 SPEC_FIELDS: Final = tuple(StorageSpec.__slots__)
 
 
@@ -33,6 +42,36 @@ def generated_draft(request: pb.GenerateDraftRequest) -> DraftRequest:
 def asked_draft(request: pb.CreateDraftRequest | pb.UpsertDraftRequest) -> DraftRequest:
     """What CreateDraft or UpsertDraft asks for."""
     return _draft(StorageSpec(**{name: getattr(request.spec, name) for name in SPEC_FIELDS}), request)
+
+
+def asked_role(request: pb.GetIamPolicyRequest) -> tuple[Stage, RoleArn | None]:
+    """The stage and the role that a request names; None for the integration's own.
+
+    Raises:
+        InvalidRequest: with a violation for each of them that is wrong.
+    """
+    stage, role = STAGES.get(request.stage), RoleArn.parse(request.role_arn)
+    wrong = [] if stage else [_wrong_stage()]
+    if request.role_arn and role is None:
+        wrong.append(Violation("role_arn", _ROLE_ARN))
+    if stage is None or wrong:
+        raise InvalidRequest(wrong)
+    return stage, role
+
+
+def asked_stage(stage: int) -> Stage:
+    """The stage that a request names.
+
+    Raises:
+        InvalidRequest: it names none.
+    """
+    if stage not in STAGES:
+        raise InvalidRequest([_wrong_stage()])
+    return STAGES[stage]
+
+
+def _wrong_stage() -> Violation:
+    return Violation("stage", "must be the draft or the cluster")
 
 
 def _draft(

@@ -11,8 +11,9 @@ from server.errors import InvalidRequest, Violation
 from server.external_storage.storage import Stage
 from server.grpc_api.call import Call
 from server.grpc_api.external_storage_messages import storage_message
-from server.grpc_api.external_storage_requests import asked_draft, generated_draft
-from server.grpc_api.external_storage_use_cases import Drafts
+from server.grpc_api.external_storage_requests import asked_draft, asked_role, asked_stage, generated_draft
+from server.grpc_api.external_storage_use_cases import Drafts, Plans
+from server.grpc_api.infrastructure_messages import plan_message
 
 MAX_REVISION_CHARACTERS: Final = 64
 
@@ -22,6 +23,7 @@ class ExternalAuditStorageServicer:
     """The methods of ExternalAuditStorageService."""
 
     drafts: Drafts
+    plans: Plans
 
     async def GenerateDraft(self, request: pb.GenerateDraftRequest, call: Call) -> pb.GenerateDraftResponse:  # noqa: N802
         """Make a draft whose names nobody has."""
@@ -52,6 +54,19 @@ class ExternalAuditStorageServicer:
     async def GetCluster(self, _request: pb.GetClusterRequest, _call: Call) -> pb.GetClusterResponse:  # noqa: N802
         """The storage in force."""
         return pb.GetClusterResponse(cluster=storage_message(await self.drafts.get(Stage.CLUSTER)))
+
+    async def GetIamPolicy(self, request: pb.GetIamPolicyRequest, _call: Call) -> pb.GetIamPolicyResponse:  # noqa: N802
+        """The policy that a role needs."""
+        stage, role = asked_role(request)
+        found = await self.plans.role_policy(stage, role, without_kms=request.without_kms)
+        return pb.GetIamPolicyResponse(policy_name=found.policy_name, role_arn=found.role_arn, policy=found.policy)
+
+    async def PlanInfrastructure(  # noqa: N802
+        self, request: pb.PlanInfrastructureRequest, _call: Call
+    ) -> pb.PlanInfrastructureResponse:
+        """All that must be there in AWS."""
+        found = await self.plans.infrastructure(asked_stage(request.stage))
+        return pb.PlanInfrastructureResponse(plan=plan_message(found.plan), revision=found.revision)
 
 
 def _check_revision(revision: str) -> None:

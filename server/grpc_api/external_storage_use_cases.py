@@ -6,7 +6,10 @@ from typing import Protocol
 
 from server.audit_log.access import Access
 from server.external_storage.drafts import DraftRequest
+from server.external_storage.infrastructure import RolePolicyPlan
+from server.external_storage.plans import PlannedStorage
 from server.external_storage.storage import ExternalStorage, Stage
+from server.integrations.integration import RoleArn
 
 
 class Drafts(Protocol):
@@ -53,4 +56,23 @@ class Drafts(Protocol):
         Raises:
             NotFound, Aborted: there is none; it is of another revision.
         """
+        ...
+
+
+class Plans(Protocol):
+    """Plans what must be there in AWS. Its methods raise Unavailable: the state can't be read now."""
+
+    async def role_policy(
+        self, stage: Stage, role: RoleArn | None = None, *, without_kms: bool = False
+    ) -> RolePolicyPlan:
+        """The policy for the integration's role, or for another one of the same account.
+
+        Raises:
+            NotFound, InvalidRequest: there is no storage of that stage; the role is of another account.
+            FailedPrecondition: the integration's role is.
+        """
+        ...
+
+    async def infrastructure(self, stage: Stage) -> PlannedStorage:
+        """All that must be there. Raises as `role_policy` does."""
         ...

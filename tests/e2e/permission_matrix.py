@@ -28,6 +28,7 @@ STORAGES = {"GenerateDraft", "CreateDraft", "UpsertDraft", "GetDraft", "DeleteDr
 INTEGRATIONS = {
     "CreateIntegration", "GetIntegration", "ListIntegrations", "UpdateIntegration", "DeleteIntegration",
 }  # fmt: skip
+STORAGES |= {"GetIamPolicy", "PlanInfrastructure"}
 REFLECTION = {"ServerReflectionInfo"}
 HEALTH = {"Check", "List", "Watch"}
 

@@ -7,7 +7,10 @@ from typing import Any
 
 from server.audit_log.access import Access
 from server.external_storage.drafts import DraftRequest, none_of
+from server.external_storage.infrastructure import RolePolicyPlan
+from server.external_storage.plans import PlannedStorage
 from server.external_storage.storage import ExternalStorage, Stage
+from server.integrations.integration import RoleArn
 
 
 @dataclass
@@ -45,3 +48,20 @@ class MemoryDrafts:
         if Stage.DRAFT not in self.kept:
             raise none_of(Stage.DRAFT)
         return self.kept[Stage.DRAFT]
+
+
+@dataclass
+class MemoryPlans:
+    """Of nothing there is a plan."""
+
+    asked: list[tuple[Any, ...]] = field(default_factory=list)
+
+    async def role_policy(
+        self, stage: Stage, role: RoleArn | None = None, *, without_kms: bool = False
+    ) -> RolePolicyPlan:
+        self.asked.append((stage, role, without_kms))
+        raise none_of(stage)
+
+    async def infrastructure(self, stage: Stage) -> PlannedStorage:
+        self.asked.append((stage,))
+        raise none_of(stage)

@@ -20,7 +20,7 @@ from server.access.locks import Locks
 from server.access.rights import Rights
 from server.certificates.anchors import Anchor, TrustAnchors
 from server.certificates.resolver import IdentityResolver
-from server.grpc_api.external_storage_use_cases import Drafts
+from server.grpc_api.external_storage_use_cases import Drafts, Plans
 from server.grpc_api.server import GrpcServer, Limits, TokenListener, UseCases
 from server.grpc_api.use_cases import TokenAuthenticator
 from server.integrations.integrations import Integrations
@@ -34,7 +34,7 @@ from tests.grpc.memory_recordings import (
     MemoryTransfers,
     MemoryUploads,
 )
-from tests.grpc.memory_storages import MemoryDrafts
+from tests.grpc.memory_storages import MemoryDrafts, MemoryPlans
 from tests.grpc.memory_use_cases import (
     MemoryDenials,
     MemoryExports,
@@ -110,6 +110,7 @@ class Rig:
     transfers: MemoryTransfers
     drafts: MemoryDrafts
     integrations: MemoryIntegrations
+    plans: MemoryPlans
 
     def channel(self, pair: Pair, *options: tuple[str, Any]) -> grpc.aio.Channel:
         credentials = grpc.ssl_channel_credentials(self.host_ca.pem, pair.key_pem, pair.pem)
@@ -144,6 +145,7 @@ class Rig:
             or self.text_search.asked
             or self.drafts.asked
             or self.integrations.asked
+            or self.plans.asked
         )
 
 
@@ -156,9 +158,10 @@ async def serving(
     listen: str = "127.0.0.1:0",
     tokens: TokenAuthenticator | None = None,
     drafts: Drafts | None = None,
+    plans: Plans | None = None,
 ) -> AsyncIterator[Rig]:
-    """A server that serves, and is stopped at the end. `roles`: a folder of role files; `drafts`: instead of the
-    stand-in."""
+    """A server that serves, and is stopped at the end. `roles`: a folder of role files; `drafts`, `plans`: instead of
+    their stand-ins."""
     host_ca, user_ca = CaShape().make(), CaShape().make()
     anchors = TrustAnchors(
         (
@@ -173,8 +176,8 @@ async def serving(
     policy, clock, store = HeldPolicy(load_policy_folder(roles)), Clock(), MemoryLocks()
     authenticator, denials = HeldAnchors(IdentityResolver(anchors, CLUSTER, frozenset)), MemoryDenials()
     uploads, opening, lists, texts = MemoryUploads(holds), MemoryOpening(), MemoryLists(), MemoryTextSearch()
-    transfers, watches, no_drafts = MemoryTransfers(), MemoryWatches(), MemoryDrafts()
     integrations = MemoryIntegrations()
+    transfers, watches, no_drafts, no_plans = MemoryTransfers(), MemoryWatches(), MemoryDrafts(), MemoryPlans()
     table = LockTable(store, clock.now_ms)
     locks = Locks(store, table, clock.now_ms, lambda: server.look_again())
     server = GrpcServer(
@@ -200,6 +203,7 @@ async def serving(
             drafts or no_drafts,
             Integrations(integrations, lambda: integrations.undelivered, clock.now_ms),
             WebIdentityTokens(ISSUER, None, clock.now_ms),
+            plans or no_plans,
         ),
         limits=limits,
         observers=(records,),
@@ -235,6 +239,7 @@ async def serving(
             transfers,
             no_drafts,
             integrations,
+            no_plans,
         )
     finally:
         await server.stop(0)

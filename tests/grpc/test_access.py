@@ -49,6 +49,7 @@ from tests.grpc.methods import (
     GET_CLUSTER,
     GET_DRAFT,
     GET_EVENT,
+    GET_IAM_POLICY,
     GET_INTEGRATION,
     GET_STATUS,
     GET_UPLOAD,
@@ -57,6 +58,7 @@ from tests.grpc.methods import (
     LIST_LOCKS,
     LIST_RECORDINGS,
     LIST_ROLES,
+    PLAN_INFRASTRUCTURE,
     REINDEX_RECORDINGS,
     SEARCH_EVENTS,
     SEARCH_RECORDINGS,
@@ -103,6 +105,8 @@ REQUESTS = {
     GET_DRAFT: b"",
     DELETE_DRAFT: storage_pb.DeleteDraftRequest(revision="r").SerializeToString(),
     GET_CLUSTER: b"",
+    GET_IAM_POLICY: storage_pb.GetIamPolicyRequest(stage=1).SerializeToString(),
+    PLAN_INFRASTRUCTURE: storage_pb.PlanInfrastructureRequest(stage=1).SerializeToString(),
     DOWNLOAD_RECORDING: recording_pb.DownloadRecordingRequest(session_id=SESSION).SerializeToString(),
     CREATE_INTEGRATION: integration_pb.CreateIntegrationRequest(
         integration=Integration(name="new", aws_oidc=ROLE)
@@ -168,6 +172,8 @@ async def refused_to_user(rig: Rig, method: str, *roles: str) -> Failure:
         (LIST_INTEGRATIONS, "auditor"),
         (UPDATE_INTEGRATION, "auditor"),
         (DELETE_INTEGRATION, "auditor"),
+        (GET_IAM_POLICY, "auditor"),
+        (PLAN_INFRASTRUCTURE, "auditor"),
     ],
 )
 @in_loop

@@ -190,6 +190,7 @@ BY_REASON: Final[Mapping[str, type[ExtauditError]]] = MappingProxyType(
         "TEST_NOT_PASSED": PreconditionFailed,
         "NO_EXTERNAL_STORAGE": NotFound,
         "NO_ISSUER": PreconditionFailed,
+        "ACCOUNT_CHANGED": PreconditionFailed,
         "AWS_UNAVAILABLE": Unavailable,
     }
 )

@@ -141,6 +141,8 @@ EDITORS = {
     "GetDraft": (WITH_PLACES,),
     "DeleteDraft": (("external_audit_storage", ("delete",)),),
     "GetCluster": (WITH_PLACES,),
+    "GetIamPolicy": (WITH_PLACES,),
+    "PlanInfrastructure": (("external_audit_storage", ("update",)),),
 }
 """What the editor is granted of ExternalAuditStorageService, and nobody else anything."""
 for name, granted in EDITORS.items():

@@ -112,6 +112,10 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """The service issues no tokens, since `issuer_url` isn't configured; so AWS can't trust it."""
     ERROR_REASON_AWS_UNAVAILABLE: _ErrorReason.ValueType  # 40
     """AWS can't be reached, or refuses. Example metadata: `{"aws_error_code": "AccessDenied"}`."""
+    ERROR_REASON_ACCOUNT_CHANGED: _ErrorReason.ValueType  # 42
+    """The integration's role is in another account than the draft was made for; change the draft by its revision, or give
+    the integration a role of that account. Example metadata: `{"account_id": "123456789012"}`, that of the draft.
+    """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Why a call failed: the `reason` of the google.rpc.ErrorInfo that every error carries, without the prefix `ERROR_REASON_`;
@@ -208,4 +212,8 @@ ERROR_REASON_NO_ISSUER: ErrorReason.ValueType  # 39
 """The service issues no tokens, since `issuer_url` isn't configured; so AWS can't trust it."""
 ERROR_REASON_AWS_UNAVAILABLE: ErrorReason.ValueType  # 40
 """AWS can't be reached, or refuses. Example metadata: `{"aws_error_code": "AccessDenied"}`."""
+ERROR_REASON_ACCOUNT_CHANGED: ErrorReason.ValueType  # 42
+"""The integration's role is in another account than the draft was made for; change the draft by its revision, or give
+the integration a role of that account. Example metadata: `{"account_id": "123456789012"}`, that of the draft.
+"""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

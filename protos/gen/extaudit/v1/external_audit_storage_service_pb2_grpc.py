@@ -66,6 +66,16 @@ class ExternalAuditStorageServiceStub:
                 request_serializer=extaudit_dot_v1_dot_external__audit__storage__service__pb2.GetClusterRequest.SerializeToString,
                 response_deserializer=extaudit_dot_v1_dot_external__audit__storage__service__pb2.GetClusterResponse.FromString,
                 _registered_method=True)
+        self.GetIamPolicy = channel.unary_unary(
+                '/extaudit.v1.ExternalAuditStorageService/GetIamPolicy',
+                request_serializer=extaudit_dot_v1_dot_external__audit__storage__service__pb2.GetIamPolicyRequest.SerializeToString,
+                response_deserializer=extaudit_dot_v1_dot_external__audit__storage__service__pb2.GetIamPolicyResponse.FromString,
+                _registered_method=True)
+        self.PlanInfrastructure = channel.unary_unary(
+                '/extaudit.v1.ExternalAuditStorageService/PlanInfrastructure',
+                request_serializer=extaudit_dot_v1_dot_external__audit__storage__service__pb2.PlanInfrastructureRequest.SerializeToString,
+                response_deserializer=extaudit_dot_v1_dot_external__audit__storage__service__pb2.PlanInfrastructureResponse.FromString,
+                _registered_method=True)
 
 
 class ExternalAuditStorageServiceServicer:
@@ -127,6 +137,27 @@ class ExternalAuditStorageServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetIamPolicy(self, request, context):
+        """Gives the IAM policy that the integration's role needs, for the draft or the storage in force: no more than what the
+        service asks of AWS, or what Teleport's own policy has.
+        Needs `external_audit_storage:read`. Reads only; safe to repeat, and the same storage always has the same policy.
+        NOT_FOUND with the reason NO_EXTERNAL_STORAGE where there is none of that stage, INVALID_ARGUMENT where the role is of
+        another account than the storage, FAILED_PRECONDITION with the reason ACCOUNT_CHANGED where the integration's is.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def PlanInfrastructure(self, request, context):
+        """Plans all that must be there in AWS before the connection test can pass: buckets, table, workgroup and the role's
+        policy. It is data: nothing is asked of AWS, and nothing is changed there.
+        Needs `external_audit_storage:update` and `integration:read`. Reads only; safe to repeat, and the same storage always
+        has the same plan. Fails as GetIamPolicy does.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_ExternalAuditStorageServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -159,6 +190,16 @@ def add_ExternalAuditStorageServiceServicer_to_server(servicer, server):
                     servicer.GetCluster,
                     request_deserializer=extaudit_dot_v1_dot_external__audit__storage__service__pb2.GetClusterRequest.FromString,
                     response_serializer=extaudit_dot_v1_dot_external__audit__storage__service__pb2.GetClusterResponse.SerializeToString,
+            ),
+            'GetIamPolicy': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetIamPolicy,
+                    request_deserializer=extaudit_dot_v1_dot_external__audit__storage__service__pb2.GetIamPolicyRequest.FromString,
+                    response_serializer=extaudit_dot_v1_dot_external__audit__storage__service__pb2.GetIamPolicyResponse.SerializeToString,
+            ),
+            'PlanInfrastructure': grpc.unary_unary_rpc_method_handler(
+                    servicer.PlanInfrastructure,
+                    request_deserializer=extaudit_dot_v1_dot_external__audit__storage__service__pb2.PlanInfrastructureRequest.FromString,
+                    response_serializer=extaudit_dot_v1_dot_external__audit__storage__service__pb2.PlanInfrastructureResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -325,6 +366,60 @@ class ExternalAuditStorageService:
             '/extaudit.v1.ExternalAuditStorageService/GetCluster',
             extaudit_dot_v1_dot_external__audit__storage__service__pb2.GetClusterRequest.SerializeToString,
             extaudit_dot_v1_dot_external__audit__storage__service__pb2.GetClusterResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetIamPolicy(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/extaudit.v1.ExternalAuditStorageService/GetIamPolicy',
+            extaudit_dot_v1_dot_external__audit__storage__service__pb2.GetIamPolicyRequest.SerializeToString,
+            extaudit_dot_v1_dot_external__audit__storage__service__pb2.GetIamPolicyResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PlanInfrastructure(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/extaudit.v1.ExternalAuditStorageService/PlanInfrastructure',
+            extaudit_dot_v1_dot_external__audit__storage__service__pb2.PlanInfrastructureRequest.SerializeToString,
+            extaudit_dot_v1_dot_external__audit__storage__service__pb2.PlanInfrastructureResponse.FromString,
             options,
             channel_credentials,
             insecure,

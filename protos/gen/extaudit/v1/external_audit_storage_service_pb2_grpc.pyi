@@ -65,6 +65,19 @@ class ExternalAuditStorageServiceStub:
     Needs `external_audit_storage:read`. Reads only; safe to repeat. NOT_FOUND with the reason NO_EXTERNAL_STORAGE where
     the default storage is in force.
     """
+    GetIamPolicy: _grpc.UnaryUnaryMultiCallable[_external_audit_storage_service_pb2.GetIamPolicyRequest, _external_audit_storage_service_pb2.GetIamPolicyResponse]
+    """Gives the IAM policy that the integration's role needs, for the draft or the storage in force: no more than what the
+    service asks of AWS, or what Teleport's own policy has.
+    Needs `external_audit_storage:read`. Reads only; safe to repeat, and the same storage always has the same policy.
+    NOT_FOUND with the reason NO_EXTERNAL_STORAGE where there is none of that stage, INVALID_ARGUMENT where the role is of
+    another account than the storage, FAILED_PRECONDITION with the reason ACCOUNT_CHANGED where the integration's is.
+    """
+    PlanInfrastructure: _grpc.UnaryUnaryMultiCallable[_external_audit_storage_service_pb2.PlanInfrastructureRequest, _external_audit_storage_service_pb2.PlanInfrastructureResponse]
+    """Plans all that must be there in AWS before the connection test can pass: buckets, table, workgroup and the role's
+    policy. It is data: nothing is asked of AWS, and nothing is changed there.
+    Needs `external_audit_storage:update` and `integration:read`. Reads only; safe to repeat, and the same storage always
+    has the same plan. Fails as GetIamPolicy does.
+    """
 
 @_typing.type_check_only
 class ExternalAuditStorageServiceAsyncStub(ExternalAuditStorageServiceStub):
@@ -102,6 +115,19 @@ class ExternalAuditStorageServiceAsyncStub(ExternalAuditStorageServiceStub):
     """Gives the storage in force.
     Needs `external_audit_storage:read`. Reads only; safe to repeat. NOT_FOUND with the reason NO_EXTERNAL_STORAGE where
     the default storage is in force.
+    """
+    GetIamPolicy: _aio.UnaryUnaryMultiCallable[_external_audit_storage_service_pb2.GetIamPolicyRequest, _external_audit_storage_service_pb2.GetIamPolicyResponse]  # type: ignore[assignment]
+    """Gives the IAM policy that the integration's role needs, for the draft or the storage in force: no more than what the
+    service asks of AWS, or what Teleport's own policy has.
+    Needs `external_audit_storage:read`. Reads only; safe to repeat, and the same storage always has the same policy.
+    NOT_FOUND with the reason NO_EXTERNAL_STORAGE where there is none of that stage, INVALID_ARGUMENT where the role is of
+    another account than the storage, FAILED_PRECONDITION with the reason ACCOUNT_CHANGED where the integration's is.
+    """
+    PlanInfrastructure: _aio.UnaryUnaryMultiCallable[_external_audit_storage_service_pb2.PlanInfrastructureRequest, _external_audit_storage_service_pb2.PlanInfrastructureResponse]  # type: ignore[assignment]
+    """Plans all that must be there in AWS before the connection test can pass: buckets, table, workgroup and the role's
+    policy. It is data: nothing is asked of AWS, and nothing is changed there.
+    Needs `external_audit_storage:update` and `integration:read`. Reads only; safe to repeat, and the same storage always
+    has the same plan. Fails as GetIamPolicy does.
     """
 
 class ExternalAuditStorageServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -173,6 +199,31 @@ class ExternalAuditStorageServiceServicer(metaclass=_abc_1.ABCMeta):
         """Gives the storage in force.
         Needs `external_audit_storage:read`. Reads only; safe to repeat. NOT_FOUND with the reason NO_EXTERNAL_STORAGE where
         the default storage is in force.
+        """
+
+    @_abc_1.abstractmethod
+    def GetIamPolicy(
+        self,
+        request: _external_audit_storage_service_pb2.GetIamPolicyRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_external_audit_storage_service_pb2.GetIamPolicyResponse, _abc.Awaitable[_external_audit_storage_service_pb2.GetIamPolicyResponse]]:
+        """Gives the IAM policy that the integration's role needs, for the draft or the storage in force: no more than what the
+        service asks of AWS, or what Teleport's own policy has.
+        Needs `external_audit_storage:read`. Reads only; safe to repeat, and the same storage always has the same policy.
+        NOT_FOUND with the reason NO_EXTERNAL_STORAGE where there is none of that stage, INVALID_ARGUMENT where the role is of
+        another account than the storage, FAILED_PRECONDITION with the reason ACCOUNT_CHANGED where the integration's is.
+        """
+
+    @_abc_1.abstractmethod
+    def PlanInfrastructure(
+        self,
+        request: _external_audit_storage_service_pb2.PlanInfrastructureRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_external_audit_storage_service_pb2.PlanInfrastructureResponse, _abc.Awaitable[_external_audit_storage_service_pb2.PlanInfrastructureResponse]]:
+        """Plans all that must be there in AWS before the connection test can pass: buckets, table, workgroup and the role's
+        policy. It is data: nothing is asked of AWS, and nothing is changed there.
+        Needs `external_audit_storage:update` and `integration:read`. Reads only; safe to repeat, and the same storage always
+        has the same plan. Fails as GetIamPolicy does.
         """
 
 def add_ExternalAuditStorageServiceServicer_to_server(servicer: ExternalAuditStorageServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
