@@ -129,6 +129,7 @@ PERMISSIONS: Final[Mapping[str, Permission]] = MappingProxyType(
         "/extaudit.v1.ExternalAuditStorageService/PlanInfrastructure": Permission(
             (UPDATE_STORAGES,), also=(READ_INTEGRATIONS,)
         ),
+        "/extaudit.v1.IntegrationService/RotateSigningKey": Permission((UPDATE_INTEGRATIONS,)),
         "/extaudit.v1.StatusService/GetStatus": Permission((STATUS_WITH_PLACES, STATUS_ONLY)),
         "/grpc.health.v1.Health/Check": Permission(anyone=True),
         "/grpc.health.v1.Health/List": Permission(anyone=True),

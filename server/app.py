@@ -64,7 +64,7 @@ from server.housekeeping import Housekeeping, Watched
 from server.http_api.listener import OperationsServer
 from server.http_api.operations import operations_app
 from server.integrations.integrations import Integrations
-from server.integrations.web_identity import WebIdentityTokens
+from server.issuer_assembly import issuer_part
 from server.lifecycle import App, Threads
 from server.observability.metrics import Metrics
 from server.observability.service_metrics import LoopLag
@@ -83,6 +83,7 @@ from server.state.locks import SqlLocks
 from server.state.outbox import Outbox
 from server.state.session_pages import SqlSessionPages
 from server.state.sessions import SqlSessionIndex
+from server.state.signing_keys import SqlSigningKeys
 from server.state.storage_damage import SqlStorageDamage, Walk
 from server.state.uploads import SqlUploads
 from server.storage.embedded.recordings import EmbeddedRecordings
@@ -136,6 +137,7 @@ def _build(
     files.make_folder(directory.roles)  # so that a role file can be put there while the service runs
     policy = PolicyHolder(config.roles_dir or directory.roles)
     metrics = Metrics(PERMISSIONS)
+    issuer = issuer_part(config, directory, SqlSigningKeys(engine), files, metrics.issuer, _now_ms)
     version = importlib.metadata.version("extaudit")
     tracing = open_tracing(config.traces, version, metrics.traces)
     spans = tracing or NO_SPANS
@@ -251,7 +253,9 @@ def _build(
         storage,
         deliveries,
         log.recovery,
-        surroundings(certificates, policy, self_audit.outbox, tokens, recordings.open_uploads, settings, scrubbing),
+        surroundings(
+            certificates, policy, self_audit.outbox, tokens, recordings.open_uploads, settings, scrubbing, issuer
+        ),
     )
     integrations = Integrations(
         SqlIntegrations(engine), lambda: frozenset(each.section.storage for each in log.tail.pin()), _now_ms
@@ -280,8 +284,9 @@ def _build(
             metrics.recordings,
             storages.drafts,
             integrations,
-            WebIdentityTokens("", None, _now_ms),
+            issuer.tokens,
             storages.plans,
+            issuer.rotation,
         ),
         limits=Limits.of(config),
         observers=[CallMeter(metrics.calls), RefusalObserver(self_audit.denials)],
@@ -301,7 +306,7 @@ def _build(
             searches,
             self_audit.outbox,
             threads,
-            [scrubbing.record],
+            [scrubbing.record, issuer.record],
         ).render,
     )
     http = OperationsServer(config.http.listen, operations, config.http.certificate, config.http.key)
@@ -323,7 +328,7 @@ def _build(
         recordings.open_uploads,
     )
     housekeeping = Housekeeping(watched, threads.journal, server.health.set_serving)
-    held = Held(gate, log.writer, intake, searches, recordings, server)
+    held = Held(gate, log.writer, intake, searches, recordings, server, issuer)
     return App(
         config,
         directory,
@@ -341,6 +346,7 @@ def _build(
         recordings.text_indexing,
         scrubbing,
         tokens,
+        issuer,
         Reloading(settings, read, held, changes, metrics.configuration),
         LoopLag(metrics.service),
         threads,

@@ -26,6 +26,7 @@ from server.files import DiskFiles, write_durably
 from server.grpc_api.server import GrpcServer
 from server.housekeeping import Housekeeping
 from server.http_api.listener import OperationsServer
+from server.issuer_assembly import IssuerPart
 from server.observability.service_metrics import LoopLag
 from server.recordings.sessions.reindexing import Reindexing
 from server.recordings.text_search.indexing import TextIndexing
@@ -87,6 +88,7 @@ class App:
     text_indexing: TextIndexing
     scrubbing: Scrubbing
     tokens: TokenIssuers
+    issuer: IssuerPart
     reloading: Reloading
     loop_lag: LoopLag
     threads: Threads
@@ -120,6 +122,7 @@ class App:
         self._run(self.text_indexing.run())
         self._run(self.scrubbing.run())
         self._run(self.tokens.run())
+        self._run(self.issuer.upkeep.run())
         self._run(self.reloading.run())
         self._run(self.loop_lag.run())
         self._write_ready_file()
@@ -145,6 +148,7 @@ class App:
         self.text_indexing.stop()
         self.scrubbing.stop()
         self.tokens.stop()
+        self.issuer.upkeep.stop()
         self.reloading.stop()
         self.loop_lag.stop()
         await self.self_audit.stop(version=self.status.version)

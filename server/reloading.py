@@ -17,6 +17,7 @@ from server.audit_log.state_of_service import Problem
 from server.config import Config, ConfigProblems, digest
 from server.config.changing import Change, change_to
 from server.grpc_api.server import GrpcServer, Limits
+from server.issuer_assembly import IssuerPart
 from server.observability import logs
 from server.observability.configuration_metrics import ConfigurationMetrics
 from server.recordings_assembly import RecordingsPart
@@ -70,6 +71,7 @@ class Held:
     searches: Searches
     recordings: RecordingsPart
     grpc: GrpcServer
+    issuer: IssuerPart
 
     def hold_to(self, config: Config) -> None:
         """Hold all parts to what is configured; logs are the process's own. Called on the loop."""
@@ -80,6 +82,7 @@ class Held:
         self.searches.limit_seconds = config.search.time_limit_seconds
         self.recordings.hold_to(config)
         self.grpc.hold_to(Limits.of(config))
+        self.issuer.hold_to(config)
 
 
 def cut_limits(config: Config) -> CutLimits:

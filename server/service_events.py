@@ -40,6 +40,11 @@ CERTIFICATES_REFUSED: Final = "extaudit.certificates.refused"
 KEY_SET_RELOADED: Final = "extaudit.jwks.reload"
 KEY_SET_REFUSED: Final = "extaudit.jwks.refused"
 KEY_SET_EXPIRED: Final = "extaudit.jwks.expire"
+KEY_MADE: Final = "extaudit.issuer.key.make"
+KEY_ACTIVATED: Final = "extaudit.issuer.key.activate"
+KEY_RETIRING: Final = "extaudit.issuer.key.replace"
+KEY_RETIRED: Final = "extaudit.issuer.key.retire"
+KEY_DROPPED: Final = "extaudit.issuer.key.drop"
 JOURNAL_DAMAGED: Final = "extaudit.journal.damage"
 JOURNAL_FORKED: Final = "extaudit.journal.fork"
 STORAGE_DAMAGED: Final = "extaudit.storage.damage"
@@ -84,6 +89,11 @@ CODES: Final[Mapping[str, str]] = MappingProxyType(
         KEY_SET_RELOADED: "XA5201I",
         KEY_SET_REFUSED: "XA5201W",
         KEY_SET_EXPIRED: "XA5202W",
+        KEY_MADE: "XA5301I",
+        KEY_ACTIVATED: "XA5302I",
+        KEY_RETIRING: "XA5303I",
+        KEY_RETIRED: "XA5304I",
+        KEY_DROPPED: "XA5305W",
         JOURNAL_DAMAGED: "XA6001E",
         JOURNAL_FORKED: "XA6004W",
         CLOCK_STEPPED: "XA6002W",

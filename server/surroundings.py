@@ -8,6 +8,7 @@ from server.audit_log.scrub.scrubbing import Scrubbing
 from server.audit_log.state_of_service import CertificateState, Problem, TokenIssuerState
 from server.audit_log.status import Surroundings
 from server.certificates.certificates_in_force import Certificates
+from server.issuer_assembly import IssuerPart
 from server.recordings.uploads.open_uploads import OpenUploads
 from server.reloading import Settings
 from server.tokens.token_issuers import TokenIssuers
@@ -21,12 +22,13 @@ def surroundings(
     uploads: OpenUploads,
     settings: Settings,
     scrubbing: Scrubbing,
+    issuer: IssuerPart,
 ) -> Surroundings:
     """What GetStatus asks these parts for."""
 
     def warnings() -> list[Problem]:
         found = [*settings.warnings(), *(Problem("certificate_refused", text) for text in certificates.problems())]
-        found += scrubbing.warnings()
+        found += [*scrubbing.warnings(), *issuer.warnings()]
         if policy.error is not None:
             found.append(Problem("roles_refused", f"the changed roles are refused, the old ones stay: {policy.error}"))
         if uploads.unreadable:

@@ -28,6 +28,7 @@ def running_app(
     watching: bool = True,
     read: Callable[[], Config] | None = None,
     traces: TracesSection | None = None,
+    issuer_url: str | None = None,
 ) -> Iterator[App]:
     """Serve from `data_dir` until the end of the block. Without `watching` nothing is looked at in the background.
 
@@ -36,6 +37,7 @@ def running_app(
     config = Config(
         data_dir,
         cluster_name=cluster,
+        issuer_url=issuer_url,
         grpc=grpc or GrpcSection(listen="localhost:0"),
         http=HttpSection(listen="127.0.0.1:0"),
         journal=journal or JournalSection(),

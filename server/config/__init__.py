@@ -1,6 +1,7 @@
 """The configuration: read from its sources, checked as a whole, told to the command line and the documentation."""
 
 from server.config.aws_sections import AwsSection, ExternalStorageSection
+from server.config.issuer_sections import IssuerSection
 from server.config.loading import ConfigProblems, digest, load_config
 from server.config.options import Option, options
 from server.config.sections import (
@@ -24,6 +25,7 @@ __all__ = [
     "ExternalStorageSection",
     "GrpcSection",
     "HttpSection",
+    "IssuerSection",
     "JournalSection",
     "LimitsSection",
     "LogSection",

@@ -6,6 +6,7 @@ import dataclasses
 from dataclasses import dataclass
 from typing import Any
 
+from server.config.issuer_rules import issuer_problems_of
 from server.config.loading import ConfigProblems
 from server.config.rules import problems_of
 from server.config.sections import Config
@@ -49,7 +50,7 @@ def change_to(in_force: Config, read: Config) -> Change:
 def _check(config: Config) -> None:
     """Hold new values to the rules that they share with what has to wait; that stays as it is, right or wrong."""
     new = {each.name for each in settings() if each.reload}
-    wrong = [each for each in problems_of(config) if each.setting in new]
+    wrong = [each for each in (*problems_of(config), *issuer_problems_of(config)) if each.setting in new]
     if wrong:
         why = "as long as other settings wait for a restart"
         raise ConfigProblems([f"{each.setting}: {each.text}, {why}" for each in wrong])

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from server.config.aws_rules import aws_problems_of
+from server.config.issuer_rules import issuer_problems_of
 from server.config.rules import Problem, problems_of
 from server.config.sections import Config
 from server.config.settings import PREFIX, Setting, Tables, WrongValue, section_types, settings, tables
@@ -92,7 +93,8 @@ def read_sources(flags: Mapping[str, object], environ: Mapping[str, str]) -> Rea
     config = _build(reading.values)
     # Of issuers that could not be read, rules over all of them would only tell that they are missing.
     token_problems = () if reading.lacks_tables else token_problems_of(config)
-    of_rules = [*problems_of(config), *token_problems, *trace_problems_of(config), *aws_problems_of(config)]
+    of_sections = (*trace_problems_of(config), *aws_problems_of(config), *issuer_problems_of(config))
+    of_rules = [*problems_of(config), *token_problems, *of_sections]
     problems = reading.problems + [located(each, reading.origins) for each in of_rules]
     wrong = reading.wrong | {each.setting for each in of_rules}
     return ReadSources(config, tuple(problems), frozenset(wrong), is_whole, reading.origins)

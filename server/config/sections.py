@@ -12,6 +12,7 @@ from pathlib import Path
 
 from server.config.aws_sections import AwsSection, ExternalStorageSection
 from server.config.fields import GIB, KIB, MESSAGE_OVERHEAD_BYTES, MIB, setting, tables
+from server.config.issuer_sections import IssuerSection
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +111,10 @@ class GrpcSection:
 
 @dataclass(frozen=True, slots=True)
 class HttpSection:
-    """The operations listener: /healthz, /readyz and /metrics. Off loopback it needs a certificate."""
+    """The operations listener: /healthz, /readyz and /metrics, and the public one: the issuer's two documents.
+
+    Off loopback each needs a certificate.
+    """
 
     listen: str = setting(
         "127.0.0.1:9180", "Address of the operations listener; port 0 takes any free port.", unit="host:port"
@@ -119,6 +123,22 @@ class HttpSection:
         None, "Server certificate with its chain; needed off loopback.", unit="PEM file", shown="none: plain HTTP"
     )
     key: Path | None = setting(None, "Private key of that certificate.", unit="PEM file", shown="none: plain HTTP")
+    public_listen: str | None = setting(
+        None,
+        "Address of the public listener, which has the issuer's two documents and nothing else; AWS must reach them at "
+        "`issuer_url` by https. Port 0 takes any free port.",
+        unit="host:port",
+        shown="none: they are published by others",
+    )
+    public_certificate: Path | None = setting(
+        None,
+        "Its certificate with its chain; needed off loopback. Read again when it changes.",
+        unit="PEM file",
+        shown="none: plain HTTP",
+    )
+    public_key: Path | None = setting(
+        None, "Private key of that certificate.", unit="PEM file", shown="none: plain HTTP"
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -342,12 +362,14 @@ class Config:
     )  # fmt: skip
     issuer_url: str | None = setting(
         None,
-        "URL of the service's own OIDC issuer; its tokens are never accepted as a caller's.",
+        "URL of the service's own OIDC issuer, for AWS; its tokens are never accepted as a caller's. An https URL, or "
+        "http on loopback, without query and fragment.",
         pattern=r"[!-?A-~]{1,200}",
-        shown="none",
+        shown="none: no token is issued",
     )
     grpc: GrpcSection = field(default_factory=GrpcSection)
     http: HttpSection = field(default_factory=HttpSection)
+    issuer: IssuerSection = field(default_factory=IssuerSection)
     journal: JournalSection = field(default_factory=JournalSection)
     search: SearchSection = field(default_factory=SearchSection)
     scrub: ScrubSection = field(default_factory=ScrubSection)

@@ -1,4 +1,4 @@
-"""IntegrationService: the AWS roles that the service may assume."""
+"""IntegrationService: the AWS roles that the service may assume, and the keys that sign its tokens."""
 
 from __future__ import annotations
 
@@ -20,6 +20,8 @@ from server.grpc_api.integration_requests import (
 from server.grpc_api.integration_use_cases import Integrations, WebIdentities
 from server.grpc_api.listing import MAX_PAGE_SIZE, page_of, page_token, page_violations, position_of
 from server.grpc_api.messages import caller_message, timestamp_message
+from server.grpc_api.signing_key_messages import check_rotation, rotation_response
+from server.grpc_api.use_cases import KeyRotation
 from server.integrations.integration import Integration
 
 _LIST: Final = "integrations"
@@ -31,6 +33,7 @@ class IntegrationServicer:
 
     integrations: Integrations
     web_identities: WebIdentities
+    rotation: KeyRotation
 
     async def CreateIntegration(  # noqa: N802
         self, request: pb.CreateIntegrationRequest, call: Call
@@ -81,6 +84,14 @@ class IntegrationServicer:
             raise InvalidRequest(violations)
         await self.integrations.delete(call.access, request.name, request.revision)
         return pb.DeleteIntegrationResponse()
+
+    async def RotateSigningKey(  # noqa: N802
+        self, request: pb.RotateSigningKeyRequest, call: Call
+    ) -> pb.RotateSigningKeyResponse:
+        """Have the next key sign."""
+        check_rotation(request)
+        keys = await self.rotation.rotate(call.access, drop_old=request.drop_old, reason=request.reason)
+        return rotation_response(keys)
 
     def _message(self, integration: Integration) -> integration_pb2.Integration:
         known = self.web_identities

@@ -54,6 +54,7 @@ from server.grpc_api.use_cases import (
     Denials,
     Exports,
     Intake,
+    KeyRotation,
     LockCheck,
     Locks,
     PolicySource,
@@ -122,6 +123,7 @@ class UseCases:
     integrations: Integrations
     web_identities: WebIdentities
     plans: Plans
+    key_rotation: KeyRotation
 
 
 @dataclass(frozen=True, slots=True)
@@ -250,7 +252,7 @@ class GrpcServer:
         storages = ExternalAuditStorageServicer(use_cases.drafts, use_cases.plans)
         add_storages = external_audit_storage_service_pb2_grpc.add_ExternalAuditStorageServiceServicer_to_server
         add_storages(_any(storages), _any(found))
-        integrations = IntegrationServicer(use_cases.integrations, use_cases.web_identities)
+        integrations = IntegrationServicer(use_cases.integrations, use_cases.web_identities, use_cases.key_rotation)
         integration_service_pb2_grpc.add_IntegrationServiceServicer_to_server(_any(integrations), _any(found))
         _any(health_pb2_grpc).add_HealthServicer_to_server(self.health, found)
         _any(reflection_pb2_grpc).add_ServerReflectionServicer_to_server(reflection, found)

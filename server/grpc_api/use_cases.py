@@ -20,6 +20,7 @@ from server.audit_log.search.query import EventSelector, FoundEvent, SearchPage,
 from server.audit_log.state_of_service import ServiceState
 from server.audit_log.validation import Payloads, UnreadPayloads
 from server.audit_log.watching.query import Encode, Watched, WatchQuery
+from server.integrations.signing_keys import SigningKey
 
 
 class Intake(Protocol):
@@ -171,6 +172,19 @@ class Locks(Protocol):
 
     def in_force(self) -> list[Lock]:
         """The locks in force, sorted by time of creation and id."""
+        ...
+
+
+class KeyRotation(Protocol):
+    """Rotates the keys that sign the service's tokens."""
+
+    async def rotate(self, access: Access, *, drop_old: bool, reason: str) -> list[SigningKey]:
+        """Have the next key sign; gives the keys as they are then, newest first.
+
+        Raises:
+            FailedPrecondition, Aborted: no issuer is configured, or the next key isn't published for long enough;
+                another changed the keys meanwhile.
+        """
         ...
 
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from server.errors import Aborted, FailedPrecondition, Unavailable
+from server.integrations.key_events import events_of
 from server.integrations.key_life import Schedule, active_of, dropped, due, has_room, next_of, ready_ms, rotated
 from server.integrations.key_making import Signer, make_key, signer_of
 from server.integrations.key_wrapping import WrappingKey, WrongWrappingKey
@@ -143,7 +144,8 @@ class SigningKeys:
 
     def _change(self, known: Known, changed: Sequence[SigningKey], about: dict[str, object]) -> bool:
         """Write a change made from `known`. The caller holds `_changing`."""
-        done = self._store.change(known.revision, changed, [about] if about else [])
+        before = {key.key_id: key for key in known.keys}
+        done = self._store.change(known.revision, changed, events_of(before, changed, about))
         self.refresh()
         return done
 

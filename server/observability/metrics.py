@@ -17,6 +17,7 @@ from server.observability.configuration_metrics import ConfigurationMetrics
 from server.observability.delivery_metrics import DeliveryMetrics
 from server.observability.export_metrics import ExportMetrics
 from server.observability.instruments import Description, Instruments
+from server.observability.issuer_metrics import IssuerMetrics
 from server.observability.journal_metrics import JournalMetrics
 from server.observability.recording_metrics import RecordingMetrics, UploadMetrics
 from server.observability.scrub_metrics import ScrubMetrics
@@ -49,6 +50,7 @@ class Metrics:
         self.uploads = UploadMetrics(make("Recordings"))
         self.scrub = ScrubMetrics(make("The storage, walked through"))
         self.access = AccessMetrics(make("Roles, certificates and tokens"))
+        self.issuer = IssuerMetrics(make("The service's own issuer"))
         self.configuration = ConfigurationMetrics(make("The configuration"))
         self.traces = TraceMetrics(make("Traces"))
         self.service = ServiceMetrics(make("The service"))

@@ -29,6 +29,7 @@ from server.audit_log.fork_request import request_fork
 from server.certificates.issuing import issue_user, renew
 from server.config import Config, ConfigProblems, GrpcSection, SearchSection
 from server.files import DiskFiles
+from server.integrations.key_life import Schedule
 from server.service_events import (
     CLOCK_STEPPED,
     CODES,
@@ -146,7 +147,7 @@ class Lives:
     def second(self) -> None:
         """Changes everything that can change while the service runs."""
         with (
-            running_app(self.data_dir, grpc=self.section(), read=self.read) as app,
+            running_app(self.data_dir, grpc=self.section(), read=self.read, issuer_url="https://own.test") as app,
             client_of(self.data_dir) as client,
         ):
             self.identities()
@@ -156,6 +157,7 @@ class Lives:
             self.reloads(app, client)
             for kind in CLOCK_STEPPED, LOCK_CREATED:
                 client.search(Query(types=(kind,)))
+            self.signing_keys(app, client)
             self.denials()
             client.emit(b'{"event":"a","uid":"u-1"}')
             client.get("u-1")
@@ -172,7 +174,7 @@ class Lives:
         self.times_read += 1
         if self.times_read > 1:
             raise ConfigProblems(["search.workers (file): must be 1 to 64 threads"])
-        return Config(search=SearchSection(workers=3, time_limit_seconds=5))
+        return Config(search=SearchSection(workers=3, time_limit_seconds=5), issuer_url="https://own.test")
 
     def section(self) -> GrpcSection:
         return GrpcSection(
@@ -208,6 +210,14 @@ class Lives:
         for kind in CONFIGURATION_RELOADED, CONFIGURATION_REFUSED:
             app.reloading.ask()
             until(told(kind))
+
+    def signing_keys(self, app: App, client: Client) -> None:
+        assert app.issuer.keys
+        app.issuer.keys.schedule = Schedule(rotation_ms=2**60, publish_ahead_ms=0, retiring_ms=0)
+        client.integrations.rotate_signing_key("as planned")
+        until(lambda: own_events(client)["extaudit.issuer.key.retire"])
+        client.integrations.rotate_signing_key("a backup was stolen", drop_old=True)
+        until(lambda: own_events(client)["extaudit.issuer.key.drop"])
 
     def recordings(self, client: Client) -> None:
         upload = client.recordings.upload(io.BytesIO(b"recorded"), SESSION)

@@ -27,6 +27,7 @@ DOWNLOADS = {"DownloadRecording", "StreamRecordingEvents", "ListRecordings", "Se
 STORAGES = {"GenerateDraft", "CreateDraft", "UpsertDraft", "GetDraft", "DeleteDraft", "GetCluster"}
 INTEGRATIONS = {
     "CreateIntegration", "GetIntegration", "ListIntegrations", "UpdateIntegration", "DeleteIntegration",
+    "RotateSigningKey",
 }  # fmt: skip
 STORAGES |= {"GetIamPolicy", "PlanInfrastructure"}
 REFLECTION = {"ServerReflectionInfo"}
@@ -72,9 +73,9 @@ def methods() -> dict[str, MethodDescriptor]:
         audit_log_service_pb2,
         recording_service_pb2,
         access_service_pb2,
-        status_service_pb2,
         external_audit_storage_service_pb2,
         integration_service_pb2,
+        status_service_pb2,
     )
     files = (*own, health_pb2, reflection_pb2)
     services = [service for file in files for service in file.DESCRIPTOR.services_by_name.values()]

@@ -20,7 +20,13 @@ READ_AGAIN = "the configuration was read again"
 REFUSED = "the configuration is refused; the old one stays"
 Values = Mapping[str, object]
 
-BASE: Values = {"grpc.max_event_bytes": 65_536, "grpc.max_message_bytes": 2**21, "search.workers": 1}
+BASE: Values = {
+    "grpc.max_event_bytes": 65_536,
+    "grpc.max_message_bytes": 2**21,
+    "search.workers": 1,
+    "issuer_url": "https://own.test",
+    "issuer.publish_ahead_seconds": 0,
+}
 """Small bounds, so that little is enough to reach them."""
 
 

@@ -49,7 +49,8 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
     (folder / "roles").mkdir()
     shutil.copy(SAMPLES.parent / "sample-events.jsonl", folder / "events.jsonl")
     shutil.copy(SAMPLES / f"{SHELL}.tar", folder / "session.tar")
-    with running_server(folder) as running:
+    issuer = ("--issuer-url", "https://own.test", "--issuer-publish-ahead-seconds", "0")
+    with running_server(folder, *issuer) as running:
         for ours, theirs in (("ca.crt", "ca.crt"), ("me.crt", "admin.crt"), ("me.key", "admin.key")):
             shutil.copy(running.data_dir / "identity" / theirs, folder / ours)
         with running.client() as client:

@@ -115,6 +115,12 @@ def one_upload_only(client: Client) -> None:
     is_refused(client, "TOO_MANY_UPLOADS", begin_upload)
 
 
+def rotates_by_itself(client: Client) -> None:
+    query = Query(types=("extaudit.issuer.key.activate",))
+    before = len(client.search(query).rows)
+    until(lambda: len(client.search(query).rows) > before)
+
+
 EFFECTS: dict[str, tuple[object, Callable[[Client], object]]] = {
     "journal.quota_bytes": (TIB // 1024, lambda c: until(lambda: c.status().journal.quota_bytes == TIB // 1024)),
     "journal.disk_floor_bytes": (TIB, lambda c: has_problem(c, "disk_floor")),
@@ -133,6 +139,11 @@ EFFECTS: dict[str, tuple[object, Callable[[Client], object]]] = {
     "limits.events_per_second": (1, lambda c: is_refused(c, "RATE_LIMIT", emit)),
     "limits.concurrent_calls": (1, lambda c: until(lambda: "CONCURRENCY_LIMIT" in together(c, search))),
     "limits.concurrent_streams": (1, one_stream_only),
+    "issuer.rotation_days": (0.00001, rotates_by_itself),
+    "issuer.publish_ahead_seconds": (
+        3_600,
+        lambda c: is_refused(c, "KEY_NOT_PUBLISHED", lambda c: c.integrations.rotate_signing_key()),
+    ),
     "log.level": ("debug", emit),
     "log.format": ("text", emit),
 }
@@ -159,6 +170,7 @@ def waiting_values(folder: Path) -> dict[str, dict[str, object]]:
         "issuer_url": "https://audit.test",
         "grpc.host_ca": [folder / "host-ca.crt"],
         "grpc.user_ca": [folder / "user-ca.crt"],
+        "issuer.wrapping_key": folder / "jwks.json",
         "grpc.max_event_bytes": 65_537,
         "grpc.max_message_bytes": 2**21 - 1,
         "grpc.max_concurrent_calls": 999,
@@ -168,6 +180,9 @@ def waiting_values(folder: Path) -> dict[str, dict[str, object]]:
     alone |= {"traces.ratio": 0.5, "traces.sampling": "caller", "traces.service_name": "other"}
     together = {"grpc.certificate": pairs["grpc"], "grpc.key": pairs["grpc"], "http.certificate": pairs["http"]}
     together |= {"http.key": pairs["http"], "grpc.token_listen": tokens, "grpc.token_issuers": tokens}
+    public = {"http.public_certificate": folder / "server.crt", "http.public_key": folder / "server.key"}
+    public |= {"http.public_listen": "127.0.0.1:0"}
+    together |= dict.fromkeys(public, public)
     traces = {"traces.endpoint": "https://collector.test:4317", "traces.ca": folder / "user-ca.crt"}
     together |= {"traces.endpoint": traces, "traces.ca": traces}
     return {name: {name: value} for name, value in alone.items()} | together

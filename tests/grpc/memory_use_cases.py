@@ -18,6 +18,7 @@ from server.audit_log.watching.query import Encode, Watched, WatchQuery
 from server.errors import InvalidRequest, Violation
 from server.grpc_api.interceptors.observation import CallRecord
 from server.state.locks import Lock
+from server.state.signing_keys import KeyState, SigningKey
 
 
 @dataclass
@@ -204,6 +205,20 @@ class MemoryDenials:
 
     def refused(self, access: Access, refusal: Refusal, count: int = 1) -> None:
         self.told.append((access, refusal, count))
+
+
+@dataclass
+class MemoryKeyRotation:
+    """Has one key, and keeps what it was asked for."""
+
+    asked: list[tuple[Access, bool, str]] = field(default_factory=list)
+    keys: list[SigningKey] = field(
+        default_factory=lambda: [SigningKey("kid", KeyState.ACTIVE, {"kty": "RSA"}, "wrapped", 1_000, 2_500)]
+    )
+
+    async def rotate(self, access: Access, *, drop_old: bool, reason: str) -> list[SigningKey]:
+        self.asked.append((access, drop_old, reason))
+        return self.keys
 
 
 @dataclass

@@ -39,6 +39,7 @@ from tests.grpc.memory_use_cases import (
     MemoryDenials,
     MemoryExports,
     MemoryIntake,
+    MemoryKeyRotation,
     MemoryLocks,
     MemorySearches,
     MemoryStatus,
@@ -111,6 +112,7 @@ class Rig:
     drafts: MemoryDrafts
     integrations: MemoryIntegrations
     plans: MemoryPlans
+    key_rotation: MemoryKeyRotation
 
     def channel(self, pair: Pair, *options: tuple[str, Any]) -> grpc.aio.Channel:
         credentials = grpc.ssl_channel_credentials(self.host_ca.pem, pair.key_pem, pair.pem)
@@ -146,6 +148,7 @@ class Rig:
             or self.drafts.asked
             or self.integrations.asked
             or self.plans.asked
+            or self.key_rotation.asked
         )
 
 
@@ -178,6 +181,7 @@ async def serving(
     uploads, opening, lists, texts = MemoryUploads(holds), MemoryOpening(), MemoryLists(), MemoryTextSearch()
     integrations = MemoryIntegrations()
     transfers, watches, no_drafts, no_plans = MemoryTransfers(), MemoryWatches(), MemoryDrafts(), MemoryPlans()
+    key_rotation = MemoryKeyRotation()
     table = LockTable(store, clock.now_ms)
     locks = Locks(store, table, clock.now_ms, lambda: server.look_again())
     server = GrpcServer(
@@ -204,6 +208,7 @@ async def serving(
             Integrations(integrations, lambda: integrations.undelivered, clock.now_ms),
             WebIdentityTokens(ISSUER, None, clock.now_ms),
             plans or no_plans,
+            key_rotation,
         ),
         limits=limits,
         observers=(records,),
@@ -240,6 +245,7 @@ async def serving(
             no_drafts,
             integrations,
             no_plans,
+            key_rotation,
         )
     finally:
         await server.stop(0)

@@ -60,6 +60,7 @@ from tests.grpc.methods import (
     LIST_ROLES,
     PLAN_INFRASTRUCTURE,
     REINDEX_RECORDINGS,
+    ROTATE_SIGNING_KEY,
     SEARCH_EVENTS,
     SEARCH_RECORDINGS,
     STREAM_RECORDING_EVENTS,
@@ -89,6 +90,7 @@ REQUESTS = {
     CREATE_LOCK: access_pb.CreateLockRequest(target=LockTarget(user="bob"), reason="left").SerializeToString(),
     LIST_LOCKS: access_pb.ListLocksRequest().SerializeToString(),
     DELETE_LOCK: access_pb.DeleteLockRequest(id="none").SerializeToString(),
+    ROTATE_SIGNING_KEY: integration_pb.RotateSigningKeyRequest().SerializeToString(),
     UPLOAD_RECORDING: recording_pb.UploadRecordingRequest(
         start=recording_pb.UploadStart(session_id=SESSION)
     ).SerializeToString(),

@@ -22,6 +22,10 @@ _COMMANDS = {
     "identity": ("extaudit_cli.identity", "Issue, list and renew certificates of a data directory."),
     "roles": ("extaudit_cli.roles", "List the loaded roles, ask what they allow, check files of roles."),
     "locks": ("extaudit_cli.locks", "Bar users, components, roles, certificates and tokens."),
+    "integrations": (
+        "extaudit_cli.integrations",
+        "Integrations with AWS, and the keys by which AWS knows the service.",
+    ),
     "events": ("extaudit_cli.events", "Emit, search, follow, export and get audit events."),
     "recordings": ("extaudit_cli.recordings", "Upload session recordings, list them, and get them back."),
     "journal": ("extaudit_cli.journal", "End the log of a restored data directory, and begin another."),

@@ -26,6 +26,7 @@ NEEDS: Final[Mapping[str, str]] = MappingProxyType(
         "locks add": "lock:create",
         "locks list": "lock:list",
         "locks remove": "lock:delete",
+        "integrations rotate-key": "integration:update",
         "status": "external_audit_storage:read or cluster_alert:list",
         "doctor": "external_audit_storage:read or cluster_alert:list",
     }

@@ -3,6 +3,7 @@
 from extaudit_client.access import AccessCheck, DecidingRule, Hypothesis, Role, RoleRule
 from extaudit_client.async_client import AsyncClient
 from extaudit_client.async_emitter import AsyncEmitter
+from extaudit_client.async_integrations import AsyncIntegrations
 from extaudit_client.async_recordings import AsyncRecordings
 from extaudit_client.chunks import EventChunk, EventChunks
 from extaudit_client.client import Client
@@ -50,6 +51,7 @@ from extaudit_client.infrastructure import (
     RolePolicyPlan,
     WorkgroupPlan,
 )
+from extaudit_client.integrations import Integrations
 from extaudit_client.locks import Lock
 from extaudit_client.prefetching import prefetched
 from extaudit_client.recorded_events import RecordedEvent, RecordingDamage, RecordingSummary
@@ -60,6 +62,7 @@ from extaudit_client.retries import Retries
 from extaudit_client.rows import EventRow, Identity, Position, Receipt
 from extaudit_client.searches import FieldEquality, MissingPart, Page, Query, SearchCost, Watermark
 from extaudit_client.sessions import ReindexProgress, Session, SessionPage, SessionQuery
+from extaudit_client.signing_keys import SigningKey
 from extaudit_client.spool.dead_letters import RefusedEvent
 from extaudit_client.spool.errors import SpoolClosed, SpoolError, SpoolFailed, SpoolFull, SpoolInUse
 from extaudit_client.statuses import Status
@@ -73,6 +76,7 @@ __all__ = [
     "AmbiguousUid",
     "AsyncClient",
     "AsyncEmitter",
+    "AsyncIntegrations",
     "AsyncRecordings",
     "AwsTag",
     "BucketPlan",
@@ -101,6 +105,7 @@ __all__ = [
     "Identity",
     "IncompleteAnswer",
     "InfrastructurePlan",
+    "Integrations",
     "InvalidPageToken",
     "InvalidRequest",
     "LifecycleRulePlan",
@@ -135,6 +140,7 @@ __all__ = [
     "Session",
     "SessionPage",
     "SessionQuery",
+    "SigningKey",
     "SpoolClosed",
     "SpoolError",
     "SpoolFailed",

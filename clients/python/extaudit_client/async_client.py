@@ -9,6 +9,7 @@ from types import TracebackType
 
 from extaudit_client import event_calls
 from extaudit_client.access import AccessCheck, Hypothesis, Role
+from extaudit_client.async_integrations import AsyncIntegrations
 from extaudit_client.async_recordings import AsyncRecordings
 from extaudit_client.async_stream import AsyncEventStream
 from extaudit_client.async_watching import async_watch, from_thread
@@ -38,6 +39,8 @@ class AsyncClient:
         self._caller = Caller(connection, connection.async_channel(), timeout, retries or Retries())
         self.recordings = AsyncRecordings(self._caller)
         """Uploads, lists and downloads recordings."""
+        self.integrations = AsyncIntegrations(self._caller)
+        """Integrations, and the keys by which AWS knows the service."""
 
     async def __aenter__(self) -> AsyncClient:
         return self

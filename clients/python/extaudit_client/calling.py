@@ -15,6 +15,7 @@ from typing import Any, Generic, Protocol, TypeVar
 import grpc
 from extaudit.v1.access_service_pb2_grpc import AccessServiceStub
 from extaudit.v1.audit_log_service_pb2_grpc import AuditLogServiceStub
+from extaudit.v1.integration_service_pb2_grpc import IntegrationServiceStub
 from extaudit.v1.recording_service_pb2_grpc import RecordingServiceStub
 from extaudit.v1.status_service_pb2_grpc import StatusServiceStub
 
@@ -34,6 +35,7 @@ class Stubs:
         self.audit_log: Any = AuditLogServiceStub(channel)
         self.access: Any = AccessServiceStub(channel)
         self.recordings: Any = RecordingServiceStub(channel)
+        self.integrations: Any = IntegrationServiceStub(channel)
         self.status: Any = StatusServiceStub(channel)
 
 

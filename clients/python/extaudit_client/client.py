@@ -15,6 +15,7 @@ from extaudit_client.emitting import Acknowledgement, EmittedEvent, Message, che
 from extaudit_client.errors import ExtauditError, IncompleteAnswer
 from extaudit_client.exported_events import ExportedEvents
 from extaudit_client.exports import Exports, WatchedColumns, exported
+from extaudit_client.integrations import Integrations
 from extaudit_client.locks import Lock
 from extaudit_client.paging import pages
 from extaudit_client.recordings import Recordings
@@ -39,6 +40,8 @@ class Client:
         self._exports = Exports(self._caller)
         self.recordings = Recordings(self._caller)
         """Uploads, lists and downloads recordings."""
+        self.integrations = Integrations(self._caller)
+        """Integrations, and the keys by which AWS knows the service."""
 
     def __enter__(self) -> Client:
         return self

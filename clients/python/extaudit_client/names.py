@@ -6,7 +6,7 @@ from typing import Any
 
 from extaudit.v1 import access_service_pb2 as access_pb
 from extaudit.v1 import audit_log_service_pb2 as pb
-from extaudit.v1 import event_pb2, external_audit_storage_pb2, recording_pb2
+from extaudit.v1 import event_pb2, external_audit_storage_pb2, integration_pb2, recording_pb2
 from extaudit.v1 import event_query_pb2 as query_pb
 
 IDENTITY_KINDS = (event_pb2.IdentityKind, "IDENTITY_KIND_", "")
@@ -19,6 +19,8 @@ ACCESS_BASES = (access_pb.AccessBasis, "ACCESS_BASIS_", "")
 
 UPLOAD_STATES = (recording_pb2.UploadState, "UPLOAD_STATE_", "")
 SESSION_KINDS = (recording_pb2.SessionKind, "SESSION_KIND_", "")
+
+SIGNING_KEY_STATES = (integration_pb2.SigningKeyState, "SIGNING_KEY_STATE_", "")
 
 OBJECT_LOCK_MODES = (external_audit_storage_pb2.ObjectLockMode, "OBJECT_LOCK_MODE_", "")
 

@@ -20,6 +20,7 @@ CHECK = "/extaudit.v1.AccessService/CheckAccess"
 CREATE_LOCK = "/extaudit.v1.AccessService/CreateLock"
 LIST_LOCKS = "/extaudit.v1.AccessService/ListLocks"
 DELETE_LOCK = "/extaudit.v1.AccessService/DeleteLock"
+ROTATE_KEY = "/extaudit.v1.IntegrationService/RotateSigningKey"
 UPLOAD = "/extaudit.v1.RecordingService/UploadRecording"
 GET_UPLOAD = "/extaudit.v1.RecordingService/GetUpload"
 COMPLETE = "/extaudit.v1.RecordingService/CompleteUpload"
@@ -98,6 +99,8 @@ CALLS = [
     (LIST_LOCKS, user("auditor"), None),
     (DELETE_LOCK, user("editor"), (("lock", ("delete",)),)),
     (DELETE_LOCK, NODE, None),
+    (ROTATE_KEY, user("editor"), (("integration", ("update",)),)),
+    (ROTATE_KEY, user("auditor"), None),
     (UPLOAD, NODE, (CREATE_SESSIONS,)),
     (UPLOAD, user("importer"), (CREATE_SESSIONS,)),
     (UPLOAD, user("auditor", "editor", "local-administrator"), None),
@@ -192,6 +195,7 @@ def test_the_table_is_complete_and_can_not_be_changed():
     access = {ROLES, CHECK, CREATE_LOCK, LIST_LOCKS, DELETE_LOCK}
     recordings = {UPLOAD, GET_UPLOAD, COMPLETE, ABORT, DOWNLOAD, EVENTS, LIST_RECORDINGS, SEARCH_RECORDINGS, REINDEX}
     integrations = {CREATE_INTEGRATION, GET_INTEGRATION, LIST_INTEGRATIONS, UPDATE_INTEGRATION, DELETE_INTEGRATION}
+    integrations |= {ROTATE_KEY}
     own = {EMIT, EMIT_STREAM, SEARCH, GET, WATCH, CHUNKS, EXPORT, STATUS, *access, *recordings, *integrations}
     own |= {STORAGES + name for name in EDITORS}
     assert set(PERMISSIONS) == {*own, *HEALTH, *REFLECTION}

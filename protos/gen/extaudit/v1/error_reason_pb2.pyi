@@ -112,6 +112,10 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """The service issues no tokens, since `issuer_url` isn't configured; so AWS can't trust it."""
     ERROR_REASON_AWS_UNAVAILABLE: _ErrorReason.ValueType  # 40
     """AWS can't be reached, or refuses. Example metadata: `{"aws_error_code": "AccessDenied"}`."""
+    ERROR_REASON_KEY_NOT_PUBLISHED: _ErrorReason.ValueType  # 41
+    """The next signing key isn't published for long enough to sign, or too many keys are published. Example metadata:
+    `{"seconds": "3600"}`, after which it is.
+    """
     ERROR_REASON_ACCOUNT_CHANGED: _ErrorReason.ValueType  # 42
     """The integration's role is in another account than the draft was made for; change the draft by its revision, or give
     the integration a role of that account. Example metadata: `{"account_id": "123456789012"}`, that of the draft.
@@ -212,6 +216,10 @@ ERROR_REASON_NO_ISSUER: ErrorReason.ValueType  # 39
 """The service issues no tokens, since `issuer_url` isn't configured; so AWS can't trust it."""
 ERROR_REASON_AWS_UNAVAILABLE: ErrorReason.ValueType  # 40
 """AWS can't be reached, or refuses. Example metadata: `{"aws_error_code": "AccessDenied"}`."""
+ERROR_REASON_KEY_NOT_PUBLISHED: ErrorReason.ValueType  # 41
+"""The next signing key isn't published for long enough to sign, or too many keys are published. Example metadata:
+`{"seconds": "3600"}`, after which it is.
+"""
 ERROR_REASON_ACCOUNT_CHANGED: ErrorReason.ValueType  # 42
 """The integration's role is in another account than the draft was made for; change the draft by its revision, or give
 the integration a role of that account. Example metadata: `{"account_id": "123456789012"}`, that of the draft.

@@ -281,8 +281,8 @@ class RotateSigningKeyRequest(_message.Message):
     DROP_OLD_FIELD_NUMBER: _builtins.int
     REASON_FIELD_NUMBER: _builtins.int
     drop_old: _builtins.bool
-    """Drops the key that signed until now at once, for one that somebody else may have: what it signed is worth nothing
-    as soon as AWS fetches the key set again.
+    """Drops the key that signed until now, and those before it, at once, since somebody else may have it: what they
+    signed is worth nothing as soon as AWS fetches the key set again. Until then AWS may refuse what the next key signs.
     """
     reason: _builtins.str
     """Why, up to 1,024 characters without NUL; must be there where the old key is dropped."""

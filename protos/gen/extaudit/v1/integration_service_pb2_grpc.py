@@ -61,6 +61,11 @@ class IntegrationServiceStub:
                 request_serializer=extaudit_dot_v1_dot_integration__service__pb2.DeleteIntegrationRequest.SerializeToString,
                 response_deserializer=extaudit_dot_v1_dot_integration__service__pb2.DeleteIntegrationResponse.FromString,
                 _registered_method=True)
+        self.RotateSigningKey = channel.unary_unary(
+                '/extaudit.v1.IntegrationService/RotateSigningKey',
+                request_serializer=extaudit_dot_v1_dot_integration__service__pb2.RotateSigningKeyRequest.SerializeToString,
+                response_deserializer=extaudit_dot_v1_dot_integration__service__pb2.RotateSigningKeyResponse.FromString,
+                _registered_method=True)
 
 
 class IntegrationServiceServicer:
@@ -119,6 +124,17 @@ class IntegrationServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def RotateSigningKey(self, request, context):
+        """Has the next key sign the service's tokens from now on. The key that signed until now stays published until the
+        last token that it signed has expired, or is dropped at once. Not safe to repeat: FAILED_PRECONDITION with reason
+        `KEY_NOT_PUBLISHED` as long as the next key isn't published for long enough, which an old key that is dropped
+        doesn't wait for; `NO_ISSUER` where no issuer is configured. ABORTED where another changed the keys just now.
+        Needs `integration:update`.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_IntegrationServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -146,6 +162,11 @@ def add_IntegrationServiceServicer_to_server(servicer, server):
                     servicer.DeleteIntegration,
                     request_deserializer=extaudit_dot_v1_dot_integration__service__pb2.DeleteIntegrationRequest.FromString,
                     response_serializer=extaudit_dot_v1_dot_integration__service__pb2.DeleteIntegrationResponse.SerializeToString,
+            ),
+            'RotateSigningKey': grpc.unary_unary_rpc_method_handler(
+                    servicer.RotateSigningKey,
+                    request_deserializer=extaudit_dot_v1_dot_integration__service__pb2.RotateSigningKeyRequest.FromString,
+                    response_serializer=extaudit_dot_v1_dot_integration__service__pb2.RotateSigningKeyResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -285,6 +306,33 @@ class IntegrationService:
             '/extaudit.v1.IntegrationService/DeleteIntegration',
             extaudit_dot_v1_dot_integration__service__pb2.DeleteIntegrationRequest.SerializeToString,
             extaudit_dot_v1_dot_integration__service__pb2.DeleteIntegrationResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RotateSigningKey(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/extaudit.v1.IntegrationService/RotateSigningKey',
+            extaudit_dot_v1_dot_integration__service__pb2.RotateSigningKeyRequest.SerializeToString,
+            extaudit_dot_v1_dot_integration__service__pb2.RotateSigningKeyResponse.FromString,
             options,
             channel_credentials,
             insecure,

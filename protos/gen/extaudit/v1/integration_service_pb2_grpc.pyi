@@ -66,6 +66,13 @@ class IntegrationServiceStub:
     with the reason INTEGRATION_IN_USE while a draft, the storage in force, or events and recordings that are still on
     their way to a former storage need it.
     """
+    RotateSigningKey: _grpc.UnaryUnaryMultiCallable[_integration_service_pb2.RotateSigningKeyRequest, _integration_service_pb2.RotateSigningKeyResponse]
+    """Has the next key sign the service's tokens from now on. The key that signed until now stays published until the
+    last token that it signed has expired, or is dropped at once. Not safe to repeat: FAILED_PRECONDITION with reason
+    `KEY_NOT_PUBLISHED` as long as the next key isn't published for long enough, which an old key that is dropped
+    doesn't wait for; `NO_ISSUER` where no issuer is configured. ABORTED where another changed the keys just now.
+    Needs `integration:update`.
+    """
 
 @_typing.type_check_only
 class IntegrationServiceAsyncStub(IntegrationServiceStub):
@@ -104,6 +111,13 @@ class IntegrationServiceAsyncStub(IntegrationServiceStub):
     by it. ABORTED with the reason STALE_REVISION where a revision is given and it has changed since. FAILED_PRECONDITION
     with the reason INTEGRATION_IN_USE while a draft, the storage in force, or events and recordings that are still on
     their way to a former storage need it.
+    """
+    RotateSigningKey: _aio.UnaryUnaryMultiCallable[_integration_service_pb2.RotateSigningKeyRequest, _integration_service_pb2.RotateSigningKeyResponse]  # type: ignore[assignment]
+    """Has the next key sign the service's tokens from now on. The key that signed until now stays published until the
+    last token that it signed has expired, or is dropped at once. Not safe to repeat: FAILED_PRECONDITION with reason
+    `KEY_NOT_PUBLISHED` as long as the next key isn't published for long enough, which an old key that is dropped
+    doesn't wait for; `NO_ISSUER` where no issuer is configured. ABORTED where another changed the keys just now.
+    Needs `integration:update`.
     """
 
 class IntegrationServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -170,6 +184,19 @@ class IntegrationServiceServicer(metaclass=_abc_1.ABCMeta):
         by it. ABORTED with the reason STALE_REVISION where a revision is given and it has changed since. FAILED_PRECONDITION
         with the reason INTEGRATION_IN_USE while a draft, the storage in force, or events and recordings that are still on
         their way to a former storage need it.
+        """
+
+    @_abc_1.abstractmethod
+    def RotateSigningKey(
+        self,
+        request: _integration_service_pb2.RotateSigningKeyRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_integration_service_pb2.RotateSigningKeyResponse, _abc.Awaitable[_integration_service_pb2.RotateSigningKeyResponse]]:
+        """Has the next key sign the service's tokens from now on. The key that signed until now stays published until the
+        last token that it signed has expired, or is dropped at once. Not safe to repeat: FAILED_PRECONDITION with reason
+        `KEY_NOT_PUBLISHED` as long as the next key isn't published for long enough, which an old key that is dropped
+        doesn't wait for; `NO_ISSUER` where no issuer is configured. ABORTED where another changed the keys just now.
+        Needs `integration:update`.
         """
 
 def add_IntegrationServiceServicer_to_server(servicer: IntegrationServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
