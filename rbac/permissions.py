@@ -130,6 +130,11 @@ PERMISSIONS: Final[Mapping[str, Permission]] = MappingProxyType(
             (UPDATE_STORAGES,), also=(READ_INTEGRATIONS,)
         ),
         "/extaudit.v1.IntegrationService/RotateSigningKey": Permission((UPDATE_INTEGRATIONS,)),
+        "/extaudit.v1.ExternalAuditStorageService/PromoteToCluster": Permission(
+            (PUT_STORAGES,), also=(READ_INTEGRATIONS,), wider=(DELETE_STORAGES,)
+        ),
+        "/extaudit.v1.ExternalAuditStorageService/DisableCluster": Permission((DELETE_STORAGES,)),
+        "/extaudit.v1.ExternalAuditStorageService/ListPromotions": Permission((READ_STORAGES,)),
         "/extaudit.v1.StatusService/GetStatus": Permission((STATUS_WITH_PLACES, STATUS_ONLY)),
         "/grpc.health.v1.Health/Check": Permission(anyone=True),
         "/grpc.health.v1.Health/List": Permission(anyone=True),

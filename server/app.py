@@ -56,6 +56,7 @@ from server.data_directory import (
     DirectoryLock,
 )
 from server.exposition import Exposition
+from server.external_storage.switching import NoSwitch
 from server.external_storage_assembly import assemble as assemble_storages
 from server.files import DiskFiles, Files, write_durably
 from server.grpc_api.interceptors.observation import CallMeter, RefusalObserver
@@ -260,7 +261,9 @@ def _build(
     integrations = Integrations(
         SqlIntegrations(engine), lambda: frozenset(each.section.storage for each in log.tail.pin()), _now_ms
     )
-    storages = assemble_storages(config.external_storage, SqlExternalStorages(engine), config.cluster_name, _now_ms)
+    storages = assemble_storages(
+        config.external_storage, SqlExternalStorages(engine), NoSwitch(), config.cluster_name, _now_ms
+    )
     locks = Locks(lock_store, lock_table, _now_ms, lambda: server.look_again())
     server = GrpcServer(
         config.grpc.listen,
@@ -287,6 +290,7 @@ def _build(
             issuer.tokens,
             storages.plans,
             issuer.rotation,
+            storages.promotions,
         ),
         limits=Limits.of(config),
         observers=[CallMeter(metrics.calls), RefusalObserver(self_audit.denials)],

@@ -8,7 +8,10 @@ from dataclasses import dataclass
 from server.config import ExternalStorageSection
 from server.external_storage.drafts import Drafts
 from server.external_storage.plans import Plans
+from server.external_storage.promotions import Promotions
 from server.external_storage.regions import RegionRule
+from server.external_storage.rules import Rules
+from server.external_storage.switching import Switch
 from server.state.external_storages import SqlExternalStorages
 
 
@@ -18,12 +21,19 @@ class ExternalStorageParts:
 
     drafts: Drafts
     plans: Plans
+    promotions: Promotions
 
 
 def assemble(
-    section: ExternalStorageSection, store: SqlExternalStorages, cluster_name: str, now_ms: Callable[[], int]
+    section: ExternalStorageSection,
+    store: SqlExternalStorages,
+    switch: Switch,
+    cluster_name: str,
+    now_ms: Callable[[], int],
 ) -> ExternalStorageParts:
     """The parts over what the state keeps."""
     others = section.other_regions.split(",") if section.other_regions else ()
-    drafts = Drafts(store, RegionRule(section.region or "", tuple(others)), now_ms)
-    return ExternalStorageParts(drafts, Plans(store, cluster_name, now_ms))
+    rules = Rules(RegionRule(section.region or "", tuple(others)))
+    return ExternalStorageParts(
+        Drafts(store, rules, now_ms), Plans(store, cluster_name, now_ms), Promotions(store, rules, switch, now_ms)
+    )

@@ -1,6 +1,6 @@
 """The types of the service's own events, and how one is written down.
 
-No client can emit an event of these types, but for those that are Teleport's: `session.upload`, `integration.…`.
+No client can emit an event of the types that begin with `extaudit.`; the others are Teleport's.
 """
 
 from __future__ import annotations
@@ -53,6 +53,8 @@ EVENT_REFUSED: Final = "extaudit.outbox.refused"
 DRAFT_CREATED: Final = "extaudit.draft.create"
 DRAFT_UPDATED: Final = "extaudit.draft.update"
 DRAFT_DELETED: Final = "extaudit.draft.delete"
+STORAGE_ENABLED: Final = "external_audit_storage.enable"
+STORAGE_DISABLED: Final = "external_audit_storage.disable"
 SESSION_UPLOADED: Final = "session.upload"
 INTEGRATION_CREATED: Final = "integration.create"
 INTEGRATION_UPDATED: Final = "integration.update"
@@ -102,6 +104,8 @@ CODES: Final[Mapping[str, str]] = MappingProxyType(
         DRAFT_CREATED: "XA8201I",
         DRAFT_UPDATED: "XA8202I",
         DRAFT_DELETED: "XA8203I",
+        STORAGE_ENABLED: "TEA001I",
+        STORAGE_DISABLED: "TEA002I",
         SESSION_UPLOADED: "T2005I",
         INTEGRATION_CREATED: "IG001I",
         INTEGRATION_UPDATED: "IG002I",

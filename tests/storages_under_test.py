@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -15,10 +17,12 @@ from rbac.identities import Identity, IdentityKind
 from server.audit_log.access import Access
 from server.external_storage.drafts import DraftRequest, Drafts
 from server.external_storage.plans import Plans
+from server.external_storage.promotions import Promotions
 from server.external_storage.regions import RegionRule
+from server.external_storage.rules import Rules
 from server.state.database import open_database
 from server.state.external_storage_tables import integrations
-from server.state.external_storages import SqlExternalStorages
+from server.state.external_storages import ConnectionTestRow, SqlExternalStorages
 from server.state.outbox import Outbox
 from server.storage.spec import StorageOptions, StorageSpec
 
@@ -36,6 +40,7 @@ SPEC = StorageSpec(
     policy_name="AuditPolicy",
 )
 REQUEST = DraftRequest(SPEC, StorageOptions())
+TESTER = '{"user":"bob","caller":{"kind":"user","name":"bob","trust_anchor":"anchor","certificate_serial":"0b"}}'
 NOW_MS = 1_800_000_000_000
 
 
@@ -51,12 +56,33 @@ def request_of(**fields: Any) -> DraftRequest:
 
 
 @dataclass
+class MemorySwitch:
+    """Keeps where it was told to have new data go."""
+
+    why_not: str = ""
+    fails: Exception | None = None
+    went: list[str] = field(default_factory=list)
+    gate: asyncio.Event | None = None
+
+    def problem(self) -> str:
+        return self.why_not
+
+    async def to(self, storage_id: str) -> None:
+        if self.gate is not None:
+            await self.gate.wait()
+        if self.fails is not None:
+            raise self.fails
+        self.went.append(storage_id)
+
+
+@dataclass
 class Storages:
     """What is tested, and what is around it."""
 
     engine: Engine
     now_ms: int = NOW_MS
     regions: RegionRule = field(default_factory=RegionRule)
+    switch: MemorySwitch = field(default_factory=lambda: MemorySwitch())
 
     @property
     def store(self) -> SqlExternalStorages:
@@ -64,7 +90,20 @@ class Storages:
 
     @property
     def drafts(self) -> Drafts:
-        return Drafts(self.store, self.regions, lambda: self.now_ms)
+        return Drafts(self.store, Rules(self.regions), lambda: self.now_ms)
+
+    @property
+    def promotions(self) -> Promotions:
+        return Promotions(self.store, Rules(self.regions), self.switch, lambda: self.now_ms)
+
+    def add_test(self, revision: str, *, passed: bool = True, age_ms: int = 60_000, **columns: str) -> str:
+        """A connection test of a draft that ended; gives its id."""
+        test = ConnectionTestRow(
+            str(uuid.uuid4()), "draft", revision, "production", "i-1", ROLE, passed, self.now_ms - age_ms, TESTER
+        )
+        with self.store.changing() as change:
+            change.add_test(replace(test, **columns))
+        return test.id
 
     @property
     def plans(self) -> Plans:

@@ -5,16 +5,16 @@ from __future__ import annotations
 import asyncio
 import uuid
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
-from server.audit_log.access import Access, caller_members, identity_text
+from server.audit_log.access import Access, identity_text
 from server.errors import Aborted, AlreadyExists, InvalidRequest, NotFound, Unavailable, Violation
+from server.external_storage.events import draft_event
 from server.external_storage.generated_names import generated_spec
 from server.external_storage.kept import row_of, storage_in
 from server.external_storage.placement import placement_violations, storage_id
-from server.external_storage.regions import RegionRule
-from server.external_storage.rules import description_violations, options_violations, spec_violations
+from server.external_storage.rules import Rules, description_violations
 from server.external_storage.storage import ExternalStorage, Stage
 from server.integrations.integration import RoleArn
 from server.service_events import DRAFT_CREATED, DRAFT_DELETED, DRAFT_UPDATED
@@ -43,9 +43,9 @@ class DraftRequest:
 class Drafts:
     """The draft and the storage in force; every change is durable, and told of, when its method returns."""
 
-    def __init__(self, store: SqlExternalStorages, regions: RegionRule, now_ms: Callable[[], int]) -> None:
+    def __init__(self, store: SqlExternalStorages, rules: Rules, now_ms: Callable[[], int]) -> None:
         self._store = store
-        self._regions = regions
+        self._rules = rules
         self._now_ms = now_ms
 
     async def generate(self, access: Access, request: DraftRequest) -> ExternalStorage:
@@ -56,7 +56,7 @@ class Drafts:
             Unavailable: it isn't made, or not known to be.
         """
         asked = request.spec
-        region = asked.region or self._regions.own
+        region = asked.region or self._rules.regions.own
         spec = generated_spec(asked.integration_name, region, uuid.uuid4())
         return await self.create(access, replace(request, spec=spec, path=""))
 
@@ -117,7 +117,7 @@ class Drafts:
                 if revision:
                     check_revision(draft, revision)
                 change.remove(Stage.DRAFT.value)
-                change.tell(_event(DRAFT_DELETED, access, draft))
+                change.tell(draft_event(DRAFT_DELETED, access, draft))
 
         await in_state(delete)
 
@@ -135,22 +135,15 @@ class Drafts:
                 check(present)
                 draft = self._drafted(access, request, role_of(change, request.spec.integration_name), now)
                 change.put(row_of(draft))
-                change.tell(_event(DRAFT_CREATED if present is None else DRAFT_UPDATED, access, draft))
+                change.tell(draft_event(DRAFT_CREATED if present is None else DRAFT_UPDATED, access, draft))
                 return draft
 
         return await in_state(put)
 
     def _violations(self, request: DraftRequest) -> list[Violation]:
-        found = [
-            Violation(request.path + each.field, each.description)
-            for each in spec_violations(request.spec, self._regions)
-        ]
-        unread = {each.field for each in request.unreadable}
-        options = [
-            Violation(f"options.{each.field}", each.description)
-            for each in options_violations(request.options, request.spec.region)
-        ]
-        found += [each for each in options if each.field not in unread]
+        unreadable = {each.field for each in request.unreadable}
+        found = self._rules.violations(request.spec, request.options, request.path)
+        found = [each for each in found if each.field not in unreadable]
         return [*found, *request.unreadable, *description_violations(request.description)]
 
     def _drafted(self, access: Access, request: DraftRequest, role: RoleArn, now: int) -> ExternalStorage:
@@ -210,9 +203,3 @@ def role_of(view: StoragesView, integration: str) -> RoleArn:
         message = "there is no such integration"
         raise NotFound(message, resource_type="integration", resource_name=integration)
     return role
-
-
-def _event(kind: str, access: Access, draft: ExternalStorage) -> dict[str, object]:
-    options = asdict(draft.options) | {"object_lock_mode": draft.options.object_lock_mode.value}
-    told = {"storage_id": draft.storage_id, "revision": draft.revision, "description": draft.description}
-    return {"event": kind, **caller_members(access), **told, "details": asdict(draft.spec), "options": options}

@@ -54,8 +54,8 @@ def storage_in(view: StoragesView, stage: Stage, now_ms: int) -> ExternalStorage
     row = view.storage(stage.value)
     if row is None:
         return None
-    role = view.integration(row.integration)
-    test = view.last_test(row.revision, row.integration, role, now_ms) if role is not None else None
+    integration = view.integration(row.integration)
+    test = view.last_test(row.revision, row.integration, integration, now_ms) if integration is not None else None
     return ExternalStorage(
         stage,
         spec_of(row.spec),
@@ -90,6 +90,27 @@ def test_of(row: ConnectionTestRow) -> KeptTest:
 def test_text(test: KeptTest) -> str:
     """A connection test as JSON, as a row of the history keeps it."""
     return json.dumps(asdict(test) | {"stage": test.stage.value})
+
+
+def promotion_row(promotion: Promotion, account_id: str) -> PromotionRow:
+    """A row for the history; its number is given when it is added."""
+    return PromotionRow(
+        promotion.kind.value,
+        promotion.promoted_ms,
+        promotion.promoter,
+        promotion.storage_id,
+        spec_text(promotion.spec),
+        options_text(promotion.options),
+        promotion.description,
+        account_id,
+        promotion.spec.integration_name,
+        promotion.role_arn,
+        promotion.drafter,
+        promotion.drafted_ms,
+        test_text(promotion.test) if promotion.test is not None else None,
+        promotion.forced,
+        promotion.reason,
+    )
 
 
 def promotion_of(number: int, row: PromotionRow) -> Promotion:

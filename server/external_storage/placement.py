@@ -6,8 +6,9 @@ import hashlib
 from collections.abc import Iterator
 from typing import Final
 
-from server.errors import Violation
+from server.errors import FailedPrecondition, Violation
 from server.external_storage.regions import partition_of
+from server.external_storage.storage import ExternalStorage
 from server.integrations.integration import RoleArn
 from server.storage.spec import StorageOptions, StorageSpec
 
@@ -22,6 +23,22 @@ def storage_id(spec: StorageSpec, role: RoleArn) -> str:
     # No part can hold a line break, so different places are different texts.
     digest = hashlib.sha256("\n".join(place).encode()).hexdigest()
     return f"aws-{digest[:_DIGITS]}"
+
+
+def fits(role: RoleArn, storage: ExternalStorage) -> bool:
+    """Whether a role is in the account that a draft was made for, or that a storage is in."""
+    return (role.account_id, role.partition) == (storage.account_id, partition_of(storage.spec.region))
+
+
+def check_account(role: RoleArn, storage: ExternalStorage) -> None:
+    """Refuse what needs the integration's role to be where the draft was made for.
+
+    Raises:
+        FailedPrecondition: it is elsewhere (ACCOUNT_CHANGED).
+    """
+    if not fits(role, storage):
+        what = "the integration's role is in another account than the draft was made for; change the draft, or the role"
+        raise FailedPrecondition(what, reason="ACCOUNT_CHANGED", account_id=storage.account_id)
 
 
 def placement_violations(spec: StorageSpec, options: StorageOptions, role: RoleArn, path: str) -> list[Violation]:

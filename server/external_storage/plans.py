@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from server.errors import FailedPrecondition, InvalidRequest, Violation
+from server.errors import InvalidRequest, Violation
 from server.external_storage.drafts import in_state, none_of, role_of
 from server.external_storage.iam_policy import iam_policy, policy_text
 from server.external_storage.infrastructure import InfrastructurePlan, RolePolicyPlan
 from server.external_storage.kept import storage_in
+from server.external_storage.placement import check_account, fits
 from server.external_storage.planning import infrastructure_plan
 from server.external_storage.regions import partition_of
 from server.external_storage.storage import ExternalStorage, Stage
@@ -45,8 +46,10 @@ class Plans:
             Unavailable: the state can't be read now.
         """
         storage, own = await self._read(stage)
-        if role is not None and not _fits(role, storage):
-            where = f"must be a role of account {storage.account_id} in the partition {_partition(storage)}"
+        if role is not None and not fits(role, storage):
+            where = (
+                f"must be a role of account {storage.account_id} in the partition {partition_of(storage.spec.region)}"
+            )
             raise InvalidRequest([Violation("role_arn", f"{where}, where the storage is")])
         role = role or _own_role(own, storage)
         key = "" if without_kms else storage.options.kms_key_arn
@@ -72,15 +75,5 @@ class Plans:
 
 
 def _own_role(role: RoleArn, storage: ExternalStorage) -> RoleArn:
-    if _fits(role, storage):
-        return role
-    what = "the integration's role is in another account than the draft was made for; change the draft, or the role"
-    raise FailedPrecondition(what, reason="ACCOUNT_CHANGED", account_id=storage.account_id)
-
-
-def _fits(role: RoleArn, storage: ExternalStorage) -> bool:
-    return (role.account_id, role.partition) == (storage.account_id, _partition(storage))
-
-
-def _partition(storage: ExternalStorage) -> str:
-    return partition_of(storage.spec.region)
+    check_account(role, storage)
+    return role

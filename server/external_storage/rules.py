@@ -55,6 +55,19 @@ _KMS_KEY: Final = re.compile(
 )
 
 
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """All rules that need nothing but the configuration."""
+
+    regions: RegionRule
+
+    def violations(self, spec: StorageSpec, options: StorageOptions, path: str = "spec.") -> list[Violation]:
+        """Everything wrong with the nine fields and the options; `path` is before the names of the nine."""
+        found = [Violation(path + each.field, each.description) for each in spec_violations(spec, self.regions)]
+        wrong = options_violations(options, spec.region)
+        return found + [Violation(f"options.{each.field}", each.description) for each in wrong]
+
+
 def spec_violations(spec: StorageSpec, regions: RegionRule) -> list[Violation]:
     """Everything wrong with the nine fields, in their order and named without a path."""
     found = [

@@ -12,7 +12,7 @@ from extaudit.v1 import event_pb2
 from extaudit.v1 import external_audit_storage_pb2 as pb
 
 from server.audit_log.receipts import Emitter
-from server.external_storage.storage import ExternalStorage, KeptTest, Stage
+from server.external_storage.storage import ExternalStorage, KeptTest, Promotion, PromotionKind, Stage
 from server.grpc_api.external_storage_requests import LOCK_MODES
 from server.grpc_api.messages import identity_message, timestamp_message
 from server.storage.spec import ObjectLockMode, StorageOptions, StorageSpec
@@ -21,6 +21,13 @@ STAGES: Final[Mapping[Stage, pb.ExternalAuditStorageStage.ValueType]] = MappingP
     {
         Stage.DRAFT: pb.EXTERNAL_AUDIT_STORAGE_STAGE_DRAFT,
         Stage.CLUSTER: pb.EXTERNAL_AUDIT_STORAGE_STAGE_CLUSTER,
+    }
+)
+_PROMOTIONS: Final[Mapping[PromotionKind, pb.PromotionKind.ValueType]] = MappingProxyType(
+    {
+        PromotionKind.PROMOTE: pb.PROMOTION_KIND_PROMOTE,
+        PromotionKind.DISABLE: pb.PROMOTION_KIND_DISABLE,
+        PromotionKind.ROLE_CHANGE: pb.PROMOTION_KIND_ROLE_CHANGE,
     }
 )
 _MODES: Final[Mapping[ObjectLockMode, int]] = MappingProxyType({mode: value for value, mode in LOCK_MODES.items()})
@@ -42,6 +49,27 @@ def storage_message(storage: ExternalStorage) -> pb.ExternalAuditStorage:
         promote_time=timestamp_message(promoted) if promoted is not None else None,
         last_test=test_message(storage.last_test) if storage.last_test is not None else None,
         description=storage.description,
+    )
+
+
+def promotion_message(promotion: Promotion) -> pb.Promotion:
+    """A row of the history."""
+    drafted = promotion.drafted_ms
+    return pb.Promotion(
+        number=promotion.number,
+        kind=_PROMOTIONS[promotion.kind],
+        promote_time=timestamp_message(promotion.promoted_ms),
+        promoter=caller_message(promotion.promoter),
+        storage_id=promotion.storage_id,
+        spec=spec_message(promotion.spec),
+        options=options_message(promotion.options),
+        role_arn=promotion.role_arn,
+        drafter=caller_message(promotion.drafter),
+        draft_time=timestamp_message(drafted) if drafted is not None else None,
+        test=test_message(promotion.test) if promotion.test is not None else None,
+        forced=promotion.forced,
+        reason=promotion.reason,
+        description=promotion.description,
     )
 
 

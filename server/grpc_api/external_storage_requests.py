@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
@@ -11,6 +12,7 @@ from extaudit.v1 import external_audit_storage_service_pb2 as pb
 
 from server.errors import InvalidRequest, Violation
 from server.external_storage.drafts import DraftRequest
+from server.external_storage.promotions import PromotionRequest
 from server.external_storage.storage import Stage
 from server.integrations.integration import RoleArn
 from server.storage.spec import ObjectLockMode, StorageOptions, StorageSpec
@@ -29,6 +31,9 @@ STAGES: Final[Mapping[int, Stage]] = MappingProxyType(
     }
 )
 _ROLE_ARN: Final = "must be arn:<partition>:iam::<12 digits>:role/<path and name>"
+MAX_REVISION_CHARACTERS: Final = 64
+MAX_REASON_CHARACTERS: Final = 1024
+_NUMBER: Final = re.compile(r"[1-9][0-9]{0,17}", re.ASCII)
 SPEC_FIELDS: Final = tuple(StorageSpec.__slots__)
 
 
@@ -72,6 +77,59 @@ def asked_stage(stage: int) -> Stage:
 
 def _wrong_stage() -> Violation:
     return Violation("stage", "must be the draft or the cluster")
+
+
+def promotion_request(request: pb.PromoteToClusterRequest) -> PromotionRequest:
+    """What PromoteToCluster asks for.
+
+    Raises:
+        InvalidRequest: with a violation for every wrong field.
+    """
+    violations = revision_violations(request.revision)
+    if not request.revision:
+        violations.append(Violation("revision", "must be the revision of the draft"))
+    violations += reason_violations(request.reason)
+    if request.force and not request.reason.strip():
+        violations.append(Violation("reason", "must say why it is forced"))
+    refuse_wrong(violations)
+    return PromotionRequest(request.revision, request.force, request.reason)
+
+
+def revision_violations(revision: str) -> list[Violation]:
+    """What is wrong with a revision."""
+    if len(revision) <= MAX_REVISION_CHARACTERS:
+        return []
+    return [Violation("revision", f"must be at most {MAX_REVISION_CHARACTERS} characters")]
+
+
+def reason_violations(reason: str) -> list[Violation]:
+    """What is wrong with a reason."""
+    if len(reason) <= MAX_REASON_CHARACTERS and "\0" not in reason:
+        return []
+    return [Violation("reason", f"must be at most {MAX_REASON_CHARACTERS} characters, none of them NUL")]
+
+
+def history_position(position: str) -> int | None:
+    """The number in a page token's position; None for the first page.
+
+    Raises:
+        InvalidRequest: it is none.
+    """
+    if not position:
+        return None
+    if not _NUMBER.fullmatch(position):
+        raise InvalidRequest([Violation("page_token", "is not one of this list")], reason="INVALID_PAGE_TOKEN")
+    return int(position)
+
+
+def refuse_wrong(violations: list[Violation]) -> None:
+    """Refuse a request with anything wrong.
+
+    Raises:
+        InvalidRequest: with these violations, where there are any.
+    """
+    if violations:
+        raise InvalidRequest(violations)
 
 
 def _draft(

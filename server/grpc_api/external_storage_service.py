@@ -7,15 +7,27 @@ from typing import Final
 
 from extaudit.v1 import external_audit_storage_service_pb2 as pb
 
-from server.errors import InvalidRequest, Violation
-from server.external_storage.storage import Stage
+from rbac.permissions import DELETE_STORAGES
+from server.errors import PermissionDenied
+from server.external_storage.storage import Promotion, Stage
 from server.grpc_api.call import Call
-from server.grpc_api.external_storage_messages import storage_message
-from server.grpc_api.external_storage_requests import asked_draft, asked_role, asked_stage, generated_draft
-from server.grpc_api.external_storage_use_cases import Drafts, Plans
+from server.grpc_api.external_storage_messages import promotion_message, storage_message
+from server.grpc_api.external_storage_requests import (
+    asked_draft,
+    asked_role,
+    asked_stage,
+    generated_draft,
+    history_position,
+    promotion_request,
+    reason_violations,
+    refuse_wrong,
+    revision_violations,
+)
+from server.grpc_api.external_storage_use_cases import Drafts, Plans, Promotions
 from server.grpc_api.infrastructure_messages import plan_message
+from server.grpc_api.listing import MAX_PAGE_SIZE, page_of, page_token, page_violations, position_of
 
-MAX_REVISION_CHARACTERS: Final = 64
+_HISTORY: Final = "promotions"
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +36,7 @@ class ExternalAuditStorageServicer:
 
     drafts: Drafts
     plans: Plans
+    promotions: Promotions
 
     async def GenerateDraft(self, request: pb.GenerateDraftRequest, call: Call) -> pb.GenerateDraftResponse:  # noqa: N802
         """Make a draft whose names nobody has."""
@@ -37,7 +50,7 @@ class ExternalAuditStorageServicer:
 
     async def UpsertDraft(self, request: pb.UpsertDraftRequest, call: Call) -> pb.UpsertDraftResponse:  # noqa: N802
         """Make the draft what the request says."""
-        _check_revision(request.revision)
+        refuse_wrong(revision_violations(request.revision))
         draft = await self.drafts.upsert(call.access, asked_draft(request), request.revision)
         return pb.UpsertDraftResponse(draft=storage_message(draft))
 
@@ -47,7 +60,7 @@ class ExternalAuditStorageServicer:
 
     async def DeleteDraft(self, request: pb.DeleteDraftRequest, call: Call) -> pb.DeleteDraftResponse:  # noqa: N802
         """Delete the draft."""
-        _check_revision(request.revision)
+        refuse_wrong(revision_violations(request.revision))
         await self.drafts.delete(call.access, request.revision)
         return pb.DeleteDraftResponse()
 
@@ -68,7 +81,31 @@ class ExternalAuditStorageServicer:
         found = await self.plans.infrastructure(asked_stage(request.stage))
         return pb.PlanInfrastructureResponse(plan=plan_message(found.plan), revision=found.revision)
 
+    async def PromoteToCluster(  # noqa: N802
+        self, request: pb.PromoteToClusterRequest, call: Call
+    ) -> pb.PromoteToClusterResponse:
+        """Have the draft come into force."""
+        if request.force and DELETE_STORAGES not in call.granted:
+            kind, (verb,) = DELETE_STORAGES
+            raise PermissionDenied("access denied", hidden="rules", kind=kind, verb=verb)
+        cluster = await self.promotions.promote(call.access, promotion_request(request))
+        return pb.PromoteToClusterResponse(cluster=storage_message(cluster))
 
-def _check_revision(revision: str) -> None:
-    if len(revision) > MAX_REVISION_CHARACTERS:
-        raise InvalidRequest([Violation("revision", f"must be at most {MAX_REVISION_CHARACTERS} characters")])
+    async def DisableCluster(self, request: pb.DisableClusterRequest, call: Call) -> pb.DisableClusterResponse:  # noqa: N802
+        """Go back to the default storage."""
+        refuse_wrong([*revision_violations(request.revision), *reason_violations(request.reason)])
+        await self.promotions.disable(call.access, request.revision, request.reason)
+        return pb.DisableClusterResponse()
+
+    async def ListPromotions(self, request: pb.ListPromotionsRequest, _call: Call) -> pb.ListPromotionsResponse:  # noqa: N802
+        """A page of the history."""
+        refuse_wrong(page_violations(request.page_size))
+        before = history_position(position_of(_HISTORY, request.page_token))
+        # One more than the largest page, which tells whether another follows.
+        rows = await self.promotions.history(before, MAX_PAGE_SIZE + 1)
+        shown, token = page_of(rows, request.page_size, promotion_message, _history_token)
+        return pb.ListPromotionsResponse(promotions=shown, next_page_token=token)
+
+
+def _history_token(promotion: Promotion) -> str:
+    return page_token(_HISTORY, str(promotion.number))

@@ -8,7 +8,8 @@ from server.audit_log.access import Access
 from server.external_storage.drafts import DraftRequest
 from server.external_storage.infrastructure import RolePolicyPlan
 from server.external_storage.plans import PlannedStorage
-from server.external_storage.storage import ExternalStorage, Stage
+from server.external_storage.promotions import PromotionRequest
+from server.external_storage.storage import ExternalStorage, Promotion, Stage
 from server.integrations.integration import RoleArn
 
 
@@ -75,4 +76,29 @@ class Plans(Protocol):
 
     async def infrastructure(self, stage: Stage) -> PlannedStorage:
         """All that must be there. Raises as `role_policy` does."""
+        ...
+
+
+class Promotions(Protocol):
+    """Changes where new data goes, and keeps the history of it. All methods raise Unavailable as those of drafts do."""
+
+    async def promote(self, access: Access, request: PromotionRequest) -> ExternalStorage:
+        """Have the draft come into force; new data goes there when this returns.
+
+        Raises:
+            NotFound, Aborted: there is no draft, or no such integration; another revision.
+            FailedPrecondition: no test passed; the draft keeps the rules no more; the service can't deliver there.
+        """
+        ...
+
+    async def disable(self, access: Access, revision: str, reason: str) -> None:
+        """Have the default storage be in force again.
+
+        Raises:
+            NotFound, Aborted: no external audit storage is in force; another revision.
+        """
+        ...
+
+    async def history(self, before: int | None, limit: int) -> list[Promotion]:
+        """Rows of the history, newest first, those below the number `before` alone."""
         ...

@@ -34,7 +34,7 @@ from server.grpc_api.call import Check
 from server.grpc_api.draining import Drain
 from server.grpc_api.emit_stream import Window
 from server.grpc_api.external_storage_service import ExternalAuditStorageServicer
-from server.grpc_api.external_storage_use_cases import Drafts, Plans
+from server.grpc_api.external_storage_use_cases import Drafts, Plans, Promotions
 from server.grpc_api.health import Health
 from server.grpc_api.integration_service import IntegrationServicer
 from server.grpc_api.integration_use_cases import Integrations, WebIdentities
@@ -124,6 +124,7 @@ class UseCases:
     web_identities: WebIdentities
     plans: Plans
     key_rotation: KeyRotation
+    promotions: Promotions
 
 
 @dataclass(frozen=True, slots=True)
@@ -249,7 +250,7 @@ class GrpcServer:
         recording_service_pb2_grpc.add_RecordingServiceServicer_to_server(_any(recordings), _any(found))
         access = AccessServicer(use_cases.rights, use_cases.locks)
         access_service_pb2_grpc.add_AccessServiceServicer_to_server(_any(access), _any(found))
-        storages = ExternalAuditStorageServicer(use_cases.drafts, use_cases.plans)
+        storages = ExternalAuditStorageServicer(use_cases.drafts, use_cases.plans, use_cases.promotions)
         add_storages = external_audit_storage_service_pb2_grpc.add_ExternalAuditStorageServiceServicer_to_server
         add_storages(_any(storages), _any(found))
         integrations = IntegrationServicer(use_cases.integrations, use_cases.web_identities, use_cases.key_rotation)

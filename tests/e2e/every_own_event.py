@@ -28,6 +28,7 @@ from server.app import App
 from server.audit_log.fork_request import request_fork
 from server.certificates.issuing import issue_user, renew
 from server.config import Config, ConfigProblems, GrpcSection, SearchSection
+from server.external_storage.promotions import PromotionRequest
 from server.files import DiskFiles
 from server.integrations.key_life import Schedule
 from server.service_events import (
@@ -44,7 +45,8 @@ from tests.certificates_builder import CaShape
 from tests.crash.damaged_journal import flipped
 from tests.polling import until
 from tests.running_app import running_app
-from tests.storages_under_test import Storages
+from tests.storages_under_test import REQUEST, Storages
+from tests.storages_under_test import access as storage_access
 from tests.tokens_builder import ed_key, issuer, jwks
 from tests.uploads_under_test import UploadsUnderTest, access
 
@@ -242,12 +244,22 @@ class Lives:
         request_fork(self.data_dir, "restored from a backup", "root", None)
         engine = open_database(database_path(self.data_dir))
         Outbox(engine).put(b'{"event":"extaudit.lock.create","uid":"u","time":"2999-01-01T00:00:00Z"}')
+        asyncio.run(promotions(Storages(engine)))
         asyncio.run(uploads_that_end(UploadsUnderTest(DiskFiles(), engine, self.data_dir / "storage" / "recordings")))
         engine.dispose()
         (self.roles / "broken.yaml").unlink()
         unlisted = self.data_dir / "storage" / "events" / "2026-11-20" / "0123456789abcdef0123-1-9.parquet"
         unlisted.parent.mkdir()
         unlisted.write_bytes(b"of no batch")
+
+
+async def promotions(storages: Storages) -> None:
+    """A draft comes into force after a test, and is disabled."""
+    draft = await storages.drafts.create(storage_access(), REQUEST)
+    storages.now_ms += 60_000
+    storages.add_test(draft.revision)
+    await storages.promotions.promote(storage_access(), PromotionRequest(draft.revision))
+    await storages.promotions.disable(storage_access(), "", "the account closes")
 
 
 async def uploads_that_end(service: UploadsUnderTest) -> None:

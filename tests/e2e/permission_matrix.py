@@ -30,6 +30,7 @@ INTEGRATIONS = {
     "RotateSigningKey",
 }  # fmt: skip
 STORAGES |= {"GetIamPolicy", "PlanInfrastructure"}
+STORAGES |= {"PromoteToCluster", "DisableCluster", "ListPromotions"}
 REFLECTION = {"ServerReflectionInfo"}
 HEALTH = {"Check", "List", "Watch"}
 

@@ -33,7 +33,7 @@ def events(lived: tuple[Events, Path]) -> Events:
 
 def documented() -> dict[str, dict[str, Any]]:
     """The example of each type."""
-    sections = re.findall(r"^### `([a-z.]+)`\n(.*?)(?=^##|\Z)", DOCUMENT.read_text(), re.M | re.S)
+    sections = re.findall(r"^### `([a-z_.]+)`\n(.*?)(?=^##|\Z)", DOCUMENT.read_text(), re.M | re.S)
     return {kind: json.loads(re.findall(r"```json\n(.*?)```", text, re.S)[0]) for kind, text in sections}
 
 

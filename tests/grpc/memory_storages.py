@@ -9,7 +9,8 @@ from server.audit_log.access import Access
 from server.external_storage.drafts import DraftRequest, none_of
 from server.external_storage.infrastructure import RolePolicyPlan
 from server.external_storage.plans import PlannedStorage
-from server.external_storage.storage import ExternalStorage, Stage
+from server.external_storage.promotions import PromotionRequest
+from server.external_storage.storage import ExternalStorage, Promotion, Stage
 from server.integrations.integration import RoleArn
 
 
@@ -65,3 +66,23 @@ class MemoryPlans:
     async def infrastructure(self, stage: Stage) -> PlannedStorage:
         self.asked.append((stage,))
         raise none_of(stage)
+
+
+@dataclass
+class MemoryPromotions:
+    """Nothing is ever promoted."""
+
+    rows: list[Promotion] = field(default_factory=list)
+    asked: list[tuple[Any, ...]] = field(default_factory=list)
+
+    async def promote(self, access: Access, request: PromotionRequest) -> ExternalStorage:
+        self.asked.append((access, request))
+        raise none_of(Stage.DRAFT)
+
+    async def disable(self, access: Access, revision: str, reason: str) -> None:
+        self.asked.append((access, revision, reason))
+        raise none_of(Stage.CLUSTER)
+
+    async def history(self, before: int | None, limit: int) -> list[Promotion]:
+        self.asked.append((before, limit))
+        return [row for row in self.rows if before is None or row.number < before][:limit]

@@ -20,7 +20,7 @@ from server.access.locks import Locks
 from server.access.rights import Rights
 from server.certificates.anchors import Anchor, TrustAnchors
 from server.certificates.resolver import IdentityResolver
-from server.grpc_api.external_storage_use_cases import Drafts, Plans
+from server.grpc_api.external_storage_use_cases import Drafts, Plans, Promotions
 from server.grpc_api.server import GrpcServer, Limits, TokenListener, UseCases
 from server.grpc_api.use_cases import TokenAuthenticator
 from server.integrations.integrations import Integrations
@@ -34,7 +34,7 @@ from tests.grpc.memory_recordings import (
     MemoryTransfers,
     MemoryUploads,
 )
-from tests.grpc.memory_storages import MemoryDrafts, MemoryPlans
+from tests.grpc.memory_storages import MemoryDrafts, MemoryPlans, MemoryPromotions
 from tests.grpc.memory_use_cases import (
     MemoryDenials,
     MemoryExports,
@@ -113,6 +113,7 @@ class Rig:
     integrations: MemoryIntegrations
     plans: MemoryPlans
     key_rotation: MemoryKeyRotation
+    promotions: MemoryPromotions
 
     def channel(self, pair: Pair, *options: tuple[str, Any]) -> grpc.aio.Channel:
         credentials = grpc.ssl_channel_credentials(self.host_ca.pem, pair.key_pem, pair.pem)
@@ -149,6 +150,7 @@ class Rig:
             or self.integrations.asked
             or self.plans.asked
             or self.key_rotation.asked
+            or self.promotions.asked
         )
 
 
@@ -162,9 +164,10 @@ async def serving(
     tokens: TokenAuthenticator | None = None,
     drafts: Drafts | None = None,
     plans: Plans | None = None,
+    promotions: Promotions | None = None,
 ) -> AsyncIterator[Rig]:
-    """A server that serves, and is stopped at the end. `roles`: a folder of role files; `drafts`, `plans`: instead of
-    their stand-ins."""
+    """A server that serves, and is stopped at the end. `roles`: a folder of role files; `drafts`, `plans`,
+    `promotions`: instead of their stand-ins."""
     host_ca, user_ca = CaShape().make(), CaShape().make()
     anchors = TrustAnchors(
         (
@@ -182,6 +185,7 @@ async def serving(
     integrations = MemoryIntegrations()
     transfers, watches, no_drafts, no_plans = MemoryTransfers(), MemoryWatches(), MemoryDrafts(), MemoryPlans()
     key_rotation = MemoryKeyRotation()
+    no_promotions = MemoryPromotions()
     table = LockTable(store, clock.now_ms)
     locks = Locks(store, table, clock.now_ms, lambda: server.look_again())
     server = GrpcServer(
@@ -209,6 +213,7 @@ async def serving(
             WebIdentityTokens(ISSUER, None, clock.now_ms),
             plans or no_plans,
             key_rotation,
+            promotions or no_promotions,
         ),
         limits=limits,
         observers=(records,),
@@ -246,6 +251,7 @@ async def serving(
             integrations,
             no_plans,
             key_rotation,
+            no_promotions,
         )
     finally:
         await server.stop(0)

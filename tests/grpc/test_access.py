@@ -41,6 +41,7 @@ from tests.grpc.methods import (
     DELETE_DRAFT,
     DELETE_INTEGRATION,
     DELETE_LOCK,
+    DISABLE_CLUSTER,
     DOWNLOAD_RECORDING,
     EMIT_EVENT,
     EMIT_EVENTS,
@@ -56,9 +57,11 @@ from tests.grpc.methods import (
     LIST_EVENT_CHUNKS,
     LIST_INTEGRATIONS,
     LIST_LOCKS,
+    LIST_PROMOTIONS,
     LIST_RECORDINGS,
     LIST_ROLES,
     PLAN_INFRASTRUCTURE,
+    PROMOTE_TO_CLUSTER,
     REINDEX_RECORDINGS,
     ROTATE_SIGNING_KEY,
     SEARCH_EVENTS,
@@ -109,6 +112,9 @@ REQUESTS = {
     GET_CLUSTER: b"",
     GET_IAM_POLICY: storage_pb.GetIamPolicyRequest(stage=1).SerializeToString(),
     PLAN_INFRASTRUCTURE: storage_pb.PlanInfrastructureRequest(stage=1).SerializeToString(),
+    PROMOTE_TO_CLUSTER: storage_pb.PromoteToClusterRequest(revision="r").SerializeToString(),
+    DISABLE_CLUSTER: b"",
+    LIST_PROMOTIONS: b"",
     DOWNLOAD_RECORDING: recording_pb.DownloadRecordingRequest(session_id=SESSION).SerializeToString(),
     CREATE_INTEGRATION: integration_pb.CreateIntegrationRequest(
         integration=Integration(name="new", aws_oidc=ROLE)
@@ -176,6 +182,9 @@ async def refused_to_user(rig: Rig, method: str, *roles: str) -> Failure:
         (DELETE_INTEGRATION, "auditor"),
         (GET_IAM_POLICY, "auditor"),
         (PLAN_INFRASTRUCTURE, "auditor"),
+        (PROMOTE_TO_CLUSTER, "auditor"),
+        (DISABLE_CLUSTER, "auditor"),
+        (LIST_PROMOTIONS, "auditor"),
     ],
 )
 @in_loop

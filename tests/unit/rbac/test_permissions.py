@@ -146,6 +146,12 @@ EDITORS = {
     "GetCluster": (WITH_PLACES,),
     "GetIamPolicy": (WITH_PLACES,),
     "PlanInfrastructure": (("external_audit_storage", ("update",)),),
+    "PromoteToCluster": (
+        ("external_audit_storage", ("create", "update")),
+        ("external_audit_storage", ("delete",)),
+    ),
+    "DisableCluster": (("external_audit_storage", ("delete",)),),
+    "ListPromotions": (WITH_PLACES,),
 }
 """What the editor is granted of ExternalAuditStorageService, and nobody else anything."""
 for name, granted in EDITORS.items():

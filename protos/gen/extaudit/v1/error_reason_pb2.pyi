@@ -120,6 +120,10 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """The integration's role is in another account than the draft was made for; change the draft by its revision, or give
     the integration a role of that account. Example metadata: `{"account_id": "123456789012"}`, that of the draft.
     """
+    ERROR_REASON_DRAFT_INVALID: _ErrorReason.ValueType  # 43
+    """The draft keeps the rules no more, since the configuration has changed; change the draft."""
+    ERROR_REASON_SWITCH_UNAVAILABLE: _ErrorReason.ValueType  # 44
+    """New data can't go to an external audit storage, and the message says why. Nothing was changed."""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Why a call failed: the `reason` of the google.rpc.ErrorInfo that every error carries, without the prefix `ERROR_REASON_`;
@@ -224,4 +228,8 @@ ERROR_REASON_ACCOUNT_CHANGED: ErrorReason.ValueType  # 42
 """The integration's role is in another account than the draft was made for; change the draft by its revision, or give
 the integration a role of that account. Example metadata: `{"account_id": "123456789012"}`, that of the draft.
 """
+ERROR_REASON_DRAFT_INVALID: ErrorReason.ValueType  # 43
+"""The draft keeps the rules no more, since the configuration has changed; change the draft."""
+ERROR_REASON_SWITCH_UNAVAILABLE: ErrorReason.ValueType  # 44
+"""New data can't go to an external audit storage, and the message says why. Nothing was changed."""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

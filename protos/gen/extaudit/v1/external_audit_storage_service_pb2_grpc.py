@@ -76,6 +76,21 @@ class ExternalAuditStorageServiceStub:
                 request_serializer=extaudit_dot_v1_dot_external__audit__storage__service__pb2.PlanInfrastructureRequest.SerializeToString,
                 response_deserializer=extaudit_dot_v1_dot_external__audit__storage__service__pb2.PlanInfrastructureResponse.FromString,
                 _registered_method=True)
+        self.PromoteToCluster = channel.unary_unary(
+                '/extaudit.v1.ExternalAuditStorageService/PromoteToCluster',
+                request_serializer=extaudit_dot_v1_dot_external__audit__storage__service__pb2.PromoteToClusterRequest.SerializeToString,
+                response_deserializer=extaudit_dot_v1_dot_external__audit__storage__service__pb2.PromoteToClusterResponse.FromString,
+                _registered_method=True)
+        self.DisableCluster = channel.unary_unary(
+                '/extaudit.v1.ExternalAuditStorageService/DisableCluster',
+                request_serializer=extaudit_dot_v1_dot_external__audit__storage__service__pb2.DisableClusterRequest.SerializeToString,
+                response_deserializer=extaudit_dot_v1_dot_external__audit__storage__service__pb2.DisableClusterResponse.FromString,
+                _registered_method=True)
+        self.ListPromotions = channel.unary_unary(
+                '/extaudit.v1.ExternalAuditStorageService/ListPromotions',
+                request_serializer=extaudit_dot_v1_dot_external__audit__storage__service__pb2.ListPromotionsRequest.SerializeToString,
+                response_deserializer=extaudit_dot_v1_dot_external__audit__storage__service__pb2.ListPromotionsResponse.FromString,
+                _registered_method=True)
 
 
 class ExternalAuditStorageServiceServicer:
@@ -158,6 +173,37 @@ class ExternalAuditStorageServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def PromoteToCluster(self, request, context):
+        """Has the draft come into force: when it answers, new data goes there. The draft is gone then; a storage that was in
+        force before keeps what it has. The same account, bucket and prefixes as before take up the same storage id.
+        Needs `external_audit_storage:create` and `update`, and `integration:read`; `external_audit_storage:delete` as well
+        where `force` is set. NOT_FOUND where there is no draft: a call repeated after it went well ends so. ABORTED with the
+        reason STALE_REVISION where the draft is of another revision. FAILED_PRECONDITION where no connection test of exactly
+        this draft, its integration and role passed within the last hour (TEST_NOT_PASSED), where the draft keeps the rules
+        no more (DRAFT_INVALID), where the integration's role is in another account (ACCOUNT_CHANGED), or where the service can't deliver there (SWITCH_UNAVAILABLE).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DisableCluster(self, request, context):
+        """Goes back to the default storage: when it answers, new data goes there. Nothing in AWS is touched, and the draft
+        stays as it is.
+        Needs `external_audit_storage:delete`. NOT_FOUND where no external audit storage is in force: a repeated call ends so.
+        ABORTED where it is of another revision than the one named.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListPromotions(self, request, context):
+        """Lists the history of promotions and of what else changed where new data goes, newest first.
+        Needs `external_audit_storage:read`. Reads only; safe to repeat.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_ExternalAuditStorageServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -200,6 +246,21 @@ def add_ExternalAuditStorageServiceServicer_to_server(servicer, server):
                     servicer.PlanInfrastructure,
                     request_deserializer=extaudit_dot_v1_dot_external__audit__storage__service__pb2.PlanInfrastructureRequest.FromString,
                     response_serializer=extaudit_dot_v1_dot_external__audit__storage__service__pb2.PlanInfrastructureResponse.SerializeToString,
+            ),
+            'PromoteToCluster': grpc.unary_unary_rpc_method_handler(
+                    servicer.PromoteToCluster,
+                    request_deserializer=extaudit_dot_v1_dot_external__audit__storage__service__pb2.PromoteToClusterRequest.FromString,
+                    response_serializer=extaudit_dot_v1_dot_external__audit__storage__service__pb2.PromoteToClusterResponse.SerializeToString,
+            ),
+            'DisableCluster': grpc.unary_unary_rpc_method_handler(
+                    servicer.DisableCluster,
+                    request_deserializer=extaudit_dot_v1_dot_external__audit__storage__service__pb2.DisableClusterRequest.FromString,
+                    response_serializer=extaudit_dot_v1_dot_external__audit__storage__service__pb2.DisableClusterResponse.SerializeToString,
+            ),
+            'ListPromotions': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListPromotions,
+                    request_deserializer=extaudit_dot_v1_dot_external__audit__storage__service__pb2.ListPromotionsRequest.FromString,
+                    response_serializer=extaudit_dot_v1_dot_external__audit__storage__service__pb2.ListPromotionsResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -420,6 +481,87 @@ class ExternalAuditStorageService:
             '/extaudit.v1.ExternalAuditStorageService/PlanInfrastructure',
             extaudit_dot_v1_dot_external__audit__storage__service__pb2.PlanInfrastructureRequest.SerializeToString,
             extaudit_dot_v1_dot_external__audit__storage__service__pb2.PlanInfrastructureResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PromoteToCluster(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/extaudit.v1.ExternalAuditStorageService/PromoteToCluster',
+            extaudit_dot_v1_dot_external__audit__storage__service__pb2.PromoteToClusterRequest.SerializeToString,
+            extaudit_dot_v1_dot_external__audit__storage__service__pb2.PromoteToClusterResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DisableCluster(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/extaudit.v1.ExternalAuditStorageService/DisableCluster',
+            extaudit_dot_v1_dot_external__audit__storage__service__pb2.DisableClusterRequest.SerializeToString,
+            extaudit_dot_v1_dot_external__audit__storage__service__pb2.DisableClusterResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListPromotions(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/extaudit.v1.ExternalAuditStorageService/ListPromotions',
+            extaudit_dot_v1_dot_external__audit__storage__service__pb2.ListPromotionsRequest.SerializeToString,
+            extaudit_dot_v1_dot_external__audit__storage__service__pb2.ListPromotionsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -78,6 +78,25 @@ class ExternalAuditStorageServiceStub:
     Needs `external_audit_storage:update` and `integration:read`. Reads only; safe to repeat, and the same storage always
     has the same plan. Fails as GetIamPolicy does.
     """
+    PromoteToCluster: _grpc.UnaryUnaryMultiCallable[_external_audit_storage_service_pb2.PromoteToClusterRequest, _external_audit_storage_service_pb2.PromoteToClusterResponse]
+    """Has the draft come into force: when it answers, new data goes there. The draft is gone then; a storage that was in
+    force before keeps what it has. The same account, bucket and prefixes as before take up the same storage id.
+    Needs `external_audit_storage:create` and `update`, and `integration:read`; `external_audit_storage:delete` as well
+    where `force` is set. NOT_FOUND where there is no draft: a call repeated after it went well ends so. ABORTED with the
+    reason STALE_REVISION where the draft is of another revision. FAILED_PRECONDITION where no connection test of exactly
+    this draft, its integration and role passed within the last hour (TEST_NOT_PASSED), where the draft keeps the rules
+    no more (DRAFT_INVALID), where the integration's role is in another account (ACCOUNT_CHANGED), or where the service can't deliver there (SWITCH_UNAVAILABLE).
+    """
+    DisableCluster: _grpc.UnaryUnaryMultiCallable[_external_audit_storage_service_pb2.DisableClusterRequest, _external_audit_storage_service_pb2.DisableClusterResponse]
+    """Goes back to the default storage: when it answers, new data goes there. Nothing in AWS is touched, and the draft
+    stays as it is.
+    Needs `external_audit_storage:delete`. NOT_FOUND where no external audit storage is in force: a repeated call ends so.
+    ABORTED where it is of another revision than the one named.
+    """
+    ListPromotions: _grpc.UnaryUnaryMultiCallable[_external_audit_storage_service_pb2.ListPromotionsRequest, _external_audit_storage_service_pb2.ListPromotionsResponse]
+    """Lists the history of promotions and of what else changed where new data goes, newest first.
+    Needs `external_audit_storage:read`. Reads only; safe to repeat.
+    """
 
 @_typing.type_check_only
 class ExternalAuditStorageServiceAsyncStub(ExternalAuditStorageServiceStub):
@@ -128,6 +147,25 @@ class ExternalAuditStorageServiceAsyncStub(ExternalAuditStorageServiceStub):
     policy. It is data: nothing is asked of AWS, and nothing is changed there.
     Needs `external_audit_storage:update` and `integration:read`. Reads only; safe to repeat, and the same storage always
     has the same plan. Fails as GetIamPolicy does.
+    """
+    PromoteToCluster: _aio.UnaryUnaryMultiCallable[_external_audit_storage_service_pb2.PromoteToClusterRequest, _external_audit_storage_service_pb2.PromoteToClusterResponse]  # type: ignore[assignment]
+    """Has the draft come into force: when it answers, new data goes there. The draft is gone then; a storage that was in
+    force before keeps what it has. The same account, bucket and prefixes as before take up the same storage id.
+    Needs `external_audit_storage:create` and `update`, and `integration:read`; `external_audit_storage:delete` as well
+    where `force` is set. NOT_FOUND where there is no draft: a call repeated after it went well ends so. ABORTED with the
+    reason STALE_REVISION where the draft is of another revision. FAILED_PRECONDITION where no connection test of exactly
+    this draft, its integration and role passed within the last hour (TEST_NOT_PASSED), where the draft keeps the rules
+    no more (DRAFT_INVALID), where the integration's role is in another account (ACCOUNT_CHANGED), or where the service can't deliver there (SWITCH_UNAVAILABLE).
+    """
+    DisableCluster: _aio.UnaryUnaryMultiCallable[_external_audit_storage_service_pb2.DisableClusterRequest, _external_audit_storage_service_pb2.DisableClusterResponse]  # type: ignore[assignment]
+    """Goes back to the default storage: when it answers, new data goes there. Nothing in AWS is touched, and the draft
+    stays as it is.
+    Needs `external_audit_storage:delete`. NOT_FOUND where no external audit storage is in force: a repeated call ends so.
+    ABORTED where it is of another revision than the one named.
+    """
+    ListPromotions: _aio.UnaryUnaryMultiCallable[_external_audit_storage_service_pb2.ListPromotionsRequest, _external_audit_storage_service_pb2.ListPromotionsResponse]  # type: ignore[assignment]
+    """Lists the history of promotions and of what else changed where new data goes, newest first.
+    Needs `external_audit_storage:read`. Reads only; safe to repeat.
     """
 
 class ExternalAuditStorageServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -224,6 +262,43 @@ class ExternalAuditStorageServiceServicer(metaclass=_abc_1.ABCMeta):
         policy. It is data: nothing is asked of AWS, and nothing is changed there.
         Needs `external_audit_storage:update` and `integration:read`. Reads only; safe to repeat, and the same storage always
         has the same plan. Fails as GetIamPolicy does.
+        """
+
+    @_abc_1.abstractmethod
+    def PromoteToCluster(
+        self,
+        request: _external_audit_storage_service_pb2.PromoteToClusterRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_external_audit_storage_service_pb2.PromoteToClusterResponse, _abc.Awaitable[_external_audit_storage_service_pb2.PromoteToClusterResponse]]:
+        """Has the draft come into force: when it answers, new data goes there. The draft is gone then; a storage that was in
+        force before keeps what it has. The same account, bucket and prefixes as before take up the same storage id.
+        Needs `external_audit_storage:create` and `update`, and `integration:read`; `external_audit_storage:delete` as well
+        where `force` is set. NOT_FOUND where there is no draft: a call repeated after it went well ends so. ABORTED with the
+        reason STALE_REVISION where the draft is of another revision. FAILED_PRECONDITION where no connection test of exactly
+        this draft, its integration and role passed within the last hour (TEST_NOT_PASSED), where the draft keeps the rules
+        no more (DRAFT_INVALID), where the integration's role is in another account (ACCOUNT_CHANGED), or where the service can't deliver there (SWITCH_UNAVAILABLE).
+        """
+
+    @_abc_1.abstractmethod
+    def DisableCluster(
+        self,
+        request: _external_audit_storage_service_pb2.DisableClusterRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_external_audit_storage_service_pb2.DisableClusterResponse, _abc.Awaitable[_external_audit_storage_service_pb2.DisableClusterResponse]]:
+        """Goes back to the default storage: when it answers, new data goes there. Nothing in AWS is touched, and the draft
+        stays as it is.
+        Needs `external_audit_storage:delete`. NOT_FOUND where no external audit storage is in force: a repeated call ends so.
+        ABORTED where it is of another revision than the one named.
+        """
+
+    @_abc_1.abstractmethod
+    def ListPromotions(
+        self,
+        request: _external_audit_storage_service_pb2.ListPromotionsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_external_audit_storage_service_pb2.ListPromotionsResponse, _abc.Awaitable[_external_audit_storage_service_pb2.ListPromotionsResponse]]:
+        """Lists the history of promotions and of what else changed where new data goes, newest first.
+        Needs `external_audit_storage:read`. Reads only; safe to repeat.
         """
 
 def add_ExternalAuditStorageServiceServicer_to_server(servicer: ExternalAuditStorageServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
