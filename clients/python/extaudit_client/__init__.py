@@ -5,6 +5,7 @@ from extaudit_client.async_client import AsyncClient
 from extaudit_client.async_emitter import AsyncEmitter
 from extaudit_client.async_integrations import AsyncIntegrations
 from extaudit_client.async_recordings import AsyncRecordings
+from extaudit_client.async_storages import AsyncStorages
 from extaudit_client.chunks import EventChunk, EventChunks
 from extaudit_client.client import Client
 from extaudit_client.connection import Connection
@@ -66,6 +67,7 @@ from extaudit_client.signing_keys import SigningKey
 from extaudit_client.spool.dead_letters import RefusedEvent
 from extaudit_client.spool.errors import SpoolClosed, SpoolError, SpoolFailed, SpoolFull, SpoolInUse
 from extaudit_client.statuses import Status
+from extaudit_client.storages import Storages
 from extaudit_client.uploading import Uploaded
 from extaudit_client.watching import WatchedEvents
 
@@ -78,6 +80,7 @@ __all__ = [
     "AsyncEmitter",
     "AsyncIntegrations",
     "AsyncRecordings",
+    "AsyncStorages",
     "AwsTag",
     "BucketPlan",
     "CertificateExpired",
@@ -148,6 +151,7 @@ __all__ = [
     "SpoolInUse",
     "StaleRevision",
     "Status",
+    "Storages",
     "TextQuery",
     "TimedOut",
     "TokenExpired",

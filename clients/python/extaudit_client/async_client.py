@@ -11,6 +11,7 @@ from extaudit_client import event_calls
 from extaudit_client.access import AccessCheck, Hypothesis, Role
 from extaudit_client.async_integrations import AsyncIntegrations
 from extaudit_client.async_recordings import AsyncRecordings
+from extaudit_client.async_storages import AsyncStorages
 from extaudit_client.async_stream import AsyncEventStream
 from extaudit_client.async_watching import async_watch, from_thread
 from extaudit_client.calling import Caller
@@ -41,6 +42,8 @@ class AsyncClient:
         """Uploads, lists and downloads recordings."""
         self.integrations = AsyncIntegrations(self._caller)
         """Integrations, and the keys by which AWS knows the service."""
+        self.storages = AsyncStorages(self._caller)
+        """Sets External Audit Storage up."""
 
     async def __aenter__(self) -> AsyncClient:
         return self

@@ -15,6 +15,7 @@ from typing import Any, Generic, Protocol, TypeVar
 import grpc
 from extaudit.v1.access_service_pb2_grpc import AccessServiceStub
 from extaudit.v1.audit_log_service_pb2_grpc import AuditLogServiceStub
+from extaudit.v1.external_audit_storage_service_pb2_grpc import ExternalAuditStorageServiceStub
 from extaudit.v1.integration_service_pb2_grpc import IntegrationServiceStub
 from extaudit.v1.recording_service_pb2_grpc import RecordingServiceStub
 from extaudit.v1.status_service_pb2_grpc import StatusServiceStub
@@ -36,6 +37,7 @@ class Stubs:
         self.access: Any = AccessServiceStub(channel)
         self.recordings: Any = RecordingServiceStub(channel)
         self.integrations: Any = IntegrationServiceStub(channel)
+        self.storages: Any = ExternalAuditStorageServiceStub(channel)
         self.status: Any = StatusServiceStub(channel)
 
 

@@ -24,6 +24,7 @@ from extaudit_client.rows import EventRow, Position
 from extaudit_client.search_paging import Gaps, SearchPaging
 from extaudit_client.searches import MissingPart, Page, Query
 from extaudit_client.statuses import Status
+from extaudit_client.storages import Storages
 from extaudit_client.stream import EventStream
 from extaudit_client.watching import Told, WatchedEvents, WatchProgress, watch
 
@@ -42,6 +43,8 @@ class Client:
         """Uploads, lists and downloads recordings."""
         self.integrations = Integrations(self._caller)
         """Integrations, and the keys by which AWS knows the service."""
+        self.storages = Storages(self._caller)
+        """Sets External Audit Storage up."""
 
     def __enter__(self) -> Client:
         return self

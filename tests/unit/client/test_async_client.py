@@ -19,6 +19,7 @@ from extaudit.v1 import recording_service_pb2 as recording_pb
 from extaudit_client import (
     AsyncClient,
     AsyncRecordings,
+    AsyncStorages,
     Client,
     Connection,
     ConnectionFailed,
@@ -29,6 +30,7 @@ from extaudit_client import (
     Query,
     Recordings,
     Retries,
+    Storages,
 )
 from extaudit_client.custody import CustodyDigest
 from extaudit_client.upload_window import CHUNK_BYTES, WINDOW_BYTES
@@ -54,7 +56,9 @@ OF_THREADS = {"chunks", "export_chunk", "watch_columns"}
 """What `export` is made of; for asyncio it runs on a thread."""
 
 
-@pytest.mark.parametrize(("one", "other"), [(Client, AsyncClient), (Recordings, AsyncRecordings)])
+@pytest.mark.parametrize(
+    ("one", "other"), [(Client, AsyncClient), (Recordings, AsyncRecordings), (Storages, AsyncStorages)]
+)
 def test_both_clients_have_the_same_methods_with_the_same_arguments(one: type, other: type) -> None:
     def public(kind: type) -> dict[str, Any]:
         return {
