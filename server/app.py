@@ -261,9 +261,7 @@ def _build(
     integrations = Integrations(
         SqlIntegrations(engine), lambda: frozenset(each.section.storage for each in log.tail.pin()), _now_ms
     )
-    storages = assemble_storages(
-        config.external_storage, SqlExternalStorages(engine), NoSwitch(), config.cluster_name, _now_ms
-    )
+    storages = assemble_storages(config, SqlExternalStorages(engine), NoSwitch(), _now_ms)
     locks = Locks(lock_store, lock_table, _now_ms, lambda: server.look_again())
     server = GrpcServer(
         config.grpc.listen,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from server.config import ExternalStorageSection
+from server.config import Config
 from server.external_storage.drafts import Drafts
 from server.external_storage.plans import Plans
 from server.external_storage.promotions import Promotions
@@ -25,15 +25,14 @@ class ExternalStorageParts:
 
 
 def assemble(
-    section: ExternalStorageSection,
-    store: SqlExternalStorages,
-    switch: Switch,
-    cluster_name: str,
-    now_ms: Callable[[], int],
+    config: Config, store: SqlExternalStorages, switch: Switch, now_ms: Callable[[], int]
 ) -> ExternalStorageParts:
     """The parts over what the state keeps."""
+    section = config.external_storage
     others = section.other_regions.split(",") if section.other_regions else ()
     rules = Rules(RegionRule(section.region or "", tuple(others)))
     return ExternalStorageParts(
-        Drafts(store, rules, now_ms), Plans(store, cluster_name, now_ms), Promotions(store, rules, switch, now_ms)
+        Drafts(store, rules, now_ms),
+        Plans(store, config.cluster_name, now_ms),
+        Promotions(store, rules, switch, now_ms),
     )
