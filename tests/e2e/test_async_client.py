@@ -11,7 +11,7 @@ from contextlib import aclosing
 from pathlib import Path
 
 import pytest
-from extaudit_client import AsyncClient, AsyncEmitter, Connection, Query, SessionQuery
+from extaudit_client import AsyncClient, AsyncEmitter, Connection, NotFound, Query, SessionQuery, StaleRevision
 
 from tests.loops import in_loop
 from tests.running_server import running_server
@@ -80,3 +80,18 @@ async def test_status_roles_rights_and_locks_are_told(connection: Connection) ->
         assert lock.id in [each.id async for each in client.locks()]
         await client.delete_lock(lock.id)
         assert [each async for each in client.locks()] == []
+
+
+@in_loop
+async def test_integrations_are_created_read_changed_and_deleted(connection: Connection) -> None:
+    async with AsyncClient(connection) as client:
+        made = await client.integrations.create("ours", "arn:aws:iam::111122223333:role/old")
+        assert await client.integrations.get("ours") == made
+        changed = await client.integrations.update("ours", "arn:aws:iam::111122223333:role/new", made.revision)
+        assert [each async for each in client.integrations.list()] == [changed]
+        with pytest.raises(StaleRevision):
+            await client.integrations.delete("ours", made.revision)
+        await client.integrations.delete("ours", changed.revision)
+        with pytest.raises(NotFound):
+            await client.integrations.get("ours")
+    assert (made.creator.name, made.web_identity.subject) == ("admin", "extaudit:integration:ours")

@@ -12,7 +12,7 @@ import extaudit_cli
 import pytest
 from extaudit_cli.main import run
 from extaudit_cli.tree import calls_in, every_command
-from extaudit_client import TextQuery
+from extaudit_client import Client, TextQuery
 
 from tests.polling import until
 from tests.running_server import RunningServer, running_server
@@ -98,9 +98,19 @@ def known(words: list[str], server: RunningServer, folder: Path) -> list[str]:
         if "UPLOAD" in words:
             with (folder / "session.tar").open("rb") as file:
                 names["UPLOAD"] = client.recordings.upload(file, str(uuid.uuid4())).upload_id
+        if words[:1] == ["integrations"]:
+            names["REVISION"] = integration(client, there="create" not in words)
         if "LOG_ID:42" in words:
             names["LOG_ID:42"] = f"{client.status().journal.log_id}:1"
     return [names.get(word, word) for word in words]
+
+
+def integration(client: Client, *, there: bool) -> str:
+    """Have the integration of the examples there, or not; gives its revision."""
+    for each in client.integrations.list():
+        if each.name == "production":
+            client.integrations.delete("production")
+    return client.integrations.create("production", "arn:aws:iam::111122223333:role/old").revision if there else ""
 
 
 @pytest.mark.parametrize("line", EXAMPLES)

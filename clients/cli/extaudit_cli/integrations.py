@@ -7,6 +7,11 @@ import click
 from extaudit_cli.commands import LazyGroup
 
 _COMMANDS = {
+    "create": ("extaudit_cli.integration_create", "Create an integration."),
+    "get": ("extaudit_cli.integration_get", "Show an integration, and what AWS has to trust."),
+    "list": ("extaudit_cli.integration_list", "List the integrations by name."),
+    "update": ("extaudit_cli.integration_update", "Give an integration another role."),
+    "delete": ("extaudit_cli.integration_delete", "Delete an integration that nothing needs."),
     "rotate-key": ("extaudit_cli.integration_rotate_key", "Have the next key sign the service's tokens."),
 }
 
@@ -16,6 +21,7 @@ _COMMANDS = {
     table=_COMMANDS,
     epilog="""\b
 Examples:
+  extaudit integrations create production --role-arn arn:aws:iam::111122223333:role/extaudit
   extaudit integrations rotate-key
   extaudit integrations rotate-key --now --reason 'a backup was stolen'""",
 )

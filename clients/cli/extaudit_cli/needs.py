@@ -23,6 +23,12 @@ NEEDS: Final[Mapping[str, str]] = MappingProxyType(
         "recordings reindex": "session:update",
         "roles list": "role:read",
         "roles can": "role:read",
+        "integrations create": "integration:create",
+        "integrations get": "integration:read",
+        "integrations list": "integration:read and integration:list",
+        "integrations update": "integration:read and integration:update, external_audit_storage:update where the role "
+        "changes, and with --force external_audit_storage:delete",
+        "integrations delete": "integration:delete",
         "locks add": "lock:create",
         "locks list": "lock:list",
         "locks remove": "lock:delete",

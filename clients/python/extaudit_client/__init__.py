@@ -52,6 +52,7 @@ from extaudit_client.infrastructure import (
     RolePolicyPlan,
     WorkgroupPlan,
 )
+from extaudit_client.integration_rows import Integration, WebIdentity
 from extaudit_client.integrations import Integrations
 from extaudit_client.locks import Lock
 from extaudit_client.prefetching import prefetched
@@ -108,6 +109,7 @@ __all__ = [
     "Identity",
     "IncompleteAnswer",
     "InfrastructurePlan",
+    "Integration",
     "Integrations",
     "InvalidPageToken",
     "InvalidRequest",
@@ -167,6 +169,7 @@ __all__ = [
     "WatchedColumns",
     "WatchedEvents",
     "Watermark",
+    "WebIdentity",
     "WorkgroupPlan",
     "prefetched",
 ]

@@ -35,6 +35,7 @@ class Stubs:
     def __init__(self, channel: Any) -> None:
         self.audit_log: Any = AuditLogServiceStub(channel)
         self.access: Any = AccessServiceStub(channel)
+        self.integrations: Any = IntegrationServiceStub(channel)
         self.recordings: Any = RecordingServiceStub(channel)
         self.integrations: Any = IntegrationServiceStub(channel)
         self.storages: Any = ExternalAuditStorageServiceStub(channel)

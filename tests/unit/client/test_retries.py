@@ -19,6 +19,7 @@ from extaudit_client import (
     Retries,
     Unavailable,
     event_calls,
+    integration_calls,
     recording_calls,
 )
 from extaudit_client.calling import Attempts, Call
@@ -96,6 +97,11 @@ def test_a_call_that_is_not_safe_to_repeat_has_one_try(repeatable: bool) -> None
     [
         (event_calls.create_lock("user", "alice", "why", None, force=False), False),
         (event_calls.delete_lock("id"), False),
+        (integration_calls.create("ours", "arn"), False),
+        (integration_calls.get("ours"), True),
+        (integration_calls.page(""), True),
+        (integration_calls.update("ours", "arn", "r", force=False, reason=""), False),
+        (integration_calls.delete("ours", "r"), False),
         (event_calls.emit(EVENT), True),
         (event_calls.emit(b'{"event":"e"}'), True),
         (event_calls.emit(b"what has no uid"), False),
