@@ -37,7 +37,6 @@ class Stubs:
         self.access: Any = AccessServiceStub(channel)
         self.integrations: Any = IntegrationServiceStub(channel)
         self.recordings: Any = RecordingServiceStub(channel)
-        self.integrations: Any = IntegrationServiceStub(channel)
         self.storages: Any = ExternalAuditStorageServiceStub(channel)
         self.status: Any = StatusServiceStub(channel)
 
