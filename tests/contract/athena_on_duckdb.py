@@ -1,29 +1,15 @@
-"""Athena's SQL on DuckDB, by way of the few differences that conditions meet.
+"""Conditions written for Athena, on DuckDB, as the sandbox's Athena has it.
 
-What is translated, and nothing else: Athena's functions that DuckDB lacks become macros; `CAST(… AS ARRAY(VARCHAR))`
-and lambdas are written differently; in JSON paths `["key"]` is written `."key"`. What DuckDB does otherwise and this
-doesn't hide: it reads any JSON as a text where Athena fails to read a list or an object as one; both come to NULL here,
-since the SQL compares what was read with what was there. Where invalid JSON makes Athena's functions NULL, TRY does.
+What DuckDB does otherwise and this doesn't hide: it reads any JSON as a text where Athena fails to read a list or an
+object as one; both come to NULL here, since the SQL compares what was read with what was there. Where invalid JSON
+makes Athena's functions NULL, TRY does.
 """
 
 from __future__ import annotations
 
-import re
-
 import duckdb
 
-_MACROS = """
-CREATE MACRO trino_json_extract(json, path) AS TRY(json_extract(json, path));
-CREATE MACRO trino_json_extract_scalar(json, path) AS
-    CASE WHEN TRY(json_type(json, path)) IN ('OBJECT', 'ARRAY', 'NULL') THEN NULL
-    ELSE TRY(json_extract_string(json, path)) END;
-CREATE MACRO json_format(json) AS json::VARCHAR;
-CREATE MACRO regexp_like(text, pattern) AS regexp_matches(text, pattern);
-CREATE MACRO arrays_overlap(one, other) AS list_has_any(one, other);
-CREATE MACRO cardinality(list) AS len(list);
-CREATE MACRO array_except(one, other) AS
-    CASE WHEN other IS NOT NULL THEN list_filter(list_distinct(one), lambda each: NOT list_contains(other, each)) END;
-"""
+from tests.sandbox.athena_sql import MACROS, read_query, to_duckdb
 
 
 class AthenaOnDuckDb:
@@ -31,12 +17,12 @@ class AthenaOnDuckDb:
 
     def __init__(self) -> None:
         self._database = duckdb.connect(":memory:")
-        self._database.execute(_MACROS)
+        self._database.execute(MACROS)
 
     def holds(self, sql: str, data: str) -> bool:
         """Whether a row with this JSON is found where `sql` is asked for."""
-        statement = f"SELECT count(*) FROM (SELECT ?::VARCHAR AS event_data) WHERE {_translated(sql)}"
-        found = self._database.execute(statement, [data]).fetchone()
+        statement = _translated(f"SELECT count(*) FROM one WHERE {sql}")
+        found = self._database.execute(f"WITH one AS (SELECT ?::VARCHAR AS event_data) {statement}", [data]).fetchone()
         assert found is not None
         return bool(found[0] == 1)
 
@@ -47,7 +33,7 @@ class AthenaOnDuckDb:
 
     def found(self, sql: str) -> set[str]:
         """The uids of the kept events that are found where `sql` is asked for."""
-        rows = self._database.execute(f"SELECT uid FROM events WHERE {_translated(sql)}").fetchall()
+        rows = self._database.execute(_translated(f"SELECT uid FROM events WHERE {sql}")).fetchall()
         return {uid for (uid,) in rows}
 
     def close(self) -> None:
@@ -56,15 +42,4 @@ class AthenaOnDuckDb:
 
 
 def _translated(sql: str) -> str:
-    """DuckDB's words for Athena's, outside literals; paths are the only literals that begin with `$[`."""
-    parts = re.split(r"('(?:[^']|'')*')", sql)
-    return "".join(_path(part) if part.startswith("'") else _words(part) for part in parts)
-
-
-def _words(sql: str) -> str:
-    sql = re.sub(r"\bjson_extract(_scalar)?\(", r"trino_json_extract\1(", sql)
-    return sql.replace("AS ARRAY(VARCHAR)", "AS VARCHAR[]").replace("item -> ", "lambda item: ")
-
-
-def _path(literal: str) -> str:
-    return re.sub(r'\["([^"]*)"\]', r'."\1"', literal) if literal.startswith("'$[") else literal
+    return to_duckdb(read_query(sql))

@@ -10,6 +10,7 @@ from moto.iam.models import iam_backends
 from moto.sts.models import sts_backends
 from moto.utilities.utils import PARTITION_NAMES
 
+from tests.sandbox.athena_queries import Queries
 from tests.sandbox.calls import Calls
 from tests.sandbox.faults import Fault, Faults
 from tests.sandbox.issuers import Issuers
@@ -22,7 +23,8 @@ _EVERYTHING = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Actio
 class Administration:
     """Answers by the last part of the path; a body is a JSON object."""
 
-    def __init__(self, calls: Calls, faults: Faults, issuers: Issuers) -> None:
+    def __init__(self, calls: Calls, faults: Faults, issuers: Issuers, queries: Queries) -> None:
+        self._queries = queries
         self._calls = calls
         self._faults = faults
         self._issuers = issuers
@@ -44,6 +46,8 @@ class Administration:
             found = {"expired": expire_sessions(given.get("role", ""))}
         elif name == "forget-keys":
             self._issuers.forget()
+        elif name == "hold-queries":
+            self._queries.hold(bool(given["held"]))
         elif name == "account":
             key, secret = make_administrator(given["account"], given.get("partition", "aws"))
             found = {"access_key": key, "secret_key": secret}

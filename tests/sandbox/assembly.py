@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 
 import moto
@@ -9,14 +10,16 @@ from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_ba
 
 from tests.sandbox.administration import Administration
 from tests.sandbox.asked import AS_TLS, Asked
+from tests.sandbox.athena_queries import Queries
+from tests.sandbox.athena_workgroups import check_workgroup, update_workgroup
 from tests.sandbox.authorization import authorise, leave_bucket_policies_to_the_gate
 from tests.sandbox.calls import Calls
+from tests.sandbox.encryption import check_key
 from tests.sandbox.faults import Faults
 from tests.sandbox.gate import Answerer, Gate, Wsgi
 from tests.sandbox.issuers import Issuers, is_fetchable
 from tests.sandbox.signatures import identify
 from tests.sandbox.web_identity import WebIdentity, keep_scheme_of_providers
-from tests.sandbox.workgroups import get_work_group, update_work_group
 
 MOTO = "5.2.5"
 
@@ -45,10 +48,15 @@ def sandbox(issuer_authority: Path | None, *, as_tls: bool) -> Wsgi:
         if as_tls:
             asked.environ[AS_TLS] = True
 
-    checks = [take_for_tls, identify, authorise, fail_on_demand]
+    lock = threading.Lock()
+    queries = Queries(calls, faults, lock)
+    checks = [take_for_tls, identify, authorise, fail_on_demand, check_key, check_workgroup]
     answerers: dict[tuple[str, str], Answerer] = {
         ("sts", "AssumeRoleWithWebIdentity"): WebIdentity(issuers),
-        ("athena", "GetWorkGroup"): get_work_group,
-        ("athena", "UpdateWorkGroup"): update_work_group,
+        ("athena", "StartQueryExecution"): queries.start,
+        ("athena", "GetQueryExecution"): queries.get,
+        ("athena", "GetQueryResults"): queries.results,
+        ("athena", "StopQueryExecution"): queries.stop,
+        ("athena", "UpdateWorkGroup"): update_workgroup,
     }
-    return Gate(unpatched(), checks, answerers, calls, Administration(calls, faults, issuers))
+    return Gate(unpatched(), checks, answerers, calls, Administration(calls, faults, issuers, queries), lock)

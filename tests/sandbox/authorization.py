@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 
 from moto.iam.access_control import PermissionResult
-from moto.s3.models import FakeBucket, s3_backends
+from moto.s3.models import FakeBucket
 
 from tests.sandbox.asked import Asked
+from tests.sandbox.buckets import find_bucket
 from tests.sandbox.callers import Caller, Document
 from tests.sandbox.conditions import Context
 from tests.sandbox.permissions import needed_permissions
@@ -86,12 +87,8 @@ def access_denied(asked: Asked, permission: Permission) -> Refused:
 
 
 def _bucket(resource: str) -> tuple[str, Document | None]:
-    name = resource.rpartition(":::")[2].partition("/")[0]
-    if name not in s3_backends.bucket_accounts:
-        return "", None
-    partition, account = s3_backends.bucket_accounts[name]
-    bucket = s3_backends[account][partition].buckets[name]
-    return account, json.loads(bucket.policy) if bucket.policy else None
+    bucket = find_bucket(resource.rpartition(":::")[2].partition("/")[0])
+    return ("", None) if bucket is None else (bucket.account_id, json.loads(bucket.policy) if bucket.policy else None)
 
 
 def leave_bucket_policies_to_the_gate() -> None:

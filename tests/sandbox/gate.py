@@ -31,15 +31,16 @@ class Gate:
         answerers: Mapping[tuple[str, str], Answerer],
         calls: Calls,
         administration: Administration,
+        lock: threading.Lock,
     ) -> None:
-        """`checks` in the order AWS has them; `answerers` by service and operation."""
+        """`checks` in the order AWS has them; `answerers` by service and operation. `lock` is held while moto works:
+        it looks first and writes later, and has no locks of its own, so that conditional writes would race."""
         self._moto = moto
         self._checks = checks
         self._answerers = answerers
         self._calls = calls
         self._administration = administration
-        # moto looks first and writes later, and has no locks: conditional writes would race
-        self._lock = threading.Lock()
+        self._lock = lock
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
         """Answer one request."""

@@ -87,6 +87,10 @@ class Sandbox:
         """Have it ask token issuers for their keys anew, as AWS does after some hours."""
         self.ask("forget-keys")
 
+    def hold_queries(self, held: bool) -> None:
+        """Leave Athena's queries QUEUED from now on, or let all go."""
+        self.ask("hold-queries", held=held)
+
     def other_account(self, account_id: str) -> dict[str, str]:
         """Credentials of an administrator of another account."""
         keys = self.ask("account", account=account_id)
