@@ -21,6 +21,7 @@ _COMMANDS = {
     "serve": ("extaudit_cli.serve", "Run the service."),
     "identity": ("extaudit_cli.identity", "Issue, list and renew certificates of a data directory."),
     "roles": ("extaudit_cli.roles", "List the loaded roles, ask what they allow, check files of roles."),
+    "storage": ("extaudit_cli.storage", "Set up External Audit Storage: events and recordings in your AWS account."),
     "locks": ("extaudit_cli.locks", "Bar users, components, roles, certificates and tokens."),
     "integrations": (
         "extaudit_cli.integrations",
