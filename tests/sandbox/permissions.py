@@ -10,6 +10,8 @@ from tests.sandbox.asked import Asked
 from tests.sandbox.policies import UNKNOWN, Permission
 from tests.sandbox.s3_actions import s3_permissions
 
+_MAY_COME_WITH_TAGS = frozenset({"CreateDatabase", "CreateWorkGroup"})
+
 
 def needed_permissions(asked: Asked) -> list[Permission]:
     """All that the caller must be allowed; none where anybody may ask."""
@@ -18,8 +20,10 @@ def needed_permissions(asked: Asked) -> list[Permission]:
     partition = asked.caller.partition if asked.caller else "aws"
     if asked.service == "s3":
         return s3_permissions(asked, partition)
-    resources = _RESOURCES[asked.service](asked)
-    return [Permission(f"{asked.service}:{asked.operation}", resource) for resource in resources or [UNKNOWN]]
+    resources = _RESOURCES[asked.service](asked) or [UNKNOWN]
+    tags = asked.operation in _MAY_COME_WITH_TAGS and asked.params.get("Tags")
+    operations = [asked.operation, "TagResource"] if tags else [asked.operation]
+    return [Permission(f"{asked.service}:{each}", resource) for each in operations for resource in resources]
 
 
 def _arn(asked: Asked, service: str, rest: str, *, region: bool = True) -> str:

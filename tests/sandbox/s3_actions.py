@@ -52,7 +52,7 @@ _ALSO_BY_HEADER = {
         "x-amz-acl": "PutObjectAcl",
     },
     "CreateBucket": {
-        "x-amz-bucket-object-lock-enabled": "PutBucketObjectLockConfiguration",
+        "x-amz-bucket-object-lock-enabled": "PutBucketObjectLockConfiguration PutBucketVersioning",
         "x-amz-object-ownership": "PutBucketOwnershipControls",
     },
 }
@@ -84,7 +84,7 @@ def _needed(asked: Asked, partition: str) -> Iterator[Permission]:
     yield Permission(f"s3:{_versioned(asked, action)}", resource)
     for header, also in _ALSO_BY_HEADER.get(action, {}).items():
         if asked.header(header) not in ("", "False", "false"):
-            yield Permission(f"s3:{also}", resource)
+            yield from (Permission(f"s3:{each}", resource) for each in also.split())
     if asked.operation == "GetObjectAttributes":
         yield Permission(f"s3:{_versioned(asked, 'GetObject')}", resource)
     if asked.header("x-amz-bypass-governance-retention").lower() == "true":

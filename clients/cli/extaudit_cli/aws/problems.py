@@ -51,8 +51,29 @@ class AwsRefusal(AwsProblem):
         """AWS's error code, such as `NoSuchEntity`."""
         self.action = action
         """The IAM action of the call, such as `iam:GetRole`."""
+        self.request_id = request_id
+        """What AWS's support asks for; '' where AWS gave none."""
+        self._more = ""
         told = f" (request id {request_id})" if request_id else ""
         super().__init__(visible(f"AWS refuses {action} with {code}{told}: {_remedy(code, action)}"))
+
+    @property
+    def denied(self) -> bool:
+        """Whether the credentials may not do it."""
+        return self.code in _DENIED
+
+    def also_needs(self, actions: str) -> None:
+        """Tell of the actions that this call asks for beside its own: a denial may be of each of them."""
+        if self.denied:
+            self.add(f"as it is called here it also needs {actions}")
+
+    def add(self, text: str) -> None:
+        """Tell more, after what is told anyway."""
+        self._more += f"; {text}"
+
+    def format_message(self) -> str:
+        """All that is told."""
+        return self.message + visible(self._more)
 
 
 def action_of(service: str, operation: str) -> str:

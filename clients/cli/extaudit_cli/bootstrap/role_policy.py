@@ -1,0 +1,90 @@
+"""The policy on the integration's role."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from extaudit_client import RolePolicyPlan
+
+from extaudit_cli.aws.admin import Admin
+from extaudit_cli.aws.problems import AwsProblem
+from extaudit_cli.bootstrap.bucket_policy import compared_policy, label
+from extaudit_cli.bootstrap.policies import Statement, merged, others, statements
+from extaudit_cli.bootstrap.rows import Value
+from extaudit_cli.bootstrap.things import Attribute, Found, State
+
+_NO_SUCH = "NoSuchEntity"
+
+
+class RolePolicy:
+    """An inline policy; the role itself is made by `extaudit integrations aws-setup`."""
+
+    name = "role-policy"
+    within = ""
+
+    def __init__(self, admin: Admin, plan: RolePolicyPlan) -> None:
+        self._admin = admin
+        self._plan = plan
+        self._planned = statements(plan.policy)
+        self._role = plan.role_arn.rpartition("/")[2]
+
+    @property
+    def subject(self) -> str:
+        """The role and the policy on it."""
+        return f"{self._role}/{self._plan.policy_name}"
+
+    @property
+    def planned(self) -> Mapping[str, Value]:
+        """Its statements, and none beside them."""
+        return {"policy": self._planned, "other-statements": None}
+
+    def look(self) -> Found | None:
+        """Compare; statements of others give the role more than it needs, so they are a difference, and stay."""
+        found = self._read()
+        if found is None:
+            self._require_role()
+            return None
+        beside = [label(each) for each in others(self._planned, found)]
+        more = Attribute(
+            "other-statements",
+            State.DIFFERENT if beside else State.EQUAL,
+            None,
+            beside or None,
+            by_hand="take them out of the policy, or move what the role really needs to a policy of its own"
+            if beside
+            else "",
+        )
+        return Found((compared_policy("policy", self._planned, found), more))
+
+    def create(self) -> None:
+        """Put it on the role."""
+        self._put(self._plan.policy)
+
+    def change(self, attribute: Attribute) -> None:
+        """Put the planned statements in."""
+        self._put(merged(self._planned, self._read() or []))
+
+    def _put(self, policy: str) -> None:
+        named = {"RoleName": self._role, "PolicyName": self._plan.policy_name}
+        self._admin.call("iam", "put_role_policy", **named, PolicyDocument=policy)
+
+    def _read(self) -> list[Statement] | None:
+        named = {"RoleName": self._role, "PolicyName": self._plan.policy_name}
+        answer: dict[str, Any] | None = self._admin.find("iam", "get_role_policy", _NO_SUCH, **named)
+        if answer is None:
+            return None
+        document = answer["PolicyDocument"]
+        return statements(document if isinstance(document, str) else _text(document))
+
+    def _require_role(self) -> None:
+        if self._admin.find("iam", "get_role", _NO_SUCH, RoleName=self._role) is None:
+            raise AwsProblem(
+                f"the role {self._role} is not there; run `extaudit integrations aws-setup` for the integration first"
+            )
+
+
+def _text(document: Mapping[str, Any]) -> str:
+    import json
+
+    return json.dumps(document)

@@ -1,0 +1,74 @@
+"""Policies are compared by what they mean, and statements of others stay."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from extaudit_cli.bootstrap.policies import lacking, merged, others, statements
+
+DENY: dict[str, Any] = {
+    "Sid": "Ours",
+    "Effect": "Deny",
+    "Principal": "*",
+    "Action": "s3:*",
+    "Resource": ["arn:aws:s3:::a", "arn:aws:s3:::a/*"],
+    "Condition": {"Bool": {"aws:SecureTransport": "false"}},
+}
+THEIRS: dict[str, Any] = {
+    "Sid": "Theirs",
+    "Effect": "Allow",
+    "Principal": {"AWS": "1"},
+    "Action": "s3:Get*",
+    "Resource": "*",
+}
+
+
+@pytest.mark.parametrize(
+    ("change", "same"),
+    [
+        ({}, True),
+        ({"Sid": "Renamed"}, True),
+        ({"Principal": {"AWS": "*"}}, True),
+        ({"Action": ["s3:*"]}, True),
+        ({"Resource": ["arn:aws:s3:::a/*", "arn:aws:s3:::a"]}, True),
+        ({"Condition": {"Bool": {"aws:securetransport": [False]}}}, True),
+        ({"Effect": "Allow"}, False),
+        ({"Principal": {"AWS": "123456789012"}}, False),
+        ({"Action": ["s3:Get*"]}, False),
+        ({"Resource": ["arn:aws:s3:::a"]}, False),
+        ({"Condition": {}}, False),
+        ({"Condition": {"Bool": {"aws:SecureTransport": "true"}}}, False),
+    ],
+)
+def test_statements_are_the_same_where_they_mean_the_same(change: dict[str, Any], same: bool) -> None:
+    assert (lacking([DENY], [DENY | change]) == []) is same
+
+
+def test_one_policy_may_have_one_statement_that_is_no_list() -> None:
+    assert statements(json.dumps({"Statement": DENY})) == [DENY]
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"Statement": 1}', '{"Statement": ["a"]}'])
+def test_what_is_no_policy_is_refused(text: str) -> None:
+    with pytest.raises(ValueError):
+        statements(text)
+
+
+@pytest.mark.parametrize(
+    ("found", "kept"),
+    [
+        ([], []),
+        ([THEIRS], [THEIRS]),
+        ([DENY | {"Effect": "Allow"}, THEIRS], [THEIRS]),
+        ([{**THEIRS, "Sid": None}], [{**THEIRS, "Sid": None}]),
+        ([DENY | {"Sid": "Renamed"}, THEIRS], [THEIRS]),
+    ],
+    ids=["none", "theirs", "ours changed", "without a name", "ours under another name"],
+)
+def test_what_is_planned_comes_in_once_and_statements_of_others_stay(
+    found: list[dict[str, Any]], kept: list[dict[str, Any]]
+) -> None:
+    assert json.loads(merged([DENY], found))["Statement"] == [DENY, *kept]
+    assert others([DENY], found) == kept
