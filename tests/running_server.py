@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 import sys
 import time
 from collections.abc import Iterator
@@ -19,7 +18,9 @@ from extaudit_client import Client, Connection
 from extaudit_client.files import find_connection
 from extaudit_client.retries import Retries
 
-RUN = [sys.executable, "-c", "from extaudit_cli.main import main; main()"]
+from tests.server_starter import RUN as RUN
+from tests.server_starter import start
+
 ANY_PORT = ["--grpc-listen", "127.0.0.1:0", "--http-listen", "127.0.0.1:0"]
 _SECONDS = 60
 
@@ -37,13 +38,8 @@ class RunningServer:
         self.data_dir = folder / data
         self._log = folder / "serve.log"
         with self._log.open("ab") as out:
-            self._process = subprocess.Popen(
-                [*RUN, "serve", *ANY_PORT, "--data-dir", data, *flags],
-                cwd=folder,
-                env=environment(),
-                stdout=out,
-                stderr=out,
-            )
+            arguments = ["serve", *ANY_PORT, "--data-dir", data, *flags]
+            self._process = start(arguments, folder, environment(), out.fileno())
 
     @property
     def said(self) -> str:
