@@ -178,6 +178,9 @@ def waiting_values(folder: Path) -> dict[str, dict[str, object]]:
     numbers = {each.name: each.default + 1 for each in settings() if isinstance(each.default, int | float)}
     alone = numbers | alone
     alone |= {"traces.ratio": 0.5, "traces.sampling": "caller", "traces.service_name": "other"}
+    alone |= {"aws.endpoint": "https://aws.test", "aws.s3_endpoint": "https://s3.test", "aws.s3_path_style": "always"}
+    alone |= {"aws.ca": folder / "user-ca.crt", "aws.proxy": "http://proxy.test:3128"}
+    alone |= {"external_storage.region": "eu-west-1", "external_storage.other_regions": "eu-west-2"}
     together = {"grpc.certificate": pairs["grpc"], "grpc.key": pairs["grpc"], "http.certificate": pairs["http"]}
     together |= {"http.key": pairs["http"], "grpc.token_listen": tokens, "grpc.token_issuers": tokens}
     public = {"http.public_certificate": folder / "server.crt", "http.public_key": folder / "server.key"}
