@@ -29,6 +29,7 @@ NEEDS: Final[Mapping[str, str]] = MappingProxyType(
         "integrations update": "integration:read and integration:update, external_audit_storage:update where the role "
         "changes, and with --force external_audit_storage:delete",
         "integrations delete": "integration:delete",
+        "storage bootstrap": "external_audit_storage:update and integration:read",
         "storage iam-policy": "external_audit_storage:read",
         "storage terraform": "external_audit_storage:update and integration:read",
         "locks add": "lock:create",
