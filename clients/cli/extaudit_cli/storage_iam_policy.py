@@ -49,7 +49,7 @@ def command(client: Client, output: str, stage: str, role_arn: str, without_kms:
     policy = client.storages.iam_policy(stage, role_arn, without_kms=without_kms)
     document = _document(policy)
     if aws_cli:
-        click.echo(_aws_command(policy, json.dumps(document, indent=2)))
+        click.echo(command_text(policy, json.dumps(document, indent=2)))
     elif output == "table":
         write_json(document)
     else:
@@ -64,9 +64,14 @@ def _document(policy: RolePolicyPlan) -> object:
         raise click.ClickException("the service's answer has no JSON for a policy") from None
 
 
-def _aws_command(policy: RolePolicyPlan, document: str) -> str:
+def command_text(policy: RolePolicyPlan, document: str) -> str:
+    """The command that puts a policy on its role.
+
+    Raises:
+        ClickException: a name has characters that AWS doesn't take in one.
+    """
     role_name = policy.role_arn.rpartition("/")[2]
-    # No name that AWS takes has any other character; a terminal might do something with one.
+    # A terminal might act on other characters.
     if not all(name.isascii() and name.isprintable() for name in (role_name, policy.policy_name)):
         raise click.ClickException("the service's answer has names that AWS doesn't take")
     return put_role_policy(role_name, policy.policy_name, document)

@@ -7,7 +7,10 @@ import shlex
 import subprocess
 
 import pytest
+from click import ClickException
 from extaudit_cli.aws_command import put_role_policy
+from extaudit_cli.storage_iam_policy import command_text
+from extaudit_client import RolePolicyPlan
 
 from server.external_storage.iam_policy import iam_policy, policy_text
 from tests.unit.external_storage.specs import ACCOUNT, random_role, random_spec
@@ -45,3 +48,10 @@ def test_a_real_shell_gives_the_program_the_same_words_whatever_is_in_them() -> 
 def test_nul_is_refused() -> None:
     with pytest.raises(ValueError, match="NUL"):
         put_role_policy("a", "b\0", "{}")
+
+
+@pytest.mark.parametrize("names", [("role/a\x1b[2J", "p"), ("role/a", "p\u202e"), ("role/a", "p\n")])
+def test_names_that_a_terminal_might_act_on_are_not_printed(names: tuple[str, str]) -> None:
+    role, policy_name = names
+    with pytest.raises(ClickException, match="names that AWS doesn't take"):
+        command_text(RolePolicyPlan(f"arn:aws:iam::123456789012:{role}", policy_name, "{}"), "{}")
