@@ -135,6 +135,9 @@ PERMISSIONS: Final[Mapping[str, Permission]] = MappingProxyType(
         ),
         "/extaudit.v1.ExternalAuditStorageService/DisableCluster": Permission((DELETE_STORAGES,)),
         "/extaudit.v1.ExternalAuditStorageService/ListPromotions": Permission((READ_STORAGES,)),
+        "/extaudit.v1.ExternalAuditStorageService/TestConnection": Permission(
+            (UPDATE_STORAGES,), also=(READ_INTEGRATIONS,)
+        ),
         "/extaudit.v1.StatusService/GetStatus": Permission((STATUS_WITH_PLACES, STATUS_ONLY)),
         "/grpc.health.v1.Health/Check": Permission(anyone=True),
         "/grpc.health.v1.Health/List": Permission(anyone=True),

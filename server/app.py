@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import importlib.metadata
 import logging
-import secrets
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -52,13 +51,13 @@ from server.data_directory import (
     PAGE_TOKENS,
     SESSION_TOKENS,
     DataDirectory,
-    DataDirectoryProblem,
     DirectoryLock,
+    kept_secret,
 )
 from server.exposition import Exposition
 from server.external_storage.switching import NoSwitch
 from server.external_storage_assembly import assemble as assemble_storages
-from server.files import DiskFiles, Files, write_durably
+from server.files import DiskFiles, Files
 from server.grpc_api.interceptors.observation import CallMeter, RefusalObserver
 from server.grpc_api.server import GrpcServer, Limits, UseCases
 from server.housekeeping import Housekeeping, Watched
@@ -93,7 +92,6 @@ from server.storage.scan.engine import DuckScanEngine
 from server.surroundings import surroundings
 
 _log = logging.getLogger(__name__)
-_SECRET_BYTES = 32
 _EXPORT_THREADS = 2
 """Reading and encoding a batch takes a processor, and the clients that read several at once wait for each other."""
 _READERS = 2
@@ -161,7 +159,7 @@ def _build(
         for callback in wake:
             loop.call_soon_threadsafe(callback)
 
-    validator = Validator(_secret(files, directory, "known-uids.key"), config.grpc.max_event_bytes)
+    validator = Validator(kept_secret(files, directory, "known-uids.key"), config.grpc.max_event_bytes)
     log = _open_log(config, files, directory, storage, catalogue, outbox, on_cut, validator)
     log.journal.on_sync = metrics.journal.synced
     gate = IntakeGate(config.journal.quota_bytes, config.journal.disk_floor_bytes)
@@ -192,7 +190,7 @@ def _build(
     )
     wake.append(deliveries.wake)
     digests = ObjectDigests(storage)
-    page_token_key = _secret(files, directory, PAGE_TOKENS)
+    page_token_key = kept_secret(files, directory, PAGE_TOKENS)
     search = Search(storage, scan, log.tail, catalogue, PageTokens(page_token_key), digests)
     service_log = ServiceLog(intake)
     self_audit = SelfAudit(service_log, changes, OutboxDrain(outbox, intake), log.journal)
@@ -209,8 +207,8 @@ def _build(
             _now_ms,
             directory.path / "recorded-text.sqlite",
         ),
-        upload_key=_secret(files, directory, "upload-id.key"),
-        token_key=_secret(files, directory, SESSION_TOKENS),
+        upload_key=kept_secret(files, directory, "upload-id.key"),
+        token_key=kept_secret(files, directory, SESSION_TOKENS),
     )
     searches = Searches(
         search,
@@ -261,7 +259,7 @@ def _build(
     integrations = Integrations(
         SqlIntegrations(engine), lambda: frozenset(each.section.storage for each in log.tail.pin()), _now_ms
     )
-    storages = assemble_storages(config, SqlExternalStorages(engine), NoSwitch(), _now_ms)
+    storages = assemble_storages(config, SqlExternalStorages(engine), issuer.tokens, NoSwitch(), _now_ms)
     locks = Locks(lock_store, lock_table, _now_ms, lambda: server.look_again())
     server = GrpcServer(
         config.grpc.listen,
@@ -289,6 +287,7 @@ def _build(
             storages.plans,
             issuer.rotation,
             storages.promotions,
+            storages.tests,
         ),
         limits=Limits.of(config),
         observers=[CallMeter(metrics.calls), RefusalObserver(self_audit.denials)],
@@ -352,6 +351,7 @@ def _build(
         Reloading(settings, read, held, changes, metrics.configuration),
         LoopLag(metrics.service),
         threads,
+        storages.tests,
         [scrubbing.close, recordings.close, scan.close, engine.dispose, *([tracing.close] if tracing else [])],
     )
 
@@ -378,21 +378,6 @@ def _open_log(
         on_cut,
         validator,
     )
-
-
-def _secret(files: Files, directory: DataDirectory, name: str) -> bytes:
-    """A key that is kept: page tokens and known uids outlive a restart.
-
-    Raises:
-        DataDirectoryProblem: it isn't as it was made. With a part of it, or nothing, tokens could be forged.
-    """
-    path = directory.identity / name
-    if path.name not in files.list(path.parent):
-        write_durably(files, path, secrets.token_bytes(_SECRET_BYTES))
-    secret = files.read(path)
-    if len(secret) != _SECRET_BYTES:
-        raise DataDirectoryProblem(f"the key {name} is damaged; remove it and a new one is made")
-    return secret
 
 
 def _now_ms() -> int:

@@ -6,16 +6,18 @@ import errno
 import fcntl
 import os
 import re
+import secrets
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from server.files import DiskFiles
+from server.files import DiskFiles, Files, write_durably
 
 KEYS_OF_TOKENS = PAGE_TOKENS, SESSION_TOKENS = "page-token.key", "session-token.key"
 """Names of the keys of page tokens of events and of sessions."""
 
+_SECRET_BYTES = 32
 
 LATER_VERSION = "a later version of extaudit wrote it: start that one, or restore a backup of before the upgrade"
 """The remedy where data has a format that this version doesn't know."""
@@ -141,3 +143,18 @@ class DirectoryLock:
     def _holder(self) -> str:
         content = os.pread(self._fd, 20, 0).strip()
         return f" (process {content.decode()})" if re.fullmatch(rb"[0-9]+", content) else ""
+
+
+def kept_secret(files: Files, directory: DataDirectory, name: str) -> bytes:
+    """A key that is kept: page tokens and known uids outlive a restart.
+
+    Raises:
+        DataDirectoryProblem: it isn't as it was made. With a part of it, or nothing, tokens could be forged.
+    """
+    path = directory.identity / name
+    if path.name not in files.list(path.parent):
+        write_durably(files, path, secrets.token_bytes(_SECRET_BYTES))
+    secret = files.read(path)
+    if len(secret) != _SECRET_BYTES:
+        raise DataDirectoryProblem(f"the key {name} is damaged; remove it and a new one is made")
+    return secret

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
-from server.config import Config
+from server.config import AwsSection, Config
+from server.external_storage.connection_tests import MOST, ConnectionTests, Tokens
 from server.external_storage.drafts import Drafts
 from server.external_storage.plans import Plans
 from server.external_storage.promotions import Promotions
@@ -13,6 +15,8 @@ from server.external_storage.regions import RegionRule
 from server.external_storage.rules import Rules
 from server.external_storage.switching import Switch
 from server.state.external_storages import SqlExternalStorages
+from server.storage.aws.checks.probe import AwsConnectionProbe
+from server.storage.aws.session import AwsSettings
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,17 +26,36 @@ class ExternalStorageParts:
     drafts: Drafts
     plans: Plans
     promotions: Promotions
+    tests: ConnectionTests
 
 
 def assemble(
-    config: Config, store: SqlExternalStorages, switch: Switch, now_ms: Callable[[], int]
+    config: Config, store: SqlExternalStorages, tokens: Tokens, switch: Switch, now_ms: Callable[[], int]
 ) -> ExternalStorageParts:
     """The parts over what the state keeps."""
-    section = config.external_storage
+    section, name = config.external_storage, config.cluster_name
     others = section.other_regions.split(",") if section.other_regions else ()
     rules = Rules(RegionRule(section.region or "", tuple(others)))
+    probe = AwsConnectionProbe(aws_settings(config.aws))
+    threads = ThreadPoolExecutor(MOST, "connection-test")
     return ExternalStorageParts(
         Drafts(store, rules, now_ms),
-        Plans(store, config.cluster_name, now_ms),
+        Plans(store, name, now_ms),
         Promotions(store, rules, switch, now_ms),
+        ConnectionTests(store, tokens, probe, threads, name, now_ms),
+    )
+
+
+def aws_settings(section: AwsSection) -> AwsSettings:
+    """How AWS is reached, as it is configured."""
+    return AwsSettings(
+        endpoint=section.endpoint,
+        s3_endpoint=section.s3_endpoint,
+        s3_path_style=section.s3_path_style,
+        ca=str(section.ca) if section.ca is not None else None,
+        proxy=section.proxy,
+        connect_timeout=section.connect_timeout_seconds,
+        read_timeout=section.read_timeout_seconds,
+        attempts=section.attempts,
+        connections=section.workers,
     )

@@ -22,6 +22,7 @@ from server.certificates.claims import ADMINISTRATOR
 from server.certificates.local_authority import LocalAuthority
 from server.config import Config, digest
 from server.data_directory import DataDirectory, DirectoryLock
+from server.external_storage.connection_tests import ConnectionTests
 from server.files import DiskFiles, write_durably
 from server.grpc_api.server import GrpcServer
 from server.housekeeping import Housekeeping
@@ -92,6 +93,7 @@ class App:
     reloading: Reloading
     loop_lag: LoopLag
     threads: Threads
+    connection_tests: ConnectionTests
     close: list[Callable[[], object]]
     failed: asyncio.Event = field(default_factory=asyncio.Event)
     """Set when a part of the service has failed and the process must end."""
@@ -143,6 +145,7 @@ class App:
         self.ready_file.unlink(missing_ok=True)
         await self.grpc.stop(STOP_GRACE_SECONDS)
         await self.http.stop()
+        await self.connection_tests.close()
         self.housekeeping.stop()
         self.reindexing.stop()
         self.text_indexing.stop()

@@ -55,6 +55,7 @@ DRAFT_UPDATED: Final = "extaudit.draft.update"
 DRAFT_DELETED: Final = "extaudit.draft.delete"
 STORAGE_ENABLED: Final = "external_audit_storage.enable"
 STORAGE_DISABLED: Final = "external_audit_storage.disable"
+CONNECTION_TESTED: Final = "extaudit.storage.test"
 SESSION_UPLOADED: Final = "session.upload"
 INTEGRATION_CREATED: Final = "integration.create"
 INTEGRATION_UPDATED: Final = "integration.update"
@@ -106,6 +107,7 @@ CODES: Final[Mapping[str, str]] = MappingProxyType(
         DRAFT_DELETED: "XA8203I",
         STORAGE_ENABLED: "TEA001I",
         STORAGE_DISABLED: "TEA002I",
+        CONNECTION_TESTED: "XA8204I",
         SESSION_UPLOADED: "T2005I",
         INTEGRATION_CREATED: "IG001I",
         INTEGRATION_UPDATED: "IG002I",

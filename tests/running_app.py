@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from server.app import build
-from server.config import Config, GrpcSection, HttpSection, JournalSection, ScrubSection, TracesSection
+from server.config import AwsSection, Config, GrpcSection, HttpSection, JournalSection, ScrubSection, TracesSection
 from server.files import Files
 from server.lifecycle import App
 
@@ -29,6 +29,7 @@ def running_app(
     read: Callable[[], Config] | None = None,
     traces: TracesSection | None = None,
     issuer_url: str | None = None,
+    aws: AwsSection | None = None,
 ) -> Iterator[App]:
     """Serve from `data_dir` until the end of the block. Without `watching` nothing is looked at in the background.
 
@@ -38,6 +39,7 @@ def running_app(
         data_dir,
         cluster_name=cluster,
         issuer_url=issuer_url,
+        aws=aws or AwsSection(),
         grpc=grpc or GrpcSection(listen="localhost:0"),
         http=HttpSection(listen="127.0.0.1:0"),
         journal=journal or JournalSection(),

@@ -46,12 +46,7 @@ class Plans:
             Unavailable: the state can't be read now.
         """
         storage, own = await self._read(stage)
-        if role is not None and not fits(role, storage):
-            where = (
-                f"must be a role of account {storage.account_id} in the partition {partition_of(storage.spec.region)}"
-            )
-            raise InvalidRequest([Violation("role_arn", f"{where}, where the storage is")])
-        role = role or _own_role(own, storage)
+        role = tried_role(role, own, storage)
         key = "" if without_kms else storage.options.kms_key_arn
         policy = iam_policy(storage.spec, role.partition, role.account_id, key)
         return RolePolicyPlan(str(role), storage.spec.policy_name, policy_text(policy))
@@ -72,6 +67,17 @@ class Plans:
                 return storage, role_of(view, storage.spec.integration_name)
 
         return await in_state(read)
+
+
+def tried_role(role: RoleArn | None, own: RoleArn, storage: ExternalStorage) -> RoleArn:
+    """The role that is asked for, or the integration's `own`; InvalidRequest or FailedPrecondition where it is of
+    another account than the storage."""
+    if role is None:
+        return _own_role(own, storage)
+    if not fits(role, storage):
+        where = f"must be a role of account {storage.account_id} in the partition {partition_of(storage.spec.region)}"
+        raise InvalidRequest([Violation("role_arn", f"{where}, where the storage is")])
+    return role
 
 
 def _own_role(role: RoleArn, storage: ExternalStorage) -> RoleArn:

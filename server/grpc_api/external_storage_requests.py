@@ -49,7 +49,7 @@ def asked_draft(request: pb.CreateDraftRequest | pb.UpsertDraftRequest) -> Draft
     return _draft(StorageSpec(**{name: getattr(request.spec, name) for name in SPEC_FIELDS}), request)
 
 
-def asked_role(request: pb.GetIamPolicyRequest) -> tuple[Stage, RoleArn | None]:
+def asked_role(request: pb.GetIamPolicyRequest | pb.TestConnectionRequest) -> tuple[Stage, RoleArn | None]:
     """The stage and the role that a request names; None for the integration's own.
 
     Raises:

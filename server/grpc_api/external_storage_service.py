@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Final
 
 from extaudit.v1 import external_audit_storage_service_pb2 as pb
 
 from rbac.permissions import DELETE_STORAGES
+from server.audit_log.access import Access
 from server.errors import PermissionDenied
 from server.external_storage.storage import Promotion, Stage
 from server.grpc_api.call import Call
+from server.grpc_api.connection_check_messages import step_message
+from server.grpc_api.draining import Drain
 from server.grpc_api.external_storage_messages import promotion_message, storage_message
 from server.grpc_api.external_storage_requests import (
     asked_draft,
@@ -23,7 +28,7 @@ from server.grpc_api.external_storage_requests import (
     refuse_wrong,
     revision_violations,
 )
-from server.grpc_api.external_storage_use_cases import Drafts, Plans, Promotions
+from server.grpc_api.external_storage_use_cases import ConnectionTests, Drafts, Plans, Promotions
 from server.grpc_api.infrastructure_messages import plan_message
 from server.grpc_api.listing import MAX_PAGE_SIZE, page_of, page_token, page_violations, position_of
 
@@ -37,6 +42,8 @@ class ExternalAuditStorageServicer:
     drafts: Drafts
     plans: Plans
     promotions: Promotions
+    connection_tests: ConnectionTests
+    drain: Drain
 
     async def GenerateDraft(self, request: pb.GenerateDraftRequest, call: Call) -> pb.GenerateDraftResponse:  # noqa: N802
         """Make a draft whose names nobody has."""
@@ -80,6 +87,21 @@ class ExternalAuditStorageServicer:
         """All that must be there in AWS."""
         found = await self.plans.infrastructure(asked_stage(request.stage))
         return pb.PlanInfrastructureResponse(plan=plan_message(found.plan), revision=found.revision)
+
+    async def TestConnection(  # noqa: N802
+        self, request: pb.TestConnectionRequest, call: Call
+    ) -> AsyncIterator[pb.TestConnectionResponse]:
+        """Whether everything works: each check as it ends, then how the test ended."""
+        stage, role = asked_role(request)
+
+        def caller() -> Access:
+            call.recheck()  # rights may end while a test lasts
+            self.drain.refuse_when_begun()
+            return call.access
+
+        async with aclosing(self.connection_tests.run(caller, stage, role)) as steps:
+            async for step in steps:
+                yield step_message(step)
 
     async def PromoteToCluster(  # noqa: N802
         self, request: pb.PromoteToClusterRequest, call: Call

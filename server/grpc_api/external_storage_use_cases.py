@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncGenerator, Callable
 from typing import Protocol
 
 from server.audit_log.access import Access
+from server.external_storage.connection_tests import TestEnd
 from server.external_storage.drafts import DraftRequest
 from server.external_storage.infrastructure import RolePolicyPlan
 from server.external_storage.plans import PlannedStorage
 from server.external_storage.promotions import PromotionRequest
 from server.external_storage.storage import ExternalStorage, Promotion, Stage
 from server.integrations.integration import RoleArn
+from server.storage.connection import Check
 
 
 class Drafts(Protocol):
@@ -101,4 +104,20 @@ class Promotions(Protocol):
 
     async def history(self, before: int | None, limit: int) -> list[Promotion]:
         """Rows of the history, newest first, those below the number `before` alone."""
+        ...
+
+
+class ConnectionTests(Protocol):
+    """Tests whether everything works."""
+
+    def run(
+        self, access: Callable[[], Access], stage: Stage, role: RoleArn | None
+    ) -> AsyncGenerator[Check | TestEnd, None]:
+        """Checks as they end, and last how the test ended. `access` gives the caller as of now.
+
+        Raises:
+            NotFound: there is no such storage. InvalidRequest: the role is of another account.
+            FailedPrecondition: the integration's own is. ResourceExhausted: too many tests are under way.
+            Unavailable: the state can't be read or written now.
+        """
         ...

@@ -34,7 +34,7 @@ from server.grpc_api.call import Check
 from server.grpc_api.draining import Drain
 from server.grpc_api.emit_stream import Window
 from server.grpc_api.external_storage_service import ExternalAuditStorageServicer
-from server.grpc_api.external_storage_use_cases import Drafts, Plans, Promotions
+from server.grpc_api.external_storage_use_cases import ConnectionTests, Drafts, Plans, Promotions
 from server.grpc_api.health import Health
 from server.grpc_api.integration_service import IntegrationServicer
 from server.grpc_api.integration_use_cases import Integrations, WebIdentities
@@ -125,6 +125,7 @@ class UseCases:
     plans: Plans
     key_rotation: KeyRotation
     promotions: Promotions
+    connection_tests: ConnectionTests
 
 
 @dataclass(frozen=True, slots=True)
@@ -250,7 +251,9 @@ class GrpcServer:
         recording_service_pb2_grpc.add_RecordingServiceServicer_to_server(_any(recordings), _any(found))
         access = AccessServicer(use_cases.rights, use_cases.locks)
         access_service_pb2_grpc.add_AccessServiceServicer_to_server(_any(access), _any(found))
-        storages = ExternalAuditStorageServicer(use_cases.drafts, use_cases.plans, use_cases.promotions)
+        storages = ExternalAuditStorageServicer(
+            use_cases.drafts, use_cases.plans, use_cases.promotions, use_cases.connection_tests, self._drain
+        )
         add_storages = external_audit_storage_service_pb2_grpc.add_ExternalAuditStorageServiceServicer_to_server
         add_storages(_any(storages), _any(found))
         integrations = IntegrationServicer(use_cases.integrations, use_cases.web_identities, use_cases.key_rotation)

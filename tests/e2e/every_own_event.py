@@ -27,7 +27,7 @@ from extaudit_client.files import find_connection
 from server.app import App
 from server.audit_log.fork_request import request_fork
 from server.certificates.issuing import issue_user, renew
-from server.config import Config, ConfigProblems, GrpcSection, SearchSection
+from server.config import AwsSection, Config, ConfigProblems, GrpcSection, SearchSection
 from server.external_storage.promotions import PromotionRequest
 from server.files import DiskFiles
 from server.integrations.key_life import Schedule
@@ -52,6 +52,8 @@ from tests.uploads_under_test import UploadsUnderTest, access
 
 Events = dict[str, list[dict[str, Any]]]
 
+ISSUER = "https://own.test"
+NO_AWS = AwsSection(endpoint="http://127.0.0.1:9", attempts=1)
 SESSION = "0d4c1f0e-6f5b-4f0a-8a39-1b8a2a6f0c11"
 ROLE = """
 kind: role
@@ -91,7 +93,7 @@ def watches_and_exports(app: App) -> None:
 
 
 def drafts(app: App, data_dir: Path) -> None:
-    """Makes a draft of an external audit storage, changes it and deletes it."""
+    """Makes a draft of an external audit storage, changes it, tests it and deletes it."""
     engine = open_database(database_path(data_dir))
     Storages(engine).add_integration()
     engine.dispose()
@@ -103,6 +105,8 @@ def drafts(app: App, data_dir: Path) -> None:
         draft = stub.GenerateDraft(storage_pb.GenerateDraftRequest(**asked)).draft
         request = storage_pb.UpsertDraftRequest(spec=draft.spec, revision=draft.revision, description="changed")
         stub.UpsertDraft(request)
+        *_, last = stub.TestConnection(storage_pb.TestConnectionRequest(stage=1))
+        assert not last.end.test.passed
         stub.DeleteDraft(storage_pb.DeleteDraftRequest())
 
 
@@ -149,7 +153,7 @@ class Lives:
     def second(self) -> None:
         """Changes everything that can change while the service runs."""
         with (
-            running_app(self.data_dir, grpc=self.section(), read=self.read, issuer_url="https://own.test") as app,
+            running_app(self.data_dir, grpc=self.section(), read=self.read, issuer_url=ISSUER, aws=NO_AWS) as app,
             client_of(self.data_dir) as client,
         ):
             self.identities()
@@ -176,7 +180,7 @@ class Lives:
         self.times_read += 1
         if self.times_read > 1:
             raise ConfigProblems(["search.workers (file): must be 1 to 64 threads"])
-        return Config(search=SearchSection(workers=3, time_limit_seconds=5), issuer_url="https://own.test")
+        return Config(search=SearchSection(workers=3, time_limit_seconds=5), issuer_url=ISSUER, aws=NO_AWS)
 
     def section(self) -> GrpcSection:
         return GrpcSection(

@@ -29,7 +29,7 @@ INTEGRATIONS = {
     "CreateIntegration", "GetIntegration", "ListIntegrations", "UpdateIntegration", "DeleteIntegration",
     "RotateSigningKey",
 }  # fmt: skip
-STORAGES |= {"GetIamPolicy", "PlanInfrastructure"}
+STORAGES |= {"GetIamPolicy", "PlanInfrastructure", "TestConnection"}
 STORAGES |= {"PromoteToCluster", "DisableCluster", "ListPromotions"}
 REFLECTION = {"ServerReflectionInfo"}
 HEALTH = {"Check", "List", "Watch"}

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass, field
 from typing import Any
 
 from server.audit_log.access import Access
+from server.external_storage.connection_tests import TestEnd
 from server.external_storage.drafts import DraftRequest, none_of
 from server.external_storage.infrastructure import RolePolicyPlan
 from server.external_storage.plans import PlannedStorage
 from server.external_storage.promotions import PromotionRequest
 from server.external_storage.storage import ExternalStorage, Promotion, Stage
 from server.integrations.integration import RoleArn
+from server.storage.connection import Check
 
 
 @dataclass
@@ -86,3 +89,17 @@ class MemoryPromotions:
     async def history(self, before: int | None, limit: int) -> list[Promotion]:
         self.asked.append((before, limit))
         return [row for row in self.rows if before is None or row.number < before][:limit]
+
+
+@dataclass
+class MemoryConnectionTests:
+    """Of nothing there is a test."""
+
+    asked: list[tuple[Any, ...]] = field(default_factory=list)
+
+    async def run(
+        self, access: Callable[[], Access], stage: Stage, role: RoleArn | None
+    ) -> AsyncGenerator[Check | TestEnd, None]:
+        self.asked.append((access(), stage, role))
+        raise none_of(stage)
+        yield

@@ -20,7 +20,7 @@ from server.access.locks import Locks
 from server.access.rights import Rights
 from server.certificates.anchors import Anchor, TrustAnchors
 from server.certificates.resolver import IdentityResolver
-from server.grpc_api.external_storage_use_cases import Drafts, Plans, Promotions
+from server.grpc_api.external_storage_use_cases import ConnectionTests, Drafts, Plans, Promotions
 from server.grpc_api.server import GrpcServer, Limits, TokenListener, UseCases
 from server.grpc_api.use_cases import TokenAuthenticator
 from server.integrations.integrations import Integrations
@@ -34,7 +34,7 @@ from tests.grpc.memory_recordings import (
     MemoryTransfers,
     MemoryUploads,
 )
-from tests.grpc.memory_storages import MemoryDrafts, MemoryPlans, MemoryPromotions
+from tests.grpc.memory_storages import MemoryConnectionTests, MemoryDrafts, MemoryPlans, MemoryPromotions
 from tests.grpc.memory_use_cases import (
     MemoryDenials,
     MemoryExports,
@@ -114,6 +114,7 @@ class Rig:
     plans: MemoryPlans
     key_rotation: MemoryKeyRotation
     promotions: MemoryPromotions
+    connection_tests: MemoryConnectionTests
 
     def channel(self, pair: Pair, *options: tuple[str, Any]) -> grpc.aio.Channel:
         credentials = grpc.ssl_channel_credentials(self.host_ca.pem, pair.key_pem, pair.pem)
@@ -151,6 +152,7 @@ class Rig:
             or self.plans.asked
             or self.key_rotation.asked
             or self.promotions.asked
+            or self.connection_tests.asked
         )
 
 
@@ -165,9 +167,10 @@ async def serving(
     drafts: Drafts | None = None,
     plans: Plans | None = None,
     promotions: Promotions | None = None,
+    connection_tests: ConnectionTests | None = None,
 ) -> AsyncIterator[Rig]:
     """A server that serves, and is stopped at the end. `roles`: a folder of role files; `drafts`, `plans`,
-    `promotions`: instead of their stand-ins."""
+    `promotions`, `connection_tests`: instead of their stand-ins."""
     host_ca, user_ca = CaShape().make(), CaShape().make()
     anchors = TrustAnchors(
         (
@@ -186,6 +189,7 @@ async def serving(
     transfers, watches, no_drafts, no_plans = MemoryTransfers(), MemoryWatches(), MemoryDrafts(), MemoryPlans()
     key_rotation = MemoryKeyRotation()
     no_promotions = MemoryPromotions()
+    no_tests = MemoryConnectionTests()
     table = LockTable(store, clock.now_ms)
     locks = Locks(store, table, clock.now_ms, lambda: server.look_again())
     server = GrpcServer(
@@ -214,6 +218,7 @@ async def serving(
             plans or no_plans,
             key_rotation,
             promotions or no_promotions,
+            connection_tests or no_tests,
         ),
         limits=limits,
         observers=(records,),
@@ -252,6 +257,7 @@ async def serving(
             no_plans,
             key_rotation,
             no_promotions,
+            no_tests,
         )
     finally:
         await server.stop(0)

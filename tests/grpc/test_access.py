@@ -67,6 +67,7 @@ from tests.grpc.methods import (
     SEARCH_EVENTS,
     SEARCH_RECORDINGS,
     STREAM_RECORDING_EVENTS,
+    TEST_CONNECTION,
     UPDATE_INTEGRATION,
     UPLOAD_RECORDING,
     UPSERT_DRAFT,
@@ -115,6 +116,7 @@ REQUESTS = {
     PROMOTE_TO_CLUSTER: storage_pb.PromoteToClusterRequest(revision="r").SerializeToString(),
     DISABLE_CLUSTER: b"",
     LIST_PROMOTIONS: b"",
+    TEST_CONNECTION: storage_pb.TestConnectionRequest(stage=1).SerializeToString(),
     DOWNLOAD_RECORDING: recording_pb.DownloadRecordingRequest(session_id=SESSION).SerializeToString(),
     CREATE_INTEGRATION: integration_pb.CreateIntegrationRequest(
         integration=Integration(name="new", aws_oidc=ROLE)
@@ -185,6 +187,7 @@ async def refused_to_user(rig: Rig, method: str, *roles: str) -> Failure:
         (PROMOTE_TO_CLUSTER, "auditor"),
         (DISABLE_CLUSTER, "auditor"),
         (LIST_PROMOTIONS, "auditor"),
+        (TEST_CONNECTION, "auditor"),
     ],
 )
 @in_loop

@@ -152,6 +152,7 @@ EDITORS = {
     ),
     "DisableCluster": (("external_audit_storage", ("delete",)),),
     "ListPromotions": (WITH_PLACES,),
+    "TestConnection": (("external_audit_storage", ("update",)),),
 }
 """What the editor is granted of ExternalAuditStorageService, and nobody else anything."""
 for name, granted in EDITORS.items():

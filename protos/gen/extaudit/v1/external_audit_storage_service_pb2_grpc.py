@@ -91,6 +91,11 @@ class ExternalAuditStorageServiceStub:
                 request_serializer=extaudit_dot_v1_dot_external__audit__storage__service__pb2.ListPromotionsRequest.SerializeToString,
                 response_deserializer=extaudit_dot_v1_dot_external__audit__storage__service__pb2.ListPromotionsResponse.FromString,
                 _registered_method=True)
+        self.TestConnection = channel.unary_stream(
+                '/extaudit.v1.ExternalAuditStorageService/TestConnection',
+                request_serializer=extaudit_dot_v1_dot_external__audit__storage__service__pb2.TestConnectionRequest.SerializeToString,
+                response_deserializer=extaudit_dot_v1_dot_external__audit__storage__service__pb2.TestConnectionResponse.FromString,
+                _registered_method=True)
 
 
 class ExternalAuditStorageServiceServicer:
@@ -204,6 +209,19 @@ class ExternalAuditStorageServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def TestConnection(self, request, context):
+        """Tests whether everything works: credentials, buckets, table and a query, one message for each check as it ends, then
+        how the test ended. A check that fails hides no other. Nothing is left in the long-term bucket; the result of one
+        query stays among the others until it expires.
+        Needs `external_audit_storage:update` and `integration:read`. Safe to repeat. The test counts for exactly the revisions
+        of storage and integration and for the role that it ran with; one that is broken off counts for nothing. Ends with OK
+        though checks failed. Fails as GetIamPolicy does, with RESOURCE_EXHAUSTED where a test of the caller's is under way or
+        too many are, and with UNAVAILABLE where the test can't be kept.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_ExternalAuditStorageServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -261,6 +279,11 @@ def add_ExternalAuditStorageServiceServicer_to_server(servicer, server):
                     servicer.ListPromotions,
                     request_deserializer=extaudit_dot_v1_dot_external__audit__storage__service__pb2.ListPromotionsRequest.FromString,
                     response_serializer=extaudit_dot_v1_dot_external__audit__storage__service__pb2.ListPromotionsResponse.SerializeToString,
+            ),
+            'TestConnection': grpc.unary_stream_rpc_method_handler(
+                    servicer.TestConnection,
+                    request_deserializer=extaudit_dot_v1_dot_external__audit__storage__service__pb2.TestConnectionRequest.FromString,
+                    response_serializer=extaudit_dot_v1_dot_external__audit__storage__service__pb2.TestConnectionResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -562,6 +585,33 @@ class ExternalAuditStorageService:
             '/extaudit.v1.ExternalAuditStorageService/ListPromotions',
             extaudit_dot_v1_dot_external__audit__storage__service__pb2.ListPromotionsRequest.SerializeToString,
             extaudit_dot_v1_dot_external__audit__storage__service__pb2.ListPromotionsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def TestConnection(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/extaudit.v1.ExternalAuditStorageService/TestConnection',
+            extaudit_dot_v1_dot_external__audit__storage__service__pb2.TestConnectionRequest.SerializeToString,
+            extaudit_dot_v1_dot_external__audit__storage__service__pb2.TestConnectionResponse.FromString,
             options,
             channel_credentials,
             insecure,

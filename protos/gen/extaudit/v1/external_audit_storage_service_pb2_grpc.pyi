@@ -97,6 +97,15 @@ class ExternalAuditStorageServiceStub:
     """Lists the history of promotions and of what else changed where new data goes, newest first.
     Needs `external_audit_storage:read`. Reads only; safe to repeat.
     """
+    TestConnection: _grpc.UnaryStreamMultiCallable[_external_audit_storage_service_pb2.TestConnectionRequest, _external_audit_storage_service_pb2.TestConnectionResponse]
+    """Tests whether everything works: credentials, buckets, table and a query, one message for each check as it ends, then
+    how the test ended. A check that fails hides no other. Nothing is left in the long-term bucket; the result of one
+    query stays among the others until it expires.
+    Needs `external_audit_storage:update` and `integration:read`. Safe to repeat. The test counts for exactly the revisions
+    of storage and integration and for the role that it ran with; one that is broken off counts for nothing. Ends with OK
+    though checks failed. Fails as GetIamPolicy does, with RESOURCE_EXHAUSTED where a test of the caller's is under way or
+    too many are, and with UNAVAILABLE where the test can't be kept.
+    """
 
 @_typing.type_check_only
 class ExternalAuditStorageServiceAsyncStub(ExternalAuditStorageServiceStub):
@@ -166,6 +175,15 @@ class ExternalAuditStorageServiceAsyncStub(ExternalAuditStorageServiceStub):
     ListPromotions: _aio.UnaryUnaryMultiCallable[_external_audit_storage_service_pb2.ListPromotionsRequest, _external_audit_storage_service_pb2.ListPromotionsResponse]  # type: ignore[assignment]
     """Lists the history of promotions and of what else changed where new data goes, newest first.
     Needs `external_audit_storage:read`. Reads only; safe to repeat.
+    """
+    TestConnection: _aio.UnaryStreamMultiCallable[_external_audit_storage_service_pb2.TestConnectionRequest, _external_audit_storage_service_pb2.TestConnectionResponse]  # type: ignore[assignment]
+    """Tests whether everything works: credentials, buckets, table and a query, one message for each check as it ends, then
+    how the test ended. A check that fails hides no other. Nothing is left in the long-term bucket; the result of one
+    query stays among the others until it expires.
+    Needs `external_audit_storage:update` and `integration:read`. Safe to repeat. The test counts for exactly the revisions
+    of storage and integration and for the role that it ran with; one that is broken off counts for nothing. Ends with OK
+    though checks failed. Fails as GetIamPolicy does, with RESOURCE_EXHAUSTED where a test of the caller's is under way or
+    too many are, and with UNAVAILABLE where the test can't be kept.
     """
 
 class ExternalAuditStorageServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -299,6 +317,21 @@ class ExternalAuditStorageServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_external_audit_storage_service_pb2.ListPromotionsResponse, _abc.Awaitable[_external_audit_storage_service_pb2.ListPromotionsResponse]]:
         """Lists the history of promotions and of what else changed where new data goes, newest first.
         Needs `external_audit_storage:read`. Reads only; safe to repeat.
+        """
+
+    @_abc_1.abstractmethod
+    def TestConnection(
+        self,
+        request: _external_audit_storage_service_pb2.TestConnectionRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_external_audit_storage_service_pb2.TestConnectionResponse], _abc.AsyncIterator[_external_audit_storage_service_pb2.TestConnectionResponse]]:
+        """Tests whether everything works: credentials, buckets, table and a query, one message for each check as it ends, then
+        how the test ended. A check that fails hides no other. Nothing is left in the long-term bucket; the result of one
+        query stays among the others until it expires.
+        Needs `external_audit_storage:update` and `integration:read`. Safe to repeat. The test counts for exactly the revisions
+        of storage and integration and for the role that it ran with; one that is broken off counts for nothing. Ends with OK
+        though checks failed. Fails as GetIamPolicy does, with RESOURCE_EXHAUSTED where a test of the caller's is under way or
+        too many are, and with UNAVAILABLE where the test can't be kept.
         """
 
 def add_ExternalAuditStorageServiceServicer_to_server(servicer: ExternalAuditStorageServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
