@@ -11,7 +11,16 @@ import pytest
 
 from server.external_storage.iam_policy import iam_policy, policy_text
 from server.storage.spec import StorageSpec
-from tests.unit.external_storage.specs import ACCOUNT, CUSTOM, KEY, SPEC, random_role, random_spec
+from tests.unit.external_storage.specs import (
+    ACCOUNT,
+    CUSTOM,
+    KEY,
+    LEGAL,
+    LEGAL_IN_BUCKETS,
+    SPEC,
+    random_role,
+    random_spec,
+)
 
 POLICIES = Path(__file__).parent / "policies"
 GOV = replace(SPEC, region="us-gov-west-1")
@@ -60,3 +69,14 @@ def test_a_policy_of_any_legal_spec_comes_back_from_its_text_and_names_no_resour
             resources = statement["Resource"] if isinstance(statement["Resource"], list) else [statement["Resource"]]
             assert len(set(resources)) == len(resources)
             assert all(resource.startswith(f"arn:{role.partition}:") for resource in resources)
+
+
+def test_random_specs_have_every_character_that_the_rules_take() -> None:
+    # What is shown of them, here and for the other texts, is then shown of every legal character.
+    chance = random.Random(60)
+    specs = [random_spec(chance) for _ in range(300)]
+    for name, characters in LEGAL.items():
+        behind_bucket = slice(5, None) if name.endswith("_uri") else slice(None)
+        assert set("".join(getattr(spec, name)[behind_bucket] for spec in specs)) == set(characters), name
+    buckets = "".join(spec.events.bucket + spec.results.bucket for spec in specs)
+    assert set(buckets) == set(LEGAL_IN_BUCKETS)
