@@ -161,7 +161,9 @@ def _cluster_use(storages: StoragesChange, role: IntegrationRole, now_ms: int) -
 
 def _storages(connection: Connection, name: str) -> frozenset[str]:
     """Ids of the storages of the history whose last promotion, or change of role, was with this integration."""
-    last = select(func.max(promotions.c.number)).group_by(promotions.c.storage_id)
+    # A row about a disabled storage is of the default one, which needs no integration.
+    about = promotions.c.kind != "disable"
+    last = select(func.max(promotions.c.number)).where(about).group_by(promotions.c.storage_id)
     statement = select(promotions.c.storage_id).where(promotions.c.number.in_(last), promotions.c.integration == name)
     return frozenset(connection.execute(statement).scalars())
 

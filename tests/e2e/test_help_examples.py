@@ -30,6 +30,7 @@ NOT_RUN = {
     "producer |": "reads what another program writes",
     "recorder |": "reads what another program writes",
     "--upload UPLOAD": "goes on with an upload that was interrupted: its own tests do it",
+    "integrations aws-setup": "needs an AWS account: its own tests run it against a sandbox",
     "me.key --use": "run once, by the fixture",
 }
 EXAMPLES = list(

@@ -61,7 +61,7 @@ def make_administrator(account: str, partition: str) -> tuple[str, str]:
     backend = iam_backends[account][partition]
     name = "administrator"
     if name not in backend.users:
-        backend.create_user("us-east-1", name)
+        backend.create_user(partition, name)
         backend.put_user_policy(name, "everything", json.dumps(_EVERYTHING))
     key = backend.create_access_key(name)
     return key.access_key_id, key.secret_access_key

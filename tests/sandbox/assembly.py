@@ -17,6 +17,7 @@ from tests.sandbox.calls import Calls
 from tests.sandbox.encryption import check_key
 from tests.sandbox.faults import Faults
 from tests.sandbox.gate import Answerer, Gate, Wsgi
+from tests.sandbox.iam_providers import add_client_id
 from tests.sandbox.issuers import Issuers, is_fetchable
 from tests.sandbox.signatures import identify
 from tests.sandbox.web_identity import WebIdentity, keep_scheme_of_providers
@@ -53,6 +54,7 @@ def sandbox(issuer_authority: Path | None, *, as_tls: bool) -> Wsgi:
     checks = [take_for_tls, identify, authorise, fail_on_demand, check_key, check_workgroup]
     answerers: dict[tuple[str, str], Answerer] = {
         ("sts", "AssumeRoleWithWebIdentity"): WebIdentity(issuers),
+        ("iam", "AddClientIDToOpenIDConnectProvider"): add_client_id,
         ("athena", "StartQueryExecution"): queries.start,
         ("athena", "GetQueryExecution"): queries.get,
         ("athena", "GetQueryResults"): queries.results,

@@ -12,6 +12,7 @@ _COMMANDS = {
     "list": ("extaudit_cli.integration_list", "List the integrations by name."),
     "update": ("extaudit_cli.integration_update", "Give an integration another role."),
     "delete": ("extaudit_cli.integration_delete", "Delete an integration that nothing needs."),
+    "aws-setup": ("extaudit_cli.integration_aws_setup", "Have AWS trust the service, with your own AWS credentials."),
     "rotate-key": ("extaudit_cli.integration_rotate_key", "Have the next key sign the service's tokens."),
 }
 

@@ -32,6 +32,7 @@ NEEDS: Final[Mapping[str, str]] = MappingProxyType(
         "storage bootstrap": "external_audit_storage:update and integration:read",
         "storage iam-policy": "external_audit_storage:read",
         "storage terraform": "external_audit_storage:update and integration:read",
+        "integrations aws-setup": "integration:read",
         "locks add": "lock:create",
         "locks list": "lock:list",
         "locks remove": "lock:delete",

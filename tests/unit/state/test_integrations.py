@@ -109,6 +109,7 @@ def test_draft_and_storage_in_force_are_seen_where_they_name_it(store: SqlIntegr
 def test_former_storages_are_those_that_were_last_reached_by_it(store: SqlIntegrations, engine: Engine) -> None:
     for integration, storage_id in (("ours", "aws-1"), ("ours", "aws-2"), ("another", "aws-2"), ("another", "aws-3")):
         promoted(engine, integration, storage_id)
+    put(engine, promotions, kind="disable", integration="ours", storage_id="default", promoted_ms=9)
     uploading(engine, "aws-1", "open")
     uploading(engine, "aws-2", "open")
     uploading(engine, "default", "open")
