@@ -68,6 +68,13 @@ from extaudit_client.signing_keys import SigningKey
 from extaudit_client.spool.dead_letters import RefusedEvent
 from extaudit_client.spool.errors import SpoolClosed, SpoolError, SpoolFailed, SpoolFull, SpoolInUse
 from extaudit_client.statuses import Status
+from extaudit_client.storage_rows import (
+    ConnectionTest,
+    ExternalAuditStorage,
+    Promotion,
+    StorageOptions,
+    StorageSpec,
+)
 from extaudit_client.storages import Storages
 from extaudit_client.uploading import Uploaded
 from extaudit_client.watching import WatchedEvents
@@ -89,6 +96,7 @@ __all__ = [
     "ColumnPlan",
     "Connection",
     "ConnectionFailed",
+    "ConnectionTest",
     "DataLoss",
     "DecidingRule",
     "EmittedEvent",
@@ -102,6 +110,7 @@ __all__ = [
     "ExportSource",
     "ExportedEvents",
     "ExtauditError",
+    "ExternalAuditStorage",
     "FieldEquality",
     "GlueTablePlan",
     "HitPage",
@@ -122,6 +131,7 @@ __all__ = [
     "PermissionDenied",
     "Position",
     "PreconditionFailed",
+    "Promotion",
     "Query",
     "RateLimited",
     "Receipt",
@@ -153,6 +163,8 @@ __all__ = [
     "SpoolInUse",
     "StaleRevision",
     "Status",
+    "StorageOptions",
+    "StorageSpec",
     "Storages",
     "TextQuery",
     "TimedOut",

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+
 from extaudit_client import storage_calls
 from extaudit_client.calling import Caller
 from extaudit_client.infrastructure import InfrastructurePlan, RolePolicyPlan
+from extaudit_client.paging import async_pages
+from extaudit_client.storage_rows import ExternalAuditStorage, Promotion, StorageOptions, StorageSpec
 
 
 class AsyncStorages:
@@ -12,6 +16,50 @@ class AsyncStorages:
 
     def __init__(self, caller: Caller) -> None:
         self._caller = caller
+
+    async def generate(
+        self, integration_name: str, region: str = "", options: StorageOptions | None = None, description: str = ""
+    ) -> ExternalAuditStorage:
+        """Make a draft whose names nobody has."""
+        return await self._caller.run_async(storage_calls.generate(integration_name, region, options, description))
+
+    async def create(
+        self, spec: StorageSpec, options: StorageOptions | None = None, description: str = ""
+    ) -> ExternalAuditStorage:
+        """Make a draft of given names."""
+        return await self._caller.run_async(storage_calls.create(spec, options, description))
+
+    async def upsert(
+        self, spec: StorageSpec, options: StorageOptions | None = None, description: str = "", *, revision: str
+    ) -> ExternalAuditStorage:
+        """Make the draft so, where it is of this revision."""
+        return await self._caller.run_async(storage_calls.upsert(spec, options, description, revision))
+
+    async def draft(self) -> ExternalAuditStorage:
+        """Give the draft."""
+        return await self._caller.run_async(storage_calls.draft())
+
+    async def cluster(self) -> ExternalAuditStorage:
+        """Give the storage in force."""
+        return await self._caller.run_async(storage_calls.cluster())
+
+    async def delete_draft(self, revision: str = "") -> None:
+        """Delete the draft."""
+        await self._caller.run_async(storage_calls.delete_draft(revision))
+
+    async def promote(self, revision: str, *, force: bool = False, reason: str = "") -> ExternalAuditStorage:
+        """Have the draft of this revision come into force."""
+        return await self._caller.run_async(storage_calls.promote(revision, reason, force=force))
+
+    async def disable(self, revision: str = "", reason: str = "") -> None:
+        """Go back to the default storage."""
+        await self._caller.run_async(storage_calls.disable(revision, reason))
+
+    async def promotions(self) -> AsyncIterator[Promotion]:
+        """Give the history of what changed where new data goes, newest first."""
+        async for page in async_pages(lambda token: self._caller.run_async(storage_calls.promotions(token)), ""):
+            for promotion in page.items:
+                yield promotion
 
     async def iam_policy(
         self, stage: str = "draft", role_arn: str = "", *, without_kms: bool = False

@@ -23,6 +23,7 @@ SESSION_KINDS = (recording_pb2.SessionKind, "SESSION_KIND_", "")
 SIGNING_KEY_STATES = (integration_pb2.SigningKeyState, "SIGNING_KEY_STATE_", "")
 
 STORAGE_STAGES = (external_audit_storage_pb2.ExternalAuditStorageStage, "EXTERNAL_AUDIT_STORAGE_STAGE_", "")
+PROMOTION_KINDS = (external_audit_storage_pb2.PromotionKind, "PROMOTION_KIND_", "")
 OBJECT_LOCK_MODES = (external_audit_storage_pb2.ObjectLockMode, "OBJECT_LOCK_MODE_", "")
 
 Names = tuple[Any, str, str]

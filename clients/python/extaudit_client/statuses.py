@@ -8,6 +8,7 @@ from datetime import datetime
 from extaudit.v1 import status_service_pb2 as pb
 
 from extaudit_client.rows import time_from
+from extaudit_client.storage_rows import ExternalAuditStorage, storage_from
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +94,10 @@ class Status:
     configuration_digest: str = ""
     answer_time: datetime | None = None
     """The time by the service's clock; None from services that don't tell it."""
+    cluster: ExternalAuditStorage | None = None
+    """The external audit storage in force; None where there is none, or for callers who may not know it."""
+    draft: ExternalAuditStorage | None = None
+    """The draft of one, likewise."""
 
 
 def status_from(response: pb.GetStatusResponse) -> Status:
@@ -111,6 +116,8 @@ def status_from(response: pb.GetStatusResponse) -> Status:
         configuration_digest=response.configuration_digest,
         answer_time=time_from(response.answer_time) if response.HasField("answer_time") else None,
         roles=tuple(response.roles),
+        cluster=storage_from(response.cluster) if response.HasField("cluster") else None,
+        draft=storage_from(response.draft) if response.HasField("draft") else None,
         token_issuers=tuple(_token_issuer(issuer) for issuer in response.token_issuers),
     )
 

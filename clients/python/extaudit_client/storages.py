@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from extaudit_client import storage_calls
 from extaudit_client.calling import Caller
 from extaudit_client.infrastructure import InfrastructurePlan, RolePolicyPlan
+from extaudit_client.paging import pages
+from extaudit_client.storage_rows import ExternalAuditStorage, Promotion, StorageOptions, StorageSpec
 
 
 class Storages:
@@ -15,6 +19,60 @@ class Storages:
 
     def __init__(self, caller: Caller) -> None:
         self._caller = caller
+
+    def generate(
+        self, integration_name: str, region: str = "", options: StorageOptions | None = None, description: str = ""
+    ) -> ExternalAuditStorage:
+        """Make a draft whose names nobody has; in the service's own region where none is given.
+
+        Raises:
+            AlreadyExists: there is a draft.
+        """
+        return self._caller.run(storage_calls.generate(integration_name, region, options, description))
+
+    def create(
+        self, spec: StorageSpec, options: StorageOptions | None = None, description: str = ""
+    ) -> ExternalAuditStorage:
+        """Make a draft of given names. Raises as `generate` does."""
+        return self._caller.run(storage_calls.create(spec, options, description))
+
+    def upsert(
+        self, spec: StorageSpec, options: StorageOptions | None = None, description: str = "", *, revision: str
+    ) -> ExternalAuditStorage:
+        """Make the draft so, where it is of this revision; '' where there must be none.
+
+        Raises:
+            StaleRevision: it is of another.
+        """
+        return self._caller.run(storage_calls.upsert(spec, options, description, revision))
+
+    def draft(self) -> ExternalAuditStorage:
+        """Give the draft."""
+        return self._caller.run(storage_calls.draft())
+
+    def cluster(self) -> ExternalAuditStorage:
+        """Give the storage in force."""
+        return self._caller.run(storage_calls.cluster())
+
+    def delete_draft(self, revision: str = "") -> None:
+        """Delete the draft, where it is of this revision; '' for any."""
+        self._caller.run(storage_calls.delete_draft(revision))
+
+    def promote(self, revision: str, *, force: bool = False, reason: str = "") -> ExternalAuditStorage:
+        """Have the draft of this revision come into force; new data goes there when this returns.
+
+        `force` does without a connection test that passed, and needs a reason.
+        """
+        return self._caller.run(storage_calls.promote(revision, reason, force=force))
+
+    def disable(self, revision: str = "", reason: str = "") -> None:
+        """Go back to the default storage, where the one in force is of this revision; '' for any."""
+        self._caller.run(storage_calls.disable(revision, reason))
+
+    def promotions(self) -> Iterator[Promotion]:
+        """Give the history of what changed where new data goes, newest first."""
+        for page in pages(lambda token: self._caller.run(storage_calls.promotions(token)), ""):
+            yield from page.items
 
     def iam_policy(self, stage: str = "draft", role_arn: str = "", *, without_kms: bool = False) -> RolePolicyPlan:
         """Give the policy that the integration's role needs, or another one of the same account."""
