@@ -1,0 +1,86 @@
+"""The command `extaudit storage apply`."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, BinaryIO, Final
+
+import click
+
+from extaudit_cli.commands import Command
+from extaudit_cli.connecting import connected
+from extaudit_cli.output import output_option
+from extaudit_cli.storage_file import MAX_BYTES, FileProblems, StorageFile, read_storage_file
+from extaudit_cli.storage_output import print_storage
+from extaudit_cli.text import visible
+
+if TYPE_CHECKING:
+    from extaudit_client import Client, ExternalAuditStorage, StorageOptions
+
+_DEFAULTS: Final = {
+    "object_lock_mode": "governance",
+    "object_lock_days": 1460,
+    "results_days": 1,
+    "scan_limit_bytes": 1_000_000_000_000,
+}
+"""The service's defaults, to tell whether a file asks for anything else than what is there."""
+
+
+@click.command(
+    cls=Command,
+    epilog="""\b
+Examples:
+  extaudit storage apply -f draft.yaml
+  extaudit storage show | sed 's/us-west-2/eu-west-1/' | extaudit storage apply -f -
+
+The file has the nine fields, or Teleport's form of the resource (kind, version, metadata, spec), with `options` beside
+them; YAML or JSON. Where it names a revision the draft must be of that one; else the draft is what it is now, or there
+is none yet. A file that asks for what is there already changes nothing.""",
+)
+@click.option("-f", "--file", "file", type=click.File("rb"), required=True, help="The file; - for stdin.")
+@output_option
+@connected
+def command(client: Client, output: str, file: BinaryIO) -> None:
+    """Make the draft what a file says, and print it."""
+    asked = _read(file)
+    present = _present(client)
+    if present is not None and _is_same(present, asked):
+        click.echo("the draft is so already", err=True)
+        print_storage(present, output)
+        return
+    revision = asked.revision or (present.revision if present is not None else "")
+    draft = client.storages.upsert(asked.spec, asked.options, asked.description, revision=revision)
+    click.echo("the draft is changed" if present is not None else "there is a draft now", err=True)
+    print_storage(draft, output)
+
+
+def _read(file: BinaryIO) -> StorageFile:
+    name = getattr(file, "name", "")
+    try:
+        return read_storage_file(file.read(MAX_BYTES + 1))
+    except FileProblems as problems:
+        lines = [
+            visible(f"{name}:{problem}" if problem.line else f"{name}: {problem}") for problem in problems.problems
+        ]
+        raise click.ClickException("\n".join(lines)) from None
+
+
+def _present(client: Client) -> ExternalAuditStorage | None:
+    from extaudit_client import NotFound
+
+    try:
+        return client.storages.draft()
+    except NotFound:
+        return None
+
+
+def _is_same(present: ExternalAuditStorage, asked: StorageFile) -> bool:
+    told = (present.spec, present.options, present.description)
+    return told == (asked.spec, _with_defaults(asked.options), asked.description)
+
+
+def _with_defaults(options: StorageOptions) -> StorageOptions:
+    given = {name: getattr(options, name) or default for name, default in _DEFAULTS.items()}
+    if given["object_lock_mode"] == "none":
+        given["object_lock_days"] = options.object_lock_days
+    return replace(options, **given)
