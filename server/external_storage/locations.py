@@ -10,20 +10,15 @@ from server.external_storage.bucket_names import bucket_problem
 from server.storage.spec import S3Location
 
 SCHEME: Final = "s3://"
-MIN_CHARACTERS: Final = 8
 MAX_CHARACTERS: Final = 512
-_PRINTABLE: Final = re.compile(r"[!-~]*", re.ASCII)
 _BUCKET_END: Final = re.compile(r"[/?#]", re.ASCII)
 _PREFIX: Final = re.compile(r"[A-Za-z0-9!_.()/-]*", re.ASCII)
 
 
 def location_problems(uri: str) -> Iterator[str]:
     """Everything wrong with a URI, each as what it must be; nothing where it is `s3://<bucket>/<prefix>`."""
-    if not MIN_CHARACTERS <= len(uri) <= MAX_CHARACTERS:
-        yield f"must be {MIN_CHARACTERS} to {MAX_CHARACTERS} characters"
-    if not _PRINTABLE.fullmatch(uri):
-        yield "must be of printable ASCII characters without spaces"
-        return
+    if len(uri) > MAX_CHARACTERS:
+        yield f"must be at most {MAX_CHARACTERS} characters"
     if not uri.startswith(SCHEME):
         yield "must begin with s3://, in lower case"
         return

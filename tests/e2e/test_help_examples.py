@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shutil
 import uuid
@@ -12,7 +13,8 @@ import extaudit_cli
 import pytest
 from extaudit_cli.main import run
 from extaudit_cli.tree import calls_in, every_command
-from extaudit_client import Client, TextQuery
+from extaudit_cli.storage_file import storage_document, yaml_text
+from extaudit_client import Client, NotFound, TextQuery
 
 from tests.polling import until
 from tests.running_server import RunningServer, running_server
@@ -24,7 +26,7 @@ COMPONENT = "4f1c2b6e-8a53-4d0e-9a43-3f0f8d1f6c11"
 NOT_RUN = {
     "extaudit serve": "it serves: the other end-to-end tests do that",
     "extaudit journal": "needs a stopped service: its own tests do it",
-    "extaudit storage": "needs a draft or an account in AWS: its own tests and the demo do it",
+    "storage bootstrap": "needs an account in AWS: its own tests and the demo do it",
     "extaudit events tail": "has no end, but with --no-follow: its own tests run it",
     "--follow": "has no end: its own tests run it",
     "producer |": "reads what another program writes",
@@ -32,6 +34,10 @@ NOT_RUN = {
     "--upload UPLOAD": "goes on with an upload that was interrupted: its own tests do it",
     "integrations aws-setup": "needs an AWS account: its own tests run it against a sandbox",
     "me.key --use": "run once, by the fixture",
+    "apply -f -": "reads what another program writes",
+    "storage promote": "needs a connection test: its own tests run it",
+    "storage disable": "needs a storage in force: its own tests run it",
+    "--stage cluster": "needs a storage in force: its own tests run it",
 }
 EXAMPLES = list(
     dict.fromkeys(
@@ -100,11 +106,31 @@ def known(words: list[str], server: RunningServer, folder: Path) -> list[str]:
         if "UPLOAD" in words:
             with (folder / "session.tar").open("rb") as file:
                 names["UPLOAD"] = client.recordings.upload(file, str(uuid.uuid4())).upload_id
+        if words[:1] == ["storage"]:
+            names["0e6c1f6a-2f6f-4f3a-9a6a-6c1d7f5b8a01"] = storage_draft(client, folder, there=words[1] != "generate")
         if words[:1] == ["integrations"]:
+            remove_draft(client)
             names["REVISION"] = integration(client, there="create" not in words)
         if "LOG_ID:42" in words:
             names["LOG_ID:42"] = f"{client.status().journal.log_id}:1"
     return [names.get(word, word) for word in words]
+
+
+def storage_draft(client: Client, folder: Path, *, there: bool) -> str:
+    """Have the draft of the examples there, or not, and its file; gives its revision."""
+    remove_draft(client)
+    integration(client, there=True)
+    draft = client.storages.generate("production", "us-west-2")
+    (folder / "draft.yaml").write_text(yaml_text(storage_document(draft, as_draft=True)))
+    if there:
+        return draft.revision
+    client.storages.delete_draft()
+    return ""
+
+
+def remove_draft(client: Client) -> None:
+    with contextlib.suppress(NotFound):
+        client.storages.delete_draft()
 
 
 def integration(client: Client, *, there: bool) -> str:

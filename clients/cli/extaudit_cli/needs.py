@@ -30,6 +30,15 @@ NEEDS: Final[Mapping[str, str]] = MappingProxyType(
         "changes, and with --force external_audit_storage:delete",
         "integrations delete": "integration:delete",
         "storage bootstrap": "external_audit_storage:update and integration:read",
+        "storage generate": "external_audit_storage:create and integration:read",
+        "storage show": "external_audit_storage:read",
+        "storage apply": "external_audit_storage:read, external_audit_storage:create, external_audit_storage:update "
+        "and integration:read",
+        "storage promote": "external_audit_storage:read, external_audit_storage:create, external_audit_storage:update "
+        "and integration:read, and with --force external_audit_storage:delete",
+        "storage disable": "external_audit_storage:read and external_audit_storage:delete",
+        "storage delete-draft": "external_audit_storage:delete",
+        "storage history": "external_audit_storage:read",
         "storage iam-policy": "external_audit_storage:read",
         "storage terraform": "external_audit_storage:update and integration:read",
         "integrations aws-setup": "integration:read",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, BinaryIO, Final
+from typing import TYPE_CHECKING, Any, BinaryIO, Final
 
 import click
 
@@ -12,7 +12,7 @@ from extaudit_cli.connecting import connected
 from extaudit_cli.output import output_option
 from extaudit_cli.storage_file import MAX_BYTES, FileProblems, StorageFile, read_storage_file
 from extaudit_cli.storage_output import print_storage
-from extaudit_cli.text import visible
+from extaudit_cli.text import count_text, visible
 
 if TYPE_CHECKING:
     from extaudit_client import Client, ExternalAuditStorage, StorageOptions
@@ -58,11 +58,11 @@ def _read(file: BinaryIO) -> StorageFile:
     name = getattr(file, "name", "")
     try:
         return read_storage_file(file.read(MAX_BYTES + 1))
-    except FileProblems as problems:
-        lines = [
-            visible(f"{name}:{problem}" if problem.line else f"{name}: {problem}") for problem in problems.problems
-        ]
-        raise click.ClickException("\n".join(lines)) from None
+    except FileProblems as found:
+        for problem in found.problems:
+            click.echo(visible(f"{name}:{problem}" if problem.line else f"{name}: {problem}"), err=True)
+        count = count_text(len(found.problems), "problem")
+        raise click.ClickException(f"the file has {count}; nothing was done") from None
 
 
 def _present(client: Client) -> ExternalAuditStorage | None:
@@ -80,7 +80,7 @@ def _is_same(present: ExternalAuditStorage, asked: StorageFile) -> bool:
 
 
 def _with_defaults(options: StorageOptions) -> StorageOptions:
-    given = {name: getattr(options, name) or default for name, default in _DEFAULTS.items()}
+    given: dict[str, Any] = {name: getattr(options, name) or default for name, default in _DEFAULTS.items()}
     if given["object_lock_mode"] == "none":
         given["object_lock_days"] = options.object_lock_days
     return replace(options, **given)

@@ -51,7 +51,7 @@ class Reader:
         self._path = path
         self._problems = problems
         if node is not None and not self._readable:
-            self._wrong(f"{path or 'the document'} must be a map", node)
+            self._wrong(f"{path.removesuffix('.') or 'the document'} must be a map", node)
 
     def has(self, name: str) -> bool:
         """Whether there is such a field."""
