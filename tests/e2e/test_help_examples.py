@@ -12,8 +12,8 @@ from pathlib import Path
 import extaudit_cli
 import pytest
 from extaudit_cli.main import run
-from extaudit_cli.tree import calls_in, every_command
 from extaudit_cli.storage_file import storage_document, yaml_text
+from extaudit_cli.tree import calls_in, every_command
 from extaudit_client import Client, NotFound, TextQuery
 
 from tests.polling import until

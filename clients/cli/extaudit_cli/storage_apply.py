@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, BinaryIO, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
@@ -37,10 +37,17 @@ The file has the nine fields, or Teleport's form of the resource (kind, version,
 them; YAML or JSON. Where it names a revision the draft must be of that one; else the draft is what it is now, or there
 is none yet. A file that asks for what is there already changes nothing.""",
 )
-@click.option("-f", "--file", "file", type=click.File("rb"), required=True, help="The file; - for stdin.")
+@click.option(
+    "-f",
+    "--file",
+    "file",
+    type=click.Path(dir_okay=False, allow_dash=True),
+    required=True,
+    help="The file; - for stdin.",
+)
 @output_option
 @connected
-def command(client: Client, output: str, file: BinaryIO) -> None:
+def command(client: Client, output: str, file: str) -> None:
     """Make the draft what a file says, and print it."""
     asked = _read(file)
     present = _present(client)
@@ -54,10 +61,14 @@ def command(client: Client, output: str, file: BinaryIO) -> None:
     print_storage(draft, output)
 
 
-def _read(file: BinaryIO) -> StorageFile:
-    name = getattr(file, "name", "")
+def _read(name: str) -> StorageFile:
     try:
-        return read_storage_file(file.read(MAX_BYTES + 1))
+        with click.open_file(name, "rb") as opened:
+            data = opened.read(MAX_BYTES + 1)
+    except OSError as error:
+        raise click.ClickException(visible(f"{name} can't be read: {error.strerror}")) from None
+    try:
+        return read_storage_file(data)
     except FileProblems as found:
         for problem in found.problems:
             click.echo(visible(f"{name}:{problem}" if problem.line else f"{name}: {problem}"), err=True)

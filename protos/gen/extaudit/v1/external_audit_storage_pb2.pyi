@@ -121,7 +121,7 @@ class ExternalAuditStorageSpec(_message.Message):
     `external_storage.region` is set, or one that `external_storage.other_regions` allows.
     """
     session_recordings_uri: _builtins.str
-    """Where recordings go: `s3://<bucket>/<prefix>`, 8 to 512 characters; in the bucket of the events, and neither prefix
+    """Where recordings go: `s3://<bucket>/<prefix>`, up to 512 characters; in the bucket of the events, and neither prefix
     within the other. A prefix has `A-Z a-z 0-9 ! _ . ( ) -` and single slashes inside, and never `..`.
     """
     audit_events_long_term_uri: _builtins.str
