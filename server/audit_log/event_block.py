@@ -5,7 +5,7 @@ Events are looked at one by one only where someone reads them; on their way to t
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import accumulate, groupby
@@ -76,10 +76,14 @@ class EventBlock:
 
     def event(self, index: int) -> Event:
         """One event; `index` counts from 0 within the block."""
-        row = self.table[index].tolist()
+        return next(self.events([index]))
+
+    def events(self, indices: Sequence[int] | NDArray[np.int64]) -> Iterator[Event]:
+        """The events at these indices, which count from 0 within the block."""
         data = self.data.data
-        type_, uid, session, user = (str(data[row[at] : row[at] + row[at + 1]], "utf-8") for at in _TEXTS)
-        return Event(row[TIME_MS], type_, uid, session, user, bytes(data[row[START] : row[END]]))
+        for row in self.table[indices].tolist():
+            type_, uid, session, user = [str(data[row[at] : row[at] + row[at + 1]], "utf-8") for at in _TEXTS]
+            yield Event(row[TIME_MS], type_, uid, session, user, bytes(data[row[START] : row[END]]))
 
     def uid(self, index: int) -> str:
         """The uid of one event."""

@@ -10,15 +10,15 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import groupby
+from itertools import accumulate, groupby
 
 import numpy as np
 import orjson
 
 from server.audit_log.columns.selecting import TypeSelection
 from server.audit_log.event import Event
-from server.audit_log.event_block import owners
-from server.audit_log.receipts import decode_emitter
+from server.audit_log.event_block import EventBlock, owners
+from server.audit_log.receipts import Emitter, decode_emitter
 from server.audit_log.tail import Pinned, Tail, TailBlock
 from server.recordings.sessions.session_events import (
     END_TYPES,
@@ -28,6 +28,7 @@ from server.recordings.sessions.session_events import (
     speaker_of,
 )
 from server.state.catalogue import Catalogue
+from server.state.session_claims import Speaker
 from server.state.sessions import SessionEnd, SqlSessionIndex, Told
 
 _log = logging.getLogger(__name__)
@@ -101,9 +102,13 @@ class LogFollower:
 def told_by(events: Iterable[SessionEvent]) -> Told:
     """What events say."""
     told = Told()
+    speakers: dict[Emitter | None, Speaker] = {}
     for event in events:
         try:
-            speaker, claim = speaker_of(event.emitter), claim_of(event)
+            speaker = speakers.get(event.emitter)
+            if speaker is None:
+                speaker = speakers[event.emitter] = speaker_of(event.emitter)
+            claim = claim_of(event)
         except Exception:
             # One event must not hide all others, whatever is in it.
             _log.exception("an event can't be taken into the session index", extra={"fields": {"type": event.type}})
@@ -116,6 +121,7 @@ def told_by(events: Iterable[SessionEvent]) -> Told:
 
 def _session_events(log_id: str, blocks: Sequence[TailBlock]) -> Iterator[SessionEvent]:
     """The events of sessions in blocks that are in the order of sequences."""
+    emitters: dict[bytes, Emitter] = {}
     # Those that were validated together have one buffer, and are looked through together.
     for _, same in groupby(blocks, lambda item: id(item.block.data)):
         items = list(same)
@@ -123,15 +129,16 @@ def _session_events(log_id: str, blocks: Sequence[TailBlock]) -> Iterator[Sessio
         rows = _SELECTION.rows(items[0].block.data, table)
         if not len(rows):
             continue
-        whose = owners([item.block for item in items])
-        starts = np.cumsum([0, *(len(item.block) for item in items)])
-        for row in rows.tolist():
+        whose = owners([item.block for item in items]).tolist()
+        starts = list(accumulate((len(item.block) for item in items), initial=0))
+        found = EventBlock(items[0].block.data, table).events(rows)
+        for row, event in zip(rows.tolist(), found, strict=True):
             item = items[whose[row]]
-            index = row - int(starts[whose[row]])
-            event = item.block.event(index)
             if event.session_id:
-                emitter, _ = decode_emitter(orjson.loads(item.receipt))
-                yield SessionEvent(log_id, item.first + index, emitter, *_columns(event))
+                emitter = emitters.get(item.receipt)
+                if emitter is None:
+                    emitter = emitters[item.receipt] = decode_emitter(orjson.loads(item.receipt))[0]
+                yield SessionEvent(log_id, item.first + row - starts[whose[row]], emitter, *_columns(event))
 
 
 def _columns(event: Event) -> tuple[str, int, str, str, bytes]:
