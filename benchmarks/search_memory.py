@@ -25,6 +25,7 @@ from server.audit_log.delivery import rebuild
 from server.audit_log.search.query import MAX_PAGE_SIZE, SearchQuery
 from server.audit_log.search.search import Search
 from server.audit_log.search.tokens import PageTokens
+from server.audit_log.storages import Storages
 from server.audit_log.tail import Tail
 from server.audit_log.timestamps import utc_date
 from server.files import DiskFiles
@@ -69,9 +70,9 @@ def measure(folder: Path) -> None:
     """Search in this process and tell how far its peak is above where it began."""
     storage = EmbeddedStorage(DiskFiles(), folder / "events")
     catalogue = Catalogue(open_database(folder / "state.db"))
-    rebuild(storage, catalogue)
+    rebuild([storage], catalogue)
     engine = DuckScanEngine(threads=2, memory_bytes=ENGINE_BYTES, allowed_directories=[storage.location()])
-    search = Search(storage, engine, Tail(), catalogue, PageTokens(b"k" * 32))
+    search = Search(Storages(storage), engine, Tail(), catalogue, PageTokens(b"k" * 32))
     before = _peak_mib()
     wide = SearchQuery(order=Order.OLDEST_FIRST, page_size=MAX_PAGE_SIZE)
     for name, query in (("wide", wide), ("text_nowhere", replace(wide, filters=Filters(text="nowhere at all")))):

@@ -18,27 +18,26 @@ from server.access.rights import Rights
 from server.audit_log.changes import Changes
 from server.audit_log.clock_steps import ClockSteps
 from server.audit_log.commit_notice import CommitNotice
-from server.audit_log.deliveries import Deliveries
-from server.audit_log.delivery import Delivery
 from server.audit_log.export.exports import Exports, most_exports
 from server.audit_log.export.listing import ChunkListing
 from server.audit_log.export.tokens import ChunkTokens
 from server.audit_log.gate import IntakeGate
 from server.audit_log.intake import Intake
 from server.audit_log.kept_policies import KeptPolicies
-from server.audit_log.known_uids import UidLimits
-from server.audit_log.opening import OpenLog, Places, open_log
 from server.audit_log.outbox_drain import OutboxDrain
 from server.audit_log.scrub.scrubbing import Pace, Scrubbing
 from server.audit_log.scrub.verification import Verification
 from server.audit_log.search.digests import ObjectDigests
+from server.audit_log.search.elsewhere import Elsewhere
 from server.audit_log.search.search import Search
 from server.audit_log.search.searches import Searches
 from server.audit_log.search.tokens import PageTokens
 from server.audit_log.self_audit import SelfAudit
 from server.audit_log.service_log import ServiceLog
 from server.audit_log.status import Status
+from server.audit_log.storages import DEFAULT
 from server.audit_log.stored_batches import StoredBatches
+from server.audit_log.switch import JournalSwitch
 from server.audit_log.validation import Validator
 from server.audit_log.watching.log_reader import LogReader
 from server.audit_log.watching.watches import Watches
@@ -55,7 +54,6 @@ from server.data_directory import (
     kept_secret,
 )
 from server.exposition import Exposition
-from server.external_storage.switching import NoSwitch
 from server.external_storage_assembly import assemble as assemble_storages
 from server.files import DiskFiles, Files
 from server.grpc_api.interceptors.observation import CallMeter, RefusalObserver
@@ -74,8 +72,9 @@ from server.recordings.sessions.reindexing import Reindexing
 from server.recordings.sessions.session_index import SessionIndex
 from server.recordings_assembly import Surroundings, assemble
 from server.reloading import Held, Reloading, Settings, cut_limits
+from server.state.active_storage import active_periods, active_storage
 from server.state.catalogue import Catalogue
-from server.state.database import open_database
+from server.state.database import Database, open_database
 from server.state.external_storages import SqlExternalStorages
 from server.state.integrations import SqlIntegrations
 from server.state.issued_certificates import SqlIssuedCertificates
@@ -89,19 +88,29 @@ from server.state.uploads import SqlUploads
 from server.storage.embedded.recordings import EmbeddedRecordings
 from server.storage.embedded.storage import EmbeddedStorage
 from server.storage.scan.engine import DuckScanEngine
+from server.storages_assembly import OtherStorages, Ways, deliveries_to, known_storages, open_audit_log
 from server.surroundings import surroundings
 
 _log = logging.getLogger(__name__)
 _EXPORT_THREADS = 2
 """Reading and encoding a batch takes a processor, and the clients that read several at once wait for each other."""
+_DELIVERIES = 8
+"""Storages that are delivered to at once; a thread is begun where one more is."""
 _READERS = 2
 """Threads that read stored batches for those who watch."""
 
 
-def build(config: Config, *, files: Files | None = None, read: Callable[[], Config] | None = None) -> App:
+def build(
+    config: Config,
+    *,
+    files: Files | None = None,
+    read: Callable[[], Config] | None = None,
+    others: Callable[[Database], OtherStorages] | None = None,
+) -> App:
     """Put the service together, within the running event loop: take the data directory, recover, load certificates.
 
-    `read` reads the configuration's sources again (see Reloading); without it what is in force stays.
+    `read` reads the configuration's sources again (see Reloading); without it what is in force stays. `others` gives
+    the storages beside the default one, from the state.
 
     Raises:
         DataDirectoryProblem, CertificateProblem, PolicyError: the service must not start; their text says why.
@@ -111,14 +120,19 @@ def build(config: Config, *, files: Files | None = None, read: Callable[[], Conf
     lock = directory.acquire()
     try:
         (config.ready_file or directory.ready_file).unlink(missing_ok=True)  # a killed server's
-        return _build(config, files, directory, lock, read or (lambda: config))
+        return _build(config, files, directory, lock, read or (lambda: config), others)
     except BaseException:
         lock.release()
         raise
 
 
 def _build(
-    config: Config, files: Files, directory: DataDirectory, lock: DirectoryLock, read: Callable[[], Config]
+    config: Config,
+    files: Files,
+    directory: DataDirectory,
+    lock: DirectoryLock,
+    read: Callable[[], Config],
+    find_others: Callable[[Database], OtherStorages] | None,
 ) -> App:
     check_modes(directory.path, config.ready_file)
     engine = open_database(directory.state)
@@ -144,14 +158,16 @@ def _build(
     loop = asyncio.get_running_loop()
     threads = Threads(
         ThreadPoolExecutor(1, "journal"),
-        ThreadPoolExecutor(1, "delivery"),
+        ThreadPoolExecutor(_DELIVERIES, "delivery"),
         ThreadPoolExecutor(config.search.workers, "search"),
         ThreadPoolExecutor(_EXPORT_THREADS, "export"),
         ThreadPoolExecutor(1, "validation"),
         ThreadPoolExecutor(1, "reindexing"),
         ThreadPoolExecutor(_READERS, "reading"),
     )
-    storage = EmbeddedStorage(files, directory.storage / "events")
+    others = find_others(engine) if find_others is not None else None
+    default = EmbeddedStorage(files, directory.storage / "events")
+    storages = known_storages(default, others, active_storage(engine))
     catalogue = Catalogue(engine)
     wake: list[Callable[[], None]] = []
 
@@ -160,7 +176,7 @@ def _build(
             loop.call_soon_threadsafe(callback)
 
     validator = Validator(kept_secret(files, directory, "known-uids.key"), config.grpc.max_event_bytes)
-    log = _open_log(config, files, directory, storage, catalogue, outbox, on_cut, validator)
+    log = open_audit_log(config, cut_limits(config), files, directory, storages, catalogue, outbox, on_cut, validator)
     log.journal.on_sync = metrics.journal.synced
     gate = IntakeGate(config.journal.quota_bytes, config.journal.disk_floor_bytes)
     notice = CommitNotice()
@@ -173,25 +189,28 @@ def _build(
         metrics.journal,
         max_pending_bytes=config.journal.max_pending_bytes,
         now_ms=_now_ms,
-        batches_leave=lambda: not deliveries.last_error,
+        batches_leave=lambda: not deliveries.errors(),
         committed=notice.tell,
     )
     scan = DuckScanEngine(
         threads=config.search.threads,
         memory_bytes=config.search.memory_bytes,
-        allowed_directories=[storage.location()],
+        allowed_directories=[str(directory.storage)],
     )
-    session_index = SessionIndex(SqlSessionIndex(engine), log.tail, catalogue, storage, scan)
+    session_index = SessionIndex(SqlSessionIndex(engine), log.tail, catalogue, storages, scan)
     reindexing = Reindexing(session_index, threads.reindexing)
-    before_leaving = session_index.before_leaving
-    delivery = Delivery(lambda _: storage, log.tail, log.spool, catalogue, log.uid_files, log.journal, before_leaving)
-    deliveries = Deliveries(
-        delivery, threads.delivery, metrics.deliveries, storage.storage_id, intake.goes_first, spans
+    ways = Ways(
+        log, catalogue, session_index.before_leaving, threads.delivery, metrics.deliveries, intake.goes_first, spans
+    )
+    deliveries = deliveries_to(storages, ways)
+    switch = JournalSwitch(
+        log.writer, threads.journal, storages, deliveries, others.open if others is not None else None
     )
     wake.append(deliveries.wake)
-    digests = ObjectDigests(storage)
+    digests = ObjectDigests(storages)
     page_token_key = kept_secret(files, directory, PAGE_TOKENS)
-    search = Search(storage, scan, log.tail, catalogue, PageTokens(page_token_key), digests)
+    elsewhere = Elsewhere(lambda: active_periods(engine), lambda: storages.switches)
+    search = Search(storages, scan, log.tail, catalogue, PageTokens(page_token_key), digests, elsewhere)
     service_log = ServiceLog(intake)
     self_audit = SelfAudit(service_log, changes, OutboxDrain(outbox, intake), log.journal)
     recordings = assemble(
@@ -219,21 +238,21 @@ def _build(
         spans=spans,
     )
     exports = Exports(
-        ChunkListing(storage.storage_id, log.tail, catalogue, ChunkTokens(page_token_key), search.foreign.refresh),
-        StoredBatches(storage, catalogue),
+        ChunkListing(storages, log.tail, catalogue, ChunkTokens(page_token_key), search.foreign.refresh),
+        StoredBatches(storages, catalogue),
         catalogue,
         threads.exports,
         service_log,
         metrics.exports,
         most=most_exports(config.journal.cut_bytes + config.grpc.message_bytes),
     )
-    reader = LogReader(log.tail, catalogue, StoredBatches(storage, catalogue), log.journal.log_id)
-    watches = Watches(reader, threads.reading, service_log, notice, metrics.watches, storage.storage_id)
+    reader = LogReader(log.tail, catalogue, StoredBatches(storages, catalogue), log.journal.log_id)
+    watches = Watches(reader, threads.reading, service_log, notice, metrics.watches, storages)
     damage = SqlStorageDamage(engine)
     if log.is_copy:  # what was walked through is the original's storage
         damage.keep_walk(Walk())
     scrubbing = Scrubbing(
-        Verification(storage, catalogue, log.tail.pending, digests, damage, _now_ms),
+        Verification(storages.of(DEFAULT), catalogue, log.tail.pending, digests, damage, _now_ms),
         damage,
         metrics.scrub,
         Pace(
@@ -249,7 +268,7 @@ def _build(
         log.tail,
         gate,
         catalogue,
-        storage,
+        storages,
         deliveries,
         log.recovery,
         surroundings(
@@ -259,7 +278,7 @@ def _build(
     integrations = Integrations(
         SqlIntegrations(engine), lambda: frozenset(each.section.storage for each in log.tail.pin()), _now_ms
     )
-    storages = assemble_storages(config, SqlExternalStorages(engine), issuer.tokens, NoSwitch(), _now_ms)
+    external = assemble_storages(config, SqlExternalStorages(engine), issuer.tokens, switch, _now_ms)
     locks = Locks(lock_store, lock_table, _now_ms, lambda: server.look_again())
     server = GrpcServer(
         config.grpc.listen,
@@ -281,13 +300,13 @@ def _build(
             recordings.lists,
             recordings.text_search,
             metrics.recordings,
-            storages.drafts,
+            external.drafts,
             integrations,
             issuer.tokens,
-            storages.plans,
+            external.plans,
             issuer.rotation,
-            storages.promotions,
-            storages.tests,
+            external.promotions,
+            external.tests,
         ),
         limits=Limits.of(config),
         observers=[CallMeter(metrics.calls), RefusalObserver(self_audit.denials)],
@@ -338,6 +357,8 @@ def _build(
         log,
         intake,
         deliveries,
+        switch,
+        lambda: active_storage(engine),
         status,
         self_audit,
         server,
@@ -351,32 +372,8 @@ def _build(
         Reloading(settings, read, held, changes, metrics.configuration),
         LoopLag(metrics.service),
         threads,
-        storages.tests,
+        external.tests,
         [scrubbing.close, recordings.close, scan.close, engine.dispose, *([tracing.close] if tracing else [])],
-    )
-
-
-def _open_log(
-    config: Config,
-    files: Files,
-    directory: DataDirectory,
-    storage: EmbeddedStorage,
-    catalogue: Catalogue,
-    outbox: Outbox,
-    on_cut: Callable[[], None],
-    validator: Validator,
-) -> OpenLog:
-    journal = config.journal
-    return open_log(
-        files,
-        Places(directory.journal, directory.spool, directory.path / "known_uids", directory.token_keys),
-        storage,
-        catalogue,
-        outbox,
-        cut_limits(config),
-        UidLimits(journal.known_uids_minimum, journal.known_uids_bound, journal.known_uids_hours),
-        on_cut,
-        validator,
     )
 
 

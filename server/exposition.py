@@ -82,8 +82,8 @@ class Exposition:
             next_sequence=journal.next_sequence,
         )
         metrics.deliveries.record_waiting(status.batches_waiting)
-        if status.last_delivery_ms is not None:
-            metrics.deliveries.confirmed(status.storage_id, status.last_delivery_ms)
+        for storage, at_ms in status.last_deliveries_ms().items():
+            metrics.deliveries.confirmed(storage, at_ms)
 
     def _look_at_access(self) -> None:
         metrics = self._metrics.access

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from server.audit_log.deliveries import Deliveries
+from server.audit_log.deliveries_by_storage import DeliveriesByStorage
 from server.audit_log.intake import Intake
 from server.audit_log.opening import OpenLog
 from server.audit_log.scrub.scrubbing import Scrubbing
@@ -23,6 +23,7 @@ from server.certificates.local_authority import LocalAuthority
 from server.config import Config, digest
 from server.data_directory import DataDirectory, DirectoryLock
 from server.external_storage.connection_tests import ConnectionTests
+from server.external_storage.switching import Switch
 from server.files import DiskFiles, write_durably
 from server.grpc_api.server import GrpcServer
 from server.housekeeping import Housekeeping
@@ -79,7 +80,10 @@ class App:
     local: LocalAuthority
     log: OpenLog
     intake: Intake
-    deliveries: Deliveries
+    deliveries: DeliveriesByStorage
+    switch: Switch
+    active: Callable[[], str]
+    """The storage that the state says is active."""
     status: Status
     self_audit: SelfAudit
     grpc: GrpcServer
@@ -106,6 +110,8 @@ class App:
         await asyncio.get_running_loop().run_in_executor(self.threads.validation, warm_up)
         self._run(self.intake.run())
         self._run(self.deliveries.run())
+        # A stop may have come between the state's change and the journal's marker.
+        await self.switch.to(self.active())
         await self.housekeeping.look()
         await self.tokens.refresh()
         await self.self_audit.start(

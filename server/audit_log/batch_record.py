@@ -47,7 +47,7 @@ class BatchRecord:
     last: int
     storage: str
     previous: str
-    """SHA-256 of the record before it in its log, lower-case hex; '' for the first."""
+    """SHA-256 of the record before it of its log in its storage, lower-case hex; '' for the first."""
     objects: tuple[BatchObject, ...]
     holes: tuple[tuple[int, int], ...]
     """Sequences inside first..last that were lost to damage."""

@@ -44,3 +44,10 @@ class CutLimits:
     bytes: int = 16 * 1024 * 1024
     dates: int = 100
     age_ms: int = 900_000
+    """In the embedded storage, on whose disk the journal is anyway."""
+    external_age_ms: int = 60_000
+    """In other storages, at most."""
+
+    def age_in(self, storage: str) -> int:
+        """How old an event of a storage gets, in ms, before its cut."""
+        return self.age_ms if storage == "default" else min(self.age_ms, self.external_age_ms)

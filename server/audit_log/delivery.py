@@ -8,8 +8,9 @@ from __future__ import annotations
 import contextlib
 import re
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
+from threading import Lock
 
 import numpy as np
 
@@ -43,22 +44,25 @@ class Delivered:
 
 
 class Delivery:
-    """Delivers the oldest cut section. Used by one thread at a time."""
+    """Delivers the oldest cut section of one storage. Used by one thread at a time."""
 
     def __init__(
         self,
-        storage_of: Callable[[str], EventStorage],
+        storage: EventStorage,
         tail: Tail,
         spool: Spool,
         catalogue: Catalogue,
         uid_files: UidFiles,
         journal: Journal,
         before_leaving: Callable[[], None] = lambda: None,
+        leaving: Lock | None = None,
     ) -> None:
         """`before_leaving` is called before the events of a section leave the tail; what it raises stops the delivery,
-        which is tried again."""
+        which is tried again. `leaving` is held by one delivery at a time while they leave: those of other storages
+        share it."""
         self._before_leaving = before_leaving
-        self._storage_of = storage_of
+        self._leaving = leaving or Lock()
+        self._storage = storage
         self._tail = tail
         self._spool = spool
         self._catalogue = catalogue
@@ -70,17 +74,23 @@ class Delivery:
         older ones would have to make room."""
 
     def deliver_next(self) -> Delivered | None:
-        """Deliver the oldest cut section; None if there is none.
+        """Deliver the storage's oldest cut section; None if there is none.
 
         Raises:
             StorageError, OSError: it isn't confirmed; safe to try again.
         """
-        section = self._tail.to_deliver()
+        section = self._tail.to_deliver(self._storage.storage_id)
         if section is None or section.cut is None:
             return None
         cut = section.cut
         self._encoding_seconds = 0.0
         record = self._confirmed_record(cut) or self._send(section, cut)
+        with self._leaving:
+            self._leave(section, cut, record)
+        rows, size = (sum(getattr(item, what) for item in record.objects) for what in ("rows", "bytes"))
+        return Delivered(cut, len(record.objects), rows, size, self._encoding_seconds)
+
+    def _leave(self, section: Section, cut: Cut, record: BatchRecord) -> None:
         self._before_leaving()
         self._catalogue.add_batch(_catalogue_batch(record), catalogue_objects(record))
         self._keep_uids(section, cut)
@@ -88,8 +98,6 @@ class Delivery:
         # From here on searches find its events in the catalogue's objects, before in the tail.
         self._tail.remove(section)
         self._spool.discard(cut)
-        rows, size = (sum(getattr(item, what) for item in record.objects) for what in ("rows", "bytes"))
-        return Delivered(cut, len(record.objects), rows, size, self._encoding_seconds)
 
     def _keep_uids(self, section: Section, cut: Cut) -> None:
         entries = [uid_entries(item.block.table, item.first, item.received_ms) for item in section.blocks]
@@ -103,7 +111,7 @@ class Delivery:
         Raises:
             StorageError: there is a record of that name, and it isn't one of this batch.
         """
-        storage = self._storage_of(cut.storage)
+        storage = self._storage
         data = storage.read_record(cut.record_name)
         if data is None:
             return None
@@ -117,7 +125,7 @@ class Delivery:
         raise StorageError(f"the record of batch {cut.name} is not one of this batch; move it away")
 
     def _send(self, section: Section, cut: Cut) -> BatchRecord:
-        storage = self._storage_of(cut.storage)
+        storage = self._storage
         record = self._spool.record_of(cut) or self._encode(section, cut)
         for index in range(len(record.objects)):
             record = self._send_object(storage, cut, record, index)
@@ -145,7 +153,7 @@ class Delivery:
         raise NameTaken(record.objects[index].name)
 
     def _previous(self, cut: Cut) -> str:
-        before = self._catalogue.batch_before(cut.log_id, cut.first)
+        before = self._catalogue.batch_before(cut.log_id, cut.first, cut.storage)
         return before.record_digest if before is not None else ""
 
 
@@ -190,28 +198,40 @@ def _bounded(types: Sequence[str]) -> frozenset[str] | None:
     return frozenset(types) if len(types) <= MAX_TYPES and sum(map(len, types)) <= MAX_TYPES_CHARACTERS else None
 
 
-def rebuild(storage: EventStorage, catalogue: Catalogue) -> int:
-    """Add to the catalogue every batch whose record is in the storage and which it doesn't know; gives their number.
+def rebuild(storages: Collection[EventStorage], catalogue: Catalogue, pending: Collection[tuple[str, int]] = ()) -> int:
+    """Add to the catalogue every batch whose record is in a storage and which it doesn't know; gives their number.
 
-    What those records say was lost becomes known again as well, and so does what is between the batches of their logs.
+    What those records say was lost becomes known again as well, and so does what is between the batches of their logs,
+    but where a segment of `pending`, log and first sequence, says that it is in the journal.
+
+    Raises:
+        StorageError: a storage can't be read now. What was read is kept, and nothing is taken for lost.
     """
     now_ms = time.time_ns() // 1_000_000
-    ranges = sorted(
-        (match[1], int(match[2]), int(match[3]))
-        for name in storage.list_records()
-        if (match := RECORD_NAME.fullmatch(name))
-    )
-    records = [
-        record
-        for log_id, first, last in ranges
-        if catalogue.batch(log_id, first) is None and (record := _read_record(storage, log_id, first, last)) is not None
-    ]
-    for record in records:
-        catalogue.add_batch(_catalogue_batch(record), catalogue_objects(record))
+    records: list[BatchRecord] = []
+    ranges = [(batch.log_id, batch.first, batch.last) for batch in catalogue.batches()]
+    for storage in storages:
+        listed = sorted(
+            (match[1], int(match[2]), int(match[3]))
+            for name in storage.list_records()
+            if (match := RECORD_NAME.fullmatch(name))
+        )
+        for log_id, first, last in listed:
+            if catalogue.batch(log_id, first) is not None:
+                continue
+            if (record := _read_record(storage, log_id, first, last)) is not None:
+                catalogue.add_batch(_catalogue_batch(record), catalogue_objects(record))
+                records.append(record)
+        ranges += listed
     logs = {record.log_id for record in records}
     holes = [(record.log_id, first, last) for record in records for first, last in record.holes]
-    catalogue.add_holes([*holes, *(gap for gap in _gaps_between(ranges) if gap[0] in logs)], now_ms)
+    gaps = [gap for gap in _gaps_between(sorted(ranges)) if gap[0] in logs and not _is_pending(*gap, pending)]
+    catalogue.add_holes([*holes, *gaps], now_ms)
     return len(records)
+
+
+def _is_pending(log_id: str, first: int, last: int, pending: Collection[tuple[str, int]]) -> bool:
+    return any(log == log_id and first <= start <= last for log, start in pending)
 
 
 def _read_record(storage: EventStorage, log_id: str, first: int, last: int) -> BatchRecord | None:

@@ -45,14 +45,25 @@ class LogWriter:
     """Makes groups of submissions durable and says what became of each."""
 
     def __init__(
-        self, journal: Journal, tail: Tail, known: KnownUids, limits: CutLimits, on_cut: Callable[[], None]
+        self,
+        journal: Journal,
+        tail: Tail,
+        known: KnownUids,
+        limits: CutLimits,
+        on_cut: Callable[[], None],
+        stored_in: Callable[[str, int], str | None] = lambda log_id, sequence: None,
+        on_switch: Callable[[str], None] = lambda storage: None,
     ) -> None:
+        """`stored_in` gives the storage of the confirmed batch that has a log's sequence; None where none has.
+        `on_switch` is told of another storage before the first event of it is committed."""
         self.journal = journal
         self._tail = tail
         self._known = known
         self.limits = limits
         """When a cut closes. Read on the journal's thread, and may be replaced from any."""
         self._on_cut = on_cut
+        self._stored_in = stored_in
+        self._on_switch = on_switch
         self._section: Section | None = None
 
     def adopt(self, section: Section) -> None:
@@ -145,7 +156,7 @@ class LogWriter:
             answer = BatchAcknowledgement(storage, log_id, [], submission.assigned, submission.refused)
             answer.denied = submission.denied
             if claims is not ALL_NEW:
-                block = _take_claims(block, claims.of(start, end), storage, answer)
+                block = self._take_claims(block, claims.of(start, end), answer)
             if len(block):
                 blocks.append(TailBlock(first, submission.received_ms, submission.receipt, block))
                 first += len(block)
@@ -153,6 +164,37 @@ class LogWriter:
             answers.append(answer)
             start = end
         return answers, blocks, joined.only(claims.new(start)) if claims.repeated else joined
+
+    def _take_claims(self, block: EventBlock, claims: Claims, answer: BatchAcknowledgement) -> EventBlock:
+        """Say which events are repeated and which uids reused; gives the block of the new events."""
+        for event, (log_id, sequence) in claims.repeated.items():
+            answer.repeated.append((block.index(event), self._storage_of(log_id, sequence), log_id, sequence))
+        answer.uid_reused += [block.index(event) for event in claims.reused]
+        return block.only(claims.new(len(block))).compacted() if claims.repeated else block
+
+    def _storage_of(self, log_id: str, sequence: int) -> str:
+        """The storage that the first acknowledgement of an event named."""
+        # In this order: what leaves the tail is in the catalogue. What is in neither is of the group itself.
+        found = self._tail.storage_of(log_id, sequence) or self._stored_in(log_id, sequence)
+        return found or self.journal.storage
+
+    def switch(self, storage: str) -> None:
+        """Have events from here on belong to another storage; durable when it returns.
+
+        What was committed stays where its acknowledgements say.
+
+        Raises:
+            Unavailable: it couldn't be written; events belong where they did.
+        """
+        if storage == self.journal.storage:
+            return
+        self.cut()
+        empty = self._section
+        self.journal.mark(storage)
+        if empty is not None:  # of the storage before, with nothing in it
+            self._tail.drop(empty)
+            self._section = None
+        self._on_switch(storage)
 
     def cut(self) -> None:
         """Cut the open section now, if it has events."""
@@ -166,13 +208,5 @@ class LogWriter:
     def cut_if_old(self, now_ms: int) -> None:
         """Cut the open section if its oldest event is older than the limit."""
         oldest = self.section.oldest_received_ms
-        if oldest is not None and now_ms - oldest >= self.limits.age_ms:
+        if oldest is not None and now_ms - oldest >= self.limits.age_in(self.journal.storage):
             self.cut()
-
-
-def _take_claims(block: EventBlock, claims: Claims, storage: str, answer: BatchAcknowledgement) -> EventBlock:
-    """Say which events are repeated and which uids reused; gives the block of the new events."""
-    for event, (log_id, sequence) in claims.repeated.items():
-        answer.repeated.append((block.index(event), storage, log_id, sequence))
-    answer.uid_reused += [block.index(event) for event in claims.reused]
-    return block.only(claims.new(len(block))).compacted() if claims.repeated else block

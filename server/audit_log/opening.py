@@ -10,22 +10,23 @@ from pathlib import Path
 import numpy as np
 
 from server.audit_log.columns.layout import FINGERPRINT
-from server.audit_log.cuts import CutLimits
+from server.audit_log.cuts import Cut, CutLimits
 from server.audit_log.delivery import rebuild
 from server.audit_log.forking import fork_if_needed
+from server.audit_log.journal import forks
 from server.audit_log.journal.frames import EventFrame
 from server.audit_log.journal.journal import Journal, new_log_id
 from server.audit_log.journal.recovery import Batches, RecoveredSection, Recovery, recover
 from server.audit_log.known_uids import KnownUids, UidLimits, uid_entries
 from server.audit_log.log_writer import LogWriter
 from server.audit_log.spool import Spool
+from server.audit_log.storages import Storages
 from server.audit_log.tail import Section, Tail, TailBlock
 from server.audit_log.uid_files import UidFiles
 from server.audit_log.validation import Validator
 from server.files import Files
 from server.state.catalogue import Catalogue
 from server.state.outbox import Outbox
-from server.storage.ports import EventStorage
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +57,7 @@ class OpenLog:
 def open_log(
     files: Files,
     places: Places,
-    storage: EventStorage,
+    storages: Storages,
     catalogue: Catalogue,
     outbox: Outbox,
     cut_limits: CutLimits,
@@ -64,17 +65,16 @@ def open_log(
     on_cut: Callable[[], None],
     validator: Validator,
 ) -> OpenLog:
-    """Recover what a stop left and open the journal.
+    """Recover what a stop left and open the journal. A new log begins in the active one of the storages.
 
     Raises:
         OSError: a file can't be read or written; the service must not start.
         Unavailable: the journal can't be written.
     """
-    rebuild(storage, catalogue)
-    fork = fork_if_needed(files, places.journal, places.token_keys, storage.storage_id, catalogue, outbox)
-    recovery = recover(
-        files, places.journal, catalogue.confirmed(), _last_of(catalogue), storage.storage_id, new_log_id
-    )
+    active = storages.active
+    rebuild(storages.all()[:1], catalogue, forks.segments_of(files, places.journal))
+    fork = fork_if_needed(files, places.journal, places.token_keys, active, catalogue, outbox)
+    recovery = recover(files, places.journal, catalogue.settled(), _cut_of(catalogue), active, new_log_id)
     holes = [(hole.log_id, hole.first_sequence, hole.last_sequence) for hole in recovery.holes]
     # Before anything of a damaged log can be delivered and set aside.
     catalogue.add_holes(holes, time.time_ns() // 1_000_000)
@@ -82,7 +82,8 @@ def open_log(
     for log_id, entries in uid_files.load():
         known.add(log_id, entries)
     tail, spool = Tail(), Spool(files, places.spool)
-    writer = LogWriter(recovery.journal, tail, known, cut_limits, on_cut)
+    writer = LogWriter(recovery.journal, tail, known, cut_limits, on_cut, _storage_of(catalogue), storages.activate)
+    storages.activate(recovery.journal.storage)
     for recovered in recovery.sections:
         section = _section(tail, recovered, known, validator)
         if recovered.cut is None:
@@ -97,12 +98,20 @@ def open_log(
     return OpenLog(recovery.journal, tail, writer, spool, uid_files, recovery, is_copy=fork is not None)
 
 
-def _last_of(catalogue: Catalogue) -> Batches:
-    def last_of(log_id: str, first: int) -> int | None:
+def _cut_of(catalogue: Catalogue) -> Batches:
+    def cut_of(log_id: str, first: int) -> Cut | None:
         batch = catalogue.batch(log_id, first)
-        return batch.last if batch is not None else None
+        return Cut(batch.log_id, batch.first, batch.last, batch.storage) if batch is not None else None
 
-    return last_of
+    return cut_of
+
+
+def _storage_of(catalogue: Catalogue) -> Callable[[str, int], str | None]:
+    def storage_of(log_id: str, sequence: int) -> str | None:
+        batch = catalogue.batch_holding(log_id, sequence)
+        return batch.storage if batch is not None else None
+
+    return storage_of
 
 
 def _section(tail: Tail, recovered: RecoveredSection, known: KnownUids, validator: Validator) -> Section:

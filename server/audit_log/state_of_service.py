@@ -50,6 +50,12 @@ class StorageState:
     last_delivery_ms: int | None
     last_delivery_error: str
     location: str
+    pending_events: int = 0
+    """In the journal, on their way to it."""
+    pending_bytes: int = 0
+    """Of their JSON."""
+    oldest_age_ms: int = 0
+    """How long the oldest of them waits."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from server.audit_log.access import Access
-from server.audit_log.deliveries import Deliveries
+from server.audit_log.deliveries_by_storage import DeliveriesByStorage
 from server.audit_log.gate import IntakeGate
 from server.audit_log.journal.journal import Journal
 from server.audit_log.journal.recovery import Recovery
@@ -20,9 +20,9 @@ from server.audit_log.state_of_service import (
     StorageState,
     TokenIssuerState,
 )
+from server.audit_log.storages import Storages, UnknownStorage
 from server.audit_log.tail import Tail
 from server.state.catalogue import Catalogue
-from server.storage.ports import EventStorage
 
 PROBLEMS = {
     "journal_closed": "the journal is closed after a failed write or sync; look at the disk and restart the service",
@@ -60,8 +60,8 @@ class Status:
         tail: Tail,
         gate: IntakeGate,
         catalogue: Catalogue,
-        storage: EventStorage,
-        deliveries: Deliveries,
+        storages: Storages,
+        deliveries: DeliveriesByStorage,
         recovery: Recovery,
         surroundings: Surroundings,
     ) -> None:
@@ -71,7 +71,7 @@ class Status:
         self._tail = tail
         self._gate = gate
         self._catalogue = catalogue
-        self._storage = storage
+        self._storages = storages
         self._deliveries = deliveries
         self._recovery = recovery
         self._surroundings = surroundings
@@ -90,7 +90,7 @@ class Status:
             "journal_failing" if self._journal.failing and not self._journal.closed else "",
             self._gate.problem,
             "outbox_waiting" if self._surroundings.outbox_failing() else "",
-            "delivery_failing" if self._deliveries.last_error else "",
+            "delivery_failing" if self.delivery_errors() else "",
         ]
         return tuple(Problem(name, PROBLEMS[name]) for name in names if name)
 
@@ -108,7 +108,7 @@ class Status:
             serving=not problems,
             problems=(*problems, *self.warnings()),
             journal=self.journal_state(),
-            storages=(self._storage_state(show_location=show_location),),
+            storages=self._storage_states(show_location=show_location),
             certificates=tuple(self._surroundings.certificates()),
             policy_digest=digest,
             roles=roles,
@@ -127,15 +127,16 @@ class Status:
         """Batches that are cut and not yet delivered."""
         return self._tail.cut_sections
 
-    @property
-    def storage_id(self) -> str:
-        """The active storage."""
-        return self._storage.storage_id
+    def delivery_errors(self) -> dict[str, str]:
+        """Of each storage whose batches can't be delivered now why, in our own words."""
+        known = self._storages.ids()
+        lost = {pin.section.storage for pin in self._tail.pin() if pin.length and pin.section.storage not in known}
+        return {**self._deliveries.errors(), **{each: str(UnknownStorage(each)) for each in lost}}
 
-    @property
-    def last_delivery_ms(self) -> int | None:
-        """When a batch was last confirmed in it."""
-        return self._catalogue.last_confirmed_ms(self._storage.storage_id)
+    def last_deliveries_ms(self) -> dict[str, int]:
+        """When a batch was last confirmed in each storage that has one."""
+        times = {each: self._catalogue.last_confirmed_ms(each) for each in self._storages.ids()}
+        return {each: time for each, time in times.items() if time is not None}
 
     def journal_state(self) -> JournalState:
         """The journal's part."""
@@ -152,19 +153,29 @@ class Status:
             self.holes,
         )
 
-    def _storage_state(self, *, show_location: bool) -> StorageState:
-        storage_id = self._storage.storage_id
+    def _storage_states(self, *, show_location: bool) -> tuple[StorageState, ...]:
+        errors = self.delivery_errors()
+        known = dict.fromkeys((*self._storages.ids(), *self._catalogue.storages(), *errors))
+        return tuple(self._storage_state(each, errors.get(each, ""), show_location=show_location) for each in known)
+
+    def _storage_state(self, storage_id: str, error: str, *, show_location: bool) -> StorageState:
         objects = self._catalogue.objects(storage_id)
+        sections = self._tail.of_storage(storage_id)
+        received = [time for section in sections if (time := section.oldest_received_ms) is not None]
+        is_known = storage_id in self._storages.ids()
         return StorageState(
             storage_id,
-            active=True,
+            active=storage_id == self._storages.active,
             objects=len(objects),
             foreign_objects=sum(item.is_foreign for item in objects),
             rows=sum(item.rows for item in objects),
             bytes=sum(item.bytes for item in objects),
-            last_delivery_ms=self.last_delivery_ms,
-            last_delivery_error=self._deliveries.last_error,
-            location=self._storage.location() if show_location else "",
+            last_delivery_ms=self._catalogue.last_confirmed_ms(storage_id),
+            last_delivery_error=error,
+            location=self._storages.of(storage_id).location() if show_location and is_known else "",
+            pending_events=sum(section.events for section in sections),
+            pending_bytes=sum(section.bytes for section in sections),
+            oldest_age_ms=max(0, _now_ms() - min(received)) if received else 0,
         )
 
 

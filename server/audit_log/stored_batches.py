@@ -13,9 +13,10 @@ from server.audit_log.batch_decoding import decode, in_order
 from server.audit_log.batch_record import ReceiptTable, gaps
 from server.audit_log.cuts import Cut
 from server.audit_log.search.origins import Origins, OriginUnknown
-from server.audit_log.search.query import Missing, MissingReason
+from server.audit_log.search.query import Missing, MissingReason, reason_of
+from server.audit_log.storages import Storages
 from server.state.catalogue import Catalogue, CatalogueBatch, CatalogueObject
-from server.storage.ports import EventStorage, StorageError
+from server.storage.ports import ObjectChanged, ObjectMissing, StorageError
 
 _PASSING = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN, errno.EINTR})
 """Faults of the moment that say nothing of the object."""
@@ -35,13 +36,12 @@ class BatchRows:
 
 
 class StoredBatches:
-    """Reads the confirmed batches of one storage. Blocking; safe to use from several threads."""
+    """Reads the confirmed batches of all storages. Blocking; safe to use from several threads."""
 
-    def __init__(self, storage: EventStorage, catalogue: Catalogue) -> None:
-        self._storage = storage
+    def __init__(self, storages: Storages, catalogue: Catalogue) -> None:
+        self.storages = storages
         self._catalogue = catalogue
-        self._origins = Origins(storage, catalogue)
-        self.storage_id = storage.storage_id
+        self._origins = Origins(storages, catalogue)
 
     def read(self, batch: CatalogueBatch) -> BatchRows:
         """Read a batch whole, and check each object's bytes against the digest that its record had.
@@ -53,12 +53,15 @@ class StoredBatches:
         """
         parts: list[BatchColumns] = []
         missing: list[Missing] = []
-        for item in self._catalogue.objects_of_batch(batch):
-            read = self._read_object(item)
-            if isinstance(read, Missing):
-                missing.append(read)
-            else:
-                parts.append(read)
+        objects = self._catalogue.objects_of_batch(batch)
+        self.storages.of(batch.storage)
+        with self.storages.local(objects) as found:
+            for item in objects:
+                read = self._read_object(item, found[item.key])
+                if isinstance(read, Missing):
+                    missing.append(read)
+                else:
+                    parts.append(read)
         columns = in_order(parts)
         # With every object read, what none of them holds was lost before they were written.
         lost = self._known_holes(batch) if missing else _gaps(batch, columns)
@@ -77,9 +80,13 @@ class StoredBatches:
         except OriginUnknown:
             return None
 
-    def _read_object(self, item: CatalogueObject) -> BatchColumns | Missing:
+    def _read_object(self, item: CatalogueObject, path: str | StorageError) -> BatchColumns | Missing:
+        if isinstance(path, ObjectMissing | ObjectChanged):
+            return _missing(reason_of(path), item, str(path))
+        if isinstance(path, StorageError):
+            raise path
         try:
-            with open(self._storage.local_path(item.name), "rb") as file:
+            with open(path, "rb") as file:
                 # A record may say any size, and room is made for it: whoever can write the storage may have written it.
                 data = file.read(min(item.bytes, os.fstat(file.fileno()).st_size) + 1)
         except OSError as error:

@@ -123,6 +123,7 @@ class Tail:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._sections: list[Section] = []
+        self._left: dict[str, int] = {}
 
     def begin(self, log_id: str, first: int, storage: str) -> Section:
         """Begin a section at the end."""
@@ -135,20 +136,51 @@ class Tail:
         """Drop a section whose batch is in the catalogue."""
         with self._lock:
             self._sections.remove(section)
+            last = section.blocks[-1].last if section.blocks else section.first - 1
+            self._left[section.log_id] = max(last, self._left.get(section.log_id, 0))
+
+    def drop(self, section: Section) -> None:
+        """Drop the open section, which has no events."""
+        with self._lock:
+            self._sections.remove(section)
 
     def pin(self) -> list[Pinned]:
         """Everything there is now. Pin first and plan from the catalogue after, and nothing falls between."""
         with self._lock:
             return [Pinned(section, len(section.blocks)) for section in self._sections]
 
+    def pin_with_ends(self) -> tuple[list[Pinned], dict[str, int]]:
+        """The same, and for each log that has or had sections the last sequence that was in one.
+
+        What is up to there is pinned or in the catalogue: sections of several storages leave in any order.
+        """
+        with self._lock:
+            pins = [Pinned(section, len(section.blocks)) for section in self._sections]
+            ends = dict(self._left)
+        for pin in pins:
+            ends[pin.section.log_id] = max(pin.last, ends.get(pin.section.log_id, 0))
+        return pins, ends
+
     def pending(self) -> set[tuple[str, int]]:
         """(log_id, first sequence) of every section: batches that may be on their way into a storage."""
         return {(pinned.section.log_id, pinned.section.first) for pinned in self.pin()}
 
-    def to_deliver(self) -> Section | None:
-        """The oldest section, if it is cut."""
+    def to_deliver(self, storage: str) -> Section | None:
+        """The oldest section of a storage, if it is cut."""
+        return next((section for section in self.of_storage(storage)[:1] if section.cut is not None), None)
+
+    def of_storage(self, storage: str) -> list[Section]:
+        """The sections of a storage, oldest first."""
         with self._lock:
-            return self._sections[0] if self._sections and self._sections[0].cut is not None else None
+            return [section for section in self._sections if section.storage == storage]
+
+    def storage_of(self, log_id: str, sequence: int) -> str | None:
+        """The storage of the section that has this sequence; None where none has."""
+        with self._lock:
+            for section in self._sections:
+                if section.log_id == log_id and section.blocks and section.first <= sequence <= section.blocks[-1].last:
+                    return section.storage
+        return None
 
     @property
     def cut_sections(self) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from itertools import pairwise
 from typing import Final
 
@@ -75,7 +75,8 @@ def check(at: DataAtHand) -> Told:
             yield from _read(at, catalogue, batch)
         elif name not in listed and at.events.read_record(name) is None:
             yield MISSING.of(f"_batches/{name}")
-    yield from _gaps(batches, catalogue.holes())
+    # Of all storages: what is in none of them and on its way to none is nowhere.
+    yield from _gaps(catalogue.batches(), catalogue.holes(), pending)
     yield Fact("batch records", len(batches))
     yield Fact("read", len(read))
 
@@ -98,7 +99,7 @@ def _read(at: DataAtHand, catalogue: Catalogue, batch: CatalogueBatch) -> Iterat
     if record is None or record_digest(data) != batch.record_digest:
         yield CHANGED.of(f"_batches/{name}", f"has SHA-256 {record_digest(data)} and had {batch.record_digest}")
         return
-    before = catalogue.batch_before(batch.log_id, batch.first)
+    before = catalogue.batch_before(batch.log_id, batch.first, batch.storage)
     if record.previous != (before.record_digest if before is not None else ""):
         yield CHAIN.of(f"_batches/{name}", f"names {record.previous or 'none'} as the one before")
     for item in record.objects:
@@ -106,7 +107,9 @@ def _read(at: DataAtHand, catalogue: Catalogue, batch: CatalogueBatch) -> Iterat
             yield UNKNOWN_OBJECT.of(item.name, f"named by _batches/{name}")
 
 
-def _gaps(batches: Sequence[CatalogueBatch], holes: Sequence[tuple[str, int, int]]) -> Iterator[Finding]:
+def _gaps(
+    batches: Sequence[CatalogueBatch], holes: Sequence[tuple[str, int, int]], pending: Collection[tuple[str, int]]
+) -> Iterator[Finding]:
     lost = {log_id: sorted((a, b) for log, a, b in holes if log == log_id) for log_id, _, _ in holes}
     for before, after in pairwise(batches):
         if before.log_id != after.log_id:
@@ -115,7 +118,8 @@ def _gaps(batches: Sequence[CatalogueBatch], holes: Sequence[tuple[str, int, int
         for first, last in lost.get(after.log_id, []):
             if first <= expected <= last:
                 expected = last + 1
-        if expected < after.first:
+        waits = any(log_id == after.log_id and expected <= first < after.first for log_id, first in pending)
+        if expected < after.first and not waits:
             yield GAP.of(after.log_id, f"sequences {expected}-{after.first - 1}")
 
 

@@ -95,18 +95,17 @@ def check(at: DataAtHand) -> Told:
 def _logs(at: DataAtHand) -> list[LogContent]:
     """Every log with what of it can't be found, as of one moment, in spite of a server that delivers meanwhile."""
     for _ in range(_ATTEMPTS):
-        confirmed = at.catalogue().confirmed()
-        folder, expected = at.directory.journal, {log_id: last + 1 for log_id, last in confirmed.items()}
+        folder, settled = at.directory.journal, at.catalogue().settled()
         try:
             logs = [
-                read_log(at.files, folder / name, name, expected.get(name))
+                read_log(at.files, folder / name, name, settled.get(name, ()))
                 for name in at.files.list(folder)
                 if LOG_ID.fullmatch(name)
             ]
         except FileNotFoundError:  # trimmed between listing and reading
             continue
         logs = [log for log in logs if log.segments]
-        if not any(log.damaged for log in logs) or at.catalogue().confirmed() == confirmed:
+        if not any(log.damaged for log in logs) or at.catalogue().settled() == settled:
             return logs
     raise Unexamined("the journal changes faster than it can be read")
 
@@ -121,13 +120,13 @@ def _damage(log: LogContent) -> Iterator[Finding]:
 
 def _size_and_age(at: DataAtHand, logs: list[LogContent], *, is_served: bool | None) -> Told:
     size = sum(segment.size for log in logs for segment in log.segments)
-    confirmed = at.catalogue().confirmed()
+    delivered = {(batch.log_id, batch.first) for batch in at.catalogue().batches()}
     waiting = [
         event.received_ms
         for log in logs
         for segment in log.segments
+        if (log.log_id, segment.first_sequence) not in delivered
         for event in segment.events
-        if event.sequence > confirmed.get(log.log_id, 0)
     ]
     settings = at.config.journal
     yield Fact("bytes", size)

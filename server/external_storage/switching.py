@@ -4,9 +4,6 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from server.errors import FailedPrecondition
-from server.external_storage.placement import DEFAULT_STORAGE
-
 
 class Switch(Protocol):
     """Has new data go to another storage."""
@@ -24,16 +21,3 @@ class Switch(Protocol):
             Unavailable: it isn't done, or not known to be; a start does it again.
         """
         ...
-
-
-class NoSwitch:
-    """Stands where this build delivers to the embedded storage alone."""
-
-    def problem(self) -> str:
-        """That it can't."""
-        return "this build delivers to the embedded storage alone"
-
-    async def to(self, storage_id: str) -> None:
-        """Nothing for the embedded storage, where data goes already; any other is refused."""
-        if storage_id != DEFAULT_STORAGE:
-            raise FailedPrecondition(self.problem(), reason="SWITCH_UNAVAILABLE")

@@ -214,6 +214,9 @@ def _storage(storage: StorageState) -> status_pb.StorageStatus:
         last_delivery_time=None if delivered is None else timestamp_message(delivered),
         last_delivery_error=storage.last_delivery_error,
         location=storage.location,
+        pending_events=storage.pending_events,
+        pending_bytes=storage.pending_bytes,
+        oldest_pending_age=_duration(storage.oldest_age_ms),
     )
 
 

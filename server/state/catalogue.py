@@ -52,6 +52,11 @@ class CatalogueObject:
         """`YYYY-MM-DD`."""
         return self.name[:10]
 
+    @property
+    def key(self) -> str:
+        """Its name among the objects of all storages; those of the default one begin with a date, and no id does."""
+        return self.name if self.storage == "default" else f"{self.storage}/{self.name}"
+
 
 @dataclass(frozen=True, slots=True)
 class CatalogueBatch:
@@ -105,6 +110,7 @@ class Catalogue:
         self._by_name: dict[tuple[str, str], CatalogueObject] = {}
         self._by_batch: dict[tuple[str, int], list[CatalogueObject]] = {}
         self._batches: dict[str, list[tuple[int, CatalogueBatch]]] = {}
+        self._last_confirmed_ms: dict[str, int] = {}
         self._departures: deque[Departure] = deque(maxlen=_DEPARTURES)
         self._revision = 0
         with engine.connect() as connection:
@@ -264,25 +270,33 @@ class Catalogue:
         with self._lock:
             return sorted(self._dates)
 
-    def batch_before(self, log_id: str, first: int) -> CatalogueBatch | None:
-        """The last confirmed batch of a log before this sequence."""
+    def batch_before(self, log_id: str, first: int, storage: str | None = None) -> CatalogueBatch | None:
+        """The last confirmed batch of a log before this sequence; of one storage's where that is given."""
         with self._lock:
             batches = self._batches.get(log_id, [])
-            index = bisect_left(batches, first, key=lambda item: item[0]) - 1
-            return batches[index][1] if index >= 0 else None
+            for index in range(bisect_left(batches, first, key=lambda item: item[0]) - 1, -1, -1):
+                if storage in (None, batches[index][1].storage):
+                    return batches[index][1]
+        return None
 
     def confirmed(self) -> dict[str, int]:
         """For each log the last sequence of its confirmed batches."""
         with self._lock:
             return {log_id: batches[-1][1].last for log_id, batches in self._batches.items()}
 
+    def settled(self) -> dict[str, list[tuple[int, int]]]:
+        """For each log the ranges of sequences that are in a confirmed batch or known to be lost, in no order."""
+        found: dict[str, list[tuple[int, int]]] = {}
+        for log_id, first, last in self.holes():
+            found.setdefault(log_id, []).append((first, last))
+        for batch in self.batches():
+            found.setdefault(batch.log_id, []).append((batch.first, batch.last))
+        return found
+
     def last_confirmed_ms(self, storage: str) -> int | None:
         """When a batch of the storage was last confirmed."""
         with self._lock:
-            times = [
-                b.confirmed_ms for batches in self._batches.values() for _, b in batches[-1:] if b.storage == storage
-            ]
-        return max(times, default=None)
+            return self._last_confirmed_ms.get(storage)
 
     def add_holes(self, holes: Iterable[tuple[str, int, int]], found_ms: int) -> None:
         """Record lost ranges durably, each with its audit event; those that are known already stay as they are."""
@@ -304,6 +318,8 @@ class Catalogue:
 
     def _index_batch(self, batch: CatalogueBatch) -> None:
         insort(self._batches.setdefault(batch.log_id, []), (batch.first, batch), key=lambda item: item[0])
+        before = self._last_confirmed_ms.get(batch.storage, batch.confirmed_ms)
+        self._last_confirmed_ms[batch.storage] = max(before, batch.confirmed_ms)
 
     def _index_object(self, object_: CatalogueObject) -> None:
         self._drop(object_)

@@ -18,6 +18,8 @@ from server.state.migrations import MIGRATIONS, migrate
 
 StateFault = DBAPIError
 """What the state raises when the database can't do it, under a name that doesn't tell the library."""
+Database = Engine
+"""An open state database, likewise."""
 
 BUSY_TIMEOUT_MS = 10_000
 FILE_NAME = "state.db"

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -30,10 +31,42 @@ class StorageError(Exception):
     """The storage couldn't do it now; the text is in our own words."""
 
 
+class ObjectMissing(StorageError):
+    """The object isn't there."""
+
+    def __init__(self) -> None:
+        super().__init__("the object isn't there")
+
+
+class ObjectChanged(StorageError):
+    """The object's bytes aren't those that were stored."""
+
+    def __init__(self) -> None:
+        super().__init__("its bytes aren't those that were stored")
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """An object that is to be read, and what it is to be."""
+
+    name: str
+    sha256: str
+    """Lower-case hex; '' where nobody knows."""
+    bytes: int
+
+
+LocalPaths = Mapping[str, "str | StorageError"]
+"""For each object's name where an engine on this machine reads it, or why it can't."""
+
+
 class EventStorage(Protocol):
     """A place for batches of events. Objects are never overwritten or deleted."""
 
     storage_id: str
+    compares_digests: bool
+    """Whether what `local` gives has the digest that was asked for. Else whoever reads has to compare."""
+    finds_foreign: bool
+    """Whether objects that others put there are looked for."""
 
     def put(self, name: str, spool_path: str, digest: str, size: int) -> None:
         """Store the spooled bytes under `name`; durable when it returns. Putting equal bytes again is no error.
@@ -72,8 +105,13 @@ class EventStorage(Protocol):
         """A number that changes whenever an object of that date comes or goes; -1 if the date has no folder."""
         ...
 
+    def local(self, objects: Sequence[Wanted], deadline: float | None = None) -> AbstractContextManager[LocalPaths]:
+        """Have objects where an engine on this machine reads them, while the block lasts. Where they have to be fetched
+        first, those that aren't there by `deadline` (of time.monotonic) have a StorageTimeout in their place."""
+        ...
+
     def local_path(self, name: str) -> str:
-        """Where an engine on this machine reads the object."""
+        """Where an engine on this machine reads the object, if it is there: outside of `local` nothing says so."""
         ...
 
     def size(self, name: str) -> int | None:
@@ -104,6 +142,13 @@ class ScanEngine(Protocol):
             StorageError: the object or the row can't be read.
         """
         ...
+
+
+class StorageTimeout(StorageError):
+    """The time for it ran out; it may go well in more."""
+
+    def __init__(self) -> None:
+        super().__init__("the time to fetch the object ran out")
 
 
 class ScanTimeout(Exception):

@@ -67,9 +67,9 @@ class Exporting:
     def __post_init__(self) -> None:
         rig = self.rig
         listing = ChunkListing(
-            "default", rig.log.tail, rig.catalogue, ChunkTokens(b"k" * 32), rig.search.foreign.refresh
+            rig.storages, rig.log.tail, rig.catalogue, ChunkTokens(b"k" * 32), rig.search.foreign.refresh
         )
-        batches = StoredBatches(rig.storage, rig.catalogue)
+        batches = StoredBatches(rig.storages, rig.catalogue)
         self.metrics = CollectorRegistry()
         metrics = ExportMetrics(Instruments(self.metrics, []))
         self.exports = Exports(

@@ -19,9 +19,11 @@ from server.audit_log.known_uids import UidLimits
 from server.audit_log.log_writer import Submission
 from server.audit_log.opening import OpenLog, Places, open_log
 from server.audit_log.receipts import BatchAcknowledgement, Emitter, Receipt, decode_emitter, encode_emitter
+from server.audit_log.search.elsewhere import Elsewhere
 from server.audit_log.search.query import SearchPage, SearchQuery
 from server.audit_log.search.search import Search
 from server.audit_log.search.tokens import PageTokens
+from server.audit_log.storages import Storages
 from server.audit_log.timestamps import format_rfc3339
 from server.audit_log.validation import Validator, joined_payloads
 from server.files import DiskFiles
@@ -73,6 +75,10 @@ class SearchRig:
     engine: ScanEngine
     limits: CutLimits = field(default_factory=CutLimits)
     token_key: bytes = TOKEN_KEY
+    others: tuple[str, ...] = ()
+    """Storages beside the default one."""
+    periods: list[tuple[int, str]] = field(default_factory=list)
+    """Since when storages were active, as the state would have it."""
     kept: list[Kept] = field(default_factory=list)
     """In the order of acknowledgement, over all lives."""
 
@@ -82,12 +88,14 @@ class SearchRig:
         self.database = open_database(self.folder / "state.db")
         self.catalogue = Catalogue(self.database)
         self.storage = EmbeddedStorage(files, self.folder / "storage" / "events")
+        others = [EmbeddedStorage(files, self.folder / "storage" / name, name) for name in self.others]
+        self.storages = Storages(self.storage, *others)
         places = Places(self.folder / "journal", self.folder / "spool", self.folder / "known_uids")
         uids = UidLimits(minimum=1000, bound=2000, generation=100)
         self.log: OpenLog = open_log(
             files,
             places,
-            self.storage,
+            self.storages,
             self.catalogue,
             Outbox(self.database),
             self.limits,
@@ -95,10 +103,13 @@ class SearchRig:
             lambda: None,
             VALIDATOR,
         )
-        self.delivery = Delivery(
-            lambda _: self.storage, self.log.tail, self.log.spool, self.catalogue, self.log.uid_files, self.log.journal
-        )
+        self.delivery = self.delivery_to("default")
         self.search = self.search_with(self.engine)
+
+    def delivery_to(self, storage: str) -> Delivery:
+        """Deliveries to one of the storages."""
+        log = self.log
+        return Delivery(self.storages.of(storage), log.tail, log.spool, self.catalogue, log.uid_files, log.journal)
 
     @property
     def events_folder(self) -> Path:
@@ -108,7 +119,8 @@ class SearchRig:
     def search_with(self, engine: ScanEngine, *, key: bytes | None = None) -> Search:
         """Another search over the same log and storage."""
         tokens = PageTokens(key or self.token_key)
-        return Search(self.storage, engine, self.log.tail, self.catalogue, tokens)
+        elsewhere = Elsewhere(lambda: self.periods, lambda: self.storages.switches)
+        return Search(self.storages, engine, self.log.tail, self.catalogue, tokens, elsewhere=elsewhere)
 
     def close(self) -> None:
         """End this life in order."""
@@ -132,7 +144,7 @@ class SearchRig:
         repeated = {index for index, *_ in answer.repeated}
         emitter, _ = decode_emitter(orjson.loads(receipt))
         new = [
-            kept_of(event, Receipt("default", answer.log_id, next(fresh), emitter, "peer", received_ms))
+            kept_of(event, Receipt(answer.storage, answer.log_id, next(fresh), emitter, "peer", received_ms))
             for index, event in enumerate(map(validated.block.event, range(len(raw))))
             if index not in repeated
         ]

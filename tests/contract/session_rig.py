@@ -84,9 +84,9 @@ class SessionRig:
         log = self.log
         self.tables = SqlSessionIndex(log.database)
         self.pages = SqlSessionPages(log.database)
-        self.index = SessionIndex(self.tables, log.log.tail, log.catalogue, log.storage, log.engine)
+        self.index = SessionIndex(self.tables, log.log.tail, log.catalogue, log.storages, log.engine)
         log.delivery = Delivery(
-            lambda _: log.storage,
+            log.storage,
             log.log.tail,
             log.log.spool,
             log.catalogue,

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import count
+from typing import TypeVar
 
 from tests.crash.forgetful_files import ForgetfulFiles
 from tests.crash.log_under_test import LogUnderTest, StateFile
 
 Acknowledged = dict[int, tuple[str, int]]
 Content = tuple[bytes, bytes]
+Log = TypeVar("Log", bound=LogUnderTest)
 
 
 @dataclass(frozen=True)
@@ -50,7 +52,11 @@ def work(log: LogUnderTest, numbers: Iterator[int], cuts: int = 3) -> None:
 
 
 def moments(
-    start: Moment | None, state: StateFile, act: Callable[[LogUnderTest], None], files: ForgetfulFiles | None = None
+    start: Moment | None,
+    state: StateFile,
+    act: Callable[[Log], None],
+    files: ForgetfulFiles | None = None,
+    opened: Callable[[ForgetfulFiles, StateFile, Acknowledged], Log] = LogUnderTest,  # type: ignore[assignment]
 ) -> Iterator[Moment]:
     """Live from `start` (or from nothing) on `files`, and give what a stop before each operation, and one after the
     last, would leave."""
@@ -63,7 +69,7 @@ def moments(
         found.append(Moment(number, files.copy(), state.content(), dict(acknowledged)))
 
     files.before = note
-    act(LogUnderTest(files, state, acknowledged))
+    act(opened(files, state, acknowledged))
     note(len(files.operations) + 1, "end")
     files.before = lambda number, name: None
     state.close()

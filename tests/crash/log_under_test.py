@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -20,6 +21,7 @@ from server.audit_log.known_uids import UidLimits
 from server.audit_log.log_writer import Submission
 from server.audit_log.opening import OpenLog, Places, open_log
 from server.audit_log.receipts import BatchAcknowledgement
+from server.audit_log.storages import Storages
 from server.audit_log.validation import Validator, joined_payloads
 from server.files import Files
 from server.service_events import JOURNAL_DAMAGED, JOURNAL_FORKED
@@ -27,6 +29,7 @@ from server.state.catalogue import Catalogue
 from server.state.database import open_database
 from server.state.outbox import Outbox
 from server.storage.embedded.storage import EmbeddedStorage
+from server.storage.ports import EventStorage
 
 ROOT = Path("data")
 TOKEN_KEY = ROOT / "identity" / "page-token.key"
@@ -95,10 +98,11 @@ class LogUnderTest:
         self.state.close()
         self.catalogue = Catalogue(self.state.engine)
         self.storage = EmbeddedStorage(self.files, STORAGE)
+        self.storages = Storages(self.storage, *self.others())
         self.log: OpenLog = open_log(
             self.files,
             PLACES,
-            self.storage,
+            self.storages,
             self.catalogue,
             Outbox(self.state.engine),
             CutLimits(events=CUT_EVENTS),
@@ -108,9 +112,20 @@ class LogUnderTest:
         )
         self.told = self._drained()
         """First and last sequence of each hole that this start told the outbox of."""
-        self.delivery = Delivery(
-            lambda _: self.storage, self.log.tail, self.log.spool, self.catalogue, self.log.uid_files, self.log.journal
-        )
+        self.deliveries = {storage.storage_id: self._delivery(storage) for storage in self.storages.all()}
+        self.delivery = self.deliveries["default"]
+
+    def others(self) -> Sequence[EmbeddedStorage]:
+        """The storages beside the default one."""
+        return ()
+
+    def place(self, _storage: str, log_id: str) -> str:
+        """What events are known by beside their sequence."""
+        return log_id
+
+    def _delivery(self, storage: EventStorage) -> Delivery:
+        log = self.log
+        return Delivery(storage, log.tail, log.spool, self.catalogue, log.uid_files, log.journal)
 
     def _drained(self) -> list[tuple[int, int]]:
         outbox = Outbox(self.state.engine)
@@ -127,15 +142,22 @@ class LogUnderTest:
         if not isinstance(answer, BatchAcknowledgement):
             raise answer
         fresh = iter(sequence for first, last in answer.sequences for sequence in range(first, last + 1))
-        repeated = {index: (log_id, sequence) for index, _, log_id, sequence in answer.repeated}
+        repeated = {
+            index: (self.place(storage, log_id), sequence) for index, storage, log_id, sequence in answer.repeated
+        }
         for index, number in enumerate(numbers):
-            place = repeated.get(index) or (answer.log_id, next(fresh))
+            place = repeated.get(index) or (self.place(answer.storage, answer.log_id), next(fresh))
             assert self.acknowledged.setdefault(number, place) == place, "a retry must get its first acknowledgement"
         return answer
 
     def deliver_all(self) -> None:
         """Deliver everything that is cut."""
-        while self.delivery.deliver_next() is not None:
+        for storage in self.deliveries:
+            self.deliver_to(storage)
+
+    def deliver_to(self, storage: str) -> None:
+        """Deliver everything of a storage that is cut."""
+        while self.deliveries[storage].deliver_next() is not None:
             pass
 
     def everything(self) -> list[tuple[str, int, int]]:
@@ -143,18 +165,19 @@ class LogUnderTest:
         those of batches that the tail covers."""
         pending = self.log.tail.pending()
         found = [
-            (pin.section.log_id, row.sequence, json.loads(row.event.data)["n"])
+            (self.place(pin.section.storage, pin.section.log_id), row.sequence, json.loads(row.event.data)["n"])
             for pin in self.log.tail.pin()
             for row in pin.rows()
         ]
-        for item in self.catalogue.objects("default"):
+        for item in (item for storage in self.storages.ids() for item in self.catalogue.objects(storage)):
             if (item.log_id, item.first) not in pending:
-                found += self.stored(item.name, item.log_id)
+                found += self.stored(item.name, item.log_id, item.storage)
         return found
 
-    def stored(self, name: str, log_id: str) -> list[tuple[str, int, int]]:
+    def stored(self, name: str, log_id: str, storage: str = "default") -> list[tuple[str, int, int]]:
         """(log_id, sequence, event number) of each row of an object, sequences as its footer gives them."""
-        return [(log_id, sequence, number) for sequence, number in _rows(self.files.read(STORAGE / name))]
+        content = self.files.read(Path(self.storages.of(storage).location()) / name)
+        return [(self.place(storage, log_id), sequence, number) for sequence, number in _rows(content)]
 
     def records(self) -> list[BatchRecord]:
         """All batch records in the storage."""

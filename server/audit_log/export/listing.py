@@ -8,6 +8,7 @@ from rbac.identities import Identity
 from server.audit_log.export.chunk import Chunk, ChunkId, ChunkPage, ChunkQuery
 from server.audit_log.export.tokens import ChunkTokens, ListStart
 from server.audit_log.search.query import Missing, MissingReason
+from server.audit_log.storages import Storages
 from server.audit_log.stored_batches import lost_range
 from server.audit_log.tail import Tail
 from server.errors import NotFound, Unavailable
@@ -28,14 +29,14 @@ class ChunkListing:
 
     def __init__(
         self,
-        active: str,
+        storages: Storages,
         tail: Tail,
         catalogue: Catalogue,
         tokens: ChunkTokens,
-        refresh_foreign: Callable[[int | None, int | None], None],
+        refresh_foreign: Callable[[int | None, int | None, frozenset[str]], None],
     ) -> None:
-        """`active` is the storage that takes new events; `refresh_foreign` has foreign objects of times looked for."""
-        self._active = active
+        """`refresh_foreign` has foreign objects of times looked for in storages."""
+        self._storages = storages
         self._tail = tail
         self._catalogue = catalogue
         self._tokens = tokens
@@ -54,7 +55,7 @@ class ChunkListing:
             NotFound: there is no such storage.
             Unavailable: the storage can't be listed now.
         """
-        storages = self._storages(query.storage)
+        storages = self._chosen(query.storage)
         start = (
             self._tokens.decode(query.page_token, query, caller) if query.page_token else ListStart(self._complete())
         )
@@ -86,18 +87,18 @@ class ChunkListing:
         missing = [*self._lost(start.complete, query.after), *self._unknown(query.after)]
         times = (query.from_ms, query.to_ms) if sees_all else (None, None)
         try:
-            self._refresh_foreign(*times)
+            self._refresh_foreign(*times, storages)
         except StorageError as error:
             raise Unavailable("the storage can't be listed now") from error
         foreign = sum(self._catalogue.foreign_objects(storage, *times) for storage in storages)
         return ChunkPage(chunks, "", through, missing, foreign)
 
-    def _storages(self, selector: str) -> frozenset[str]:
+    def _chosen(self, selector: str) -> frozenset[str]:
         """The storages chosen. What follows a place was active since, so `followed` leaves out none."""
-        known = frozenset((self._active, *self._catalogue.storages()))
+        known = frozenset((*self._storages.ids(), *self._catalogue.storages()))
         if selector in ("followed", "all"):
             return known
-        chosen = self._active if selector == "active" else selector
+        chosen = self._storages.active if selector == "active" else selector
         if chosen not in known:
             raise NotFound("there is no such storage")  # what a caller sends is not said again
         return frozenset((chosen,))
@@ -161,7 +162,7 @@ class ChunkListing:
     def _storage_of(self, log_id: str, first: int) -> str:
         """The storage that a lost range would be in."""
         batch = self._catalogue.batch_holding(log_id, first) or self._catalogue.batch_before(log_id, first)
-        return batch.storage if batch is not None else self._active
+        return batch.storage if batch is not None else self._storages.active
 
     def _unknown(self, after: Mapping[str, int]) -> list[Missing]:
         """What a place says was given and the service has never had, or has no more: of a backup put back, say."""
@@ -172,7 +173,7 @@ class ChunkListing:
             known[log_id] = max(last, known.get(log_id, 0))
         text = "the place is beyond these events, which the service doesn't have; it may be that of another server"
         return [
-            Missing(MissingReason.JOURNAL_HOLE, self._active, log_id, text, known.get(log_id, 0) + 1, last)
+            Missing(MissingReason.JOURNAL_HOLE, self._storages.active, log_id, text, known.get(log_id, 0) + 1, last)
             for log_id, last in sorted(after.items())
             if last > known.get(log_id, 0)
         ]

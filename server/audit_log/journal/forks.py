@@ -15,7 +15,7 @@ import orjson
 
 from server.audit_log.journal.frames import FrameType, encode, encode_commit
 from server.audit_log.journal.journal import encode_header
-from server.audit_log.journal.segments import LOG_ID, read_segment, segment_name, segment_names
+from server.audit_log.journal.segments import LOG_ID, SUFFIX, read_segment, segment_name, segment_names
 from server.files import Files, write_durably
 
 PLACE = "place.json"
@@ -113,6 +113,16 @@ def last_sequence(files: Files, folder: Path, log_id: str) -> int:
     if not names:
         return 0
     return read_segment(files.read(folder / log_id / names[-1]), names[-1], log_id).next_sequence - 1
+
+
+def segments_of(files: Files, folder: Path) -> set[tuple[str, int]]:
+    """Log and first sequence of every segment in the journal."""
+    return {
+        (log_id, int(name.removesuffix(SUFFIX)))
+        for log_id in files.list(folder)
+        if LOG_ID.fullmatch(log_id)
+        for name in segment_names(files, folder / log_id)
+    }
 
 
 def mark_place(files: Files, folder: Path) -> None:

@@ -28,7 +28,7 @@ def new_log_id() -> str:
 
 
 def encode_header(log_id: str, first: int, storage: str) -> bytes:
-    """What a segment begins with."""
+    """What a segment begins with; once more in one that has no event yet, it marks another storage for it."""
     header = {"format": FORMAT, "log_id": log_id, "first": first, "storage": storage}
     return encode(FrameType.SEGMENT, orjson.dumps(header)) + encode_commit(0, 0, 1)
 
@@ -58,6 +58,7 @@ class Journal:
         self._folder = folder / log_id
         self.log_id = log_id
         self.storage = storage
+        """Where the events of the open segment belong, as its last marker says."""
         self.next_sequence = next_sequence
         self.segment_first = next_sequence
         self.closed = False
@@ -110,6 +111,27 @@ class Journal:
         self.record_cut(cut)
         self._close_segment()
         return cut
+
+    def mark(self, storage: str) -> None:
+        """Have the events from here on belong to another storage: durable when it returns.
+
+        What the open segment has must be cut before. When it raises, events belong where they did, and whether the
+        marker is found after a restart is open; no event stands behind it.
+
+        Raises:
+            JournalClosed, Unavailable: as of `commit`.
+        """
+        if self.next_sequence != self.segment_first:
+            raise RuntimeError("a segment is of one storage, and this one has events")
+        before, was_open = self.storage, self._file is not None
+        self.storage = storage
+        try:
+            self._write(encode_header(self.log_id, self.next_sequence, storage))
+        except BaseException:
+            self.storage = before
+            if not was_open:
+                self._close_segment()  # its header says what isn't so; it is begun anew with the next write
+            raise
 
     def record_cut(self, cut: Cut) -> None:
         """Make a cut durable; also of an older log, whose own segments are written no more."""

@@ -17,8 +17,10 @@ from server.audit_log.journal.segments import LOG_ID, LogContent, SegmentContent
 from server.audit_log.state_of_service import JournalHole
 from server.files import Files
 
-Batches = Callable[[str, int], int | None]
-"""From a log and a first sequence to the last one of the confirmed batch that begins there; None if there is none."""
+Batches = Callable[[str, int], Cut | None]
+"""From a log and a first sequence to the cut of the confirmed batch that begins there; None if there is none."""
+Settled = Mapping[str, Sequence[tuple[int, int]]]
+"""For each log the ranges of sequences that are confirmed in a storage, or known to be lost."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +55,7 @@ class Recovery:
 def recover(
     files: Files,
     folder: Path,
-    confirmed: Mapping[str, int],
+    settled: Settled,
     batches: Batches,
     storage: str,
     new_log_id: Callable[[], str],
@@ -63,7 +65,7 @@ def recover(
     Args:
         files: where the journal is.
         folder: the journal's folder.
-        confirmed: for each log the last sequence whose batch is confirmed in a storage.
+        settled: what is confirmed or lost of each log.
         batches: the confirmed batches.
         storage: the active storage, for a new log.
         new_log_id: gives the name of a new log.
@@ -74,20 +76,20 @@ def recover(
         for leftover in files.list(folder / name):
             if leftover.endswith(".part"):
                 files.remove(folder / name / leftover)
-    expected = {log_id: last + 1 for log_id, last in confirmed.items()}
-    logs = [log for name in names if (log := read_log(files, folder / name, name, expected.get(name))).segments]
-    stored = _confirmed_cuts(logs, batches, storage)
+    logs = [log for name in names if (log := read_log(files, folder / name, name, settled.get(name, ()))).segments]
+    stored = {(cut.log_id, cut.first): cut for cut in _confirmed_cuts(logs, batches)}
     disputed = [(log.log_id, *found) for log in logs for found in _beyond_their_batch(log, stored)]
     current = logs[-1] if logs and not logs[-1].damaged else None
     recorded = {(cut.log_id, cut.first): cut for log in logs for segment in log.segments for cut in segment.cuts}
     cuts = recorded | stored
+    _name_storages(logs, cuts, storage)
     journal = _open(files, folder, current, cuts, storage, new_log_id)
     found = [(log, segment) for log in logs for segment in log.segments]
     open_segment = current.segments[-1] if current else None
     return Recovery(
         journal,
         [
-            _section(log, segment, cuts, recorded, storage, is_open=segment is open_segment)
+            _section(log, segment, cuts, recorded, is_open=segment is open_segment)
             for log, segment in found
             if segment.next_sequence > segment.first_sequence or (log.log_id, segment.first_sequence) in cuts
         ],
@@ -102,15 +104,24 @@ def recover(
     )
 
 
-def _confirmed_cuts(logs: Sequence[LogContent], batches: Batches, storage: str) -> dict[tuple[str, int], Cut]:
+def _confirmed_cuts(logs: Sequence[LogContent], batches: Batches) -> list[Cut]:
     """The cuts that must have been recorded: the batch of their segment is in a storage."""
-    cuts = {}
+    return [
+        cut
+        for log in logs
+        for segment in log.segments
+        if (cut := batches(log.log_id, segment.first_sequence)) is not None
+    ]
+
+
+def _name_storages(logs: Sequence[LogContent], cuts: Mapping[tuple[str, int], Cut], storage: str) -> None:
+    """Where the events of a segment belong whose header can't be read: where its cut says, else where those of the
+    segment before it do, else to the active storage."""
     for log in logs:
+        before = storage
         for segment in log.segments:
-            key = log.log_id, segment.first_sequence
-            if (last := batches(*key)) is not None:
-                cuts[key] = Cut(*key, last, segment.storage or storage)
-    return cuts
+            cut = cuts.get((log.log_id, segment.first_sequence))
+            segment.storage = before = segment.storage or (cut.storage if cut is not None else before)
 
 
 def _beyond_their_batch(log: LogContent, cuts: Mapping[tuple[str, int], Cut]) -> list[tuple[int, int]]:
@@ -152,7 +163,7 @@ def _open(
     segment = current.segments[-1]
     cut = cuts.get((current.log_id, segment.first_sequence))
     next_sequence = max(segment.next_sequence, cut.last + 1) if cut else segment.next_sequence
-    journal = Journal(files, folder, current.log_id, next_sequence, segment.storage or storage)
+    journal = Journal(files, folder, current.log_id, next_sequence, segment.storage)
     if segment.whole:
         events = segment.recommit
         ends = (events[0].sequence, events[-1].sequence) if events else (0, 0)
@@ -165,15 +176,14 @@ def _section(
     segment: SegmentContent,
     cuts: Mapping[tuple[str, int], Cut],
     recorded: Mapping[tuple[str, int], Cut],
-    storage: str,
     *,
     is_open: bool,
 ) -> RecoveredSection:
-    key, storage = (log.log_id, segment.first_sequence), segment.storage or storage
+    key = log.log_id, segment.first_sequence
     cut = cuts.get(key)
     if cut is None and not is_open:
-        cut = Cut(*key, segment.next_sequence - 1, storage)
+        cut = Cut(*key, segment.next_sequence - 1, segment.storage)
     damaged = segment.damaged or any(
         first < segment.next_sequence and last >= segment.first_sequence for first, last in log.holes
     )
-    return RecoveredSection(*key, storage, segment.events, cut, key in recorded, damaged)
+    return RecoveredSection(*key, segment.storage, segment.events, cut, key in recorded, damaged)

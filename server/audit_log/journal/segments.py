@@ -90,27 +90,29 @@ class LogContent:
         return bool(self.holes) or any(segment.damaged for segment in self.segments)
 
 
-def read_log(files: Files, folder: Path, log_id: str, expected: int | None) -> LogContent:
+def read_log(files: Files, folder: Path, log_id: str, settled: Sequence[tuple[int, int]] = ()) -> LogContent:
     """Read all segments of one log.
 
     Args:
         files: where they are.
         folder: the log's folder.
         log_id: the log's name.
-        expected: the sequence after the last confirmed one; None where no batch of the log is confirmed.
+        settled: the ranges of its sequences that are confirmed or known to be lost, in any order. Batches of one
+            storage are confirmed in the order of sequences, those of several in any.
     """
     names = segment_names(files, folder)
     segments = [read_segment(files.read(folder / name), name, log_id) for name in names]
-    expected = expected or 1
     are_cut = {cut.first for segment in segments for cut in segment.cuts if cut.log_id == log_id}
     for segment in segments[:-1]:
         # Only the last segment can end in a torn write or lack a cut: the next one is begun after a sync of its cut.
-        is_cut = segment.first_sequence in are_cut or segment.first_sequence < expected
+        is_cut = (
+            segment.first_sequence in are_cut or _rest(segment.first_sequence, segment.first_sequence, settled) == []
+        )
         if segment.whole < segment.size or segment.recommit_frames or not is_cut:
             segment.damaged = True
     for segment in segments:
         segment.events += segment.recommit
-    return LogContent(log_id, segments, _holes(segments, expected))
+    return LogContent(log_id, segments, _holes(segments, settled))
 
 
 def read_segment(content: bytes, name: str, log_id: str) -> SegmentContent:
@@ -174,17 +176,30 @@ def _accept(segment: SegmentContent, frame: Frame, log_id: str) -> None:
             segment.last_committed = max(segment.last_committed, cut.last)
 
 
-def _holes(segments: Sequence[SegmentContent], expected: int) -> list[tuple[int, int]]:
-    """Every sequence that was given and is neither confirmed nor readable, as ranges.
+def _holes(segments: Sequence[SegmentContent], settled: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Every sequence that was given and is neither settled nor readable, as ranges.
 
     A range ends where a segment does, so that it stays the same when the segments before it are trimmed.
     """
     holes: list[tuple[int, int]] = []
+    expected = 1
     for segment in segments:
         readable = [(event.sequence, event.sequence) for event in segment.events]
         begin, end = segment.first_sequence, segment.next_sequence
         for first, last in ((begin, begin - 1), *readable, (end, end - 1)):
             if first > expected:
-                holes.append((expected, first - 1))
+                holes += _rest(expected, first - 1, settled)
             expected = max(expected, first, last + 1)
     return holes
+
+
+def _rest(first: int, last: int, settled: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
+    """What of first..last isn't settled, as ranges."""
+    found = []
+    for start, end in sorted(settled):
+        if start > last:
+            break
+        if start > first:
+            found.append((first, start - 1))
+        first = max(first, end + 1)
+    return [*found, (first, last)] if first <= last else found

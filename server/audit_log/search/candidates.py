@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import heapq
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from itertools import accumulate
 from typing import NamedTuple, Protocol
@@ -12,13 +13,15 @@ from typing import NamedTuple, Protocol
 from server.audit_log.tail import Pinned, TailRow
 from server.state.catalogue import CatalogueObject
 from server.storage.matching import Matcher
-from server.storage.ports import ScanEngine, ScanTimeout
+from server.storage.ports import ScanEngine, ScanTimeout, StorageError, StorageTimeout
 from server.storage.query import Filters, Order, Position, ScanObject, ScanRequest, ScanRow, UnreadableObject
 
 _FIRST_WINDOW = 16
 MOST_EQUAL_ROWS = 1000
 """Rows of one position read at most; their number is in the hands of whoever can put files into the storage."""
 _WINDOW_GROWTH = 4
+_WINDOW_BYTES = 1 << 30
+"""Of objects that are had on this machine at once, about; objects that overlap in time are read together."""
 _EARLIEST, _LATEST = -(2**62), 2**62
 
 
@@ -84,7 +87,8 @@ class StoredRead:
     """
 
     engine: ScanEngine
-    path_of: Callable[[CatalogueObject], str]
+    local: Callable[[Collection[CatalogueObject], float], AbstractContextManager[Mapping[str, str | StorageError]]]
+    """Has objects on this machine until a deadline; see Storages.local."""
     is_intact: Callable[[CatalogueObject], bool]
     select: Selection
     filters: Filters
@@ -94,8 +98,10 @@ class StoredRead:
     deadline: float
     unreadable: list[UnreadableObject] = field(default_factory=list)
     changed: set[str] = field(default_factory=set)
+    unfetched: dict[str, StorageError] = field(default_factory=dict)
+    """By key, why an object can't be had."""
     opened: dict[str, CatalogueObject] = field(default_factory=dict)
-    """The objects that were looked into, by name: those without a row of a wanted emitter too."""
+    """The objects that were looked into, by key: those without a row of a wanted emitter too."""
     finished_to: Position | None = None
     """Every row before this position was given; where to go on when time runs out."""
     crowded: set[str] = field(default_factory=set)
@@ -112,6 +118,7 @@ class StoredRead:
         size = self._first_window(waiting)
         while low < high and (waiting := [item for item in waiting if item.last_ms >= low and item.first_ms < high]):
             start, end = low, high
+            size = self._bounded(waiting, size)
             if len(waiting) > size and newest_first:
                 start = max(low, min(item.first_ms for item in waiting[:size]))
             elif len(waiting) > size:
@@ -124,6 +131,11 @@ class StoredRead:
             low, high = (low, start) if newest_first else (end, high)
             self.finished_to = Position(start if newest_first else end, "", "")
             size *= _WINDOW_GROWTH
+
+    def _bounded(self, waiting: Sequence[CatalogueObject], size: int) -> int:
+        """At most so many that a window doesn't hold more than the machine has room for."""
+        held = accumulate(item.bytes for item in waiting[:size])
+        return max(1, sum(1 for each in held if each <= _WINDOW_BYTES))
 
     def _first_window(self, waiting: Sequence[CatalogueObject]) -> int:
         """Number of objects to begin with: where nothing but time chooses, as many as hold the rows asked for."""
@@ -144,15 +156,25 @@ class StoredRead:
         if time.monotonic() >= self.deadline:
             raise ScanTimeout
         if not self.is_intact(item):
-            self.changed.add(item.name)
-        return item.name not in self.changed
+            self.changed.add(item.key)
+        return item.key not in self.changed
 
     def _window(self, objects: Sequence[CatalogueObject], start: int, end: int) -> Iterator[ScanRow]:
-        by_key = {item.name: item for item in objects if item.last_ms >= start and item.first_ms < end}
-        intact = {name: item for name, item in by_key.items() if self._is_intact(item)}
+        by_key = {item.key: item for item in objects if item.last_ms >= start and item.first_ms < end}
+        with self.local(by_key.values(), self.deadline) as found:
+            yield from self._scanned(by_key, found, start, end)
+
+    def _scanned(
+        self, by_key: Mapping[str, CatalogueObject], found: Mapping[str, str | StorageError], start: int, end: int
+    ) -> Iterator[ScanRow]:
+        paths = {key: path for key, path in found.items() if isinstance(path, str)}
+        if any(isinstance(error, StorageTimeout) for error in found.values()):
+            raise ScanTimeout
+        self.unfetched.update({key: error for key, error in found.items() if isinstance(error, StorageError)})
+        intact = {key: item for key, item in by_key.items() if key in paths and self._is_intact(item)}
         asked = [
-            ScanObject(name, self.path_of(item), rows)
-            for name, item in intact.items()
+            ScanObject(key, paths[key], rows)
+            for key, item in intact.items()
             if (rows := self.select(item)) is None or len(rows)
         ]
         self.opened.update(intact)

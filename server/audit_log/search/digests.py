@@ -5,8 +5,8 @@ from __future__ import annotations
 import hashlib
 import os
 
+from server.audit_log.storages import Storages
 from server.state.catalogue import CatalogueObject
-from server.storage.ports import EventStorage
 
 FileState = tuple[int, int, int]
 """Inode, size and change time."""
@@ -19,32 +19,33 @@ class ObjectDigests:
     as the first search that reads the object, and nothing after that until the file changes.
     """
 
-    def __init__(self, storage: EventStorage) -> None:
-        self._storage = storage
+    def __init__(self, storages: Storages) -> None:
+        self._storages = storages
         self._known: dict[str, tuple[FileState, bool]] = {}
 
     def is_intact(self, object_: CatalogueObject) -> bool:
-        """Whether the object has the bytes that were stored; always true of foreign ones, whose digest nobody knows."""
-        if object_.is_foreign:
+        """Whether the object has the bytes that were stored; always true of foreign ones, whose digest
+        nobody knows, and of what a storage compared when it fetched it."""
+        if object_.is_foreign or self._storages.of(object_.storage).compares_digests:
             return True
         try:
             state = self.state_of(object_)
-            known = self._known.get(object_.name)
+            known = self._known.get(object_.key)
             if known is None or known[0] != state:
-                with open(self._storage.local_path(object_.name), "rb") as file:
+                with open(self._storages.path_of(object_), "rb") as file:
                     known = state, hashlib.file_digest(file, "sha256").hexdigest() == object_.sha256
-                self._known[object_.name] = known
+                self._known[object_.key] = known
         except OSError:
             return False
         return known[1]
 
     def state_of(self, object_: CatalogueObject) -> FileState:
         """What changes when its bytes do; OSError if it can't be told."""
-        return _state(self._storage.local_path(object_.name))
+        return _state(self._storages.path_of(object_))
 
     def learn(self, object_: CatalogueObject, state: FileState, *, intact: bool) -> None:
         """Take over what a reading of the object came to that began in this state."""
-        self._known[object_.name] = state, intact
+        self._known[object_.key] = state, intact
 
 
 def _state(path: str) -> FileState:

@@ -12,9 +12,10 @@ from server.audit_log.batch_record import BatchRecord, ReceiptTable, record_dige
 from server.audit_log.cuts import Cut
 from server.audit_log.receipts import Emitter, Receipt
 from server.audit_log.search.query import Watermark
+from server.audit_log.storages import Storages
 from server.audit_log.weighted_cache import WeightedCache
 from server.state.catalogue import Catalogue, CatalogueObject
-from server.storage.ports import EventStorage, StorageError
+from server.storage.ports import StorageError
 
 _CACHED_ROWS = 4_000_000
 _CACHED_RECEIPTS = 1_000_000
@@ -43,10 +44,10 @@ class ObjectOrigin(NamedTuple):
 
 
 class Origins:
-    """Looks up sequences and receipts of one storage's own objects. Safe to use from several threads."""
+    """Looks up sequences and receipts of the storages' own objects. Safe to use from several threads."""
 
-    def __init__(self, storage: EventStorage, catalogue: Catalogue) -> None:
-        self._storage = storage
+    def __init__(self, storages: Storages, catalogue: Catalogue) -> None:
+        self._storages = storages
         self._catalogue = catalogue
         self._sequences: WeightedCache[str, Sequence[int]] = WeightedCache(_CACHED_ROWS)
         self._receipts: WeightedCache[tuple[str, int, int], ReceiptTable] = WeightedCache(_CACHED_RECEIPTS)
@@ -65,11 +66,12 @@ class Origins:
 
         def read() -> tuple[Sequence[int], int]:
             try:
-                return array("q", read_sequences(self._storage.local_path(object_.name))), object_.rows
-            except UnreadableFooter as error:
+                with self._storages.one_local(object_) as path:
+                    return array("q", read_sequences(path)), object_.rows
+            except (UnreadableFooter, StorageError) as error:
                 raise OriginUnknown(object_.name) from error
 
-        return self._sequences.get(object_.name, read)
+        return self._sequences.get(object_.key, read)
 
     def rows_by(self, object_: CatalogueObject, wanted: Callable[[Emitter], bool]) -> Sequence[int]:
         """Numbers of the rows whose emitter is wanted.
@@ -100,7 +102,7 @@ class Origins:
 
         def read() -> tuple[ReceiptTable, int]:
             try:
-                data = self._storage.read_record(cut.record_name)
+                data = self._storages.of(cut.storage).read_record(cut.record_name)
                 batch = self._catalogue.batch(cut.log_id, cut.first)
                 if data is None or batch is None or record_digest(data) != batch.record_digest:
                     raise OriginUnknown(cut.record_name)
@@ -120,7 +122,7 @@ class RowSelection:
         self._watermark = watermark
         self._wanted = wanted
         self.unknown: set[str] = set()
-        """Objects left out because their sequences or receipts can't be read."""
+        """Keys of the objects left out because their sequences or receipts can't be read."""
 
     def __call__(self, object_: CatalogueObject) -> Sequence[int] | None:
         """Row numbers, ascending; None for all."""
@@ -132,7 +134,7 @@ class RowSelection:
         try:
             return self._rows(object_, newest)
         except OriginUnknown:
-            self.unknown.add(object_.name)
+            self.unknown.add(object_.key)
             return []
 
     def _rows(self, object_: CatalogueObject, newest: int) -> Sequence[int]:

@@ -30,12 +30,14 @@ from server.audit_log.search.query import (
     SearchQuery,
     Watermark,
     emitter_test,
+    reason_of,
 )
+from server.audit_log.storages import Storages
 from server.audit_log.tail import Pinned, TailRow
 from server.errors import DeadlineExceeded
 from server.state.catalogue import CatalogueObject
 from server.storage.matching import compile_filters
-from server.storage.ports import EventStorage, ScanEngine, StorageError
+from server.storage.ports import ScanEngine, StorageError
 from server.storage.query import Order, Position
 
 PAGE_BYTES = 1024 * 1024
@@ -76,7 +78,7 @@ class PageReader:
 
     def __init__(
         self,
-        storage: EventStorage,
+        storages: Storages,
         engine: ScanEngine,
         origins: Origins,
         digests: ObjectDigests,
@@ -86,7 +88,7 @@ class PageReader:
         only: Position | None = None,
     ) -> None:
         """With `only`, rows of other positions are left out, and its JSON is given whatever its size."""
-        self._storage = storage
+        self._storages = storages
         self._engine = engine
         self._origins = origins
         self._known_origins: dict[str, ObjectOrigin] = {}
@@ -98,7 +100,7 @@ class PageReader:
         self._selection = RowSelection(origins, plan.watermark, self._wanted)
         self._stored = StoredRead(
             engine,
-            lambda item: storage.local_path(item.name),
+            storages.local,
             digests.is_intact,
             self._selection,
             query.filters,
@@ -134,7 +136,7 @@ class PageReader:
             used += size + _columns_bytes(row)
         if self._stored.timed_out and page.end is None:
             page.end = self._place_reached()
-            page.missing.append(self._miss(MissingReason.TIME_LIMIT, "", "time ran out; the next page goes on"))
+            page.missing.append(self._time_limit())
         self._account(objects)
         return page
 
@@ -155,22 +157,29 @@ class PageReader:
         readable = []
         for item in self._plan.objects:
             if item.foreign_note is not None and item.rows == 0:
-                self._page.missing.append(self._miss(MissingReason.OBJECT_UNREADABLE, item.name, item.foreign_note))
+                self._miss(MissingReason.OBJECT_UNREADABLE, item, item.foreign_note)
                 continue
-            size = self._storage.size(item.name)
-            if size is None:
-                self._page.missing.append(self._miss(MissingReason.OBJECT_MISSING, item.name, "the object isn't there"))
-                continue
-            if size != item.bytes:
-                text = f"is {size} bytes and was {item.bytes} when it was stored"
-                self._page.missing.append(self._miss(MissingReason.OBJECT_CHANGED, item.name, text))
+            if not self._is_as_large_as_stored(item):
                 continue
             if item.foreign_note is not None:
                 of_ours = item.foreign_note == RECORD_GONE
                 reason = MissingReason.RECEIPTS_UNREADABLE if of_ours else MissingReason.ROWS_UNREADABLE
-                self._page.missing.append(self._miss(reason, item.name, item.foreign_note))
+                self._miss(reason, item, item.foreign_note)
             readable.append(item)
         return readable
+
+    def _is_as_large_as_stored(self, item: CatalogueObject) -> bool:
+        """Whether an object is there, with its size; of one that has to be fetched that tells."""
+        storage = self._storages.of(item.storage)
+        if storage.compares_digests:
+            return True
+        size = storage.size(item.name)
+        if size is None:
+            self._miss(MissingReason.OBJECT_MISSING, item, "the object isn't there")
+        elif size != item.bytes:
+            text = f"is {size} bytes and was {item.bytes} when it was stored"
+            self._miss(MissingReason.OBJECT_CHANGED, item, text)
+        return size == item.bytes
 
     def _found(self, group: list[Candidate]) -> FoundEvent:
         first = group[0]
@@ -192,29 +201,31 @@ class PageReader:
             return candidate.row.event.data
         if candidate.data is not None:
             return candidate.data
-        name = candidate.object_key
+        item = self._stored.opened[candidate.object_key]
         try:
-            return self._engine.fetch(self._storage.local_path(name), candidate.row_number)
+            with self._storages.one_local(item) as path:
+                return self._engine.fetch(path, candidate.row_number)
         except StorageError:
-            self._page.missing.append(self._miss(MissingReason.OBJECT_UNREADABLE, name, "a row's JSON can't be read"))
+            self._miss(MissingReason.OBJECT_UNREADABLE, item, "a row's JSON can't be read")
             return None
 
     def _receipt(self, candidate: Candidate) -> Receipt:
         if isinstance(candidate, TailCandidate):
             section = candidate.pinned.section
-            return tail_receipt(candidate.row, self._storage.storage_id, section.log_id)
-        name = candidate.object_key
-        origin = self._known_origins.get(name)
+            return tail_receipt(candidate.row, section.storage, section.log_id)
+        key = candidate.object_key
+        origin = self._known_origins.get(key)
         if origin is None:
-            item = self._stored.opened[name]
+            item = self._stored.opened[key]
             if item.is_foreign:
-                return Receipt(self._storage.storage_id, foreign_object=name)
-            origin = self._known_origins[name] = self._origins.of(item)
+                return Receipt(item.storage, foreign_object=item.name)
+            origin = self._known_origins[key] = self._origins.of(item)
         sequence = origin.sequence(candidate.row_number)
         receipt = origin.receipt(sequence)
         if receipt is None:
-            self._selection.unknown.add(name)
-            return Receipt(self._storage.storage_id, self._stored.opened[name].log_id, sequence)
+            self._selection.unknown.add(key)
+            item = self._stored.opened[key]
+            return Receipt(item.storage, item.log_id, sequence)
         return receipt
 
     def _place_reached(self) -> Position:
@@ -226,27 +237,33 @@ class PageReader:
         return min(reached) if self._plan.query.order is Order.NEWEST_FIRST else max(reached)
 
     def _account(self, objects: Iterable[CatalogueObject]) -> None:
-        page = self._page
+        page, by_key = self._page, {item.key: item for item in objects}
         for unreadable in self._stored.unreadable:
             reason = MissingReason.OBJECT_MISSING if unreadable.missing else MissingReason.OBJECT_UNREADABLE
-            page.missing.append(self._miss(reason, unreadable.key, unreadable.description))
-        for name in sorted(self._stored.changed):
-            text = "its bytes aren't those that were stored"
-            page.missing.append(self._miss(MissingReason.OBJECT_CHANGED, name, text))
-        for name in sorted(self._stored.crowded):
+            self._miss(reason, by_key[unreadable.key], unreadable.description)
+        for key, error in sorted(self._stored.unfetched.items()):
+            self._miss(reason_of(error), by_key[key], str(error))
+        for key in sorted(self._stored.changed):
+            self._miss(MissingReason.OBJECT_CHANGED, by_key[key], "its bytes aren't those that were stored")
+        for key in sorted(self._stored.crowded):
             text = f"holds more than {MOST_EQUAL_ROWS} equal rows; not all their receipts are shown"
-            page.missing.append(self._miss(MissingReason.RECEIPTS_UNREADABLE, name, text))
-        for name in sorted(self._selection.unknown):
-            text = "who emitted its events can't be read"
-            page.missing.append(self._miss(MissingReason.RECEIPTS_UNREADABLE, name, text))
+            self._miss(MissingReason.RECEIPTS_UNREADABLE, by_key[key], text)
+        for key in sorted(self._selection.unknown):
+            self._miss(MissingReason.RECEIPTS_UNREADABLE, by_key[key], "who emitted its events can't be read")
         for item in objects:
-            if item.name in self._stored.opened:
+            if item.key in self._stored.opened:
                 page.cost.objects += 1
                 page.cost.rows += item.rows
                 page.cost.bytes += item.bytes
 
-    def _miss(self, reason: MissingReason, name: str, description: str) -> Missing:
-        return Missing(reason, self._storage.storage_id, name, description)
+    def _miss(self, reason: MissingReason, item: CatalogueObject, description: str) -> None:
+        self._page.missing.append(Missing(reason, item.storage, item.name, description))
+
+    def _time_limit(self) -> Missing:
+        text, storage = "time ran out; the next page goes on", self._plan.query.storage
+        return Missing(
+            MissingReason.TIME_LIMIT, storage if storage not in ("", "active") else self._storages.active, "", text
+        )
 
 
 def _size(candidate: Candidate) -> int:

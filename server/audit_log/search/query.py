@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from rbac.identities import IdentityKind
 from server.audit_log.receipts import Emitter, Receipt
+from server.storage.ports import ObjectChanged, ObjectMissing, StorageError
 from server.storage.query import Filters, Order, Position
 
 DEFAULT_PAGE_SIZE = 100
@@ -78,6 +79,14 @@ class MissingReason(enum.Enum):
     JOURNAL_HOLE = "JOURNAL_HOLE"
     TIME_LIMIT = "TIME_LIMIT"
     RECEIPTS_UNREADABLE = "RECEIPTS_UNREADABLE"
+    OTHER_STORAGE = "OTHER_STORAGE"
+
+
+def reason_of(error: StorageError) -> MissingReason:
+    """Why an object that can't be had is missing."""
+    if isinstance(error, ObjectMissing):
+        return MissingReason.OBJECT_MISSING
+    return MissingReason.OBJECT_CHANGED if isinstance(error, ObjectChanged) else MissingReason.OBJECT_UNREADABLE
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 from rbac.identities import Identity
-from server.audit_log.foreign import ForeignObjects
+from server.audit_log.foreign_looks import ForeignLooks
 from server.audit_log.search.candidates import time_span
 from server.audit_log.search.digests import ObjectDigests
+from server.audit_log.search.elsewhere import Elsewhere
 from server.audit_log.search.origins import Origins, OriginUnknown
 from server.audit_log.search.page_reader import PageReader, Plan
 from server.audit_log.search.query import (
@@ -24,16 +25,19 @@ from server.audit_log.search.query import (
     Watermark,
 )
 from server.audit_log.search.tokens import PageStart, PageTokens
-from server.audit_log.tail import Pinned, Tail
+from server.audit_log.storages import Storages
+from server.audit_log.tail import Tail
 from server.errors import FailedPrecondition, NotFound, PermissionDenied, Unavailable
 from server.state.catalogue import Catalogue, CatalogueObject
 from server.storage.matching import compile_filters
-from server.storage.ports import ConditionUnsupported, EventStorage, ScanEngine, StorageError
+from server.storage.ports import ConditionUnsupported, ScanEngine, StorageError
 from server.storage.query import Filters, Order, Position, ScanObject, ScanRequest
 from server.storage.value_tests import RowCondition
 
 NOT_ADMITTED = "there is such an event, and the caller's roles don't admit it"
 """Why an event isn't found, for the audit event alone."""
+_SAYS_NOTHING_OF_ONE = frozenset({MissingReason.JOURNAL_HOLE, MissingReason.OTHER_STORAGE})
+"""What can be missing from an answer though an event that isn't found isn't there."""
 
 
 @contextlib.contextmanager
@@ -69,26 +73,28 @@ def _may_hold(item: CatalogueObject, filters: Filters) -> bool:
 
 
 class Search:
-    """Searches one storage: tail, own batches, foreign objects. Blocking; safe to use from several threads."""
+    """Searches storages: tail, own batches, foreign objects. Blocking; safe to use from several threads."""
 
     def __init__(
         self,
-        storage: EventStorage,
+        storages: Storages,
         engine: ScanEngine,
         tail: Tail,
         catalogue: Catalogue,
         tokens: PageTokens,
         digests: ObjectDigests | None = None,
+        elsewhere: Elsewhere | None = None,
     ) -> None:
-        """`digests` where others find out about changed objects too."""
-        self._storage = storage
+        """`digests` where others find out about changed objects too; `elsewhere` knows what was active when."""
+        self._storages = storages
         self._engine = engine
         self._tail = tail
         self._catalogue = catalogue
         self._tokens = tokens
-        self._origins = Origins(storage, catalogue)
-        self._digests = digests or ObjectDigests(storage)
-        self.foreign = ForeignObjects(storage, catalogue, tail.pending)
+        self._origins = Origins(storages, catalogue)
+        self._digests = digests or ObjectDigests(storages)
+        self._elsewhere = elsewhere or Elsewhere()
+        self.foreign = ForeignLooks(storages, catalogue, tail.pending)
 
     def page(self, caller: Identity, query: SearchQuery, deadline: float) -> SearchPage:
         """One page, read before `deadline` (of time.monotonic).
@@ -106,8 +112,10 @@ class Search:
 
     def _page(self, caller: Identity, query: SearchQuery, deadline: float) -> SearchPage:
         self._check(query)
+        chosen = self._storages.chosen(query.storage)
         start = self._tokens.decode(query.page_token, query, caller) if query.page_token else None
-        plan = self._plan(query, start)
+        plan = self._plan(query, start, chosen)
+        plan.missing += self._elsewhere.missing(query.storage, chosen, query.filters, self._catalogue.storages())
         page = self._reader(plan, deadline).read()
         token = ""
         if page.end is not None:
@@ -136,27 +144,27 @@ class Search:
         by_position = selector.log_id != ""
         place = self._at(selector, condition) if by_position else self._named(caller, selector, deadline, condition)
         filters = Filters(place.time_ms, place.time_ms + 1, uids=frozenset({place.uid}))
-        plan = self._plan(SearchQuery(filters, storage=selector.storage), None)
+        plan = self._plan(SearchQuery(filters, storage=selector.storage), None, self._storages.chosen(selector.storage))
         rows = self._reader(plan, deadline, only=place).read().rows
         if not rows or rows[0].data is None:
             raise Unavailable("the event can't be read now")
         return rows[0]
 
     def _reader(self, plan: Plan, deadline: float, *, only: Position | None = None) -> PageReader:
-        return PageReader(self._storage, self._engine, self._origins, self._digests, plan, deadline, only=only)
+        return PageReader(self._storages, self._engine, self._origins, self._digests, plan, deadline, only=only)
 
     def _at(self, selector: EventSelector, condition: RowCondition | None) -> Position:
         """The place of the event at a log's sequence."""
-        self._check(SearchQuery(storage=selector.storage))
+        chosen = self._storages.chosen(selector.storage)
         log_id, sequence = selector.log_id, selector.sequence
-        pins = (pin for pin in self._tail.pin() if pin.section.log_id == log_id)
+        pins = (pin for pin in self._tail.pin() if pin.section.log_id == log_id and pin.section.storage in chosen)
         for row in (row for pin in pins for row in pin.rows()):
             if row.sequence == sequence:
                 if not compile_filters(Filters(condition=condition))(*row.event[:6]):
                     raise _no_such_event(NOT_ADMITTED)
                 return row.position
         unreadable = False
-        for item in self._catalogue.objects(self._storage.storage_id):
+        for item in (item for storage in chosen for item in self._catalogue.objects(storage)):
             if item.log_id != log_id or not item.first <= sequence <= item.last:
                 continue
             try:
@@ -174,9 +182,9 @@ class Search:
         return self._origins.row_of(item, sequence)
 
     def _place_of_row(self, item: CatalogueObject, row_number: int, condition: RowCondition | None) -> Position:
-        objects = [ScanObject(item.name, self._storage.local_path(item.name), [row_number])]
-        filters = Filters(condition=condition)
-        found = self._engine.scan(ScanRequest(objects, filters, Order.NEWEST_FIRST, 1, inline_bytes=0))
+        with self._storages.one_local(item) as path:
+            objects, filters = [ScanObject(item.key, path, [row_number])], Filters(condition=condition)
+            found = self._engine.scan(ScanRequest(objects, filters, Order.NEWEST_FIRST, 1, inline_bytes=0))
         if found.rows:
             return found.rows[0].position
         raise Unavailable("the event can't be read now") if found.unreadable else _no_such_event(NOT_ADMITTED)
@@ -191,7 +199,7 @@ class Search:
         if places:
             message = f"{len(places)} events have this uid; give the digest or the position"
             raise FailedPrecondition(message, reason="AMBIGUOUS_UID", uid=selector.uid, count=str(len(places)))
-        if any(item.reason is not MissingReason.JOURNAL_HOLE for item in missing):
+        if any(item.reason not in _SAYS_NOTHING_OF_ONE for item in missing):
             raise Unavailable("the event can't be read now")
         # Looked for again even if there is none, so that time doesn't tell either.
         is_there = condition is not None and self._places(caller, selector, deadline, None)[0]
@@ -214,30 +222,30 @@ class Search:
             query = replace(query, page_token=page.next_page_token)
 
     def _check(self, query: SearchQuery) -> None:
-        if query.storage not in ("", "active", "default", "all", self._storage.storage_id):
-            raise NotFound("there is no such storage", storage=query.storage)
+        storage = ", ".join(sorted(self._storages.chosen(query.storage)))
         if query.engine == "athena":
-            storage = self._storage.storage_id
             message = f"engine athena can't read storage {storage}"
             raise FailedPrecondition(message, reason="ENGINE_UNAVAILABLE", engine="athena", storage=storage)
 
-    def _plan(self, query: SearchQuery, start: PageStart | None) -> Plan:
-        pins = self._tail.pin()
+    def _plan(self, query: SearchQuery, start: PageStart | None, chosen: frozenset[str]) -> Plan:
+        pins, ends = self._tail.pin_with_ends()
         # The tail is pinned first: what leaves it from here on is in the catalogue, and left out there by name.
-        self.foreign.refresh(query.filters.from_ms, query.filters.to_ms)
-        watermark = start.watermark if start is not None else query.watermark or self._watermark(pins)
+        self.foreign.refresh(query.filters.from_ms, query.filters.to_ms, chosen)
+        watermark = start.watermark if start is not None else query.watermark or self._watermark(ends)
         pinned = {(pin.section.log_id, pin.section.first) for pin in pins}
         filters, position = query.filters, start.position if start is not None else None
         from_ms, to_ms = time_span(filters, query.order, position)
         objects = [
             item
-            for item in self._catalogue.objects(self._storage.storage_id, from_ms, to_ms)
+            for storage in sorted(chosen)
+            for item in self._catalogue.objects(storage, from_ms, to_ms)
             if _counts(item, watermark) and (item.log_id, item.first) not in pinned and _may_hold(item, filters)
         ]
         logs = watermark.logs
         tail = [
             (row, pin)
             for pin in pins
+            if pin.section.storage in chosen
             for row in pin.rows(from_ms, to_ms)
             if row.sequence <= logs.get(pin.section.log_id, 0)
         ]
@@ -245,12 +253,11 @@ class Search:
         plan = Plan(query, position, query_id, watermark, tail, objects)
         plan.missing += self._holes()
         if start is not None or query.watermark is not None:
-            plan.missing += self._departed(watermark, from_ms, to_ms)
+            plan.missing += [item for each in chosen for item in self._departed(each, watermark, from_ms, to_ms)]
         return plan
 
-    def _departed(self, watermark: Watermark, from_ms: int, to_ms: int) -> list[Missing]:
+    def _departed(self, storage: str, watermark: Watermark, from_ms: int, to_ms: int) -> list[Missing]:
         """The foreign objects that an earlier answer counted and that can't be counted any more."""
-        storage = self._storage.storage_id
         gone = self._catalogue.departed(storage, from_ms, to_ms, watermark.catalogue_revision)
         now = {item.name: self._catalogue.object(storage, item.name) for item in gone}
         return [
@@ -259,16 +266,15 @@ class Search:
             if item is None or not _counts(item, watermark)
         ]
 
-    def _watermark(self, pins: Sequence[Pinned]) -> Watermark:
-        """What this answer counts. For a log with pins they alone say it: the catalogue may have moved on since."""
-        last = {pin.section.log_id: pin.last for pin in pins}
-        return Watermark(self._catalogue.confirmed() | last, self._catalogue.revision)
+    def _watermark(self, ends: Mapping[str, int]) -> Watermark:
+        """What this answer counts. For a log with sections they alone say it: the catalogue may have moved on since."""
+        return Watermark({**self._catalogue.confirmed(), **ends}, self._catalogue.revision)
 
     def _holes(self) -> list[Missing]:
         return [
             Missing(
                 MissingReason.JOURNAL_HOLE,
-                self._storage.storage_id,
+                self._storages.active,
                 log_id,
                 "these events were lost to damage of the journal, or with what a backup doesn't have",
                 first,

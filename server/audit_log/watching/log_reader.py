@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 from bisect import bisect_right
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 
 from server.audit_log.search.query import Missing
 from server.audit_log.stored_batches import BatchRows, StoredBatches, lost_range
@@ -73,24 +73,33 @@ class LogReader:
                     return None
         return events
 
-    def next(self, log_id: str, done: int, storage: str | None) -> LogPart | None:
-        """What follows the sequence `done` of a log; None at its end. Events of other storages are passed over.
+    def next(
+        self, log_id: str, done: int, storages: Callable[[], Collection[str] | None] = lambda: None
+    ) -> LogPart | None:
+        """What follows the sequence `done` of a log; None at its end.
+
+        Events of other storages than `storages` gives are passed over; None stands for all. It is asked once the part
+        is pinned, when its storage has become known.
 
         Raises:
             StorageError: it can't be read now; safe to try again.
         """
+        wanted = done + 1
+        # Looked for before all else: what stands before it is committed by now, and is pinned below or in the catalogue
+        # after. Batches of other storages may be confirmed before it.
+        following = self._catalogue.batch_from(log_id, wanted)
         # The tail is pinned first: what leaves it from here on is in the catalogue.
         pins = [pin for pin in self._tail.pin() if pin.section.log_id == log_id]
-        wanted = done + 1
         for pin in pins:
             if pin.section.first <= wanted <= pin.last:
-                return self._in_tail(pin, done, storage)
-        batch = self._catalogue.batch_from(log_id, wanted)
-        if batch is not None and batch.first <= wanted:
-            other = storage is not None and batch.storage != storage
+                return self._in_tail(pin, done, storages())
+        batch = self._catalogue.batch_holding(log_id, wanted)
+        if batch is not None:
+            wanted_of = storages()
+            other = wanted_of is not None and batch.storage not in wanted_of
             return ForeignPart(batch.last) if other else StoredPart(self._rows(batch), done)
         starts = [pin.section.first for pin in pins if pin.length and pin.section.first > wanted]
-        starts += [batch.first] if batch is not None else []
+        starts += [following.first] if following is not None else []
         lost = self._lost(log_id, wanted, min(starts, default=None))
         return LostPart(lost) if lost is not None else None
 
@@ -101,6 +110,7 @@ class LogReader:
         return {log_id: self._before(log_id, end, pins, received_ms) for log_id, end in ends.items()}
 
     def _before(self, log_id: str, end: int, pins: list[Pinned], received_ms: int) -> int:
+        starts = [end]
         for batch in self._catalogue.batches(log_id):
             if batch.confirmed_ms < received_ms - _CLOCK_STEP_MS:
                 continue  # all of it was received before it was confirmed
@@ -110,9 +120,12 @@ class LogReader:
             # Where nobody knows when they were received, rather too many events than too few.
             first = batch.first if receipts is None else receipts.first_received_from(received_ms)
             if first is not None:
-                return first - 1
+                starts.append(first - 1)
+                break
+        # A batch of one storage may be confirmed before what stands before it and waits for another.
         items = (item for pin in pins if pin.section.log_id == log_id for item in pin.blocks)
-        return next((item.first - 1 for item in items if item.received_ms >= received_ms), end)
+        starts += [item.first - 1 for item in items if item.received_ms >= received_ms][:1]
+        return min(starts)
 
     def _latest_received_ms(self, batch: CatalogueBatch) -> int | None:
         """When the last event of a batch was received; None where nobody knows. Read once: it takes milliseconds."""
@@ -127,7 +140,7 @@ class LogReader:
             return self._latest.get((batch.log_id, batch.first), read)
         return None
 
-    def _in_tail(self, pin: Pinned, done: int, storage: str | None) -> LogPart:
+    def _in_tail(self, pin: Pinned, done: int, storages: Collection[str] | None) -> LogPart:
         section, blocks = pin.section, pin.section.blocks
         start = _index(pin, done)
         if blocks[start].first > done + 1:
@@ -135,7 +148,7 @@ class LogReader:
         end = start + 1
         while end < pin.length and blocks[end].first == blocks[end - 1].last + 1:
             end += 1
-        if storage is not None and section.storage != storage:
+        if storages is not None and section.storage not in storages:
             return ForeignPart(blocks[end - 1].last)
         return TailPart(section.storage, section.log_id, blocks[start:end], done)
 
@@ -156,7 +169,7 @@ class LogReader:
         holes = [(start, last) for log, start, last in self._catalogue.holes() if log == log_id and last >= first]
         ends = [last if start <= first else start - 1 for start, last in holes]
         ends += [following - 1] if following is not None else []
-        return lost_range(self._batches.storage_id, log_id, first, min(ends)) if ends else None
+        return lost_range(self._batches.storages.active, log_id, first, min(ends)) if ends else None
 
     def _hole_ends(self) -> Iterator[tuple[str, int]]:
         return ((log_id, last) for log_id, _, last in self._catalogue.holes())

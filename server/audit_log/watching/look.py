@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 
 from server.audit_log.event import Event, digest_of
@@ -42,17 +43,23 @@ class Look:
         return self.sequences >= _SEQUENCES_AT_ONCE or not self.has_room_for(1)
 
 
-def look_on(reader: LogReader, place: Place, selection: Selection, matches: Matcher, storage: str | None) -> Look:
+def look_on(
+    reader: LogReader,
+    place: Place,
+    selection: Selection,
+    matches: Matcher,
+    storages: Callable[[], Collection[str] | None],
+) -> Look:
     """Look on from a place: to the end of every log, or until an answer is full.
 
-    `storage` names the one whose events are wanted; None for all.
+    `storages` gives the ones whose events are wanted; None for all. It is asked after the end of a log was looked up.
 
     Raises:
         StorageError: something can't be read now; nothing is lost by looking again from the same place.
     """
     look = Look(dict(place))
     for log_id in reader.ends():
-        while (part := reader.next(log_id, look.place.get(log_id, 0), storage)) is not None:
+        while (part := reader.next(log_id, look.place.get(log_id, 0), storages)) is not None:
             if not _take(look, log_id, part, selection, matches):
                 return look
     look.caught_up = True

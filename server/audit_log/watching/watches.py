@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from concurrent.futures import Executor
 from functools import partial
 from typing import TypeVar
@@ -13,12 +13,13 @@ from typing import TypeVar
 from server.audit_log.access import Access
 from server.audit_log.commit_notice import CommitNotice
 from server.audit_log.service_log import ServiceLog
+from server.audit_log.storages import Storages
 from server.audit_log.watching.log_parts import Selection
 from server.audit_log.watching.log_reader import LogReader, beyond
 from server.audit_log.watching.look import Look, look_on
 from server.audit_log.watching.query import Encode, Place, WatchQuery
 from server.audit_log.watching.watch import Watch, WatchLimits
-from server.errors import InvalidRequest, NotFound, ResourceExhausted, Unavailable, Violation
+from server.errors import InvalidRequest, ResourceExhausted, Unavailable, Violation
 from server.observability.watch_metrics import WatchMetrics
 from server.storage.matching import Matcher
 from server.storage.ports import StorageError
@@ -45,7 +46,7 @@ class Watches:
         service_log: ServiceLog,
         notice: CommitNotice,
         metrics: WatchMetrics,
-        storage_id: str,
+        storages: Storages,
         limits: WatchLimits | None = None,
     ) -> None:
         self._reader = reader
@@ -53,7 +54,7 @@ class Watches:
         self._service_log = service_log
         self._notice = notice
         self._metrics = metrics
-        self._storage_id = storage_id
+        self._storages = storages
         self._limits = limits or WatchLimits()
         self._open = 0
         self._finding = asyncio.Semaphore(1)
@@ -67,8 +68,7 @@ class Watches:
             ResourceExhausted: there are too many watches.
             Unavailable: the trace can't be journalled.
         """
-        if query.storage not in ("active", "default", "all", self._storage_id):
-            raise NotFound("there is no such storage", storage=query.storage)
+        chosen = self._storages.chosen(query.storage)
         if self._open >= self._limits.watches:
             raise ResourceExhausted("too many watch already", reason="OVERLOADED", retry_after=5.0)
         self._open += 1
@@ -77,15 +77,21 @@ class Watches:
             start = await self._start(query)
             watch_id = str(uuid.uuid4())
             await self._service_log.watching(access(), query, watch_id)
-            return self._watch(access, query, start, encode, watch_id)
+            return self._watch(access, query, start, encode, watch_id, self._wanted(query.storage, chosen))
         except BaseException:
             self._release()
             raise
 
     def _watch(
-        self, access: Callable[[], Access], query: WatchQuery, start: Place, encode: Encode, watch_id: str
+        self,
+        access: Callable[[], Access],
+        query: WatchQuery,
+        start: Place,
+        encode: Encode,
+        watch_id: str,
+        wanted: Callable[[], Collection[str] | None],
     ) -> Watch:
-        look = partial(self._look, None if query.storage == "all" else self._storage_id, encode)
+        look = partial(self._look, wanted, encode)
         return Watch(
             access,
             query.wanted,
@@ -97,6 +103,16 @@ class Watches:
             self._metrics,
             partial(self._ended, watch_id),
         )
+
+    def _wanted(self, selector: str, chosen: frozenset[str]) -> Callable[[], Collection[str] | None]:
+        """Gives the storages whose events are wanted, as of now; None for all. Who watches the active one goes on with
+        the one that takes its place."""
+        if selector == "all":
+            return lambda: None
+        if selector != "active":
+            return lambda: chosen
+        begun = self._storages.switches
+        return lambda: self._storages.active_since(begun)
 
     async def _start(self, query: WatchQuery) -> Place:
         if query.after is not None:
@@ -114,11 +130,16 @@ class Watches:
             return await self._on_thread(lambda: self._reader.first_received_from(received_ms))
 
     async def _look(
-        self, storage: str | None, encode: Encode, place: Place, selection: Selection, matches: Matcher
+        self,
+        wanted: Callable[[], Collection[str] | None],
+        encode: Encode,
+        place: Place,
+        selection: Selection,
+        matches: Matcher,
     ) -> Look:
         def looked() -> Look:
             try:
-                look = look_on(self._reader, place, selection, matches, storage)
+                look = look_on(self._reader, place, selection, matches, wanted)
             except StorageError as error:
                 raise Unavailable("the storage can't be read now") from error
             if look.events:

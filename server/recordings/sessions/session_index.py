@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby, islice
 
-from server.audit_log.foreign import ForeignObjects
+from server.audit_log.foreign_looks import ForeignLooks
+from server.audit_log.storages import Storages
 from server.audit_log.tail import Tail
 from server.recordings.sessions.following import LogFollower, told_by
 from server.recordings.sessions.session_events import SessionEvent
@@ -16,7 +17,7 @@ from server.recordings.sessions.stored_events import StoredEvents
 from server.state.catalogue import Catalogue, CatalogueBatch
 from server.state.database import StateFault
 from server.state.sessions import SqlSessionIndex
-from server.storage.ports import EventStorage, ScanEngine
+from server.storage.ports import ScanEngine
 
 _log = logging.getLogger(__name__)
 _BATCHES_AT_ONCE = 64
@@ -45,14 +46,14 @@ class SessionIndex:
         index: SqlSessionIndex,
         tail: Tail,
         catalogue: Catalogue,
-        storage: EventStorage,
+        storages: Storages,
         engine: ScanEngine,
     ) -> None:
         self._index = index
         self._tail = tail
         self._catalogue = catalogue
-        self._stored = StoredEvents(storage, engine, catalogue)
-        self._foreign = ForeignObjects(storage, catalogue, tail.pending)
+        self._stored = StoredEvents(storages, engine, catalogue)
+        self._foreign = ForeignLooks(storages, catalogue, tail.pending)
         active, building = index.generations()
         self._shown = LogFollower(index, active, tail, catalogue)
         self._built: LogFollower | None = None
@@ -137,9 +138,10 @@ class SessionIndex:
         self._take(follower, self._stored.of_foreign_objects(), {})
         while not follower.follow():
             # Listed first, so that the objects of each of them are known.
+            waiting = [(pin.section.log_id, pin.section.first) for pin in self._tail.pin() if pin.length]
             confirmed = self._catalogue.batches()
             self._stored.begin(go_on)
-            for batches in _unread(confirmed, follower):
+            for batches in _unread(confirmed, follower, waiting):
                 self._take(follower, self._stored.of_batches(batches), {batches[-1].log_id: batches[-1].last})
                 tell(self._progress(follower))
 
@@ -155,10 +157,15 @@ class SessionIndex:
         return ReindexProgress(self._index.count(follower.generation), read, done, gaps)
 
 
-def _unread(confirmed: Sequence[CatalogueBatch], follower: LogFollower) -> Iterator[list[CatalogueBatch]]:
-    """The batches that the index hasn't followed, a few of one log at a time."""
+def _unread(
+    confirmed: Sequence[CatalogueBatch], follower: LogFollower, waiting: Collection[tuple[str, int]]
+) -> Iterator[list[CatalogueBatch]]:
+    """The batches that the index hasn't followed, a few of one log at a time, up to the first section of the tail
+    that it hasn't followed either: batches of other storages behind it come when that was."""
     for log_id, batches in groupby(confirmed, key=lambda batch: batch.log_id):
-        unread = [batch for batch in batches if batch.last > follower.followed(log_id)]
+        followed = follower.followed(log_id)
+        before = min((first for log, first in waiting if log == log_id and first > followed), default=2**63)
+        unread = [batch for batch in batches if batch.last > followed and batch.last < before]
         for start in range(0, len(unread), _BATCHES_AT_ONCE):
             yield unread[start : start + _BATCHES_AT_ONCE]
 

@@ -9,9 +9,10 @@ from collections.abc import Callable, Iterator, Sequence
 from server.audit_log.search.candidates import StoredRead
 from server.audit_log.search.digests import ObjectDigests
 from server.audit_log.search.origins import ObjectOrigin, Origins
+from server.audit_log.storages import Storages
 from server.recordings.sessions.session_events import SESSION_TYPES, SessionEvent
 from server.state.catalogue import Catalogue, CatalogueBatch, CatalogueObject
-from server.storage.ports import EventStorage, ScanEngine, StorageError
+from server.storage.ports import ScanEngine, StorageError
 from server.storage.query import Filters, Order, ScanRow
 
 _CHUNK = 1_000
@@ -20,24 +21,24 @@ _NO_ORIGIN = "its footer or batch record can't be read, so nothing says who emit
 
 
 class StoredEvents:
-    """Reads one storage. What can't be read is named in `gaps` and left out. Used by one thread at a time."""
+    """Reads all storages. What can't be read is named in `gaps` and left out. Used by one thread at a time."""
 
-    def __init__(self, storage: EventStorage, engine: ScanEngine, catalogue: Catalogue) -> None:
-        self._storage = storage
+    def __init__(self, storages: Storages, engine: ScanEngine, catalogue: Catalogue) -> None:
+        self._storages = storages
         self._engine = engine
         self._catalogue = catalogue
-        self._origins = Origins(storage, catalogue)
-        self._digests = ObjectDigests(storage)
+        self._origins = Origins(storages, catalogue)
+        self._digests = ObjectDigests(storages)
         self._by_batch: dict[tuple[str, int], list[CatalogueObject]] = {}
         self._go_on: Callable[[], object] = lambda: None
         self.gaps: dict[str, str] = {}
-        """Names of the objects that couldn't be read, and why, since the last `begin`."""
+        """Keys of the objects that couldn't be read, and why, since the last `begin`."""
 
     def begin(self, go_on: Callable[[], object]) -> None:
         """Look at the catalogue anew. `go_on` is called for each object that is read; what it raises ends that."""
         self.gaps, self._go_on = {}, go_on
         by_batch = defaultdict[tuple[str, int], list[CatalogueObject]](list)
-        for item in self._catalogue.objects(self._storage.storage_id):
+        for item in (item for storage in self._storages.ids() for item in self._catalogue.objects(storage)):
             by_batch[item.log_id, item.first].append(item)
         self._by_batch = by_batch
 
@@ -60,13 +61,13 @@ class StoredEvents:
         yield from self._read([item for (log_id, _), items in self._by_batch.items() if not log_id for item in items])
 
     def _read(self, objects: Sequence[CatalogueObject]) -> Iterator[SessionEvent]:
-        by_name = {item.name: item for item in objects if _may_tell(item)}
-        origins = {name: self._origins.of(item) for name, item in by_name.items() if not item.is_foreign}
-        unknown = {name for name, origin in origins.items() if origin.sequences is None or origin.receipts is None}
+        by_key = {item.key: item for item in objects if _may_tell(item)}
+        origins = {key: self._origins.of(item) for key, item in by_key.items() if not item.is_foreign}
+        unknown = {key for key, origin in origins.items() if origin.sequences is None or origin.receipts is None}
         self.gaps |= dict.fromkeys(unknown, _NO_ORIGIN)
         read = StoredRead(
             self._engine,
-            lambda item: self._storage.local_path(item.name),
+            self._storages.local,
             self._is_intact,
             lambda item: None,
             Filters(types=SESSION_TYPES),
@@ -75,12 +76,13 @@ class StoredEvents:
             _CHUNK,
             time.monotonic() + _SCAN_SECONDS,
         )
-        for row in read.rows([item for name, item in by_name.items() if name not in unknown]):
+        for row in read.rows([item for key, item in by_key.items() if key not in unknown]):
             if row.session_id:
-                yield from self._event(row, by_name[row.object_key], origins.get(row.object_key))
+                yield from self._event(row, by_key[row.object_key], origins.get(row.object_key))
         if read.timed_out:
             raise StorageError("reading stored events took too long")
         self.gaps |= {item.key: item.description for item in read.unreadable}
+        self.gaps |= {key: str(error) for key, error in read.unfetched.items()}
         self.gaps |= dict.fromkeys(read.changed, "isn't as it was stored")
         self.gaps |= dict.fromkeys(read.crowded, "has more equal rows than are read")
 
@@ -92,9 +94,10 @@ class StoredEvents:
         try:
             data = row.data
             if data is None:
-                data = self._engine.fetch(self._storage.local_path(item.name), row.row_number)
+                with self._storages.one_local(item) as path:
+                    data = self._engine.fetch(path, row.row_number)
         except StorageError:
-            self.gaps[item.name] = "a row can't be read"
+            self.gaps[item.key] = "a row can't be read"
             return
         log_id, sequence, emitter = "", 0, None
         if origin is not None:

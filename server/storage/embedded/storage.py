@@ -12,12 +12,12 @@ import hashlib
 import os
 import re
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from server.files import Files, write_durably
 from server.storage.embedded.faults import in_own_words
-from server.storage.ports import NameTaken, StoredObject
+from server.storage.ports import LocalPaths, NameTaken, StoredObject, Wanted
 
 _DATE = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
 _RECORDS = "_batches"
@@ -27,9 +27,11 @@ _SUFFIX = ".parquet"
 class EmbeddedStorage:
     """EventStorage in a folder. Paths are built only from names that the service made or found by listing."""
 
-    storage_id = "default"
+    compares_digests = False
+    finds_foreign = True
 
-    def __init__(self, files: Files, folder: Path) -> None:
+    def __init__(self, files: Files, folder: Path, storage_id: str = "default") -> None:
+        self.storage_id = storage_id
         self._files = files
         self._folder = folder
         files.make_folder(folder)
@@ -113,6 +115,11 @@ class EmbeddedStorage:
                 return os.stat(self.local_path(date)).st_ctime_ns
             except FileNotFoundError:
                 return -1
+
+    @contextlib.contextmanager
+    def local(self, objects: Sequence[Wanted], deadline: float | None = None) -> Iterator[LocalPaths]:
+        """Where the objects are anyway."""
+        yield {item.name: self.local_path(item.name) for item in objects}
 
     def local_path(self, name: str) -> str:
         """Where an engine on this machine reads the object."""

@@ -8,6 +8,8 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -16,6 +18,7 @@ from server.audit_log.export import listing
 from server.audit_log.export.chunk import Chunk, ChunkId, ChunkPage, ChunkQuery
 from server.audit_log.export.listing import ChunkListing
 from server.audit_log.export.tokens import ChunkTokens
+from server.audit_log.storages import Storages
 from server.audit_log.tail import Tail
 from server.errors import InvalidRequest, NotFound, Unavailable
 from server.state.catalogue import Catalogue, CatalogueBatch, CatalogueObject
@@ -28,6 +31,8 @@ LOGS = [f"{number:020x}" for number in range(1, 4)]
 LOG = LOGS[0]
 DAY_MS = 86_400_000
 DAY = "2026-11-18"
+NOWHERE: Any = SimpleNamespace(storage_id="default")
+"""A storage of which lists ask no more than its id."""
 
 
 @dataclass
@@ -43,9 +48,9 @@ class Lists:
         self.listing = self.with_key(b"k" * 32)
 
     def with_key(self, key: bytes) -> ChunkListing:
-        return ChunkListing("default", self.tail, self.catalogue, ChunkTokens(key), self._refresh)
+        return ChunkListing(Storages(NOWHERE), self.tail, self.catalogue, ChunkTokens(key), self._refresh)
 
-    def _refresh(self, from_ms: int | None, to_ms: int | None) -> None:
+    def _refresh(self, from_ms: int | None, to_ms: int | None, storages: frozenset[str]) -> None:
         self.refreshed.append((from_ms, to_ms))
         if self.fails:
             raise self.fails

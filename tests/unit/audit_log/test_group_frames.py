@@ -91,7 +91,7 @@ def test_what_was_committed_is_read_back_block_for_block() -> None:
             blocks.append(item._replace(first=first, received_ms=LATER_MS + first))
         journal.commit(together(blocks))
         committed += blocks
-    (segment,) = read_log(files, PLACES.journal / LOG, LOG, None).segments
+    (segment,) = read_log(files, PLACES.journal / LOG, LOG).segments
     known = KnownUids(UidLimits())
     recovered = RecoveredSection(LOG, 1, "default", segment.events, None, False, False)
     section = _section(Tail(), recovered, known, VALIDATOR)

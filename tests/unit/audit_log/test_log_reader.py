@@ -27,14 +27,14 @@ def rig(tmp_path: Path) -> Iterator[SearchRig]:
 
 
 def reader_of(rig: SearchRig) -> LogReader:
-    batches = StoredBatches(rig.storage, rig.catalogue)
+    batches = StoredBatches(rig.storages, rig.catalogue)
     return LogReader(rig.log.tail, rig.catalogue, batches, rig.log.journal.log_id)
 
 
 def look(rig: SearchRig, place: dict[str, int], wanted: EventFilter | None = None, **others: Any) -> Look:
     wanted = wanted or EventFilter()
     reader = others.get("reader") or reader_of(rig)
-    return look_on(reader, place, Selection(wanted), compile_filters(wanted.filters), others.get("storage"))
+    return look_on(reader, place, Selection(wanted), compile_filters(wanted.filters), lambda: others.get("storages"))
 
 
 def look_through(rig: SearchRig, wanted: EventFilter | None = None) -> Look:
@@ -250,7 +250,7 @@ def test_without_receipts_rows_come_without_emitter_and_an_emitter_filter_finds_
 
 def test_events_of_other_storages_are_passed_over(rig: SearchRig) -> None:
     fill(rig)
-    found = look(rig, {}, storage="another")
+    found = look(rig, {}, storages={"another"})
     assert found.caught_up
     assert not found.events
     assert found.place == reader_of(rig).ends()

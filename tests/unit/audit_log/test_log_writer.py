@@ -209,7 +209,7 @@ def test_a_fault_right_after_uids_were_claimed_leaves_nothing_known_that_is_not_
     rig = Rig()
     group = [submission(event(1)), submission(event(2), event(3, uid="u2"))]
     with monkeypatch.context() as patch:
-        patch.setattr("server.audit_log.log_writer._take_claims", fault)
+        patch.setattr("server.audit_log.log_writer.LogWriter._take_claims", fault)
         with pytest.raises(MemoryError):
             rig.writer.commit(group)
     answers = rig.writer.commit(group)

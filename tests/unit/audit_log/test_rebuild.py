@@ -39,7 +39,7 @@ def test_a_record_is_taken_only_if_its_objects_are_named_as_its_own(name: str, t
     (tmp_path / "storage" / "_batches" / LOG / "3-4.json").mkdir()
     engine = open_database(tmp_path / "state.db")
     catalogue = Catalogue(engine)
-    assert rebuild(storage, catalogue) == taken
+    assert rebuild([storage], catalogue) == taken
     assert len(catalogue.objects("default")) == taken
     engine.dispose()
 

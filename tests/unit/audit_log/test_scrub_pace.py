@@ -17,6 +17,7 @@ from server.audit_log.scrub import scrubbing
 from server.audit_log.scrub.scrubbing import Pace, Scrubbing
 from server.audit_log.scrub.verification import Verification
 from server.audit_log.search.digests import ObjectDigests
+from server.audit_log.storages import Storages
 from server.files import DiskFiles
 from server.observability.instruments import Instruments
 from server.observability.scrub_metrics import ScrubMetrics
@@ -53,7 +54,7 @@ class Rig:
         self.store = SqlStorageDamage(self.engine)
         self.registry = CollectorRegistry()
         storage = reader(DiskFiles(), folder / "events")
-        digests = ObjectDigests(storage)
+        digests = ObjectDigests(Storages(storage))
         self.object = names[0]
         self.verification = Verification(storage, catalogue, frozenset, digests, self.store, now_ms)
         defaults: dict[str, object] = {

@@ -42,7 +42,7 @@ def _two_days(rig: SearchRig) -> CatalogueBatch:
 
 def _read(rig: SearchRig) -> BatchRows:
     [batch] = rig.catalogue.batches()
-    return StoredBatches(rig.storage, rig.catalogue).read(batch)
+    return StoredBatches(rig.storages, rig.catalogue).read(batch)
 
 
 def test_rows_of_all_dates_come_in_the_order_of_sequences_as_they_were_acknowledged(rig: SearchRig) -> None:
@@ -150,7 +150,7 @@ def test_a_changed_batch_record_takes_the_receipts_and_no_row(rig: SearchRig) ->
 
 def test_a_fault_of_the_moment_is_no_missing_object(rig: SearchRig, monkeypatch: pytest.MonkeyPatch) -> None:
     batch = _two_days(rig)
-    batches = StoredBatches(rig.storage, rig.catalogue)
+    batches = StoredBatches(rig.storages, rig.catalogue)
 
     def out_of_files(*_: object) -> None:
         raise OSError(24, os.strerror(24))

@@ -48,11 +48,11 @@ class WatchRig:
 
     def __post_init__(self) -> None:
         rig = self.log
-        batches = StoredBatches(rig.storage, rig.catalogue)
+        batches = StoredBatches(rig.storages, rig.catalogue)
         reader = LogReader(rig.log.tail, rig.catalogue, batches, rig.log.journal.log_id)
         service_log = ServiceLog(self.journal)  # type: ignore[arg-type]  # all that it uses
         metrics = WatchMetrics(Instruments(self.registry, []))
-        self.watches = Watches(reader, self.threads, service_log, self.notice, metrics, "default", self.limits)
+        self.watches = Watches(reader, self.threads, service_log, self.notice, metrics, rig.storages, self.limits)
 
     def rights(self) -> Access:
         if isinstance(self.access, AuditStoreError):

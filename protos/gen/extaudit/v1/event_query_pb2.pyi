@@ -43,6 +43,8 @@ class _MissingReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Missing
     """The time for this page ran out; the next page goes on from here."""
     MISSING_REASON_RECEIPTS_UNREADABLE: _MissingReason.ValueType  # 7
     """The batch record that holds the receipts can't be read; rows are there, their emitters are not."""
+    MISSING_REASON_OTHER_STORAGE: _MissingReason.ValueType  # 8
+    """Events of the time asked for lie in another storage, or in one that the service can't find."""
 
 class MissingReason(_MissingReason, metaclass=_MissingReasonEnumTypeWrapper):
     """Why part of an answer is missing."""
@@ -63,6 +65,8 @@ MISSING_REASON_TIME_LIMIT: MissingReason.ValueType  # 6
 """The time for this page ran out; the next page goes on from here."""
 MISSING_REASON_RECEIPTS_UNREADABLE: MissingReason.ValueType  # 7
 """The batch record that holds the receipts can't be read; rows are there, their emitters are not."""
+MISSING_REASON_OTHER_STORAGE: MissingReason.ValueType  # 8
+"""Events of the time asked for lie in another storage, or in one that the service can't find."""
 Global___MissingReason: _TypeAlias = MissingReason  # noqa: Y015
 
 @_typing.final

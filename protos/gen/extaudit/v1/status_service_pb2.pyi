@@ -261,6 +261,9 @@ class StorageStatus(_message.Message):
     LAST_DELIVERY_TIME_FIELD_NUMBER: _builtins.int
     LAST_DELIVERY_ERROR_FIELD_NUMBER: _builtins.int
     LOCATION_FIELD_NUMBER: _builtins.int
+    PENDING_EVENTS_FIELD_NUMBER: _builtins.int
+    PENDING_BYTES_FIELD_NUMBER: _builtins.int
+    OLDEST_PENDING_AGE_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """The storage's id."""
     active: _builtins.bool
@@ -277,9 +280,17 @@ class StorageStatus(_message.Message):
     """The last delivery error, in our own words; empty when the last delivery went well."""
     location: _builtins.str
     """Where the storage is; empty without `external_audit_storage:read`."""
+    pending_events: _builtins.int
+    """Events in the journal that are on their way to it."""
+    pending_bytes: _builtins.int
+    """Bytes of their JSON."""
     @_builtins.property
     def last_delivery_time(self) -> _timestamp_pb2.Timestamp:
         """When a batch was last confirmed."""
+
+    @_builtins.property
+    def oldest_pending_age(self) -> _duration_pb2.Duration:
+        """How long the oldest of them waits."""
 
     def __init__(
         self,
@@ -293,10 +304,13 @@ class StorageStatus(_message.Message):
         last_delivery_time: _timestamp_pb2.Timestamp | None = ...,
         last_delivery_error: _builtins.str = ...,
         location: _builtins.str = ...,
+        pending_events: _builtins.int = ...,
+        pending_bytes: _builtins.int = ...,
+        oldest_pending_age: _duration_pb2.Duration | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["last_delivery_time", b"last_delivery_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["last_delivery_time", b"last_delivery_time", "oldest_pending_age", b"oldest_pending_age"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["active", b"active", "bytes", b"bytes", "foreign_objects", b"foreign_objects", "id", b"id", "last_delivery_error", b"last_delivery_error", "last_delivery_time", b"last_delivery_time", "location", b"location", "objects", b"objects", "rows", b"rows"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["active", b"active", "bytes", b"bytes", "foreign_objects", b"foreign_objects", "id", b"id", "last_delivery_error", b"last_delivery_error", "last_delivery_time", b"last_delivery_time", "location", b"location", "objects", b"objects", "oldest_pending_age", b"oldest_pending_age", "pending_bytes", b"pending_bytes", "pending_events", b"pending_events", "rows", b"rows"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -1,0 +1,63 @@
+"""What of a range that is searched lies in storages that aren't: the periods in which another one was active."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Sequence
+
+from server.audit_log.search.query import Missing, MissingReason
+from server.audit_log.timestamps import format_rfc3339
+from server.storage.query import Filters
+
+Periods = Sequence[tuple[int, str]]
+"""Since when, in ms since 1970, a storage was active, until the next one was; before the first, the default one."""
+
+
+class Elsewhere:
+    """Names what an answer doesn't cover since it lies in another storage. Safe to use from several threads."""
+
+    def __init__(self, periods: Callable[[], Periods] = tuple, switches: Callable[[], int] = int) -> None:
+        """`periods` is asked anew after each of the `switches`, which are counted."""
+        self._read = periods
+        self._switches = switches
+        self._known: tuple[int, Periods] = (-1, ())
+
+    def missing(
+        self, selector: str, chosen: Collection[str], filters: Filters, stored_in: Collection[str]
+    ) -> list[Missing]:
+        """What to tell of an answer from the `chosen` storages.
+
+        Of `active`, the periods in the asked range in which another storage was. Of `all`, the storages that have
+        batches and that nothing is known of. Who names a storage gets what is in it.
+        """
+        if selector == "all":
+            text = "nothing says where this storage is, so its events aren't searched; promote the same place again"
+            unknown = sorted(set(stored_in) - set(chosen))
+            return [Missing(MissingReason.OTHER_STORAGE, storage, "", text) for storage in unknown]
+        return self._periods_of_others(chosen, filters) if selector in ("", "active") else []
+
+    def _periods(self) -> Periods:
+        switches = self._switches()
+        if self._known[0] != switches:
+            self._known = switches, self._read()
+        return self._known[1]
+
+    def _periods_of_others(self, chosen: Collection[str], filters: Filters) -> list[Missing]:
+        periods = self._periods()
+        if not periods:
+            return []
+        starts: list[int | None] = [None, *(since for since, _ in periods)]
+        ends: list[int | None] = [*(since for since, _ in periods), None]
+        found = []
+        for storage, start, end in zip(["default", *(each for _, each in periods)], starts, ends, strict=True):
+            is_asked = (filters.to_ms is None or start is None or start < filters.to_ms) and (
+                filters.from_ms is None or end is None or end > filters.from_ms
+            )
+            if storage not in chosen and is_asked and start != end:
+                found.append(Missing(MissingReason.OTHER_STORAGE, storage, "", _text(storage, start, end)))
+        return found
+
+
+def _text(storage: str, start: int | None, end: int | None) -> str:
+    since = "" if start is None else f" from {format_rfc3339(start)}"
+    until = "" if end is None else f" to {format_rfc3339(end)}"
+    return f"events received{since}{until} are in storage {storage}; search it, or all"

@@ -1,0 +1,94 @@
+"""The external storages as the state has them, opened: each with the way to its bucket as of now."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from functools import partial
+
+from server.audit_log.storages import UnknownStorage
+from server.external_storage.kept import options_of, spec_of
+from server.integrations.web_identity import WebIdentityTokens
+from server.state.active_storage import PlacedStorage, placed_storages
+from server.state.database import Database, StateFault
+from server.storage.aws.clients import AwsClients, AwsSettings
+from server.storage.aws.event_storage import Connection, Place, S3EventStorage
+from server.storage.aws.object_cache import ObjectCache
+from server.storage.ports import StorageError
+
+_FRESH_SECONDS = 5.0
+"""How long what the state says of roles and keys counts without another look."""
+
+
+class AwsStorages:
+    """Opens storages, and keeps the clients of each. Safe to use from several threads."""
+
+    def __init__(
+        self,
+        state: Database,
+        tokens: WebIdentityTokens,
+        settings: AwsSettings,
+        cache: ObjectCache,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._state = state
+        self._tokens = tokens
+        self._settings = settings
+        self._cache = cache
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._looked_at = float("-inf")
+        self._placed: dict[str, PlacedStorage] = {}
+        self._clients: dict[tuple[str, str, str], AwsClients] = {}
+        """By region, role and integration."""
+
+    def ids(self) -> Sequence[str]:
+        """Every storage that is or was in force."""
+        with self._lock:
+            return sorted(self._look())
+
+    def open(self, storage_id: str) -> S3EventStorage:
+        """The storage with this id. Connects to nothing.
+
+        Raises:
+            UnknownStorage: the state doesn't know it.
+        """
+        with self._lock:
+            self._looked_at = float("-inf")  # it may be in force since a moment
+            if storage_id not in self._look():
+                raise UnknownStorage(storage_id)
+        return S3EventStorage(storage_id, partial(self._connection, storage_id), self._cache)
+
+    def close(self) -> None:
+        """Close all connections."""
+        with self._lock:
+            for clients in self._clients.values():
+                clients.close()
+        self._cache.close()
+
+    def _look(self) -> dict[str, PlacedStorage]:
+        """What the state says, at most _FRESH_SECONDS old; called with the lock held."""
+        if self._clock() - self._looked_at >= _FRESH_SECONDS:
+            try:
+                self._placed = placed_storages(self._state)
+            except StateFault as error:
+                if not self._placed:
+                    raise StorageError("the state database can't be read now") from error
+            self._looked_at = self._clock()
+        return self._placed
+
+    def _connection(self, storage_id: str) -> Connection:
+        with self._lock:
+            placed = self._look().get(storage_id)
+            if placed is None:
+                raise UnknownStorage(storage_id)
+            spec = spec_of(placed.spec)
+            key = spec.region, placed.role_arn, placed.integration
+            clients = self._clients.get(key)
+            if clients is None:
+                token = partial(self._tokens.token, placed.integration)
+                clients = self._clients[key] = AwsClients(spec.region, placed.role_arn, token, self._settings)
+                clients.start()
+        place = Place(spec.events, placed.account_id, options_of(placed.options).kms_key_arn)
+        return Connection(clients.s3, place)

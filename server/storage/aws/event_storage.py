@@ -1,0 +1,232 @@
+"""Events in S3: Parquet objects in Teleport's layout below a prefix, each written once and never over another one.
+
+`<prefix>/<YYYY-MM-DD>/<stem>.parquet`, and batch records in `<prefix>/_batches/<log_id>/<first>-<last>.json`.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import re
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import IO, Any
+
+from server.storage.aws.clients import ServiceClient
+from server.storage.aws.errors import AwsError, Kind, translated
+from server.storage.aws.object_cache import ObjectCache
+from server.storage.ports import (
+    LocalPaths,
+    NameTaken,
+    ObjectChanged,
+    ObjectMissing,
+    StorageError,
+    StoredObject,
+    Wanted,
+)
+from server.storage.spec import S3Location
+
+_RECORDS = "_batches/"
+_DIGEST = "sha256"
+"""The name under which an object's metadata has its digest."""
+_CHUNK = 1024 * 1024
+_ATTEMPTS = 3
+_DATE = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where the objects are, and what every request says of it."""
+
+    events: S3Location
+    account_id: str
+    """Whose the bucket must be."""
+    kms_key_arn: str = ""
+    """'' where the bucket's own encryption counts."""
+
+
+@dataclass(frozen=True, slots=True)
+class Connection:
+    """A place, and a client that may reach it."""
+
+    s3: ServiceClient
+    place: Place
+
+
+class S3EventStorage:
+    """EventStorage in a bucket. Safe to use from several threads; every call but `local_path` may block."""
+
+    compares_digests = True
+    finds_foreign = False
+
+    def __init__(self, storage_id: str, connect: Callable[[], Connection], cache: ObjectCache) -> None:
+        """`connect` gives the way there as of now: roles and keys may change. It may raise StorageError."""
+        self.storage_id = storage_id
+        self._connect = connect
+        self._cache = cache
+
+    def put(self, name: str, spool_path: str, digest: str, size: int) -> None:
+        """Store the spooled bytes where nothing is."""
+        with open(spool_path, "rb") as file:
+            self._create(name, file, digest, size, "application/vnd.apache.parquet")
+        self._cache.take(self.storage_id, name, spool_path, size)
+
+    def put_record(self, name: str, data: bytes) -> None:
+        """Store a batch record where nothing is."""
+        self._create(_RECORDS + name, data, hashlib.sha256(data).hexdigest(), len(data), "application/json")
+
+    def _create(self, name: str, body: IO[bytes] | bytes, digest: str, size: int, content_type: str) -> None:
+        """Create an object, or find that it is there already: an answer may have been lost on its way."""
+        for _ in range(_ATTEMPTS):
+            way = self._connect()
+            if not isinstance(body, bytes):
+                body.seek(0)
+            try:
+                way.s3.put_object(
+                    **_at(way.place, name),
+                    Body=body,
+                    ContentLength=size,
+                    ContentType=content_type,
+                    IfNoneMatch="*",
+                    ChecksumSHA256=base64.b64encode(bytes.fromhex(digest)).decode(),
+                    Metadata={_DIGEST: digest},
+                    **_encryption(way.place),
+                )
+            except AwsError as error:
+                if error.kind is not Kind.CONFLICT:
+                    raise
+                # 412: something has the name. 409: something may come to have it, or not.
+                if self._is_there(way, name, digest, size):
+                    return
+                continue
+            return
+        raise StorageError("S3 says again and again that others are writing this object")
+
+    def _is_there(self, way: Connection, name: str, digest: str, size: int) -> bool:
+        """Whether these bytes are there under this name; False where nothing is.
+
+        Raises:
+            NameTaken: other bytes are.
+        """
+        found = self._head(way, name)
+        if found is None:
+            return False
+        if found["ContentLength"] == size and digest in _digests(found):
+            return True
+        raise NameTaken(name)
+
+    def _head(self, way: Connection, name: str) -> Any:
+        try:
+            return way.s3.head_object(**_at(way.place, name), ChecksumMode="ENABLED")
+        except AwsError as error:
+            if error.kind is Kind.MISSING:
+                return None
+            raise
+
+    def read_record(self, name: str) -> bytes | None:
+        """The bytes of a batch record, or None if there is none."""
+        pieces: list[bytes] = []
+        try:
+            self._read(_RECORDS + name, pieces.append)
+        except ObjectMissing:
+            return None
+        return b"".join(pieces)
+
+    def list_records(self) -> Iterator[str]:
+        """Names of all batch records."""
+        for item in self._listed(_RECORDS):
+            name = str(item["Name"]).removeprefix(_RECORDS)
+            if name.endswith(".json"):
+                yield name
+
+    def dates(self) -> list[str]:
+        """The dates that have objects, sorted."""
+        found = [str(item["Name"]).rstrip("/") for item in self._listed("", Delimiter="/")]
+        return sorted(name for name in found if _DATE.fullmatch(name))
+
+    def list_date(self, date: str) -> list[StoredObject]:
+        """The Parquet objects of one date; [] if there is nothing."""
+        return [
+            StoredObject(item["Name"], item["Size"], int(item["LastModified"].timestamp() * 1e9))
+            for item in self._listed(f"{date}/")
+            if item["Name"].endswith(".parquet")
+        ]
+
+    def date_revision(self, date: str) -> int:
+        """When an object of the date was last written: those that go don't show in it."""
+        return max((item.revision for item in self.list_date(date)), default=-1)
+
+    def _listed(self, prefix: str, **others: str) -> Iterator[dict[str, Any]]:
+        """What is listed below a prefix, or of folders with `Delimiter`, each with its name below the events."""
+        way = self._connect()
+        before = way.place.events.keys_prefix
+        asked: dict[str, Any] = {
+            "Bucket": way.place.events.bucket,
+            "Prefix": before + prefix,
+            "ExpectedBucketOwner": way.place.account_id,
+            **others,
+        }
+        while True:
+            page = way.s3.list_objects_v2(**asked)
+            for item in page.get("CommonPrefixes" if "Delimiter" in others else "Contents", ()):
+                yield {**item, "Name": item.get("Key", item.get("Prefix", "")).removeprefix(before)}
+            if not page.get("IsTruncated"):
+                return
+            asked["ContinuationToken"] = page["NextContinuationToken"]
+
+    def local(self, objects: Sequence[Wanted], deadline: float | None = None) -> AbstractContextManager[LocalPaths]:
+        """Have objects in the cache while the block lasts."""
+        return self._cache.held(self.storage_id, objects, self._fetch, deadline)
+
+    def _fetch(self, item: Wanted, take: Callable[[bytes], object]) -> None:
+        self._read(item.name, take)
+
+    def _read(self, name: str, take: Callable[[bytes], object]) -> None:
+        """Hand on an object's bytes. ObjectMissing if there is none."""
+        way = self._connect()
+        try:
+            answer = way.s3.get_object(**_at(way.place, name))
+        except AwsError as error:
+            if error.kind is Kind.MISSING:
+                raise ObjectMissing from error
+            if error.code == "BadDigest":
+                raise ObjectChanged from error
+            raise
+        with translated("s3:GetObject"):
+            for piece in answer["Body"].iter_chunks(_CHUNK):
+                take(piece)
+
+    def local_path(self, name: str) -> str:
+        """Where the object is in the cache."""
+        return self._cache.path(self.storage_id, name)
+
+    def size(self, name: str) -> int | None:
+        """Bytes of the object as it is now; None if it isn't there."""
+        found = self._head(self._connect(), name)
+        return None if found is None else int(found["ContentLength"])
+
+    def location(self) -> str:
+        """The URI."""
+        return str(self._connect().place.events)
+
+
+def _at(place: Place, name: str) -> dict[str, str]:
+    return {
+        "Bucket": place.events.bucket,
+        "Key": place.events.keys_prefix + name,
+        "ExpectedBucketOwner": place.account_id,
+    }
+
+
+def _encryption(place: Place) -> dict[str, str]:
+    if not place.kms_key_arn:
+        return {}
+    return {"ServerSideEncryption": "aws:kms", "SSEKMSKeyId": place.kms_key_arn}
+
+
+def _digests(found: Any) -> set[str]:
+    """The digests that S3 says an object has: what it compared when it took the bytes, and what it was told."""
+    checksum = base64.b64decode(found.get("ChecksumSHA256", "")).hex()
+    # A checksum of parts is not one of the whole; only what S3 compared itself goes before what was said.
+    return {checksum} if checksum else {found.get("Metadata", {}).get(_DIGEST, "")}

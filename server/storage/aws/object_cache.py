@@ -1,0 +1,227 @@
+"""The local cache of stored objects: bounded by size, given up by use, each object fetched once and compared.
+
+Objects never change, so what was fetched stays right; what is on the disk when the service starts is compared before
+it is first used. Nothing here is needed: a cache that is lost costs fetching.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from time import monotonic
+
+from server.storage.ports import LocalPaths, ObjectChanged, StorageError, StorageTimeout, Wanted
+
+_CHUNK = 1024 * 1024
+_PART = ".part"
+_ATTEMPTS = 3
+
+Fetch = Callable[[Wanted, Callable[[bytes], object]], None]
+"""Hands an object's bytes on, piece after piece; raises StorageError."""
+
+
+@dataclass(slots=True)
+class _Entry:
+    """An object on the disk."""
+
+    bytes: int
+    compared: bool
+    """Whether its digest was compared since the start."""
+    users: int = 0
+    """How many read it now: as long as there are any it stays."""
+
+
+class ObjectCache:
+    """Objects of all external storages in one folder. Safe to use from several threads."""
+
+    def __init__(self, folder: Path, most_bytes: int, workers: int) -> None:
+        """At most `most_bytes` are kept, and what is read just now; `workers` objects are fetched at once."""
+        self._folder = folder
+        self._most_bytes = most_bytes
+        self._threads = ThreadPoolExecutor(workers, "fetching")
+        self._lock = threading.Lock()
+        self._entries: OrderedDict[str, _Entry] = OrderedDict()
+        """By path, that which was used last at the end."""
+        self._fetching: dict[str, Future[None]] = {}
+        self.bytes = 0
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for path, size in _left(folder):
+            self._entries[path] = _Entry(size, compared=False)
+            self.bytes += size
+        with self._lock:
+            self._give_up()
+
+    def path(self, storage: str, name: str) -> str:
+        """Where an object is once it was fetched. Storage and name are those that the service made."""
+        return f"{self._folder}/{storage}/{name}"
+
+    @contextmanager
+    def held(
+        self, storage: str, objects: Sequence[Wanted], fetch: Fetch, deadline: float | None
+    ) -> Iterator[LocalPaths]:
+        """Have objects on the disk while the block lasts, or say of each why it isn't."""
+        held: list[str] = []
+        try:
+            waiting = [(item, self._begin(storage, item, fetch)) for item in objects]
+            found: dict[str, str | StorageError] = {}
+            for item, fetching in waiting:
+                try:
+                    path = self._awaited(storage, item, fetch, fetching, deadline)
+                except StorageError as error:
+                    found[item.name] = error
+                else:
+                    held.append(path)
+                    found[item.name] = path
+            yield found
+        finally:
+            self._let_go(held)
+
+    def _awaited(self, storage: str, item: Wanted, fetch: Fetch, fetching: Future[None], deadline: float | None) -> str:
+        """The path of an object once it is there and held."""
+        path = self.path(storage, item.name)
+        for _ in range(_ATTEMPTS):
+            try:
+                fetching.result(None if deadline is None else max(0.0, deadline - monotonic()))
+            except TimeoutError:
+                raise StorageTimeout from None
+            except CancelledError:
+                raise StorageError("the service is stopping") from None
+            if self._hold(path):
+                return path
+            fetching = self._begin(storage, item, fetch)  # given up in between, for what others fetch
+        raise StorageError("the cache is too small for what is read at once")
+
+    def take(self, storage: str, name: str, spool_path: str, size: int) -> None:
+        """Keep what was just delivered: the spooled file gets its name here as well, where that can be."""
+        path = self.path(storage, name)
+        with contextlib.suppress(OSError):
+            os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
+            os.link(spool_path, path)
+            self._add(path, size)
+
+    def close(self) -> None:
+        """Wait for what is being fetched."""
+        self._threads.shutdown(wait=True, cancel_futures=True)
+
+    def _begin(self, storage: str, item: Wanted, fetch: Fetch) -> Future[None]:
+        """Fetch an object, unless it is there or somebody does so already."""
+        path = self.path(storage, item.name)
+        with self._lock:
+            entry = self._entries.get(path)
+            fetching = self._fetching.get(path)
+            if fetching is None:
+                if entry is not None and entry.compared:
+                    done: Future[None] = Future()
+                    done.set_result(None)
+                    return done
+                fetching = self._fetching[path] = self._threads.submit(self._bring, path, item, fetch)
+        return fetching
+
+    def _bring(self, path: str, item: Wanted, fetch: Fetch) -> None:
+        try:
+            if not self._is_as_wanted(path, item):
+                self._fetch(path, item, fetch)
+        except OSError as error:
+            raise StorageError("the cache can't be written") from error
+        finally:
+            with self._lock:
+                del self._fetching[path]
+
+    def _is_as_wanted(self, path: str, item: Wanted) -> bool:
+        """Whether what an earlier process left is the object."""
+        with self._lock:
+            entry = self._entries.get(path)
+        if entry is None:
+            return False
+        try:
+            with open(path, "rb") as file:
+                same = hashlib.file_digest(file, "sha256").hexdigest() == item.sha256
+        except OSError:
+            same = False
+        with self._lock:
+            if not same:
+                self._remove(path)
+            elif (entry := self._entries.get(path)) is not None:
+                entry.compared = True
+        return same
+
+    def _fetch(self, path: str, item: Wanted, fetch: Fetch) -> None:
+        os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
+        part, digest, size = f"{path}{_PART}", hashlib.sha256(), 0
+        with open(part, "wb") as file:
+
+            def take(piece: bytes) -> None:
+                nonlocal size
+                size += len(piece)
+                if size > item.bytes:
+                    raise ObjectChanged
+                digest.update(piece)
+                file.write(piece)
+
+            fetch(item, take)
+        if digest.hexdigest() != item.sha256:
+            os.unlink(part)
+            raise ObjectChanged
+        os.replace(part, path)
+        self._add(path, size)
+
+    def _add(self, path: str, size: int) -> None:
+        with self._lock:
+            if path not in self._entries:
+                self.bytes += size
+            self._entries[path] = _Entry(size, compared=True)
+            self._give_up(but=path)
+
+    def _hold(self, path: str) -> bool:
+        with self._lock:
+            entry = self._entries.get(path)
+            if entry is None or not entry.compared:
+                return False
+            entry.users += 1
+            self._entries.move_to_end(path)
+            return True
+
+    def _let_go(self, held: Sequence[str]) -> None:
+        with self._lock:
+            for path in held:
+                self._entries[path].users -= 1
+            self._give_up()
+
+    def _give_up(self, but: str = "") -> None:
+        """Remove what was used longest ago until the rest fits; called with the lock held."""
+        if self.bytes <= self._most_bytes:
+            return
+        for path, entry in list(self._entries.items()):
+            if self.bytes <= self._most_bytes:
+                return
+            if not entry.users and path != but:
+                self._remove(path)
+
+    def _remove(self, path: str) -> None:
+        entry = self._entries.pop(path, None)
+        if entry is not None:
+            self.bytes -= entry.bytes
+            with contextlib.suppress(OSError):
+                os.unlink(path)
+
+
+def _left(folder: Path) -> list[tuple[str, int]]:
+    """What an earlier process left, that which was used longest ago first; what it was fetching is removed."""
+    found = []
+    for at, _, names in os.walk(folder):
+        for name in names:
+            path = os.path.join(at, name)
+            if name.endswith(_PART):
+                os.unlink(path)
+                continue
+            state = os.stat(path)
+            found.append((state.st_mtime_ns, path, state.st_size))
+    return [(path, size) for _, path, size in sorted(found)]

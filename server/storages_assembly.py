@@ -1,0 +1,121 @@
+"""The ways of events to their storages, put together: for each storage its own deliveries."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from concurrent.futures import Executor
+from dataclasses import dataclass
+from threading import Lock
+from typing import Protocol
+
+from server.audit_log.cuts import CutLimits
+from server.audit_log.deliveries import Deliveries
+from server.audit_log.deliveries_by_storage import DeliveriesByStorage
+from server.audit_log.delivery import Delivery
+from server.audit_log.known_uids import UidLimits
+from server.audit_log.opening import OpenLog, Places, open_log
+from server.audit_log.storages import DEFAULT, Storages
+from server.audit_log.validation import Validator
+from server.config import Config
+from server.data_directory import DataDirectory
+from server.files import Files
+from server.observability.delivery_metrics import DeliveryMetrics
+from server.observability.spans import Spans
+from server.state.catalogue import Catalogue
+from server.state.outbox import Outbox
+from server.storage.ports import EventStorage, StorageError
+
+_log = logging.getLogger(__name__)
+
+
+class OtherStorages(Protocol):
+    """The storages beside the default one, as the state has them."""
+
+    def ids(self) -> Sequence[str]:
+        """Every one that was ever active."""
+        ...
+
+    def open(self, storage_id: str) -> EventStorage:
+        """The storage with this id. Connects to nothing.
+
+        Raises:
+            StorageError: nothing says where it is.
+        """
+        ...
+
+
+def known_storages(default: EventStorage, others: OtherStorages | None, active: str) -> Storages:
+    """All that can be known at a start. One that nothing can be said of any more holds up none of the others: its
+    batches wait, and status says so."""
+    storages = Storages(default, active=active)
+    for storage_id in others.ids() if others is not None else ():
+        if storage_id != DEFAULT:
+            try:
+                storages.add(others.open(storage_id))  # type: ignore[union-attr]
+            except StorageError as error:
+                fields = {"storage": storage_id, "reason": str(error)}
+                _log.error("a storage can't be opened; its batches wait", extra={"fields": fields})
+    return storages
+
+
+def open_audit_log(
+    config: Config,
+    limits: CutLimits,
+    files: Files,
+    directory: DataDirectory,
+    storages: Storages,
+    catalogue: Catalogue,
+    outbox: Outbox,
+    on_cut: Callable[[], None],
+    validator: Validator,
+) -> OpenLog:
+    """Open the log in a data directory; see `open_log`."""
+    journal = config.journal
+    return open_log(
+        files,
+        Places(directory.journal, directory.spool, directory.path / "known_uids", directory.token_keys),
+        storages,
+        catalogue,
+        outbox,
+        limits,
+        UidLimits(journal.known_uids_minimum, journal.known_uids_bound, journal.known_uids_hours),
+        on_cut,
+        validator,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Ways:
+    """What the deliveries of all storages share."""
+
+    log: OpenLog
+    catalogue: Catalogue
+    before_leaving: Callable[[], None]
+    threads: Executor
+    metrics: DeliveryMetrics
+    gives_way: Callable[[], bool]
+    spans: Spans
+
+
+def deliveries_to(storages: Storages, ways: Ways) -> DeliveriesByStorage:
+    """Deliveries to these storages, and to those that are added later."""
+    leaving, log = Lock(), ways.log
+
+    def make(storage: EventStorage) -> Deliveries:
+        delivery = Delivery(
+            storage,
+            log.tail,
+            log.spool,
+            ways.catalogue,
+            log.uid_files,
+            log.journal,
+            ways.before_leaving,
+            leaving,
+        )
+        return Deliveries(delivery, ways.threads, ways.metrics, storage.storage_id, ways.gives_way, ways.spans)
+
+    deliveries = DeliveriesByStorage(make)
+    for storage in storages.all():
+        deliveries.add(storage)
+    return deliveries

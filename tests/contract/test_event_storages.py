@@ -1,0 +1,271 @@
+"""What every storage of events keeps to: the embedded one, and one in the sandbox's S3."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from server.files import DiskFiles
+from server.storage.aws.clients import ServiceClient
+from server.storage.aws.errors import AwsError
+from server.storage.aws.event_storage import Connection, Place, S3EventStorage
+from server.storage.aws.object_cache import ObjectCache
+from server.storage.embedded.storage import EmbeddedStorage
+from server.storage.ports import (
+    EventStorage,
+    NameTaken,
+    ObjectChanged,
+    ObjectMissing,
+    StorageError,
+    StorageTimeout,
+    Wanted,
+)
+from server.storage.spec import S3Location
+from tests.sandbox.running import Sandbox, running_sandbox
+
+NAME = "2026-11-18/0123456789abcdef0123-1-2.parquet"
+RECORD = "0123456789abcdef0123/1-2.json"
+
+
+@pytest.fixture(scope="module")
+def sandbox() -> Iterator[Sandbox]:
+    with running_sandbox() as running:
+        yield running
+
+
+@dataclass
+class Rig:
+    """A storage, and how others change what is in it."""
+
+    storage: EventStorage
+    folder: Path
+    change: Callable[[str, bytes | None], object]
+    """Has an object have other bytes, or none."""
+
+    def spooled(self, data: bytes = b"events") -> tuple[str, str, int]:
+        """A spooled file, its digest and its size."""
+        path = self.folder / "spooled" / hashlib.sha256(data).hexdigest()
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(data)
+        return str(path), path.name, len(data)
+
+    def put(self, name: str, data: bytes = b"events") -> None:
+        self.storage.put(name, *self.spooled(data))
+
+    def read(self, name: str, data: bytes = b"events") -> bytes | StorageError:
+        """What an engine reads of an object that was put with these bytes."""
+        with self.storage.local([Wanted(name, hashlib.sha256(data).hexdigest(), len(data))]) as found:
+            path = found[name]
+            return path if isinstance(path, StorageError) else Path(path).read_bytes()
+
+
+def s3_rig(sandbox: Sandbox, folder: Path, *, most_bytes: int = 1 << 20, **place: str) -> Rig:
+    client = sandbox.client("s3")
+    bucket = f"events-{hashlib.sha256(str(folder).encode()).hexdigest()[:16]}"
+    client.create_bucket(Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": sandbox.region})
+    where = Place(S3Location(bucket, "audit/events"), **{"account_id": sandbox.account_id} | place)
+    cache = ObjectCache(folder / "cache", most_bytes, 4)
+    storage = S3EventStorage("aws-1", lambda: Connection(ServiceClient("s3", client), where), cache)
+
+    def change(name: str, data: bytes | None) -> None:
+        key = f"audit/events/{name}"
+        if data is None:
+            client.delete_object(Bucket=bucket, Key=key)
+        else:
+            client.put_object(Bucket=bucket, Key=key, Body=data)
+
+    return Rig(storage, folder, change)
+
+
+@pytest.fixture(params=["embedded", "s3"])
+def rig(request: pytest.FixtureRequest, sandbox: Sandbox, tmp_path: Path) -> Rig:
+    if request.param == "s3":
+        return s3_rig(sandbox, tmp_path)
+    storage = EmbeddedStorage(DiskFiles(), tmp_path / "events")
+
+    def change(name: str, data: bytes | None) -> None:
+        path = Path(storage.local_path(name))
+        path.unlink(missing_ok=True)
+        if data is not None:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(data)
+
+    return Rig(storage, tmp_path, change)
+
+
+def test_what_is_put_is_there_and_putting_it_again_changes_nothing(rig: Rig) -> None:
+    assert (rig.storage.size(NAME), rig.storage.dates(), rig.storage.list_date("2026-11-18")) == (None, [], [])
+    rig.put(NAME)
+    rig.put(NAME)
+    assert rig.read(NAME) == b"events"
+    assert (rig.storage.size(NAME), rig.storage.dates()) == (6, ["2026-11-18"])
+    assert [(item.name, item.size) for item in rig.storage.list_date("2026-11-18")] == [(NAME, 6)]
+
+
+def test_other_bytes_under_a_name_are_never_touched(rig: Rig) -> None:
+    rig.change(NAME, b"of others")
+    with pytest.raises(NameTaken):
+        rig.put(NAME)
+    assert rig.storage.size(NAME) == len(b"of others")
+
+
+def test_a_record_is_kept_once_and_listed(rig: Rig) -> None:
+    assert (rig.storage.read_record(RECORD), list(rig.storage.list_records())) == (None, [])
+    rig.storage.put_record(RECORD, b"{}")
+    rig.storage.put_record(RECORD, b"{}")
+    with pytest.raises(NameTaken):
+        rig.storage.put_record(RECORD, b'{"other": 1}')
+    assert (rig.storage.read_record(RECORD), list(rig.storage.list_records())) == (b"{}", [RECORD])
+    assert rig.storage.dates() == [], "records are in no date"
+
+
+# --- what is said of S3 alone
+
+
+@pytest.fixture
+def s3(sandbox: Sandbox, tmp_path: Path) -> Iterator[Rig]:
+    sandbox.clear_faults()
+    yield s3_rig(sandbox, tmp_path)
+    sandbox.clear_faults()
+
+
+def fresh(rig: Rig, most_bytes: int = 1 << 20) -> Rig:
+    """The same storage with a cache that has nothing."""
+    old: Any = rig.storage
+    cache = ObjectCache(rig.folder / "another-cache", most_bytes, 4)
+    return Rig(S3EventStorage("aws-1", old._connect, cache), rig.folder, rig.change)
+
+
+def test_what_is_put_has_its_digest_and_the_key_of_the_options(sandbox: Sandbox, tmp_path: Path) -> None:
+    key = sandbox.client("kms").create_key()["KeyMetadata"]["Arn"]
+    rig = s3_rig(sandbox, tmp_path, kms_key_arn=key)
+    rig.put(NAME)
+    bucket = rig.storage.location().removeprefix("s3://").partition("/")[0]
+    head = sandbox.client("s3").head_object(Bucket=bucket, Key=f"audit/events/{NAME}", ChecksumMode="ENABLED")
+    digest = hashlib.sha256(b"events").hexdigest()
+    assert head["Metadata"] == {"sha256": digest}
+    assert (head["ServerSideEncryption"], head["SSEKMSKeyId"]) == ("aws:kms", key)
+
+
+def test_every_request_names_the_owner_and_every_put_its_condition_and_digest(s3: Rig) -> None:
+    sent: list[tuple[str, dict[str, str]]] = []
+    old: Any = s3.storage
+    client = old._connect().s3._client
+
+    def note(request: Any, **_: object) -> None:
+        sent.append((request.method, {name.lower(): str(value) for name, value in request.headers.items()}))
+
+    client.meta.events.register("before-sign.s3", note)
+    s3.put(NAME)
+    s3.storage.put_record(RECORD, b"{}")
+    s3.storage.size(NAME)
+    s3.storage.read_record(RECORD)
+    list(s3.storage.list_records())
+    fresh(s3).read(NAME)
+    assert [method for method, _ in sent] == ["PUT", "PUT", "HEAD", "GET", "GET", "GET"]
+    assert {headers.get("x-amz-expected-bucket-owner") for _, headers in sent} == {"123456789012"}
+    for data, headers in zip((b"events", b"{}"), (headers for method, headers in sent if method == "PUT"), strict=True):
+        digest = hashlib.sha256(data)
+        assert headers["if-none-match"] == "*"
+        assert headers["x-amz-checksum-sha256"] == base64.b64encode(digest.digest()).decode()
+        assert headers["x-amz-meta-sha256"] == digest.hexdigest()
+
+
+@pytest.mark.parametrize(("code", "status"), [("ConditionalRequestConflict", 409), ("PreconditionFailed", 412)])
+def test_a_conflict_is_looked_at_and_tried_again(sandbox: Sandbox, s3: Rig, code: str, status: int) -> None:
+    """Nothing is there, so the next attempt creates it; the same bytes are there, so nothing is left to do."""
+    sandbox.fail("s3:PutObject", code, status=status)
+    s3.put(NAME)
+    assert s3.storage.size(NAME) == 6
+    sandbox.fail("s3:PutObject", code, status=status)
+    s3.put(NAME)
+
+
+def test_conflicts_without_end_are_an_error_that_is_tried_later(sandbox: Sandbox, s3: Rig) -> None:
+    sandbox.fail("s3:PutObject", "ConditionalRequestConflict", status=409, times=9)
+    with pytest.raises(StorageError):
+        s3.put(NAME)
+    sandbox.clear_faults()
+    s3.put(NAME)
+
+
+def test_what_was_delivered_is_in_the_cache_and_what_was_not_is_fetched_once(sandbox: Sandbox, s3: Rig) -> None:
+    s3.put(NAME)
+    sandbox.clear_calls()
+    assert s3.read(NAME) == b"events"
+    assert sandbox.calls() == []
+    rig = fresh(s3)
+    wanted = [Wanted(NAME, hashlib.sha256(b"events").hexdigest(), 6)]
+    with rig.storage.local(wanted) as first, rig.storage.local(wanted) as second:
+        assert first == second
+    assert [call.action for call in sandbox.calls()] == ["s3:GetObject"]
+
+
+def test_an_object_that_others_removed_or_changed_is_named_and_nothing_is_kept_of_it(s3: Rig) -> None:
+    s3.put(NAME)
+    rig = fresh(s3)
+    rig.change(NAME, b"other!")
+    assert isinstance(rig.read(NAME), ObjectChanged)
+    rig.change(NAME, b"much longer than it was")
+    assert isinstance(rig.read(NAME), ObjectChanged)
+    rig.change(NAME, None)
+    assert isinstance(rig.read(NAME), ObjectMissing)
+    rig.change(NAME, b"events")
+    assert rig.read(NAME) == b"events"
+
+
+def test_a_cache_from_before_is_compared_and_a_wrong_copy_fetched_anew(sandbox: Sandbox, s3: Rig) -> None:
+    s3.put(NAME)
+    path = Path(s3.storage.local_path(NAME))
+    path.unlink()
+    path.write_bytes(b"wrong!")
+    (path.parent / "half.part").write_bytes(b"x")
+    old: Any = s3.storage
+    again = S3EventStorage("aws-1", old._connect, ObjectCache(s3.folder / "cache", 1 << 20, 4))
+    assert Rig(again, s3.folder, s3.change).read(NAME) == b"events"
+    assert not (path.parent / "half.part").exists()
+
+
+def test_the_cache_keeps_its_bound_and_gives_up_what_was_used_longest_ago(s3: Rig) -> None:
+    names = [f"2026-11-18/0123456789abcdef0123-{number}-{number}.parquet" for number in range(1, 5)]
+    for number, name in enumerate(names):
+        s3.put(name, bytes([number]) * 100)
+    rig = fresh(s3, most_bytes=250)
+
+    def read(number: int) -> bytes | StorageError:
+        return rig.read(names[number], bytes([number]) * 100)
+
+    assert [read(number) for number in (0, 1, 0, 2)] == [bytes([number]) * 100 for number in (0, 1, 0, 2)]
+    there = [Path(rig.storage.local_path(name)).exists() for name in names]
+    assert there == [True, False, True, False]
+    digests = [hashlib.sha256(bytes([number]) * 100).hexdigest() for number in range(4)]
+    wanted = [Wanted(name, digest, 100) for name, digest in zip(names, digests, strict=True)]
+    with rig.storage.local(wanted) as found:
+        assert [Path(str(found[name])).exists() for name in names] == [True] * 4, (
+            "what is read stays, whatever its size"
+        )
+    assert sum(Path(rig.storage.local_path(name)).exists() for name in names) == 2
+
+
+def test_a_fetch_that_takes_too_long_is_told_and_goes_on(sandbox: Sandbox, s3: Rig) -> None:
+    s3.put(NAME)
+    rig = fresh(s3)
+    wanted = Wanted(NAME, hashlib.sha256(b"events").hexdigest(), 6)
+    with rig.storage.local([wanted], deadline=0.0) as found:
+        assert isinstance(found[NAME], StorageTimeout)
+    assert rig.read(NAME) == b"events"
+
+
+def test_a_storage_that_fails_now_is_named_in_our_own_words(sandbox: Sandbox, s3: Rig) -> None:
+    s3.put(NAME)
+    rig = fresh(s3)
+    sandbox.fail("s3:GetObject", "AccessDenied", status=403, times=9)
+    error = rig.read(NAME)
+    assert isinstance(error, AwsError)
+    assert str(error) == "s3:GetObject: AWS did not allow it (AccessDenied)"
