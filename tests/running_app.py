@@ -9,7 +9,16 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from server.app import build
-from server.config import AwsSection, Config, GrpcSection, HttpSection, JournalSection, ScrubSection, TracesSection
+from server.config import (
+    AwsSection,
+    Config,
+    GrpcSection,
+    HttpSection,
+    IssuerSection,
+    JournalSection,
+    ScrubSection,
+    TracesSection,
+)
 from server.files import Files
 from server.lifecycle import App
 
@@ -30,6 +39,8 @@ def running_app(
     traces: TracesSection | None = None,
     issuer_url: str | None = None,
     aws: AwsSection | None = None,
+    http: HttpSection | None = None,
+    issuer: IssuerSection | None = None,
 ) -> Iterator[App]:
     """Serve from `data_dir` until the end of the block. Without `watching` nothing is looked at in the background.
 
@@ -41,7 +52,8 @@ def running_app(
         issuer_url=issuer_url,
         aws=aws or AwsSection(),
         grpc=grpc or GrpcSection(listen="localhost:0"),
-        http=HttpSection(listen="127.0.0.1:0"),
+        http=http or HttpSection(listen="127.0.0.1:0"),
+        issuer=issuer or IssuerSection(),
         journal=journal or JournalSection(),
         traces=traces or TracesSection(),
         scrub=scrub or ScrubSection(),

@@ -152,6 +152,12 @@ class Caller:
             with contextlib.suppress(urllib.error.HTTPError, ssl.SSLError):
                 self.told.append(urllib.request.urlopen(f"http://{address}/{path}", timeout=10).read().decode())
 
+    def public_documents(self, address: str) -> None:
+        """What the public listener tells."""
+        for name in ("openid-configuration", "jwks-oidc"):
+            url = f"http://{address}/.well-known/{name}"
+            self.told.append(urllib.request.urlopen(url, timeout=10).read().decode())
+
     def _keep(self, answers: Iterable[Any]) -> None:
         self.told += [str(answer) for answer in answers]
 

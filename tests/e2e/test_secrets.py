@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import os
 import signal
 import subprocess
@@ -12,16 +13,25 @@ from typing import Any
 
 import grpc
 import pytest
+from joserfc.jwk import RSAKey
 
+from server.integrations.key_wrapping import WrappingKey
+from server.state.database import database_path
+from server.state.examining import examining
 from tests.e2e.canaries import Caller, Canaries
 from tests.otlp_collector import Collector, collecting
 from tests.polling import until
 from tests.running_server import ANY_PORT, RUN, RunningServer, environment
 from tests.tokens_builder import AUDIENCE, ISSUER, ed_key, jwks
 
-RAW_KEYS = {"page-token.key", "known-uids.key", "upload-id.key", "session-token.key"}
+RAW_KEYS = {"page-token.key", "known-uids.key", "upload-id.key", "session-token.key", "signing-keys.key"}
 """Keys that are bytes which no output could show as they are."""
 CONFIG = """
+issuer_url = "https://own.test"
+[issuer]
+publish_ahead_seconds = 0
+[http]
+public_listen = "127.0.0.1:0"
 [grpc]
 token_listen = "127.0.0.1:0"
 [[grpc.token_issuers]]
@@ -64,6 +74,8 @@ def said_by_a_server(tmp_path: Path, level: str, end: signal.Signals, collector:
         for path in (server.data_dir / "identity").glob("*.key"):
             if path.name not in RAW_KEYS:
                 canaries.plant_key(path)
+        plant_signing_keys(server.data_dir, canaries)
+        rotate_signing_key(server, canaries)
         with channel_to(ready, ready["grpc"]) as channel:
             caller.events(channel, canaries)
             caller.reads(channel, canaries)
@@ -78,6 +90,7 @@ def said_by_a_server(tmp_path: Path, level: str, end: signal.Signals, collector:
                 caller.with_token(channel, token)
         change_files(server, canaries)
         caller.http(ready["http"])
+        caller.public_documents(ready["http_public"])
         wanted = {"extaudit.v1.AuditLogService/EmitEvents", "search.read"}
         until(lambda: wanted <= {each.name for each in collector.spans})
         os.kill(ready["pid"], end)
@@ -86,6 +99,34 @@ def said_by_a_server(tmp_path: Path, level: str, end: signal.Signals, collector:
         assert len(caller.told) > 20, "the calls were told something"
         if level == "debug":
             assert "planted-request-id" in server.said, "what is said is looked at"
+
+
+def plant_signing_keys(data_dir: Path, canaries: Canaries) -> None:
+    """The private halves of the signing keys as they are encrypted, opened, and as numbers of a JWK; the state database
+    has them encrypted alone."""
+    raw = (data_dir / "identity" / "signing-keys.key").read_bytes()
+    canaries.planted |= {"wrapping key": raw.hex(), "wrapping key in base64": base64.b64encode(raw).decode()}
+    with examining(database_path(data_dir)) as state:
+        keys = [key for key in state.signing_keys() if key.wrapped_key]
+    assert keys
+    for key in keys:
+        opened = WrappingKey(raw).unwrap(key.key_id, key.wrapped_key)
+        members = RSAKey.import_key(opened).as_dict(private=True)
+        private = {name: str(members[name]) for name in ("d", "p", "q", "dp", "dq", "qi")}
+        canaries.planted |= {f"{name} of {key.key_id}": text for name, text in private.items()}
+        canaries.planted[f"wrapped {key.key_id}"] = key.wrapped_key
+        kept = b"".join(path.read_bytes() for path in data_dir.glob("state.db*"))
+        assert opened not in kept
+        assert not [name for name, text in private.items() if text.encode() in kept]
+        assert key.wrapped_key.encode() in kept
+
+
+def rotate_signing_key(server: RunningServer, canaries: Canaries) -> None:
+    """Rotate in both ways; what there is after that is planted too."""
+    with server.client() as client:
+        client.integrations.rotate_signing_key("as planned")
+        client.integrations.rotate_signing_key("leaked", drop_old=True)
+    plant_signing_keys(server.data_dir, canaries)
 
 
 def change_files(server: RunningServer, canaries: Canaries) -> None:

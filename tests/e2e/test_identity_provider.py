@@ -1,0 +1,285 @@
+"""The service as an identity provider, over TLS, for a sandbox that verifies its tokens as AWS does.
+
+The sandbox keeps the key set until a token names a key that isn't in it, or it is told to forget.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import grpc
+import pytest
+from botocore.exceptions import ClientError
+from extaudit.v1.audit_log_service_pb2 import SearchEventsRequest
+from extaudit.v1.audit_log_service_pb2_grpc import AuditLogServiceStub
+from extaudit_client import Client
+from extaudit_client.files import find_connection
+from joserfc.jwk import RSAKey
+from joserfc.jws import extract_compact
+
+from server.app import App
+from server.config import GrpcSection, HttpSection, IssuerSection
+from server.integrations.key_life import Schedule
+from server.integrations.web_identity import AUDIENCE, WebIdentityTokens
+from tests.certificates_builder import CaShape
+from tests.polling import until
+from tests.running_app import running_app
+from tests.sandbox.running import Sandbox, running_sandbox
+from tests.tokens_builder import ed_key, encoded, hmac_with, issuer, jwks, rsa_key
+
+AS_OFTEN_AS_ASKED = Schedule(2**60, 0)
+INTEGRATION = "main"
+
+
+@dataclass
+class World:
+    """A service, a sandbox, and a role in it that trusts the service's tokens for one integration."""
+
+    app: App
+    sandbox: Sandbox
+    role: str
+
+    @property
+    def tokens(self) -> WebIdentityTokens:
+        return self.app.issuer.tokens
+
+    def assume(self, token: str) -> str:
+        """'' where the sandbox gives a session for the token, else AWS's error code."""
+        try:
+            self.sandbox.client("sts").assume_role_with_web_identity(
+                RoleArn=self.role, RoleSessionName="service", WebIdentityToken=token
+            )
+        except ClientError as error:
+            return str(error.response["Error"]["Code"])
+        return ""
+
+    def rotate(self, *, drop_old: bool = False) -> None:
+        with Client(find_connection({}, self.app.config.data_dir)) as client:
+            client.integrations.rotate_signing_key("as a test", drop_old=drop_old)
+
+    def schedule(self, **changes: int) -> None:
+        assert self.app.issuer.keys
+        self.app.issuer.keys.schedule = dataclasses.replace(AS_OFTEN_AS_ASKED, **changes)
+
+    def ids(self, state: str) -> list[str]:
+        assert self.app.issuer.keys
+        return [key.key_id for key in self.app.issuer.keys.known.keys if key.state.value == state]
+
+
+def kid(token: str) -> str:
+    return str(extract_compact(token.encode()).headers()["kid"])
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        return int(taken.getsockname()[1])
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    folder = tmp_path_factory.mktemp("provider")
+    authority = CaShape().make()
+    (folder / "ca.pem").write_bytes(authority.pem)
+    (folder / "jwks.json").write_bytes(jwks(ed_key()))
+    certificate, key = authority.server().write(folder, "public")
+    port = free_port()
+    url = f"https://localhost:{port}"
+    http = HttpSection("127.0.0.1:0", None, None, f"127.0.0.1:{port}", certificate, key)
+    listeners = GrpcSection(
+        listen="localhost:0",
+        token_listen="localhost:0",
+        token_issuers=(issuer(jwks_url=None, jwks_file=folder / "jwks.json"),),
+    )
+    with (
+        running_app(folder / "data", issuer_url=url, http=http, grpc=listeners) as app,
+        running_sandbox(issuer_ca=folder / "ca.pem") as sandbox,
+    ):
+        yield World(app, sandbox, trusting_role(sandbox, app.issuer.tokens))
+
+
+def trusting_role(sandbox: Sandbox, tokens: WebIdentityTokens) -> str:
+    iam, host = sandbox.client("iam"), tokens.issuer.partition("://")[2]
+    provider = iam.create_open_id_connect_provider(
+        Url=tokens.issuer, ClientIDList=[tokens.audience], ThumbprintList=["0" * 40]
+    )
+    statement = {
+        "Effect": "Allow",
+        "Principal": {"Federated": provider["OpenIDConnectProviderArn"]},
+        "Action": "sts:AssumeRoleWithWebIdentity",
+        "Condition": {"StringEquals": {f"{host}:aud": tokens.audience, f"{host}:sub": tokens.subject(INTEGRATION)}},
+    }
+    document = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+    return str(iam.create_role(RoleName="service", AssumeRolePolicyDocument=document)["Role"]["Arn"])
+
+
+@dataclass
+class Load:
+    """Threads that have a token signed and assume the role with it, all the time."""
+
+    world: World
+    failures: list[str] = field(default_factory=list)
+    used: list[str] = field(default_factory=list)
+    _enough: threading.Event = field(default_factory=threading.Event)
+
+    def __enter__(self) -> Load:
+        self._threads = [threading.Thread(target=self._run) for _ in range(4)]
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._enough.set()
+        for thread in self._threads:
+            thread.join()
+
+    def _run(self) -> None:
+        while not self._enough.is_set():
+            token = self.world.tokens.token(INTEGRATION)
+            if code := self.world.assume(token):
+                self.failures.append(f"{code} of key {kid(token)}")
+            self.used.append(kid(token))
+
+    def until_used(self, key_id: str, times: int = 4) -> None:
+        until(lambda: self.used.count(key_id) >= times or self.failures)
+
+
+def test_no_call_fails_while_keys_rotate_by_command(world: World) -> None:
+    world.schedule()
+    with Load(world) as load:
+        for _ in range(4):
+            load.until_used(world.ids("active")[0])
+            world.rotate()
+        load.until_used(world.ids("active")[0])
+    assert load.failures == []
+    assert len(set(load.used)) == 5
+
+
+def test_no_call_fails_while_keys_rotate_by_age(world: World) -> None:
+    seen: set[str] = set()
+    world.schedule(rotation_ms=500)
+    with Load(world) as load:
+        until(lambda: len(seen.union(load.used)) > 3 or load.failures)
+    world.schedule()
+    assert load.failures == []
+    assert len(set(load.used)) > 3
+
+
+def test_what_an_old_key_signed_counts_as_long_as_it_is_published(world: World) -> None:
+    world.schedule()
+    token = world.tokens.token(INTEGRATION)
+    world.rotate()
+    world.sandbox.forget_keys()
+    assert world.assume(token) == ""
+    world.schedule(retiring_ms=0)
+    world.rotate()
+    second = world.tokens.token(INTEGRATION)
+    assert world.assume(second) == ""
+    world.rotate()
+    until(lambda: kid(second) in world.ids("retired"))
+    world.sandbox.forget_keys()
+    assert world.assume(second) == "InvalidIdentityToken"
+    assert world.assume(token) == "", "that one's key was rotated when keys stayed for an hour"
+
+
+def test_a_dropped_keys_tokens_are_refused_once_the_set_is_fetched_again(world: World) -> None:
+    world.schedule()
+    token = world.tokens.token(INTEGRATION)
+    assert world.assume(token) == ""
+    world.rotate(drop_old=True)
+    assert world.assume(token) == "", "nobody tells AWS"
+    world.sandbox.forget_keys()
+    assert world.assume(token) == "InvalidIdentityToken"
+    assert world.assume(world.tokens.token(INTEGRATION)) == ""
+    assert world.ids("retiring") == []
+
+
+def forged(world: World) -> str:
+    right = extract_compact(world.tokens.token(INTEGRATION).encode())
+    header, payload, key = encoded(json.dumps(right.headers()).encode()), encoded(right.payload or b""), rsa_key()
+    return f"{header}.{payload}.{encoded(key.sign(f'{header}.{payload}'.encode()))}"
+
+
+def with_header(world: World, **changes: Any) -> str:
+    """A right token with another header, signed by nobody."""
+    head, payload, signature = world.tokens.token(INTEGRATION).split(".")
+    header = extract_compact(f"{head}.{payload}.{signature}".encode()).headers() | changes
+    return f"{encoded(json.dumps(header).encode())}.{payload}.{signature}"
+
+
+def with_public_half_as_secret(world: World) -> str:
+    token = extract_compact(world.tokens.token(INTEGRATION).encode())
+    assert world.app.issuer.keys
+    [row] = [key for key in world.app.issuer.keys.known.keys if key.key_id == token.headers()["kid"]]
+    public = RSAKey.import_key(dict(row.public_key)).as_pem(private=False)
+    signed = with_header(world, alg="HS256").rpartition(".")[0]
+    return f"{signed}.{encoded(hmac_with(public)(signed.encode()))}"
+
+
+def at(seconds: int) -> Callable[[World], str]:
+    """A token as it would have been signed then, as seconds from now."""
+    return lambda world: dataclasses.replace(world.tokens, now_ms=lambda: world.tokens.now_ms() + seconds * 1000).token(
+        INTEGRATION
+    )
+
+
+WRONG: dict[str, tuple[Callable[[World], str], str]] = {
+    "forged, with the right key's id": (forged, "InvalidIdentityToken"),
+    "expired": (at(-3_700), "ExpiredTokenException"),
+    "of later": (at(600), "InvalidIdentityToken"),
+    "for another audience": (
+        lambda world: dataclasses.replace(world.tokens, audience="sts.amazonaws.com").token(INTEGRATION),
+        "InvalidIdentityToken",
+    ),
+    "for another integration": (lambda world: world.tokens.token("other"), "AccessDenied"),
+    "for an integration whose name begins alike": (lambda world: world.tokens.token("main2"), "AccessDenied"),
+    "of another issuer": (
+        lambda world: dataclasses.replace(world.tokens, issuer="https://localhost:1").token(INTEGRATION),
+        "InvalidIdentityToken",
+    ),
+    "of no algorithm": (
+        lambda world: with_header(world, alg="none").rpartition(".")[0] + ".",
+        "InvalidIdentityToken",
+    ),
+    "HS256 by the public half": (with_public_half_as_secret, "InvalidIdentityToken"),
+    "of an unknown key": (lambda world: with_header(world, kid="unknown"), "InvalidIdentityToken"),
+}
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_a_wrong_token_is_refused(world: World, name: str) -> None:
+    make, code = WRONG[name]
+    assert world.assume(make(world)) == code
+    assert world.assume(world.tokens.token(INTEGRATION)) == ""
+
+
+def test_the_services_own_tokens_are_no_callers_tokens(world: World) -> None:
+    credentials = grpc.ssl_channel_credentials(Path(world.app.ready["ca"]).read_bytes())
+    with grpc.secure_channel(world.app.ready["grpc_token"], credentials) as channel:
+        metadata = (("authorization", f"Bearer {world.tokens.token(INTEGRATION)}"),)
+        with pytest.raises(grpc.RpcError) as refused:
+            AuditLogServiceStub(channel).SearchEvents(SearchEventsRequest(), metadata=metadata)
+    assert refused.value.code() is grpc.StatusCode.UNAUTHENTICATED
+
+
+def test_the_ready_file_names_the_public_listener(world: World) -> None:
+    assert f"https://{world.app.ready['http_public'].replace('127.0.0.1', 'localhost')}" == world.tokens.issuer
+    assert world.tokens.audience == AUDIENCE
+
+
+def test_a_restart_keeps_the_keys(tmp_path: Path) -> None:
+    with running_app(tmp_path, issuer_url="https://own.test/tenant/", issuer=IssuerSection()) as app:
+        assert app.issuer.keys
+        before = app.issuer.keys.known.keys
+        assert app.ready["http_public"] is None
+        assert app.issuer.tokens.issuer == "https://own.test/tenant"
+    with running_app(tmp_path, issuer_url="https://own.test/tenant/") as app:
+        assert app.issuer.keys
+        assert app.issuer.keys.known.keys == before
+        assert kid(app.issuer.tokens.token(INTEGRATION)) in {key.key_id for key in before}
