@@ -75,7 +75,7 @@ def _in_process(path: Path, start: Any, pipe: Connection, work: Work, number: in
 
 def in_processes(made: Storages, *works: Work) -> list[str]:
     """Do all of it at once, each in a process of its own."""
-    context = multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("forkserver")
     start, ends = context.Barrier(len(works)), []
     path = Path(str(made.engine.url.database))
     for number, work in enumerate(works):
