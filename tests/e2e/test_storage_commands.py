@@ -23,7 +23,7 @@ from server.lifecycle import App
 from server.state.database import database_path, open_database
 from tests.e2e.terminal import TMUX, terminal
 from tests.running_app import running_app
-from tests.storages_under_test import MemorySwitch, Storages
+from tests.storages_under_test import ACCOUNT, MemorySwitch, Storages
 
 ROLE = "arn:aws:iam::123456789012:role/audit"
 Called = Callable[..., tuple[int, str, str]]
@@ -187,13 +187,21 @@ def test_forcing_needs_a_reason_and_is_told(client: Client, call: Called, switch
     assert "FORCED" in call("history", "--limit", "1")[1]
 
 
-def test_status_shows_the_draft_and_the_storage_in_force(client: Client, call: Called, data_dir: Path) -> None:
+def test_status_shows_the_draft_and_the_storage_in_force(
+    client: Client, call: Called, data_dir: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
     generated(call)
     client.storages.promote(client.storages.draft().revision, force=True, reason="now")
     generated(call)
     status = client.status()
     assert status.draft == client.storages.draft()
     assert status.cluster == client.storages.cluster()
+    monkeypatch.setenv("EXTAUDIT_PROFILE", "none")
+    assert run(["status", "--data-dir", str(data_dir)]) == 0
+    lines = [line.split() for line in capfd.readouterr().out.splitlines()]
+    told = {line[0]: line for line in lines if ACCOUNT in line}
+    assert told["in"][2] == status.cluster.storage_id
+    assert told["draft"][1] == status.draft.storage_id
 
 
 def test_the_client_tells_apart_why_it_is_refused(client: Client) -> None:

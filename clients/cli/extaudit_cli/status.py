@@ -14,6 +14,7 @@ from extaudit_cli.commands import Command
 from extaudit_cli.connecting import Reached, connected
 from extaudit_cli.event_json import jsonable
 from extaudit_cli.output import output_option, print_facts, print_table, write_json
+from extaudit_cli.storage_output import test_text
 from extaudit_cli.text import count_text, visible
 from extaudit_cli.times import time_text
 from extaudit_cli.transfers import size_text
@@ -53,6 +54,7 @@ def _print_table(status: Status, reached: Reached) -> None:
         click.echo()
     _print_service(status, reached)
     _print_storages(status)
+    _print_external_storages(status)
     _print_certificates(status)
     _print_token_issuers(status)
 
@@ -97,6 +99,23 @@ def _print_storages(status: Status) -> None:
         for storage in status.storages
     ]
     _print_section(headers, rows)
+
+
+def _print_external_storages(status: Status) -> None:
+    known = [("in force", status.cluster), ("draft", status.draft)]
+    rows = [
+        (
+            what,
+            each.storage_id,
+            each.account_id,
+            each.spec.region,
+            each.spec.integration_name,
+            test_text(each.last_test),
+        )
+        for what, each in known
+        if each is not None
+    ]
+    _print_section(("EXTERNAL STORAGE", "ID", "ACCOUNT", "REGION", "INTEGRATION", "CONNECTION TEST"), rows)
 
 
 def _print_certificates(status: Status) -> None:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import random
+import re
 from collections.abc import Callable
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,6 +16,10 @@ import yaml
 from extaudit_cli.storage_file import FileProblems, StorageFile, read_storage_file, storage_document, yaml_text
 from extaudit_client import ConnectionTest, ExternalAuditStorage, Identity, StorageOptions, StorageSpec
 
+from server.external_storage.regions import RegionRule
+from server.external_storage.rules import Rules
+from server.storage.spec import StorageOptions as DefaultOptions
+from server.storage.spec import StorageSpec as SpecOfService
 from tests.unit.external_storage.specs import ACCOUNT, SPEC, random_options, random_role, random_spec
 
 FIELDS = asdict(SPEC)
@@ -176,6 +182,14 @@ WRONG: dict[str, tuple[Any, list[str]]] = {
 def test_everything_wrong_is_told_with_its_place(name: str) -> None:
     document, expected = WRONG[name]
     assert problems(document) == expected
+
+
+def test_the_page_s_example_is_such_a_file() -> None:
+    page = (Path(__file__).parents[3] / "docs" / "external-audit-storage.md").read_text()
+    (example,) = re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)
+    found = read_storage_file(example.encode())
+    assert Rules(RegionRule()).violations(SpecOfService(**asdict(found.spec)), DefaultOptions()) == []
+    assert (found.options.object_lock_mode, found.description) == ("governance", "production, for the auditors")
 
 
 def test_json_says_the_same_without_places() -> None:
