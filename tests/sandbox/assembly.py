@@ -19,6 +19,10 @@ from tests.sandbox.faults import Faults
 from tests.sandbox.gate import Answerer, Gate, Wsgi
 from tests.sandbox.iam_providers import add_client_id
 from tests.sandbox.issuers import Issuers, is_fetchable
+from tests.sandbox.s3_buckets import check_owner, check_region, give_defaults, hide_missing
+from tests.sandbox.s3_integrity import check_body, decode_chunks, keep_checksums
+from tests.sandbox.s3_retention import guard_retention
+from tests.sandbox.s3_uploads import guard_uploads
 from tests.sandbox.signatures import identify
 from tests.sandbox.web_identity import WebIdentity, keep_scheme_of_providers
 
@@ -51,7 +55,9 @@ def sandbox(issuer_authority: Path | None, *, as_tls: bool) -> Wsgi:
 
     lock = threading.Lock()
     queries = Queries(calls, faults, lock)
-    checks = [take_for_tls, identify, authorise, fail_on_demand, check_key, check_workgroup]
+    checks = [take_for_tls, identify, decode_chunks, authorise, check_owner, check_region, fail_on_demand]
+    checks += [check_body, check_key, check_workgroup]
+    rules = [hide_missing, give_defaults, guard_retention, guard_uploads, keep_checksums]
     answerers: dict[tuple[str, str], Answerer] = {
         ("sts", "AssumeRoleWithWebIdentity"): WebIdentity(issuers),
         ("iam", "AddClientIDToOpenIDConnectProvider"): add_client_id,
@@ -61,4 +67,4 @@ def sandbox(issuer_authority: Path | None, *, as_tls: bool) -> Wsgi:
         ("athena", "StopQueryExecution"): queries.stop,
         ("athena", "UpdateWorkGroup"): update_workgroup,
     }
-    return Gate(unpatched(), checks, answerers, calls, Administration(calls, faults, issuers, queries), lock)
+    return Gate(unpatched(), checks, rules, answerers, calls, Administration(calls, faults, issuers, queries), lock)

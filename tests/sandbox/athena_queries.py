@@ -13,6 +13,7 @@ from tests.sandbox.athena_sql import BadQuery, check_parameter, read_query
 from tests.sandbox.buckets import find_bucket
 from tests.sandbox.calls import Calls
 from tests.sandbox.delegate import Delegate, Denied
+from tests.sandbox.encryption import require_readable
 from tests.sandbox.faults import Faults
 from tests.sandbox.refusals import Answer, Refused, json_answer, unauthorised
 
@@ -129,8 +130,11 @@ class Queries:
     def _require_readable(self, asked: Asked, execution: Execution) -> None:
         assert asked.caller is not None
         reader = Delegate(asked.caller, asked.region, self._calls, set())
+        name, _, key = execution.url.removeprefix("s3://").partition("/")
         try:
-            reader.require("s3:GetObject", reader.bucket_arn(execution.url.removeprefix("s3://")))
+            reader.require("s3:GetObject", reader.bucket_arn(f"{name}/{key}"))
+            if (bucket := find_bucket(name)) is not None:
+                require_readable(reader, bucket, key)
         except Denied:
             message = f"Access denied when reading the results of the query from {execution.url}"
             raise unauthorised("AccessDenied", message, "athena") from None

@@ -19,6 +19,7 @@ from tests.sandbox.athena_projection import Projection, read_projection
 from tests.sandbox.athena_sql import BadQuery, conjuncts, to_duckdb
 from tests.sandbox.buckets import newest_objects
 from tests.sandbox.delegate import Delegate
+from tests.sandbox.encryption import require_readable
 
 _TYPES = {
     "string": "VARCHAR",
@@ -141,7 +142,9 @@ class Tables:
         for url, day, newest in files:
             if table.projection and day not in days:
                 continue
-            self._delegate.require("s3:GetObject", self._delegate.bucket_arn(url.removeprefix("s3://")))
+            bucket, _, key = url.removeprefix("s3://").partition("/")
+            self._delegate.require("s3:GetObject", self._delegate.bucket_arn(f"{bucket}/{key}"))
+            require_readable(self._delegate, self._delegate.bucket(bucket), key)
             local = self._folder / f"{next(self._numbers)}.parquet"
             local.write_bytes(newest.value)
             chosen.append(_File(url, day, local, int(newest.size)))

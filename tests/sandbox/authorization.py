@@ -35,7 +35,8 @@ def require(asked: Asked, permission: Permission) -> None:
 def may(caller: Caller | None, permission: Permission, context: Context) -> bool:
     """Whether the caller, or anybody, is allowed this by its own policies or the bucket's, and denied it by none."""
     question = Question(permission, context, caller.principals if caller else ())
-    owner, bucket_policy = _bucket(permission.resource) if permission.action.startswith("s3:") else ("", None)
+    of_a_bucket = permission.action.startswith("s3:") and permission.action != "s3:CreateBucket"
+    owner, bucket_policy = _bucket(permission.resource) if of_a_bucket else ("", None)
     by_resource = [bucket_policy] if bucket_policy else []
     if denied(by_resource, question):
         return False

@@ -54,6 +54,12 @@ def require_key(delegate: Delegate, bucket: FakeBucket, option: str, key: str) -
         delegate.require("kms:GenerateDataKey", key_arn(key, bucket))
 
 
+def require_readable(delegate: Delegate, bucket: FakeBucket, key: str) -> None:
+    """Raise Denied where an object can't be read for want of its key."""
+    if kms_key := _key_of(find_object(bucket, key)):
+        delegate.require("kms:Decrypt", key_arn(kms_key, bucket))
+
+
 def key_arn(key: str, bucket: FakeBucket) -> str:
     """The ARN of a key given by id, alias or ARN; raises Refused where there is none that is enabled."""
     match = _ARN.fullmatch(key)

@@ -18,6 +18,8 @@ Check = Callable[[Asked], None]
 """Raises Refused, or lets the request pass."""
 Answerer = Callable[[Asked], Answer]
 """Answers in moto's place."""
+Rule = Callable[[Asked, Callable[[], Answer]], Answer]
+"""Stands around what moto does, which is the second argument; is called while the lock is held."""
 Wsgi = Callable[[dict[str, Any], Any], Iterable[bytes]]
 
 
@@ -28,15 +30,18 @@ class Gate:
         self,
         moto: Wsgi,
         checks: Sequence[Check],
+        rules: Sequence[Rule],
         answerers: Mapping[tuple[str, str], Answerer],
         calls: Calls,
         administration: Administration,
         lock: threading.Lock,
     ) -> None:
-        """`checks` in the order AWS has them; `answerers` by service and operation. `lock` is held while moto works:
-        it looks first and writes later, and has no locks of its own, so that conditional writes would race."""
+        """`checks` in the order AWS has them; `rules` of S3, outermost first; `answerers` by service and operation.
+        `lock` is held while moto works: it looks first and writes later, and has no locks of its own, so that
+        conditional writes would race."""
         self._moto = moto
         self._checks = checks
+        self._rules = rules
         self._answerers = answerers
         self._calls = calls
         self._administration = administration
@@ -78,7 +83,12 @@ class Gate:
         if answerer is not None:
             return answerer(asked)
         with self._lock:
+            return self._ruled(asked, self._rules if asked.service == "s3" else ())
+
+    def _ruled(self, asked: Asked, rules: Sequence[Rule]) -> Answer:
+        if not rules:
             return run(self._moto, asked.rewound())
+        return rules[0](asked, lambda: self._ruled(asked, rules[1:]))
 
 
 def run(application: Wsgi, environ: dict[str, Any]) -> Answer:

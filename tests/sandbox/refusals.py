@@ -13,8 +13,11 @@ JSON_SERVICES = frozenset({"athena", "glue", "kms"})
 class Refused(Exception):
     """Ends a request with an AWS error."""
 
-    def __init__(self, code: str, message: str, status: int = 400) -> None:
+    def __init__(
+        self, code: str, message: str, status: int = 400, *, headers: tuple[tuple[str, str], ...] = ()
+    ) -> None:
         super().__init__(f"{code}: {message}")
+        self.headers = headers
         self.code = code
         self.message = message
         self.status = status
@@ -55,7 +58,7 @@ def refusal(refused: Refused, service: str, method: str = "GET") -> Answer:
         request = uuid.uuid4().hex[:16].upper()
         body = f"<Error><Code>{code}</Code><Message>{message}</Message><RequestId>{request}</RequestId></Error>"
         answer = xml_answer(body, refused.status)
-        headers = [("Content-Type", "application/xml"), ("x-amz-request-id", request)]
+        headers = [("Content-Type", "application/xml"), ("x-amz-request-id", request), *refused.headers]
         return Answer(refused.status, headers, b"" if method == "HEAD" else answer.body)
     error = f"<Error><Type>Sender</Type><Code>{code}</Code><Message>{message}</Message></Error>"
     return xml_answer(f"<ErrorResponse>{error}<RequestId>{uuid.uuid4()}</RequestId></ErrorResponse>", refused.status)

@@ -7,6 +7,7 @@ from typing import Any
 
 import boto3
 import pytest
+from botocore import UNSIGNED
 from botocore.config import Config
 
 from tests.sandbox.refusing import make_bucket, policy, refused, session_of, set_rights
@@ -217,14 +218,15 @@ def test_a_bucket_policy_lets_another_account_in(sandbox: Sandbox, moto: Sandbox
 
 
 def test_who_does_not_sign_may_what_a_bucket_lets_anybody(sandbox: Sandbox) -> None:
-    from botocore import UNSIGNED
-
     make_bucket(sandbox, "open-bucket")
     sandbox.client("s3").put_object(Bucket="open-bucket", Key="a", Body=b"open")
     config = Config(signature_version=UNSIGNED, s3={"addressing_style": "path"})
     anybody = boto3.session.Session().client("s3", "us-west-2", endpoint_url=sandbox.endpoint, config=config)
     assert refused(anybody.get_object, Bucket="open-bucket", Key="a") == "AccessDenied"
     statement = {"Principal": "*", "Action": "s3:GetObject", "Resource": "arn:aws:s3:::open-bucket/*"}
-    sandbox.client("s3").put_bucket_policy(Bucket="open-bucket", Policy=policy(statement))
+    given = {"Bucket": "open-bucket", "Policy": policy(statement)}
+    assert refused(sandbox.client("s3").put_bucket_policy, **given) == "AccessDenied"
+    sandbox.client("s3").delete_public_access_block(Bucket="open-bucket")
+    sandbox.client("s3").put_bucket_policy(**given)
     assert anybody.get_object(Bucket="open-bucket", Key="a")["Body"].read() == b"open"
     anybody.close()

@@ -90,9 +90,28 @@ def nobody(account: Account, plan: InfrastructurePlan, profile: str) -> Report:
     return account.run(plan, only=["role-policy"], dry_run=True, profile=profile)
 
 
+def unblocked(account: Account, plan: InfrastructurePlan, profile: str) -> Report:
+    """A bucket whose block of public access somebody took away; AWS gives every new bucket one."""
+    account.run(plan, only=["transient-bucket"])
+    account.sandbox.client("s3").delete_public_access_block(Bucket=plan.buckets[1].name)
+    return account.run(plan, only=["transient-bucket"], updates=["transient-bucket"], profile=profile)
+
+
+def encrypted_otherwise(account: Account, plan: InfrastructurePlan, profile: str) -> Report:
+    """A bucket that somebody has encrypted with a key; AWS encrypts every new bucket without one."""
+    account.run(plan, only=["transient-bucket"])
+    rule = {"ApplyServerSideEncryptionByDefault": {"SSEAlgorithm": "aws:kms"}}
+    account.sandbox.client("s3").put_bucket_encryption(
+        Bucket=plan.buckets[1].name, ServerSideEncryptionConfiguration={"Rules": [rule]}
+    )
+    return account.run(plan, only=["transient-bucket"], updates=["transient-bucket"], profile=profile)
+
+
 SCENES: dict[str, Callable[[Account, InfrastructurePlan, str], Report]] = {
     "s3:ListAllMyBuckets": owner,
     "s3:ListBucketVersions": bare,
+    "s3:PutBucketPublicAccessBlock": unblocked,
+    "s3:PutEncryptionConfiguration": encrypted_otherwise,
     "athena:UpdateWorkGroup": change,
     "glue:UpdateDatabase": change,
     "glue:UpdateTable": change,
@@ -107,7 +126,9 @@ def scene(action: str) -> Callable[[Account, InfrastructurePlan, str], Report]:
     return SCENES.get(action, look if re.match(r"\w+:(Get|List)", action) else build)
 
 
-@pytest.mark.parametrize("run", [build, look, change, bare], ids=lambda run: run.__name__)
+@pytest.mark.parametrize(
+    "run", [build, look, change, bare, unblocked, encrypted_otherwise], ids=lambda run: run.__name__
+)
 def test_the_rights_of_the_page_are_enough(
     account: Account, run: Callable[[Account, InfrastructurePlan, str], Report]
 ) -> None:
