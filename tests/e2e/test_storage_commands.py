@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import random
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +21,14 @@ from extaudit_client.files import find_connection
 
 from server import external_storage_assembly
 from server.external_storage.promotions import Promotions
+from server.external_storage.regions import partition_of
+from server.integrations.integration import RoleArn
 from server.lifecycle import App
 from server.state.database import database_path, open_database
 from tests.e2e.terminal import TMUX, terminal
 from tests.running_app import running_app
 from tests.storages_under_test import ACCOUNT, MemorySwitch, Storages
+from tests.unit.external_storage.specs import random_options, random_spec
 
 ROLE = "arn:aws:iam::123456789012:role/audit"
 Called = Callable[..., tuple[int, str, str]]
@@ -146,6 +151,26 @@ def test_what_is_shown_is_applied_and_shown_again(client: Client, call: Called, 
     again = yaml.safe_load(out)
     assert [again[part] for part in ("spec", "options")] == [fresh[part] for part in ("spec", "options")]
     assert again["metadata"]["description"] == "again"
+
+
+def test_random_legal_storages_survive_being_shown_and_applied(client: Client, call: Called, tmp_path: Path) -> None:
+    chance, file = random.Random(11), tmp_path / "draft"
+    role = RoleArn.parse(ROLE)
+    assert role is not None
+    for number in range(12):
+        spec = next(each for each in iter(lambda: random_spec(chance), None) if partition_of(each.region) == "aws")
+        options = asdict(random_options(chance, role, spec.region))
+        asked = StorageOptions(**options | {"object_lock_mode": options["object_lock_mode"].value.lower()})
+        fields = asdict(spec) | {"integration_name": "production"}
+        made = client.storages.create(StorageSpec(**fields), asked, f"number {number}: # {{x}} ü\u202e")
+        form = ("--output", "json") if number % 2 else ()
+        file.write_text(call("show", "--as-draft", *form)[1])
+        client.storages.delete_draft()
+        assert call("apply", "-f", str(file))[0] == 0
+        found = client.storages.draft()
+        assert (found.spec, found.options, found.description) == (made.spec, made.options, made.description)
+        assert found.storage_id == made.storage_id
+        client.storages.delete_draft()
 
 
 def test_a_file_that_somebody_else_was_faster_than_is_refused(client: Client, call: Called, tmp_path: Path) -> None:

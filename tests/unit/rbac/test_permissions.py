@@ -272,3 +272,16 @@ def test_a_denial_on_the_second_kind_refuses():
 def test_what_is_needed_is_told_in_words():
     assert str(TWO_KINDS) == "external_audit_storage:create+update, and integration:read"
     assert str(PERMISSIONS[STATUS]) == "external_audit_storage:read or cluster_alert:list"
+
+
+TAKES_DOWN = {"DeleteDraft", "DisableCluster", "DeleteIntegration"}
+"""What the role of Teleport's guide may not do: it has create, update, list and read, and no delete."""
+
+
+def test_the_role_of_the_guide_may_set_everything_up_and_take_nothing_down():
+    kinds, verbs = {"integration", "external_audit_storage"}, {"create", "update", "list", "read"}
+    policy = Policy.of([Role("guide", (Rule(frozenset(kinds), frozenset(verbs)),), (), 1)])
+    services = ("/extaudit.v1.ExternalAuditStorageService/", "/extaudit.v1.IntegrationService/")
+    rows = {method: row for method, row in PERMISSIONS.items() if method.startswith(services)}
+    refused = {method.rpartition("/")[2] for method, row in rows.items() if policy.permits(user("guide"), row) is None}
+    assert refused == TAKES_DOWN
