@@ -346,6 +346,7 @@ def _build(
         ClockSteps(),
         recordings.room,
         recordings.open_uploads,
+        issuer.listener,
     )
     housekeeping = Housekeeping(watched, threads.journal, server.health.set_serving)
     held = Held(gate, log.writer, intake, searches, recordings, server, issuer)

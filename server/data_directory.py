@@ -16,6 +16,8 @@ from server.files import DiskFiles, Files, write_durably
 
 KEYS_OF_TOKENS = PAGE_TOKENS, SESSION_TOKENS = "page-token.key", "session-token.key"
 """Names of the keys of page tokens of events and of sessions."""
+WRAPPING_KEY = "signing-keys.key"
+"""Name of the key that encrypts the private halves of signing keys, where the configuration names no other."""
 
 _SECRET_BYTES = 32
 

@@ -25,6 +25,7 @@ from server.certificates.certificates_in_force import Certificates
 from server.certificates.issued import SerialTable
 from server.data_directory import DataDirectory
 from server.errors import AuditStoreError
+from server.http_api.public_listener import PublicServer
 from server.observability.access_metrics import AccessMetrics
 from server.recordings.disk_room import DiskRoom
 from server.recordings.uploads.open_uploads import OpenUploads
@@ -53,6 +54,8 @@ class Watched:
     clock: ClockSteps
     room: DiskRoom
     uploads: OpenUploads
+    public: PublicServer | None
+    """The public HTTP listener; None where there is none."""
 
 
 class Housekeeping:
@@ -113,6 +116,8 @@ class Housekeeping:
     def _look(self) -> tuple[int, int]:
         watched = self._watched
         watched.certificates.reload_if_changed()
+        if watched.public is not None:
+            watched.public.reload_if_changed()
         before = watched.policy.current.digest
         outcome = watched.policy.reload_if_changed()
         if outcome.result is not ReloadResult.UNCHANGED:

@@ -8,8 +8,10 @@ from pathlib import Path
 
 from server.audit_log.state_of_service import Problem
 from server.config import Config
-from server.data_directory import DataDirectory
+from server.data_directory import WRAPPING_KEY, DataDirectory
 from server.files import Files
+from server.http_api.public_listener import PublicServer
+from server.integrations.issuer_documents import IssuerDocuments, paths_of
 from server.integrations.key_life import Schedule, active_of
 from server.integrations.key_rotation import KeyRotation, KeyUpkeep
 from server.integrations.key_wrapping import WrongWrappingKey, read_wrapping_key, wrong_wrapping_key
@@ -31,6 +33,8 @@ class IssuerPart:
     upkeep: KeyUpkeep
     metrics: IssuerMetrics
     now_ms: Callable[[], int]
+    listener: PublicServer | None
+    """None where the documents are published by others, or there is no issuer."""
 
     def hold_to(self, config: Config) -> None:
         """Take over the schedule of a configuration that was read again."""
@@ -46,7 +50,11 @@ class IssuerPart:
 
     def warnings(self) -> list[Problem]:
         """What people should know of it."""
-        return [Problem("signing_keys", self.upkeep.problem)] if self.upkeep.problem else []
+        found = [Problem("signing_keys", self.upkeep.problem)] if self.upkeep.problem else []
+        if self.listener is not None and self.listener.problem:
+            text = f"the public listener keeps its old certificate: {self.listener.problem}"
+            found.append(Problem("certificate_refused", text))
+        return found
 
 
 def issuer_part(
@@ -65,7 +73,22 @@ def issuer_part(
     keys = _keys(config, directory, store, files, metrics, now_ms)
     issuer = issuer_of(config.issuer_url) if config.issuer_url else ""
     tokens = WebIdentityTokens(issuer, keys, now_ms)
-    return IssuerPart(keys, tokens, KeyRotation(keys, now_ms), KeyUpkeep(keys, metrics), metrics, now_ms)
+    listener = _listener(config, issuer, keys, metrics) if keys is not None else None
+    return IssuerPart(keys, tokens, KeyRotation(keys, now_ms), KeyUpkeep(keys, metrics), metrics, now_ms, listener)
+
+
+def _listener(config: Config, issuer: str, keys: SigningKeys, metrics: IssuerMetrics) -> PublicServer | None:
+    http = config.http
+    if http.public_listen is None:
+        return None
+    names = dict(zip(paths_of(issuer), ("configuration", "keys"), strict=True))
+    return PublicServer(
+        http.public_listen,
+        IssuerDocuments(issuer, keys).current,
+        http.public_certificate,
+        http.public_key,
+        lambda path: metrics.asked(names.get(path, "none")),
+    )
 
 
 def schedule_of(config: Config) -> Schedule:
@@ -76,7 +99,7 @@ def schedule_of(config: Config) -> Schedule:
 
 def wrapping_key_file(config: Config) -> Path:
     """Where the wrapping key is."""
-    return config.issuer.wrapping_key or DataDirectory(config.data_dir).identity / "signing-keys.key"
+    return config.issuer.wrapping_key or DataDirectory(config.data_dir).identity / WRAPPING_KEY
 
 
 def _keys(
@@ -90,8 +113,7 @@ def _keys(
     if config.issuer_url is None:
         return None
     found = store.read(-1)
-    needed = usable(found[1] if found else ())
-    may_make = config.issuer.wrapping_key is None and not needed
+    may_make = config.issuer.wrapping_key is None and not usable(found[1] if found else ())
     wrapping = read_wrapping_key(files, wrapping_key_file(config), may_make=may_make)
     keys = SigningKeys(store, wrapping, schedule_of(config), metrics, now_ms)
     try:

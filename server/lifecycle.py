@@ -103,6 +103,7 @@ class App:
     """Set when a part of the service has failed and the process must end."""
     grpc_port: int = 0
     http_port: int = 0
+    http_public_port: int = 0
     _tasks: list[asyncio.Task[None]] = field(default_factory=list)
 
     async def start(self) -> None:
@@ -124,6 +125,8 @@ class App:
             self._run(work)
         self.grpc_port = await self.grpc.start()
         self.http_port = await self.http.start()
+        if self.issuer.listener is not None:
+            self.http_public_port = await self.issuer.listener.start()
         self.grpc.health.set_serving(not self.status.problems())
         self._run(self.housekeeping.run())
         self._run(self.reindexing.run())
@@ -152,6 +155,8 @@ class App:
         await self.grpc.stop(STOP_GRACE_SECONDS)
         await self.http.stop()
         await self.connection_tests.close()
+        if self.issuer.listener is not None:
+            await self.issuer.listener.stop()
         self.housekeeping.stop()
         self.reindexing.stop()
         self.text_indexing.stop()
@@ -185,7 +190,7 @@ class App:
             "grpc": _address(self.config.grpc.listen, self.grpc_port),
             "grpc_token": self._token_address,
             "http": _address(self.config.http.listen, self.http_port),
-            "http_public": None,
+            "http_public": self._public_address,
             "ca": str(folder.client_ca.absolute()),
             "cert": str(folder.certificate(ADMINISTRATOR).absolute()),
             "key": str(folder.key(ADMINISTRATOR).absolute()),
@@ -196,6 +201,11 @@ class App:
     def _token_address(self) -> str | None:
         listen, port = self.config.grpc.token_listen, self.grpc.token_port
         return None if listen is None or port is None else _address(listen, port)
+
+    @property
+    def _public_address(self) -> str | None:
+        listen = self.config.http.public_listen
+        return None if listen is None or not self.http_public_port else _address(listen, self.http_public_port)
 
     def _write_ready_file(self) -> None:
         write_durably(DiskFiles(), self.ready_file, json.dumps(self.ready).encode() + b"\n")

@@ -22,14 +22,21 @@ from server.certificates.sources import choose_sources
 from server.config import Config, digest
 from server.config.loading import ReadSources, located, read_sources
 from server.config.rules import Problem
-from server.data_directory import DataDirectory
+from server.data_directory import WRAPPING_KEY, DataDirectory, DataDirectoryProblem
+from server.files import DiskFiles
 from server.http_api.listener import ListenerError, tls_context
+from server.http_api.public_listener import SETTINGS as PUBLIC
+from server.integrations.signing_keys import check_wrapping_key
+from server.integrations.web_identity import issuer_of
+from server.issuer_assembly import wrapping_key_file
 from server.observability.trace_opening import TracingProblem, check_packages
-from server.state.database import is_unusable
+from server.state.database import StateFault, is_unusable
+from server.state.examining import NEWEST_SCHEMA, examining
 from server.tokens.jwks import MAX_JWKS_BYTES, JwksProblem, read_jwks
 from server.tokens.sources import JwksUrl
 
-_PAIRS = frozenset({"host-ca.key", "user-ca.key", "server.key", "admin.key"})
+_OWN = frozenset({"host-ca.key", "user-ca.key", "server.key", "admin.key", WRAPPING_KEY})
+"""Keys in the identity folder that are looked at by themselves."""
 _SECRET_BYTES = 32
 
 
@@ -64,6 +71,8 @@ def _problems(read: ReadSources, now: datetime) -> Iterator[Problem]:
     if not wrong & {"grpc.host_ca", "grpc.user_ca"}:
         yield from _authorities(config)
     yield from _token_issuers(config, wrong)
+    if config.issuer_url is not None and not wrong & {"data_dir", "issuer.wrapping_key"}:
+        yield from _wrapping_key(config)
     if config.traces.endpoint is not None and "traces.endpoint" not in wrong:
         try:
             check_packages()
@@ -83,7 +92,7 @@ def _data_directory(config: Config) -> Iterator[Problem]:
         for text in mode_problems(folder, config.ready_file):
             yield Problem("data_dir", text)
         for key in sorted((folder / "identity").glob("*.key")):
-            if key.name not in _PAIRS and key.stat().st_size != _SECRET_BYTES:
+            if key.name not in _OWN and key.stat().st_size != _SECRET_BYTES:
                 yield Problem("data_dir", f"the key {key.name} is damaged; remove it and a new one is made")
         with suppress(FileNotFoundError):
             if is_unusable(DataDirectory(folder).state):
@@ -118,6 +127,12 @@ def _server_pairs(config: Config, wrong: frozenset[str], now: datetime) -> Itera
             tls_context(http.certificate, http.key)
         except ListenerError as error:
             yield Problem("http.certificate", str(error))
+    public = http.public_certificate, http.public_key
+    if public[0] and public[1] and not wrong & {"http.public_certificate", "http.public_key"}:
+        try:
+            tls_context(public[0], public[1], PUBLIC)
+        except ListenerError as error:
+            yield Problem("http.public_certificate", str(error))
 
 
 def _authorities(config: Config) -> Iterator[Problem]:
@@ -164,6 +179,20 @@ def _token_issuers(config: Config, wrong: frozenset[str]) -> Iterator[Problem]:
             yield Problem(f"{name}.jwks_{'ca' if issuer.jwks_url is not None else 'file'}", str(error))
 
 
+def _wrapping_key(config: Config) -> Iterator[Problem]:
+    state = DataDirectory(config.data_dir).state
+    if not state.exists():
+        return
+    try:
+        with examining(state) as found:
+            keys = found.signing_keys() if found.schema() == NEWEST_SCHEMA else []
+        check_wrapping_key(DiskFiles(), wrapping_key_file(config), keys)
+    except StateFault:
+        return  # told of the state database itself
+    except DataDirectoryProblem as error:
+        yield Problem("issuer.wrapping_key", str(error))
+
+
 def _start_of(file: Path) -> bytes:
     try:
         with file.open("rb") as opened:
@@ -182,6 +211,8 @@ def _summary(config: Config) -> dict[str, object]:
         "grpc": grpc.listen,
         "grpc_token": grpc.token_listen,
         "http": config.http.listen,
+        "http_public": config.http.public_listen,
+        "issuer": issuer_of(config.issuer_url) if config.issuer_url else None,
         "cluster_name": config.cluster_name,
         "data_dir": str(config.data_dir),
         "data_dir_exists": config.data_dir.is_dir(),

@@ -50,7 +50,7 @@ class OperationsServer:
             ListenerError: the address can't be bound or the certificate can't be used.
         """
         context = tls_context(*self._files) if self._files else None
-        bound = _bind(self._listen)
+        bound = bind(self._listen)
         server = _Server(_uvicorn_config(self._app, context))
         task = asyncio.create_task(server.serve(sockets=[bound]), name="operations-http")
         serving = asyncio.create_task(server.serving.wait())
@@ -106,28 +106,33 @@ def _uvicorn_config(app: ASGIApp, context: ssl.SSLContext | None) -> uvicorn.Con
     )
 
 
-def tls_context(certificate: Path, key: Path) -> ssl.SSLContext:
-    """What TLS connections of the listener begin with; ListenerError if the pair can't be used."""
+def tls_context(certificate: Path, key: Path, settings: str = "http.") -> ssl.SSLContext:
+    """What TLS connections of a listener begin with; ListenerError if the pair can't be used.
+
+    `settings` is what the names of the listener's settings begin with.
+    """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     try:
         # Without the callback OpenSSL would ask for the password of an encrypted key on the terminal.
         context.load_cert_chain(certificate, key, password=lambda: "")
     except (OSError, ValueError) as error:
-        raise ListenerError("http.certificate and http.key can't be used together") from error
+        raise ListenerError(f"{settings}certificate and {settings}key can't be used together") from error
     return context
 
 
-def _bind(listen: str) -> socket.socket:
+def bind(listen: str, settings: str = "http.") -> socket.socket:
+    """A socket that listens on `host:port` or `[v6]:port`; ListenerError if it can't. `settings`: see `tls_context`."""
+    name = f"{settings}listen"
     address = parse_address(listen)
     if address is None:
-        raise ListenerError("http.listen must be HOST:PORT or [IPv6]:PORT")
+        raise ListenerError(f"{name} must be HOST:PORT or [IPv6]:PORT")
     try:
         found = socket.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
         family, _, _, _, place = found[0]
         return socket.create_server(place[:2], family=family, backlog=_BACKLOG)
     except socket.gaierror as error:
-        raise ListenerError("http.listen can't be bound (its host name has no address)") from error
+        raise ListenerError(f"{name} can't be bound (its host name has no address)") from error
     except OSError as error:
         # create_server() puts the address into the error's own text.
-        raise ListenerError(f"http.listen can't be bound ({os.strerror(error.errno or 0)})") from error
+        raise ListenerError(f"{name} can't be bound ({os.strerror(error.errno or 0)})") from error

@@ -7,6 +7,7 @@ import base64
 import binascii
 import os
 import secrets
+import stat
 from pathlib import Path
 
 from cryptography.exceptions import InvalidTag
@@ -16,6 +17,8 @@ from server.data_directory import DataDirectoryProblem
 from server.files import Files, write_durably
 
 KEY_BYTES = 32
+EXPOSED = 0o037
+"""What others must not have of its mode; a group may read it, as orchestrators hand secrets out so."""
 _NONCE_BYTES = 12
 _REMEDY = "put back the one that belongs to this state, from the backup"
 
@@ -52,18 +55,22 @@ def read_wrapping_key(files: Files, path: Path, *, may_make: bool) -> WrappingKe
     """The wrapping key in the file `path`, made (0600) where there is none and `may_make` says that none is needed.
 
     Raises:
-        DataDirectoryProblem: it is missing, damaged or unreadable. A new one would leave keys published that can't
-            sign, so none is made.
+        DataDirectoryProblem: it is missing, damaged, unreadable or open to others. A new one would leave keys published
+            that can't sign, so none is made.
     """
     try:
         if may_make and not path.exists():
             write_durably(files, path, secrets.token_bytes(KEY_BYTES))
+        mode = stat.S_IMODE(path.stat().st_mode)
         data = files.read(path)
     except FileNotFoundError:
         raise DataDirectoryProblem(f"the wrapping key of the signing keys is not there; {_REMEDY}") from None
     except OSError as error:
         text = f"the wrapping key of the signing keys can't be used ({error.strerror})"
         raise DataDirectoryProblem(text) from error
+    if mode & EXPOSED:
+        text = f"the wrapping key of the signing keys has mode {mode:04o}, and others may read or change it"
+        raise DataDirectoryProblem(text)
     if len(data) != KEY_BYTES:
         raise DataDirectoryProblem(f"the wrapping key of the signing keys is damaged; {_REMEDY}")
     return WrappingKey(data)

@@ -9,13 +9,15 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Protocol
 
 from server.errors import Aborted, FailedPrecondition, Unavailable
+from server.files import Files
 from server.integrations.key_events import events_of
 from server.integrations.key_life import Schedule, active_of, dropped, due, has_room, next_of, ready_ms, rotated
 from server.integrations.key_making import Signer, make_key, signer_of
-from server.integrations.key_wrapping import WrappingKey, WrongWrappingKey
+from server.integrations.key_wrapping import WrappingKey, WrongWrappingKey, read_wrapping_key, wrong_wrapping_key
 from server.state.database import StateFault
 from server.state.signing_keys import KeyState, SigningKey, SqlSigningKeys
 
@@ -164,4 +166,22 @@ def usable(keys: Sequence[SigningKey]) -> bool:
     return any(key.wrapped_key for key in keys)
 
 
-__all__ = ["KeyMeter", "KeyState", "Known", "SigningKey", "SigningKeys", "usable"]
+def check_wrapping_key(files: Files, path: Path, keys: Sequence[SigningKey]) -> None:
+    """Look whether the wrapping key in the file `path` opens `keys`; makes none, and is content without where none is
+    needed.
+
+    Raises:
+        DataDirectoryProblem: a start would be refused.
+    """
+    if not usable(keys):
+        return
+    wrapping = read_wrapping_key(files, path, may_make=False)
+    try:
+        for key in keys:
+            if key.wrapped_key:
+                signer_of(key, wrapping)
+    except WrongWrappingKey:
+        raise wrong_wrapping_key() from None
+
+
+__all__ = ["KeyMeter", "KeyState", "Known", "SigningKey", "SigningKeys", "check_wrapping_key", "usable"]

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from server.observability.instruments import Instruments
+
+DOCUMENTS: Final = ("configuration", "keys", "none")
 
 
 class IssuerMetrics:
@@ -13,6 +17,13 @@ class IssuerMetrics:
         self._failures = instruments.counter(
             "extaudit_issuer_key_failures_total", "Looks at the signing keys that failed; the old ones stay in force."
         )
+        self._asked = instruments.counter(
+            "extaudit_issuer_document_requests_total",
+            "Requests to the public listener, by what was given; none is anything that isn't there.",
+            ["document"],
+        )
+        for document in DOCUMENTS:
+            self._asked.labels(document)
         self._age = instruments.gauge(
             "extaudit_issuer_active_key_age_seconds",
             "How long the key that signs has done so; 0 where no issuer is configured.",
@@ -22,6 +33,10 @@ class IssuerMetrics:
     def signed(self) -> None:
         """Count a token."""
         self._tokens.inc()
+
+    def asked(self, document: str) -> None:
+        """Count a request to the public listener; `document` is one of DOCUMENTS."""
+        self._asked.labels(document).inc()
 
     def rotation_failed(self) -> None:
         """Count a look at the keys that failed."""

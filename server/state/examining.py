@@ -17,6 +17,7 @@ from server.state.catalogue import Catalogue
 from server.state.database import BUSY_TIMEOUT_MS
 from server.state.issued_certificates import IssuedCertificate, SqlIssuedCertificates
 from server.state.migrations import MIGRATIONS
+from server.state.signing_keys import SigningKey, SqlSigningKeys
 from server.state.storage_damage import SqlStorageDamage
 from server.state.tables import schema_version
 from server.state.uploads import SqlUploads
@@ -71,6 +72,11 @@ class StateAtHand:
     def damage_found(self) -> SqlStorageDamage:
         """What the walk in the background keeps; only what reads may be called."""
         return SqlStorageDamage(self._engine)
+
+    def signing_keys(self) -> list[SigningKey]:
+        """The keys of the service's own issuer, oldest first."""
+        found = SqlSigningKeys(self._engine).read(-1)
+        return found[1] if found else []
 
     def uploads(self) -> SqlUploads:
         """Uploads and recordings; only what reads may be called."""

@@ -26,6 +26,7 @@ from server.state.migrations import NewerSchema
 from server.tokens.jwks import JwksProblem
 from tests.certificates_builder import CaShape
 from tests.running_app import running_app
+from tests.unit.integrations.keys_under_test import KeysUnderTest
 
 REFUSALS = (
     CertificateProblem, ConfigProblems, DataDirectoryProblem, JwksProblem, ListenerError, NewerSchema, PolicyError,
@@ -71,6 +72,20 @@ def expired(place: Path) -> None:
     CaShape().make().leaf(lifetime=timedelta(seconds=1), begins=timedelta(days=-2)).write(place, "one")
 
 
+def lost_wrapping_key(place: Path) -> None:
+    rig = KeysUnderTest(place / "data" / "state.db")
+    rig.keys.look_after()
+    rig.close()
+    settings_of(place, 'issuer_url = "https://i.test"\n')
+
+
+PUBLIC = """
+issuer_url = "https://i.test"
+[http]
+public_listen = "127.0.0.1:0"
+public_certificate = "PLACE/one.crt"
+public_key = "PLACE/two.key"
+"""
 PAIR = '[grpc]\ncertificate = "PLACE/one.crt"\nkey = "PLACE/{}.key"\n'
 TOKENS = '[grpc]\ntoken_listen = "127.0.0.1:0"\n[[grpc.token_issuers]]\nissuer = "https://i.test"\naudience = "a"\n'
 
@@ -89,6 +104,14 @@ FAULTS: dict[str, tuple[Callable[[Path], object], str]] = {
     "an http pair that doesn't match": (
         lambda p: settings_of(p, PAIR.format("two").replace("grpc", "http")),
         "http.certificate (file): http.certificate and http.key can't be used together",
+    ),
+    "a public pair that doesn't match": (
+        lambda p: settings_of(p, PUBLIC),
+        "http.public_certificate (file): http.public_certificate and http.public_key can't be used together",
+    ),
+    "a lost wrapping key": (
+        lost_wrapping_key,
+        "issuer.wrapping_key (default): the wrapping key of the signing keys is not there; put back the one that",
     ),
     "a CA that is none": (
         lambda p: settings_of(p, '[grpc]\nuser_ca = ["PLACE/one.crt"]\n'),
@@ -175,6 +198,8 @@ def test_a_start_refuses_what_the_check_tells_of(place: Path, fault: str) -> Non
         app = build(config)
         try:
             await app.http.start()
+            if app.issuer.listener is not None:
+                await app.issuer.listener.start()
         finally:
             await app.stop()
 

@@ -67,12 +67,20 @@ def _summary(summary: Mapping[str, Any]) -> list[str]:
         "nothing is wrong; extaudit serve would",
         f"  serve gRPC on {summary['grpc']} (mTLS) and operations on {summary['http']}",
         *([f"  take tokens on {tokens} of {', '.join(summary['token_issuers'])}"] if tokens else []),
+        *_issuer(summary),
         f"  trust {summary['trusts']} for callers of cluster {summary['cluster_name']}",
         f"  load {summary['role_files']} files of roles beside the presets",
         f"  keep its data in {summary['data_dir']}{made}",
         f"  have the configuration {summary['configuration_digest']}",
     ]
     return [visible(line) for line in lines]
+
+
+def _issuer(summary: Mapping[str, Any]) -> list[str]:
+    if not summary["issuer"]:
+        return []
+    where = f"on {summary['http_public']}" if summary["http_public"] else "nowhere itself: others must"
+    return [f"  issue tokens as {summary['issuer']}, and publish its documents {where}"]
 
 
 def _text(value: object, stands_for: str) -> str:

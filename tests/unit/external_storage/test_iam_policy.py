@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from server.external_storage.iam_policy import iam_policy, policy_text
+from server.external_storage.iam_policy import iam_policy, policy_text, tls_only_policy
 from server.storage.spec import StorageSpec
 from tests.unit.external_storage.specs import (
     ACCOUNT,
@@ -80,3 +80,15 @@ def test_random_specs_have_every_character_that_the_rules_take() -> None:
         assert set("".join(getattr(spec, name)[behind_bucket] for spec in specs)) == set(characters), name
     buckets = "".join(spec.events.bucket + spec.results.bucket for spec in specs)
     assert set(buckets) == set(LEGAL_IN_BUCKETS)
+
+
+HOSTILE = ['"', "\\", '","Action":"*', "\n", "\0", "é", "\u2028", "\U0001f600", "${aws:username}", "]}", "'"]
+
+
+@pytest.mark.parametrize("text", HOSTILE, ids=ascii)
+def test_text_that_no_rule_allows_stays_in_its_string_all_the_same(text: str) -> None:
+    spec = replace(CUSTOM, region=text, athena_workgroup=text, glue_database=text, glue_table=text)
+    spec = replace(spec, audit_events_long_term_uri=f"s3://b{text}/p{text}")
+    for policy in (iam_policy(spec, "aws", ACCOUNT, f"arn{text}"), tls_only_policy(text, "aws")):
+        assert json.loads(policy_text(policy)) == policy
+        assert policy_text(policy).isascii()
