@@ -35,6 +35,10 @@ run: .venv/.runtime ## Start the service: gRPC on GRPC_LISTEN, operations HTTP o
 sandbox: .venv/.dev ## Start the AWS sandbox on SANDBOX_PORT of this machine and say how to use it; docs/aws-sandbox.md.
 	@exec $(BIN)/python -m tests.sandbox --port $(SANDBOX_PORT) --as-tls --explain
 
+.PHONY: demo
+demo: .venv/.dev ## Walk through External Audit Storage, by real commands against a sandbox of AWS; nothing of it is left.
+	@$(BIN)/python -m tests.demo
+
 ##@ Check
 
 .PHONY: check

@@ -130,3 +130,14 @@ def test_whose_a_bucket_is_that_may_not_be_looked_at(account: Account) -> None:
         (row,) = report.rows
         assert (row.outcome, row.action) == (Outcome.NOT_LOOKED_AT, "s3:ListBucket")
         assert says in row.detail
+
+
+def test_every_call_about_a_bucket_says_whose_it_must_be(account: Account) -> None:
+    """With rights on everything, and a plan of another account than the bucket's."""
+    plan = account.plan()
+    account.run(plan, only=["transient-bucket"])
+    account.sandbox.client("s3").delete_bucket_policy(Bucket=plan.buckets[1].name)
+    account.sandbox.clear_calls()
+    report = account.run(dataclasses.replace(plan, account_id="999999999999"), only=["transient-bucket"])
+    assert account.changes() == []
+    assert [(row.name, row.outcome) for row in report.rows] == [("transient-bucket", Outcome.NOT_LOOKED_AT)]

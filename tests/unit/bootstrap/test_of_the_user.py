@@ -59,9 +59,23 @@ def test_a_bare_bucket_with_an_object_in_it_is_of_the_user(account: Account) -> 
     assert account.run(plan, only=["transient-bucket"]).exit_code == 0
 
 
+def test_an_empty_bucket_that_the_user_has_set_something_of_is_of_the_user(account: Account) -> None:
+    plan, s3 = account.plan(), account.sandbox.client("s3")
+    name = plan.buckets[1].name
+    s3.create_bucket(Bucket=name, CreateBucketConfiguration={"LocationConstraint": REGION})
+    s3.put_bucket_tagging(Bucket=name, Tagging={"TagSet": [{"Key": "team", "Value": "reports"}]})
+    account.sandbox.clear_calls()
+    assert account.run(plan, only=["transient-bucket"]).exit_code == 1
+    assert account.changes() == []
+
+
 def test_only_what_is_named_is_changed_and_what_is_beside_it_stays(account: Account) -> None:
     plan = their_bucket(account, uuid4().hex[:12])
     name, s3 = plan.buckets[1].name, account.sandbox.client("s3")
+    account.sandbox.clear_calls()
+    report = account.run(plan, only=["transient-bucket"], updates=["transient-bucket"], dry_run=True)
+    assert account.changes() == []
+    assert outcomes(report, Outcome.WOULD_UPDATE, Outcome.WOULD_SET) >= ASPECTS
     report = account.run(plan, only=["transient-bucket"], updates=["transient-bucket.tags"])
     assert outcomes(report, Outcome.UPDATED) == {"transient-bucket.tags"}
     tags = {each["Key"]: each["Value"] for each in s3.get_bucket_tagging(Bucket=name)["TagSet"]}

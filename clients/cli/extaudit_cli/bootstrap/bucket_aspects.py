@@ -198,17 +198,18 @@ class _Encryption:
     name: str = "encryption"
 
     @property
-    def planned(self) -> dict[str, str]:
-        return {"algorithm": "aws:kms", "key": self.key} if self.key else {"algorithm": "AES256"}
+    def planned(self) -> dict[str, Any]:
+        return {"algorithm": "aws:kms", "key": self.key, "bucket-key": True} if self.key else {"algorithm": "AES256"}
 
     def look(self) -> Attribute:
         answer = self.calls.find("get_bucket_encryption", "ServerSideEncryptionConfigurationNotFoundError")
         if answer is None:
             return compared(self.name, self.planned, None)
-        rule = answer["ServerSideEncryptionConfiguration"]["Rules"][0]["ApplyServerSideEncryptionByDefault"]
-        found = {"algorithm": rule["SSEAlgorithm"]}
-        if key := rule.get("KMSMasterKeyID"):
-            found["key"] = key
+        rule = answer["ServerSideEncryptionConfiguration"]["Rules"][0]
+        default = rule["ApplyServerSideEncryptionByDefault"]
+        found: dict[str, Any] = {"algorithm": default["SSEAlgorithm"]}
+        if key := default.get("KMSMasterKeyID"):
+            found |= {"key": key, "bucket-key": bool(rule.get("BucketKeyEnabled"))}
         if found == {"algorithm": "AES256"} != self.planned:
             return Attribute(self.name, State.ABSENT, self.planned, found)
         return compared(self.name, self.planned, found)

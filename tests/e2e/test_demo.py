@@ -1,0 +1,41 @@
+"""`make demo` tells its story to the end, and says so with its exit code where anything comes out otherwise."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.demo.story import Otherwise, Story
+from tests.running_server import environment
+
+ROOT = Path(__file__).parents[2]
+TITLES = ["The service", "Who you are", "An integration with your AWS account", "A draft", "The infrastructure"]
+
+
+def test_the_story_comes_out_as_it_is_told(tmp_path: Path) -> None:
+    told = subprocess.run(
+        [sys.executable, "-m", "tests.demo"],
+        cwd=ROOT,
+        env=environment() | {"TMPDIR": str(tmp_path)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=100,
+        check=False,
+    )
+    assert told.returncode == 0, told.stdout
+    chapters = [line for line in told.stdout.splitlines() if line[:1].isdigit()]
+    assert chapters == [f"{number}. {title}" for number, title in enumerate(TITLES, 1)]
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [(["roles", "check"], {}), (["--version"], {"says": ["another"]}), (["--version"], {"code": 1})],
+)
+def test_what_comes_out_otherwise_ends_the_story(tmp_path: Path, words: list[str], expected: dict[str, object]) -> None:
+    with pytest.raises(Otherwise):
+        Story(tmp_path, environment()).run(*words, **expected)  # type: ignore[arg-type]
