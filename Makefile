@@ -6,6 +6,7 @@ DATA_DIR ?= ./data
 GRPC_LISTEN ?= 127.0.0.1:9443
 HTTP_LISTEN ?= 127.0.0.1:9180
 SANDBOX_PORT ?= 9181
+SANDBOX_FLAGS ?=
 BENCHMARKS ?= start decision ingest_core recording_format emit search search_growth tail export recordings
 
 BIN := .venv/bin
@@ -33,7 +34,7 @@ run: .venv/.runtime ## Start the service: gRPC on GRPC_LISTEN, operations HTTP o
 
 .PHONY: sandbox
 sandbox: .venv/.dev ## Start the AWS sandbox on SANDBOX_PORT of this machine and say how to use it; docs/aws-sandbox.md.
-	@exec $(BIN)/python -m tests.sandbox --port $(SANDBOX_PORT) --as-tls --explain
+	@exec $(BIN)/python -m tests.sandbox --port $(SANDBOX_PORT) --as-tls --explain $(SANDBOX_FLAGS)
 
 .PHONY: demo
 demo: .venv/.dev ## Walk through External Audit Storage, by real commands against a sandbox of AWS; nothing of it is left.

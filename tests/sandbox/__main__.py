@@ -79,6 +79,8 @@ For aws, boto3 and `extaudit` commands that act with your own AWS credentials:
   export AWS_SECRET_ACCESS_KEY={ready["secret_key"]}
   export AWS_REGION={ready["region"]}
 
+For the service: extaudit serve --aws-endpoint {ready["endpoint"]}
+
 Which actions it was asked for: curl -s {ready["endpoint"]}/_sandbox/calls"""
 
 

@@ -46,6 +46,19 @@ def test_every_package_is_in_exactly_one_of_the_two_distributions() -> None:
     assert sorted(listed) == sorted(present)
 
 
+def test_the_sandbox_is_not_shipped_and_shares_nothing_with_what_it_judges() -> None:
+    listed = [name for project in projects() for name in project["tool"]["setuptools"]["packages"]]
+    assert not [name for name in listed if name.split(".")[0] == "tests"]
+    pinned = re.findall(r"^([\w.-]+)==", (ROOT / "requirements/runtime.txt").read_text(), re.M)
+    assert not {"moto", "flask", "sqlglot"} & set(pinned)
+    for_tests = {"athena_account.py", "conftest.py", "refusing.py", "token_issuer.py"}
+    for path in (ROOT / "tests/sandbox").glob("*.py"):
+        if path.name not in for_tests and not path.name.startswith("test_"):
+            taken = re.findall(r"^(?:from|import) ([\w.]+)", path.read_text(), re.M)
+            own = [name for name in taken if name.split(".")[0] in {"tests", *PACKAGES}]
+            assert [name for name in own if not name.startswith("tests.sandbox.")] in ([], ["tests.sandbox"]), path
+
+
 def test_the_service_requires_the_client_of_its_own_version() -> None:
     service, client = (project["project"] for project in projects())
     assert service["version"] == client["version"]
