@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from extaudit_cli.aws.admin import admin_options
+from extaudit_cli.colours import Paint
 from extaudit_cli.commands import Command
 from extaudit_cli.connecting import connected
 from extaudit_cli.output import output_option
@@ -63,8 +65,8 @@ def command(
     """
     from extaudit_cli.aws.admin import open_admin
     from extaudit_cli.aws.setup import Setup
-    from extaudit_cli.aws.setup_report import SetupReport
     from extaudit_cli.aws.trust import Trust
+    from extaudit_cli.bootstrap.report import FORMAT, Printer, print_json
     from extaudit_cli.terraform.web_identity import trust_text
 
     trust = Trust.of(client.integrations.get(name))
@@ -73,12 +75,21 @@ def command(
         return
     admin = open_admin(aws_profile, region, trust.role.partition)
     account = admin.require_account(trust.role.partition, trust.role.account_id, f"the role of integration {name}")
-    setup = Setup(admin, trust, _thumbprint(trust, issuer_ca), dry_run, update_trust)
-    report = SetupReport(trust, account, dry_run, output)
-    with report:
-        for row in setup.run():
-            report.add(row)
-    click.get_current_context().exit(report.exit_code)
+    digest, printer = _thumbprint(trust, issuer_ca), None
+    if output == "table":
+        what = "What there is, beside what is planned" if dry_run else "Setting up the trust"
+        heading = f"{what} for integration {name}: account {account.account_id}, as {account.arn}"
+        printer = Printer(Paint.for_stream(sys.stdout), heading)
+    setup = Setup(admin, trust, digest, dry_run, update_trust, printer.row if printer else lambda _: None)
+    try:
+        setup.run()
+    finally:
+        if printer:
+            printer.end(setup.report)
+        else:
+            members = {"format": FORMAT, "integration": name, "account_id": account.account_id, "caller": account.arn}
+            print_json(members, setup.report, output)
+    click.get_current_context().exit(setup.report.exit_code)
 
 
 def _thumbprint(trust: Trust, issuer_ca: Path | None) -> str | None:

@@ -83,12 +83,12 @@ def command(
     header = Header.now(plan, stage, account, dry_run=dry_run)
 
     if output == "table":
-        printer = Printer(Paint.for_stream(sys.stdout), header)
+        printer = Printer(Paint.for_stream(sys.stdout), header.heading)
         report = Bootstrap(planned, wanted, dry_run, printer.row, patience).run()
         printer.end(report)
     else:
         report = Bootstrap(planned, wanted, dry_run, lambda _: None, patience).run()
-        print_json(header, report, output)
+        print_json(header.members, report, output)
     click.get_current_context().exit(report.exit_code)
 
 

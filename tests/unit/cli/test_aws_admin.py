@@ -44,7 +44,9 @@ def opened(partition: str = "aws", profile: str | None = None, region: str | Non
         ("AccessDenied", "lack iam:GetRole"),
         ("ExpiredToken", "expired"),
         ("InvalidClientTokenId", "doesn't know these credentials"),
-        ("LimitExceeded", "run the command again"),
+        ("LimitExceeded", "quota"),
+        ("OpenIdIdpCommunicationError", "readable from the Internet"),
+        ("ServiceFailure", "run the command again"),
     ],
 )
 def test_a_refusal_names_code_action_and_remedy_and_nothing_of_the_text_of_aws(

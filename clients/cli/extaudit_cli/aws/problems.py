@@ -36,6 +36,15 @@ _UNKNOWN: Final = frozenset(
     {"InvalidClientTokenId", "UnrecognizedClientException", "SignatureDoesNotMatch", "InvalidAccessKeyId"}
 )
 _BUSY: Final = frozenset({"Throttling", "ThrottlingException", "TooManyRequestsException", "SlowDown"})
+_ADVICE: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "OpenIdIdpCommunicationError": "AWS can't reach the service's issuer; its documents must be readable from the "
+        "Internet by https, at issuer_url",
+        "LimitExceeded": "the account has as many of these as its quota allows; remove some, or have the quota raised",
+        "MalformedPolicyDocument": "AWS doesn't take the policy; whatever it names must be in the account already",
+    }
+)
+"""What to do about codes that mean one thing."""
 _LOGIN: Final = "log in anew, such as by `aws sso login`, or give --aws-profile of other credentials"
 
 
@@ -122,4 +131,6 @@ def _remedy(code: str, action: str) -> str:
         return f"AWS doesn't know these credentials; {_LOGIN}"
     if code in _BUSY:
         return "too much is asked of AWS now; try again in a minute"
+    if code in _ADVICE:
+        return _ADVICE[code]
     return "what was done until then stays; put it right and run the command again, which goes on from there"

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 from urllib.parse import unquote
 
 from extaudit_cli.aws.admin import Admin
 from extaudit_cli.aws.problems import AwsProblem
-from extaudit_cli.aws.setup_rows import Outcome, Row
 from extaudit_cli.aws.trust import ROLE_DESCRIPTION, Policy, Trust, means_the_same
+from extaudit_cli.bootstrap.rows import Outcome, Report, Row, with_problem
 from server.integrations.integration import RoleArn
 
 _ABSENT: Final = "NoSuchEntity"
@@ -24,55 +24,77 @@ _WOULD: Final = {
 }
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Setup:
-    """One run. `thumbprint` is None where AWS needs none; `update_trust` lets what is otherwise be made as planned."""
+    """One run. `thumbprint` is None where AWS needs none; `update_trust` lets what is otherwise be made as planned.
+
+    `told` is called with each row as soon as it is known.
+    """
 
     admin: Admin
     trust: Trust
     thumbprint: str | None
     dry_run: bool
     update_trust: bool
+    told: Callable[[Row], None]
+    report: Report = field(init=False)
 
-    def run(self) -> Iterator[Row]:
+    def __post_init__(self) -> None:
+        self.report = Report(self.dry_run)
+
+    def run(self) -> None:
         """Look at each part and do what is to be done, one after the other.
 
         Raises:
-            AwsProblem: AWS refuses or can't be asked, or a role of that name can't be the integration's. What was done
-                until then stays, and another run goes on from there.
+            AwsProblem: AWS refuses or can't be asked, or a role of that name can't be the integration's. The report
+                has it too. What was done until then stays, and another run goes on from there.
         """
-        yield from self._provider()
-        yield from self._role()
+        for thing, arn, steps in (
+            ("identity-provider", self.trust.provider_arn, self._provider),
+            ("role", str(self.trust.role), self._role),
+        ):
+            try:
+                for row in steps():
+                    self._tell(row)
+            except AwsProblem as problem:
+                self._tell(with_problem(Row(thing, "", arn, Outcome.FAILED), problem))
+                raise
+
+    def _tell(self, row: Row) -> None:
+        self.report.rows.append(row)
+        self.told(row)
 
     def _provider(self) -> Iterator[Row]:
         arn = self.trust.provider_arn
         found = self.admin.find("iam", "get_open_id_connect_provider", _ABSENT, OpenIDConnectProviderArn=arn)
         planned = {"url": self.trust.issuer, "client_id": self.trust.audience, "thumbprint": self.thumbprint}
         if found is None:
-            yield self._done(Row("identity-provider", arn, Outcome.CREATED, planned), self._create_provider)
+            yield self._done(Row("identity-provider", "", arn, Outcome.CREATED, planned), self._create_provider)
             return
-        yield Row("identity-provider", arn, Outcome.EQUAL)
+        yield Row("identity-provider", "", arn, Outcome.EQUAL)
         yield self._client_id(found.get("ClientIDList", []))
         if self.thumbprint is not None:
             yield self._thumbprints(self.thumbprint, found.get("ThumbprintList", []))
 
     def _client_id(self, found: list[str]) -> Row:
-        name, arn, audience = "identity-provider.client-id", self.trust.provider_arn, self.trust.audience
+        arn, audience = self.trust.provider_arn, self.trust.audience
+        row = Row("identity-provider", "client-id", arn, Outcome.EQUAL, audience, found)
         if audience in found:
-            return Row(name, arn, Outcome.EQUAL, audience, found)
-        row = Row(name, arn, Outcome.SET, audience, found)
+            return row
+        row = replace(row, outcome=Outcome.SET)
         add = "add_client_id_to_open_id_connect_provider"
         return self._done(row, lambda: self._call(add, OpenIDConnectProviderArn=arn, ClientID=audience))
 
     def _thumbprints(self, thumbprint: str, found: list[str]) -> Row:
-        name, arn = "identity-provider.thumbprint", self.trust.provider_arn
+        arn = self.trust.provider_arn
+        row = Row("identity-provider", "thumbprint", arn, Outcome.EQUAL, thumbprint, found)
         if thumbprint in (each.lower() for each in found):
-            return Row(name, arn, Outcome.EQUAL, thumbprint, found)
+            return row
         if not self.update_trust:
-            return Row(name, arn, Outcome.DIFFERS, thumbprint, found, _REMEDY)
+            return replace(row, outcome=Outcome.DIFFERS, remedy=_REMEDY)
         if len(found) >= _MOST_THUMBPRINTS:
             raise AwsProblem(f"{arn} has {len(found)} thumbprints already, and can have no more; remove old ones first")
-        row = Row(name, arn, Outcome.UPDATED, thumbprint, found)
+        row = replace(row, outcome=Outcome.UPDATED)
         put = "update_open_id_connect_provider_thumbprint"
         return self._done(
             row, lambda: self._call(put, OpenIDConnectProviderArn=arn, ThumbprintList=[*found, thumbprint])
@@ -93,24 +115,25 @@ class Setup:
         found = self.admin.find("iam", "get_role", _ABSENT, RoleName=role.name)
         if found is None:
             planned = {"trust": self.trust.policy, "description": ROLE_DESCRIPTION, "tags": self.trust.role_tags}
-            yield self._done(Row("role", str(role), Outcome.CREATED, planned), self._create_role)
+            yield self._done(Row("role", "", str(role), Outcome.CREATED, planned), self._create_role)
             return
         there = found["Role"]
         _require_same(role, there["Arn"])
-        yield Row("role", str(role), Outcome.EQUAL)
+        yield Row("role", "", str(role), Outcome.EQUAL)
         yield self._trust(_document(there["AssumeRolePolicyDocument"]))
-        yield _beside("role.description", role, ROLE_DESCRIPTION, there.get("Description"))
+        yield _beside("description", role, ROLE_DESCRIPTION, there.get("Description"))
         tags = {each["Key"]: each["Value"] for each in there.get("Tags", [])}
-        yield _beside("role.tags", role, self.trust.role_tags, {k: tags[k] for k in self.trust.role_tags if k in tags})
+        yield _beside("tags", role, self.trust.role_tags, {k: tags[k] for k in self.trust.role_tags if k in tags})
 
     def _trust(self, found: Policy) -> Row:
-        name, arn, planned = "role.trust", str(self.trust.role), self.trust.policy
+        planned = self.trust.policy
+        row = Row("role", "trust", str(self.trust.role), Outcome.EQUAL, planned, found)
         if means_the_same(found, planned):
-            return Row(name, arn, Outcome.EQUAL, planned, found)
+            return row
         if not self.update_trust:
-            return Row(name, arn, Outcome.DIFFERS, planned, found, _REMEDY)
+            return replace(row, outcome=Outcome.DIFFERS, remedy=_REMEDY)
         put = {"RoleName": self.trust.role.name, "PolicyDocument": json.dumps(planned)}
-        row = Row(name, arn, Outcome.UPDATED, planned, found)
+        row = replace(row, outcome=Outcome.UPDATED)
         return self._done(row, lambda: self._call("update_assume_role_policy", **put))
 
     def _create_role(self) -> None:
@@ -126,7 +149,7 @@ class Setup:
     def _done(self, row: Row, do: Callable[[], object]) -> Row:
         """Do what the row says, unless nothing is to be done."""
         if self.dry_run:
-            return Row(row.name, row.subject, _WOULD[row.outcome], row.planned, row.found)
+            return replace(row, outcome=_WOULD[row.outcome])
         do()
         return row
 
@@ -142,9 +165,10 @@ def _require_same(role: RoleArn, found: str) -> None:
         )
 
 
-def _beside(name: str, role: RoleArn, planned: Any, found: Any) -> Row:
-    outcome = Outcome.EQUAL if found == planned else Outcome.BESIDE
-    return Row(name, str(role), outcome, planned, found)
+def _beside(attribute: str, role: RoleArn, planned: Any, found: Any) -> Row:
+    """What makes no difference to who may assume the role; where it is otherwise it stays."""
+    notes = () if found == planned else (f"the {attribute} is of somebody else, and stays",)
+    return Row("role", attribute, str(role), Outcome.EQUAL, planned, found, notes=notes)
 
 
 def _document(found: Any) -> Policy:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -50,21 +51,38 @@ class Header:
         """Of this moment."""
         return cls(plan, stage, account, datetime.now(UTC), dry_run)
 
+    @property
+    def heading(self) -> str:
+        """What people read first."""
+        what = "What there is, beside the plan" if self.dry_run else "Building the plan"
+        where = f"account {self.plan.account_id}, {self.plan.region}"
+        return f"{what} of the {self.stage}: {where}, as {self.account.arn}"
+
+    @property
+    def members(self) -> dict[str, Any]:
+        """The same for programs."""
+        return {
+            "format": FORMAT,
+            "time": time_text(self.time),
+            "stage": self.stage,
+            "revision": self.plan.revision,
+            "account_id": self.plan.account_id,
+            "region": self.plan.region,
+            "caller": self.account.arn,
+        }
+
 
 @dataclass(slots=True)
 class Printer:
     """Prints for people, thing by thing as each is done."""
 
     paint: Paint
-    header: Header
+    heading: str
     _plain: list[Row] = field(default_factory=list)
     """What comes together into the next line."""
 
     def __post_init__(self) -> None:
-        plan = self.header.plan
-        what = "What there is, beside the plan" if self.header.dry_run else "Building the plan"
-        text = f"{what} of the {self.header.stage}: account {plan.account_id}, {plan.region}, "
-        self.paint.echo(self.paint(visible(text + f"as {self.header.account.arn}"), "heading"))
+        self.paint.echo(self.paint(visible(self.heading), "heading"))
 
     def row(self, row: Row) -> None:
         """Take a row."""
@@ -95,20 +113,10 @@ class Printer:
         self.paint.echo("\n".join([head + visible(text), *(visible(_INDENT + line) for line in below)]))
 
 
-def print_json(header: Header, report: Report, output: str) -> None:
-    """Print all as one document, or row by row and then the rest."""
-    head = {
-        "format": FORMAT,
-        "time": time_text(header.time),
-        "stage": header.stage,
-        "revision": header.plan.revision,
-        "account_id": header.plan.account_id,
-        "region": header.plan.region,
-        "caller": header.account.arn,
-        "dry_run": header.dry_run,
-        "as_planned": report.exit_code == 0,
-        "counts": _counts(report),
-    }
+def print_json(members: Mapping[str, Any], report: Report, output: str) -> None:
+    """Print all as one document, or row by row and then the rest; `members` say what it is about."""
+    ended = {"dry_run": report.dry_run, "as_planned": report.exit_code == 0, "counts": _counts(report)}
+    head = {**members, **ended}
     rows = [_record(row) for row in report.rows]
     if output == "json":
         write_json(head | {"rows": rows})
