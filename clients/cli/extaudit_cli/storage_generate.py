@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     epilog="""\b
 Examples:
   extaudit storage generate --integration production --region us-west-2
-  extaudit storage generate --integration production --lock-mode compliance --lock-days 365 --retention-days 730
+  extaudit storage generate --integration production --region us-west-2 --lock-mode compliance --lock-days 365
 
 Prints the draft as a file that `extaudit storage apply` takes. Options that aren't given are the service's defaults,
 which the file then shows.""",

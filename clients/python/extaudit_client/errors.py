@@ -190,7 +190,10 @@ BY_REASON: Final[Mapping[str, type[ExtauditError]]] = MappingProxyType(
         "TEST_NOT_PASSED": PreconditionFailed,
         "NO_EXTERNAL_STORAGE": NotFound,
         "NO_ISSUER": PreconditionFailed,
+        "KEY_NOT_PUBLISHED": PreconditionFailed,
         "ACCOUNT_CHANGED": PreconditionFailed,
+        "DRAFT_INVALID": PreconditionFailed,
+        "SWITCH_UNAVAILABLE": PreconditionFailed,
         "AWS_UNAVAILABLE": Unavailable,
     }
 )
