@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
+import socket
 from collections.abc import Iterator
 from dataclasses import dataclass
-from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +15,9 @@ from extaudit_cli.main import run
 from extaudit_client import Client
 from extaudit_client.files import find_connection
 
+from server.config import HttpSection
 from server.lifecycle import App
-from tests.jwks_server import JwksServer, whole
+from tests.certificates_builder import CaShape
 from tests.running_app import running_app
 from tests.sandbox.running import Sandbox, running_sandbox
 from tests.terraform_reader import read
@@ -84,26 +85,18 @@ class World:
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    folder = tmp_path_factory.mktemp("setup")
-    with JwksServer(folder) as front:
-        issuer = front.url.removesuffix("/keys?of=1")
-        with running_app(folder / "data", issuer_url=issuer) as app, running_sandbox(issuer_ca=front.ca) as sandbox:
-            front.answer = lambda handler: documents(app, issuer, handler)
-            yield World(app, sandbox, issuer, front.ca)
-
-
-def documents(app: App, issuer: str, handler: BaseHTTPRequestHandler) -> None:
-    keys = app.issuer.keys
-    assert keys is not None
-    found = {
-        "/.well-known/openid-configuration": {"issuer": issuer, "jwks_uri": f"{issuer}/.well-known/jwks-oidc"},
-        "/.well-known/jwks-oidc": {
-            "keys": [
-                {**key.public_key, "alg": "RS256", "use": "sig", "kid": key.key_id} for key in keys.known.published
-            ]
-        },
-    }
-    whole(handler, json.dumps(found[handler.path]).encode())
+    folder, authority = tmp_path_factory.mktemp("setup"), CaShape().make()
+    (folder / "ca.pem").write_bytes(authority.pem)
+    certificate, key = authority.server().write(folder, "public")
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+    issuer = f"https://localhost:{port}"
+    http = HttpSection("127.0.0.1:0", None, None, f"127.0.0.1:{port}", certificate, key)
+    with (
+        running_app(folder / "data", issuer_url=issuer, http=http) as app,
+        running_sandbox(issuer_ca=folder / "ca.pem") as sandbox,
+    ):
+        yield World(app, sandbox, issuer, folder / "ca.pem")
 
 
 @dataclass
