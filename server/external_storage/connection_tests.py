@@ -15,7 +15,7 @@ from typing import Final, Protocol
 from rbac.identities import Identity
 from server.audit_log.access import Access, caller_members, identity_text
 from server.errors import AuditStoreError, ResourceExhausted
-from server.external_storage.drafts import in_state, none_of, role_of
+from server.external_storage.drafts import none_of, role_of
 from server.external_storage.issuer_documents import ISSUER, check_issuer
 from server.external_storage.kept import storage_in
 from server.external_storage.planning import infrastructure_plan
@@ -23,6 +23,7 @@ from server.external_storage.plans import tried_role
 from server.external_storage.storage import ExternalStorage, KeptTest, Stage
 from server.integrations.integration import RoleArn
 from server.service_events import CONNECTION_TESTED
+from server.state.asking import in_state
 from server.state.external_storages import ConnectionTestRow, SqlExternalStorages
 from server.storage.connection import Check, ConnectionProbe, Outcome, Wanted, WantedTable
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from server.audit_log.access import Access, identity_text
-from server.errors import Aborted, AlreadyExists, InvalidRequest, NotFound, Unavailable, Violation
+from server.errors import Aborted, AlreadyExists, InvalidRequest, NotFound, Violation
 from server.external_storage.events import draft_event
 from server.external_storage.generated_names import generated_spec
 from server.external_storage.kept import row_of, storage_in
@@ -18,7 +17,7 @@ from server.external_storage.rules import Rules, description_violations
 from server.external_storage.storage import ExternalStorage, Stage
 from server.integrations.integration import RoleArn
 from server.service_events import DRAFT_CREATED, DRAFT_DELETED, DRAFT_UPDATED
-from server.state.database import StateFault
+from server.state.asking import in_state
 from server.state.external_storages import SqlExternalStorages, StoragesView
 from server.storage.spec import StorageOptions, StorageSpec
 
@@ -161,18 +160,6 @@ class Drafts:
             now,
             description=request.description,
         )
-
-
-async def in_state(work: Callable[[], Answer]) -> Answer:
-    """Do something with the state, beside the loop.
-
-    Raises:
-        Unavailable: the state database can't do it now.
-    """
-    try:
-        return await asyncio.get_running_loop().run_in_executor(None, work)
-    except StateFault:
-        raise Unavailable("the state database can't do it now", reason="STATE_UNAVAILABLE") from None
 
 
 def none_of(stage: Stage) -> NotFound:

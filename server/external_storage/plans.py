@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from server.errors import InvalidRequest, Violation
-from server.external_storage.drafts import in_state, none_of, role_of
+from server.external_storage.drafts import none_of, role_of
 from server.external_storage.iam_policy import iam_policy, policy_text
 from server.external_storage.infrastructure import InfrastructurePlan, RolePolicyPlan
 from server.external_storage.kept import storage_in
@@ -15,6 +15,7 @@ from server.external_storage.planning import infrastructure_plan
 from server.external_storage.regions import partition_of
 from server.external_storage.storage import ExternalStorage, Stage
 from server.integrations.integration import RoleArn
+from server.state.asking import in_state
 from server.state.external_storages import SqlExternalStorages
 
 

@@ -6,24 +6,30 @@ import asyncio
 import logging
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, replace
-from typing import Any, Final, TypeVar
+from typing import Any, TypeVar
 
 from server.audit_log.access import Access, identity_text
 from server.errors import AuditStoreError, FailedPrecondition, Unavailable
-from server.external_storage.drafts import check_revision, in_state, none_of, role_of
+from server.external_storage.drafts import check_revision, none_of, role_of
 from server.external_storage.events import disabled_event, enabled_event
 from server.external_storage.kept import promotion_of, promotion_row, row_of, storage_in
 from server.external_storage.placement import DEFAULT_STORAGE, check_account
 from server.external_storage.rules import Rules
-from server.external_storage.storage import ExternalStorage, KeptTest, Promotion, PromotionKind, Stage
+from server.external_storage.storage import (
+    TEST_COUNTS_MS,
+    ExternalStorage,
+    KeptTest,
+    Promotion,
+    PromotionKind,
+    Stage,
+)
 from server.external_storage.switching import Switch
+from server.state.asking import in_state
 from server.state.external_storages import SqlExternalStorages, StoragesChange
 
 Answer = TypeVar("Answer")
 
 _log = logging.getLogger(__name__)
-TEST_COUNTS_MS: Final = 3_600_000
-"""How long a passed connection test lets its draft be promoted."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import enum
 from dataclasses import dataclass
+from typing import Final
 
 from server.storage.spec import StorageOptions, StorageSpec
+
+TEST_COUNTS_MS: Final = 3_600_000
+"""How long a passed connection test counts: for a promotion, or for another role."""
 
 
 class Stage(enum.Enum):

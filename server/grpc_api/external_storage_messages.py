@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import asdict
 from types import MappingProxyType
 from typing import Final
 
-from extaudit.v1 import event_pb2
 from extaudit.v1 import external_audit_storage_pb2 as pb
 
-from server.audit_log.receipts import Emitter
 from server.external_storage.storage import ExternalStorage, KeptTest, Promotion, PromotionKind, Stage
 from server.grpc_api.external_storage_requests import LOCK_MODES
-from server.grpc_api.messages import identity_message, timestamp_message
+from server.grpc_api.messages import caller_message, timestamp_message
 from server.storage.spec import ObjectLockMode, StorageOptions, StorageSpec
 
 STAGES: Final[Mapping[Stage, pb.ExternalAuditStorageStage.ValueType]] = MappingProxyType(
@@ -99,12 +96,3 @@ def test_message(test: KeptTest) -> pb.ConnectionTestSummary:
         tester=caller_message(test.tester),
         role_arn=test.role_arn,
     )
-
-
-def caller_message(text: str) -> event_pb2.Identity | None:
-    """An identity that the state keeps as `audit_log.access.identity_text` gives it; None where there is none."""
-    caller = json.loads(text).get("caller") if text else None
-    if not caller:
-        return None
-    serial, token_id = caller.get("certificate_serial", ""), caller.get("token_id", "")
-    return identity_message(Emitter(caller["kind"], caller["name"], caller["trust_anchor"], serial, token_id))

@@ -164,11 +164,13 @@ def identity_message(emitter: Emitter) -> event_pb2.Identity:
     )
 
 
-def caller_message(text: str) -> event_pb2.Identity:
-    """The identity that `audit_log.access.identity_text` wrote."""
-    who = json.loads(text)["caller"]
-    serial, token_id = who.get("certificate_serial", ""), who.get("token_id", "")
-    return identity_message(Emitter(who["kind"], who["name"], who["trust_anchor"], serial, token_id))
+def caller_message(text: str) -> event_pb2.Identity | None:
+    """An identity that the state keeps as `audit_log.access.identity_text` gives it; None where there is none."""
+    caller = json.loads(text).get("caller") if text else None
+    if not caller:
+        return None
+    serial, token_id = caller.get("certificate_serial", ""), caller.get("token_id", "")
+    return identity_message(Emitter(caller["kind"], caller["name"], caller["trust_anchor"], serial, token_id))
 
 
 def missing_part(missing: Missing) -> query_pb.MissingPart:

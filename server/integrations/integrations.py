@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import asyncio
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, Protocol, TypeVar
 
 from server.audit_log.access import Access, caller_members, identity_text
-from server.errors import AlreadyExists, NotFound, PermissionDenied, Unavailable
+from server.errors import AlreadyExists, NotFound, PermissionDenied
 from server.external_storage.kept import test_of, test_text
 from server.integrations.integration import Integration, RoleArn
 from server.integrations.uses import Asked, deciding_test, refuse_in_use, refuse_stale
 from server.service_events import INTEGRATION_CREATED, INTEGRATION_DELETED, INTEGRATION_UPDATED
-from server.state.database import StateFault
+from server.state.asking import in_state
 from server.state.integrations import Event, Found, IntegrationRow, RoleChange
 
 SUB_KIND: Final = "aws-oidc"
@@ -90,7 +89,7 @@ class Integrations:
         now = self._now_ms()
         row = IntegrationRow(name, str(role_arn), str(uuid.uuid4()), now, now, identity_text(access))
         event = _event(INTEGRATION_CREATED, access, name, role_arn)
-        if not await _in_state(lambda: self._store.add(row, event)):
+        if not await in_state(lambda: self._store.add(row, event)):
             text = "there is an integration of that name"
             raise AlreadyExists(text, resource_type="integration", resource_name=name)
         return _integration(row)
@@ -101,14 +100,14 @@ class Integrations:
         Raises:
             NotFound: there is none of that name.
         """
-        row = await _in_state(lambda: self._store.get(name))
+        row = await in_state(lambda: self._store.get(name))
         if row is None:
             raise _absent(name)
         return _integration(row)
 
     async def page(self, after: str, limit: int) -> IntegrationPage:
         """The first integrations whose names come after `after`, at most `limit`."""
-        rows, total = await _in_state(lambda: self._store.page(after, limit))
+        rows, total = await in_state(lambda: self._store.page(after, limit))
         return IntegrationPage([_integration(row) for row in rows], total)
 
     async def update(self, access: Access, asked: IntegrationUpdate) -> Integration:
@@ -121,7 +120,7 @@ class Integrations:
             Unavailable: it isn't changed, or not known to be.
         """
         now, role = self._now_ms(), str(asked.role_arn)
-        row = await _in_state(
+        row = await in_state(
             lambda: self._store.change(asked.name, role, now, lambda found: self._change(access, asked, now, found))
         )
         if row is None:
@@ -144,7 +143,7 @@ class Integrations:
             refuse_in_use(found, self._undelivered())
             return _event(INTEGRATION_DELETED, access, name, _role(found.row))
 
-        await _in_state(lambda: self._store.remove(name, decide))
+        await in_state(lambda: self._store.remove(name, decide))
 
     def _change(self, access: Access, asked: IntegrationUpdate, now: int, found: Found | None) -> RoleChange | None:
         if not asked.may_change_role and (found is None or found.row.role_arn != str(asked.role_arn)):
@@ -170,13 +169,6 @@ class Integrations:
         return RoleChange(
             str(asked.role_arn), str(uuid.uuid4()), now, identity_text(access), event, kept, forced, asked.reason
         )
-
-
-async def _in_state(ask: Callable[[], Answer]) -> Answer:
-    try:
-        return await asyncio.get_running_loop().run_in_executor(None, ask)
-    except StateFault:
-        raise Unavailable("the state database can't do it now", reason="STATE_UNAVAILABLE") from None
 
 
 def _integration(row: IntegrationRow) -> Integration:

@@ -7,12 +7,10 @@ from dataclasses import dataclass
 from typing import Final
 
 from server.errors import Aborted, FailedPrecondition
+from server.external_storage.storage import TEST_COUNTS_MS
 from server.integrations.integration import RoleArn
 from server.state.external_storages import ConnectionTestRow
 from server.state.integrations import Found
-
-TEST_MS: Final = 3_600_000
-"""How long a passed connection test counts."""
 
 _USERS: Final = {
     "draft": "the draft of an external audit storage names it",
@@ -67,7 +65,7 @@ def deciding_test(found: Found, asked: Asked, undelivered: frozenset[str]) -> Co
     if found.cluster is None:
         return None
     test = found.cluster.test
-    if test is not None and test.passed and asked.now_ms - TEST_MS <= test.tested_ms:
+    if test is not None and test.passed and asked.now_ms - TEST_COUNTS_MS <= test.tested_ms:
         return test
     if asked.forced:
         return None
