@@ -3,19 +3,13 @@
 from __future__ import annotations
 
 import json
-import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from extaudit.v1 import external_audit_storage_pb2 as storage_pb
-from extaudit.v1 import external_audit_storage_service_pb2 as pb
-from extaudit.v1.external_audit_storage_service_pb2_grpc import ExternalAuditStorageServiceStub
 from extaudit_cli.main import run
 
-from tests.e2e.test_storage_plans import channel
-from tests.planned_infrastructure import spec
 from tests.running_server import RunningServer, running_server
 from tests.sandbox.running import Sandbox, running_sandbox
 
@@ -36,11 +30,7 @@ def server(tmp_path_factory: pytest.TempPathFactory, sandbox: Sandbox) -> Iterat
     with running_server(tmp_path_factory.mktemp("server")) as running:
         with running.client() as client:
             client.integrations.create("acme", f"arn:aws:iam::{sandbox.account_id}:role/{ROLE}")
-        with channel(running.connection()) as opened:
-            names = spec(uuid.uuid4().hex[:12])
-            fields = storage_pb.ExternalAuditStorageSpec.DESCRIPTOR.fields_by_name
-            drafted = storage_pb.ExternalAuditStorageSpec(**{name: getattr(names, name) for name in fields})
-            ExternalAuditStorageServiceStub(opened).CreateDraft(pb.CreateDraftRequest(spec=drafted))
+            client.storages.generate("acme", "us-west-2")
         yield running
 
 
