@@ -9,6 +9,7 @@ from extaudit_client import BucketPlan
 from extaudit_cli.bootstrap.lifecycle import harmful, read_rule, write_rule
 from extaudit_cli.bootstrap.rows import Value
 from extaudit_cli.bootstrap.things import Attribute, State
+from extaudit_cli.event_json import jsonable
 
 if TYPE_CHECKING:
     from extaudit_cli.bootstrap.bucket_aspects import BucketCalls
@@ -41,7 +42,7 @@ class LifecycleAspect:
         wrong = [each for each in self._rules if not _same(each, there.get(each["ID"]))]
         if not wrong:
             return Attribute(self.name, State.EQUAL, self._rules, self._rules)
-        yours = [there[each["ID"]] for each in wrong if each["ID"] in there]
+        yours = jsonable([there[each["ID"]] for each in wrong if each["ID"] in there])
         return Attribute(self.name, State.DIFFERENT, wrong, yours)
 
     def write(self, attribute: Attribute) -> None:

@@ -44,4 +44,4 @@ def differing(found: Value, planned: Value) -> list[str]:
 def _lines(value: Value) -> list[str]:
     if value is None or value in ([], {}):
         return []
-    return json.dumps(value, indent=2, sort_keys=True, default=str).splitlines()
+    return json.dumps(value, indent=2, sort_keys=True).splitlines()
