@@ -140,9 +140,7 @@ class Drafts:
         return await in_state(put)
 
     def _violations(self, request: DraftRequest) -> list[Violation]:
-        unreadable = {each.field for each in request.unreadable}
         found = self._rules.violations(request.spec, request.options, request.path)
-        found = [each for each in found if each.field not in unreadable]
         return [*found, *request.unreadable, *description_violations(request.description)]
 
     def _drafted(self, access: Access, request: DraftRequest, role: RoleArn, now: int) -> ExternalStorage:

@@ -170,6 +170,7 @@ PRECONDITIONS: dict[str, tuple[Setting, dict[str, Any], Codes, str]] = {
         "INVALID_REQUEST",
     ),
     "reason too long": (lambda b, r: b.add_test(r), {"reason": "x" * 1025}, Codes.INVALID_ARGUMENT, "INVALID_REQUEST"),
+    "reason with NUL": (lambda b, r: b.add_test(r), {"reason": "x\0"}, Codes.INVALID_ARGUMENT, "INVALID_REQUEST"),
     "no delivery": (
         lambda b, r: (b.add_test(r), setattr(b.switch, "why_not", "not built in")),
         {},
