@@ -170,6 +170,18 @@ def test_a_token_of_another_integration_does_not_open_the_role(setup: Setup) -> 
         assert error.value.response["Error"]["Code"] == "AccessDenied"
 
 
+def test_the_role_that_an_integration_is_to_get_is_set_up_before_it_gets_it(setup: Setup) -> None:
+    world = setup.world
+    now = world.create("changing")
+    later = now.replace("/changing", "/changing-later")
+    assert setup("changing").code == 0
+    assert setup("changing", "--role-arn", later).code == 0
+    assert world.assume(now, "changing")
+    assert world.assume(later, "changing")
+    wrong = setup("changing", "--role-arn", "arn:aws:iam::1:role/x")
+    assert (wrong.code, wrong.err.count("\n")) == (1, 1)
+
+
 def test_a_dry_run_and_terraform_touch_nothing_and_say_what_would_be(setup: Setup) -> None:
     world = setup.world
     world.create("dry")
@@ -247,7 +259,7 @@ def test_credentials_of_another_account_are_refused_before_anything_is_looked_at
     setup.credentials(setup.world.sandbox.other_account("999988887777"))
     refused = setup("elsewhere")
     assert refused.code == 1
-    assert refused.err.startswith("Error: these AWS credentials are of account 999988887777 (aws), and the role of ")
+    assert refused.err.startswith("Error: these AWS credentials are of account 999988887777 (aws), and the role arn:")
     assert setup.world.operations() == ["GetCallerIdentity"]
 
 

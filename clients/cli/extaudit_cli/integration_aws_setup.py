@@ -28,6 +28,7 @@ Examples:
   extaudit integrations aws-setup production --dry-run
   extaudit integrations aws-setup production --aws-profile admin
   extaudit integrations aws-setup production --terraform
+  extaudit integrations aws-setup production --role-arn arn:aws:iam::111122223333:role/next
 
 What is there already is compared and shown. Nothing of it is changed, but that the provider gets our audience as one
 more client id, and what --update-trust allows: the role's trust policy is then replaced whole, whatever else is in it.
@@ -35,6 +36,7 @@ more client id, and what --update-trust allows: the role's trust policy is then 
 Exits with 0 where all is as planned, with 1 where something differs or is missing, in a dry run too.""",
 )
 @click.argument("name")
+@click.option("--role-arn", default="", metavar="ARN", help="Another role, which the integration is to get later.")
 @click.option("--dry-run", is_flag=True, help="Change nothing; show what is there, and what would be done.")
 @click.option("--update-trust", is_flag=True, help="Make trust policy and thumbprint as planned, though they differ.")
 @click.option("--terraform", is_flag=True, help="Print the same as a file for Terraform; AWS isn't asked.")
@@ -51,6 +53,7 @@ def command(
     client: Client,
     output: str,
     name: str,
+    role_arn: str,
     dry_run: bool,
     update_trust: bool,
     terraform: bool,
@@ -69,12 +72,12 @@ def command(
     from extaudit_cli.bootstrap.report import FORMAT, Printer, print_json
     from extaudit_cli.terraform.web_identity import trust_text
 
-    trust = Trust.of(client.integrations.get(name))
+    trust = Trust.of(client.integrations.get(name), role_arn)
     if terraform:
         click.echo(trust_text(trust, _thumbprint(trust, issuer_ca)), nl=False)
         return
     admin = open_admin(aws_profile, region, trust.role.partition)
-    account = admin.require_account(trust.role.partition, trust.role.account_id, f"the role of integration {name}")
+    account = admin.require_account(trust.role.partition, trust.role.account_id, f"the role {trust.role}")
     digest, printer = _thumbprint(trust, issuer_ca), None
     if output == "table":
         what = "What there is, beside what is planned" if dry_run else "Setting up the trust"

@@ -30,13 +30,15 @@ class Trust:
     subject: str
 
     @classmethod
-    def of(cls, integration: Integration) -> Trust:
-        """What an integration asks for.
+    def of(cls, integration: Integration, role_arn: str = "") -> Trust:
+        """What an integration asks for, with its role, or with one that it is to get.
 
         Raises:
-            click.ClickException: the service has no issuer, or the integration is of a kind that isn't known here.
+            click.ClickException: the service has no issuer, or the role is none that is known here.
         """
-        role, trusted = RoleArn.parse(integration.role_arn), integration.web_identity
+        role, trusted = RoleArn.parse(role_arn or integration.role_arn), integration.web_identity
+        if role is None and role_arn:
+            raise click.ClickException(visible(f"{role_arn} is no ARN of a role: arn:aws:iam::<account>:role/<name>"))
         if role is None:
             raise click.ClickException(visible(f"integration {integration.name} has no AWS role that is known here"))
         if not trusted.issuer:
