@@ -18,6 +18,7 @@ from server.certificates.local_authority import SERVER, USER_CA, load_local_auth
 from server.data_directory import DataDirectory
 from server.state.database import database_path
 from tests.e2e.doctored import SESSION, flip, objects
+from tests.unit.integrations.keys_under_test import KeysUnderTest
 
 CONFIG = "planted.toml"
 WITH_CONFIG = ("--config", CONFIG)
@@ -90,6 +91,22 @@ def _no_folder(data_dir: Path) -> None:
 def config(*lines: str) -> Callable[[Path], object]:
     """A configuration file that says so."""
     return lambda data: data.with_name(CONFIG).write_text("\n".join(lines))
+
+
+def with_signing_keys(data_dir: Path) -> None:
+    config('issuer_url = "https://own.test"')(data_dir)
+    rig = KeysUnderTest(database_path(data_dir), b"k" * 32)
+    rig.keys.look_after()
+    rig.close()
+
+
+def old_signing_key(data_dir: Path) -> None:
+    with_signing_keys(data_dir)
+    key = data_dir / "identity" / "signing-keys.key"
+    key.write_bytes(b"k" * 32)
+    key.chmod(0o600)
+    began = int(days_ago(92).timestamp() * 1000)
+    on_state(data_dir, f"UPDATE signing_keys SET activated_ms = {began} WHERE state = 'active'")
 
 
 def append(path: Path, more: bytes) -> None:
@@ -238,6 +255,10 @@ PLANTS = [
     Plant("configuration_wrong", config("[journal]", "cut_events = 0"), "docs/configuration.md", WITH_CONFIG),
     Plant("key_damaged", lambda data: (data / "identity" / "page-token.key").write_bytes(b"short"), "copy"),
     Plant("key_missing", lambda data: (data / "identity" / "upload-id.key").unlink(), "copy"),
+    Plant("wrapping_key_refused", with_signing_keys, "forget-signing-keys", WITH_CONFIG),
+    Plant("issuer_not_for_aws", config('issuer_url = "https://own.test:8443"'), "port 443", WITH_CONFIG),
+    Plant("issuer_not_published_here", config('issuer_url = "https://own.test"'), "public_listen", WITH_CONFIG),
+    Plant("signing_key_old", old_signing_key, "rotate-key", WITH_CONFIG),
     Plant("known_uids_damaged", damage_uids, "copy"),
     Plant("roles_refused", lambda data: (data / "roles" / "x.yaml").write_text("kind: nothing"), "roles check"),
     Plant(
@@ -291,6 +312,8 @@ UNPLANTED = {
     "disk_unknown": "needs a file system that went away",
     "scrub_late": "has a test of its own: a server must run",
     "journal_late": "has a test of its own: a server must run",
+    "issuer_unreachable": "has a test of its own: a server must run",
+    "issuer_documents_differ": "has a test of its own: a server must run",
     "permission_unheld": "has a test of its own: the presets give every permission",
 }
 """Faults without a plant, and why."""

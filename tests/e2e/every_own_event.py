@@ -30,6 +30,7 @@ from server.certificates.issuing import issue_user, renew
 from server.config import AwsSection, Config, ConfigProblems, GrpcSection, SearchSection
 from server.external_storage.promotions import PromotionRequest
 from server.files import DiskFiles
+from server.integrations.key_forgetting import forget_signing_keys
 from server.integrations.key_life import Schedule
 from server.service_events import (
     CLOCK_STEPPED,
@@ -245,6 +246,7 @@ class Lives:
         (segment,) = (self.data_dir / "journal" / self.log_id).iterdir()
         content = segment.read_bytes()
         segment.write_bytes(flipped(content, content.index(b'"u-2"')))
+        assert forget_signing_keys(self.data_dir, "the wrapping key is lost", "root")
         request_fork(self.data_dir, "restored from a backup", "root", None)
         engine = open_database(database_path(self.data_dir))
         Outbox(engine).put(b'{"event":"extaudit.lock.create","uid":"u","time":"2999-01-01T00:00:00Z"}')

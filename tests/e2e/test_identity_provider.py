@@ -19,6 +19,7 @@ import pytest
 from botocore.exceptions import ClientError
 from extaudit.v1.audit_log_service_pb2 import SearchEventsRequest
 from extaudit.v1.audit_log_service_pb2_grpc import AuditLogServiceStub
+from extaudit_cli.main import run
 from extaudit_client import Client
 from extaudit_client.files import find_connection
 from joserfc.jwk import RSAKey
@@ -26,11 +27,15 @@ from joserfc.jws import extract_compact
 
 from server.app import App
 from server.config import GrpcSection, HttpSection, IssuerSection
+from server.data_directory import DataDirectoryProblem
 from server.integrations.key_life import Schedule
 from server.integrations.web_identity import AUDIENCE, WebIdentityTokens
 from tests.certificates_builder import CaShape
+from tests.e2e.doctored import doctor
+from tests.jwks_server import JwksServer, whole
 from tests.polling import until
 from tests.running_app import running_app
+from tests.running_server import running_server
 from tests.sandbox.running import Sandbox, running_sandbox
 from tests.tokens_builder import ed_key, encoded, hmac_with, issuer, jwks, rsa_key
 
@@ -283,3 +288,53 @@ def test_a_restart_keeps_the_keys(tmp_path: Path) -> None:
         assert app.issuer.keys
         assert app.issuer.keys.known.keys == before
         assert kid(app.issuer.tokens.token(INTEGRATION)) in {key.key_id for key in before}
+
+
+def test_a_lost_wrapping_key_keeps_the_service_from_starting_until_the_keys_are_given_up(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def forget() -> int:
+        return run(["identity", "forget-signing-keys", "--data-dir", str(tmp_path), "--reason", "lost"])
+
+    with running_app(tmp_path, issuer_url="https://own.test") as app:
+        assert app.issuer.keys
+        before = {key.key_id for key in app.issuer.keys.known.keys}
+        assert forget() == 1
+    assert "another extaudit serve uses this data directory" in capsys.readouterr().err
+    (tmp_path / "identity" / "signing-keys.key").unlink()
+    with (
+        pytest.raises(DataDirectoryProblem, match="is not there; put back"),
+        running_app(tmp_path, issuer_url="https://own.test"),
+    ):
+        pass
+    assert not (tmp_path / "identity" / "signing-keys.key").exists()
+    assert forget() == 0
+    assert capsys.readouterr().out == "2 signing keys are given up; the next start makes others\n"
+    with running_app(tmp_path, issuer_url="https://own.test") as app:
+        assert app.issuer.keys
+        assert len(app.issuer.keys.known.published) == 2
+        assert before.isdisjoint(key.key_id for key in app.issuer.keys.known.published)
+        assert app.issuer.tokens.token(INTEGRATION)
+
+
+def test_the_doctor_compares_what_is_published_with_the_state(tmp_path: Path) -> None:
+    port = free_port()
+
+    def configured(name: str, url: str) -> str:
+        path = tmp_path / name
+        path.write_text(f'data_dir = "data"\nissuer_url = "{url}"\n[http]\npublic_listen = "127.0.0.1:{port}"\n')
+        return str(path)
+
+    def found(config: str) -> set[str]:
+        return doctor(tmp_path, "--config", config, "--check", "issuer").names - {"issuer_not_for_aws"}
+
+    right = configured("right.toml", f"http://127.0.0.1:{port}")
+    with running_server(tmp_path, "--config", right) as server, JwksServer(tmp_path, b"{}", plain=True) as other:
+        assert found(right) == set()
+        with server.client() as client:
+            client.integrations.rotate_signing_key("stolen", drop_old=True)
+        assert found(right) == set()
+        assert found(configured("dead.toml", f"http://127.0.0.1:{free_port()}")) == {"issuer_unreachable"}
+        stranger = other.url.removesuffix("/keys?of=1")
+        other.answer = lambda handler: whole(handler, b'{"keys":[]}')
+        assert found(configured("stranger.toml", stranger)) == {"issuer_documents_differ"}

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from extaudit_cli.commands import Group
+from extaudit_cli.operator import operator
 from extaudit_cli.output import output_option, print_facts, print_table, write_json
 from extaudit_cli.suggestions import known_roles, role_names
 from extaudit_cli.text import visible
@@ -46,7 +47,7 @@ Examples:
   extaudit identity renew alice --out-dir alice""",
 )
 def command() -> None:
-    """Issue, list and renew certificates of a data directory."""
+    """Issue, list and renew certificates of a data directory; give up signing keys that can't be opened."""
 
 
 @command.command(
@@ -125,6 +126,38 @@ def renew(name: str, kind: str | None, days: int, out_dir: Path | None, data_dir
 
         wanted = IdentityKind(kind) if kind else None
         _print_files(issuing.renew(data_dir, name, out_dir or data_dir / "identity", days, wanted), output)
+
+
+@command.command(
+    name="forget-signing-keys",
+    epilog="""\b
+Examples:
+  extaudit identity forget-signing-keys --reason 'the wrapping key is lost'
+
+Exit code 1 while a service runs on the data directory: one that runs has its keys.""",
+)
+@click.option("--reason", required=True, help="Why; kept in the audit event.")
+@_data_dir
+@output_option
+def forget_signing_keys(reason: str, data_dir: Path, output: str) -> None:
+    """Give up the keys that sign tokens for AWS, since the key that encrypts them is lost for good.
+
+    The next start makes new ones, and a new wrapping key where there is none. AWS refuses the service until it has
+    fetched the new key set.
+    """
+    from server.data_directory import DataDirectoryProblem
+    from server.integrations.key_forgetting import forget_signing_keys
+
+    try:
+        forgotten = forget_signing_keys(data_dir, reason, operator())
+    except DataDirectoryProblem as problem:
+        raise click.ClickException(visible(str(problem))) from None
+    except OSError as error:
+        raise click.ClickException(f"the data directory can't be used ({error.strerror})") from None
+    if output == "table":
+        click.echo(f"{len(forgotten)} signing keys are given up; the next start makes others")
+    else:
+        write_json({"forgotten": forgotten}, indent=2 if output == "json" else None)
 
 
 @contextmanager

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import getpass
-import os
 from pathlib import Path
 
 import click
 
 from extaudit_cli.commands import Group
+from extaudit_cli.operator import operator
 from extaudit_cli.output import output_option, write_json
 from extaudit_cli.text import visible
 
@@ -57,7 +56,7 @@ def fork(data_dir: Path, reason: str, last_acknowledged: str | None, output: str
     from server.data_directory import DataDirectoryProblem
 
     try:
-        asked = request_fork(data_dir, reason, _operator(), last_acknowledged)
+        asked = request_fork(data_dir, reason, operator(), last_acknowledged)
     except DataDirectoryProblem as problem:
         raise click.ClickException(visible(str(problem))) from None
     except OSError as error:
@@ -69,10 +68,3 @@ def fork(data_dir: Path, reason: str, last_acknowledged: str | None, output: str
         return
     told = {"log_id": asked.log_id, "last_sequence": asked.last_sequence, "reason": asked.fork.reason}
     write_json(told | {"operator": asked.fork.operator}, indent=2 if output == "json" else None)
-
-
-def _operator() -> str:
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):
-        return f"uid {os.getuid()}"
