@@ -21,6 +21,8 @@ from server.config import (
 )
 from server.files import Files
 from server.lifecycle import App
+from server.state.database import Database
+from server.storages_assembly import OtherStorages
 
 _SECONDS = 30
 
@@ -41,10 +43,11 @@ def running_app(
     aws: AwsSection | None = None,
     http: HttpSection | None = None,
     issuer: IssuerSection | None = None,
+    others: Callable[[Database], OtherStorages] | None = None,
 ) -> Iterator[App]:
     """Serve from `data_dir` until the end of the block. Without `watching` nothing is looked at in the background.
 
-    `read` reads the configuration again, as `build` has it.
+    `read` reads the configuration again, `others` gives the storages beside the default one, as `build` has them.
     """
     config = Config(
         data_dir,
@@ -62,7 +65,8 @@ def running_app(
     thread = threading.Thread(target=loop.run_forever, name="app")
     thread.start()
     try:
-        app = asyncio.run_coroutine_threadsafe(_start(config, files, read, watching=watching), loop).result(_SECONDS)
+        starting = _start(lambda: build(config, files=files, read=read, others=others), watching=watching)
+        app = asyncio.run_coroutine_threadsafe(starting, loop).result(_SECONDS)
         try:
             yield app
         finally:
@@ -73,8 +77,8 @@ def running_app(
         loop.close()
 
 
-async def _start(config: Config, files: Files | None, read: Callable[[], Config] | None, *, watching: bool) -> App:
-    app = build(config, files=files, read=read)
+async def _start(built: Callable[[], App], *, watching: bool) -> App:
+    app = built()
     await app.start()
     if not watching:
         app.housekeeping.stop()

@@ -40,7 +40,7 @@ def placed_storages(engine: Engine) -> dict[str, PlacedStorage]:
     """
     found: dict[str, PlacedStorage] = {}
     with engine.connect() as connection:
-        roles = dict(connection.execute(select(integrations.c.name, integrations.c.role_arn)).tuples())
+        roles = {row.name: row.role_arn for row in connection.execute(select(integrations))}
         for row in connection.execute(select(promotions).order_by(promotions.c.number)):
             role_arn = roles.get(row.integration, row.role_arn)
             found[row.storage_id] = PlacedStorage(row.spec, row.options, row.account_id, row.integration, role_arn)
