@@ -103,3 +103,25 @@ def test_what_is_not_there_is_one_line(extaudit: Extaudit) -> None:
     assert (done.returncode, done.stdout) == (1, b"")
     assert len(done.stderr.splitlines()) == 1
     assert b"NOT_FOUND" in done.stderr
+
+
+def test_an_integration_is_kept_and_each_refusal_is_one_line(extaudit: Extaudit) -> None:
+    role = ("--role-arn", "arn:aws:iam::111122223333:role/audit")
+    made = json.loads(extaudit("integrations", "create", "ours", *role, "--output", "json").stdout)
+    assert json.loads(extaudit("integrations", "get", "ours", "--output", "jsonl").stdout) == made
+    assert json.loads(extaudit("integrations", "list", "--output", "json").stdout) == [made]
+    assert made["web_identity"]["subject"] == "extaudit:integration:ours"
+    assert extaudit("storage", "generate", "--integration", "ours", "--region", "us-west-2").returncode == 0
+    refusals = {
+        ("create", "ours", *role): b"there is an integration of that name (ALREADY_EXISTS)",
+        ("create", "a b", *role): b"integration.name: must be 1 to 128 characters",
+        ("update", "ours", "--role-arn", "x"): b"integration.aws_oidc.role_arn: must be arn:<partition>:iam::",
+        ("update", "ours", *role, "--revision", "old"): b"(STALE_REVISION)",
+        ("delete", "ours"): b"the draft of an external audit storage names it (INTEGRATION_IN_USE)",
+        ("get", "theirs"): b"there is no integration of that name (NOT_FOUND)",
+        ("aws-setup", "ours"): b"the service has no issuer for AWS to trust: set issuer_url where it runs",
+    }
+    for arguments, text in refusals.items():
+        refused = extaudit("integrations", *arguments)
+        assert (refused.returncode, refused.stdout, refused.stderr.count(b"\n")) == (1, b"", 1), arguments
+        assert text in refused.stderr
