@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import uuid
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from server.external_storage.iam_policy import iam_policy
 from server.external_storage.infrastructure import BucketPlan, InfrastructurePlan
 from server.external_storage.planning import infrastructure_plan
 from server.integrations.integration import RoleArn
-from server.storage.aws.checks.probe import AwsConnectionProbe
+from server.storage.aws.checks.findings import Findings, Stopped
+from server.storage.aws.checks.probe import AwsConnectionProbe, run_checks
+from server.storage.aws.clients import AwsClients
 from server.storage.aws.session import AwsSettings
 from server.storage.connection import Check, Outcome, Wanted, WantedTable
 from server.storage.spec import ObjectLockMode, StorageOptions, StorageSpec
@@ -43,6 +48,8 @@ class Account:
     plan: InfrastructurePlan
     role_arn: str
     clients: dict[str, Any] = field(default_factory=dict)
+    role_clients: AwsClients | None = None
+    """Those that `check` uses."""
 
     def admin(self, service: str) -> Any:
         """The administrator's client of a service."""
@@ -89,16 +96,34 @@ class Account:
             self.issuer.url,
             AUDIENCE,
             SUBJECT,
-            "6f1b7f1e-0000-4000-8000-00000000beef",
+            str(uuid.uuid4()),
         )
         return replace(wanted, **changes)
 
     def probe(self, token: str = "", **changes: Any) -> list[Check]:
-        """All checks."""
+        """All checks, as the service makes them, with another token or what is wanted changed."""
         checks: list[Check] = []
         probe = AwsConnectionProbe(AwsSettings(endpoint=self.sandbox.endpoint, attempts=1))
         probe.run(self.wanted(**changes), lambda: token or self.issuer.token(), checks.append, lambda: False)
         return checks
+
+    def check(self, stop_after: int = 1000, **changes: Any) -> list[Check]:
+        """All checks, with clients that are there already; or the first of them, where the test is stopped."""
+        assert self.role_clients is not None
+        checks: list[Check] = []
+        with contextlib.suppress(Stopped):
+            findings = Findings(checks.append, lambda: len(checks) >= stop_after)
+            run_checks(self.role_clients, self.wanted(**changes), findings)
+        return checks
+
+    def elsewhere(self, **fields: str) -> list[Check]:
+        """All checks where the spec names something else, with the policy for it."""
+        spec = replace(self.spec, **fields)
+        self.put_policy(iam_policy(spec, self.sandbox.partition, self.sandbox.account_id))
+        try:
+            return self.check(spec=spec)
+        finally:
+            self.put_policy(self.policy)
 
     def kept(self) -> list[Any]:
         """Every version, marker and open upload of the long-term bucket."""
@@ -110,10 +135,13 @@ class Account:
         return found
 
 
-def set_up(sandbox: Sandbox, issuer: Issuer, name: str, options: StorageOptions | None = None) -> Account:
-    """Make all that is planned, and a role that holds the planned policy."""
+def set_up(
+    sandbox: Sandbox, issuer: Issuer, name: str, options: StorageOptions | None = None, role_arn: str = ""
+) -> Account:
+    """Make all that is planned, and a role that holds the planned policy: one that trusts the issuer, or that of an
+    ARN."""
     spec, options = spec_named(name, sandbox.region), options or StorageOptions(ObjectLockMode.GOVERNANCE, 30)
-    role_arn = trusting_role(sandbox, issuer, name)
+    role_arn = role_arn or trusting_role(sandbox, issuer, name)
     role = RoleArn.parse(role_arn)
     assert role is not None
     account = Account(sandbox, issuer, spec, options, infrastructure_plan(spec, options, role, "test"), role_arn)

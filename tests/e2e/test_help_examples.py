@@ -36,6 +36,7 @@ NOT_RUN = {
     "integrations aws-setup": "needs an AWS account: its own tests run it against a sandbox",
     "me.key --use": "run once, by the fixture",
     "apply -f -": "reads what another program writes",
+    "storage test": "needs an account in AWS: its own tests and the demo do it",
     "storage promote": "needs a connection test: its own tests run it",
     "storage disable": "needs a storage in force: its own tests run it",
     "--stage cluster": "needs a storage in force: its own tests run it",

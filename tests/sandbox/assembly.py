@@ -14,7 +14,7 @@ from tests.sandbox.athena_queries import Queries
 from tests.sandbox.athena_workgroups import check_workgroup, update_workgroup
 from tests.sandbox.authorization import authorise, leave_bucket_policies_to_the_gate
 from tests.sandbox.calls import Calls
-from tests.sandbox.encryption import check_key
+from tests.sandbox.encryption import check_key, tell_encryption
 from tests.sandbox.faults import Faults
 from tests.sandbox.gate import Answerer, Gate, Wsgi
 from tests.sandbox.iam_providers import add_client_id
@@ -57,7 +57,7 @@ def sandbox(issuer_authority: Path | None, *, as_tls: bool) -> Wsgi:
     queries = Queries(calls, faults, lock)
     checks = [take_for_tls, identify, decode_chunks, authorise, check_owner, check_region, fail_on_demand]
     checks += [check_body, check_key, check_workgroup]
-    rules = [hide_missing, give_defaults, guard_retention, guard_uploads, keep_checksums]
+    rules = [tell_encryption, hide_missing, give_defaults, guard_retention, guard_uploads, keep_checksums]
     answerers: dict[tuple[str, str], Answerer] = {
         ("sts", "AssumeRoleWithWebIdentity"): WebIdentity(issuers),
         ("iam", "AddClientIDToOpenIDConnectProvider"): add_client_id,

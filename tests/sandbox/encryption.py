@@ -13,7 +13,8 @@ from tests.sandbox.authorization import access_denied, may, request_context
 from tests.sandbox.buckets import find_bucket, find_object
 from tests.sandbox.delegate import Delegate
 from tests.sandbox.policies import Permission
-from tests.sandbox.refusals import Refused
+from tests.sandbox.refusals import Answer, Refused
+from tests.sandbox.s3_buckets import Proceed
 
 _WRITES = {
     "PutObject": ("kms:GenerateDataKey",),
@@ -45,19 +46,33 @@ def check_key(asked: Asked) -> None:
             raise access_denied(asked, permission)
 
 
+def tell_encryption(asked: Asked, proceed: Proceed) -> Answer:
+    """Say with which key an upload that begins will be encrypted, which moto doesn't where it is the bucket's own."""
+    answer = proceed()
+    bucket = find_bucket(asked.text("Bucket"))
+    if asked.operation != "CreateMultipartUpload" or answer.status >= 300 or bucket is None:
+        return answer
+    algorithm, key = _default(bucket)
+    told = {"x-amz-server-side-encryption": algorithm or "AES256"}
+    if algorithm == "aws:kms" and key:
+        told["x-amz-server-side-encryption-aws-kms-key-id"] = key_arn(key, bucket)
+    more = [(name, value) for name, value in told.items() if not answer.header(name)]
+    return Answer(answer.status, [*answer.headers, *more], answer.body)
+
+
 def require_key(delegate: Delegate, bucket: FakeBucket, option: str, key: str) -> None:
     """Raise Denied where results can't be written with the key asked for, or the bucket's; Refused where it's none."""
     if not option:
         algorithm, key = _default(bucket)
         option = "SSE_KMS" if algorithm == "aws:kms" else option
     if option == "SSE_KMS" and key:
-        delegate.require("kms:GenerateDataKey", key_arn(key, bucket))
+        delegate.require("kms:GenerateDataKey", key_arn(key, bucket), kms_viaservice=_s3_of(bucket))
 
 
 def require_readable(delegate: Delegate, bucket: FakeBucket, key: str) -> None:
     """Raise Denied where an object can't be read for want of its key."""
     if kms_key := _key_of(find_object(bucket, key)):
-        delegate.require("kms:Decrypt", key_arn(kms_key, bucket))
+        delegate.require("kms:Decrypt", key_arn(kms_key, bucket), kms_viaservice=_s3_of(bucket))
 
 
 def key_arn(key: str, bucket: FakeBucket) -> str:
@@ -73,10 +88,15 @@ def key_arn(key: str, bucket: FakeBucket) -> str:
     return str(found.arn)
 
 
+def _s3_of(bucket: FakeBucket) -> str:
+    # Athena reads and writes objects by S3, which is who asks for the key then too.
+    return f"s3.{bucket.region_name}.amazonaws.com"
+
+
 def via_s3(bucket: FakeBucket) -> dict[str, tuple[str, ...]]:
     """The condition keys of a call to KMS that S3 makes for its caller."""
     return {
-        "kms:viaservice": (f"s3.{bucket.region_name}.amazonaws.com",),
+        "kms:viaservice": (_s3_of(bucket),),
         "kms:calleraccount": (bucket.account_id,),
         "kms:encryptioncontext:aws:s3:arn": (bucket.arn,),
     }

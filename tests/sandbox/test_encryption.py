@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 
 from tests.sandbox.athena_account import make_account
 from tests.sandbox.refusing import make_bucket, refused, session_of, set_rights
@@ -93,3 +94,20 @@ def test_athenas_results_need_the_key_of_their_bucket(sandbox: Sandbox, key: str
     assert athena.get_query_results(QueryExecutionId=query)
     set_rights(sandbox, "querying", rights, {"Action": "kms:GenerateDataKey", "Resource": key})
     assert refused(athena.get_query_results, QueryExecutionId=query) == "AccessDeniedException"
+
+
+def test_an_upload_that_begins_is_told_its_encryption_and_a_denial_its_action(
+    sandbox: Sandbox, moto: Sandbox, key: str
+) -> None:
+    begun = sandbox.client("s3").create_multipart_upload(Bucket="encrypted", Key="told")
+    assert (begun["ServerSideEncryption"], begun["SSEKMSKeyId"]) == ("aws:kms", key)
+    make_bucket(sandbox, "told-of-sse-s3")
+    assert (
+        sandbox.client("s3").create_multipart_upload(Bucket="told-of-sse-s3", Key="a")["ServerSideEncryption"]
+        == "AES256"
+    )
+    make_bucket(moto, "told-nothing")
+    assert "ServerSideEncryption" not in moto.client("s3").create_multipart_upload(Bucket="told-nothing", Key="a")
+    with pytest.raises(ClientError) as error:
+        session(sandbox).create_multipart_upload(Bucket="encrypted", Key="a")
+    assert f"is not authorized to perform: kms:GenerateDataKey on resource: {key}" in str(error.value)

@@ -39,6 +39,7 @@ NEEDS: Final[Mapping[str, str]] = MappingProxyType(
         "storage disable": "external_audit_storage:read and external_audit_storage:delete",
         "storage delete-draft": "external_audit_storage:delete",
         "storage history": "external_audit_storage:read",
+        "storage test": "external_audit_storage:update and integration:read",
         "storage iam-policy": "external_audit_storage:read",
         "storage terraform": "external_audit_storage:update and integration:read",
         "integrations aws-setup": "integration:read",

@@ -13,6 +13,7 @@ _COMMANDS = {
     "iam-policy": ("extaudit_cli.storage_iam_policy", "Print the IAM policy that the integration's role needs."),
     "bootstrap": ("extaudit_cli.storage_bootstrap", "Build all that must be there in AWS, or show what differs."),
     "terraform": ("extaudit_cli.storage_terraform", "Print all that must be there in AWS as a file for Terraform."),
+    "test": ("extaudit_cli.storage_test", "Test whether the service reaches everything in AWS."),
     "promote": ("extaudit_cli.storage_promote", "Have the draft come into force."),
     "disable": ("extaudit_cli.storage_disable", "Go back to the default storage."),
     "delete-draft": ("extaudit_cli.storage_delete_draft", "Delete the draft."),
@@ -33,6 +34,7 @@ Examples:
   extaudit storage bootstrap --dry-run
   extaudit storage bootstrap
   extaudit storage terraform > storage.tf
+  extaudit storage test
   extaudit storage promote
   extaudit storage history""",
 )

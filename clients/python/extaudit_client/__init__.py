@@ -9,6 +9,7 @@ from extaudit_client.async_storages import AsyncStorages
 from extaudit_client.chunks import EventChunk, EventChunks
 from extaudit_client.client import Client
 from extaudit_client.connection import Connection
+from extaudit_client.connection_checks import ConnectionCheck, ConnectionTestEnd
 from extaudit_client.emitter import Emitter
 from extaudit_client.emitter_state import EmitterStats, Trouble
 from extaudit_client.emitting import Acknowledgement, EmittedEvent, Refusal, Repetition
@@ -95,8 +96,10 @@ __all__ = [
     "Client",
     "ColumnPlan",
     "Connection",
+    "ConnectionCheck",
     "ConnectionFailed",
     "ConnectionTest",
+    "ConnectionTestEnd",
     "DataLoss",
     "DecidingRule",
     "EmittedEvent",

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 
 from extaudit_client import storage_calls
 from extaudit_client.calling import Caller
+from extaudit_client.connection_checks import TEST_SECONDS, ConnectionCheck, ConnectionTestEnd, step_from, test_request
 from extaudit_client.infrastructure import InfrastructurePlan, RolePolicyPlan
 from extaudit_client.paging import async_pages
 from extaudit_client.storage_rows import ExternalAuditStorage, Promotion, StorageOptions, StorageSpec
@@ -46,6 +47,19 @@ class AsyncStorages:
     async def delete_draft(self, revision: str = "") -> None:
         """Delete the draft."""
         await self._caller.run_async(storage_calls.delete_draft(revision))
+
+    async def test(
+        self, stage: str = "draft", role_arn: str = ""
+    ) -> AsyncGenerator[ConnectionCheck | ConnectionTestEnd, None]:
+        """Test whether everything works: each check as it ends, and last how the test ended."""
+        request, method = test_request(stage, role_arn), self._caller.stubs.storages.TestConnection
+        with self._caller.errors():
+            stream = method(request, timeout=TEST_SECONDS)
+            try:
+                async for answer in stream:
+                    yield step_from(answer)
+            finally:
+                stream.cancel()
 
     async def promote(self, revision: str, *, force: bool = False, reason: str = "") -> ExternalAuditStorage:
         """Have the draft of this revision come into force."""

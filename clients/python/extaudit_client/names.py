@@ -6,7 +6,7 @@ from typing import Any
 
 from extaudit.v1 import access_service_pb2 as access_pb
 from extaudit.v1 import audit_log_service_pb2 as pb
-from extaudit.v1 import event_pb2, external_audit_storage_pb2, integration_pb2, recording_pb2
+from extaudit.v1 import connection_check_pb2, event_pb2, external_audit_storage_pb2, integration_pb2, recording_pb2
 from extaudit.v1 import event_query_pb2 as query_pb
 
 IDENTITY_KINDS = (event_pb2.IdentityKind, "IDENTITY_KIND_", "")
@@ -24,6 +24,7 @@ SIGNING_KEY_STATES = (integration_pb2.SigningKeyState, "SIGNING_KEY_STATE_", "")
 
 STORAGE_STAGES = (external_audit_storage_pb2.ExternalAuditStorageStage, "EXTERNAL_AUDIT_STORAGE_STAGE_", "")
 PROMOTION_KINDS = (external_audit_storage_pb2.PromotionKind, "PROMOTION_KIND_", "")
+CHECK_OUTCOMES = (connection_check_pb2.ConnectionCheckOutcome, "CONNECTION_CHECK_OUTCOME_", "")
 OBJECT_LOCK_MODES = (external_audit_storage_pb2.ObjectLockMode, "OBJECT_LOCK_MODE_", "")
 
 Names = tuple[Any, str, str]

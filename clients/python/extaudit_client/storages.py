@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from typing import Any
 
 from extaudit_client import storage_calls
 from extaudit_client.calling import Caller
+from extaudit_client.connection_checks import TEST_SECONDS, ConnectionCheck, ConnectionTestEnd, step_from, test_request
 from extaudit_client.infrastructure import InfrastructurePlan, RolePolicyPlan
 from extaudit_client.paging import pages
 from extaudit_client.storage_rows import ExternalAuditStorage, Promotion, StorageOptions, StorageSpec
@@ -57,6 +59,23 @@ class Storages:
     def delete_draft(self, revision: str = "") -> None:
         """Delete the draft, where it is of this revision; '' for any."""
         self._caller.run(storage_calls.delete_draft(revision))
+
+    def test(
+        self, stage: str = "draft", role_arn: str = ""
+    ) -> Generator[ConnectionCheck | ConnectionTestEnd, None, None]:
+        """Test whether everything works, with the integration's role or another one of the account.
+
+        Gives each check as it ends, and last how the test ended, which is then kept. Leaving the iteration ends the
+        test, which then counts for nothing. It is never tried again by itself.
+        """
+        request, method = test_request(stage, role_arn), self._caller.stubs.storages.TestConnection
+        with self._caller.errors():
+            stream: Any = method(request, timeout=TEST_SECONDS)
+            try:
+                for answer in stream:
+                    yield step_from(answer)
+            finally:
+                stream.cancel()
 
     def promote(self, revision: str, *, force: bool = False, reason: str = "") -> ExternalAuditStorage:
         """Have the draft of this revision come into force; new data goes there when this returns.

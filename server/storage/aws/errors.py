@@ -121,6 +121,8 @@ _THROTTLED: Final = {
     "ThrottlingException",
     "ThrottledException", "TooManyRequestsException",
 }  # fmt: skip
+_REFUSED_ACTION: Final = re.compile(r"not authorized to perform:? ([a-z][a-z0-9-]{1,30}:[A-Za-z]{3,60})\b", re.ASCII)
+"""AWS says which action it was; with a key of KMS it is another than the call's own."""
 _PLAIN_CODE: Final = re.compile(r"[A-Za-z0-9._-]{1,64}", re.ASCII)
 _PLAIN_ID: Final = re.compile(r"[A-Za-z0-9._=+/-]{1,128}", re.ASCII)
 
@@ -162,7 +164,9 @@ def of_answer(action: str, response: dict[str, Any]) -> AwsError:
     code = code if _PLAIN_CODE.fullmatch(code) else "Unreadable"
     request_id = str(about.get("RequestId") or "")
     request_id = request_id if _PLAIN_ID.fullmatch(request_id) else ""
-    return AwsError(action, _kind(code, status), code, status=status, request_id=request_id)
+    kind = _kind(code, status)
+    named = _REFUSED_ACTION.search(str(told.get("Message") or "")) if kind is Kind.DENIED else None
+    return AwsError(named[1] if named else action, kind, code, status=status, request_id=request_id)
 
 
 def _kind(code: str, status: int) -> Kind:

@@ -11,6 +11,7 @@ from server.storage.aws.errors import AwsError, Kind
 from server.storage.connection import Check, Outcome
 
 _KMS: Final = "kms:"
+_WITH_KEY: Final = frozenset({"s3:PutObject", "s3:GetObject", "s3:GetObjectVersion"})
 
 
 class Stopped(Exception):
@@ -119,10 +120,11 @@ def _remedy_of(error: AwsError) -> str:
             "printed anew by `extaudit storage iam-policy`, and have the key's own policy allow the role."
         )
     if error.kind is Kind.DENIED:
+        key = " Where the bucket encrypts with a key of KMS, allow the key too." if error.action in _WITH_KEY else ""
         return (
             f"Allow {error.action} on it in the role's policy, which `extaudit storage iam-policy` prints whole. Where "
             "it is allowed there, look for what denies it: the bucket's own policy, a permissions boundary, a policy "
-            "of the organization."
+            f"of the organization.{key}"
         )
     return {
         Kind.UNREACHABLE: "See that this machine reaches AWS: name resolution, firewall, `aws.proxy`, `aws.ca`.",

@@ -67,7 +67,7 @@ def check_prefix(clients: AwsClients, wanted: Wanted, prefix: Prefix, findings: 
     _check_uploads(clients, at, prefix, findings)
     _check_write(clients, wanted, at, prefix, findings)
     _check_read(clients, at, prefix, found, findings)
-    _check_read_version(clients, at, prefix, version, findings)
+    _check_read_version(clients, at, prefix, version, found is not None, findings)
     return found
 
 
@@ -124,12 +124,17 @@ def _check_uploads(clients: AwsClients, at: dict[str, str], prefix: Prefix, find
 
 
 def _check_write(clients: AwsClients, wanted: Wanted, at: dict[str, str], prefix: Prefix, findings: Findings) -> None:
+    if not _may_abort(clients, at, prefix, findings):
+        for name in (WRITE, ENCRYPTION, LIST_PARTS):
+            findings.not_checked(name, prefix.subject, "What could not be taken back is not begun.")
+        return
     try:
         begun = clients.s3.create_multipart_upload(**at, Key=prefix.key, ChecksumAlgorithm="SHA256")
     except AwsError as error:
         findings.refused(WRITE, prefix.subject, error)
-        for name in (ENCRYPTION, LIST_PARTS, ABORT):
+        for name in (ENCRYPTION, LIST_PARTS):
             findings.not_checked(name, prefix.subject, "No upload could be begun.")
+        findings.passed(ABORT, prefix.subject, "Uploads may be aborted; there was none.")
         return
     upload = {**at, "Key": prefix.key, "UploadId": begun["UploadId"]}
     ended = False
@@ -142,6 +147,17 @@ def _check_write(clients: AwsClients, wanted: Wanted, at: dict[str, str], prefix
     finally:
         if not ended:
             _take_back(clients, upload)
+
+
+def _may_abort(clients: AwsClients, at: dict[str, str], prefix: Prefix, findings: Findings) -> bool:
+    """Whether an upload could be taken back. S3 says of one that isn't there that it isn't, to those who may."""
+    try:
+        clients.s3.abort_multipart_upload(**at, Key=prefix.key, UploadId="extaudit-connection-test")
+    except AwsError as error:
+        if error.kind is not Kind.MISSING or error.code == "NoSuchBucket":
+            findings.refused(ABORT, prefix.subject, error)
+            return False
+    return True
 
 
 def _put_part(clients: AwsClients, upload: dict[str, str], prefix: Prefix, findings: Findings) -> bool:
@@ -159,7 +175,9 @@ def _check_encryption(begun: dict[str, Any], wanted: Wanted, prefix: Prefix, fin
     told, key = str(begun.get("ServerSideEncryption") or ""), str(begun.get("SSEKMSKeyId") or "")
     planned = wanted.options.kms_key_arn
     facts = {"algorithm": told or "not told", "key": key}
-    if planned and key != planned:
+    if not told:
+        findings.not_checked(ENCRYPTION, prefix.subject, "S3 did not tell how it encrypts.")
+    elif planned and key != planned:
         findings.warning(
             ENCRYPTION,
             prefix.subject,
@@ -221,10 +239,15 @@ def _check_read(clients: AwsClients, at: dict[str, str], prefix: Prefix, found: 
 
 
 def _check_read_version(
-    clients: AwsClients, at: dict[str, str], prefix: Prefix, version: tuple[str, str] | None, findings: Findings
+    clients: AwsClients,
+    at: dict[str, str],
+    prefix: Prefix,
+    version: tuple[str, str] | None,
+    listed: bool,
+    findings: Findings,
 ) -> None:
-    if version is None:
-        why = "Where listing versions isn't allowed, S3 does not tell which may be read."
+    if version is None or (not listed and version[0] == prefix.key):
+        why = "Where listing isn't allowed, S3 does not tell which versions may be read."
         findings.not_checked(READ_VERSION, prefix.subject, why)
         return
     key, version_id = version

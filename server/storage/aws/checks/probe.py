@@ -36,23 +36,22 @@ class AwsConnectionProbe:
         """As the port says."""
         clients = AwsClients(wanted.spec.region, wanted.role_arn, token, self._settings)
         try:
-            _run(clients, wanted, Findings(report, stopped))
+            run_checks(clients, wanted, Findings(report, stopped))
         except Stopped:
             pass
         finally:
             clients.close()
 
 
-def _run(clients: AwsClients, wanted: Wanted, findings: Findings) -> None:
+def run_checks(clients: AwsClients, wanted: Wanted, findings: Findings) -> None:
+    """Make every check with these clients. Raises Stopped where the test is to end."""
     findings.go_on()
     if not check_credentials(clients, wanted, findings):
         _nothing(wanted, findings)
         return
     first_key = _check_s3(clients, wanted, findings)
     if not table.check_table(clients, wanted, findings):
-        group = wanted.spec.athena_workgroup
-        for name in query.OF_QUERIES:
-            findings.not_checked(name, group, "There is no table to ask.")
+        query.not_checked(wanted, "There is no table to ask.", findings)
         return
     query.check_query(clients, wanted, query.question_of(wanted, first_key), findings)
 
@@ -93,7 +92,5 @@ def _nothing(wanted: Wanted, findings: Findings) -> None:
                 findings.not_checked(name, bucket.name, why)
         for place in places:
             prefixes.not_checked(prefixes.prefix_of(place, wanted.test_id), why, findings)
-    for name in table.OF_TABLES:
-        findings.not_checked(name, f"{wanted.spec.glue_database}.{wanted.spec.glue_table}", why)
-    for name in query.OF_QUERIES:
-        findings.not_checked(name, wanted.spec.athena_workgroup, why)
+    table.not_checked(wanted, why, findings)
+    query.not_checked(wanted, why, findings)

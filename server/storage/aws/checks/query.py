@@ -27,7 +27,9 @@ _FIRST_PAUSE: Final = 0.1
 _LONGEST_PAUSE: Final = 2.0
 _DATE_OF_KEY: Final = re.compile(r"([0-9]{4}-[0-9]{2}-[0-9]{2})/[^/]+\.parquet", re.ASCII)
 _CODE_OF_REASON: Final = re.compile(r"([A-Z][A-Z_]{2,63}):", re.ASCII)
-_DENIED_REASON: Final = re.compile(r"insufficient permissions|access ?denied|not authorized|forbidden", re.IGNORECASE)
+_DENIED_REASON: Final = re.compile(
+    r"insufficient permissions|permission denied|access ?denied|not authorized|forbidden", re.IGNORECASE
+)
 _ACTION_OF_REASON: Final = re.compile(r"not authorized to perform:? ([a-z0-9-]{2,20}:[A-Za-z]{3,40})", re.ASCII)
 
 
@@ -62,18 +64,26 @@ def question_of(wanted: Wanted, first_key: str | None) -> Question:
     return Question(wanted.test_id, found[1], True) if found else Question(wanted.test_id, today, None)
 
 
+def not_checked(wanted: Wanted, why: str, findings: Findings, *names: str) -> None:
+    """Tell that these checks of the query, or all, could not be made."""
+    subjects = {
+        TABLE: f"{wanted.spec.glue_database}.{wanted.spec.glue_table}",
+        PLACE: str(S3Location.parse(wanted.spec.athena_results_uri)),
+        OBJECT: str(S3Location.parse(wanted.spec.athena_results_uri)),
+    }
+    for name in names or OF_QUERIES:
+        findings.not_checked(name, subjects.get(name, wanted.spec.athena_workgroup), why)
+
+
 def check_query(clients: AwsClients, wanted: Wanted, question: Question, findings: Findings) -> None:
     """Tell of a query, from its start to its result."""
-    group = wanted.spec.athena_workgroup
     query_id = _start(clients, wanted, question, findings)
     if query_id is None:
-        for name in OF_QUERIES[1:]:
-            findings.not_checked(name, group, "No query could be started.")
+        not_checked(wanted, "No query could be started.", findings, *OF_QUERIES[1:])
         return
-    execution = _wait(clients, query_id, group, findings)
+    execution = _wait(clients, query_id, wanted.spec.athena_workgroup, findings)
     if execution is None:
-        for name in OF_QUERIES[2:]:
-            findings.not_checked(name, group, "The query gave no result.")
+        not_checked(wanted, "The query gave no result.", findings, *OF_QUERIES[2:])
         return
     _check_results(clients, query_id, wanted, question, findings)
     _check_place(clients, execution, wanted, findings)

@@ -25,6 +25,16 @@ _RANGE: Final = "projection.event_date.range"
 _TEMPLATE: Final = "storage.location.template"
 
 
+def not_checked(wanted: Wanted, why: str, findings: Findings, *names: str) -> None:
+    """Tell that these checks of the table, or all, could not be made."""
+    subject = f"{wanted.spec.glue_database}.{wanted.spec.glue_table}"
+    of_columns = {COLUMN: wanted.table.columns, PARTITION: wanted.table.partition_keys}
+    for name in names or OF_TABLES:
+        columns = [f"{subject}.{column}" for column, _ in of_columns.get(name, ())]
+        for each in columns or [subject]:
+            findings.not_checked(name, each, why)
+
+
 def check_table(clients: AwsClients, wanted: Wanted, findings: Findings) -> bool:
     """Tell of the table; False where Athena can't read it."""
     spec = wanted.spec
@@ -38,8 +48,7 @@ def check_table(clients: AwsClients, wanted: Wanted, findings: Findings) -> bool
             EXISTS, subject, error, setting="table" if missing else "",
             remedy="`extaudit storage bootstrap` makes database and table." if missing else "",
         )  # fmt: skip
-        for name in (COLUMN, PARTITION, LOCATION, FORMAT, PROJECTION):
-            findings.not_checked(name, subject, "The table could not be read.")
+        not_checked(wanted, "The table could not be read.", findings, COLUMN, PARTITION, LOCATION, FORMAT, PROJECTION)
         there = False
     else:
         findings.passed(EXISTS, subject, "It is there.")
