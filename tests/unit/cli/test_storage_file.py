@@ -138,6 +138,7 @@ WRONG: dict[str, tuple[Any, list[str]]] = {
     ),
     "unknown parts": (resource(extra=1), ["15:1: there is no field extra"]),
     "unknown in the spec": (resource(spec=FIELDS | {"bucket": "x"}), ["15:3: there is no field spec.bucket"]),
+    "unknown in the metadata": (resource(metadata={"nam": "x"}), ["4:3: there is no field metadata.nam"]),
     "unknown in the options": (FIELDS | {"options": {"lock": 1}}, ["11:3: there is no field options.lock"]),
     "another kind": (resource(kind="role"), ["1:1: kind must be external_audit_storage"]),
     "another version": (resource(version="v2"), ["2:1: version must be v1"]),
@@ -160,6 +161,10 @@ WRONG: dict[str, tuple[Any, list[str]]] = {
         ["11:21: options.object_lock_days must be a whole number"],
     ),
     "a negative": (FIELDS | {"options": {"results_days": -1}}, ["11:17: options.results_days must be a whole number"]),
+    "a number in quotes": (
+        FIELDS | {"options": {"results_days": "7"}},
+        ["11:17: options.results_days must be a whole number"],
+    ),
     "a fraction": (FIELDS | {"options": {"results_days": 1.5}}, ["11:17: options.results_days must be a whole number"]),
     "another mode": (
         FIELDS | {"options": {"object_lock_mode": "forever"}},
