@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import boto3
 import pytest
 from botocore import UNSIGNED
+from botocore.compat import get_current_datetime
 from botocore.config import Config
 
 from tests.sandbox.refusing import make_bucket, policy, refused, session_of, set_rights
@@ -31,6 +33,38 @@ def test_a_request_must_be_signed_by_a_known_key(sandbox: Sandbox) -> None:
     forger = {"AccessKeyId": sandbox.admin_access_key, "SecretAccessKey": "no secret"}
     assert refused(sandbox.client("s3", credentials=forger).list_buckets) == "SignatureDoesNotMatch"
     assert refused(sandbox.client("athena", credentials=forger).list_work_groups) == "InvalidSignatureException"
+
+
+def test_a_signature_is_fresh(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    old = get_current_datetime() - timedelta(minutes=16)
+    monkeypatch.setattr("botocore.auth.get_current_datetime", lambda *_, **__: old)
+    assert refused(sandbox.client("s3").list_buckets) == "RequestTimeTooSkewed"
+    assert refused(sandbox.client("glue").get_databases) == "InvalidSignatureException"
+
+
+def test_a_body_is_the_one_that_was_signed(sandbox: Sandbox) -> None:
+    make_bucket(sandbox, "tampered")
+    s3 = sandbox.client("s3")
+
+    def tamper(request: Any, **_: Any) -> None:
+        request.body = b"other"
+
+    s3.meta.events.register("before-send.s3.PutObject", tamper)
+    given = {"Bucket": "tampered", "Key": "k", "Body": b"agree"}
+    assert refused(s3.put_object, **given) == "XAmzContentSHA256Mismatch"
+
+
+def test_nobody_names_the_account_they_act_in(sandbox: Sandbox, moto: Sandbox) -> None:
+    for each, shows in ((moto, False), (sandbox, True)):
+        make_bucket(each, "of-this-account")
+        s3 = each.client("s3")
+
+        def name_another(request: Any, **_: Any) -> None:
+            request.headers["X-Moto-Account-Id"] = "222222222222"
+
+        s3.meta.events.register("before-send.s3.ListBuckets", name_another)
+        names = {bucket["Name"] for bucket in s3.list_buckets()["Buckets"]}
+        assert ("of-this-account" in names) is shows
 
 
 def test_a_session_must_show_its_token(sandbox: Sandbox) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from typing import Any
 
@@ -70,6 +71,7 @@ now = int(time.time())
 WRONG = {
     "forged": (forged, "InvalidIdentityToken"),
     "algorithm none": (lambda issuer: issuer.token({"alg": "none"}).rpartition(".")[0] + ".", "InvalidIdentityToken"),
+    "another algorithm": (lambda issuer: issuer.token({"alg": "RS512"}), "InvalidIdentityToken"),
     "public key as secret": (with_public_key_as_secret, "InvalidIdentityToken"),
     "no token": (lambda _: "this is no token", "InvalidIdentityToken"),
     "no key id": (lambda issuer: issuer.token({"kid": MISSING}), "InvalidIdentityToken"),
@@ -130,6 +132,8 @@ def test_a_role_trusts_only_the_provider_and_action_that_it_names(sandbox: Sandb
     right = trust_policy(arn, issuer.host)
     wrong = [right.replace(arn, f"{arn}x"), right.replace("AssumeRoleWithWebIdentity", "AssumeRole")]
     wrong.append(right.replace('"Allow"', '"Deny"'))
+    allowing, denying = (json.loads(each)["Statement"] for each in (right, wrong[-1]))
+    wrong.append(json.dumps({"Version": "2012-10-17", "Statement": allowing + denying}))
     for document in wrong:
         iam.update_assume_role_policy(RoleName="narrow", PolicyDocument=document)
         assert refused(sandbox, role, issuer.token()) == "AccessDenied"
