@@ -21,7 +21,7 @@ from rbac.identities import SERVICE
 from server.audit_log.batch_codec import BatchRow, columns_of, encode
 from server.audit_log.batch_record import BatchObject, BatchRecord
 from server.audit_log.cuts import Cut
-from server.audit_log.delivery import rebuild
+from server.audit_log.rebuilding import rebuild
 from server.audit_log.search.query import MAX_PAGE_SIZE, SearchQuery
 from server.audit_log.search.search import Search
 from server.audit_log.search.tokens import PageTokens
@@ -70,7 +70,7 @@ def measure(folder: Path) -> None:
     """Search in this process and tell how far its peak is above where it began."""
     storage = EmbeddedStorage(DiskFiles(), folder / "events")
     catalogue = Catalogue(open_database(folder / "state.db"))
-    rebuild([storage], catalogue)
+    rebuild(storage, catalogue)
     engine = DuckScanEngine(threads=2, memory_bytes=ENGINE_BYTES, allowed_directories=[storage.location()])
     search = Search(Storages(storage), engine, Tail(), catalogue, PageTokens(b"k" * 32))
     before = _peak_mib()

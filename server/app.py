@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
+from functools import partial
 
 from rbac.holder import PolicyHolder
 from rbac.permissions import PERMISSIONS
@@ -25,6 +26,7 @@ from server.audit_log.gate import IntakeGate
 from server.audit_log.intake import Intake
 from server.audit_log.kept_policies import KeptPolicies
 from server.audit_log.outbox_drain import OutboxDrain
+from server.audit_log.recalling import Recalling
 from server.audit_log.scrub.scrubbing import Pace, Scrubbing
 from server.audit_log.scrub.verification import Verification
 from server.audit_log.search.digests import ObjectDigests
@@ -41,6 +43,7 @@ from server.audit_log.switch import JournalSwitch
 from server.audit_log.validation import Validator
 from server.audit_log.watching.log_reader import LogReader
 from server.audit_log.watching.watches import Watches
+from server.aws_storages import aws_storages
 from server.callers_assembly import certificates_of, token_listener, tokens_of
 from server.certificates.issued import SerialTable
 from server.certificates.local_authority import ensure_local_authority
@@ -110,7 +113,7 @@ def build(
     """Put the service together, within the running event loop: take the data directory, recover, load certificates.
 
     `read` reads the configuration's sources again (see Reloading); without it what is in force stays. `others` gives
-    the storages beside the default one, from the state.
+    the storages beside the default one, where they aren't those of AWS that the state has.
 
     Raises:
         DataDirectoryProblem, CertificateProblem, PolicyError: the service must not start; their text says why.
@@ -165,7 +168,7 @@ def _build(
         ThreadPoolExecutor(1, "reindexing"),
         ThreadPoolExecutor(_READERS, "reading"),
     )
-    others = find_others(engine) if find_others is not None else None
+    others = (find_others or partial(aws_storages, config, directory, issuer.tokens))(engine)
     default = EmbeddedStorage(files, directory.storage / "events")
     storages = known_storages(default, others, active_storage(engine))
     catalogue = Catalogue(engine)
@@ -189,13 +192,13 @@ def _build(
         metrics.journal,
         max_pending_bytes=config.journal.max_pending_bytes,
         now_ms=_now_ms,
-        batches_leave=lambda: not deliveries.errors(),
+        batches_leave=lambda: not deliveries.is_failing(),
         committed=notice.tell,
     )
     scan = DuckScanEngine(
         threads=config.search.threads,
         memory_bytes=config.search.memory_bytes,
-        allowed_directories=[str(directory.storage)],
+        allowed_directories=[str(directory.storage), str(directory.cache)],
     )
     session_index = SessionIndex(SqlSessionIndex(engine), log.tail, catalogue, storages, scan)
     reindexing = Reindexing(session_index, threads.reindexing)
@@ -203,9 +206,8 @@ def _build(
         log, catalogue, session_index.before_leaving, threads.delivery, metrics.deliveries, intake.goes_first, spans
     )
     deliveries = deliveries_to(storages, ways)
-    switch = JournalSwitch(
-        log.writer, threads.journal, storages, deliveries, others.open if others is not None else None
-    )
+    recalling = Recalling(storages, catalogue, threads.reindexing)
+    switch = JournalSwitch(log.writer, threads.journal, storages, deliveries, others.open, recalling.wake)
     wake.append(deliveries.wake)
     digests = ObjectDigests(storages)
     page_token_key = kept_secret(files, directory, PAGE_TOKENS)
@@ -358,6 +360,7 @@ def _build(
         log,
         intake,
         deliveries,
+        recalling,
         switch,
         lambda: active_storage(engine),
         status,
@@ -374,7 +377,14 @@ def _build(
         LoopLag(metrics.service),
         threads,
         external.tests,
-        [scrubbing.close, recordings.close, scan.close, engine.dispose, *([tracing.close] if tracing else [])],
+        [
+            scrubbing.close,
+            recordings.close,
+            others.close,
+            scan.close,
+            engine.dispose,
+            *([tracing.close] if tracing else []),
+        ],
     )
 
 

@@ -8,17 +8,26 @@ from collections.abc import Callable, Sequence
 from functools import partial
 
 from server.audit_log.storages import UnknownStorage
+from server.config import Config
+from server.data_directory import DataDirectory
 from server.external_storage.kept import options_of, spec_of
+from server.external_storage_assembly import aws_settings
 from server.integrations.web_identity import WebIdentityTokens
 from server.state.active_storage import PlacedStorage, placed_storages
 from server.state.database import Database, StateFault
-from server.storage.aws.clients import AwsClients, AwsSettings
+from server.storage.aws.clients import AwsClients, AwsSettings, ServiceClient
 from server.storage.aws.event_storage import Connection, Place, S3EventStorage
 from server.storage.aws.object_cache import ObjectCache
 from server.storage.ports import StorageError
 
 _FRESH_SECONDS = 5.0
 """How long what the state says of roles and keys counts without another look."""
+
+
+def aws_storages(config: Config, directory: DataDirectory, tokens: WebIdentityTokens, state: Database) -> AwsStorages:
+    """The storages of a state, with their cache in the data directory."""
+    cache = ObjectCache(directory.cache, config.external_storage.cache_bytes, config.aws.workers)
+    return AwsStorages(state, tokens, aws_settings(config.aws), cache)
 
 
 class AwsStorages:
@@ -83,12 +92,16 @@ class AwsStorages:
             placed = self._look().get(storage_id)
             if placed is None:
                 raise UnknownStorage(storage_id)
-            spec = spec_of(placed.spec)
-            key = spec.region, placed.role_arn, placed.integration
+        spec = spec_of(placed.spec)
+        place = Place(spec.events, placed.account_id, options_of(placed.options).kms_key_arn)
+        return Connection(partial(self._s3, spec.region, placed.role_arn, placed.integration), place)
+
+    def _s3(self, region: str, role_arn: str, integration: str) -> ServiceClient:
+        key = region, role_arn, integration
+        with self._lock:
             clients = self._clients.get(key)
             if clients is None:
-                token = partial(self._tokens.token, placed.integration)
-                clients = self._clients[key] = AwsClients(spec.region, placed.role_arn, token, self._settings)
+                token = partial(self._tokens.token, integration)
+                clients = self._clients[key] = AwsClients(region, role_arn, token, self._settings)
                 clients.start()
-        place = Place(spec.events, placed.account_id, options_of(placed.options).kms_key_arn)
-        return Connection(clients.s3, place)
+        return clients.s3

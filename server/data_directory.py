@@ -46,6 +46,11 @@ class DataDirectory:
         return self.path / "spool"
 
     @property
+    def cache(self) -> Path:
+        """Folder of objects of external storages, for searches."""
+        return self.path / "cache"
+
+    @property
     def storage(self) -> Path:
         """Folder of the embedded storage."""
         return self.path / "storage"

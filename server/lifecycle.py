@@ -15,6 +15,7 @@ from typing import Any
 from server.audit_log.deliveries_by_storage import DeliveriesByStorage
 from server.audit_log.intake import Intake
 from server.audit_log.opening import OpenLog
+from server.audit_log.recalling import Recalling
 from server.audit_log.scrub.scrubbing import Scrubbing
 from server.audit_log.self_audit import SelfAudit
 from server.audit_log.status import Status
@@ -81,6 +82,7 @@ class App:
     log: OpenLog
     intake: Intake
     deliveries: DeliveriesByStorage
+    recalling: Recalling
     switch: Switch
     active: Callable[[], str]
     """The storage that the state says is active."""
@@ -130,6 +132,7 @@ class App:
         self.grpc.health.set_serving(not self.status.problems())
         self._run(self.housekeeping.run())
         self._run(self.reindexing.run())
+        self._run(self.recalling.run())
         self._run(self.text_indexing.run())
         self._run(self.scrubbing.run())
         self._run(self.tokens.run())
@@ -159,6 +162,7 @@ class App:
             await self.issuer.listener.stop()
         self.housekeeping.stop()
         self.reindexing.stop()
+        self.recalling.stop()
         self.text_indexing.stop()
         self.scrubbing.stop()
         self.tokens.stop()

@@ -27,6 +27,8 @@ from server.state.outbox import Outbox
 from server.storage.ports import EventStorage, StorageError
 
 _log = logging.getLogger(__name__)
+_PATIENCE_SECONDS = 30.0
+"""How long what is beyond a network may be out of reach before the service says that it fails."""
 
 
 class OtherStorages(Protocol):
@@ -44,15 +46,19 @@ class OtherStorages(Protocol):
         """
         ...
 
+    def close(self) -> None:
+        """Let go of all connections."""
+        ...
 
-def known_storages(default: EventStorage, others: OtherStorages | None, active: str) -> Storages:
+
+def known_storages(default: EventStorage, others: OtherStorages, active: str) -> Storages:
     """All that can be known at a start. One that nothing can be said of any more holds up none of the others: its
     batches wait, and status says so."""
     storages = Storages(default, active=active)
-    for storage_id in others.ids() if others is not None else ():
+    for storage_id in others.ids():
         if storage_id != DEFAULT:
             try:
-                storages.add(others.open(storage_id))  # type: ignore[union-attr]
+                storages.add(others.open(storage_id))
             except StorageError as error:
                 fields = {"storage": storage_id, "reason": str(error)}
                 _log.error("a storage can't be opened; its batches wait", extra={"fields": fields})
@@ -113,7 +119,9 @@ def deliveries_to(storages: Storages, ways: Ways) -> DeliveriesByStorage:
             ways.before_leaving,
             leaving,
         )
-        return Deliveries(delivery, ways.threads, ways.metrics, storage.storage_id, ways.gives_way, ways.spans)
+        patience = 0.0 if storage.storage_id == DEFAULT else _PATIENCE_SECONDS
+        shared = ways.threads, ways.metrics, storage.storage_id, ways.gives_way, ways.spans
+        return Deliveries(delivery, *shared, patience)
 
     deliveries = DeliveriesByStorage(make)
     for storage in storages.all():

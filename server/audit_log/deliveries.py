@@ -32,8 +32,13 @@ class Deliveries:
         storage_id: str,
         gives_way: Callable[[], bool],
         spans: Spans = NO_SPANS,
+        patience_seconds: float = 0.0,
     ) -> None:
-        """`gives_way` says whether the next delivery had better wait: callers do for the journal, and it has room."""
+        """`gives_way` says whether the next delivery had better wait: callers do for the journal, and it has room.
+        Attempts fail for `patience_seconds` before `is_failing` says so: what is far away is out of reach now and then.
+        """
+        self._patience_seconds = patience_seconds
+        self._failing_since: float | None = None
         self._gives_way = gives_way
         self._spans = spans
         self._delivery = delivery
@@ -44,6 +49,12 @@ class Deliveries:
         self._stopping = False
         self.last_error = ""
         """Why the last attempt failed, in our own words; '' when it went well."""
+
+    @property
+    def is_failing(self) -> bool:
+        """Whether attempts have failed for longer than is borne."""
+        since = self._failing_since
+        return since is not None and time.monotonic() - since >= self._patience_seconds
 
     def wake(self) -> None:
         """Look for a cut section; called on the loop."""
@@ -89,7 +100,7 @@ class Deliveries:
                 _log.exception("a batch can't be delivered")
                 self._failed("a fault of the service; its log has the details", "fault")
                 return False
-            self.last_error = ""
+            self.last_error, self._failing_since = "", None
             if delivered is None:
                 return True
             self._confirmed(delivered, time.perf_counter() - started)
@@ -97,6 +108,8 @@ class Deliveries:
 
     def _failed(self, reason: str, kind: str) -> None:
         self.last_error = reason
+        if self._failing_since is None:
+            self._failing_since = time.monotonic()
         self._metrics.failed(self._storage_id, kind)
         _log.error("a batch can't be delivered; it stays in the journal", extra={"fields": {"reason": reason}})
 

@@ -45,6 +45,10 @@ class DeliveriesByStorage:
                 group.create_task(deliveries.run())
             await self._stopped.wait()
 
+    def is_failing(self) -> bool:
+        """Whether one of the storages can't be delivered to for longer than is borne."""
+        return any(deliveries.is_failing for deliveries in self._by_storage.values())
+
     def errors(self) -> Mapping[str, str]:
         """Of each storage that can't be delivered to now why, in our own words."""
         found = {storage_id: deliveries.last_error for storage_id, deliveries in self._by_storage.items()}

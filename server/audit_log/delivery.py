@@ -8,27 +8,25 @@ from __future__ import annotations
 import contextlib
 import re
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from threading import Lock
 
 import numpy as np
 
-from server.audit_log.batch_record import BatchObject, BatchRecord, NewerRecord, record_digest
+from server.audit_log.batch_record import BatchObject, BatchRecord, record_digest
 from server.audit_log.cuts import Cut
 from server.audit_log.journal.journal import Journal
 from server.audit_log.known_uids import uid_entries
 from server.audit_log.spool import Spool
 from server.audit_log.tail import Section, Tail
 from server.audit_log.uid_files import UidFiles
-from server.data_directory import LATER_VERSION, DataDirectoryProblem
 from server.state.catalogue import Catalogue, CatalogueBatch, CatalogueObject
 from server.storage.ports import EventStorage, NameTaken, StorageError
 
 _MAX_NAMES = 100
 MAX_TYPES = 256
 MAX_TYPES_CHARACTERS = 16_384
-RECORD_NAME = re.compile(r"([0-9a-f]{20})/([0-9]{1,19})-([0-9]{1,19})\.json")
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +90,7 @@ class Delivery:
 
     def _leave(self, section: Section, cut: Cut, record: BatchRecord) -> None:
         self._before_leaving()
-        self._catalogue.add_batch(_catalogue_batch(record), catalogue_objects(record))
+        self._catalogue.add_batch(catalogue_batch(record), catalogue_objects(record))
         self._keep_uids(section, cut)
         self._journal.trim(section.log_id, section.first, damaged=section.damaged)
         # From here on searches find its events in the catalogue's objects, before in the tail.
@@ -162,7 +160,8 @@ def _next_name(item: BatchObject) -> str:
     return f"{stem}.r{int(attempt or 0) + 1}.parquet"
 
 
-def _catalogue_batch(record: BatchRecord) -> CatalogueBatch:
+def catalogue_batch(record: BatchRecord) -> CatalogueBatch:
+    """The catalogue's row for the batch of a record that is in its storage."""
     return CatalogueBatch(
         record.storage,
         record.log_id,
@@ -196,68 +195,3 @@ def catalogue_objects(record: BatchRecord) -> list[CatalogueObject]:
 def _bounded(types: Sequence[str]) -> frozenset[str] | None:
     """The types for the catalogue, which stays in memory; None, for unknown, where emitters made too many."""
     return frozenset(types) if len(types) <= MAX_TYPES and sum(map(len, types)) <= MAX_TYPES_CHARACTERS else None
-
-
-def rebuild(storages: Collection[EventStorage], catalogue: Catalogue, pending: Collection[tuple[str, int]] = ()) -> int:
-    """Add to the catalogue every batch whose record is in a storage and which it doesn't know; gives their number.
-
-    What those records say was lost becomes known again as well, and so does what is between the batches of their logs,
-    but where a segment of `pending`, log and first sequence, says that it is in the journal.
-
-    Raises:
-        StorageError: a storage can't be read now. What was read is kept, and nothing is taken for lost.
-    """
-    now_ms = time.time_ns() // 1_000_000
-    records: list[BatchRecord] = []
-    ranges = [(batch.log_id, batch.first, batch.last) for batch in catalogue.batches()]
-    for storage in storages:
-        listed = sorted(
-            (match[1], int(match[2]), int(match[3]))
-            for name in storage.list_records()
-            if (match := RECORD_NAME.fullmatch(name))
-        )
-        for log_id, first, last in listed:
-            if catalogue.batch(log_id, first) is not None:
-                continue
-            if (record := _read_record(storage, log_id, first, last)) is not None:
-                catalogue.add_batch(_catalogue_batch(record), catalogue_objects(record))
-                records.append(record)
-        ranges += listed
-    logs = {record.log_id for record in records}
-    holes = [(record.log_id, first, last) for record in records for first, last in record.holes]
-    gaps = [gap for gap in _gaps_between(sorted(ranges)) if gap[0] in logs and not _is_pending(*gap, pending)]
-    catalogue.add_holes([*holes, *gaps], now_ms)
-    return len(records)
-
-
-def _is_pending(log_id: str, first: int, last: int, pending: Collection[tuple[str, int]]) -> bool:
-    return any(log == log_id and first <= start <= last for log, start in pending)
-
-
-def _read_record(storage: EventStorage, log_id: str, first: int, last: int) -> BatchRecord | None:
-    try:
-        data = storage.read_record(f"{log_id}/{first}-{last}.json")
-        record = BatchRecord.decode(data) if data is not None else None
-    except NewerRecord as error:
-        # Its events would be taken for those of a stranger, without receipts and places.
-        raise DataDirectoryProblem(f"{error}; {LATER_VERSION}") from error
-    except (StorageError, ValueError):
-        return None
-    if record is None or (record.log_id, record.first, record.last) != (log_id, first, last):
-        return None
-    # Its object names become paths, and whoever can write the storage could have written the record.
-    own = re.compile(rf"\d{{4}}-\d\d-\d\d/{re.escape(record.cut.name)}(\.r\d+)?\.parquet", re.ASCII)
-    return record if all(own.fullmatch(item.name) for item in record.objects) else None
-
-
-def _gaps_between(ranges: Sequence[tuple[str, int, int]]) -> list[tuple[str, int, int]]:
-    """The sequences before and between the (ascending) ranges of each log."""
-    gaps = []
-    log_id, expected = "", 1
-    for log, first, last in ranges:
-        if log != log_id:
-            log_id, expected = log, 1
-        if first > expected:
-            gaps.append((log, expected, first - 1))
-        expected = max(expected, last + 1)
-    return gaps

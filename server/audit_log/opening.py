@@ -2,31 +2,36 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from server.audit_log.columns.layout import FINGERPRINT
 from server.audit_log.cuts import Cut, CutLimits
-from server.audit_log.delivery import rebuild
 from server.audit_log.forking import fork_if_needed
 from server.audit_log.journal import forks
 from server.audit_log.journal.frames import EventFrame
 from server.audit_log.journal.journal import Journal, new_log_id
-from server.audit_log.journal.recovery import Batches, RecoveredSection, Recovery, recover
+from server.audit_log.journal.recovery import Batches, RecoveredSection, Recovery, Settled, recover
 from server.audit_log.known_uids import KnownUids, UidLimits, uid_entries
 from server.audit_log.log_writer import LogWriter
+from server.audit_log.rebuilding import rebuild, recall
 from server.audit_log.spool import Spool
-from server.audit_log.storages import Storages
+from server.audit_log.storages import DEFAULT, Storages
 from server.audit_log.tail import Section, Tail, TailBlock
 from server.audit_log.uid_files import UidFiles
 from server.audit_log.validation import Validator
 from server.files import Files
 from server.state.catalogue import Catalogue
 from server.state.outbox import Outbox
+from server.storage.ports import StorageError
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,9 +77,10 @@ def open_log(
         Unavailable: the journal can't be written.
     """
     active = storages.active
-    rebuild(storages.all()[:1], catalogue, forks.segments_of(files, places.journal))
+    rebuild(storages.of(DEFAULT), catalogue, forks.segments_of(files, places.journal))
     fork = fork_if_needed(files, places.journal, places.token_keys, active, catalogue, outbox)
-    recovery = recover(files, places.journal, catalogue.settled(), _cut_of(catalogue), active, new_log_id)
+    further = partial(_look_further, storages, catalogue)
+    recovery = recover(files, places.journal, catalogue.settled(), _cut_of(catalogue), active, new_log_id, further)
     holes = [(hole.log_id, hole.first_sequence, hole.last_sequence) for hole in recovery.holes]
     # Before anything of a damaged log can be delivered and set aside.
     catalogue.add_holes(holes, time.time_ns() // 1_000_000)
@@ -96,6 +102,17 @@ def open_log(
         recovery.journal.trim(log_id, first, damaged=damaged)
     spool.clean({recovered.cut.name for recovered in recovery.sections if recovered.cut is not None})
     return OpenLog(recovery.journal, tail, writer, spool, uid_files, recovery, is_copy=fork is not None)
+
+
+def _look_further(storages: Storages, catalogue: Catalogue) -> Settled:
+    """What is settled once the external storages were looked in: batches may be there that the state lost."""
+    for storage in storages.all()[1:]:
+        try:
+            recall(storage, catalogue)
+        except StorageError as error:
+            fields = {"storage": storage.storage_id, "reason": str(error)}
+            _log.error("events that aren't in the journal can't be looked for in a storage", extra={"fields": fields})
+    return catalogue.settled()
 
 
 def _cut_of(catalogue: Catalogue) -> Batches:

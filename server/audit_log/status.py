@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -23,6 +24,7 @@ from server.audit_log.state_of_service import (
 from server.audit_log.storages import Storages, UnknownStorage
 from server.audit_log.tail import Tail
 from server.state.catalogue import Catalogue
+from server.storage.ports import StorageError
 
 PROBLEMS = {
     "journal_closed": "the journal is closed after a failed write or sync; look at the disk and restart the service",
@@ -90,7 +92,7 @@ class Status:
             "journal_failing" if self._journal.failing and not self._journal.closed else "",
             self._gate.problem,
             "outbox_waiting" if self._surroundings.outbox_failing() else "",
-            "delivery_failing" if self.delivery_errors() else "",
+            "delivery_failing" if self._deliveries.is_failing() or self._storages_lost() else "",
         ]
         return tuple(Problem(name, PROBLEMS[name]) for name in names if name)
 
@@ -129,9 +131,12 @@ class Status:
 
     def delivery_errors(self) -> dict[str, str]:
         """Of each storage whose batches can't be delivered now why, in our own words."""
+        return {**self._deliveries.errors(), **{each: str(UnknownStorage(each)) for each in self._storages_lost()}}
+
+    def _storages_lost(self) -> set[str]:
+        """The storages that events wait for and that nothing is known of."""
         known = self._storages.ids()
-        lost = {pin.section.storage for pin in self._tail.pin() if pin.length and pin.section.storage not in known}
-        return {**self._deliveries.errors(), **{each: str(UnknownStorage(each)) for each in lost}}
+        return {pin.section.storage for pin in self._tail.pin() if pin.length and pin.section.storage not in known}
 
     def last_deliveries_ms(self) -> dict[str, int]:
         """When a batch was last confirmed in each storage that has one."""
@@ -162,7 +167,6 @@ class Status:
         objects = self._catalogue.objects(storage_id)
         sections = self._tail.of_storage(storage_id)
         received = [time for section in sections if (time := section.oldest_received_ms) is not None]
-        is_known = storage_id in self._storages.ids()
         return StorageState(
             storage_id,
             active=storage_id == self._storages.active,
@@ -172,11 +176,16 @@ class Status:
             bytes=sum(item.bytes for item in objects),
             last_delivery_ms=self._catalogue.last_confirmed_ms(storage_id),
             last_delivery_error=error,
-            location=self._storages.of(storage_id).location() if show_location and is_known else "",
+            location=self._location(storage_id) if show_location else "",
             pending_events=sum(section.events for section in sections),
             pending_bytes=sum(section.bytes for section in sections),
             oldest_age_ms=max(0, _now_ms() - min(received)) if received else 0,
         )
+
+    def _location(self, storage_id: str) -> str:
+        with contextlib.suppress(StorageError):  # of one that nothing is known of
+            return self._storages.of(storage_id).location()
+        return ""
 
 
 def _now_ms() -> int:

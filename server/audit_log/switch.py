@@ -14,7 +14,6 @@ from server.errors import Unavailable
 from server.storage.ports import EventStorage, StorageError
 
 _log = logging.getLogger(__name__)
-_NOWHERE_ELSE = "this build delivers to the embedded storage alone"
 
 
 class JournalSwitch:
@@ -26,19 +25,20 @@ class JournalSwitch:
         journal_thread: Executor,
         storages: Storages,
         deliveries: DeliveriesByStorage,
-        open_storage: Callable[[str], EventStorage] | None,
+        open_storage: Callable[[str], EventStorage],
+        on_new: Callable[[], None] = lambda: None,
     ) -> None:
-        """`open_storage` finds a storage that isn't known yet, or raises StorageError; None where there is no other
-        than the known ones."""
+        """`open_storage` finds a storage that isn't known yet, or raises StorageError; `on_new` is told of one."""
         self._writer = writer
         self._journal_thread = journal_thread
         self._storages = storages
         self._deliveries = deliveries
         self._open_storage = open_storage
+        self._on_new = on_new
 
     def problem(self) -> str:
         """Why no storage but the default one can take events; '' if one can."""
-        return "" if self._open_storage is not None else _NOWHERE_ELSE
+        return ""
 
     async def to(self, storage_id: str) -> None:
         """Have new events go to the storage of this id.
@@ -55,11 +55,10 @@ class JournalSwitch:
     async def _know(self, storage_id: str) -> None:
         """Know the storage before the first event of it is taken, so that every answer can count it."""
         if storage_id not in self._storages.ids():
-            if self._open_storage is None:
-                raise Unavailable(_NOWHERE_ELSE)
             try:
                 storage = await asyncio.to_thread(self._open_storage, storage_id)
             except StorageError as error:
                 raise Unavailable(str(error), retry_after=5.0) from error
             self._storages.add(storage)
+            self._on_new()
         self._deliveries.add(self._storages.of(storage_id))

@@ -55,7 +55,7 @@ class AwsSection:
 
 @dataclass(frozen=True, slots=True)
 class ExternalStorageSection:
-    """Where an External Audit Storage may be."""
+    """Where an External Audit Storage may be, and how much of it is kept here for searches."""
 
     region: str | None = setting(
         None,
@@ -68,4 +68,12 @@ class ExternalStorageSection:
         "Regions that are allowed beside `external_storage.region`, with commas between them; `*` allows all.",
         pattern=rf"\*|{_REGION}(,{_REGION})*",
         shown="none",
+    )
+    cache_bytes: int = setting(
+        10 * 1024**3,
+        "Objects of External Audit Storages that are kept in the data directory, so that searches read them here: what "
+        "was delivered or fetched last. What is being read may go beyond it.",
+        unit="bytes",
+        low=64 * 1024**2,
+        high=100 * 1024**4,
     )

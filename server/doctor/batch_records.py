@@ -9,7 +9,7 @@ from typing import Final
 
 from server.audit_log.batch_record import BatchRecord, record_digest
 from server.audit_log.cuts import Cut
-from server.audit_log.delivery import RECORD_NAME
+from server.audit_log.rebuilding import RECORD_NAME
 from server.doctor.data_at_hand import DataAtHand
 from server.doctor.findings import Fact, Fault, Finding, Severity, Told, Unexamined
 from server.state.catalogue import Catalogue, CatalogueBatch

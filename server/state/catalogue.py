@@ -128,10 +128,9 @@ class Catalogue:
 
     def add_batch(self, batch: CatalogueBatch, objects: Sequence[CatalogueObject]) -> None:
         """Add a confirmed batch with its objects, durably; adding it again changes nothing."""
-        if self.batch(batch.log_id, batch.first) is not None:
-            return
         with self._changes:
-            self._add_batch(batch, objects)
+            if self.batch(batch.log_id, batch.first) is None:
+                self._add_batch(batch, objects)
 
     def _add_batch(self, batch: CatalogueBatch, objects: Sequence[CatalogueObject]) -> None:
         with writing(self._engine).begin() as connection:
@@ -312,6 +311,19 @@ class Catalogue:
                 outbox.add(connection, {"event": JOURNAL_DAMAGED, "lost": lost})
             self._holes = _read_holes(connection)
 
+    def found_again(self, log_id: str, ranges: Sequence[tuple[int, int]]) -> None:
+        """What was taken for lost turned up in a storage: holes are less by these ranges, durably."""
+        with writing(self._engine).begin() as connection:
+            for row in connection.execute(select(journal_holes).where(journal_holes.c.log_id == log_id)).all():
+                left = rest(row.first, row.last, ranges)
+                if left != [(row.first, row.last)]:
+                    key = (journal_holes.c.log_id == log_id) & (journal_holes.c.first == row.first)
+                    connection.execute(delete(journal_holes).where(key))
+                    for first, last in left:
+                        piece = {**row._mapping, "first": first, "last": last}
+                        connection.execute(insert(journal_holes).values(piece))
+            self._holes = _read_holes(connection)
+
     def holes(self) -> list[tuple[str, int, int]]:
         """All lost ranges: log_id, first, last."""
         return list(self._holes)
@@ -337,6 +349,18 @@ class Catalogue:
                 self._departures.append(Departure(before, object_.revision))
             else:
                 self._by_batch[before.log_id, before.first].remove(before)
+
+
+def rest(first: int, last: int, settled: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
+    """What of first..last isn't in the ranges, which may come in any order, as ranges."""
+    found = []
+    for start, end in sorted(settled):
+        if start > last:
+            break
+        if start > first:
+            found.append((first, start - 1))
+        first = max(first, end + 1)
+    return [*found, (first, last)] if first <= last else found
 
 
 def _read_holes(connection: Connection) -> list[tuple[str, int, int]]:

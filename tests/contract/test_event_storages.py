@@ -71,7 +71,7 @@ def s3_rig(sandbox: Sandbox, folder: Path, *, most_bytes: int = 1 << 20, **place
     client.create_bucket(Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": sandbox.region})
     where = Place(S3Location(bucket, "audit/events"), **{"account_id": sandbox.account_id} | place)
     cache = ObjectCache(folder / "cache", most_bytes, 4)
-    storage = S3EventStorage("aws-1", lambda: Connection(ServiceClient("s3", client), where), cache)
+    storage = S3EventStorage("aws-1", lambda: Connection(lambda: ServiceClient("s3", client), where), cache)
 
     def change(name: str, data: bytes | None) -> None:
         key = f"audit/events/{name}"
@@ -173,6 +173,7 @@ def test_every_request_names_the_owner_and_every_put_its_condition_and_digest(s3
     for data, headers in zip((b"events", b"{}"), (headers for method, headers in sent if method == "PUT"), strict=True):
         digest = hashlib.sha256(data)
         assert headers["if-none-match"] == "*"
+        assert headers["x-amz-sdk-checksum-algorithm"] == "SHA256", "a bucket with a retention of its own asks for it"
         assert headers["x-amz-checksum-sha256"] == base64.b64encode(digest.digest()).decode()
         assert headers["x-amz-meta-sha256"] == digest.hexdigest()
 

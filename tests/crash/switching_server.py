@@ -39,6 +39,9 @@ class Folders:
     def open(self, storage_id: str) -> EmbeddedStorage:
         return EmbeddedStorage(DiskFiles(), self._folder / storage_id / "events", storage_id)
 
+    def close(self) -> None:
+        """Nothing is open."""
+
 
 async def serve(data_dir: Path) -> None:
     config = load_config({}, {"EXTAUDIT_DATA_DIR": str(data_dir), **SETTINGS})

@@ -45,7 +45,8 @@ class JournalStatus:
 
 @dataclass(frozen=True, slots=True)
 class StorageStatus:
-    """One storage; `location` is empty for callers who may not know it."""
+    """One storage; `location` is empty for callers who may not know it. `pending_…` is in the journal, on its way
+    there; the age of its oldest event is in seconds."""
 
     id: str
     active: bool
@@ -56,6 +57,9 @@ class StorageStatus:
     last_delivery_time: datetime | None
     last_delivery_error: str
     location: str
+    pending_events: int = 0
+    pending_bytes: int = 0
+    oldest_pending_age: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,4 +157,7 @@ def _storage(message: pb.StorageStatus) -> StorageStatus:
         last_delivery_time=delivered,
         last_delivery_error=message.last_delivery_error,
         location=message.location,
+        pending_events=message.pending_events,
+        pending_bytes=message.pending_bytes,
+        oldest_pending_age=message.oldest_pending_age.seconds + message.oldest_pending_age.nanos / 1e9,
     )

@@ -59,6 +59,7 @@ def recover(
     batches: Batches,
     storage: str,
     new_log_id: Callable[[], str],
+    look_further: Callable[[], Settled] | None = None,
 ) -> Recovery:
     """Read every log, cut back a torn tail, and open the journal.
 
@@ -69,6 +70,8 @@ def recover(
         batches: the confirmed batches.
         storage: the active storage, for a new log.
         new_log_id: gives the name of a new log.
+        look_further: asked where something seems to be lost: it looks in storages that were not looked in before, and
+            gives what is settled then.
     """
     files.make_folder(folder)
     names = [name for name in files.list(folder) if LOG_ID.fullmatch(name)]
@@ -76,7 +79,9 @@ def recover(
         for leftover in files.list(folder / name):
             if leftover.endswith(".part"):
                 files.remove(folder / name / leftover)
-    logs = [log for name in names if (log := read_log(files, folder / name, name, settled.get(name, ()))).segments]
+    logs = _read_logs(files, folder, names, settled)
+    if look_further is not None and any(log.holes for log in logs):
+        logs = _read_logs(files, folder, names, look_further())
     stored = {(cut.log_id, cut.first): cut for cut in _confirmed_cuts(logs, batches)}
     disputed = [(log.log_id, *found) for log in logs for found in _beyond_their_batch(log, stored)]
     current = logs[-1] if logs and not logs[-1].damaged else None
@@ -102,6 +107,10 @@ def recover(
         open_segment.size - open_segment.whole if open_segment else 0,
         clean=not logs or logs[-1].segments[-1].stopped,
     )
+
+
+def _read_logs(files: Files, folder: Path, names: Sequence[str], settled: Settled) -> list[LogContent]:
+    return [log for name in names if (log := read_log(files, folder / name, name, settled.get(name, ()))).segments]
 
 
 def _confirmed_cuts(logs: Sequence[LogContent], batches: Batches) -> list[Cut]:

@@ -24,6 +24,7 @@ from server.audit_log.journal.frames import (
 )
 from server.data_directory import LATER_VERSION, DataDirectoryProblem
 from server.files import Files
+from server.state.catalogue import rest
 
 FORMAT = 1
 """Of segments; of a later one nothing is known, so nothing is read."""
@@ -106,7 +107,7 @@ def read_log(files: Files, folder: Path, log_id: str, settled: Sequence[tuple[in
     for segment in segments[:-1]:
         # Only the last segment can end in a torn write or lack a cut: the next one is begun after a sync of its cut.
         is_cut = (
-            segment.first_sequence in are_cut or _rest(segment.first_sequence, segment.first_sequence, settled) == []
+            segment.first_sequence in are_cut or rest(segment.first_sequence, segment.first_sequence, settled) == []
         )
         if segment.whole < segment.size or segment.recommit_frames or not is_cut:
             segment.damaged = True
@@ -188,18 +189,6 @@ def _holes(segments: Sequence[SegmentContent], settled: Sequence[tuple[int, int]
         begin, end = segment.first_sequence, segment.next_sequence
         for first, last in ((begin, begin - 1), *readable, (end, end - 1)):
             if first > expected:
-                holes += _rest(expected, first - 1, settled)
+                holes += rest(expected, first - 1, settled)
             expected = max(expected, first, last + 1)
     return holes
-
-
-def _rest(first: int, last: int, settled: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
-    """What of first..last isn't settled, as ranges."""
-    found = []
-    for start, end in sorted(settled):
-        if start > last:
-            break
-        if start > first:
-            found.append((first, start - 1))
-        first = max(first, end + 1)
-    return [*found, (first, last)] if first <= last else found

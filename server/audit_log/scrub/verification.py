@@ -11,8 +11,8 @@ from typing import Final
 
 from server.audit_log.batch_record import record_digest
 from server.audit_log.cuts import Cut
-from server.audit_log.delivery import RECORD_NAME
 from server.audit_log.foreign import of_ours
+from server.audit_log.rebuilding import RECORD_NAME
 from server.audit_log.search.digests import ObjectDigests
 from server.state.catalogue import Catalogue, CatalogueBatch, CatalogueObject
 from server.state.storage_damage import CHANGED, MISSING, UNLISTED, UNREADABLE, Damage, SqlStorageDamage

@@ -48,10 +48,15 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Connection:
-    """A place, and a client that may reach it."""
+    """A place, and the way to a client that may reach it: making one takes a second, and some ask for the place."""
 
-    s3: ServiceClient
+    client: Callable[[], ServiceClient]
     place: Place
+
+    @property
+    def s3(self) -> ServiceClient:
+        """The client."""
+        return self.client()
 
 
 class S3EventStorage:
@@ -89,6 +94,7 @@ class S3EventStorage:
                     ContentLength=size,
                     ContentType=content_type,
                     IfNoneMatch="*",
+                    ChecksumAlgorithm="SHA256",  # a bucket with a retention of its own asks for the name as well
                     ChecksumSHA256=base64.b64encode(bytes.fromhex(digest)).decode(),
                     Metadata={_DIGEST: digest},
                     **_encryption(way.place),

@@ -9,7 +9,7 @@ import orjson
 import pytest
 
 from server.audit_log.batch_record import BatchObject, BatchRecord
-from server.audit_log.delivery import rebuild
+from server.audit_log.rebuilding import rebuild
 from server.files import DiskFiles
 from server.state.catalogue import Catalogue
 from server.state.database import open_database
@@ -39,7 +39,7 @@ def test_a_record_is_taken_only_if_its_objects_are_named_as_its_own(name: str, t
     (tmp_path / "storage" / "_batches" / LOG / "3-4.json").mkdir()
     engine = open_database(tmp_path / "state.db")
     catalogue = Catalogue(engine)
-    assert rebuild([storage], catalogue) == taken
+    assert rebuild(storage, catalogue) == taken
     assert len(catalogue.objects("default")) == taken
     engine.dispose()
 

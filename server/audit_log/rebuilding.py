@@ -1,0 +1,104 @@
+"""The catalogue from the batch records that are in the storages: what the state lost, or never came to know."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import time
+from collections.abc import Collection, Sequence
+
+from server.audit_log.batch_record import BatchRecord, NewerRecord
+from server.audit_log.delivery import catalogue_batch, catalogue_objects
+from server.data_directory import LATER_VERSION, DataDirectoryProblem
+from server.state.catalogue import Catalogue, rest
+from server.storage.ports import EventStorage, StorageError
+
+RECORD_NAME = re.compile(r"([0-9a-f]{20})/([0-9]{1,19})-([0-9]{1,19})\.json")
+
+
+def rebuild(storage: EventStorage, catalogue: Catalogue, pending: Collection[tuple[str, int]] = ()) -> int:
+    """Add to the catalogue every batch whose record is in a storage and which it doesn't know; gives their number.
+
+    What those records say was lost becomes known again as well, and so does what is between the batches of their logs,
+    but where a segment of `pending`, log and first sequence, says that it is in the journal.
+
+    Raises:
+        StorageError: the storage can't be listed now.
+    """
+    now_ms = time.time_ns() // 1_000_000
+    records: list[BatchRecord] = []
+    listed = _listed(storage)
+    for place in listed:
+        with contextlib.suppress(StorageError):  # what people leave there stops nothing
+            records += _added(storage, catalogue, *place)
+    logs = {record.log_id for record in records}
+    holes = [(record.log_id, first, last) for record in records for first, last in record.holes]
+    ranges = sorted({*listed, *((batch.log_id, batch.first, batch.last) for batch in catalogue.batches())})
+    gaps = [gap for gap in _gaps_between(ranges) if gap[0] in logs and not _is_pending(*gap, pending)]
+    catalogue.add_holes([*holes, *gaps], now_ms)
+    return len(records)
+
+
+def recall(storage: EventStorage, catalogue: Catalogue) -> int:
+    """The same while the service runs: what is in no batch may be on its way, so nothing is taken for lost.
+
+    Raises:
+        StorageError: the storage can't be read now. What was read is kept.
+    """
+    added = 0
+    for place in _listed(storage):
+        for record in _added(storage, catalogue, *place):
+            added += 1
+            catalogue.found_again(record.log_id, rest(record.first, record.last, record.holes))
+    return added
+
+
+def _listed(storage: EventStorage) -> list[tuple[str, int, int]]:
+    """Log, first and last of every batch whose record is in the storage, in order."""
+    names = (RECORD_NAME.fullmatch(name) for name in storage.list_records())
+    return sorted((match[1], int(match[2]), int(match[3])) for match in names if match is not None)
+
+
+def _added(storage: EventStorage, catalogue: Catalogue, log_id: str, first: int, last: int) -> list[BatchRecord]:
+    """Add a batch that the catalogue doesn't know; [] where it does, or the record isn't one."""
+    if catalogue.batch(log_id, first) is not None:
+        return []
+    record = _read_record(storage, log_id, first, last)
+    if record is None:
+        return []
+    catalogue.add_batch(catalogue_batch(record), catalogue_objects(record))
+    return [record]
+
+
+def _is_pending(log_id: str, first: int, last: int, pending: Collection[tuple[str, int]]) -> bool:
+    return any(log == log_id and first <= start <= last for log, start in pending)
+
+
+def _read_record(storage: EventStorage, log_id: str, first: int, last: int) -> BatchRecord | None:
+    try:
+        data = storage.read_record(f"{log_id}/{first}-{last}.json")
+        record = BatchRecord.decode(data) if data is not None else None
+    except NewerRecord as error:
+        # Its events would be taken for those of a stranger, without receipts and places.
+        raise DataDirectoryProblem(f"{error}; {LATER_VERSION}") from error
+    except ValueError:
+        return None
+    wanted = storage.storage_id, log_id, first, last
+    if record is None or (record.storage, record.log_id, record.first, record.last) != wanted:
+        return None
+    # Its object names become paths, and whoever can write the storage could have written the record.
+    own = re.compile(rf"\d{{4}}-\d\d-\d\d/{re.escape(record.cut.name)}(\.r\d+)?\.parquet", re.ASCII)
+    return record if all(own.fullmatch(item.name) for item in record.objects) else None
+
+
+def _gaps_between(ranges: Sequence[tuple[str, int, int]]) -> list[tuple[str, int, int]]:
+    """The sequences before and between the (ascending) ranges of each log."""
+    gaps = []
+    log_id, expected = "", 1
+    for log, first, last in ranges:
+        if log != log_id:
+            log_id, expected = log, 1
+        if first > expected:
+            gaps.append((log, expected, first - 1))
+        expected = max(expected, last + 1)
+    return gaps

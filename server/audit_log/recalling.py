@@ -1,0 +1,72 @@
+"""Recalling: the catalogue learns what is in external storages, beside everything else and as often as it takes.
+
+What was delivered is known already. This is for what the state lost, or a backup of it doesn't have.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from concurrent.futures import Executor
+
+from server.audit_log.rebuilding import recall
+from server.audit_log.storages import DEFAULT, Storages
+from server.data_directory import DataDirectoryProblem
+from server.state.catalogue import Catalogue
+from server.state.database import StateFault
+from server.storage.ports import StorageError
+
+_log = logging.getLogger(__name__)
+RETRY_SECONDS = 60.0
+
+
+class Recalling:
+    """Reads the batch records of every storage but the default one, once. Lives on the event loop."""
+
+    def __init__(self, storages: Storages, catalogue: Catalogue, thread: Executor) -> None:
+        self._storages = storages
+        self._catalogue = catalogue
+        self._thread = thread
+        self._known: set[str] = {DEFAULT}
+        self._told: set[str] = set()
+        self._wake = asyncio.Event()
+        self._stopping = False
+
+    def wake(self) -> None:
+        """Look for storages that were added."""
+        self._wake.set()
+
+    def stop(self) -> None:
+        """Make `run` return once what is under way is done."""
+        self._stopping = True
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Recall until `stop`."""
+        while not self._stopping:
+            self._wake.clear()
+            waiting = {each for each in self._storages.ids() if each not in self._known}
+            for storage_id in sorted(waiting):
+                await self._recall(storage_id)
+            try:
+                await asyncio.wait_for(self._wake.wait(), RETRY_SECONDS if waiting - self._known else None)
+            except TimeoutError:
+                continue
+
+    async def _recall(self, storage_id: str) -> None:
+        if self._stopping:
+            return
+        storage, loop = self._storages.of(storage_id), asyncio.get_running_loop()
+        try:
+            added = await loop.run_in_executor(self._thread, recall, storage, self._catalogue)
+        except (StorageError, StateFault, DataDirectoryProblem) as error:
+            reason = str(error) if not isinstance(error, StateFault) else "the state database can't be used"
+            fields = {"storage": storage_id, "reason": reason}
+            if storage_id not in self._told:  # once: a storage that is gone for good is tried as long as it is known
+                self._told.add(storage_id)
+                _log.warning("what is in a storage can't be compared with the catalogue now", extra={"fields": fields})
+            return
+        self._known.add(storage_id)
+        if added:
+            text = "the catalogue didn't know all batches of a storage; it does now"
+            _log.warning(text, extra={"fields": {"storage": storage_id, "batches": str(added)}})
