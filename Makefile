@@ -38,6 +38,7 @@ sandbox: .venv/.dev ## Start the AWS sandbox on SANDBOX_PORT of this machine and
 
 .PHONY: demo
 demo: .venv/.dev ## Walk through External Audit Storage, by real commands against a sandbox of AWS; nothing of it is left.
+	@$(BIN)/python -m server.warming
 	@$(BIN)/python -m tests.demo
 
 ##@ Check

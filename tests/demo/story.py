@@ -55,16 +55,7 @@ class Story:
             Otherwise: it ends with another code than `code`, or doesn't say all that `says` has.
         """
         self.show(*words)
-        done = subprocess.run(
-            [*_RUN, *words],
-            cwd=self.folder,
-            env=dict(self.environment),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            timeout=_SECONDS,
-            check=False,
-        )
+        done = self._done([*_RUN, *words])
         said = done.stdout.decode(errors="replace")
         self._show_said(said, lines if done.returncode == code else sys.maxsize)
         if done.returncode != code:
@@ -72,6 +63,21 @@ class Story:
         if lacking := [each for each in says if each not in said]:
             raise Otherwise(f"{PROGRAM} {' '.join(words[:2])} doesn't say {lacking[0]!r}; all of it:\n{said}")
         return said
+
+    def _done(self, command: Sequence[str]) -> subprocess.CompletedProcess[bytes]:
+        try:
+            return subprocess.run(
+                command,
+                cwd=self.folder,
+                env=dict(self.environment),
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                timeout=_SECONDS,
+                check=False,
+            )
+        except subprocess.TimeoutExpired:
+            raise Otherwise(f"a command didn't end within {_SECONDS} s") from None
 
     def _show_said(self, said: str, most: int) -> None:
         lines = said.rstrip("\n").split("\n")

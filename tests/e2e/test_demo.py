@@ -12,7 +12,14 @@ from tests.demo.story import Otherwise, Story
 from tests.running_server import environment
 
 ROOT = Path(__file__).parents[2]
-TITLES = ["The service", "Who you are", "An integration with your AWS account", "A draft", "The infrastructure"]
+TITLES = [
+    "The service",
+    "Who you are",
+    "An integration with your AWS account",
+    "A draft",
+    "The infrastructure",
+    "The connection test",
+]
 
 
 def test_the_story_comes_out_as_it_is_told(tmp_path: Path) -> None:
