@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from random import Random
 from typing import Any
 
 import pytest
@@ -72,3 +73,27 @@ def test_what_is_planned_comes_in_once_and_statements_of_others_stay(
 ) -> None:
     assert json.loads(merged([DENY], found))["Statement"] == [DENY, *kept]
     assert others([DENY], found) == kept
+
+
+def test_after_any_merge_nothing_planned_is_lacking_and_a_second_one_changes_nothing() -> None:
+    chosen = Random(6)
+
+    def statement() -> dict[str, Any]:
+        made: dict[str, Any] = {
+            "Effect": chosen.choice(["Allow", "Deny"]),
+            "Action": chosen.choice(["s3:*", ["s3:Get*", "s3:Put*"], ["s3:Put*", "s3:Get*"]]),
+            "Resource": chosen.choice(["*", ["*"]]),
+        }
+        if chosen.random() < 0.7:
+            made["Sid"] = chosen.choice("ABC")
+        if chosen.random() < 0.3:
+            made["Principal"] = chosen.choice(["*", {"AWS": "*"}])
+        return made
+
+    for _ in range(500):
+        planned = [statement() | {"Sid": sid} for sid in "AB"[: chosen.randint(1, 2)]]
+        found = [statement() for _ in range(chosen.randint(0, 4))]
+        once = statements(merged(planned, found))
+        assert lacking(planned, once) == []
+        assert others(planned, once) == others(planned, found)
+        assert statements(merged(planned, once)) == once
