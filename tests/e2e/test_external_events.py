@@ -110,7 +110,8 @@ def test_events_go_to_the_account_while_it_is_in_force_and_each_is_found_once(wo
         world.command("storage", "bootstrap")
 
         assert client.emit(event("before")).storage == "default"
-        storage = client.storages.promote(draft.revision, force=True, reason="tested elsewhere").storage_id
+        world.command("storage", "test")
+        storage = client.storages.promote(draft.revision).storage_id
         there = [client.emit(event(f"there-{number}")) for number in range(3)]
         assert {each.storage for each in there} == {storage}
         again = client.emit(event("before"))
@@ -165,7 +166,9 @@ def test_a_throttled_delivery_and_a_lost_cache_catalogue_and_object(world: World
         until(lambda: uids(client, storage) == expected)
         world.sandbox.clear_calls()
         assert uids(client, storage) == expected
-        assert not [call for call in world.sandbox.calls() if call.action == "s3:GetObject"], "they are here by now"
+        read = [call.resource for call in world.sandbox.calls() if call.action == "s3:GetObject"]
+        # Events of the service itself are delivered meanwhile, which looks for their batch's record first.
+        assert not [each for each in read if "/_batches/" not in each], "they are here by now"
         assert client.search(Query(storage="all")).missing == (), "what the state lost is not taken for lost"
     shutil.rmtree(world.data_dir / "cache")
     bucket, _, prefix = before.spec.audit_events_long_term_uri.removeprefix("s3://").partition("/")

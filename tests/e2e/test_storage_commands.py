@@ -109,7 +109,7 @@ def test_a_draft_is_generated_tested_promoted_and_disabled(
     assert draft["spec"]["glue_table"] == "teleport_events"
     code, out, err = call("promote")
     assert (code, out, switch.went) == (1, "", [])
-    assert "(TEST_NOT_PASSED)" in err
+    assert "(TEST_NOT_PASSED); `extaudit storage test` runs one" in err
     passed(client, data_dir)
     code, out, err = call("promote", "--output", "json")
     storage_id = draft["status"]["storage_id"]

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import functools
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -24,6 +25,13 @@ if TYPE_CHECKING:
     from extaudit_client import Connection, ExtauditError
 
 _FILE = click.Path(path_type=Path)
+_REMEDIES: Mapping[str, str] = MappingProxyType(
+    {
+        "LOCK_HITS_CALLER": "; --force adds it all the same",
+        "TEST_NOT_PASSED": "; `extaudit storage test` runs one",
+    }
+)
+"""Reason → what to do, for those that a command can tell more of than the service."""
 _NOTHING_KNOWN = (
     f"no service is known here: there is no folder {DEFAULT_DATA_DIR}; give --data-dir of one on this machine, or "
     "--address with --ca, --cert and --key, or keep these under a name (see: extaudit profile --help)"
@@ -149,8 +157,7 @@ def one_line(error: ExtauditError) -> str:
         text += f" ({error.reason})"
     if error.reason == "ACCESS_DENIED":
         text += need_text(click.get_current_context().command_path)
-    if error.reason == "LOCK_HITS_CALLER":
-        text += "; --force adds it all the same"
+    text += _REMEDIES.get(error.reason, "")
     if error.retry_after is not None:
         text += f"; try again in {error.retry_after:g} s"
     return visible(text)
