@@ -6,9 +6,11 @@ from collections.abc import Iterator
 
 import pytest
 
+from server.lifecycle import App
 from server.storage.aws.clients import AwsClients
 from server.storage.aws.session import AwsSettings
 from tests.account_under_test import Account, set_up
+from tests.connection.served_account import serving
 from tests.sandbox.running import Sandbox, running_sandbox
 from tests.sandbox.token_issuer import Issuer, serving_issuer
 
@@ -54,3 +56,10 @@ def account(made: Account, clients: AwsClients) -> Iterator[Account]:
     yield made
     made.sandbox.clear_faults()
     assert made.kept() == before
+
+
+@pytest.fixture(scope="package")
+def served(sandbox: Sandbox, issuer: Issuer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[App, Account]]:
+    """A whole service, with a draft of an account of its own."""
+    with serving(sandbox, issuer, tmp_path_factory.mktemp("served")) as running:
+        yield running

@@ -172,7 +172,8 @@ def test_a_service_is_asked_over_the_network_beside_its_directory_or_alone(tmp_p
         files = [f"--{name}={ready[name]}" for name in ("ca", "cert", "key")]
         alone = doctor(away, "--address", ready["grpc"], *files)
         assert (alone.code, alone.findings) == (0, [])
-        assert [check["check"] for check in alone.report["checks"]] == ["connection", "service"]
+        assert [check["check"] for check in alone.report["checks"]] == ["connection", "service", "external_storage"]
+        assert alone.facts("external_storage") == {"storage in force": "default"}
         assert (alone.report["address"], alone.report["data_dir"]) == (ready["grpc"], "")
     gone = doctor(away, "--address", ready["grpc"], *files)
     assert gone.code == 1

@@ -13,6 +13,7 @@ from extaudit_client.errors import ExtauditError
 from extaudit_client.handshake import shake_hands
 from extaudit_client.pem import validities
 
+from extaudit_cli.doctor_storage import DRIFTED, FAILED, check_storage
 from server.doctor.check import Check
 from server.doctor.findings import Fact, Fault, Finding, Severity, Told, Unexamined
 
@@ -156,5 +157,11 @@ REMOTE_CHECKS: Final[tuple[Check[Service], ...]] = (
         "What the service says of itself, and its clock.",
         (UNREACHABLE, NOT_SERVING, PROBLEM, EVENTS_LOST, CLOCKS_DIFFER, VERSION_DIFFERS),
         check_service,
+    ),
+    Check(
+        "external_storage",
+        "The connection test of the external audit storage in force, and what its role can't see.",
+        (FAILED, DRIFTED),
+        check_storage,
     ),
 )
