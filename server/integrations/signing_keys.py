@@ -39,6 +39,8 @@ class Known:
     revision: int = -1
     keys: tuple[SigningKey, ...] = ()
     signer: Signer | None = field(default=None, repr=False)
+    problem: str = ""
+    """Which key can't be opened, so that nothing may be changed; '' where all can. It is published anyway."""
 
     @property
     def published(self) -> tuple[SigningKey, ...]:
@@ -75,14 +77,12 @@ class SigningKeys:
         """Look at the keys; costs one row where they have not changed.
 
         Raises:
-            WrongWrappingKey: the key that signs, or the next, can't be opened; what was known stays.
             StateFault: the state database can't be read; what was known stays.
         """
         with self._looking:
             found = self._store.read(self._known.revision)
             if found is not None:
-                revision, keys = found
-                self._known = Known(revision, tuple(keys), self._signer(keys))
+                self._known = self._opened(*found)
             return self._known
 
     def signer(self) -> Signer:
@@ -93,10 +93,10 @@ class SigningKeys:
         """
         try:
             signer = self.refresh().signer
-        except (StateFault, WrongWrappingKey):
+        except StateFault:
             raise Unavailable("the signing keys can't be read now", reason="STATE_UNAVAILABLE") from None
         if signer is None:
-            raise Unavailable("there is no signing key yet", reason="STATE_UNAVAILABLE")
+            raise Unavailable("there is no signing key that can be opened", reason="STATE_UNAVAILABLE")
         self._meter.signed()
         return signer
 
@@ -107,7 +107,7 @@ class SigningKeys:
             WrongWrappingKey, StateFault: nothing is changed.
         """
         with self._changing:
-            known = self.refresh()
+            known = self._all_opened()
             now = self._now_ms()
             changed = due(known.keys, now, self.schedule, lambda: make_key(self._wrapping, now))
             return not changed or self._change(known, changed, {})
@@ -122,7 +122,7 @@ class SigningKeys:
             StateFault, WrongWrappingKey: nothing is changed.
         """
         with self._changing:
-            known = self.refresh()
+            known = self._all_opened()
             now = self._now_ms()
             make = lambda: make_key(self._wrapping, now)  # noqa: E731
             if drop_old:
@@ -151,14 +151,26 @@ class SigningKeys:
         self.refresh()
         return done
 
-    def _signer(self, keys: Sequence[SigningKey]) -> Signer | None:
-        following, active = next_of(keys), active_of(keys)
-        if following is not None:
-            signer_of(following, self._wrapping)  # what can't sign later must be known now
-        if active is None:
-            return None
-        signing = self._known.signer
-        return signing if signing and signing.key_id == active.key_id else signer_of(active, self._wrapping)
+    def _all_opened(self) -> Known:
+        known = self.refresh()
+        if known.problem:
+            raise WrongWrappingKey(known.problem)
+        return known
+
+    def _opened(self, revision: int, keys: Sequence[SigningKey]) -> Known:
+        signer, problem = self._known.signer, ""
+        active, following = active_of(keys), next_of(keys)
+        try:
+            if active is None:
+                signer = None
+            elif signer is None or signer.key_id != active.key_id:
+                signer = None
+                signer = signer_of(active, self._wrapping)
+            if following is not None:
+                signer_of(following, self._wrapping)  # what can't sign later must be known now
+        except WrongWrappingKey as error:
+            problem = str(error)
+        return Known(revision, tuple(keys), signer, problem)
 
 
 def usable(keys: Sequence[SigningKey]) -> bool:

@@ -9,6 +9,7 @@ import dataclasses
 import json
 import socket
 import threading
+import urllib.request
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -271,6 +272,22 @@ def test_the_services_own_tokens_are_no_callers_tokens(world: World) -> None:
         with pytest.raises(grpc.RpcError) as refused:
             AuditLogServiceStub(channel).SearchEvents(SearchEventsRequest(), metadata=metadata)
     assert refused.value.code() is grpc.StatusCode.UNAUTHENTICATED
+
+
+def test_metrics_tell_of_tokens_keys_and_who_fetches_them(world: World) -> None:
+    world.sandbox.forget_keys()
+    assert world.assume(world.tokens.token(INTEGRATION)) == ""
+    with urllib.request.urlopen(f"http://{world.app.ready['http']}/metrics", timeout=10) as answer:
+        lines = dict(line.rsplit(" ", 1) for line in answer.read().decode().splitlines() if line[0] != "#")
+    for name in (
+        "extaudit_issuer_tokens_signed_total",
+        'extaudit_issuer_document_requests_total{document="configuration"}',
+        'extaudit_issuer_document_requests_total{document="keys"}',
+        "extaudit_issuer_active_key_age_seconds",
+    ):
+        assert float(lines[name]) > 0, name
+    assert float(lines["extaudit_issuer_published_keys"]) >= 2
+    assert float(lines["extaudit_issuer_key_failures_total"]) == 0
 
 
 def test_the_ready_file_names_the_public_listener(world: World) -> None:

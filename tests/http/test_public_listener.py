@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+import uvloop
 
 from server.http_api import public_listener
 from server.http_api.listener import ListenerError
@@ -31,6 +32,12 @@ def keys(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KeysUnderTest]:
     rig.keys.look_after()
     yield rig
     rig.close()
+
+
+@pytest.fixture(autouse=True)
+def loop_of_the_service(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Sockets are the loop's, and the service has uvloop's."""
+    monkeypatch.setattr(asyncio, "run", uvloop.run)
 
 
 @dataclass
@@ -148,8 +155,10 @@ async def test_who_says_nothing_loses_the_connection_and_its_place(
     port = await server.start()
     try:
         silent = [await asyncio.open_connection("127.0.0.1", port) for _ in range(2)]
+        begun = asyncio.get_running_loop().time()
         answer = await asyncio.to_thread(ask, port, KEY_SET)
         assert answer.status == 200
+        assert asyncio.get_running_loop().time() - begun > 0.2, "there were places left"
         for reader, writer in silent:
             assert await asyncio.wait_for(reader.read(), 10) == b""
             writer.close()
