@@ -35,6 +35,9 @@ class Folders:
     def open(self, storage_id: str) -> EmbeddedStorage:
         return EmbeddedStorage(DiskFiles(), self._folder / storage_id / "events", storage_id)
 
+    def close(self) -> None:
+        """Nothing is open."""
+
 
 @contextmanager
 def serving(folder: Path) -> Iterator[tuple[App, Client]]:
