@@ -19,6 +19,7 @@ from tests.sandbox.faults import Faults
 from tests.sandbox.gate import Answerer, Gate, Wsgi
 from tests.sandbox.iam_providers import add_client_id
 from tests.sandbox.issuers import Issuers, is_fetchable
+from tests.sandbox.role_trust import check_trust
 from tests.sandbox.s3_buckets import check_owner, check_region, give_defaults, hide_missing
 from tests.sandbox.s3_integrity import check_body, decode_chunks, keep_checksums
 from tests.sandbox.s3_retention import guard_retention
@@ -55,7 +56,7 @@ def sandbox(issuer_authority: Path | None, *, as_tls: bool) -> Wsgi:
 
     lock = threading.Lock()
     queries = Queries(calls, faults, lock)
-    checks = [take_for_tls, identify, decode_chunks, authorise, check_owner, check_region, fail_on_demand]
+    checks = [take_for_tls, identify, decode_chunks, authorise, check_trust, check_owner, check_region, fail_on_demand]
     checks += [check_body, check_key, check_workgroup]
     rules = [tell_encryption, hide_missing, give_defaults, guard_retention, guard_uploads, keep_checksums]
     answerers: dict[tuple[str, str], Answerer] = {

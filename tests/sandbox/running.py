@@ -23,6 +23,7 @@ from tests.sandbox.calls import Call
 
 ROOT = Path(__file__).parents[2]
 _SECONDS = 60
+_CREDENTIALS = ("AccessKeyId", "SecretAccessKey", "SessionToken")
 
 
 @dataclass
@@ -36,7 +37,7 @@ class Sandbox:
     region: str
     authority: Path | None = None
     """Who signed its certificate, where it serves https."""
-    _clients: list[Any] = field(default_factory=list, repr=False)
+    _clients: dict[tuple[str, ...], Any] = field(default_factory=dict, repr=False)
     # one for all clients: it keeps the services' descriptions, which take most of a client's making
     _session: boto3.session.Session = field(default_factory=boto3.session.Session, repr=False)
 
@@ -46,9 +47,18 @@ class Sandbox:
         return {"cn": "aws-cn", "us-gov": "aws-us-gov"}.get(self.region.rpartition("-")[0].rpartition("-")[0], "aws")
 
     def client(self, service: str, *, region: str = "", credentials: dict[str, str] | None = None) -> Any:
-        """A boto3 client: the administrator's, or with `credentials` as STS or `other_account` gives them."""
+        """A boto3 client: the administrator's, or with `credentials` as STS or `other_account` gives them.
+
+        Asked the same again it is the same one, since making one takes long.
+        """
         given = credentials or {"AccessKeyId": self.admin_access_key, "SecretAccessKey": self.admin_secret_key}
-        client = self._session.client(
+        name = (service, region, *(str(given.get(each)) for each in _CREDENTIALS))
+        if name not in self._clients:
+            self._clients[name] = self._make_client(service, region, given)
+        return self._clients[name]
+
+    def _make_client(self, service: str, region: str, given: dict[str, str]) -> Any:
+        return self._session.client(
             service,
             region_name=region or self.region,
             endpoint_url=self.endpoint,
@@ -60,8 +70,6 @@ class Sandbox:
                 retries={"total_max_attempts": 1}, s3={"addressing_style": "path"}, proxies={}, connect_timeout=10
             ),
         )
-        self._clients.append(client)
-        return client
 
     def calls(self) -> list[Call]:
         """What was asked of it, oldest first; one for each action that a request needs."""
@@ -107,7 +115,7 @@ class Sandbox:
 
     def close(self) -> None:
         """Close the clients."""
-        for client in self._clients:
+        for client in self._clients.values():
             client.close()
 
 

@@ -49,9 +49,12 @@ def test_a_body_is_the_one_that_was_signed(sandbox: Sandbox) -> None:
     def tamper(request: Any, **_: Any) -> None:
         request.body = b"other"
 
-    s3.meta.events.register("before-send.s3.PutObject", tamper)
     given = {"Bucket": "tampered", "Key": "k", "Body": b"agree"}
-    assert refused(s3.put_object, **given) == "XAmzContentSHA256Mismatch"
+    s3.meta.events.register("before-send.s3.PutObject", tamper)
+    try:
+        assert refused(s3.put_object, **given) == "XAmzContentSHA256Mismatch"
+    finally:
+        s3.meta.events.unregister("before-send.s3.PutObject", tamper)
 
 
 def test_nobody_names_the_account_they_act_in(sandbox: Sandbox, moto: Sandbox) -> None:
@@ -64,6 +67,7 @@ def test_nobody_names_the_account_they_act_in(sandbox: Sandbox, moto: Sandbox) -
 
         s3.meta.events.register("before-send.s3.ListBuckets", name_another)
         names = {bucket["Name"] for bucket in s3.list_buckets()["Buckets"]}
+        s3.meta.events.unregister("before-send.s3.ListBuckets", name_another)
         assert ("of-this-account" in names) is shows
 
 
