@@ -29,11 +29,9 @@ def spec(unique: str, region: str = "us-west-2") -> StorageSpec:
     )
 
 
-def plan(
-    spec: StorageSpec, options: StorageOptions | None = None, account_id: str = "123456789012"
-) -> InfrastructurePlan:
-    """The plan for a role `extaudit-acme` of the account."""
-    role = RoleArn("aws", account_id, "/", "extaudit-acme")
+def plan(spec: StorageSpec, options: StorageOptions | None = None, partition: str = "aws") -> InfrastructurePlan:
+    """The plan for a role `extaudit-acme` of the sandbox's account."""
+    role = RoleArn(partition, "123456789012", "/", "extaudit-acme")
     return _client_plan(infrastructure_plan(spec, options or StorageOptions(), role, "demo"))
 
 

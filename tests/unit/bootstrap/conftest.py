@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from uuid import uuid4
@@ -26,11 +27,18 @@ REGION = "us-west-2"
 ROLE = "extaudit-acme"
 
 
-@pytest.fixture(scope="package")
-def sandbox() -> Iterator[Sandbox]:
-    with running_sandbox(region=REGION, as_tls=True) as running:
+@contextmanager
+def sandbox_with_role(region: str) -> Iterator[Sandbox]:
+    """A sandbox with the integration's role."""
+    with running_sandbox(region=region, as_tls=True) as running:
         nobody = json.dumps({"Version": "2012-10-17", "Statement": []})
         running.client("iam").create_role(RoleName=ROLE, AssumeRolePolicyDocument=nobody)
+        yield running
+
+
+@pytest.fixture(scope="package")
+def sandbox() -> Iterator[Sandbox]:
+    with sandbox_with_role(REGION) as running:
         yield running
 
 
@@ -48,12 +56,12 @@ class Account:
         self, unique: str = "", *, options: StorageOptions | None = None, region: str = REGION
     ) -> InfrastructurePlan:
         """A plan whose names nobody else has."""
-        return plan(spec(unique or uuid4().hex[:12], region), options)
+        return plan(spec(unique or uuid4().hex[:12], region), options, self.sandbox.partition)
 
     def admin(self, region: str = REGION, profile: str = "administrator") -> Admin:
         """One session for all tests: making clients takes long."""
         if (profile, region) not in self._admins:
-            self._admins[profile, region] = open_admin(profile, region, "aws")
+            self._admins[profile, region] = open_admin(profile, region, self.sandbox.partition)
         return self._admins[profile, region]
 
     def add_profile(self, name: str, access_key: str, secret_key: str) -> None:
@@ -98,15 +106,21 @@ class Account:
         return [call.operation for call in self.sandbox.calls() if not call.operation.startswith(reads)]
 
 
-@pytest.fixture(scope="package")
-def account(sandbox: Sandbox, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Account]:
-    folder = tmp_path_factory.mktemp("aws")
+@contextmanager
+def account_of(sandbox: Sandbox, folder: Path) -> Iterator[Account]:
+    """The account of a sandbox, and its administrator's AWS configuration in a folder."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("AWS_ENDPOINT_URL", sandbox.endpoint)
         patch.setenv("AWS_CONFIG_FILE", str(folder / "config"))
         patch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(folder / "credentials"))
         made = Account(sandbox, folder)
         made.add_profile("administrator", sandbox.admin_access_key, sandbox.admin_secret_key)
+        yield made
+
+
+@pytest.fixture(scope="package")
+def account(sandbox: Sandbox, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Account]:
+    with account_of(sandbox, tmp_path_factory.mktemp("aws")) as made:
         yield made
 
 

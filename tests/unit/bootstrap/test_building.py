@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 from extaudit_cli.bootstrap.patience import Patience
@@ -10,7 +11,7 @@ from extaudit_cli.bootstrap.rows import Outcome
 from extaudit_cli.bootstrap.run import names, things
 
 from server.storage.spec import ObjectLockMode, StorageOptions
-from tests.unit.bootstrap.conftest import REGION, ROLE, Account, outcomes
+from tests.unit.bootstrap.conftest import REGION, ROLE, Account, account_of, outcomes, sandbox_with_role
 
 KEY = "arn:aws:kms:us-west-2:123456789012:key/11111111-2222-3333-4444-555555555555"
 ALL = ("long-term-bucket", "transient-bucket", "workgroup", "glue-database", "glue-table", "role-policy")
@@ -27,6 +28,14 @@ def test_a_second_run_changes_nothing(account: Account, region: str) -> None:
     assert (second.exit_code, {row.outcome for row in second.rows}) == (0, {Outcome.EQUAL})
     assert len(account.sandbox.calls()) > 20
     assert account.changes() == []
+
+
+def test_govcloud_is_another_partition(tmp_path: Path) -> None:
+    with sandbox_with_role("us-gov-west-1") as sandbox, account_of(sandbox, tmp_path) as account:
+        plan = account.plan(region="us-gov-west-1")
+        assert plan.role_policy.role_arn.startswith("arn:aws-us-gov:")
+        assert account.run(plan).exit_code == 0
+        assert {row.outcome for row in account.run(plan).rows} == {Outcome.EQUAL}
 
 
 def test_a_dry_run_shows_the_whole_plan_and_changes_nothing(account: Account) -> None:
