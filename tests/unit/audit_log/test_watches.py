@@ -39,6 +39,23 @@ async def test_what_is_there_comes_and_then_what_is_committed(tmp_path: Path) ->
 
 
 @in_loop
+async def test_who_watches_the_active_storage_goes_on_with_the_one_that_takes_its_place(tmp_path: Path) -> None:
+    """What was in another one before stays out, as does what goes to another one from a watch of one by name."""
+    async with watching(tmp_path, others=("other", "third")) as rig:
+        rig.emit("a")
+        rig.log.log.writer.switch("other")
+        rig.emit("b")
+        active, default = await rig.watch(), await rig.watch(WatchQuery(storage="default", after={}))
+        every = await rig.watch(WatchQuery(storage="all", after={}))
+        assert [uids(await each.next()) for each in (active, default, every)] == [["b"], ["a"], ["a", "b"]]
+        rig.log.log.writer.switch("third")
+        rig.emit("c")
+        rig.log.log.writer.switch("default")
+        rig.emit("d")
+        assert [uids(await each.next()) for each in (active, default, every)] == [["c", "d"], ["d"], ["c", "d"]]
+
+
+@in_loop
 async def test_a_watch_from_now_on_says_at_once_that_it_is_caught_up(tmp_path: Path) -> None:
     async with watching(tmp_path) as rig:
         rig.emit("before")

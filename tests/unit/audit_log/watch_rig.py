@@ -77,8 +77,10 @@ class WatchRig:
 
 
 @contextlib.asynccontextmanager
-async def watching(folder: Path, workers: int = 1, **members: Any) -> AsyncIterator[WatchRig]:
-    log = SearchRig(folder, duck_engine(folder))
+async def watching(
+    folder: Path, workers: int = 1, others: tuple[str, ...] = (), **members: Any
+) -> AsyncIterator[WatchRig]:
+    log = SearchRig(folder, duck_engine(folder), others=others)
     with ThreadPoolExecutor(workers) as threads:
         yield WatchRig(log, threads, **members)
     log.close()

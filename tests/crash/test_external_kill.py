@@ -1,0 +1,86 @@
+"""kill -9 under load while events go to S3 and back, and S3 fails now and then: each is in one place, once."""
+
+from __future__ import annotations
+
+import io
+import random
+import time
+from collections import Counter
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+from extaudit_client import Client, Query, StorageSpec
+
+from tests.crash.switching_load import Emitting, Place
+from tests.external_world import World, an_account
+from tests.polling import until
+from tests.running_server import RunningServer
+
+ROUNDS = 4
+FAULTS = [("SlowDown", 503), ("InternalError", 500), ("RequestTimeout", 400), ("ConditionalRequestConflict", 409)]
+OFTEN = ["--journal-cut-events", "150", "--journal-cut-age-seconds", "0.3", "--journal-disk-floor-bytes", "1048576"]
+
+
+def server_in(world: World) -> RunningServer:
+    return RunningServer(world.folder, *OFTEN, *world.flags())
+
+
+def switch(client: Client, spec: StorageSpec, *, there: bool) -> None:
+    """Promote, or disable."""
+    if there:
+        draft = client.storages.create(spec)
+        client.storages.promote(draft.revision, force=True, reason="it is what the test is about")
+    else:
+        client.storages.disable(reason="likewise")
+
+
+def in_the_bucket(world: World, spec: StorageSpec) -> Counter[str]:
+    """How often each event is in the bucket, as whoever reads it sees it."""
+    bucket, _, prefix = spec.audit_events_long_term_uri.removeprefix("s3://").partition("/")
+    found = Counter[str]()
+    for key, data in world.objects(bucket).items():
+        if key.startswith(prefix) and key.endswith(".parquet"):
+            table = pq.read_table(io.BytesIO(data), columns=["event_type", "uid"])
+            pairs = zip(table["event_type"].to_pylist(), table["uid"].to_pylist(), strict=True)
+            found.update(uid for type_, uid in pairs if type_ == "switched")
+    return found
+
+
+@pytest.mark.timeout(240)
+def test_after_kills_each_event_is_once_where_its_acknowledgement_says(tmp_path: Path) -> None:
+    dice, told = random.Random(11), dict[str, Place]()
+    with an_account(tmp_path) as world:
+        with server_in(world).until_killed() as server, server.client() as client:
+            spec = world.set_up(client).spec
+            client.storages.delete_draft()
+            server.stop()
+        emitting, there = Emitting(0), False
+        for life in range(1, ROUNDS + 1):
+            with server_in(world).until_killed() as server, server.client() as client:
+                emitting.emit_again(client)
+                emitting = Emitting(life)
+                with emitting.running(client):
+                    emitting.go_on()
+                    there = not there
+                    switch(client, spec, there=there)
+                    code, status = dice.choice(FAULTS)
+                    world.sandbox.fail("s3:PutObject", code, status=status, times=2)
+                    emitting.go_on()
+                    time.sleep(dice.uniform(0, 0.8))  # the random moment
+                    server.kill()
+                told |= emitting.told
+        world.sandbox.clear_faults()
+        with server_in(world).until_killed() as server, server.client() as client:
+            emitting.emit_again(client)
+            until(lambda: all(each.pending_events == 0 for each in client.status().storages if each.id != "default"))
+            everything = Counter(row.uid for row in client.search_all(Query(types=("switched",), storage="all")))
+            named = {uid for uid, (storage, _, _) in told.items() if storage != "default"}
+            stored = in_the_bucket(world, spec)
+            assert told.keys() <= everything.keys()
+            assert set(everything.values()) == {1}
+            assert named <= stored.keys()
+            assert set(stored.values()) == {1}
+            assert not stored.keys() & (told.keys() - named), "an event is in the bucket and in the default storage"
+            assert len(named) > 50
+            server.stop()

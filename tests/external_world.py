@@ -1,0 +1,90 @@
+"""An account in the sandbox and a service that may keep events in it, set up by the service's own commands."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from extaudit_cli.main import run
+from extaudit_client import Client, ExternalAuditStorage
+from extaudit_client.files import find_connection
+
+from server.config import AwsSection, HttpSection, JournalSection
+from tests.certificates_builder import CaShape
+from tests.running_app import running_app
+from tests.sandbox.running import Sandbox, running_sandbox
+
+ROLE = "extaudit-events"
+OFTEN = JournalSection(cut_age_seconds=0.2)
+
+
+@dataclass
+class World:
+    """An account and a service that may keep events in it."""
+
+    sandbox: Sandbox
+    http: HttpSection
+    issuer: str
+    folder: Path
+
+    @property
+    def data_dir(self) -> Path:
+        return self.folder / "data"
+
+    def serving(self) -> Any:
+        """The service, in this process."""
+        aws = AwsSection(endpoint=self.sandbox.endpoint, attempts=1)
+        return running_app(self.data_dir, issuer_url=self.issuer, aws=aws, journal=OFTEN, http=self.http)
+
+    def client(self) -> Client:
+        return Client(find_connection({}, self.data_dir))
+
+    def command(self, *arguments: str) -> None:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("AWS_ACCESS_KEY_ID", self.sandbox.admin_access_key)
+            patch.setenv("AWS_SECRET_ACCESS_KEY", self.sandbox.admin_secret_key)
+            patch.setenv("AWS_ENDPOINT_URL", self.sandbox.endpoint)
+            patch.setenv("AWS_CONFIG_FILE", "none")
+            patch.setenv("AWS_SHARED_CREDENTIALS_FILE", "none")
+            assert run([*arguments, "--data-dir", str(self.data_dir), "--profile", "none"]) == 0
+
+    def objects(self, bucket: str) -> dict[str, bytes]:
+        """Every object of the bucket, by key."""
+        s3 = self.sandbox.client("s3")
+        listed = s3.list_objects_v2(Bucket=bucket).get("Contents", [])
+        return {item["Key"]: s3.get_object(Bucket=bucket, Key=item["Key"])["Body"].read() for item in listed}
+
+    def set_up(self, client: Client) -> ExternalAuditStorage:
+        """Have the account trust the service and all that is planned be there; gives the draft."""
+        client.integrations.create("events", f"arn:aws:iam::{self.sandbox.account_id}:role/{ROLE}")
+        self.command("integrations", "aws-setup", "events", "--issuer-ca", str(self.folder / "ca.pem"))
+        draft = client.storages.generate("events", "us-west-2")
+        self.command("storage", "bootstrap")
+        return draft
+
+    def flags(self) -> list[str]:
+        """Of a server that is a process of its own."""
+        http = self.http
+        return [
+            "--issuer-url", self.issuer, "--aws-endpoint", self.sandbox.endpoint, "--aws-attempts", "1",
+            "--http-public-listen", str(http.public_listen), "--http-public-certificate", str(http.public_certificate),
+            "--http-public-key", str(http.public_key),
+        ]  # fmt: skip
+
+
+@contextmanager
+def an_account(folder: Path) -> Iterator[World]:
+    """A sandbox and a place for a service, until the end of the block."""
+    authority = CaShape().make()
+    (folder / "ca.pem").write_bytes(authority.pem)
+    certificate, key = authority.server().write(folder, "public")
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+    http = HttpSection("127.0.0.1:0", None, None, f"127.0.0.1:{port}", certificate, key)
+    with running_sandbox(issuer_ca=folder / "ca.pem") as sandbox:
+        yield World(sandbox, http, f"https://localhost:{port}", folder)
