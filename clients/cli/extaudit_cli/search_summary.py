@@ -30,7 +30,7 @@ class Summary:
         """Add a page."""
         self.count += len(page.rows)
         self.complete &= page.whole
-        self.missing += page.lasting_gaps
+        self.missing += [part for part in page.lasting_gaps if part not in self.missing]
         self.engines |= {page.engine} - {""}
         self.query_ids.append(page.query_id)
         self.watermark = page.watermark

@@ -46,7 +46,7 @@ class Gaps:
 
     def note(self, page: Page) -> None:
         """Take a page."""
-        self._missing += page.lasting_gaps
+        self._missing += [part for part in page.lasting_gaps if part not in self._missing]  # each page tells it again
         self._whole &= page.whole
 
     def check(self) -> None:
