@@ -34,7 +34,7 @@ WITHOUT_LOSS = {
     "sync record.json.part: write_durably < put_record < encode": REBUILT,
     "sync folder BATCH: write_durably < put_record < encode": REBUILT,
     "sync folder events: put < _send_object < _send": "the record's folder is made beside the date's before any trim",
-    "sync folder LOG: trim < _leave < deliver_next": "a segment that comes back is known as delivered, and trimmed again",
+    "sync folder LOG: trim < _leave < deliver_next": "a segment that comes back is known as delivered, and trimmed",
     "sync folder spool: discard < _leave < deliver_next": "a start clears away what is spooled of confirmed batches",
     "sync N.seg: _sync < _write < stop": "it says no more than that the stop was in order",
 }
