@@ -87,6 +87,24 @@ def test_the_key_set_has_the_public_halves_of_the_active_and_the_next_key(keys: 
         assert "=" not in key["n"]
 
 
+def test_below_a_path_of_the_issuer_its_documents_are_below_that_path_alone(keys: KeysUnderTest) -> None:
+    documents = IssuerDocuments("https://audit.example.com/tenant", keys.keys).current()
+    assert set(documents) == {"/tenant" + CONFIGURATION, "/tenant" + KEY_SET}
+    assert json.loads(documents["/tenant" + CONFIGURATION])["jwks_uri"] == (
+        "https://audit.example.com/tenant" + KEY_SET
+    )
+
+
+def test_documents_follow_the_keys(keys: KeysUnderTest) -> None:
+    documents = IssuerDocuments(ISSUER, keys.keys)
+    before = documents.current()
+    assert documents.current() is before
+    keys.keys.rotate(drop_old=True, about={})
+    after = documents.current()[KEY_SET]
+    assert {key["kid"] for key in json.loads(after)["keys"]} == {key.key_id for key in keys.keys.known.published}
+    assert after != before[KEY_SET]
+
+
 def test_documents_may_be_cached_for_minutes_and_everything_else_not_at_all(keys: KeysUnderTest) -> None:
     found = answers(keys, ("GET", CONFIGURATION), ("GET", KEY_SET), ("GET", "/none"))
     assert [each.headers["cache-control"] for each in found] == ["public, max-age=300"] * 2 + ["no-store"]

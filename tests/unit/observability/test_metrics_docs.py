@@ -54,7 +54,7 @@ def test_no_label_can_have_a_value_that_callers_choose() -> None:
     labels = {label for each in Metrics(()).descriptions for label in each.labels}
     assert labels == {
         "method", "kind", "code", "reason", "outcome", "storage", "use", "issuer", "digest", "version", "python",
-        "name", "executor",
+        "name", "executor", "document",
     }  # fmt: skip
 
 
