@@ -69,7 +69,7 @@ def variables(home: Path) -> dict[str, str]:
 
 
 WORDS = [
-    ("extaudit st", {"status"}),
+    ("extaudit st", {"status", "storage"}),
     ("extaudit events s", {"search"}),
     ("extaudit events search --emitter", {"--emitter", "--emitter-kind"}),
     ("extaudit events search --engine ", {"auto", "scan", "athena"}),

@@ -9,7 +9,6 @@ import click
 
 from extaudit_cli.event_json import jsonable
 from extaudit_cli.output import print_table, write_json
-from extaudit_cli.storage_file import storage_document, yaml_text
 from extaudit_cli.times import time_text
 
 if TYPE_CHECKING:
@@ -18,6 +17,8 @@ if TYPE_CHECKING:
 
 def print_storage(storage: ExternalAuditStorage, output: str, *, as_draft: bool = False) -> None:
     """Print a draft, or the storage in force, as a file that `storage apply` takes."""
+    from extaudit_cli.storage_file import storage_document, yaml_text  # YAML, which `status` shall not load
+
     document = storage_document(storage, as_draft=as_draft)
     if output == "table":
         click.echo(yaml_text(document), nl=False)
