@@ -60,7 +60,7 @@ _SHARED = frozenset(
     )
 )
 _FOREIGN = frozenset({TokenType.DCOLON, TokenType.DARROW, TokenType.ILIKE, TokenType.RLIKE, TokenType.GLOB})
-_LITERALS = (exp.Literal, exp.Boolean, exp.Null, exp.Neg, exp.Cast)
+_LITERALS = (exp.Literal, exp.Boolean, exp.Null)
 _MOST_PARAMETER = 1024
 
 
@@ -153,7 +153,7 @@ def check_parameter(text: str) -> None:
     except (ParseError, TokenError):
         raise BadQuery(f"line 1:1: mismatched input {text!r} in an execution parameter", at_once=True) from None
     inner = tree.this if isinstance(tree, exp.Neg | exp.Cast) else tree
-    if not isinstance(tree, _LITERALS) or not isinstance(inner, _LITERALS):
+    if not isinstance(inner, _LITERALS):
         raise BadQuery(f"line 1:1: {text!r} is no literal", at_once=True)
 
 

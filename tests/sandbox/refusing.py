@@ -19,6 +19,15 @@ def refused(ask: Callable[..., Any], *given: Any, **named: Any) -> str:
     return str(error.value.response["Error"]["Code"])
 
 
+def code_of(ask: Callable[..., Any], *given: Any, **named: Any) -> str:
+    """AWS's error code, or nothing where the request passes."""
+    try:
+        ask(*given, **named)
+    except ClientError as error:
+        return str(error.response["Error"]["Code"])
+    return ""
+
+
 def policy(*statements: dict[str, Any]) -> str:
     """A policy that allows, unless a statement says otherwise."""
     return json.dumps({"Version": "2012-10-17", "Statement": [{"Effect": "Allow", **each} for each in statements]})

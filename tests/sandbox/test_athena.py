@@ -87,7 +87,7 @@ def test_what_athena_cannot_read_is_not_begun(account: AthenaAccount, sql: str) 
     assert refused(account.start, sql) == "InvalidRequestException"
 
 
-@pytest.mark.parametrize("parameter", ["'a' OR true", "uid", "'" + "a" * 1023 + "'", "1)"])
+@pytest.mark.parametrize("parameter", ["'a' OR true", "uid", "- -uid", "'" + "a" * 1023 + "'", "1)"])
 def test_a_parameter_is_one_literal_of_at_most_1024_characters(account: AthenaAccount, parameter: str) -> None:
     assert refused(account.start, "SELECT uid FROM events WHERE uid = ?", parameter) == "InvalidRequestException"
     assert account.rows("SELECT ?", "'" + "a" * 1022 + "'") == [["a" * 1022]]

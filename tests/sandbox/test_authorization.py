@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import urllib.request
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from botocore import UNSIGNED
 from botocore.compat import get_current_datetime
 from botocore.config import Config
 
-from tests.sandbox.refusing import make_bucket, policy, refused, session_of, set_rights
+from tests.sandbox.refusing import code_of, make_bucket, policy, refused, session_of, set_rights
 from tests.sandbox.running import Sandbox, running_sandbox
 
 ACCOUNT = "123456789012"
@@ -20,9 +21,45 @@ GLUE = f"arn:aws:glue:us-west-2:{ACCOUNT}"
 GROUP = f"arn:aws:athena:us-west-2:{ACCOUNT}:workgroup"
 
 
-def test_moto_enforces_nothing_unless_told_and_then_answers_json_services_in_xml(moto: Sandbox) -> None:
+def enforce(moto: Sandbox, after: str) -> None:
+    """Have moto enforce policies after so many requests."""
+    asked = urllib.request.Request(
+        f"{moto.endpoint}/moto-api/reset-auth", after.encode(), {"Content-Type": "text/plain"}
+    )
+    urllib.request.urlopen(asked, timeout=10).close()
+
+
+def test_moto_enforces_nothing_unless_told(moto: Sandbox) -> None:
     nobody = {"AccessKeyId": "AKIAIOSFODNN7EXAMPLE", "SecretAccessKey": "no secret"}
     assert moto.client("s3", credentials=nobody).list_buckets()
+
+
+def test_moto_told_to_enforce_reads_neither_resources_nor_conditions_and_answers_in_xml(
+    sandbox: Sandbox, moto: Sandbox
+) -> None:
+    right = {"Action": "glue:GetDatabases", "Resource": f"{GLUE}:catalog"}
+    never = {"Action": "athena:ListWorkGroups", "Resource": "*", "Condition": {"Null": {"aws:SecureTransport": "true"}}}
+    for each, codes in (
+        (moto, ["403", "", "403"]),
+        (sandbox, ["", "AccessDeniedException", "AccessDeniedException"]),
+    ):
+        iam = each.client("iam")
+        iam.create_user(UserName="narrow")
+        iam.put_user_policy(UserName="narrow", PolicyName="p", PolicyDocument=policy(right, never))
+        narrow = iam.create_access_key(UserName="narrow")["AccessKey"]
+        glue, athena = (each.client(service, credentials=narrow) for service in ("glue", "athena"))
+        if each is moto:
+            enforce(moto, "0")
+        try:
+            found = [
+                code_of(glue.get_databases),
+                code_of(athena.list_work_groups),
+                code_of(athena.list_data_catalogs),
+            ]
+        finally:
+            if each is moto:
+                enforce(moto, "inf")
+        assert found == codes
 
 
 def test_a_request_must_be_signed_by_a_known_key(sandbox: Sandbox) -> None:
