@@ -35,7 +35,6 @@ class Bucket:
         self._patience = patience
         self._calls = BucketCalls(admin, plan.name, account_id, region, patience)
         self._aspects: Mapping[str, Aspect] = {each.name: each for each in aspects(self._calls, plan)}
-        self._made = False
 
     @property
     def name(self) -> str:
@@ -59,7 +58,7 @@ class Bucket:
             return None
         attributes = [self._look_region(), self._look_object_lock()]
         attributes += [_looked(each) for each in self._aspects.values()]
-        return Found(tuple(attributes), self._made or self._is_ours(attributes))
+        return Found(tuple(attributes), self._is_ours(attributes))
 
     def create(self) -> None:
         """Make it in its region."""
@@ -77,7 +76,6 @@ class Bucket:
             if refusal.code == "BucketAlreadyExists":
                 raise AwsProblem(f"the bucket name {self.subject} is taken by another account; {_OTHER_NAME}") from None
             raise
-        self._made = True
 
     def change(self, attribute: Attribute) -> None:
         """Set one aspect."""
