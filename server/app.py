@@ -206,7 +206,7 @@ def _build(
         log, catalogue, session_index.before_leaving, threads.delivery, metrics.deliveries, intake.goes_first, spans
     )
     deliveries = deliveries_to(storages, ways)
-    recalling = Recalling(storages, catalogue, threads.reindexing)
+    recalling = Recalling(storages, catalogue, log.tail, log.journal, threads.reindexing)
     switch = JournalSwitch(log.writer, threads.journal, storages, deliveries, others.open, recalling.wake)
     wake.append(deliveries.wake)
     digests = ObjectDigests(storages)

@@ -6,6 +6,7 @@ Every step can be done again: a stop between any two of them is taken up by the 
 from __future__ import annotations
 
 import contextlib
+import logging
 import re
 import time
 from collections.abc import Callable, Sequence
@@ -24,6 +25,7 @@ from server.audit_log.uid_files import UidFiles
 from server.state.catalogue import Catalogue, CatalogueBatch, CatalogueObject
 from server.storage.ports import EventStorage, NameTaken, StorageError
 
+_log = logging.getLogger(__name__)
 _MAX_NAMES = 100
 MAX_TYPES = 256
 MAX_TYPES_CHARACTERS = 16_384
@@ -146,6 +148,8 @@ class Delivery:
             except NameTaken:
                 record = record.renamed(index, _next_name(item))
                 self._spool.put_record(cut, record)
+                fields = {"storage": cut.storage, "taken": item.name, "name": record.objects[index].name}
+                _log.error("other bytes have an object's name; it goes out under another", extra={"fields": fields})
             else:
                 return record
         raise NameTaken(record.objects[index].name)

@@ -104,11 +104,15 @@ def open_log(
     return OpenLog(recovery.journal, tail, writer, spool, uid_files, recovery, is_copy=fork is not None)
 
 
-def _look_further(storages: Storages, catalogue: Catalogue) -> Settled:
-    """What is settled once the external storages were looked in: batches may be there that the state lost."""
+def _look_further(storages: Storages, catalogue: Catalogue, lost: Settled) -> Settled:
+    """What is settled once external storages were looked in for what seems to be lost: the state may have lost it."""
+
+    def admits(log_id: str, first: int, last: int) -> bool:
+        return any(start <= first and last <= end for start, end in lost.get(log_id, ()))
+
     for storage in storages.all()[1:]:
         try:
-            recall(storage, catalogue)
+            recall(storage, catalogue, admits)
         except StorageError as error:
             fields = {"storage": storage.storage_id, "reason": str(error)}
             _log.error("events that aren't in the journal can't be looked for in a storage", extra={"fields": fields})

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import re
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 from server.audit_log.batch_record import BatchRecord, NewerRecord
 from server.audit_log.delivery import catalogue_batch, catalogue_objects
@@ -14,6 +14,10 @@ from server.state.catalogue import Catalogue, rest
 from server.storage.ports import EventStorage, StorageError
 
 RECORD_NAME = re.compile(r"([0-9a-f]{20})/([0-9]{1,19})-([0-9]{1,19})\.json")
+
+Admits = Callable[[str, int, int], bool]
+"""Whether sequences first..last of a log, which are in no known batch, can be those of one that isn't known: they were
+given, and aren't in the journal."""
 
 
 def rebuild(storage: EventStorage, catalogue: Catalogue, pending: Collection[tuple[str, int]] = ()) -> int:
@@ -39,18 +43,27 @@ def rebuild(storage: EventStorage, catalogue: Catalogue, pending: Collection[tup
     return len(records)
 
 
-def recall(storage: EventStorage, catalogue: Catalogue) -> int:
-    """The same while the service runs: what is in no batch may be on its way, so nothing is taken for lost.
+def recall(storage: EventStorage, catalogue: Catalogue, admits: Admits) -> tuple[int, int]:
+    """The same of a storage that others can write to, with every range that `admits` lets pass; gives how many batches
+    were added, and how many were refused. Nothing is taken for lost: it may be on its way.
 
     Raises:
         StorageError: the storage can't be read now. What was read is kept.
     """
-    added = 0
+    added = refused = 0
     for place in _listed(storage):
+        log_id, first, last = place
+        admitted = admits(log_id, first, last)  # before the catalogue is asked: what leaves the tail is there by then
+        known = catalogue.batch_from(log_id, first)
+        if known is not None and (known.storage, known.first, known.last) == (storage.storage_id, first, last):
+            continue
+        if (known is not None and known.first <= last) or not admitted:
+            refused += 1
+            continue
         for record in _added(storage, catalogue, *place):
             added += 1
             catalogue.found_again(record.log_id, rest(record.first, record.last, record.holes))
-    return added
+    return added, refused
 
 
 def _listed(storage: EventStorage) -> list[tuple[str, int, int]]:

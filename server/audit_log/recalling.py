@@ -1,6 +1,8 @@
 """Recalling: the catalogue learns what is in external storages, beside everything else and as often as it takes.
 
-What was delivered is known already. This is for what the state lost, or a backup of it doesn't have.
+What was delivered is known already. This is for what the state lost, or a backup of it doesn't have. Others can write
+to such a storage, and nothing proves a batch record: it is taken only for sequences that a log of ours has given and
+that nobody has.
 """
 
 from __future__ import annotations
@@ -9,8 +11,10 @@ import asyncio
 import logging
 from concurrent.futures import Executor
 
+from server.audit_log.journal.journal import Journal
 from server.audit_log.rebuilding import recall
 from server.audit_log.storages import DEFAULT, Storages
+from server.audit_log.tail import Tail
 from server.data_directory import DataDirectoryProblem
 from server.state.catalogue import Catalogue
 from server.state.database import StateFault
@@ -23,9 +27,13 @@ RETRY_SECONDS = 60.0
 class Recalling:
     """Reads the batch records of every storage but the default one, once. Lives on the event loop."""
 
-    def __init__(self, storages: Storages, catalogue: Catalogue, thread: Executor) -> None:
+    def __init__(
+        self, storages: Storages, catalogue: Catalogue, tail: Tail, journal: Journal, thread: Executor
+    ) -> None:
         self._storages = storages
         self._catalogue = catalogue
+        self._tail = tail
+        self._journal = journal
         self._thread = thread
         self._known: set[str] = {DEFAULT}
         self._told: set[str] = set()
@@ -53,12 +61,24 @@ class Recalling:
             except TimeoutError:
                 continue
 
+    def admits(self, log_id: str, first: int, last: int) -> bool:
+        """Whether sequences that are in no known batch can be in one: of a log of ours, given, and not in the tail."""
+        pins, ends = self._tail.pin_with_ends()
+        holes = {log for log, _, _ in self._catalogue.holes()}
+        if log_id == self._journal.log_id:
+            if last >= self._journal.next_sequence:
+                return False
+        elif log_id not in ends and log_id not in holes and log_id not in self._catalogue.confirmed():
+            return False
+        sections = (pin for pin in pins if pin.section.log_id == log_id)
+        return not any(pin.section.first <= last and first <= max(pin.last, pin.section.first) for pin in sections)
+
     async def _recall(self, storage_id: str) -> None:
         if self._stopping:
             return
         storage, loop = self._storages.of(storage_id), asyncio.get_running_loop()
         try:
-            added = await loop.run_in_executor(self._thread, recall, storage, self._catalogue)
+            added, refused = await loop.run_in_executor(self._thread, recall, storage, self._catalogue, self.admits)
         except (StorageError, StateFault, DataDirectoryProblem) as error:
             reason = str(error) if not isinstance(error, StateFault) else "the state database can't be used"
             fields = {"storage": storage_id, "reason": reason}
@@ -67,6 +87,9 @@ class Recalling:
                 _log.warning("what is in a storage can't be compared with the catalogue now", extra={"fields": fields})
             return
         self._known.add(storage_id)
+        if refused:
+            text = "batch records in a storage are of sequences that it can't have; who wrote them?"
+            _log.error(text, extra={"fields": {"storage": storage_id, "records": str(refused)}})
         if added:
             text = "the catalogue didn't know all batches of a storage; it does now"
             _log.warning(text, extra={"fields": {"storage": storage_id, "batches": str(added)}})

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -31,7 +31,7 @@ from server.state.catalogue import Catalogue
 from server.state.database import open_database
 from server.state.outbox import Outbox
 from server.storage.embedded.storage import EmbeddedStorage
-from server.storage.ports import ScanEngine
+from server.storage.ports import EventStorage, ScanEngine
 from server.storage.query import Position
 from server.storage.scan.engine import DuckScanEngine
 
@@ -77,6 +77,8 @@ class SearchRig:
     token_key: bytes = TOKEN_KEY
     others: tuple[str, ...] = ()
     """Storages beside the default one."""
+    open_other: Callable[[Path, str], EventStorage] = lambda folder, name: EmbeddedStorage(DiskFiles(), folder, name)
+    """Gives one of them, which may keep files in a folder."""
     periods: list[tuple[int, str]] = field(default_factory=list)
     """Since when storages were active, as the state would have it."""
     kept: list[Kept] = field(default_factory=list)
@@ -88,7 +90,7 @@ class SearchRig:
         self.database = open_database(self.folder / "state.db")
         self.catalogue = Catalogue(self.database)
         self.storage = EmbeddedStorage(files, self.folder / "storage" / "events")
-        others = [EmbeddedStorage(files, self.folder / "storage" / name, name) for name in self.others]
+        others = [self.open_other(self.folder / "storage" / name, name) for name in self.others]
         self.storages = Storages(self.storage, *others)
         places = Places(self.folder / "journal", self.folder / "spool", self.folder / "known_uids")
         uids = UidLimits(minimum=1000, bound=2000, generation=100)

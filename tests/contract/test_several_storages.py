@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import hashlib
+import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from sqlalchemy import delete
 
+from server.audit_log.batch_record import BatchRecord
 from server.audit_log.export.chunk import ChunkQuery
 from server.audit_log.export.listing import ChunkListing
 from server.audit_log.export.tokens import ChunkTokens
+from server.audit_log.rebuilding import recall
+from server.audit_log.recalling import Recalling
 from server.audit_log.search.query import EventFilter, EventSelector, MissingReason, SearchQuery
 from server.audit_log.stored_batches import StoredBatches
 from server.audit_log.watching.log_parts import Selection
@@ -19,18 +27,46 @@ from server.audit_log.watching.look import look_on
 from server.errors import NotFound
 from server.recordings.sessions.session_index import SessionIndex
 from server.state.sessions import SqlSessionIndex
+from server.state.tables import catalogue_batches, catalogue_objects
+from server.storage.aws.clients import ServiceClient
+from server.storage.aws.event_storage import Connection, Place, S3EventStorage
+from server.storage.aws.object_cache import ObjectCache
 from server.storage.matching import compile_filters
+from server.storage.ports import EventStorage
 from server.storage.query import Filters
+from server.storage.spec import S3Location
 from tests.contract.search_rig import ALICE, NOON, Kept, SearchRig, duck_engine, event_json
+from tests.sandbox.running import Sandbox, running_sandbox
 
 OTHER = "other"
 
 
-@pytest.fixture
-def rig(tmp_path: Path) -> Iterator[SearchRig]:
-    rig = SearchRig(tmp_path, duck_engine(tmp_path), others=(OTHER,))
+@pytest.fixture(scope="module")
+def sandbox() -> Iterator[Sandbox]:
+    with running_sandbox() as running:
+        yield running
+
+
+@pytest.fixture(params=["embedded", "s3"])
+def rig(request: pytest.FixtureRequest, sandbox: Sandbox, tmp_path: Path) -> Iterator[SearchRig]:
+    """A log with the default storage, and with another one in a folder or in the sandbox's S3."""
+    if request.param == "embedded":
+        rig = SearchRig(tmp_path, duck_engine(tmp_path), others=(OTHER,))
+    else:
+        rig = SearchRig(tmp_path, duck_engine(tmp_path), others=(OTHER,), open_other=in_s3(sandbox, tmp_path.name))
     yield rig
     rig.close()
+
+
+def in_s3(sandbox: Sandbox, unique: str) -> Callable[[Path, str], EventStorage]:
+    client, bucket = sandbox.client("s3"), f"several-{hashlib.sha256(unique.encode()).hexdigest()[:16]}"
+    client.create_bucket(Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": sandbox.region})
+
+    def opened(folder: Path, name: str) -> EventStorage:
+        way = Connection(lambda: ServiceClient("s3", client), Place(S3Location(bucket, name), sandbox.account_id))
+        return S3EventStorage(name, lambda: way, ObjectCache(folder / "cache", 1 << 24, 2))
+
+    return opened
 
 
 def switch_to(rig: SearchRig, storage: str, at_ms: int | None = None) -> None:
@@ -173,11 +209,11 @@ HOUR = 3_600_000
     ],
 )
 def test_an_answer_from_the_active_storage_names_the_periods_that_lie_elsewhere(
-    rig: SearchRig, selector: str, from_ms: int | None, to_ms: int | None, named: list[str]
+    tmp_path: Path, selector: str, from_ms: int | None, to_ms: int | None, named: list[str]
 ) -> None:
     """Periods: default, then other from NOON, then third from two hours later."""
-    assert rig.page(SearchQuery()).complete, "before there was another one nothing lies elsewhere"
-    third = SearchRig(rig.folder / "third", duck_engine(rig.folder / "third"), others=(OTHER, "third"))
+    third = SearchRig(tmp_path, duck_engine(tmp_path), others=(OTHER, "third"))
+    assert third.page(SearchQuery()).complete, "before there was another one nothing lies elsewhere"
     switch_to(third, OTHER, NOON)
     switch_to(third, "third", NOON + 2 * HOUR)
     page = third.page(SearchQuery(Filters(from_ms, to_ms), storage=selector))
@@ -196,4 +232,78 @@ def test_events_of_a_storage_that_nothing_is_known_of_any_more_are_named_as_miss
     assert [(item.reason, item.storage) for item in page.missing] == [(MissingReason.OTHER_STORAGE, OTHER)]
     with pytest.raises(NotFound):
         again.page(SearchQuery(storage=OTHER))
+    again.close()
+
+
+def test_with_the_cache_lost_every_read_is_as_before(rig: SearchRig) -> None:
+    kept = emitted(rig)
+    deliver(rig, OTHER)
+    deliver(rig, "default")
+    shutil.rmtree(rig.folder / "storage" / OTHER / "cache", ignore_errors=True)
+    again = rig.reopened()
+    reads = LogReader(
+        again.log.tail, again.catalogue, StoredBatches(again.storages, again.catalogue), again.log.journal.log_id
+    )
+    look = look_on(reads, {}, Selection(EventFilter()), compile_filters(Filters()), lambda: None)
+    while not look.caught_up:
+        more = look_on(reads, look.place, Selection(EventFilter()), compile_filters(Filters()), lambda: None)
+        look.events, look.place, look.caught_up = look.events + more.events, more.place, more.caught_up
+    expected = {item.receipt for each in kept.values() for item in each}
+    assert {receipt for row in look.events for receipt in row.receipts} == expected
+    page = again.page(SearchQuery(storage="all"))
+    assert {receipt for row in page.rows for receipt in row.receipts} == expected
+    assert page.complete
+    again.close()
+
+
+def test_a_name_that_others_took_is_left_alone_and_the_object_has_another(
+    rig: SearchRig, caplog: pytest.LogCaptureFixture
+) -> None:
+    switch_to(rig, OTHER)
+    kept = rig.emit(event_json("a"))
+    rig.cut()
+    (section,) = rig.log.tail.of_storage(OTHER)
+    assert section.cut is not None
+    name = f"2026-11-18/{section.cut.name}.parquet"
+    theirs = rig.folder / "theirs"
+    theirs.write_bytes(b"theirs")
+    storage = rig.storages.of(OTHER)
+    storage.put(name, str(theirs), hashlib.sha256(b"theirs").hexdigest(), 6)
+    deliver(rig, OTHER)
+    assert storage.size(name) == 6
+    found = [item.name for item in rig.catalogue.objects(OTHER) if not item.is_foreign]
+    assert found == [name.replace(".parquet", ".r1.parquet")]
+    assert "goes out under another" in caplog.text
+    page = rig.page(SearchQuery(storage=OTHER))
+    assert {receipt for row in page.rows for receipt in row.receipts} == {kept[0].receipt}
+
+
+def test_batch_records_that_others_wrote_are_not_taken_for_ours(rig: SearchRig) -> None:
+    """Not of a log that isn't ours, nor of sequences that somebody has or that were never given; what the state lost is
+    taken back."""
+    kept = emitted(rig)  # default has 1, 2 and 5, the other one 3 and 4
+    deliver(rig, OTHER)
+    log_id, storage = rig.log.journal.log_id, rig.storages.of(OTHER)
+    recalling = Recalling(rig.storages, rig.catalogue, rig.log.tail, rig.log.journal, ThreadPoolExecutor(1))
+    (record,) = [
+        BatchRecord.decode(data) for name in storage.list_records() if (data := storage.read_record(name)) is not None
+    ]
+    forged = [(log_id, 1, 2), (log_id, 4, 4), (log_id, 5, 5), (log_id, 6, 9), (log_id, 3, 5), ("f" * 20, 1, 2)]
+    for log, first, last in forged:
+        stem = f"{log}-{first}-{last}"
+        objects = tuple(replace(item, name=f"2026-11-18/{stem}.parquet") for item in record.objects)
+        false = replace(record, log_id=log, first=first, last=last, objects=objects)
+        storage.put_record(f"{log}/{first}-{last}.json", false.encode())
+    assert recall(storage, rig.catalogue, recalling.admits) == (0, 6)
+    with rig.database.begin() as connection:
+        connection.execute(delete(catalogue_batches).where(catalogue_batches.c.storage == OTHER))
+        connection.execute(delete(catalogue_objects).where(catalogue_objects.c.storage == OTHER))
+    again = rig.reopened()
+    assert not again.catalogue.holes()
+    page = again.page(SearchQuery(storage="all"))
+    assert page.complete
+    found = [receipt for row in page.rows for receipt in row.receipts]
+    assert sorted(found, key=lambda each: each.sequence) == sorted(
+        (item.receipt for each in kept.values() for item in each), key=lambda each: each.sequence
+    )
     again.close()

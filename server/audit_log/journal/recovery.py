@@ -59,7 +59,7 @@ def recover(
     batches: Batches,
     storage: str,
     new_log_id: Callable[[], str],
-    look_further: Callable[[], Settled] | None = None,
+    look_further: Callable[[Settled], Settled] | None = None,
 ) -> Recovery:
     """Read every log, cut back a torn tail, and open the journal.
 
@@ -70,8 +70,8 @@ def recover(
         batches: the confirmed batches.
         storage: the active storage, for a new log.
         new_log_id: gives the name of a new log.
-        look_further: asked where something seems to be lost: it looks in storages that were not looked in before, and
-            gives what is settled then.
+        look_further: asked where something seems to be lost, which it is given: it looks in storages that were not
+            looked in before, and gives what is settled then.
     """
     files.make_folder(folder)
     names = [name for name in files.list(folder) if LOG_ID.fullmatch(name)]
@@ -81,7 +81,7 @@ def recover(
                 files.remove(folder / name / leftover)
     logs = _read_logs(files, folder, names, settled)
     if look_further is not None and any(log.holes for log in logs):
-        logs = _read_logs(files, folder, names, look_further())
+        logs = _read_logs(files, folder, names, look_further({log.log_id: log.holes for log in logs}))
     stored = {(cut.log_id, cut.first): cut for cut in _confirmed_cuts(logs, batches)}
     disputed = [(log.log_id, *found) for log in logs for found in _beyond_their_batch(log, stored)]
     current = logs[-1] if logs and not logs[-1].damaged else None
