@@ -12,6 +12,7 @@ from server.config import Config
 from server.data_directory import DataDirectory
 from server.external_storage.kept import options_of, spec_of
 from server.external_storage_assembly import aws_settings
+from server.integrations.integration import RoleArn
 from server.integrations.web_identity import WebIdentityTokens
 from server.state.active_storage import PlacedStorage, placed_storages
 from server.state.database import Database, StateFault
@@ -85,7 +86,14 @@ class AwsStorages:
                 if not self._placed:
                     raise StorageError("the state database can't be read now") from error
             self._looked_at = self._clock()
+            self._leave_former()
         return self._placed
+
+    def _leave_former(self) -> None:
+        """Renew the credentials of no role that nothing is reached by any more; what is under way there ends well."""
+        reached = {(spec_of(each.spec).region, each.role_arn, each.integration) for each in self._placed.values()}
+        for key in self._clients.keys() - reached:
+            self._clients.pop(key).credentials.stop()
 
     def _connection(self, storage_id: str) -> Connection:
         with self._lock:
@@ -94,10 +102,11 @@ class AwsStorages:
                 raise UnknownStorage(storage_id)
         spec = spec_of(placed.spec)
         place = Place(spec.events, placed.account_id, options_of(placed.options).kms_key_arn)
-        return Connection(partial(self._s3, spec.region, placed.role_arn, placed.integration), place)
+        return Connection(partial(self._s3, spec.region, placed), place)
 
-    def _s3(self, region: str, role_arn: str, integration: str) -> ServiceClient:
-        key = region, role_arn, integration
+    def _s3(self, region: str, placed: PlacedStorage) -> ServiceClient:
+        _refuse_wrong_role(placed)
+        key = region, role_arn, integration = region, placed.role_arn, placed.integration
         with self._lock:
             clients = self._clients.get(key)
             if clients is None:
@@ -105,3 +114,15 @@ class AwsStorages:
                 clients = self._clients[key] = AwsClients(region, role_arn, token, self._settings)
                 clients.start()
         return clients.s3
+
+
+def _refuse_wrong_role(placed: PlacedStorage) -> None:
+    """Refuse, before AWS is asked, what no role reaches. The text is told to whoever searches, so it has no names of
+    AWS."""
+    role, name = RoleArn.parse(placed.role_arn), placed.integration
+    if role is None:
+        text = f"integration {name} was deleted; create one of that name, with a role of the same account"
+        raise StorageError(f"the storage is reached by nothing: {text}")
+    if role.account_id != placed.account_id:
+        text = "is of another account now; give it one of the account that the storage is in"
+        raise StorageError(f"the storage is reached by nothing: the role of integration {name} {text}")

@@ -29,7 +29,7 @@ class PlacedStorage(NamedTuple):
     account_id: str
     integration: str
     role_arn: str
-    """That of the integration as it is now; as it was, where there is none any more."""
+    """That of the integration as it is now; '' where there is none any more: what was deleted is assumed no more."""
 
 
 def placed_storages(engine: Engine) -> dict[str, PlacedStorage]:
@@ -42,7 +42,7 @@ def placed_storages(engine: Engine) -> dict[str, PlacedStorage]:
     with engine.connect() as connection:
         roles = {row.name: row.role_arn for row in connection.execute(select(integrations))}
         for row in connection.execute(select(promotions).order_by(promotions.c.number)):
-            role_arn = roles.get(row.integration, row.role_arn)
+            role_arn = roles.get(row.integration, "")
             found[row.storage_id] = PlacedStorage(row.spec, row.options, row.account_id, row.integration, role_arn)
         for row in connection.execute(select(external_storages).where(external_storages.c.stage == "cluster")):
             role_arn = roles.get(row.integration, "")

@@ -209,9 +209,13 @@ class RoleCredentials:
             # Many services of one account must not ask in the same second.
             self._stopping.wait(CHECK_SECONDS * random.uniform(0.8, 1.2))  # noqa: S311 -- no secret
 
+    def stop(self) -> None:
+        """Renew ahead no more; waits for nothing. Who still asks gets a session."""
+        self._stopping.set()
+
     def close(self) -> None:
         """End the thread; a call to AWS that is under way is not waited for."""
-        self._stopping.set()
+        self.stop()
         if self._thread is not None:
             self._thread.join(timeout=1)
 

@@ -1,0 +1,114 @@
+"""The storages as the state has them: reached by their integration's role as it is now, and by no other."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+from sqlalchemy import Engine, delete, insert, update
+
+from server.aws_storages import AwsStorages
+from server.external_storage.kept import options_text, spec_text
+from server.state.database import open_database
+from server.state.external_storage_tables import integrations, promotions
+from server.storage.aws.errors import AwsError
+from server.storage.aws.object_cache import ObjectCache
+from server.storage.aws.session import AwsSettings
+from server.storage.ports import StorageError
+from server.storage.spec import StorageOptions, StorageSpec
+from tests.polling import until
+
+ACCOUNT = "111122223333"
+ROLE = f"arn:aws:iam::{ACCOUNT}:role/audit"
+SPEC = StorageSpec("ours", "us-west-2", "s3://longterm/sessions", "s3://longterm/events", "s3://transient/results",
+                   "w", "d", "t", "p")  # fmt: skip
+
+
+@dataclass
+class Tokens:
+    """Counts what is asked of it."""
+
+    asked: list[str] = field(default_factory=list)
+
+    def token(self, integration: str) -> str:
+        self.asked.append(integration)
+        return "token"
+
+
+@dataclass
+class Rig:
+    """A former storage of a state, and AWS at an address where nobody answers."""
+
+    engine: Engine
+    tokens: Tokens
+    storages: AwsStorages
+    now: float = 0.0
+
+    def reach(self) -> str:
+        """Ask the storage for something; gives the error's text."""
+        self.now += 10
+        with pytest.raises(StorageError) as refused:
+            self.storages.open("aws-1").dates()
+        return "no answer" if isinstance(refused.value, AwsError) else str(refused.value)
+
+    def give_role(self, role: str) -> None:
+        with self.engine.begin() as connection:
+            connection.execute(update(integrations).values(role_arn=role))
+
+
+@pytest.fixture
+def rig(tmp_path: Path) -> Iterator[Rig]:
+    engine = open_database(tmp_path / "state.db")
+    about: dict[str, Any] = {"name": "ours", "role_arn": ROLE, "revision": "r", "creator": "{}"}
+    row: dict[str, Any] = {
+        "kind": "promote", "promoted_ms": 1, "promoter": "{}", "storage_id": "aws-1", "spec": spec_text(SPEC),
+        "options": options_text(StorageOptions()), "description": "", "account_id": ACCOUNT, "integration": "ours",
+        "role_arn": ROLE, "drafter": "{}", "forced": False, "reason": "",
+    }  # fmt: skip
+    with engine.begin() as connection:
+        connection.execute(insert(integrations).values(about | {"created_ms": 1, "updated_ms": 1}))
+        connection.execute(insert(promotions).values(row))
+    settings = AwsSettings(endpoint="http://127.0.0.1:1", attempts=1)
+    tokens = Tokens()
+    cache = ObjectCache(tmp_path / "cache", 2**26, 1)
+    rig = Rig(engine, tokens, AwsStorages(engine, cast(Any, tokens), settings, cache, lambda: rig.now))
+    yield rig
+    rig.storages.close()
+    engine.dispose()
+
+
+def renewing() -> int:
+    return sum(thread.name == "aws-credentials" for thread in threading.enumerate())
+
+
+def test_a_role_that_the_integration_has_no_more_is_assumed_no_more(rig: Rig) -> None:
+    before = renewing()
+    assert rig.reach() == "no answer"
+    assert renewing() == before + 1
+    rig.give_role(ROLE + "2")
+    assert rig.reach() == "no answer"
+    until(lambda: renewing() == before + 1)
+
+
+def test_a_deleted_integration_gets_no_token_and_the_search_is_told_what_to_do(rig: Rig) -> None:
+    before = renewing()
+    assert rig.reach() == "no answer"
+    with rig.engine.begin() as connection:
+        connection.execute(delete(integrations))
+    told = rig.reach()
+    assert "integration ours was deleted; create one of that name" in told
+    until(lambda: renewing() == before)
+    asked = len(rig.tokens.asked)
+    rig.reach()
+    assert (len(rig.tokens.asked), set(rig.tokens.asked)) == (asked, {"ours"})
+    assert rig.storages.open("aws-1").location() == "s3://longterm/events"
+
+
+def test_a_role_of_another_account_is_not_tried(rig: Rig) -> None:
+    rig.give_role("arn:aws:iam::999999999999:role/audit")
+    assert "the role of integration ours is of another account now" in rig.reach()
+    assert rig.tokens.asked == []
