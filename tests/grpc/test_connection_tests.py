@@ -208,13 +208,19 @@ async def test_who_breaks_off_stops_the_checks_and_it_counts_for_nothing_but_is_
 async def test_one_test_of_an_identity_and_four_in_all_are_under_way(behind: Behind) -> None:
     await drafted(behind)
     gate = behind.probe.gate = threading.Event()
+
+    async def refused(rig: Rig, name: str) -> None:
+        async with rig.user("editor", name=name) as channel:
+            failure = await failing(Stub(channel).TestConnection(DRAFT).read())
+        assert (failure.code, failure.reason) == (Codes.RESOURCE_EXHAUSTED, "OVERLOADED")
+
     async with serving(connection_tests=behind.tests) as rig:
-        running = [asyncio.create_task(steps(rig, name=f"user-{number}")) for number in range(connection_tests.MOST)]
-        await until(lambda: len(behind.probe.asked) == connection_tests.MOST)
-        for name in "user-0", "another":
-            async with rig.user("editor", name=name) as channel:
-                failure = await failing(Stub(channel).TestConnection(DRAFT).read())
-            assert (failure.code, failure.reason) == (Codes.RESOURCE_EXHAUSTED, "OVERLOADED")
+        running = []
+        for number in range(connection_tests.MOST):
+            running.append(asyncio.create_task(steps(rig, name=f"user-{number}")))
+            await until(lambda: len(behind.probe.asked) == len(running))
+            await refused(rig, f"user-{number}")
+        await refused(rig, "another")
         gate.set()
         await asyncio.gather(*running)
         assert len(await steps(rig, name="another")) == 3

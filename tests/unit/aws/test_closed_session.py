@@ -107,9 +107,14 @@ def test_s3_has_an_endpoint_of_its_own(ours: Recorder, trap: Recorder) -> None:
     assert [len(trap.calls), len(ours.calls)] == [1, 1]
 
 
-def test_without_an_endpoint_each_service_is_aws_own_of_the_region() -> None:
+def test_without_an_endpoint_each_service_is_aws_own_of_the_region_checked_against_the_usual_cas(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    set_traps(monkeypatch.setenv, tmp_path, "http://127.0.0.1:1")
     clients = AwsClients("eu-central-1", "arn:aws:iam::123456789012:role/r", lambda: "token", AwsSettings())
-    urls = [each._client.meta.endpoint_url for each in (clients.s3, clients.athena, clients.glue, clients.sts)]
+    made = [each._client for each in (clients.s3, clients.athena, clients.glue, clients.sts)]
+    urls = [each.meta.endpoint_url for each in made]
+    assert {each._endpoint.http_session._verify for each in made} == {True}
     clients.close()
     assert urls == [
         "https://s3.eu-central-1.amazonaws.com",
