@@ -13,7 +13,7 @@ from extaudit_client.files import find_connection
 
 from server.audit_log.switch import JournalSwitch
 from server.lifecycle import App
-from tests.account_under_test import Account
+from tests.account_under_test import Account, blocks
 
 
 async def went(_switch: JournalSwitch, _storage_id: str) -> None:
@@ -49,6 +49,9 @@ def test_the_storage_in_force_is_tested_and_drift_told(
             bad, drifted = examined(data_dir, capfd)
         finally:
             client.storages.disable(cluster.revision)
+            client.storages.create(cluster.spec, cluster.options)  # as it was
+            s3.put_bucket_versioning(Bucket=account.transient, VersioningConfiguration={"Status": "Enabled"})
+            s3.put_public_access_block(Bucket=account.transient, PublicAccessBlockConfiguration=blocks())
     facts = well["facts"]
     assert (code, well["findings"], facts["storage in force"]) == (0, [], cluster.storage_id)
     assert "bootstrap --stage cluster --dry-run" in facts["not looked at"]
