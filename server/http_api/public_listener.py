@@ -1,7 +1,8 @@
 """The public listener: a few documents for anybody, and nothing else.
 
 It is the one that strangers reach. So it takes a bounded number of connections, each for a bounded time, handshake
-included, and one request of each; others wait in the kernel's queue, and cost the rest of the service nothing.
+included, and one request of each. Where all places are taken the oldest connection gives its up: whoever asks is
+answered at once, so that only those who hold places on purpose lose one, and can't keep others out.
 """
 
 from __future__ import annotations
@@ -54,8 +55,8 @@ class PublicServer:
         self._context: ssl.SSLContext | None = None
         self._socket: socket.socket | None = None
         self._accepting: asyncio.Task[None] | None = None
-        self._places = asyncio.Semaphore(_MAX_CONNECTIONS)
-        self._open: set[asyncio.Task[None]] = set()
+        self._open: dict[asyncio.Task[None], None] = {}
+        """Connections, oldest first."""
         self.problem = ""
         """Why changed certificates are refused, while the old ones stay; '' where nothing is."""
 
@@ -100,24 +101,19 @@ class PublicServer:
     async def _accept(self, listening: socket.socket) -> None:
         loop = asyncio.get_running_loop()
         while True:
-            await self._places.acquire()
             try:
                 connection, _ = await loop.sock_accept(listening)
             except OSError as error:  # no file descriptors left, say
-                self._places.release()
                 _log.warning("the public listener can't take a connection", extra={"fields": {"errno": error.errno}})
                 await asyncio.sleep(_PAUSE_SECONDS)
                 continue
-            except BaseException:
-                self._places.release()
-                raise
             task = asyncio.create_task(self._serve(connection))
-            self._open.add(task)
-            task.add_done_callback(self._ended)
-
-    def _ended(self, task: asyncio.Task[None]) -> None:
-        self._open.discard(task)
-        self._places.release()
+            self._open[task] = None
+            task.add_done_callback(self._open.pop)
+            if len(self._open) > _MAX_CONNECTIONS:
+                oldest = next(iter(self._open))
+                oldest.cancel()
+                await asyncio.wait((oldest,))
 
     async def _serve(self, connection: socket.socket) -> None:
         writer: asyncio.StreamWriter | None = None

@@ -45,8 +45,11 @@ class KeyRotation:
             found = await asyncio.get_running_loop().run_in_executor(
                 None, lambda: keys.rotate(drop_old=drop_old, about=about)
             )
-        except (StateFault, WrongWrappingKey):
+        except StateFault:
             raise Unavailable("the state database can't do it now", reason="STATE_UNAVAILABLE") from None
+        except WrongWrappingKey:
+            text = "nothing is rotated: the wrapping key doesn't open all signing keys; see `extaudit doctor`"
+            raise Unavailable(text, reason="STATE_UNAVAILABLE") from None
         since = self._now_ms() - _SHOWN_MS
         shown = [key for key in found if key.is_published or (key.retired_ms or 0) >= since]
         return sorted(shown, key=lambda key: (key.created_ms, key.key_id), reverse=True)

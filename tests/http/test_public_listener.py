@@ -163,22 +163,37 @@ async def test_what_is_no_request_is_refused_and_the_next_is_answered(keys: Keys
 
 
 @in_loop
-async def test_who_says_nothing_loses_the_connection_and_its_place(
-    keys: KeysUnderTest, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Two places, held by connections that send nothing: who comes after them is answered when their time is over."""
-    monkeypatch.setattr(public_listener, "_MAX_CONNECTIONS", 2)
+async def test_who_says_nothing_loses_the_connection(keys: KeysUnderTest, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(public_listener, "_CONNECTION_SECONDS", 0.3)
     server = PublicServer("127.0.0.1:0", IssuerDocuments(ISSUER, keys.keys).current, None, None)
     port = await server.start()
     try:
-        silent = [await asyncio.open_connection("127.0.0.1", port) for _ in range(2)]
-        begun = asyncio.get_running_loop().time()
-        answer = await asyncio.to_thread(ask, port, KEY_SET)
-        assert answer.status == 200
-        assert asyncio.get_running_loop().time() - begun > 0.2, "there were places left"
-        for reader, writer in silent:
-            assert await asyncio.wait_for(reader.read(), 10) == b""
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        assert await asyncio.wait_for(reader.read(), 5) == b""
+        writer.close()
+    finally:
+        await server.stop()
+
+
+@pytest.mark.parametrize("by_tls", [False, True])
+@in_loop
+async def test_who_holds_places_keeps_nobody_out(
+    keys: KeysUnderTest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, by_tls: bool
+) -> None:
+    """All places are held by connections that say nothing, not even hello: who comes next takes the oldest's."""
+    monkeypatch.setattr(public_listener, "_MAX_CONNECTIONS", 2)
+    monkeypatch.setattr(public_listener, "_CONNECTION_SECONDS", 600)
+    monkeypatch.setattr(public_listener, "_HANDSHAKE_SECONDS", 600)
+    pair = write_certificate(tmp_path) if by_tls else (None, None)
+    server = PublicServer("127.0.0.1:0", IssuerDocuments(ISSUER, keys.keys).current, *pair)
+    port = await server.start()
+    trust = ssl.create_default_context(cafile=str(pair[0])) if by_tls else None
+    try:
+        silent = [await asyncio.open_connection("127.0.0.1", port) for _ in range(5)]
+        for reader, _ in silent[:3]:
+            assert await asyncio.wait_for(reader.read(), 5) == b""
+        assert (await asyncio.wait_for(asyncio.to_thread(ask, port, KEY_SET, "GET", trust), 5)).status == 200
+        for _, writer in silent:
             writer.close()
     finally:
         await server.stop()
@@ -189,7 +204,6 @@ async def test_who_never_shakes_hands_loses_the_connection_too(
     keys: KeysUnderTest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(public_listener, "_HANDSHAKE_SECONDS", 0.2)
-    monkeypatch.setattr(public_listener, "_MAX_CONNECTIONS", 1)
     certificate, key = write_certificate(tmp_path)
     server = PublicServer("127.0.0.1:0", IssuerDocuments(ISSUER, keys.keys).current, certificate, key)
     port = await server.start()

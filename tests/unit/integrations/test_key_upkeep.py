@@ -64,8 +64,9 @@ async def test_keys_that_can_not_be_opened_are_told_of_and_published_and_nothing
         assert "the wrapping key doesn't open signing key" in upkeep.problem
         assert rig.rows() == before
         assert {key.key_id for key in rig.keys.known.published} == {key.key_id for key in before}
-        with pytest.raises(Unavailable):
+        with pytest.raises(Unavailable) as refused:
             await KeyRotation(rig.keys, lambda: rig.now_ms).rotate(ACCESS, drop_old=True, reason="x")
+        assert "the wrapping key doesn't open all signing keys" in refused.value.message
         if is_signing:
             assert rig.tokens.token("a")
         else:
