@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import cast
 from uuid import uuid4
 
 import pytest
+from extaudit_cli.aws.admin import Admin
+from extaudit_cli.bootstrap.bucket_aspects import BucketCalls, aspects
+from extaudit_cli.bootstrap.patience import Patience
 from extaudit_cli.bootstrap.rows import Outcome
+from extaudit_cli.bootstrap.things import State
 
 from tests.unit.bootstrap.conftest import REGION, Account, outcomes
 
@@ -67,6 +72,29 @@ def test_a_bucket_that_is_not_seen_at_once_after_its_making_is_looked_for_again(
     account.sandbox.fail("HeadBucket", "NoSuchBucket", status=404, times=3)
     assert account.run(account.plan(), only=["transient-bucket"]).exit_code == 0
     assert account.pauses == [1.0] * 2
+
+
+def test_object_lock_that_s3_does_not_show_at_once_does_not_stand_in_the_way_of_what_was_just_made(
+    account: Account,
+) -> None:
+    code = "ObjectLockConfigurationNotFoundError"
+    account.sandbox.fail("GetObjectLockConfiguration", code, status=404, times=3)
+    account.pauses.clear()
+    assert account.run(account.plan(), only=["long-term-bucket"]).exit_code == 0
+    assert len(account.pauses) == 3
+
+
+def test_an_encryption_rule_that_names_no_algorithm_is_none_of_encryption(account: Account) -> None:
+    """As S3 answers where somebody has only forbidden keys of the client's own."""
+
+    class Answering:
+        def find(self, *_: object, **__: object) -> object:
+            return {"ServerSideEncryptionConfiguration": {"Rules": [{"BlockedEncryptionTypes": {}}]}}
+
+    plan = account.plan().buckets[0]
+    calls = BucketCalls(cast(Admin, Answering()), plan.name, "123456789012", REGION, Patience())
+    (encryption,) = [each for each in aspects(calls, plan) if each.name == "encryption"]
+    assert encryption.look().state is State.ABSENT
 
 
 def test_what_may_not_be_read_is_named_and_not_changed(account: Account) -> None:

@@ -122,3 +122,16 @@ def test_a_rule_is_for_keys_that_begin_with_its_prefix_letter_by_letter(rule: di
 def test_rules_of_others_that_do_harm_to_what_is_kept_are_told(rule: dict[str, Any], says: str) -> None:
     found = harmful([read_rule({"ID": "theirs", "Status": "Enabled"} | rule)], ["events", "sessions"])
     assert (says in found[0]) if says else found == []
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"NoncurrentVersionExpiration": {"NoncurrentDays": 1, "NewerNoncurrentVersions": 100}},
+        {"Transitions": [{"Days": 30, "StorageClass": "STANDARD_IA"}]},
+        {"Status": "Disabled"},
+    ],
+)
+def test_a_rule_that_does_less_or_more_is_not_the_same(change: dict[str, Any]) -> None:
+    rule = {"ID": "a", "Status": "Enabled", "NoncurrentVersionExpiration": {"NoncurrentDays": 1}}
+    assert read_rule(rule) != read_rule(rule | change)

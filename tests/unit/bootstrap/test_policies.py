@@ -71,8 +71,24 @@ def test_what_is_no_policy_is_refused(text: str) -> None:
 def test_what_is_planned_comes_in_once_and_statements_of_others_stay(
     found: list[dict[str, Any]], kept: list[dict[str, Any]]
 ) -> None:
-    assert json.loads(merged([DENY], found))["Statement"] == [DENY, *kept]
+    policy = json.dumps({"Version": "2012-10-17", "Statement": found})
+    assert json.loads(merged([DENY], policy))["Statement"] == [DENY, *kept]
     assert others([DENY], found) == kept
+
+
+def test_a_statement_under_an_id_of_ours_is_told_where_ours_is_there_under_another() -> None:
+    """It may allow everything: only what a planned statement takes the place of is nothing beside the plan."""
+    more = {"Sid": "Ours", "Effect": "Allow", "Action": "*", "Resource": "*"}
+    found = [DENY | {"Sid": "Renamed"}, more]
+    assert (lacking([DENY], found), others([DENY], found)) == ([], [more])
+    both = json.loads(merged([DENY, THEIRS], json.dumps({"Statement": found})))["Statement"]
+    assert both == [{key: value for key, value in DENY.items() if key != "Sid"}, THEIRS, more]
+
+
+def test_version_and_id_of_a_policy_stay_and_with_them_what_its_statements_mean() -> None:
+    old = {"Version": "2008-10-17", "Id": "theirs", "Statement": [THEIRS | {"Resource": "arn:aws:s3:::a/${x}"}]}
+    assert json.loads(merged([DENY], json.dumps(old))) == old | {"Statement": [DENY, *old["Statement"]]}
+    assert json.loads(merged([DENY], ""))["Version"] == "2012-10-17"
 
 
 def test_after_any_merge_nothing_planned_is_lacking_and_a_second_one_changes_nothing() -> None:
@@ -93,7 +109,7 @@ def test_after_any_merge_nothing_planned_is_lacking_and_a_second_one_changes_not
     for _ in range(500):
         planned = [statement() | {"Sid": sid} for sid in "AB"[: chosen.randint(1, 2)]]
         found = [statement() for _ in range(chosen.randint(0, 4))]
-        once = statements(merged(planned, found))
+        once = statements(merged(planned, json.dumps({"Statement": found})))
         assert lacking(planned, once) == []
         assert others(planned, once) == others(planned, found)
-        assert statements(merged(planned, once)) == once
+        assert statements(merged(planned, json.dumps({"Statement": once}))) == once

@@ -206,7 +206,9 @@ class _Encryption:
         if answer is None:
             return compared(self.name, self.planned, None)
         rule = answer["ServerSideEncryptionConfiguration"]["Rules"][0]
-        default = rule["ApplyServerSideEncryptionByDefault"]
+        default = rule.get("ApplyServerSideEncryptionByDefault")
+        if default is None:  # a rule may be about something else alone
+            return compared(self.name, self.planned, None)
         found: dict[str, Any] = {"algorithm": default["SSEAlgorithm"]}
         if key := default.get("KMSMasterKeyID"):
             found |= {"key": key, "bucket-key": bool(rule.get("BucketKeyEnabled"))}

@@ -44,7 +44,8 @@ class PolicyAspect:
 
     def look(self) -> Attribute:
         """Compare; other statements are noted."""
-        found = self._read()
+        policy = self._read()
+        found = statements(policy) if policy else []
         if not found:
             return Attribute(self.name, State.ABSENT if self._planned else State.EQUAL, self._planned)
         attribute = compared_policy(self.name, self._planned, found)
@@ -55,6 +56,6 @@ class PolicyAspect:
         """Put the planned statements in."""
         self._calls.change("put_bucket_policy", Policy=merged(self._planned, self._read()))
 
-    def _read(self) -> list[Statement]:
+    def _read(self) -> str:
         found = self._calls.find("get_bucket_policy", "NoSuchBucketPolicy")
-        return statements(found["Policy"]) if found else []
+        return str(found["Policy"]) if found else ""

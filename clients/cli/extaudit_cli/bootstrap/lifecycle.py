@@ -26,9 +26,16 @@ class LifecycleRule:
     expiration_date: str | None = None
     expired_delete_markers: bool = False
     noncurrent_days: int | None = None
+    newer_noncurrent_versions: int | None = None
+    """How many versions that aren't current it leaves, however old they are."""
     abort_upload_days: int | None = None
-    archives: bool = False
-    """Whether it moves objects to a class that has to be asked for them first."""
+    moves: tuple[str, ...] = ()
+    """The storage classes that it moves objects to."""
+
+    @property
+    def archives(self) -> bool:
+        """Whether it moves objects to a class that has to be asked for them first."""
+        return any(each not in _READABLE for each in self.moves)
 
     def is_for(self, key: str) -> bool:
         """Whether an object of this key can be hit."""
@@ -64,6 +71,7 @@ def read_rule(rule: Mapping[str, Any]) -> LifecycleRule:
     narrowed = bool(wanted.get("Tag") or both.get("Tags") or any(size in wanted or size in both for size in sizes))
     ends = rule.get("Expiration") or {}
     moves = [*(rule.get("Transitions") or []), *(rule.get("NoncurrentVersionTransitions") or [])]
+    noncurrent = rule.get("NoncurrentVersionExpiration") or {}
     return LifecycleRule(
         str(rule.get("ID", "")),
         rule.get("Status") == "Enabled",
@@ -72,9 +80,10 @@ def read_rule(rule: Mapping[str, Any]) -> LifecycleRule:
         ends.get("Days"),
         str(ends["Date"]) if "Date" in ends else None,
         bool(ends.get("ExpiredObjectDeleteMarker")),
-        (rule.get("NoncurrentVersionExpiration") or {}).get("NoncurrentDays"),
+        noncurrent.get("NoncurrentDays"),
+        noncurrent.get("NewerNoncurrentVersions"),
         (rule.get("AbortIncompleteMultipartUpload") or {}).get("DaysAfterInitiation"),
-        any(each.get("StorageClass") not in _READABLE for each in moves),
+        tuple(sorted(str(each.get("StorageClass")) for each in moves)),
     )
 
 

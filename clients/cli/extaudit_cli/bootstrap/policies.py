@@ -31,9 +31,9 @@ def lacking(planned: Sequence[Statement], found: Sequence[Statement]) -> list[St
 
 
 def others(planned: Sequence[Statement], found: Sequence[Statement]) -> list[Statement]:
-    """Statements that are there and not planned, but for those of a planned one's id."""
-    meanings, sids = [meaning(each) for each in planned], {each.get("Sid") for each in planned} - {None}
-    return [each for each in found if meaning(each) not in meanings and each.get("Sid") not in sids]
+    """Statements that are there and not planned, but for those in whose place one that is lacking comes."""
+    meanings, replaced = [meaning(each) for each in planned], counterparts(planned, found)
+    return [each for each in found if meaning(each) not in meanings and each not in replaced]
 
 
 def counterparts(planned: Sequence[Statement], found: Sequence[Statement]) -> list[Statement]:
@@ -42,14 +42,22 @@ def counterparts(planned: Sequence[Statement], found: Sequence[Statement]) -> li
     return [each for each in found if each.get("Sid") in sids]
 
 
-def merged(planned: Sequence[Statement], found: Sequence[Statement]) -> str:
-    """A policy with all that is planned and, after it, the others that are there; JSON."""
-    return json.dumps({"Version": "2012-10-17", "Statement": [*planned, *others(planned, found)]})
+def merged(planned: Sequence[Statement], policy: str) -> str:
+    """A policy with all that is planned and, after it, the others of the policy that is there, '' for none; JSON.
+
+    Its version and id stay as they are: in another version the others might mean something else.
+    """
+    document = json.loads(policy) if policy else {"Version": "2012-10-17"}
+    kept = others(planned, statements(policy)) if policy else []
+    taken = {each.get("Sid") for each in kept}
+    # No two may have one id, and theirs is what somebody may look for.
+    ours = [each if each.get("Sid") not in taken else _without_id(each) for each in planned]
+    return json.dumps(document | {"Statement": [*ours, *kept]})
 
 
 def meaning(statement: Statement) -> Statement:
     """A statement without its id and without what makes no difference: order, and lists of one."""
-    plain = {key: value for key, value in statement.items() if key != "Sid"}
+    plain = _without_id(statement)
     for key in _LISTS:
         if key in plain:
             plain[key] = _list(plain[key])
@@ -61,6 +69,10 @@ def meaning(statement: Statement) -> Statement:
         operator: {key.lower(): _list(value) for key, value in keys.items()} for operator, keys in conditions.items()
     }
     return plain
+
+
+def _without_id(statement: Statement) -> Statement:
+    return {key: value for key, value in statement.items() if key != "Sid"}
 
 
 def _principal(principal: Any) -> dict[str, list[str]]:

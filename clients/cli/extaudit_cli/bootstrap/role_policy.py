@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -10,7 +11,7 @@ from extaudit_client import RolePolicyPlan
 from extaudit_cli.aws.admin import Admin
 from extaudit_cli.aws.problems import AwsProblem
 from extaudit_cli.bootstrap.bucket_policy import compared_policy, label
-from extaudit_cli.bootstrap.policies import Statement, merged, others, statements
+from extaudit_cli.bootstrap.policies import merged, others, statements
 from extaudit_cli.bootstrap.rows import Value
 from extaudit_cli.bootstrap.things import Attribute, Found, State
 
@@ -41,10 +42,11 @@ class RolePolicy:
 
     def look(self) -> Found | None:
         """Compare; statements of others give the role more than it needs, so they are a difference, and stay."""
-        found = self._read()
-        if found is None:
+        policy = self._read()
+        if not policy:
             self._require_role()
             return None
+        found = statements(policy)
         beside = [label(each) for each in others(self._planned, found)]
         more = Attribute(
             "other-statements",
@@ -63,28 +65,22 @@ class RolePolicy:
 
     def change(self, attribute: Attribute) -> None:
         """Put the planned statements in."""
-        self._put(merged(self._planned, self._read() or []))
+        self._put(merged(self._planned, self._read()))
 
     def _put(self, policy: str) -> None:
         named = {"RoleName": self._role, "PolicyName": self._plan.policy_name}
         self._admin.call("iam", "put_role_policy", **named, PolicyDocument=policy)
 
-    def _read(self) -> list[Statement] | None:
+    def _read(self) -> str:
         named = {"RoleName": self._role, "PolicyName": self._plan.policy_name}
         answer: dict[str, Any] | None = self._admin.find("iam", "get_role_policy", _NO_SUCH, **named)
         if answer is None:
-            return None
+            return ""
         document = answer["PolicyDocument"]
-        return statements(document if isinstance(document, str) else _text(document))
+        return document if isinstance(document, str) else json.dumps(document)
 
     def _require_role(self) -> None:
         if self._admin.find("iam", "get_role", _NO_SUCH, RoleName=self._role) is None:
             raise AwsProblem(
                 f"the role {self._role} is not there; run `extaudit integrations aws-setup` for the integration first"
             )
-
-
-def _text(document: Mapping[str, Any]) -> str:
-    import json
-
-    return json.dumps(document)

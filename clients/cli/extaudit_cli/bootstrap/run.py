@@ -98,7 +98,7 @@ class Bootstrap:
     def _complete(self, thing: Thing) -> None:
         """Look at what was just created, and set what it doesn't have from its making."""
         try:
-            found = self.patience.until(thing.look)
+            found = self.patience.until(lambda: self._look_at_new(thing))
         except AwsProblem as problem:
             self._tell(with_problem(Row(thing.name, "", thing.subject, _unlooked(problem)), problem))
             return
@@ -144,6 +144,13 @@ class Bootstrap:
             return thing.look()
         except (AwsProblem, Obstacle) as problem:
             return problem
+
+    def _look_at_new(self, thing: Thing) -> Found | None:
+        """What was just made stands in nobody's way: AWS only doesn't show all of it yet."""
+        try:
+            return thing.look()
+        except Obstacle:
+            return None
 
     def _is_there(self, thing: str) -> bool:
         there = (Outcome.EQUAL, Outcome.CREATED)
