@@ -53,7 +53,7 @@ def serve(flags: Mapping[str, object]) -> int:
     sys.setswitchinterval(0.0005)
     logs.configure(config.log.level, config.log.format)
     if ignored:
-        _log.info("variables of AWS in the environment don't count: %s", ", ".join(ignored))
+        _log.info("variables of AWS in the environment don't count", extra={"fields": {"names": ", ".join(ignored)}})
     try:
         code: int = uvloop.run(_serve(config, read, None if outlives_terminal else Terminal()))
         return code

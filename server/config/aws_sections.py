@@ -50,7 +50,13 @@ class AwsSection:
     attempts: int = setting(
         4, "How often a call is sent at most; the pauses between are AWS's standard ones.", unit="times", low=1, high=10
     )
-    workers: int = setting(8, "Calls to AWS that are under way at once.", unit="threads", low=1, high=128)
+    workers: int = setting(
+        8,
+        "Threads that fetch objects of S3, and connections that are kept to each service.",
+        unit="threads",
+        low=1,
+        high=128,
+    )
 
 
 @dataclass(frozen=True, slots=True)

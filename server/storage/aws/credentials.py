@@ -202,10 +202,10 @@ class RoleCredentials:
                 failing = False
             except AwsError as error:
                 if not failing:  # once for each outage; metrics and status go on telling
-                    _log.warning("credentials could not be renewed: %s", error)
+                    _log.warning("credentials of AWS could not be renewed", extra={"fields": {"why": str(error)}})
                 failing = True
             except Exception:  # whatever it is, the next attempt may be better; without this thread there is none
-                _log.exception("credentials could not be renewed")
+                _log.exception("credentials of AWS could not be renewed")
             # Many services of one account must not ask in the same second.
             self._stopping.wait(CHECK_SECONDS * random.uniform(0.8, 1.2))  # noqa: S311 -- no secret
 

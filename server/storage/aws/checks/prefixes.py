@@ -228,7 +228,7 @@ def _take_back(clients: AwsClients, upload: dict[str, str]) -> None:
     try:
         clients.s3.abort_multipart_upload(**upload)
     except AwsError as error:
-        _log.warning("an upload of a connection test could not be aborted: %s", error)
+        _log.warning("an upload of a connection test could not be aborted", extra={"fields": {"why": str(error)}})
 
 
 def _check_read(clients: AwsClients, at: dict[str, str], prefix: Prefix, found: str | None, findings: Findings) -> None:
