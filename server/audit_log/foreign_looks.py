@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection
 from server.audit_log.foreign import ForeignObjects
 from server.audit_log.storages import Storages
 from server.state.catalogue import Catalogue
+from server.storage.ports import EventStorage
 
 
 class ForeignLooks:
@@ -30,5 +31,11 @@ class ForeignLooks:
         """
         for storage in self._storages.all():
             if storage.finds_foreign and (storages is None or storage.storage_id in storages):
-                new = ForeignObjects(storage, self._catalogue, self._pending)
-                self._looks.setdefault(storage.storage_id, new).refresh(from_ms, to_ms)
+                self._look_at(storage).refresh(from_ms, to_ms)
+
+    def _look_at(self, storage: EventStorage) -> ForeignObjects:
+        look = self._looks.get(storage.storage_id)
+        if look is None:
+            new = ForeignObjects(storage, self._catalogue, self._pending)
+            look = self._looks.setdefault(storage.storage_id, new)
+        return look

@@ -13,7 +13,7 @@ import pytest
 
 from server.files import DiskFiles
 from server.storage.aws.clients import ServiceClient
-from server.storage.aws.errors import AwsError
+from server.storage.aws.errors import AwsError, Kind
 from server.storage.aws.event_storage import Connection, Place, S3EventStorage
 from server.storage.aws.object_cache import ObjectCache
 from server.storage.embedded.storage import EmbeddedStorage
@@ -186,6 +186,31 @@ def test_a_conflict_is_looked_at_and_tried_again(sandbox: Sandbox, s3: Rig, code
     assert s3.storage.size(NAME) == 6
     sandbox.fail("s3:PutObject", code, status=status)
     s3.put(NAME)
+
+
+def test_an_answer_that_was_lost_on_its_way_is_found_out(s3: Rig) -> None:
+    """The object is there, and nobody was told: the next attempt is refused, looks, and finds its own bytes."""
+    old: Any = s3.storage
+    way = old._connect()
+    answered: list[bool] = []
+
+    class Losing:
+        def __getattr__(self, method: str) -> Any:
+            return getattr(way.s3, method)
+
+        def put_object(self, **parameters: Any) -> Any:
+            way.s3.put_object(**parameters)
+            if not answered:
+                answered.append(False)
+                raise AwsError("s3:PutObject", Kind.UNREACHABLE)
+
+    losing: Any = Losing()
+    storage = S3EventStorage("aws-1", lambda: Connection(lambda: losing, way.place), old._cache)
+    rig = Rig(storage, s3.folder, s3.change)
+    with pytest.raises(AwsError):
+        rig.put(NAME)
+    rig.put(NAME)
+    assert rig.read(NAME) == b"events"
 
 
 def test_conflicts_without_end_are_an_error_that_is_tried_later(sandbox: Sandbox, s3: Rig) -> None:

@@ -307,3 +307,24 @@ def test_batch_records_that_others_wrote_are_not_taken_for_ours(rig: SearchRig) 
         (item.receipt for each in kept.values() for item in each), key=lambda each: each.sequence
     )
     again.close()
+
+
+def test_while_s3_is_out_of_reach_what_is_not_here_is_named_and_the_rest_is_given(
+    sandbox: Sandbox, tmp_path: Path
+) -> None:
+    rig = SearchRig(tmp_path, duck_engine(tmp_path), others=(OTHER,), open_other=in_s3(sandbox, tmp_path.name))
+    emitted(rig)
+    deliver(rig, OTHER)
+    deliver(rig, "default")
+    shutil.rmtree(rig.folder / "storage" / OTHER / "cache")
+    again = rig.reopened()
+    sandbox.fail("s3:GetObject", "SlowDown", status=503, times=99)
+    page = again.page(SearchQuery(storage="all"))
+    sandbox.clear_faults()
+    assert {row.position.uid for row in page.rows} == {"a", "b", "e"}
+    (part,) = page.missing
+    assert (part.reason, part.storage, part.description) == (
+        MissingReason.OBJECT_UNREADABLE, OTHER, "s3:GetObject: AWS asks for fewer calls (SlowDown)"
+    )  # fmt: skip
+    assert again.page(SearchQuery(storage="all")).complete
+    again.close()

@@ -83,7 +83,9 @@ def _print_service(status: Status, reached: Reached) -> None:
 
 
 def _print_storages(status: Status) -> None:
-    headers = ("STORAGE", "ACTIVE", "OBJECTS", "FOREIGN", "ROWS", "SIZE", "LAST DELIVERY", "LAST ERROR", "LOCATION")
+    headers = (
+        "STORAGE", "ACTIVE", "OBJECTS", "FOREIGN", "ROWS", "SIZE", "WAITING", "LAST DELIVERY", "LAST ERROR", "LOCATION",
+    )  # fmt: skip
     rows = [
         (
             storage.id,
@@ -92,6 +94,7 @@ def _print_storages(status: Status) -> None:
             str(storage.foreign_objects),
             str(storage.rows),
             size_text(storage.bytes),
+            f"{storage.pending_events}, {storage.oldest_pending_age:.0f} s" if storage.pending_events else "",
             time_text(storage.last_delivery_time) if storage.last_delivery_time else "never",
             storage.last_delivery_error,
             storage.location,
