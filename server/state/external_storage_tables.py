@@ -87,7 +87,8 @@ promotions = Table(
 connection_tests = Table(
     "connection_tests",
     metadata,
-    Column("id", String(36), primary_key=True),
+    Column("number", Integer, primary_key=True, autoincrement=True),
+    Column("id", String(36), nullable=False, unique=True),
     Column("stage", String(16), nullable=False),
     Column("storage_revision", String(36), nullable=False),
     Column("integration", String(128), nullable=False),
@@ -96,9 +97,11 @@ connection_tests = Table(
     Column("passed", Boolean, nullable=False),
     Column("tested_ms", BigInteger, nullable=False),
     Column("tester", Text, nullable=False),
-    Index("connection_tests_by_revision", "storage_revision", "tested_ms"),
+    Index("connection_tests_by_revision", "storage_revision", "number"),
+    sqlite_autoincrement=True,
 )
-"""One row for each connection test that ended; the last of each revision counts."""
+"""One row for each connection test that ended; the last of each revision counts. Numbers are in the order in which they
+ended, which times are not where a clock was set back."""
 
 EXTERNAL_STORAGE_TABLES = (
     integrations,

@@ -99,10 +99,11 @@ class StoragesView:
     def last_test(
         self, storage_revision: str, integration: str, role: IntegrationRole, now_ms: int
     ) -> ConnectionTestRow | None:
-        """The latest test of exactly this revision with exactly this integration and role, none of the future."""
+        """The test of exactly this revision with exactly this integration and role that ended last, none of the
+        future."""
         table = connection_tests
         statement = (
-            select(table)
+            select(*[column for column in table.c if column is not table.c.number])
             .where(
                 table.c.storage_revision == storage_revision,
                 table.c.integration == integration,
@@ -110,7 +111,7 @@ class StoragesView:
                 table.c.role_arn == role.role_arn,
                 table.c.tested_ms <= now_ms,
             )
-            .order_by(table.c.tested_ms.desc(), table.c.id.desc())
+            .order_by(table.c.number.desc())
             .limit(1)
         )
         row = self._connection.execute(statement).mappings().one_or_none()

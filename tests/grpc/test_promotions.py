@@ -85,6 +85,14 @@ NOT_PASSED: dict[str, Setting] = {
         behind.add_test(revision),
         behind.add_test(revision, passed=False, age_ms=30_000),
     ),
+    "failed since, at an earlier time: the clock was set back": lambda behind, revision: (
+        behind.add_test(revision, age_ms=30_000),
+        behind.add_test(revision, passed=False, age_ms=60_000),
+    ),
+    "failed since, within the same millisecond": lambda behind, revision: (
+        behind.add_test(revision, id="ffffffff"),
+        behind.add_test(revision, passed=False, id="00000000"),
+    ),
     "an hour and more ago": lambda behind, revision: behind.add_test(revision, age_ms=HOUR_MS + 1),
     "in the future": lambda behind, revision: behind.add_test(revision, age_ms=-1),
     "of another revision": lambda behind, revision: behind.add_test("other"),
@@ -106,6 +114,10 @@ PASSED: dict[str, Setting] = {
     "after one that failed": lambda behind, revision: (
         behind.add_test(revision, passed=False),
         behind.add_test(revision, age_ms=30_000),
+    ),
+    "after one that failed, at an earlier time": lambda behind, revision: (
+        behind.add_test(revision, passed=False, age_ms=30_000),
+        behind.add_test(revision),
     ),
     "though another will fail": lambda behind, revision: (
         behind.add_test(revision),
