@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from typing import Final
 
 ANY: Final = "*"
-_REGION: Final = re.compile(r"[a-z]{2}(-[a-z]+){1,3}-[0-9]{1,2}", re.ASCII)
+_REGION: Final = re.compile(r"[a-z]{2}(-gov|-iso[a-z]?)?-[a-z]+-[0-9]{1,2}", re.ASCII)
+"""As Teleport's clients take them: they refuse what they are given otherwise."""
 MAX_CHARACTERS: Final = 32
 _CHINA, _GOVERNMENT, _ISOLATED = re.compile(r"cn-"), re.compile(r"us-gov-"), re.compile(r"[a-z]{2}-iso[a-z]?-")
 

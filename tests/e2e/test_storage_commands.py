@@ -153,6 +153,23 @@ def test_what_is_shown_is_applied_and_shown_again(client: Client, call: Called, 
     assert again["metadata"]["description"] == "again"
 
 
+def test_a_draft_that_was_made_for_another_account_is_made_anew_by_the_same_file(
+    client: Client, call: Called, tmp_path: Path
+) -> None:
+    """It is the remedy that ACCOUNT_CHANGED names; nobody should have to delete the draft for it."""
+    generated(call)
+    file = tmp_path / "draft.yaml"
+    file.write_text(call("show")[1])
+    before, moved = client.integrations.get("production"), "arn:aws:iam::210987654321:role/audit"
+    changed = client.integrations.update("production", moved, before.revision)
+    assert "(ACCOUNT_CHANGED); `extaudit storage apply` of the same file" in call("iam-policy")[2]
+    code, _, err = call("apply", "-f", str(file))
+    assert (code, err) == (0, "the draft is changed\n")
+    assert client.storages.draft().account_id == "210987654321"
+    assert call("iam-policy")[0] == 0
+    client.integrations.update("production", ROLE, changed.revision)
+
+
 def test_random_legal_storages_survive_being_shown_and_applied(client: Client, call: Called, tmp_path: Path) -> None:
     chance, file = random.Random(11), tmp_path / "draft"
     role = RoleArn.parse(ROLE)

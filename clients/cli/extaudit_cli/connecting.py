@@ -29,6 +29,7 @@ _REMEDIES: Mapping[str, str] = MappingProxyType(
     {
         "LOCK_HITS_CALLER": "; --force adds it all the same",
         "TEST_NOT_PASSED": "; `extaudit storage test` runs one",
+        "ACCOUNT_CHANGED": "; `extaudit storage apply` of the same file makes the draft for that account",
     }
 )
 """Reason → what to do, for those that a command can tell more of than the service."""

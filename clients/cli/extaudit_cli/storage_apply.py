@@ -51,7 +51,7 @@ def command(client: Client, output: str, file: str) -> None:
     """Make the draft what a file says, and print it."""
     asked = _read(file)
     present = _present(client)
-    if present is not None and _is_same(present, asked):
+    if present is not None and _is_same(present, asked) and not _is_elsewhere(client, present):
         click.echo("the draft is so already", err=True)
         print_storage(present, output)
         return
@@ -88,6 +88,17 @@ def _present(client: Client) -> ExternalAuditStorage | None:
 def _is_same(present: ExternalAuditStorage, asked: StorageFile) -> bool:
     told = (present.spec, present.options, present.description)
     return told == (asked.spec, _with_defaults(asked.options), asked.description)
+
+
+def _is_elsewhere(client: Client, present: ExternalAuditStorage) -> bool:
+    """Whether the integration has got a role of another account since: then the draft is to be made for that one."""
+    from extaudit_client import NotFound, PermissionDenied
+
+    try:
+        role_arn = client.integrations.get(present.spec.integration_name).role_arn
+    except (NotFound, PermissionDenied):
+        return False
+    return role_arn.split(":")[4:5] != [present.account_id]
 
 
 def _with_defaults(options: StorageOptions) -> StorageOptions:

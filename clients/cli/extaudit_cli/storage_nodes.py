@@ -134,13 +134,20 @@ def _is_empty(node: Node) -> bool:
 def _json(data: bytes) -> tuple[Node, ...]:
     """JSON as nodes without places: what is JSON needn't be YAML."""
     try:
-        return (_node(json.loads(data, object_pairs_hook=_pairs)),)
+        # A number may have more digits than can be worked with, so none is made of them.
+        return (_node(json.loads(data, object_pairs_hook=_pairs, parse_int=_Number, parse_float=_Number)),)
     except json.JSONDecodeError as error:
         raise Refusal(error.lineno, "is not valid JSON", error.colno) from None
     except UnicodeDecodeError:
         raise Refusal(0, "is not UTF-8") from None
     except RecursionError:
         raise Refusal(0, f"is nested deeper than {MAX_DEPTH} levels") from None
+
+
+class _Number(str):
+    """A number as it is written."""
+
+    __slots__ = ()
 
 
 def _pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -162,5 +169,8 @@ def _node(value: Any, depth: int = 0) -> Node:
         return ListNode(0, 0, tuple(_node(each, depth + 1) for each in value))
     if value is None:
         return ScalarNode(0, 0, "null", is_text=False, is_null=True)
-    is_text = isinstance(value, str)
-    return ScalarNode(0, 0, value if is_text else json.dumps(value), is_text=is_text, is_null=False)
+    if isinstance(value, str):
+        if not value.isascii() and any("\ud800" <= character <= "\udfff" for character in value):
+            raise Refusal(0, "has half of a character: a surrogate that is alone")
+        return ScalarNode(0, 0, str(value), is_text=not isinstance(value, _Number), is_null=False)
+    return ScalarNode(0, 0, json.dumps(value), is_text=False, is_null=False)

@@ -125,6 +125,18 @@ WRONG: dict[str, tuple[Any, list[str]]] = {
     "not JSON": ('{"a": }', ["1:7: is not valid JSON"]),
     "not UTF-8": (b"a: \xff\n", ["1: is not UTF-8"]),
     "not UTF-8, JSON": (b'{"a": "\xff"}', ["is not UTF-8"]),
+    "half a character, JSON": (
+        '{"description": "\\ud800"}',
+        ["has half of a character: a surrogate that is alone"],
+    ),
+    "a number of any length, JSON": (
+        json.dumps(FIELDS | {"options": {"retention_days": 0}}).replace(": 0}", f": {'1' * 5000}}}"),
+        ["options.retention_days must be a whole number"],
+    ),
+    "a number that is none, JSON": (
+        json.dumps(FIELDS | {"options": {"retention_days": 0}}).replace(": 0}", ": 1e999}"),
+        ["options.retention_days must be a whole number"],
+    ),
     "twice the same key": ("region: a\nregion: b\n", ["2:1: has the key 'region' twice in one map"]),
     "twice the same key, JSON": ('{"region": "a", "region": "b"}', ["has the key 'region' twice in one map"]),
     "an alias": ("a: &x b\nc: *x\n", ["1:4: has an anchor"]),

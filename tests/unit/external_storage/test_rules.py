@@ -49,7 +49,8 @@ GOOD_REGIONS = [
 BAD_REGIONS = [
     "", "us", "us-west", "us-west-", "us-west-123", "US-WEST-2", "us-west-2\n", " us-west-2", "aws-global", "us_west_2",
     "us-wést-2", "us-west-٢", "us-west-2.evil.example", "us-west-2/x", "us-iso-east-1", "us-isob-east-1",
-    "eu-isoe-west-1", "us-gov-global", "eusc-de-east-1", "u1-west-2", "us--west-2", "a" * 40,
+    "eu-isoe-west-1", "us-gov-global", "eusc-de-east-1", "u1-west-2", "us--west-2", "us-foo-west-2",
+    "us-a-b-west-2", "us-govern-west-1", "a" * 40,
 ]  # fmt: skip
 GOOD_BUCKETS = [
     "abc",
