@@ -9,6 +9,7 @@ import dataclasses
 import json
 import socket
 import threading
+import urllib.error
 import urllib.request
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -30,6 +31,7 @@ from joserfc.jws import extract_compact
 from server.app import App
 from server.config import GrpcSection, HttpSection, IssuerSection
 from server.data_directory import DataDirectoryProblem
+from server.integrations.issuer_documents import CONFIGURATION, KEY_SET
 from server.integrations.key_life import Schedule
 from server.integrations.web_identity import AUDIENCE, WebIdentityTokens
 from tests.certificates_builder import CaShape
@@ -293,6 +295,14 @@ def test_metrics_tell_of_tokens_keys_and_who_fetches_them(world: World) -> None:
         assert float(lines[name]) > 0, name
     assert float(lines["extaudit_issuer_published_keys"]) >= 2
     assert float(lines["extaudit_issuer_key_failures_total"]) == 0
+
+
+@pytest.mark.parametrize("path", [CONFIGURATION, KEY_SET])
+def test_the_documents_are_on_the_public_listener_alone(world: World, path: str) -> None:
+    with pytest.raises(urllib.error.HTTPError) as refused:
+        urllib.request.urlopen(f"http://{world.app.ready['http']}{path}", timeout=10)
+    assert refused.value.code == 404
+    refused.value.close()
 
 
 def test_the_ready_file_names_the_public_listener(world: World) -> None:
