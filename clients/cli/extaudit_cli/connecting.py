@@ -28,7 +28,7 @@ _FILE = click.Path(path_type=Path)
 _REMEDIES: Mapping[str, str] = MappingProxyType(
     {
         "LOCK_HITS_CALLER": "; --force adds it all the same",
-        "TEST_NOT_PASSED": "; `extaudit storage test` runs one",
+        "TEST_NOT_PASSED": "; `extaudit storage test` runs one (for a new role with --stage cluster --role-arn ARN)",
         "ACCOUNT_CHANGED": "; `extaudit storage apply` of the same file makes the draft for that account",
     }
 )

@@ -26,7 +26,11 @@ Examples:
 @output_option
 @connected
 def command(client: Client, output: str, name: str, revision: str) -> None:
-    """Delete an integration that nothing needs. Nothing in AWS is touched."""
+    """Delete an integration that nothing needs. Nothing in AWS is touched.
+
+    From then on its role isn't assumed, also not to read what is in former storages: searches say that it is missing
+    until there is an integration of the same name, with a role of the same account.
+    """
     client.integrations.delete(name, revision)
     if output == "table":
         click.echo(visible(f"integration {name} is deleted; nothing in AWS was touched"))

@@ -145,6 +145,10 @@ def test_as_many_keys_as_may_be_published_hold_up_a_rotation_but_not_a_drop(rig:
     with pytest.raises(FailedPrecondition) as refused:
         rig.keys.rotate(drop_old=False, about={})
     assert refused.value.reason == "KEY_NOT_PUBLISHED"
+    rig.keys.schedule = Schedule(0, 0)
+    rig.keys.look_after()
+    assert len(rig.keys.known.published) == MAX_PUBLISHED, "by age as little as by command"
+    rig.keys.schedule = ALWAYS
     rig.keys.rotate(drop_old=True, about={})
     assert len(rig.keys.known.published) == 2
 

@@ -74,6 +74,21 @@ async def test_keys_that_can_not_be_opened_are_told_of_and_published_and_nothing
                 rig.tokens.token("a")
 
 
+@pytest.mark.parametrize("state", [KeyState.ACTIVE, KeyState.NEXT])
+def test_a_public_half_that_is_not_the_private_ones_is_told_and_the_key_signs_nothing(
+    rig: KeysUnderTest, state: KeyState
+) -> None:
+    """Whoever verified by the published half would refuse every token; or take somebody else's."""
+    by_state = {key.state: key for key in rig.rows()}
+    other = by_state[KeyState.NEXT if state is KeyState.ACTIVE else KeyState.ACTIVE]
+    changed = dataclasses.replace(by_state[state], public_key=other.public_key)
+    assert rig.store.change(rig.keys.known.revision, [changed], [])
+    after = rig.another()
+    assert after.keys.refresh().problem == f"the private half of signing key {changed.key_id} belongs to another"
+    assert (after.keys.known.signer is None) == (state is KeyState.ACTIVE)
+    after.close()
+
+
 @in_loop
 async def test_an_upkeep_without_issuer_has_nothing_to_do_and_a_rotation_is_refused(rig: KeysUnderTest) -> None:
     upkeep = KeyUpkeep(None, rig.meter)

@@ -114,7 +114,8 @@ class IntegrationServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def DeleteIntegration(self, request, context):
-        """Deletes an integration. Nothing in AWS is touched.
+        """Deletes an integration. Nothing in AWS is touched. From then on its role isn't assumed, also not to read what is in
+        former storages, until there is an integration of the same name with a role of the same account.
         Needs `integration:delete`. NOT_FOUND where there is none of that name: a repeated call ends so, and nothing is lost
         by it. ABORTED with the reason STALE_REVISION where a revision is given and it has changed since. FAILED_PRECONDITION
         with the reason INTEGRATION_IN_USE while a draft, the storage in force, or events and recordings that are still on

@@ -60,7 +60,8 @@ class IntegrationServiceStub:
     events and recordings that are still on their way, need the one of today: that would be another storage.
     """
     DeleteIntegration: _grpc.UnaryUnaryMultiCallable[_integration_service_pb2.DeleteIntegrationRequest, _integration_service_pb2.DeleteIntegrationResponse]
-    """Deletes an integration. Nothing in AWS is touched.
+    """Deletes an integration. Nothing in AWS is touched. From then on its role isn't assumed, also not to read what is in
+    former storages, until there is an integration of the same name with a role of the same account.
     Needs `integration:delete`. NOT_FOUND where there is none of that name: a repeated call ends so, and nothing is lost
     by it. ABORTED with the reason STALE_REVISION where a revision is given and it has changed since. FAILED_PRECONDITION
     with the reason INTEGRATION_IN_USE while a draft, the storage in force, or events and recordings that are still on
@@ -106,7 +107,8 @@ class IntegrationServiceAsyncStub(IntegrationServiceStub):
     events and recordings that are still on their way, need the one of today: that would be another storage.
     """
     DeleteIntegration: _aio.UnaryUnaryMultiCallable[_integration_service_pb2.DeleteIntegrationRequest, _integration_service_pb2.DeleteIntegrationResponse]  # type: ignore[assignment]
-    """Deletes an integration. Nothing in AWS is touched.
+    """Deletes an integration. Nothing in AWS is touched. From then on its role isn't assumed, also not to read what is in
+    former storages, until there is an integration of the same name with a role of the same account.
     Needs `integration:delete`. NOT_FOUND where there is none of that name: a repeated call ends so, and nothing is lost
     by it. ABORTED with the reason STALE_REVISION where a revision is given and it has changed since. FAILED_PRECONDITION
     with the reason INTEGRATION_IN_USE while a draft, the storage in force, or events and recordings that are still on
@@ -179,7 +181,8 @@ class IntegrationServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _integration_service_pb2.DeleteIntegrationRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_integration_service_pb2.DeleteIntegrationResponse, _abc.Awaitable[_integration_service_pb2.DeleteIntegrationResponse]]:
-        """Deletes an integration. Nothing in AWS is touched.
+        """Deletes an integration. Nothing in AWS is touched. From then on its role isn't assumed, also not to read what is in
+        former storages, until there is an integration of the same name with a role of the same account.
         Needs `integration:delete`. NOT_FOUND where there is none of that name: a repeated call ends so, and nothing is lost
         by it. ABORTED with the reason STALE_REVISION where a revision is given and it has changed since. FAILED_PRECONDITION
         with the reason INTEGRATION_IN_USE while a draft, the storage in force, or events and recordings that are still on
