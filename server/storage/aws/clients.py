@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from server.storage.aws.credentials import RoleCredentials, WebIdentityExchange
-from server.storage.aws.errors import action_of, translated
+from server.storage.aws.errors import AwsError, action_of, translated
 from server.storage.aws.session import AwsSettings, client_config, closed_session, make_client
 
 __all__ = ["AwsClients", "AwsSettings", "ServiceClient"]
@@ -19,9 +19,11 @@ class ServiceClient:
     What a call leaves to be read, such as `Body`, raises botocore's own; read it within `errors.translated(action)`.
     """
 
-    def __init__(self, service: str, client: Any) -> None:
+    def __init__(self, service: str, client: Any, refused: Callable[[AwsError], None] = lambda _: None) -> None:
+        """`refused` hears of every error."""
         self._service = service
         self._client = client
+        self._refused = refused
 
     def __getattr__(self, method: str) -> Callable[..., Any]:
         operation = self._client.meta.method_to_api_mapping.get(method)
@@ -30,8 +32,12 @@ class ServiceClient:
         function, action = getattr(self._client, method), action_of(self._service, operation)
 
         def call(**parameters: Any) -> Any:
-            with translated(action):
-                return function(**parameters)
+            try:
+                with translated(action):
+                    return function(**parameters)
+            except AwsError as error:
+                self._refused(error)
+                raise
 
         return call
 
@@ -92,9 +98,8 @@ class AwsClients:
             if service not in self._made:
                 self._session = self._session or closed_session(self.credentials)
                 config = client_config(self._settings, self.region)
-                self._made[service] = ServiceClient(
-                    service, make_client(self._session, service, self._settings, config)
-                )
+                client = make_client(self._session, service, self._settings, config)
+                self._made[service] = ServiceClient(service, client, self.credentials.doubt)
             return self._made[service]
 
     def close(self) -> None:

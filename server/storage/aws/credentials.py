@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from server.errors import AuditStoreError
-from server.storage.aws.errors import AwsError, CredentialsUnavailable, translated
+from server.storage.aws.errors import AwsError, CredentialsUnavailable, Kind, translated
 from server.storage.aws.session import AwsSettings, client_config, closed_session, make_client
 
 _log = logging.getLogger(__name__)
@@ -24,6 +24,9 @@ AHEAD_SECONDS: Final = 900
 CHECK_SECONDS: Final = 30
 _UNUSABLE_SECONDS: Final = 5
 """What remains of a session that is no longer signed with: the call has to arrive as well."""
+_DOUBT_SECONDS: Final = 300
+"""How old a session is at least that is given up early because AWS refused what was signed with it; and how long it is
+until another refusal counts, since most are no matter of the session."""
 _PAUSE_SECONDS: Final = 2
 """After a failure, callers get the same error for so long, rather than each asking AWS anew."""
 _ATTEMPT: Final = {"connect_timeout": 4, "read_timeout": 10, "retries": {"mode": "standard", "total_max_attempts": 2}}
@@ -119,6 +122,9 @@ class RoleCredentials:
         self._problem: CredentialsUnavailable | None = None
         self._problem_until = 0.0
         self._longest = SESSION_SECONDS
+        self._doubted = False
+        self._doubted_at = float("-inf")
+        self._wake = threading.Event()
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
 
@@ -147,9 +153,24 @@ class RoleCredentials:
         """
         session = self._session
         ahead = AHEAD_SECONDS if session is None else min(AHEAD_SECONDS, session.seconds / 4)
-        if session is None or session.expires_at - self._now() < ahead:
+        if session is None or self._doubted or session.expires_at - self._now() < ahead:
             with self._asking:
+                self._doubted = False
                 self._renew()
+
+    def doubt(self, error: AwsError) -> None:
+        """Hear what AWS refused: an administrator may have revoked the session, which AWS tells by no code of its own.
+
+        The thread then asks for another one at once; the old one stays in use until there is one.
+        """
+        session, now = self._session, self._now()
+        is_of_session = error.kind in (Kind.DENIED, Kind.CREDENTIALS) and not isinstance(error, CredentialsUnavailable)
+        if session is None or not is_of_session:
+            return
+        since = max(session.expires_at - session.seconds, self._doubted_at)
+        if now - since >= _DOUBT_SECONDS:
+            self._doubted, self._doubted_at = True, now
+            self._wake.set()
 
     @property
     def problem(self) -> CredentialsUnavailable | None:
@@ -207,11 +228,13 @@ class RoleCredentials:
             except Exception:  # whatever it is, the next attempt may be better; without this thread there is none
                 _log.exception("credentials of AWS could not be renewed")
             # Many services of one account must not ask in the same second.
-            self._stopping.wait(CHECK_SECONDS * random.uniform(0.8, 1.2))  # noqa: S311 -- no secret
+            self._wake.wait(CHECK_SECONDS * random.uniform(0.8, 1.2))  # noqa: S311 -- no secret
+            self._wake.clear()
 
     def stop(self) -> None:
         """Renew ahead no more; waits for nothing. Who still asks gets a session."""
         self._stopping.set()
+        self._wake.set()
 
     def close(self) -> None:
         """End the thread; a call to AWS that is under way is not waited for."""

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from dataclasses import dataclass, field
+from types import SimpleNamespace
 
 import pytest
+from botocore.exceptions import ClientError
 
 from server.errors import FailedPrecondition
+from server.storage.aws.clients import ServiceClient
 from server.storage.aws.credentials import SESSION_SECONDS, RoleCredentials, RoleSession
 from server.storage.aws.errors import AwsError, CredentialsUnavailable, Kind
+from tests.polling import until
 
 SHORT = AwsError("sts:AssumeRoleWithWebIdentity", Kind.REFUSED, "ValidationError", status=400)
 DENIED = AwsError("sts:AssumeRoleWithWebIdentity", Kind.DENIED, "AccessDenied", status=403, request_id="r-1")
@@ -146,6 +151,65 @@ def test_the_thread_asks_before_anybody_calls_and_ends_with_close(sts: Sts) -> N
     assert asked.wait(10)
     credentials.close()
     assert [each.name for each in threading.enumerate() if each.name == "aws-credentials"] == []
+
+
+@pytest.mark.parametrize(
+    ("kind", "age", "asks"),
+    [(Kind.DENIED, 300, True), (Kind.CREDENTIALS, 300, True), (Kind.DENIED, 299, False), (Kind.MISSING, 900, False),
+     (Kind.THROTTLED, 900, False), (Kind.UNREACHABLE, 900, False)],
+)  # fmt: skip
+def test_a_session_that_may_have_been_revoked_is_given_up_early_and_not_again_and_again(
+    sts: Sts, credentials: RoleCredentials, kind: Kind, age: int, asks: bool
+) -> None:
+    credentials.current()
+    sts.now += age
+    credentials.doubt(AwsError("s3:PutObject", kind))
+    assert credentials.current().access_key == "key-1", "it is in use until there is another"
+    for _ in range(3):
+        credentials.renew_if_due()
+        credentials.doubt(AwsError("s3:PutObject", kind))
+    assert (credentials.current().access_key, len(sts.asked)) == (("key-2", 2) if asks else ("key-1", 1))
+
+
+def test_where_no_other_session_can_be_had_refusals_do_not_have_it_asked_for_each_time(
+    sts: Sts, credentials: RoleCredentials
+) -> None:
+    credentials.current()
+    sts.now += 1000
+    sts.refuses = {SESSION_SECONDS: DENIED}
+    for _ in range(5):
+        credentials.doubt(AwsError("s3:PutObject", Kind.DENIED))
+        with contextlib.suppress(CredentialsUnavailable):
+            credentials.renew_if_due()
+    assert (credentials.current().access_key, len(sts.asked)) == ("key-1", 2)
+    sts.now += 1000
+    credentials.doubt(CredentialsUnavailable("the role could not be assumed", DENIED))
+    credentials.renew_if_due()
+    assert len(sts.asked) == 2
+
+
+def test_the_thread_asks_at_once_for_another_session_in_place_of_a_revoked_one(sts: Sts) -> None:
+    credentials = RoleCredentials(sts, lambda: "token", lambda: sts.now)
+    credentials.start()
+    until(lambda: sts.asked)
+    sts.now += 1000
+    credentials.doubt(DENIED)
+    until(lambda: len(sts.asked) == 2)
+    credentials.close()
+
+
+def test_what_a_client_is_refused_makes_its_session_doubted() -> None:
+    heard: list[AwsError] = []
+
+    class Refused:
+        meta = SimpleNamespace(method_to_api_mapping={"put_object": "PutObject"})
+
+        def put_object(self, **_: object) -> None:
+            raise ClientError({"Error": {"Code": "ExpiredToken"}}, "PutObject")
+
+    with pytest.raises(AwsError) as refused:
+        ServiceClient("s3", Refused(), heard.append).put_object()
+    assert heard == [refused.value]
 
 
 def test_a_session_shows_no_secret(sts: Sts) -> None:

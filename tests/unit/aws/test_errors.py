@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from botocore.exceptions import (
     ClientError,
@@ -53,6 +55,25 @@ def test_a_code_says_what_it_means(code: str, status: int, kind: Kind, retryable
 
 def test_a_code_that_is_none_is_not_repeated() -> None:
     assert of_code("<script>\x1b[31m", 400).code == "Unreadable"
+
+
+@pytest.mark.parametrize(
+    ("refused", "action"),
+    [
+        ("kms:GenerateDataKey on resource: canary", "kms:GenerateDataKey"),
+        ("kms:GenerateDataKey", "kms:GenerateDataKey"),
+        ("canary on resource: canary", "s3:PutObject"),
+        ("kms:canary1 canary", "s3:PutObject"),
+        ("https://canary", "s3:PutObject"),
+    ],
+)
+def test_of_the_text_of_aws_the_refused_action_alone_is_told(refused: str, action: str) -> None:
+    message = f"User: canary is not authorized to perform: {refused}"
+    answer: dict[str, Any] = {"Error": {"Code": "AccessDenied", "Message": message}}
+    with pytest.raises(AwsError) as caught, translated("s3:PutObject"):
+        raise ClientError(answer, "PutObject")  # type: ignore[arg-type]
+    assert caught.value.action == action
+    assert "canary" not in str(caught.value)
 
 
 @pytest.mark.parametrize(
