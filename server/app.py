@@ -31,6 +31,7 @@ from server.audit_log.scrub.scrubbing import Pace, Scrubbing
 from server.audit_log.scrub.verification import Verification
 from server.audit_log.search.digests import ObjectDigests
 from server.audit_log.search.elsewhere import Elsewhere
+from server.audit_log.search.narrowing import Narrowing
 from server.audit_log.search.search import Search
 from server.audit_log.search.searches import Searches
 from server.audit_log.search.tokens import PageTokens
@@ -99,6 +100,8 @@ _EXPORT_THREADS = 2
 """Reading and encoding a batch takes a processor, and the clients that read several at once wait for each other."""
 _DELIVERIES = 8
 """Storages that are delivered to at once; a thread is begun where one more is."""
+_REMOTE_SEARCHES = 16
+"""Searches at once that may wait for AWS; those of what is on this machine don't wait behind them."""
 _READERS = 2
 """Threads that read stored batches for those who watch."""
 
@@ -167,8 +170,9 @@ def _build(
         ThreadPoolExecutor(1, "validation"),
         ThreadPoolExecutor(1, "reindexing"),
         ThreadPoolExecutor(_READERS, "reading"),
+        ThreadPoolExecutor(_REMOTE_SEARCHES, "remote-search"),
     )
-    others = (find_others or partial(aws_storages, config, directory, issuer.tokens))(engine)
+    others = (find_others or partial(aws_storages, config, directory, issuer.tokens, metrics.athena))(engine)
     default = EmbeddedStorage(files, directory.storage / "events")
     storages = known_storages(default, others, active_storage(engine))
     catalogue = Catalogue(engine)
@@ -212,7 +216,9 @@ def _build(
     digests = ObjectDigests(storages)
     page_token_key = kept_secret(files, directory, PAGE_TOKENS)
     elsewhere = Elsewhere(lambda: active_periods(engine), lambda: storages.switches)
-    search = Search(storages, scan, log.tail, catalogue, PageTokens(page_token_key), digests, elsewhere)
+    scan_bytes = min(config.athena.scan_bytes, config.external_storage.cache_bytes)
+    narrowing = Narrowing(storages, others.finder, scan_bytes=scan_bytes)
+    search = Search(storages, scan, log.tail, catalogue, PageTokens(page_token_key), digests, elsewhere, narrowing)
     service_log = ServiceLog(intake)
     self_audit = SelfAudit(service_log, changes, OutboxDrain(outbox, intake), log.journal)
     recordings = assemble(
@@ -234,6 +240,7 @@ def _build(
     searches = Searches(
         search,
         threads.searches,
+        threads.remote_searches,
         service_log,
         metrics.searches,
         limit_seconds=config.search.time_limit_seconds,

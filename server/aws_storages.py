@@ -11,12 +11,17 @@ from server.audit_log.storages import UnknownStorage
 from server.config import Config
 from server.data_directory import DataDirectory
 from server.external_storage.kept import options_of, spec_of
+from server.external_storage.planning import infrastructure_plan, wanted_table
 from server.external_storage_assembly import aws_settings
 from server.integrations.integration import RoleArn
 from server.integrations.web_identity import WebIdentityTokens
+from server.observability.athena_metrics import AthenaMetrics
 from server.state.active_storage import PlacedStorage, placed_storages
 from server.state.database import Database, StateFault
-from server.storage.aws.clients import AwsClients, AwsSettings, ServiceClient
+from server.storage.aws.athena.budget import ReadBudget
+from server.storage.aws.athena.executor import AthenaExecutor, Ended
+from server.storage.aws.athena.finder import AthenaFinder, Way
+from server.storage.aws.clients import AwsClients, AwsSettings
 from server.storage.aws.event_storage import Connection, Place, S3EventStorage
 from server.storage.aws.object_cache import ObjectCache
 from server.storage.ports import StorageError
@@ -25,10 +30,19 @@ _FRESH_SECONDS = 5.0
 """How long what the state says of roles and keys counts without another look."""
 
 
-def aws_storages(config: Config, directory: DataDirectory, tokens: WebIdentityTokens, state: Database) -> AwsStorages:
+def aws_storages(
+    config: Config, directory: DataDirectory, tokens: WebIdentityTokens, metrics: AthenaMetrics, state: Database
+) -> AwsStorages:
     """The storages of a state, with their cache in the data directory."""
     cache = ObjectCache(directory.cache, config.external_storage.cache_bytes, config.aws.workers)
-    return AwsStorages(state, tokens, aws_settings(config.aws), cache)
+    section = config.athena
+
+    def ended(query: Ended) -> None:
+        metrics.ended(query.how, query.seconds, query.bytes, query.requests)
+
+    budget = ReadBudget(section.budget_bytes, section.budget_seconds, time.monotonic)
+    executor = AthenaExecutor(section.queries, budget, ended)
+    return AwsStorages(state, tokens, aws_settings(config.aws), cache, executor, config.cluster_name)
 
 
 class AwsStorages:
@@ -40,12 +54,17 @@ class AwsStorages:
         tokens: WebIdentityTokens,
         settings: AwsSettings,
         cache: ObjectCache,
+        executor: AthenaExecutor,
+        cluster_name: str,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._state = state
         self._tokens = tokens
         self._settings = settings
         self._cache = cache
+        self._executor = executor
+        self._cluster_name = cluster_name
+        self._finders: dict[str, AthenaFinder] = {}
         self._clock = clock
         self._lock = threading.Lock()
         self._looked_at = float("-inf")
@@ -68,10 +87,17 @@ class AwsStorages:
             self._looked_at = float("-inf")  # it may be in force since a moment
             if storage_id not in self._look():
                 raise UnknownStorage(storage_id)
+            if storage_id not in self._finders:
+                self._finders[storage_id] = AthenaFinder(partial(self._way, storage_id), self._executor)
         return S3EventStorage(storage_id, partial(self._connection, storage_id), self._cache)
+
+    def finder(self, storage_id: str) -> AthenaFinder | None:
+        """Athena for one of the storages that were opened; None for what is none of them. Connects to nothing."""
+        return self._finders.get(storage_id)  # without the lock: the event loop asks
 
     def close(self) -> None:
         """Close all connections."""
+        self._executor.close()
         with self._lock:
             for clients in self._clients.values():
                 clients.close()
@@ -95,30 +121,40 @@ class AwsStorages:
         for key in self._clients.keys() - reached:
             self._clients.pop(key).credentials.stop()
 
-    def _connection(self, storage_id: str) -> Connection:
+    def _found(self, storage_id: str) -> PlacedStorage:
         with self._lock:
             placed = self._look().get(storage_id)
-            if placed is None:
-                raise UnknownStorage(storage_id)
-        spec = spec_of(placed.spec)
-        place = Place(spec.events, placed.account_id, options_of(placed.options).kms_key_arn)
-        return Connection(partial(self._s3, spec.region, placed), place)
+        if placed is None:
+            raise UnknownStorage(storage_id)
+        return placed
 
-    def _s3(self, region: str, placed: PlacedStorage) -> ServiceClient:
-        _refuse_wrong_role(placed)
-        key = region, role_arn, integration = region, placed.role_arn, placed.integration
+    def _connection(self, storage_id: str) -> Connection:
+        placed = self._found(storage_id)
+        place = Place(spec_of(placed.spec).events, placed.account_id, options_of(placed.options).kms_key_arn)
+        return Connection(lambda: self._clients_of(placed).s3, place)
+
+    def _way(self, storage_id: str) -> Way:
+        placed = self._found(storage_id)
+        spec, role = spec_of(placed.spec), _role_of(placed)
+        plan = infrastructure_plan(spec, options_of(placed.options), role, self._cluster_name)
+        clients = self._clients_of(placed)
+        return Way(clients.athena, clients.glue, spec, wanted_table(plan.glue), placed.account_id)
+
+    def _clients_of(self, placed: PlacedStorage) -> AwsClients:
+        _role_of(placed)
+        key = spec_of(placed.spec).region, placed.role_arn, placed.integration
         with self._lock:
             clients = self._clients.get(key)
             if clients is None:
-                token = partial(self._tokens.token, integration)
-                clients = self._clients[key] = AwsClients(region, role_arn, token, self._settings)
+                token = partial(self._tokens.token, placed.integration)
+                clients = self._clients[key] = AwsClients(key[0], placed.role_arn, token, self._settings)
                 clients.start()
-        return clients.s3
+        return clients
 
 
-def _refuse_wrong_role(placed: PlacedStorage) -> None:
-    """Refuse, before AWS is asked, what no role reaches. The text is told to whoever searches, so it has no names of
-    AWS."""
+def _role_of(placed: PlacedStorage) -> RoleArn:
+    """The role that reaches a storage. Refused, before AWS is asked, is what no role reaches. The text is told to
+    whoever searches, so it has no names of AWS."""
     role, name = RoleArn.parse(placed.role_arn), placed.integration
     if role is None:
         text = f"integration {name} was deleted; create one of that name, with a role of the same account"
@@ -126,3 +162,4 @@ def _refuse_wrong_role(placed: PlacedStorage) -> None:
     if role.account_id != placed.account_id:
         text = "is of another account now; give it one of the account that the storage is in"
         raise StorageError(f"the storage is reached by nothing: the role of integration {name} {text}")
+    return role

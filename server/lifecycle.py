@@ -52,6 +52,7 @@ class Threads:
     validation: ThreadPoolExecutor
     reindexing: ThreadPoolExecutor
     reading: ThreadPoolExecutor
+    remote_searches: ThreadPoolExecutor
 
     def by_name(self) -> dict[str, ThreadPoolExecutor]:
         """Each by what it does."""
@@ -59,6 +60,7 @@ class Threads:
             "journal": self.journal,
             "delivery": self.delivery,
             "search": self.searches,
+            "remote-search": self.remote_searches,
             "export": self.exports,
             "validation": self.validation,
             "reindexing": self.reindexing,
@@ -66,7 +68,7 @@ class Threads:
 
     def shutdown(self) -> None:
         """Wait for what is under way."""
-        readers = self.reindexing, self.reading, self.searches, self.exports
+        readers = self.reindexing, self.reading, self.searches, self.remote_searches, self.exports
         for executor in (*readers, self.validation, self.delivery, self.journal):
             executor.shutdown(wait=True, cancel_futures=True)
 

@@ -24,6 +24,7 @@ from server.observability.delivery_metrics import DeliveryMetrics
 from server.observability.spans import Spans
 from server.state.catalogue import Catalogue
 from server.state.outbox import Outbox
+from server.storage.finding import ObjectFinder
 from server.storage.ports import EventStorage, StorageError
 
 _log = logging.getLogger(__name__)
@@ -44,6 +45,10 @@ class OtherStorages(Protocol):
         Raises:
             StorageError: nothing says where it is.
         """
+        ...
+
+    def finder(self, storage_id: str) -> ObjectFinder | None:
+        """What tells which objects of a storage hold what a search looks for; None where nothing does."""
         ...
 
     def close(self) -> None:

@@ -10,13 +10,13 @@ from typing import Any
 
 from server.external_storage.iam_policy import iam_policy
 from server.external_storage.infrastructure import BucketPlan, InfrastructurePlan
-from server.external_storage.planning import infrastructure_plan
+from server.external_storage.planning import infrastructure_plan, wanted_table
 from server.integrations.integration import RoleArn
 from server.storage.aws.checks.findings import Findings, Stopped
 from server.storage.aws.checks.probe import AwsConnectionProbe, run_checks
 from server.storage.aws.clients import AwsClients
 from server.storage.aws.session import AwsSettings
-from server.storage.connection import Check, Outcome, Wanted, WantedTable
+from server.storage.connection import Check, Outcome, Wanted
 from server.storage.spec import ObjectLockMode, StorageOptions, StorageSpec
 from tests.sandbox.running import Sandbox
 from tests.sandbox.token_issuer import AUDIENCE, SUBJECT, Issuer, trusting_role
@@ -78,19 +78,10 @@ class Account:
 
     def wanted(self, **changes: Any) -> Wanted:
         """What a test is to find."""
-        glue = self.plan.glue
         wanted = Wanted(
             self.spec,
             self.options,
-            WantedTable(
-                tuple((column.name, column.type) for column in glue.columns),
-                tuple((column.name, column.type) for column in glue.partition_keys),
-                glue.location,
-                glue.input_format,
-                glue.output_format,
-                glue.serialization_library,
-                glue.parameters,
-            ),
+            wanted_table(self.plan.glue),
             self.role_arn,
             self.sandbox.account_id,
             self.issuer.url,

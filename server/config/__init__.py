@@ -1,6 +1,6 @@
 """The configuration: read from its sources, checked as a whole, told to the command line and the documentation."""
 
-from server.config.aws_sections import AwsSection, ExternalStorageSection
+from server.config.aws_sections import AthenaSection, AwsSection, ExternalStorageSection
 from server.config.issuer_sections import IssuerSection
 from server.config.loading import ConfigProblems, digest, load_config
 from server.config.options import Option, options
@@ -19,6 +19,7 @@ from server.config.sections import (
 )
 
 __all__ = [
+    "AthenaSection",
     "AwsSection",
     "Config",
     "ConfigProblems",

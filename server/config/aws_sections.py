@@ -60,6 +60,41 @@ class AwsSection:
 
 
 @dataclass(frozen=True, slots=True)
+class AthenaSection:
+    """When searches of an External Audit Storage ask Amazon Athena, and how much of it they may have.
+
+    AWS bills what queries read, in the account of the storage.
+    """
+
+    scan_bytes: int = setting(
+        1024**3,
+        "Searches whose engine the service chooses ask Athena where the objects of the time asked for have more bytes "
+        "than this; else they are fetched and read here. `external_storage.cache_bytes` bounds it as well.",
+        unit="bytes",
+        low=0,
+        high=100 * 1024**4,
+    )
+    queries: int = setting(
+        5,
+        "Queries that run at once; others wait, and each caller's are served in turn. One that nobody waits for any "
+        "more counts until it ends.",
+        low=1,
+        high=200,
+    )
+    budget_bytes: int = setting(
+        1024**4,
+        "What the queries of one identity may have Athena read within `athena.budget_seconds`; 0 is no bound. The last "
+        "query may go beyond it.",
+        unit="bytes",
+        low=0,
+        high=1024**6,
+    )
+    budget_seconds: float = setting(
+        86_400.0, "The time that `athena.budget_bytes` is for.", unit="seconds", low=1.0, high=2_678_400.0
+    )
+
+
+@dataclass(frozen=True, slots=True)
 class ExternalStorageSection:
     """Where an External Audit Storage may be, and how much of it is kept here for searches."""
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import MISSING, dataclass, field
 from pathlib import Path
 
-from server.config.aws_sections import AwsSection, ExternalStorageSection
+from server.config.aws_sections import AthenaSection, AwsSection, ExternalStorageSection
 from server.config.fields import GIB, KIB, MESSAGE_OVERHEAD_BYTES, MIB, setting, tables
 from server.config.issuer_sections import IssuerSection
 
@@ -378,4 +378,5 @@ class Config:
     log: LogSection = field(default_factory=LogSection)
     traces: TracesSection = field(default_factory=TracesSection)
     aws: AwsSection = field(default_factory=AwsSection)
+    athena: AthenaSection = field(default_factory=AthenaSection)
     external_storage: ExternalStorageSection = field(default_factory=ExternalStorageSection)

@@ -18,14 +18,14 @@ from server.errors import AuditStoreError, ResourceExhausted
 from server.external_storage.drafts import none_of, role_of
 from server.external_storage.issuer_documents import ISSUER, check_issuer
 from server.external_storage.kept import storage_in
-from server.external_storage.planning import infrastructure_plan
+from server.external_storage.planning import infrastructure_plan, wanted_table
 from server.external_storage.plans import tried_role
 from server.external_storage.storage import ExternalStorage, KeptTest, Stage
 from server.integrations.integration import RoleArn
 from server.service_events import CONNECTION_TESTED
 from server.state.asking import in_state
 from server.state.external_storages import ConnectionTestRow, SqlExternalStorages
-from server.storage.connection import Check, ConnectionProbe, Outcome, Wanted, WantedTable
+from server.storage.connection import Check, ConnectionProbe, Outcome, Wanted
 
 TIME_LIMIT: Final = "test.time-limit"
 MOST: Final = 4
@@ -189,19 +189,10 @@ class ConnectionTests:
 
     def _wanted(self, storage: ExternalStorage, role: RoleArn) -> Wanted:
         plan = infrastructure_plan(storage.spec, storage.options, role, self._cluster_name).glue
-        table = WantedTable(
-            tuple((column.name, column.type) for column in plan.columns),
-            tuple((key.name, key.type) for key in plan.partition_keys),
-            plan.location,
-            plan.input_format,
-            plan.output_format,
-            plan.serialization_library,
-            plan.parameters,
-        )
         return Wanted(
             storage.spec,
             storage.options,
-            table,
+            wanted_table(plan),
             str(role),
             storage.account_id,
             self._tokens.issuer,

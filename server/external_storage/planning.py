@@ -15,6 +15,7 @@ from server.external_storage.infrastructure import (
     WorkgroupPlan,
 )
 from server.integrations.integration import RoleArn
+from server.storage.connection import WantedTable
 from server.storage.spec import ObjectLockMode, S3Location, StorageOptions, StorageSpec
 
 NONCURRENT_DAYS: Final = 1
@@ -60,6 +61,19 @@ def infrastructure_plan(
         ),
         _glue_table(spec, tags),
         RolePolicyPlan(str(role), spec.policy_name, policy),
+    )
+
+
+def wanted_table(glue: GlueTablePlan) -> WantedTable:
+    """What the live table has to be like."""
+    return WantedTable(
+        tuple((column.name, column.type) for column in glue.columns),
+        tuple((key.name, key.type) for key in glue.partition_keys),
+        glue.location,
+        glue.input_format,
+        glue.output_format,
+        glue.serialization_library,
+        glue.parameters,
     )
 
 

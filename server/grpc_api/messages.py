@@ -41,11 +41,14 @@ def search_response(page: SearchPage) -> pb.SearchEventsResponse:
             rows=page.cost.rows,
             bytes=page.cost.bytes,
             journal_events=page.cost.journal_events,
+            athena_queries=page.cost.queries,
+            athena_bytes=page.cost.query_bytes,
         ),
         watermark=pb.Watermark(logs=page.watermark.logs, catalogue_revision=page.watermark.catalogue_revision),
         complete=page.complete,
         missing=[missing_part(missing) for missing in page.missing],
         query_id=page.query_id,
+        engine_reason=page.engine_reason,
     )
     known: _KnownReceipts = {}
     for found in page.rows:

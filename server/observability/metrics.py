@@ -12,6 +12,7 @@ from prometheus_client import CollectorRegistry, Metric
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
 
 from server.observability.access_metrics import AccessMetrics
+from server.observability.athena_metrics import AthenaMetrics
 from server.observability.call_metrics import CallMetrics
 from server.observability.configuration_metrics import ConfigurationMetrics
 from server.observability.delivery_metrics import DeliveryMetrics
@@ -50,6 +51,7 @@ class Metrics:
         self.uploads = UploadMetrics(make("Recordings"))
         self.scrub = ScrubMetrics(make("The storage, walked through"))
         self.access = AccessMetrics(make("Roles, certificates and tokens"))
+        self.athena = AthenaMetrics(make("Amazon Athena"))
         self.issuer = IssuerMetrics(make("The service's own issuer"))
         self.configuration = ConfigurationMetrics(make("The configuration"))
         self.traces = TraceMetrics(make("Traces"))

@@ -39,6 +39,9 @@ class Folders:
     def open(self, storage_id: str) -> EmbeddedStorage:
         return EmbeddedStorage(DiskFiles(), self._folder / storage_id / "events", storage_id)
 
+    def finder(self, storage_id: str) -> None:
+        """No engine but scan reads folders."""
+
     def close(self) -> None:
         """Nothing is open."""
 

@@ -38,6 +38,9 @@ class Folders:
     def close(self) -> None:
         """Nothing is open."""
 
+    def finder(self, storage_id: str) -> None:
+        """No engine but scan reads folders."""
+
 
 @contextmanager
 def serving(folder: Path) -> Iterator[tuple[App, Client]]:

@@ -15,7 +15,7 @@ from contextlib import closing
 
 import pyarrow.parquet as pq
 import pytest
-from extaudit_client import Client, Query
+from extaudit_client import Client, PreconditionFailed, Query
 
 from tests.external_world import World, an_account
 from tests.polling import until
@@ -74,6 +74,13 @@ def test_events_go_to_the_account_while_it_is_in_force_and_each_is_found_once(wo
         world.sandbox.clear_calls()
         assert uids(client, storage) == {"there-0": 1, "there-1": 1, "there-2": 1}
         assert "s3:GetObject" not in {call.action for call in world.sandbox.calls() if "_batches" not in str(call)}
+        asked = client.search(Query(types=("external",), storage=storage, engine="athena"))
+        assert Counter(row.uid for row in asked.rows) == {"there-0": 1, "there-1": 1, "there-2": 1}
+        assert {row.json for row in asked.rows} == {event(f"there-{number}") for number in range(3)}
+        assert (asked.engine, asked.complete, asked.cost.athena_queries) == ("athena", True, 1)
+        assert asked.cost.athena_bytes > 0, "what AWS bills is told"
+        with pytest.raises(PreconditionFailed, match="can't read storage default"):
+            client.search(Query(storage="all", engine="athena"))
         client.storages.disable(reason="enough")
         assert client.emit(event("after")).storage == "default"
         everything = {"before": 1, "there-0": 1, "there-1": 1, "there-2": 1, "after": 1}

@@ -21,6 +21,8 @@ class Summary:
     complete: bool = True
     missing: list[MissingPart] = field(default_factory=list)
     engines: set[str] = field(default_factory=set)
+    engine_reasons: list[str] = field(default_factory=list)
+    """Why these engines, each reason once."""
     query_ids: list[str] = field(default_factory=list)
     watermark: Watermark | None = None
     next_page_token: str = ""
@@ -32,6 +34,8 @@ class Summary:
         self.complete &= page.whole
         self.missing += [part for part in page.lasting_gaps if part not in self.missing]
         self.engines |= {page.engine} - {""}
+        if page.engine_reason and page.engine_reason not in self.engine_reasons:
+            self.engine_reasons.append(page.engine_reason)
         self.query_ids.append(page.query_id)
         self.watermark = page.watermark
         self.next_page_token = page.next_page_token
@@ -44,6 +48,9 @@ class Summary:
         engine = visible("+".join(sorted(self.engines))) or "no engine"
         rows = count_text(self.count, "row")
         lines = [f"{rows} from {engine} in {took:.0f} ms, {'complete' if self.complete else 'INCOMPLETE'}"]
+        if queries := self.cost.get("athena_queries"):
+            lines.append(f"Athena read {self.cost['athena_bytes']} bytes in {count_text(queries, 'query', 'queries')}")
+        lines += [visible(reason) for reason in self.engine_reasons if "athena" in reason]
         if self.next_page_token:
             lines.append(f"more: --all, or --page-token {visible(self.next_page_token)}")
         return lines
@@ -62,6 +69,7 @@ class Summary:
             "complete": self.complete,
             "missing": [asdict(part) for part in self.missing],
             "engine": "+".join(sorted(self.engines)),
+            "engine_reasons": self.engine_reasons,
             "cost": self.cost,
             "watermark": asdict(self.watermark) if self.watermark else None,
             "next_page_token": self.next_page_token,

@@ -195,6 +195,7 @@ BY_REASON: Final[Mapping[str, type[ExtauditError]]] = MappingProxyType(
         "DRAFT_INVALID": PreconditionFailed,
         "SWITCH_UNAVAILABLE": PreconditionFailed,
         "AWS_UNAVAILABLE": Unavailable,
+        "QUERY_BUDGET_SPENT": Exhausted,
     }
 )
 """Every reason of the proto enum ErrorReason, without its prefix; a test holds the two equal."""

@@ -73,6 +73,9 @@ class SearchCost:
     rows: int = 0
     bytes: int = 0
     journal_events: int = 0
+    athena_queries: int = 0
+    athena_bytes: int = 0
+    """That Athena read, which AWS bills."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +102,8 @@ class Page:
     complete: bool
     missing: tuple[MissingPart, ...]
     query_id: str
+    engine_reason: str = ""
+    """Why this engine, in words."""
 
     @property
     def lasting_gaps(self) -> tuple[MissingPart, ...]:
@@ -151,11 +156,14 @@ def page_from(response: pb.SearchEventsResponse) -> Page:
         rows=tuple(row_from(row) for row in response.events),
         next_page_token=response.next_page_token,
         engine=names.name_of(response.engine, names.ENGINES),
-        cost=SearchCost(cost.objects, cost.rows, cost.bytes, cost.journal_events),
+        cost=SearchCost(
+            cost.objects, cost.rows, cost.bytes, cost.journal_events, cost.athena_queries, cost.athena_bytes
+        ),
         watermark=Watermark(dict(mark.logs), mark.catalogue_revision),
         complete=response.complete,
         missing=tuple(missing_from(part) for part in response.missing),
         query_id=response.query_id,
+        engine_reason=response.engine_reason,
     )
 
 

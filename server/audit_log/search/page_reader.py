@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import groupby
 from operator import attrgetter
 
@@ -19,6 +19,7 @@ from server.audit_log.search.candidates import (
     StoredRead,
     TailCandidate,
     tail_candidates,
+    time_span,
 )
 from server.audit_log.search.digests import ObjectDigests
 from server.audit_log.search.origins import ObjectOrigin, Origins, RowSelection
@@ -38,7 +39,7 @@ from server.errors import DeadlineExceeded
 from server.state.catalogue import CatalogueObject
 from server.storage.matching import compile_filters
 from server.storage.ports import ScanEngine, StorageError
-from server.storage.query import Order, Position
+from server.storage.query import Filters, Order, Position
 
 PAGE_BYTES = 1024 * 1024
 OMIT_BYTES = 3 * 1024 * 1024
@@ -60,6 +61,13 @@ class Plan:
     tail: list[tuple[TailRow, Pinned]]
     objects: list[CatalogueObject]
     missing: list[Missing] = field(default_factory=list)
+    engine: str = "scan"
+    """What chose the objects."""
+    reason: str = ""
+    queries: int = 0
+    query_bytes: int = 0
+    reach: Position | None = None
+    """Where the page ends at the latest, as nothing is known of the objects beyond; None: at the end of the search."""
 
 
 @dataclass(slots=True)
@@ -103,7 +111,7 @@ class PageReader:
             storages.local,
             digests.is_intact,
             self._selection,
-            query.filters,
+            _within(query.filters, query.order, plan.reach),
             query.order,
             plan.start,
             query.page_size + _AHEAD,
@@ -123,6 +131,8 @@ class PageReader:
         used = 0
         for place, equal in groupby(merged, _POSITION):
             group = list(equal)  # whole, as the row after it has been seen
+            if self._is_beyond_reach(place):
+                break
             if self._only is not None and place != self._only:
                 continue
             if self._stored.timed_out and len(page.rows) < query.page_size and not self._stored.gave_all_at(place):
@@ -137,8 +147,16 @@ class PageReader:
         if self._stored.timed_out and page.end is None:
             page.end = self._place_reached()
             page.missing.append(self._time_limit())
+        elif page.end is None:
+            page.end = self._plan.reach
         self._account(objects)
         return page
+
+    def _is_beyond_reach(self, place: Position) -> bool:
+        reach = self._plan.reach
+        if reach is None:
+            return False
+        return place < reach if self._plan.query.order is Order.NEWEST_FIRST else place > reach
 
     def _tail(self) -> Iterator[TailCandidate]:
         plan, wanted = self._plan, self._wanted
@@ -238,6 +256,9 @@ class PageReader:
 
     def _account(self, objects: Iterable[CatalogueObject]) -> None:
         page, by_key = self._page, {item.key: item for item in objects}
+        page.cost.queries = self._plan.queries
+        if self._plan.query.filters.condition is None:
+            page.cost.query_bytes = self._plan.query_bytes
         for unreadable in self._stored.unreadable:
             reason = MissingReason.OBJECT_MISSING if unreadable.missing else MissingReason.OBJECT_UNREADABLE
             self._miss(reason, by_key[unreadable.key], unreadable.description)
@@ -264,6 +285,16 @@ class PageReader:
         return Missing(
             MissingReason.TIME_LIMIT, storage if storage not in ("", "active") else self._storages.active, "", text
         )
+
+
+def _within(filters: Filters, order: Order, reach: Position | None) -> Filters:
+    """The filters for rows up to `reach`."""
+    if reach is None:
+        return filters
+    low, high = time_span(filters, order, None)
+    if order is Order.NEWEST_FIRST:
+        return replace(filters, from_ms=max(low, reach.time_ms))
+    return replace(filters, to_ms=min(high, reach.time_ms))
 
 
 def _size(candidate: Candidate) -> int:

@@ -80,6 +80,7 @@ class MissingReason(enum.Enum):
     TIME_LIMIT = "TIME_LIMIT"
     RECEIPTS_UNREADABLE = "RECEIPTS_UNREADABLE"
     OTHER_STORAGE = "OTHER_STORAGE"
+    OUTSIDE_TABLE = "OUTSIDE_TABLE"
 
 
 def reason_of(error: StorageError) -> MissingReason:
@@ -109,6 +110,10 @@ class Cost:
     rows: int = 0
     bytes: int = 0
     journal_events: int = 0
+    queries: int = 0
+    """That Athena was asked."""
+    query_bytes: int = 0
+    """That Athena read for them; 0 to a caller who may not see every event, since they tell of the others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +127,8 @@ class SearchPage:
     watermark: Watermark
     missing: list[Missing]
     query_id: str
+    engine_reason: str = ""
+    """Why this engine, in our own words."""
 
     @property
     def complete(self) -> bool:

@@ -12,6 +12,7 @@ from server.audit_log.foreign_looks import ForeignLooks
 from server.audit_log.search.candidates import time_span
 from server.audit_log.search.digests import ObjectDigests
 from server.audit_log.search.elsewhere import Elsewhere
+from server.audit_log.search.narrowing import Narrowing
 from server.audit_log.search.origins import Origins, OriginUnknown
 from server.audit_log.search.page_reader import PageReader, Plan
 from server.audit_log.search.query import (
@@ -84,8 +85,10 @@ class Search:
         tokens: PageTokens,
         digests: ObjectDigests | None = None,
         elsewhere: Elsewhere | None = None,
+        narrowing: Narrowing | None = None,
     ) -> None:
-        """`digests` where others find out about changed objects too; `elsewhere` knows what was active when."""
+        """`digests` where others find out about changed objects too; `elsewhere` knows what was active when;
+        `narrowing` knows of engines beside scan."""
         self._storages = storages
         self._engine = engine
         self._tail = tail
@@ -94,6 +97,7 @@ class Search:
         self._origins = Origins(storages, catalogue)
         self._digests = digests or ObjectDigests(storages)
         self._elsewhere = elsewhere or Elsewhere()
+        self._narrowing = narrowing or Narrowing(storages)
         self.foreign = ForeignLooks(storages, catalogue, tail.pending)
 
     def page(self, caller: Identity, query: SearchQuery, deadline: float) -> SearchPage:
@@ -102,7 +106,8 @@ class Search:
         Raises:
             InvalidRequest: the page token is wrong.
             NotFound: there is no such storage.
-            FailedPrecondition: the engine can't read the storage.
+            FailedPrecondition: the engine can't read the storage, or can't be asked this.
+            ResourceExhausted: the caller's budget of the engine is used up.
             DeadlineExceeded: time ran out before anything could be answered.
             Unavailable: the storage can't be read now.
             PermissionDenied: the engine can't put the query's condition into its own.
@@ -111,18 +116,18 @@ class Search:
             return self._page(caller, query, deadline)
 
     def _page(self, caller: Identity, query: SearchQuery, deadline: float) -> SearchPage:
-        self._check(query)
         chosen = self._storages.chosen(query.storage)
+        self._narrowing.check(query, chosen)
         start = self._tokens.decode(query.page_token, query, caller) if query.page_token else None
         plan = self._plan(query, start, chosen)
         plan.missing += self._elsewhere.missing(query.storage, chosen, query.filters, self._catalogue.storages())
+        self._narrowing.narrow(caller, query, plan, deadline)
         page = self._reader(plan, deadline).read()
         token = ""
         if page.end is not None:
             token = self._tokens.encode(PageStart(page.end, plan.watermark, plan.query_id), query, caller)
-        return SearchPage(
-            page.rows, token, "scan", page.cost, plan.watermark, [*plan.missing, *page.missing], plan.query_id
-        )
+        missing = [*plan.missing, *page.missing]
+        return SearchPage(page.rows, token, plan.engine, page.cost, plan.watermark, missing, plan.query_id, plan.reason)
 
     def get(
         self, caller: Identity, selector: EventSelector, deadline: float, *, condition: RowCondition | None = None
@@ -221,11 +226,13 @@ class Search:
                 return places, missing
             query = replace(query, page_token=page.next_page_token)
 
-    def _check(self, query: SearchQuery) -> None:
-        storage = ", ".join(sorted(self._storages.chosen(query.storage)))
-        if query.engine == "athena":
-            message = f"engine athena can't read storage {storage}"
-            raise FailedPrecondition(message, reason="ENGINE_UNAVAILABLE", engine="athena", storage=storage)
+    def may_wait(self, storage: str) -> bool:
+        """Whether a search of this storage may have to wait for another service.
+
+        Raises:
+            NotFound: there is no such storage.
+        """
+        return any(self._narrowing.finders(each) is not None for each in self._storages.chosen(storage))
 
     def _plan(self, query: SearchQuery, start: PageStart | None, chosen: frozenset[str]) -> Plan:
         pins, ends = self._tail.pin_with_ends()

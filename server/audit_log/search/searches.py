@@ -31,14 +31,17 @@ class Searches:
         self,
         search: Search,
         threads: Executor,
+        remote_threads: Executor,
         service_log: ServiceLog,
         metrics: SearchMetrics,
         *,
         limit_seconds: float,
         spans: Spans = NO_SPANS,
     ) -> None:
+        """`remote_threads` are for searches that may wait for another service, so that the others don't wait too."""
         self._search = search
         self._threads = threads
+        self._remote_threads = remote_threads
         self._service_log = service_log
         self._metrics = metrics
         self._spans = spans
@@ -64,7 +67,9 @@ class Searches:
         started = time.monotonic()
         asked = restricted(query, access)
         with self._spans.span("search.read"):
-            page = await self._run(lambda: self._search.page(access.identity, asked, self._deadline(started, timeout)))
+            page = await self._run(
+                lambda: self._search.page(access.identity, asked, self._deadline(started, timeout)), query.storage
+            )
         cost = page.cost
         self._metrics.ended(
             time.monotonic() - started,
@@ -94,7 +99,9 @@ class Searches:
         deadline = self._deadline(time.monotonic(), timeout)
         condition = condition_of(access)
         try:
-            found = await self._run(lambda: self._search.get(access.identity, selector, deadline, condition=condition))
+            found = await self._run(
+                lambda: self._search.get(access.identity, selector, deadline, condition=condition), selector.storage
+            )
         except (NotFound, FailedPrecondition):
             await self._service_log.read(access, selector, "")  # that there is none, or several, is an answer too
             raise
@@ -107,11 +114,12 @@ class Searches:
             seconds = min(seconds, max(timeout - _ANSWER_SECONDS, timeout / 2))
         return started + seconds
 
-    async def _run(self, work: Callable[[], Answer]) -> Answer:
+    async def _run(self, work: Callable[[], Answer], storage: str) -> Answer:
         if self.under_way >= _WAITING:
             raise ResourceExhausted("too many searches are waiting", reason="OVERLOADED", retry_after=1.0)
+        threads = self._remote_threads if self._search.may_wait(storage) else self._threads
         self.under_way += 1
         try:
-            return await asyncio.get_running_loop().run_in_executor(self._threads, work)
+            return await asyncio.get_running_loop().run_in_executor(threads, work)
         finally:
             self.under_way -= 1

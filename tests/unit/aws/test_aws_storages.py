@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,10 +16,14 @@ from server.aws_storages import AwsStorages
 from server.external_storage.kept import options_text, spec_text
 from server.state.database import open_database
 from server.state.external_storage_tables import integrations, promotions
+from server.storage.aws.athena.budget import ReadBudget
+from server.storage.aws.athena.executor import AthenaExecutor
 from server.storage.aws.errors import AwsError
 from server.storage.aws.object_cache import ObjectCache
 from server.storage.aws.session import AwsSettings
+from server.storage.finding import FinderFailed, FindRequest
 from server.storage.ports import StorageError
+from server.storage.query import Filters, Order
 from server.storage.spec import StorageOptions, StorageSpec
 from tests.polling import until
 
@@ -75,7 +80,9 @@ def rig(tmp_path: Path) -> Iterator[Rig]:
     settings = AwsSettings(endpoint="http://127.0.0.1:1", attempts=1)
     tokens = Tokens()
     cache = ObjectCache(tmp_path / "cache", 2**26, 1)
-    rig = Rig(engine, tokens, AwsStorages(engine, cast(Any, tokens), settings, cache, lambda: rig.now))
+    executor = AthenaExecutor(1, ReadBudget(0, 1.0, lambda: rig.now))
+    storages = AwsStorages(engine, cast(Any, tokens), settings, cache, executor, "test", lambda: rig.now)
+    rig = Rig(engine, tokens, storages)
     yield rig
     rig.storages.close()
     engine.dispose()
@@ -112,3 +119,19 @@ def test_a_role_of_another_account_is_not_tried(rig: Rig) -> None:
     rig.give_role("arn:aws:iam::999999999999:role/audit")
     assert "the role of integration ours is of another account now" in rig.reach()
     assert rig.tokens.asked == []
+
+
+def test_athena_is_asked_of_these_storages_alone_and_by_the_role_of_now(rig: Rig) -> None:
+    assert rig.storages.finder("default") is None
+    rig.storages.open("aws-1")
+    finder = rig.storages.finder("aws-1")
+    assert finder is not None
+    assert rig.storages.finder("aws-1") is finder, "what is known of its table is kept"
+    asked = FindRequest(Filters(), "2026-01-01", "2026-01-01", Order.NEWEST_FIRST, "alice")
+    with pytest.raises(FinderFailed, match=r"glue:GetTable|sts:AssumeRoleWithWebIdentity"):
+        finder.find(asked, time.monotonic() + 5)
+    with rig.engine.begin() as connection:
+        connection.execute(delete(integrations))
+    rig.now += 10
+    with pytest.raises(StorageError, match="integration ours was deleted"):
+        finder.find(asked, time.monotonic() + 5)

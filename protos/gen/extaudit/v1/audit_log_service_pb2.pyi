@@ -55,19 +55,19 @@ class _SearchEngineEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_SearchEn
     SEARCH_ENGINE_UNSPECIFIED: _SearchEngine.ValueType  # 0
     """The service chooses."""
     SEARCH_ENGINE_SCAN: _SearchEngine.ValueType  # 1
-    """The service reads the Parquet files itself."""
+    """The service reads the Parquet files of the time asked for."""
     SEARCH_ENGINE_ATHENA: _SearchEngine.ValueType  # 2
-    """Amazon Athena reads them; only for storages on AWS."""
+    """Amazon Athena says which files hold matching events, and the service reads those; only for storages on AWS."""
 
 class SearchEngine(_SearchEngine, metaclass=_SearchEngineEnumTypeWrapper):
-    """What reads the stored batches."""
+    """What finds the stored batches that hold matching events."""
 
 SEARCH_ENGINE_UNSPECIFIED: SearchEngine.ValueType  # 0
 """The service chooses."""
 SEARCH_ENGINE_SCAN: SearchEngine.ValueType  # 1
-"""The service reads the Parquet files itself."""
+"""The service reads the Parquet files of the time asked for."""
 SEARCH_ENGINE_ATHENA: SearchEngine.ValueType  # 2
-"""Amazon Athena reads them; only for storages on AWS."""
+"""Amazon Athena says which files hold matching events, and the service reads those; only for storages on AWS."""
 Global___SearchEngine: _TypeAlias = SearchEngine  # noqa: Y015
 
 @_typing.final
@@ -565,6 +565,7 @@ class SearchEventsResponse(_message.Message):
     COMPLETE_FIELD_NUMBER: _builtins.int
     MISSING_FIELD_NUMBER: _builtins.int
     QUERY_ID_FIELD_NUMBER: _builtins.int
+    ENGINE_REASON_FIELD_NUMBER: _builtins.int
     next_page_token: _builtins.str
     """Position after the last row; empty when the search is at its end."""
     engine: Global___SearchEngine.ValueType
@@ -573,6 +574,8 @@ class SearchEventsResponse(_message.Message):
     """True when every event that the page should hold was looked at."""
     query_id: _builtins.str
     """Id of this query in the service's own audit trail."""
+    engine_reason: _builtins.str
+    """Why this engine, in words."""
     @_builtins.property
     def events(self) -> _containers.RepeatedCompositeFieldContainer[_event_pb2.EventRow]:
         """The rows, in order."""
@@ -600,10 +603,11 @@ class SearchEventsResponse(_message.Message):
         complete: _builtins.bool = ...,
         missing: _abc.Iterable[_event_query_pb2.MissingPart] | None = ...,
         query_id: _builtins.str = ...,
+        engine_reason: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["cost", b"cost", "watermark", b"watermark"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["complete", b"complete", "cost", b"cost", "engine", b"engine", "events", b"events", "missing", b"missing", "next_page_token", b"next_page_token", "query_id", b"query_id", "watermark", b"watermark"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["complete", b"complete", "cost", b"cost", "engine", b"engine", "engine_reason", b"engine_reason", "events", b"events", "missing", b"missing", "next_page_token", b"next_page_token", "query_id", b"query_id", "watermark", b"watermark"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -619,6 +623,8 @@ class SearchCost(_message.Message):
     ROWS_FIELD_NUMBER: _builtins.int
     BYTES_FIELD_NUMBER: _builtins.int
     JOURNAL_EVENTS_FIELD_NUMBER: _builtins.int
+    ATHENA_QUERIES_FIELD_NUMBER: _builtins.int
+    ATHENA_BYTES_FIELD_NUMBER: _builtins.int
     objects: _builtins.int
     """Stored objects that were opened."""
     rows: _builtins.int
@@ -627,6 +633,10 @@ class SearchCost(_message.Message):
     """Size of those objects in bytes."""
     journal_events: _builtins.int
     """Events not yet in batches that were looked at."""
+    athena_queries: _builtins.int
+    """Queries that Athena was asked for this page; later pages of a search mostly need none."""
+    athena_bytes: _builtins.int
+    """Bytes that Athena read for them, which AWS bills; 0 to a caller who may not see every event, since they tell of the others."""
     def __init__(
         self,
         *,
@@ -634,10 +644,12 @@ class SearchCost(_message.Message):
         rows: _builtins.int = ...,
         bytes: _builtins.int = ...,
         journal_events: _builtins.int = ...,
+        athena_queries: _builtins.int = ...,
+        athena_bytes: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["bytes", b"bytes", "journal_events", b"journal_events", "objects", b"objects", "rows", b"rows"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["athena_bytes", b"athena_bytes", "athena_queries", b"athena_queries", "bytes", b"bytes", "journal_events", b"journal_events", "objects", b"objects", "rows", b"rows"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -41,7 +41,9 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     ERROR_REASON_INVALID_PAGE_TOKEN: _ErrorReason.ValueType  # 7
     """The page token isn't one of this server, this caller and this query."""
     ERROR_REASON_ENGINE_UNAVAILABLE: _ErrorReason.ValueType  # 8
-    """The chosen engine can't read the chosen storage. Example metadata: `{"engine": "athena", "storage": "default"}`."""
+    """The chosen engine can't read the chosen storage, or can't be asked this; the message says why, and another engine
+    may do. Example metadata: `{"engine": "athena", "storage": "default"}`.
+    """
     ERROR_REASON_JOURNAL_FULL: _ErrorReason.ValueType  # 9
     """The journal has reached its quota; try again later. RetryInfo says when."""
     ERROR_REASON_DISK_FLOOR: _ErrorReason.ValueType  # 10
@@ -124,6 +126,8 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """The draft keeps the rules no more, since the configuration has changed; change the draft."""
     ERROR_REASON_SWITCH_UNAVAILABLE: _ErrorReason.ValueType  # 44
     """New data can't go to an external audit storage, and the message says why. Nothing was changed."""
+    ERROR_REASON_QUERY_BUDGET_SPENT: _ErrorReason.ValueType  # 45
+    """The caller's queries have had Athena read as much as `athena.budget_bytes` allows; RetryInfo says when there is more."""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Why a call failed: the `reason` of the google.rpc.ErrorInfo that every error carries, without the prefix `ERROR_REASON_`;
@@ -149,7 +153,9 @@ ERROR_REASON_AMBIGUOUS_UID: ErrorReason.ValueType  # 6
 ERROR_REASON_INVALID_PAGE_TOKEN: ErrorReason.ValueType  # 7
 """The page token isn't one of this server, this caller and this query."""
 ERROR_REASON_ENGINE_UNAVAILABLE: ErrorReason.ValueType  # 8
-"""The chosen engine can't read the chosen storage. Example metadata: `{"engine": "athena", "storage": "default"}`."""
+"""The chosen engine can't read the chosen storage, or can't be asked this; the message says why, and another engine
+may do. Example metadata: `{"engine": "athena", "storage": "default"}`.
+"""
 ERROR_REASON_JOURNAL_FULL: ErrorReason.ValueType  # 9
 """The journal has reached its quota; try again later. RetryInfo says when."""
 ERROR_REASON_DISK_FLOOR: ErrorReason.ValueType  # 10
@@ -232,4 +238,6 @@ ERROR_REASON_DRAFT_INVALID: ErrorReason.ValueType  # 43
 """The draft keeps the rules no more, since the configuration has changed; change the draft."""
 ERROR_REASON_SWITCH_UNAVAILABLE: ErrorReason.ValueType  # 44
 """New data can't go to an external audit storage, and the message says why. Nothing was changed."""
+ERROR_REASON_QUERY_BUDGET_SPENT: ErrorReason.ValueType  # 45
+"""The caller's queries have had Athena read as much as `athena.budget_bytes` allows; RetryInfo says when there is more."""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

@@ -45,6 +45,8 @@ class _MissingReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Missing
     """The batch record that holds the receipts can't be read; rows are there, their emitters are not."""
     MISSING_REASON_OTHER_STORAGE: _MissingReason.ValueType  # 8
     """Events of the time asked for lie in another storage, or in one that the service can't find."""
+    MISSING_REASON_OUTSIDE_TABLE: _MissingReason.ValueType  # 9
+    """Athena's table doesn't have the dates of these objects, and Athena was to find what is in them; the scan engine reads them."""
 
 class MissingReason(_MissingReason, metaclass=_MissingReasonEnumTypeWrapper):
     """Why part of an answer is missing."""
@@ -67,6 +69,8 @@ MISSING_REASON_RECEIPTS_UNREADABLE: MissingReason.ValueType  # 7
 """The batch record that holds the receipts can't be read; rows are there, their emitters are not."""
 MISSING_REASON_OTHER_STORAGE: MissingReason.ValueType  # 8
 """Events of the time asked for lie in another storage, or in one that the service can't find."""
+MISSING_REASON_OUTSIDE_TABLE: MissingReason.ValueType  # 9
+"""Athena's table doesn't have the dates of these objects, and Athena was to find what is in them; the scan engine reads them."""
 Global___MissingReason: _TypeAlias = MissingReason  # noqa: Y015
 
 @_typing.final

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any, Final
 
 from server.storage.aws.checks.findings import Findings
-from server.storage.aws.checks.projection import covers
 from server.storage.aws.clients import AwsClients
 from server.storage.aws.errors import AwsError, Kind
+from server.storage.aws.projection import RANGE, covers, is_as_planned
 from server.storage.connection import Wanted
 
 EXISTS: Final = "table.exists"
@@ -21,8 +21,6 @@ VERSION: Final = "table.version"
 OF_TABLES: Final = (EXISTS, COLUMN, PARTITION, LOCATION, FORMAT, PROJECTION, VERSIONS, VERSION)
 
 _BOOTSTRAP: Final = "`extaudit storage bootstrap` with administrator's credentials shows what differs and sets it."
-_RANGE: Final = "projection.event_date.range"
-_TEMPLATE: Final = "storage.location.template"
 
 
 def not_checked(wanted: Wanted, why: str, findings: Findings, *names: str) -> None:
@@ -123,25 +121,21 @@ def _check_format(stored: dict[str, Any], wanted: Wanted, subject: str, findings
 def _check_projection(parameters: dict[str, Any], wanted: Wanted, subject: str, findings: Findings) -> None:
     planned = {name: value for name, value in wanted.table.parameters if name.startswith(("projection.", "storage."))}
     told = {name: str(parameters.get(name) or "") for name in planned}
-    facts = {"range": told.get(_RANGE, "")}
+    facts = {"range": told.get(RANGE, "")}
     wrong = [name for name in sorted(planned) if not _is_fit(name, told[name], planned[name])]
     if not wrong:
-        findings.passed(PROJECTION, subject, f"It has every date that events may have: {told[_RANGE]}.", **facts)
+        findings.passed(PROJECTION, subject, f"It has every date that events may have: {told[RANGE]}.", **facts)
         return
     said = "; ".join(f"{name} is {told[name] or 'missing'}, and must be {planned[name]}" for name in wrong)
-    if wrong == [_RANGE]:
-        has = told[_RANGE] or "missing"
+    if wrong == [RANGE]:
+        has = told[RANGE] or "missing"
         said = f"The range of dates, {has}, leaves out some that events may have, and Athena does not see their events"
-        said = f"{said}; planned is {planned[_RANGE]}"
+        said = f"{said}; planned is {planned[RANGE]}"
     findings.failed(PROJECTION, subject, f"{said}.", setting=wrong[0], remedy=_BOOTSTRAP, **facts)
 
 
 def _is_fit(name: str, told: str, planned: str) -> bool:
-    if name == _RANGE:
-        return covers(told, planned)
-    if name == _TEMPLATE:
-        return told.rstrip("/") == planned.rstrip("/")
-    return told.lower() == planned.lower() if name != "projection.event_date.format" else told == planned
+    return covers(told, planned) if name == RANGE else is_as_planned(name, told, planned)
 
 
 def _check_versions(clients: AwsClients, at: dict[str, str], wanted: Wanted, subject: str, findings: Findings) -> None:

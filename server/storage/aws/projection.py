@@ -6,6 +6,9 @@ import re
 from datetime import UTC, date, datetime, timedelta
 from typing import Final
 
+RANGE: Final = "projection.event_date.range"
+_TEMPLATE: Final = "storage.location.template"
+_FORMAT: Final = "projection.event_date.format"
 _NOW: Final = re.compile(r"NOW(?:\s*([+-])\s*([0-9]{1,5})\s*(SECOND|MINUTE|HOUR|DAY|WEEK|MONTH|YEAR)S?)?", re.ASCII)
 _DAYS: Final = {
     "SECOND": 1 / 86_400,
@@ -30,6 +33,13 @@ def covers(told: str, wanted: str, now: datetime | None = None) -> bool:
     """Whether a range has every date of another; False where either can't be read."""
     has, needs = date_range(told, now), date_range(wanted, now)
     return has is not None and needs is not None and has[0] <= needs[0] and needs[1] <= has[1]
+
+
+def is_as_planned(name: str, told: str, planned: str) -> bool:
+    """Whether a parameter of the table, other than the range, means what is planned."""
+    if name == _TEMPLATE:
+        return told.rstrip("/") == planned.rstrip("/")
+    return told == planned if name == _FORMAT else told.lower() == planned.lower()
 
 
 def _end(text: str, now: datetime) -> date | None:

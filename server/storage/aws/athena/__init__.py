@@ -1,0 +1,1 @@
+"""Athena: which stored objects hold matching rows, asked of Amazon Athena by three calls."""
