@@ -21,6 +21,7 @@ from server.audit_log.rebuilding import recall
 from server.audit_log.recalling import Recalling
 from server.audit_log.search.query import EventFilter, EventSelector, MissingReason, SearchQuery
 from server.audit_log.stored_batches import StoredBatches
+from server.audit_log.tail import Pinned
 from server.audit_log.watching.log_parts import Selection
 from server.audit_log.watching.log_reader import LogReader
 from server.audit_log.watching.look import look_on
@@ -328,3 +329,29 @@ def test_while_s3_is_out_of_reach_what_is_not_here_is_named_and_the_rest_is_give
     )  # fmt: skip
     assert again.page(SearchQuery(storage="all")).complete
     again.close()
+
+
+def test_what_is_committed_and_overtaken_after_the_pin_is_not_taken_for_lost(
+    rig: SearchRig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between a reader's pin and its look into the catalogue: an event for the default storage, one for the other, and
+    that one's delivery."""
+    rig.emit(event_json("a"))
+    log_id, pin = rig.log.journal.log_id, rig.log.tail.pin
+    reader = LogReader(rig.log.tail, rig.catalogue, StoredBatches(rig.storages, rig.catalogue), log_id)
+
+    def pinned() -> list[Pinned]:
+        found = pin()
+        monkeypatch.undo()
+        rig.emit(event_json("b"))
+        switch_to(rig, OTHER)
+        rig.emit(event_json("c"))
+        rig.cut()
+        deliver(rig, OTHER)
+        return found
+
+    monkeypatch.setattr(rig.log.tail, "pin", pinned)
+    assert reader.next(log_id, 1) is None, "it ends where the pin does"
+    part = reader.next(log_id, 1)
+    assert part is not None
+    assert (part.missing(), [sequence for sequence, *_ in part.rows(Selection(EventFilter()))]) == ((), [2])
