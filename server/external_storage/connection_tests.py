@@ -252,7 +252,7 @@ class ConnectionTests:
             run.storage.spec.integration_name,
             run.integration_revision,
             run.wanted.role_arn,
-            not counts[Outcome.FAILED],
+            not counts[Outcome.FAILED] and not run.given_up,
             self._now_ms(),
             identity_text(run.access),
         )

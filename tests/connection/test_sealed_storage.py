@@ -57,6 +57,39 @@ def test_with_the_key_in_its_policy_everything_passes_and_an_event_and_a_recordi
     assert sealed.kept() == before
 
 
+@pytest.mark.parametrize(
+    ("action", "failing"),
+    [
+        ("kms:GenerateDataKey", {"prefix.write", "query.run"}),
+        ("kms:Decrypt", {"prefix.write", "prefix.read", "prefix.read-version", "query.run"}),
+    ],
+)
+def test_without_one_action_on_the_key_named_checks_fail(sealed: Account, action: str, failing: set[str]) -> None:
+    policy = sealed.policy
+    policy["Statement"][-1]["Action"].remove(action)
+    sealed.put_policy(policy)
+    try:
+        checks = sealed.check()
+    finally:
+        sealed.put_policy(sealed.policy)
+    assert named(checks, Outcome.FAILED) == failing
+    assert action in {check.missing_action for check in checks}
+
+
+def test_a_key_that_is_disabled_is_named_as_what_is_wrong(sealed: Account) -> None:
+    kms, key = sealed.admin("kms"), sealed.options.kms_key_arn.rpartition("/")[2]
+    kms.disable_key(KeyId=key)
+    try:
+        checks = sealed.check()
+    finally:
+        kms.enable_key(KeyId=key)
+    write = [check for check in checks if check.name == "prefix.write"]
+    assert {(check.outcome, check.aws_error_code, check.wrong_setting) for check in write} == {
+        (Outcome.FAILED, "KMS.DisabledException", "key of KMS")
+    }
+    assert all("enabled" in check.remedy for check in write)
+
+
 def test_without_it_the_right_on_the_key_is_named(sealed: Account) -> None:
     sealed.put_policy(iam_policy(sealed.spec, "aws", sealed.sandbox.account_id))
     try:

@@ -278,6 +278,9 @@ async def test_a_stop_ends_the_tests_and_waits_until_they_have_taken_back_what_t
         await call.read()
         await behind.tests.close()
         assert behind.probe.ended == 1
+        while not (step := await call.read()).HasField("end"):
+            pass
+        assert not step.end.test.passed
         assert [event["outcome"] for event in behind.told()] == ["cancelled"]
 
 

@@ -11,6 +11,8 @@ from server.storage.aws.errors import AwsError, Kind
 from server.storage.connection import Check, Outcome
 
 _KMS: Final = "kms:"
+_OF_KEYS: Final = "KMS."
+"""So codes of S3 begin that pass on what KMS said."""
 _WITH_KEY: Final = frozenset({"s3:PutObject", "s3:GetObject", "s3:GetObjectVersion"})
 
 
@@ -105,12 +107,14 @@ def _detail_of(error: AwsError) -> str:
 
 
 def _setting_of(error: AwsError) -> str:
+    if error.code.startswith(_OF_KEYS):
+        return "key of KMS"
     return {
         Kind.UNREACHABLE: "network",
         Kind.THROTTLED: "request rate",
         Kind.FAILING: "AWS",
         Kind.CREDENTIALS: "credentials",
-    }.get(error.kind, "")
+    }.get(error.kind, "names")
 
 
 def _remedy_of(error: AwsError) -> str:
@@ -126,6 +130,8 @@ def _remedy_of(error: AwsError) -> str:
             "it is allowed there, look for what denies it: the bucket's own policy, a permissions boundary, a policy "
             f"of the organization.{key}"
         )
+    if error.code.startswith(_OF_KEYS):
+        return "See that the key which the bucket encrypts with is there, enabled, and of the bucket's region."
     return {
         Kind.UNREACHABLE: "See that this machine reaches AWS: name resolution, firewall, `aws.proxy`, `aws.ca`.",
         Kind.THROTTLED: "Try again in a minute; where it goes on, ask AWS for a higher quota.",

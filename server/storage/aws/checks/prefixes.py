@@ -111,6 +111,7 @@ def _check_uploads(clients: AwsClients, at: dict[str, str], prefix: Prefix, find
         return
     old = [each for each in answer.get("Uploads") or [] if each["Initiated"] < datetime.now(UTC) - _LEFT_OVER]
     for each in old:
+        findings.go_on()
         try:
             clients.s3.abort_multipart_upload(**at, Key=each["Key"], UploadId=each["UploadId"])
         except AwsError:

@@ -1,0 +1,76 @@
+"""Whatever S3 answers about a bucket: no check passes that saw nothing; what is not looked at fails beside."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+
+from server.storage.aws.checks.buckets import Bucket, check_bucket
+from server.storage.aws.checks.findings import Findings, Stopped
+from server.storage.aws.clients import AwsClients
+from server.storage.aws.errors import AwsError, Kind
+from server.storage.connection import Check, Outcome, Wanted
+from server.storage.spec import ObjectLockMode, StorageOptions
+
+METHODS = (
+    "get_bucket_location",
+    "get_bucket_versioning",
+    "get_object_lock_configuration",
+    "get_public_access_block",
+    "get_bucket_ownership_controls",
+)
+WANTED = cast(
+    Wanted,
+    SimpleNamespace(
+        account_id="123456789012",
+        spec=SimpleNamespace(region="us-west-2"),
+        options=StorageOptions(ObjectLockMode.GOVERNANCE, 30),
+    ),
+)
+ERRORS = {
+    "denied": AwsError("s3:GetBucketLocation", Kind.DENIED, "AccessDenied"),
+    "no answer": AwsError("s3:GetBucketLocation", Kind.UNREACHABLE),
+    "throttled": AwsError("s3:GetBucketLocation", Kind.THROTTLED, "SlowDown"),
+    "elsewhere": AwsError("s3:GetBucketLocation", Kind.REFUSED, "PermanentRedirect"),
+}
+
+
+def s3(answers: dict[str, AwsError], asked: list[str]) -> AwsClients:
+    def method(name: str) -> Callable[..., Any]:
+        def call(**_: str) -> Any:
+            asked.append(name)
+            raise answers[name]
+
+        return call
+
+    return cast(AwsClients, SimpleNamespace(s3=SimpleNamespace(**{name: method(name) for name in METHODS})))
+
+
+def told(answers: dict[str, AwsError]) -> list[Check]:
+    checks: list[Check] = []
+    findings = Findings(checks.append, lambda: False)
+    assert not check_bucket(s3(answers, []), WANTED, Bucket("audit", True), findings)
+    return checks
+
+
+@pytest.mark.parametrize("pair", list(itertools.combinations_with_replacement(ERRORS, 2)))
+def test_where_no_call_tells_anything_nothing_passes_and_something_fails(pair: tuple[str, str]) -> None:
+    for split in range(1, len(METHODS)):
+        answers = {name: ERRORS[pair[number >= split]] for number, name in enumerate(METHODS)}
+        checks = told(answers)
+        outcomes = [check.outcome for check in checks]
+        assert Outcome.PASSED not in outcomes, checks
+        assert Outcome.FAILED in outcomes
+        assert all(each.wrong_setting for each in checks if each.outcome is Outcome.FAILED)
+
+
+def test_a_test_that_is_to_end_waits_for_no_further_answer() -> None:
+    asked: list[str] = []
+    findings = Findings(lambda _: None, lambda: len(asked) >= 2)
+    with pytest.raises(Stopped):
+        check_bucket(s3(dict.fromkeys(METHODS, ERRORS["no answer"]), asked), WANTED, Bucket("audit", True), findings)
+    assert asked == list(METHODS[:2])
