@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import socket
 from collections.abc import Iterator
@@ -274,6 +275,19 @@ def test_a_refusal_is_one_line_with_the_missing_action_and_the_next_run_goes_on(
     assert failed.err.count("\n") == 1
     assert setup("halfway").code == 0
     assert world.assume(role, "halfway")
+
+
+def test_an_issuer_that_aws_takes_from_nobody_is_told_beside_the_refusal(setup: Setup) -> None:
+    """An address with a port of its own, say: all that AWS says of it is a code."""
+    setup.world.create("ported")
+    iam = setup.world.sandbox.client("iam")
+    with contextlib.suppress(ClientError):
+        iam.delete_open_id_connect_provider(OpenIDConnectProviderArn=setup.world.provider_arn)
+    setup.world.sandbox.fail("iam:CreateOpenIDConnectProvider", "InvalidInput", status=400)
+    refused = setup("ported")
+    assert (refused.code, refused.err.count("\n")) == (1, 1)
+    assert f"by https at port 443 alone, and issuer_url is {setup.world.issuer}" in refused.err
+    assert setup("ported").code == 0
 
 
 def test_a_role_of_the_name_at_another_path_is_none_of_ours(setup: Setup) -> None:

@@ -51,6 +51,7 @@ def test_the_first_look_makes_a_key_that_signs_and_one_that_is_only_published(ri
     assert {state: len(ids) for state, ids in states.items()} == {"active": 1, "next": 1}
     assert kid(rig.tokens.token("a")) == states["active"][0]
     assert told(rig) == ["make", "activate", "make"]
+    assert not [key for key in rig.rows() if key.wrapped_key in repr(key)]
 
 
 def test_a_look_at_keys_that_are_as_they_should_be_changes_nothing(rig: KeysUnderTest) -> None:

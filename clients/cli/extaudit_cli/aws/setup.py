@@ -6,10 +6,10 @@ import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
-from urllib.parse import unquote
+from urllib.parse import unquote, urlsplit
 
 from extaudit_cli.aws.admin import Admin
-from extaudit_cli.aws.problems import AwsProblem
+from extaudit_cli.aws.problems import AwsProblem, AwsRefusal
 from extaudit_cli.aws.trust import ROLE_DESCRIPTION, Policy, Trust, means_the_same
 from extaudit_cli.bootstrap.rows import Outcome, Report, Row, with_problem
 from server.integrations.integration import RoleArn
@@ -102,13 +102,19 @@ class Setup:
 
     def _create_provider(self) -> None:
         given: dict[str, Any] = {"ThumbprintList": [self.thumbprint]} if self.thumbprint is not None else {}
-        self._call(
-            "create_open_id_connect_provider",
-            Url=self.trust.issuer,
-            ClientIDList=[self.trust.audience],
-            Tags=_tags(self.trust.provider_tags),
-            **given,
-        )
+        try:
+            self._call(
+                "create_open_id_connect_provider",
+                Url=self.trust.issuer,
+                ClientIDList=[self.trust.audience],
+                Tags=_tags(self.trust.provider_tags),
+                **given,
+            )
+        except AwsRefusal as refusal:
+            issuer = urlsplit(self.trust.issuer)
+            if not refusal.denied and (issuer.scheme != "https" or issuer.port is not None):
+                refusal.add(f"AWS takes issuers by https at port 443 alone, and issuer_url is {self.trust.issuer}")
+            raise
 
     def _role(self) -> Iterator[Row]:
         role = self.trust.role
