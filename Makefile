@@ -60,7 +60,7 @@ else
 	@# the others, and what they say comes after. Those of the edge have a process of their own, in which gRPC begins and
 	@# ends a server for each: behind many other tests one of them crashed it, for a reason that isn't known.
 	@echo "==> tests: pytest, and beside it pytest tests/e2e, tests/docs and tests/crash"
-	@out=$$(mktemp -d) && trap 'rm -rf "$$out"' EXIT && \
+	@out=$$(mktemp -d) && trap 'rm -rf "$$out"' EXIT && mkdir "$$out/sent" && export SANDBOX_SENT="$$out/sent" && \
 	{ $(BIN)/python -m pytest --quiet -p no:cacheprovider $(CRASH_TESTS) >"$$out/crash" 2>&1 & crash=$$!; \
 	  $(BIN)/python -m pytest --quiet -p no:cacheprovider $(SLOW_TESTS) >"$$out/slow" 2>&1 & slow=$$!; \
 	  $(BIN)/python -m pytest --quiet -p no:cacheprovider $(SLOWER_TESTS) >"$$out/slower" 2>&1 & slower=$$!; \
@@ -70,7 +70,9 @@ else
 	  wait $$slow; slow=$$?; echo "==> tests: tests/e2e (a to l), tests/docs"; cat "$$out/slow"; \
 	  wait $$slower; slower=$$?; echo "==> tests: tests/e2e (m to z)"; cat "$$out/slower"; \
 	  wait $$crash; crash=$$?; echo "==> tests: $(CRASH_TESTS)"; cat "$$out/crash"; \
-	  [ $$edge -eq 0 ] && [ $$others -eq 0 ] && [ $$slow -eq 0 ] && [ $$slower -eq 0 ] && [ $$crash -eq 0 ]; }
+	  echo "==> tests: what all of them had the service send to AWS, against its policy"; \
+	  $(BIN)/python -m tests.connection.sent_by_suite "$$out/sent"; sent=$$?; \
+	  [ $$sent -eq 0 ] && [ $$edge -eq 0 ] && [ $$others -eq 0 ] && [ $$slow -eq 0 ] && [ $$slower -eq 0 ] && [ $$crash -eq 0 ]; }
 endif
 
 .PHONY: format

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
-from server.external_storage.iam_policy import iam_policy
 from server.storage.connection import Outcome
-from tests.account_under_test import Account, named, spec_named
-
-NOT_NEEDED = {"glue:UpdateTable"}
-"""Of the page's policy; docs/connection-test.md says why the service never asks for it."""
-NO_RIGHTS = {"sts:AssumeRoleWithWebIdentity", "sts:GetCallerIdentity"}
-"""Calls that no policy of the role is asked about."""
+from tests.account_under_test import Account, named
+from tests.connection.sent_by_suite import NO_RIGHTS, NOT_NEEDED, main, policy_actions, problems
+from tests.sandbox.calls import Call, Calls
+from tests.sandbox.sent import VARIABLE, Sent, sent_folder
 
 FAILING: dict[str, set[str]] = {
     "s3:PutObject": {"prefix.write", "query.run"},
@@ -37,13 +36,8 @@ FAILING: dict[str, set[str]] = {
 }
 
 
-def actions() -> list[str]:
-    policy = iam_policy(spec_named("any"), "aws", "123456789012")
-    return [action for statement in policy["Statement"] for action in statement["Action"]]
-
-
 def test_the_table_has_every_action_of_the_policy() -> None:
-    assert list(FAILING) == actions()
+    assert list(FAILING) == policy_actions()
 
 
 def test_with_the_policy_everything_passes_and_nothing_is_asked_that_it_does_not_have(account: Account) -> None:
@@ -51,8 +45,41 @@ def test_with_the_policy_everything_passes_and_nothing_is_asked_that_it_does_not
     checks = account.probe()
     assert {check.outcome for check in checks} == {Outcome.PASSED}
     calls = {call.action for call in account.sandbox.calls() if call.caller.endswith("/extaudit") and not call.via}
-    assert set(actions()) - calls == NOT_NEEDED
-    assert calls - set(actions()) <= NO_RIGHTS
+    assert set(policy_actions()) - calls == NOT_NEEDED
+    assert calls - set(policy_actions()) <= NO_RIGHTS
+
+
+NEEDED = {(action, "") for action in set(policy_actions()) - NOT_NEEDED}
+
+
+@pytest.mark.parametrize(
+    ("sent", "says"),
+    [
+        (NEEDED, []),
+        (NEEDED | {("kms:Decrypt", ""), ("sts:GetCallerIdentity", ""), ("glue:GetTable", "athena")}, []),
+        (NEEDED | {("s3:DeleteObject", "")}, ["s3:DeleteObject, which its role's policy does not have"]),
+        (NEEDED | {("glue:UpdateTable", "")}, ["glue:UpdateTable, which docs"]),
+        (NEEDED - {("glue:GetTable", "")} | {("glue:GetTable", "athena")}, ["no test had the service send glue:"]),
+    ],
+)
+def test_what_a_whole_suite_sends_is_held_to_the_policy(sent: set[tuple[str, str]], says: list[str]) -> None:
+    found = list(problems(sent))
+    assert len(found) == len(says)
+    assert all(part in line for line, part in zip(found, says, strict=True))
+
+
+def test_a_sandbox_notes_what_sessions_of_the_service_send(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    ours, other = ("arn:aws:sts::1:assumed-role/audit/extaudit", "arn:aws:sts::1:assumed-role/audit/test")
+    calls = Calls(Sent(sent_folder({VARIABLE: str(tmp_path)})))
+    calls.add(Call("s3", "PutObject", "s3:PutObject", "r", ours, "AccessDenied"))
+    calls.add(Call("s3", "DeleteObject", "s3:DeleteObject", "r", other, "OK"))
+    for action in [*policy_actions(), "s3:PutObject"]:
+        calls.add(Call("s3", "Any", action, "r", ours, "OK"))
+    assert main(tmp_path) == 1
+    [wrong] = [line for line in capsys.readouterr().out.splitlines() if line.startswith("the service sent glue")]
+    assert "never" in wrong
+    assert len(next(tmp_path.iterdir()).read_text().splitlines()) == len(policy_actions())
+    assert sent_folder({}) is None
 
 
 @pytest.mark.parametrize("action", FAILING)

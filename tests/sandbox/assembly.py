@@ -24,6 +24,7 @@ from tests.sandbox.s3_buckets import check_owner, check_region, give_defaults, h
 from tests.sandbox.s3_integrity import check_body, decode_chunks, keep_checksums
 from tests.sandbox.s3_retention import guard_retention
 from tests.sandbox.s3_uploads import guard_uploads
+from tests.sandbox.sent import Sent, sent_folder
 from tests.sandbox.signatures import identify
 from tests.sandbox.web_identity import WebIdentity, keep_scheme_of_providers
 
@@ -45,7 +46,7 @@ def sandbox(issuer_authority: Path | None, *, as_tls: bool) -> Wsgi:
         raise OtherMoto(f"the sandbox patches the insides of moto {MOTO}; installed is {moto.__version__}")
     keep_scheme_of_providers(is_fetchable)
     leave_bucket_policies_to_the_gate()
-    calls, faults, issuers = Calls(), Faults(), Issuers(issuer_authority)
+    calls, faults, issuers = Calls(Sent(sent_folder())), Faults(), Issuers(issuer_authority)
 
     def fail_on_demand(asked: Asked) -> None:
         faults.raise_for({asked.operation, *(each.action for each in asked.kept.get("permissions", ()))})

@@ -9,6 +9,7 @@ from collections import deque
 from dataclasses import asdict, dataclass
 
 from tests.sandbox.refusals import JSON_SERVICES, Answer
+from tests.sandbox.sent import Sent
 
 _MOST = 200_000
 
@@ -28,9 +29,10 @@ class Call:
 
 
 class Calls:
-    """The last 200,000 calls."""
+    """The last 200,000 calls; of the service's own, each action is in `sent` too."""
 
-    def __init__(self) -> None:
+    def __init__(self, sent: Sent) -> None:
+        self._sent = sent
         self._calls: deque[Call] = deque(maxlen=_MOST)
         self._lock = threading.Lock()
 
@@ -38,6 +40,8 @@ class Calls:
         """Keep these."""
         with self._lock:
             self._calls.extend(calls)
+            for call in calls:
+                self._sent.note(call)
 
     def clear(self) -> None:
         """Forget all."""
