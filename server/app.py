@@ -7,7 +7,6 @@ import importlib.metadata
 import logging
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from functools import partial
 
@@ -67,7 +66,7 @@ from server.http_api.listener import OperationsServer
 from server.http_api.operations import operations_app
 from server.integrations.integrations import Integrations
 from server.issuer_assembly import issuer_part
-from server.lifecycle import App, Threads
+from server.lifecycle import App, threads_of
 from server.observability.metrics import Metrics
 from server.observability.service_metrics import LoopLag
 from server.observability.spans import NO_SPANS
@@ -96,14 +95,6 @@ from server.storages_assembly import OtherStorages, Ways, deliveries_to, known_s
 from server.surroundings import surroundings
 
 _log = logging.getLogger(__name__)
-_EXPORT_THREADS = 2
-"""Reading and encoding a batch takes a processor, and the clients that read several at once wait for each other."""
-_DELIVERIES = 8
-"""Storages that are delivered to at once; a thread is begun where one more is."""
-_REMOTE_SEARCHES = 16
-"""Searches at once that may wait for AWS; those of what is on this machine don't wait behind them."""
-_READERS = 2
-"""Threads that read stored batches for those who watch."""
 
 
 def build(
@@ -162,16 +153,7 @@ def _build(
     spans = tracing or NO_SPANS
     settings = Settings(config, metrics.configuration)
     loop = asyncio.get_running_loop()
-    threads = Threads(
-        ThreadPoolExecutor(1, "journal"),
-        ThreadPoolExecutor(_DELIVERIES, "delivery"),
-        ThreadPoolExecutor(config.search.workers, "search"),
-        ThreadPoolExecutor(_EXPORT_THREADS, "export"),
-        ThreadPoolExecutor(1, "validation"),
-        ThreadPoolExecutor(1, "reindexing"),
-        ThreadPoolExecutor(_READERS, "reading"),
-        ThreadPoolExecutor(_REMOTE_SEARCHES, "remote-search"),
-    )
+    threads = threads_of(config.search.workers)
     others = (find_others or partial(aws_storages, config, directory, issuer.tokens, metrics.athena))(engine)
     default = EmbeddedStorage(files, directory.storage / "events")
     storages = known_storages(default, others, active_storage(engine))

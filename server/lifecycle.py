@@ -39,6 +39,14 @@ from server.warming import warm_up
 
 _log = logging.getLogger(__name__)
 STOP_GRACE_SECONDS = 10.0
+_EXPORT_THREADS = 2
+"""Reading and encoding a batch takes a processor, and the clients that read several at once wait for each other."""
+_DELIVERIES = 8
+"""Storages that are delivered to at once; a thread is begun where one more is."""
+_REMOTE_SEARCHES = 16
+"""Searches at once that may wait for AWS; those of what is on this machine don't wait behind them."""
+_READERS = 2
+"""Threads that read stored batches for those who watch."""
 
 
 @dataclass(slots=True)
@@ -71,6 +79,20 @@ class Threads:
         readers = self.reindexing, self.reading, self.searches, self.remote_searches, self.exports
         for executor in (*readers, self.validation, self.delivery, self.journal):
             executor.shutdown(wait=True, cancel_futures=True)
+
+
+def threads_of(search_workers: int) -> Threads:
+    """The threads of a service; each is begun when it is first needed."""
+    return Threads(
+        ThreadPoolExecutor(1, "journal"),
+        ThreadPoolExecutor(_DELIVERIES, "delivery"),
+        ThreadPoolExecutor(search_workers, "search"),
+        ThreadPoolExecutor(_EXPORT_THREADS, "export"),
+        ThreadPoolExecutor(1, "validation"),
+        ThreadPoolExecutor(1, "reindexing"),
+        ThreadPoolExecutor(_READERS, "reading"),
+        ThreadPoolExecutor(_REMOTE_SEARCHES, "remote-search"),
+    )
 
 
 @dataclass(slots=True)
