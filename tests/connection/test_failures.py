@@ -15,7 +15,7 @@ from server.storage.aws.checks import prefixes
 from server.storage.connection import Check, Outcome
 from server.storage.spec import ObjectLockMode, StorageOptions
 from tests.account_under_test import Account, blocks, lock, named, table_input
-from tests.sandbox.token_issuer import trust_policy
+from tests.sandbox.token_issuer import trust_policy, trusting_role
 from tests.tokens_builder import rsa_key
 
 Plant = Callable[[Account], Any]
@@ -280,6 +280,14 @@ def test_a_wrong_token_fails_by_name_and_nothing_else_is_asked(
     assert check.aws_error_code
     assert {call.service for call in account.sandbox.calls() if "role" in call.caller} <= {"sts"}
     assert {(each.name, each.subject) for each in checks} == every_check
+
+
+def test_an_issuer_that_aws_can_not_reach_fails_by_name(account: Account) -> None:
+    nobody = replace(account.issuer, url="http://127.0.0.1:9")
+    role = trusting_role(account.sandbox, nobody, "unreachable-issuer")
+    check = first_failed(account.probe(token=nobody.token(), role_arn=role, issuer=nobody.url))
+    assert (check.name, check.aws_error_code) == ("credentials.token", "IDPCommunicationError")
+    assert (check.wrong_setting, "http://127.0.0.1:9/.well-known" in check.remedy) == ("issuer_url", True)
 
 
 def test_a_trust_policy_without_our_subject_fails_by_name(account: Account) -> None:

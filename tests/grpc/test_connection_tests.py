@@ -133,6 +133,17 @@ async def test_each_check_is_told_then_the_end_which_is_kept_for_the_revisions_a
 
 
 @in_loop
+async def test_without_an_issuer_the_test_fails_and_says_so(behind: Behind, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.undo()
+    await drafted(behind)
+    async with serving(connection_tests=behind.tests) as rig:
+        first, *_, last = await steps(rig)
+    check = first.check
+    assert (check.name, check.outcome) == ("credentials.issuer", check_pb.CONNECTION_CHECK_OUTCOME_FAILED)
+    assert (check.wrong_setting, last.end.test.passed) == ("issuer_url", False)
+
+
+@in_loop
 async def test_a_failed_check_fails_the_test_and_is_named_in_the_event(behind: Behind) -> None:
     await drafted(behind)
     behind.probe.checks = [FAILED, PASSED]

@@ -26,7 +26,7 @@ _SECONDS: Final = 60.0
 _FIRST_PAUSE: Final = 0.1
 _LONGEST_PAUSE: Final = 2.0
 _DATE_OF_KEY: Final = re.compile(r"([0-9]{4}-[0-9]{2}-[0-9]{2})/[^/]+\.parquet", re.ASCII)
-_CODE_OF_REASON: Final = re.compile(r"([A-Z][A-Z_]{2,63}):", re.ASCII)
+_CODE_OF_REASON: Final = re.compile(r"([A-Z][A-Z0-9_]{2,63}):", re.ASCII)
 _DENIED_REASON: Final = re.compile(
     r"insufficient permissions|permission denied|access ?denied|not authorized|forbidden", re.IGNORECASE
 )
@@ -107,7 +107,8 @@ def _start(clients: AwsClients, wanted: Wanted, question: Question, findings: Fi
         findings.refused(
             START, group, error, setting="workgroup",
             remedy="See that the workgroup is there, enabled, and of an engine that takes SQL: "
-            "`extaudit storage bootstrap` makes it.",
+            "`extaudit storage bootstrap` makes it. And that the bucket of results is there, of which the role needs "
+            "s3:GetBucketLocation.",
         )  # fmt: skip
         return None
     findings.passed(START, group, "A query is started.")
@@ -158,7 +159,7 @@ def _tell_failed(status: dict[str, Any], query_id: str, group: str, findings: Fi
             "Athena reads with the role's own rights: allow it the table, the objects under the events' prefix and "
             "writing under the results' prefix; `extaudit storage iam-policy` prints the policy."
         )
-    elif re.search(r"output location|result", reason, re.IGNORECASE):
+    elif re.search(r"output (?:location|bucket)|result", reason, re.IGNORECASE):
         setting, remedy = (
             "results",
             "See that the bucket of results is there, and the role may write under its prefix.",
