@@ -310,7 +310,6 @@ def _build(
         Exposition(
             metrics,
             status,
-            certificates,
             tokens,
             recordings.open_uploads,
             intake,

@@ -10,7 +10,6 @@ from server.audit_log.intake import Intake
 from server.audit_log.outbox_drain import OutboxDrain
 from server.audit_log.search.searches import Searches
 from server.audit_log.status import PROBLEMS, Status
-from server.certificates.certificates_in_force import Certificates
 from server.observability.metrics import Metrics
 from server.recordings.uploads.open_uploads import OpenUploads
 from server.tokens.token_issuers import TokenIssuers
@@ -31,7 +30,6 @@ class Exposition:
         self,
         metrics: Metrics,
         status: Status,
-        certificates: Certificates,
         tokens: TokenIssuers,
         uploads: OpenUploads,
         intake: Intake,
@@ -43,7 +41,6 @@ class Exposition:
         """`looks` are called before anything is shown: each records what it knows."""
         self._metrics = metrics
         self._status = status
-        self._certificates = certificates
         self._tokens = tokens
         self._uploads = uploads
         self._intake = intake
@@ -88,11 +85,10 @@ class Exposition:
     def _look_at_access(self) -> None:
         metrics = self._metrics.access
         ends: dict[str, int] = {}
-        for state in self._certificates.certificate_states():
+        for state in self._status.certificates():
             ends[state.use] = min(ends.get(state.use, state.expires_ms), state.expires_ms)
-        for use in ("server", "host_ca", "user_ca"):
-            if use in ends:
-                metrics.record_certificate(use, ends[use])
+        for use, end in ends.items():
+            metrics.record_certificate(use, end)
         for issuer in self._tokens.states():
             metrics.record_token_issuer(issuer.issuer, len(issuer.key_ids), issuer.fetched_ms)
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from server.audit_log.state_of_service import Problem
+from server.certificates.certificates_in_force import StateOfCertificate, state_of_chain
 from server.config import Config
 from server.data_directory import WRAPPING_KEY, DataDirectory
 from server.files import Files
@@ -47,6 +48,10 @@ class IssuerPart:
         active = active_of(keys.keys) if keys else None
         since = self.now_ms() - (active.activated_ms or 0) if active else 0
         self.metrics.record_keys(since, len(keys.published) if keys else 0)
+
+    def certificates(self) -> list[StateOfCertificate]:
+        """The public listener's certificate in force, where it has one."""
+        return state_of_chain("public", self.listener.chain) if self.listener is not None else []
 
     def warnings(self) -> list[Problem]:
         """What people should know of it."""

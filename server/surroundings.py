@@ -44,9 +44,8 @@ def surroundings(
         ]
 
     def states() -> list[CertificateState]:
-        return [
-            CertificateState(state.use, state.subject, state.expires_ms) for state in certificates.certificate_states()
-        ]
+        found = (*certificates.certificate_states(), *issuer.certificates())
+        return [CertificateState(state.use, state.subject, state.expires_ms) for state in found]
 
     def roles() -> tuple[str, tuple[str, ...]]:
         return policy.current.digest, tuple(sorted(policy.current.roles))

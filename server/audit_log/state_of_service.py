@@ -60,7 +60,7 @@ class StorageState:
 
 @dataclass(frozen=True, slots=True)
 class CertificateState:
-    """A certificate in use: `server`, `host_ca` or `user_ca`."""
+    """A certificate in use: `server`, `public` (the public listener's), `host_ca` or `user_ca`."""
 
     use: str
     subject: str

@@ -100,6 +100,10 @@ class Status:
         """What is wrong and doesn't keep the service from serving."""
         return self._surroundings.warnings()
 
+    def certificates(self) -> Sequence[CertificateState]:
+        """Every certificate in force with its end."""
+        return self._surroundings.certificates()
+
     async def state(self, access: Access, *, show_location: bool) -> ServiceState:
         """The whole state; without the storage's place unless `show_location`."""
         problems = self.problems()
@@ -111,7 +115,7 @@ class Status:
             problems=(*problems, *self.warnings()),
             journal=self.journal_state(),
             storages=self._storage_states(show_location=show_location),
-            certificates=tuple(self._surroundings.certificates()),
+            certificates=tuple(self.certificates()),
             policy_digest=digest,
             roles=roles,
             token_issuers=tuple(self._surroundings.token_issuers()),

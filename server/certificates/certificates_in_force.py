@@ -32,7 +32,7 @@ _USES = {IdentityKind.COMPONENT: "host_ca", IdentityKind.USER: "user_ca"}
 
 
 class StateOfCertificate(NamedTuple):
-    """A certificate in force: use is `server`, `host_ca` or `user_ca`, sha256 the digest of its DER in hex."""
+    """A certificate in force: use is `server`, `public`, `host_ca` or `user_ca`, sha256 its DER's digest in hex."""
 
     use: str
     subject: str
@@ -147,15 +147,7 @@ class Certificates:
         current = self._in_force
         found = [("server", current.pair.certificate)]
         found += [(_USES[anchor.kind], anchor.certificate) for anchor in current.anchors.anchors]
-        return [
-            StateOfCertificate(
-                use,
-                subject_text(certificate),
-                milliseconds(certificate.not_valid_after_utc),
-                certificate.fingerprint(hashes.SHA256()).hex(),
-            )
-            for use, certificate in found
-        ]
+        return [_state(use, certificate) for use, certificate in found]
 
     def _tell_of_change(self, before: Sequence[StateOfCertificate], after: Sequence[StateOfCertificate]) -> None:
         removed, added = [old for old in before if old not in after], [new for new in after if new not in before]
@@ -190,3 +182,16 @@ class Certificates:
             return None
         self._problems = {key: text for key, text in self._problems.items() if key != what}
         return loaded
+
+
+def state_of_chain(use: str, pem: bytes) -> list[StateOfCertificate]:
+    """The state of a chain's first certificate; nothing of what is none."""
+    try:
+        return [_state(use, x509.load_pem_x509_certificate(pem))]
+    except ValueError:
+        return []
+
+
+def _state(use: str, certificate: x509.Certificate) -> StateOfCertificate:
+    end, digest = certificate.not_valid_after_utc, certificate.fingerprint(hashes.SHA256()).hex()
+    return StateOfCertificate(use, subject_text(certificate), milliseconds(end), digest)

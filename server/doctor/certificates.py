@@ -19,6 +19,7 @@ from server.certificates.subjects import subject_text
 from server.doctor.data_at_hand import DataAtHand
 from server.doctor.findings import Fact, Fault, Finding, Severity, Told, Unexamined
 from server.http_api.listener import ListenerError, tls_context
+from server.http_api.public_listener import SETTINGS as PUBLIC
 from server.state.database import StateFault
 from server.state.issued_certificates import IssuedCertificate
 
@@ -33,6 +34,9 @@ _RENEW_SERVER = (
 )
 _RENEW_OPERATIONS = (
     "Replace the files that http.certificate and http.key name, then restart the server: it reads them at its start."
+)
+_RENEW_PUBLIC = (
+    "Replace the files that http.public_certificate and http.public_key name; they are taken up while it runs."
 )
 _RENEW = "Run `extaudit identity renew NAME` and give the new files to their owner, if they still call."
 
@@ -59,6 +63,18 @@ OPERATIONS_ENDED: Final = Fault(
     Severity.ERROR,
     "The certificate of the operations listener has ended: probes and the collector of metrics don't connect.",
     _RENEW_OPERATIONS,
+)
+PUBLIC_ENDS: Final = Fault(
+    "public_certificate_ends",
+    Severity.WARNING,
+    "The certificate of the public listener ends within 30 days; AWS then refuses the service.",
+    _RENEW_PUBLIC,
+)
+PUBLIC_ENDED: Final = Fault(
+    "public_certificate_ended",
+    Severity.ERROR,
+    "The certificate of the public listener has ended: AWS fetches no keys, and refuses the service.",
+    _RENEW_PUBLIC,
 )
 CA_ENDS: Final = Fault(
     "ca_ends",
@@ -99,14 +115,17 @@ CLIENT_CA_DIFFERS: Final = Fault(
 )
 
 FAULTS: Final = (
-    REFUSED, SERVER_ENDS, SERVER_ENDED, OPERATIONS_ENDS, OPERATIONS_ENDED, CA_ENDS, CA_ENDED, IDENTITY_ENDS,
-    IDENTITY_ENDS_LATER, IDENTITY_ENDED, UNRECORDED, CLIENT_CA_DIFFERS,
+    REFUSED, SERVER_ENDS, SERVER_ENDED, OPERATIONS_ENDS, OPERATIONS_ENDED, PUBLIC_ENDS, PUBLIC_ENDED, CA_ENDS, CA_ENDED,
+    IDENTITY_ENDS, IDENTITY_ENDS_LATER, IDENTITY_ENDED, UNRECORDED, CLIENT_CA_DIFFERS,
 )  # fmt: skip
 
 
 def check(at: DataAtHand) -> Told:
     """Load what a server would load, and look at every end."""
-    yield from _operations(at)
+    http = at.config.http
+    yield from _listener(at, "operations", "http.", (http.certificate, http.key), (OPERATIONS_ENDED, OPERATIONS_ENDS))
+    public = http.public_certificate, http.public_key
+    yield from _listener(at, "public", PUBLIC, public, (PUBLIC_ENDED, PUBLIC_ENDS))
     grpc = at.config.grpc
     try:
         local = load_local_authority(at.directory.path)
@@ -142,22 +161,26 @@ def _server(at: DataAtHand, sources: CertificateSources) -> Told:
         yield SERVER_ENDS.of(sources.certificate.name, f"ends on {_date(end)}")
 
 
-def _operations(at: DataAtHand) -> Told:
-    certificate, key = at.config.http.certificate, at.config.http.key
+def _listener(
+    at: DataAtHand, name: str, settings: str, pair: tuple[Path | None, Path | None], faults: tuple[Fault, Fault]
+) -> Told:
+    """Look at the certificate and key of an HTTP listener, if it has them; `faults`: it has ended, it ends soon."""
+    certificate, key = pair
     if certificate is None or key is None:
         return
-    subject = f"http.certificate {certificate.name}"
+    subject = f"{settings}certificate {certificate.name}"
     try:
-        tls_context(certificate, key)
+        tls_context(certificate, key, settings)
         end = x509.load_pem_x509_certificates(certificate.read_bytes())[0].not_valid_after_utc
     except (ListenerError, OSError, ValueError) as problem:
         yield REFUSED.of(subject, str(problem) if isinstance(problem, ListenerError) else "can't be read as PEM")
         return
-    yield Fact("operations certificate ends", _date(end))
+    ended, ends = faults
+    yield Fact(f"{name} certificate ends", _date(end))
     if end <= at.now:
-        yield OPERATIONS_ENDED.of(subject, f"ended on {_date(end)}")
+        yield ended.of(subject, f"ended on {_date(end)}")
     elif end - at.now <= LATER:
-        yield OPERATIONS_ENDS.of(subject, f"ends on {_date(end)}")
+        yield ends.of(subject, f"ends on {_date(end)}")
 
 
 def _authorities(at: DataAtHand, sources: CertificateSources) -> Told:

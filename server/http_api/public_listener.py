@@ -53,6 +53,8 @@ class PublicServer:
         self._files = WatchedFiles(self._pair or ())
         self._asked = asked
         self._context: ssl.SSLContext | None = None
+        self.chain = b""
+        """PEM of the certificates in force; empty without TLS, and before the start."""
         self._socket: socket.socket | None = None
         self._accepting: asyncio.Task[None] | None = None
         self._open: dict[asyncio.Task[None], None] = {}
@@ -68,7 +70,7 @@ class PublicServer:
         """
         if self._pair:
             self._files.changed()
-            self._context = tls_context(*self._pair, SETTINGS)
+            self._take_up(*self._pair)
         self._socket = bind(self._listen, SETTINGS)
         self._socket.setblocking(False)
         self._accepting = asyncio.create_task(self._accept(self._socket), name="public-http")
@@ -89,7 +91,7 @@ class PublicServer:
         if self._pair is None or self._context is None or not self._files.changed():
             return
         try:
-            self._context = tls_context(*self._pair, SETTINGS)
+            self._take_up(*self._pair)
         except ListenerError as error:
             self.problem = str(error)
             fields = {"reason": self.problem}
@@ -97,6 +99,10 @@ class PublicServer:
         else:
             self.problem = ""
             _log.info("the certificates of the public listener were read again")
+
+    def _take_up(self, certificate: Path, key: Path) -> None:
+        self._context = tls_context(certificate, key, SETTINGS)
+        self.chain = certificate.read_bytes()
 
     async def _accept(self, listening: socket.socket) -> None:
         loop = asyncio.get_running_loop()

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 from server.observability.instruments import Instruments
 
 
@@ -16,7 +14,7 @@ class AccessMetrics:
         )
         self._expiry = instruments.gauge(
             "extaudit_certificate_expiry_timestamp_seconds",
-            "When the first certificate of a use ends: `server`, `host_ca` or `user_ca`.",
+            "When the first certificate of a use ends: `server`, `public`, `host_ca` or `user_ca`.",
             ["use"],
         )
         self._issuer_keys = instruments.gauge(
@@ -37,6 +35,6 @@ class AccessMetrics:
         """Count a reload of the roles; one that failed left the old policy in force."""
         self._reloads.labels("loaded" if loaded else "failed").inc()
 
-    def record_certificate(self, use: Literal["server", "host_ca", "user_ca"], expires_ms: int) -> None:
+    def record_certificate(self, use: str, expires_ms: int) -> None:
         """Record the end, in ms since 1970, of whichever certificate of that use ends first."""
         self._expiry.labels(use).set(expires_ms / 1000)

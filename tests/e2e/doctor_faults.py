@@ -204,8 +204,8 @@ def token_issuer(key_set: bytes) -> Callable[[Path], None]:
     return plant
 
 
-def operations_listener(days: float, key: str = SERVER) -> Callable[[Path], object]:
-    """The operations listener has a certificate that was made so many days ago, and a key."""
+def http_listener(days: float, key: str = SERVER, *, public: bool = False) -> Callable[[Path], object]:
+    """The operations or the public listener has a certificate that was made so many days ago, and a key."""
 
     def plant(data_dir: Path) -> None:
         local = load_local_authority(data_dir)
@@ -215,7 +215,8 @@ def operations_listener(days: float, key: str = SERVER) -> Callable[[Path], obje
         aged = server_certificate(local.host, own.public_key(), days_ago(days))
         certificate.write_bytes(aged.public_bytes(Encoding.PEM))
         file = data_dir / "identity" / f"{key}.key"
-        config("[http]", f'certificate = "{certificate}"', f'key = "{file}"')(data_dir)
+        pre = "public_" if public else ""
+        config("[http]", f'{pre}certificate = "{certificate}"', f'{pre}key = "{file}"')(data_dir)
 
     return plant
 
@@ -235,9 +236,12 @@ PLANTS = [
     Plant("certificates_refused", lambda data: (data / "identity" / "server.key").write_bytes(b"x"), "copy"),
     Plant("server_certificate_ends", lambda data: age_server_certificate(data, 360), "Restart"),
     Plant("server_certificate_ended", lambda data: age_server_certificate(data, 366), "Restart"),
-    Plant("certificates_refused", operations_listener(0, key=ADMINISTRATOR), "Put right", WITH_CONFIG),
-    Plant("operations_certificate_ends", operations_listener(360), "restart", WITH_CONFIG),
-    Plant("operations_certificate_ended", operations_listener(366), "restart", WITH_CONFIG),
+    Plant("certificates_refused", http_listener(0, key=ADMINISTRATOR), "Put right", WITH_CONFIG),
+    Plant("operations_certificate_ends", http_listener(360), "restart", WITH_CONFIG),
+    Plant("operations_certificate_ended", http_listener(366), "restart", WITH_CONFIG),
+    Plant("certificates_refused", http_listener(0, key=ADMINISTRATOR, public=True), "Put right", WITH_CONFIG),
+    Plant("public_certificate_ends", http_listener(360, public=True), "taken up while it runs", WITH_CONFIG),
+    Plant("public_certificate_ended", http_listener(366, public=True), "taken up while it runs", WITH_CONFIG),
     Plant("ca_ends", lambda data: age_user_ca(data, 3640), "grpc.user_ca"),
     Plant("ca_ended", lambda data: age_user_ca(data, 3651), "grpc.user_ca"),
     Plant("identity_ends", lambda data: age_issued(data, 3), "identity renew"),

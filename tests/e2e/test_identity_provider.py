@@ -294,6 +294,10 @@ def test_metrics_tell_of_tokens_keys_and_who_fetches_them(world: World) -> None:
     ):
         assert float(lines[name]) > 0, name
     assert float(lines["extaudit_issuer_published_keys"]) >= 2
+    with Client(find_connection({}, world.app.config.data_dir)) as client:
+        [public] = [each for each in client.status().certificates if each.use == "public"]
+    shown = float(lines['extaudit_certificate_expiry_timestamp_seconds{use="public"}'])
+    assert shown == public.expire_time.timestamp() > 0
     assert float(lines["extaudit_issuer_key_failures_total"]) == 0
 
 

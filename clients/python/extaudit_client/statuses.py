@@ -64,7 +64,7 @@ class StorageStatus:
 
 @dataclass(frozen=True, slots=True)
 class CertificateStatus:
-    """One certificate that the service uses (`server`) or trusts (`host_ca`, `user_ca`)."""
+    """One certificate that the service uses (`server`, `public`) or trusts (`host_ca`, `user_ca`)."""
 
     use: str
     subject: str
