@@ -263,7 +263,15 @@ def _build(
         deliveries,
         log.recovery,
         surroundings(
-            certificates, policy, self_audit.outbox, tokens, recordings.open_uploads, settings, scrubbing, issuer
+            certificates,
+            policy,
+            self_audit.outbox,
+            tokens,
+            recordings.open_uploads,
+            settings,
+            scrubbing,
+            issuer,
+            others,
         ),
     )
     integrations = Integrations(

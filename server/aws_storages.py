@@ -95,6 +95,11 @@ class AwsStorages:
         """Athena for one of the storages that were opened; None for what is none of them. Connects to nothing."""
         return self._finders.get(storage_id)  # without the lock: the event loop asks
 
+    def problems(self) -> list[str]:
+        """By integration, why the last attempt to get credentials failed; the old ones may be valid yet."""
+        found = [(name, each.credentials.problem) for (_, _, name), each in list(self._clients.items())]
+        return [f"integration {name}: {problem}" for name, problem in found if problem is not None]
+
     def close(self) -> None:
         """Close all connections."""
         self._executor.close()

@@ -51,6 +51,10 @@ class OtherStorages(Protocol):
         """What tells which objects of a storage hold what a search looks for; None where nothing does."""
         ...
 
+    def problems(self) -> Sequence[str]:
+        """Why there are no credentials for them, or there soon will be none. Blocks on nothing."""
+        ...
+
     def close(self) -> None:
         """Let go of all connections."""
         ...

@@ -11,6 +11,7 @@ from server.certificates.certificates_in_force import Certificates
 from server.issuer_assembly import IssuerPart
 from server.recordings.uploads.open_uploads import OpenUploads
 from server.reloading import Settings
+from server.storages_assembly import OtherStorages
 from server.tokens.token_issuers import TokenIssuers
 
 
@@ -23,12 +24,14 @@ def surroundings(
     settings: Settings,
     scrubbing: Scrubbing,
     issuer: IssuerPart,
+    others: OtherStorages,
 ) -> Surroundings:
     """What GetStatus asks these parts for."""
 
     def warnings() -> list[Problem]:
         found = [*settings.warnings(), *(Problem("certificate_refused", text) for text in certificates.problems())]
         found += [*scrubbing.warnings(), *issuer.warnings()]
+        found += [Problem("aws_credentials", text) for text in others.problems()]
         if policy.error is not None:
             found.append(Problem("roles_refused", f"the changed roles are refused, the old ones stay: {policy.error}"))
         if uploads.unreadable:

@@ -42,6 +42,9 @@ class Folders:
     def finder(self, storage_id: str) -> None:
         """No engine but scan reads folders."""
 
+    def problems(self) -> Sequence[str]:
+        return ()
+
     def close(self) -> None:
         """Nothing is open."""
 

@@ -41,6 +41,9 @@ class Folders:
     def finder(self, storage_id: str) -> None:
         """No engine but scan reads folders."""
 
+    def problems(self) -> Sequence[str]:
+        return ["integration production: planted"]
+
 
 @contextmanager
 def serving(folder: Path) -> Iterator[tuple[App, Client]]:
@@ -73,6 +76,8 @@ def test_new_events_go_where_the_promotion_says_and_back(tmp_path: Path) -> None
         assert goes_to(client, "u-2") == storage_id
         client.storages.disable()
         assert goes_to(client, "u-3") == "default"
+        told = [each.text for each in client.status().problems if each.name == "aws_credentials"]
+        assert told == ["integration production: planted"]
 
 
 @pytest.mark.parametrize("change", ["promotion", "disabling"])

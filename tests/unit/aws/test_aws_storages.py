@@ -96,6 +96,8 @@ def test_a_role_that_the_integration_has_no_more_is_assumed_no_more(rig: Rig) ->
     before = renewing()
     assert rig.reach() == "no answer"
     assert renewing() == before + 1
+    [problem] = rig.storages.problems()
+    assert problem == ("integration ours: sts:AssumeRoleWithWebIdentity: the role could not be assumed: no answer came")
     rig.give_role(ROLE + "2")
     assert rig.reach() == "no answer"
     until(lambda: renewing() == before + 1)
@@ -109,6 +111,7 @@ def test_a_deleted_integration_gets_no_token_and_the_search_is_told_what_to_do(r
     told = rig.reach()
     assert "integration ours was deleted; create one of that name" in told
     until(lambda: renewing() == before)
+    assert rig.storages.problems() == []
     asked = len(rig.tokens.asked)
     rig.reach()
     assert (len(rig.tokens.asked), set(rig.tokens.asked)) == (asked, {"ours"})
