@@ -31,7 +31,8 @@ def surroundings(
     def warnings() -> list[Problem]:
         found = [*settings.warnings(), *(Problem("certificate_refused", text) for text in certificates.problems())]
         found += [*scrubbing.warnings(), *issuer.warnings()]
-        found += [Problem("aws_credentials", text) for text in others.problems()]
+        remedy = "`extaudit storage test --stage cluster` says what to do"
+        found += [Problem("aws_credentials", f"{text}; {remedy}") for text in others.problems()]
         if policy.error is not None:
             found.append(Problem("roles_refused", f"the changed roles are refused, the old ones stay: {policy.error}"))
         if uploads.unreadable:

@@ -76,8 +76,8 @@ def test_new_events_go_where_the_promotion_says_and_back(tmp_path: Path) -> None
         assert goes_to(client, "u-2") == storage_id
         client.storages.disable()
         assert goes_to(client, "u-3") == "default"
-        told = [each.text for each in client.status().problems if each.name == "aws_credentials"]
-        assert told == ["integration production: planted"]
+        told = [each.description for each in client.status().problems if each.name == "aws_credentials"]
+        assert told == ["integration production: planted; `extaudit storage test --stage cluster` says what to do"]
 
 
 @pytest.mark.parametrize("change", ["promotion", "disabling"])
