@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from server.files import DiskFiles
+from server.storage.aws import event_storage
 from server.storage.aws.clients import ServiceClient
 from server.storage.aws.errors import AwsError, Kind
 from server.storage.aws.event_storage import Connection, Place, S3EventStorage
@@ -186,6 +187,31 @@ def test_a_conflict_is_looked_at_and_tried_again(sandbox: Sandbox, s3: Rig, code
     assert s3.storage.size(NAME) == 6
     sandbox.fail("s3:PutObject", code, status=status)
     s3.put(NAME)
+
+
+def test_what_others_say_of_their_object_in_its_metadata_is_not_believed(s3: Rig) -> None:
+    """Where S3 compared no SHA-256 the bytes are read."""
+    old: Any = s3.storage
+    way, digest = old._connect(), hashlib.sha256(b"events").hexdigest()
+    said = {
+        "Bucket": way.place.events.bucket,
+        "Key": way.place.events.keys_prefix + NAME,
+        "Metadata": {"sha256": digest},
+    }
+    way.s3.put_object(**said, Body=b"forged")
+    with pytest.raises(NameTaken):
+        s3.put(NAME)
+    way.s3.put_object(**said, Body=b"events")
+    s3.put(NAME)
+
+
+def test_a_record_that_is_larger_than_one_can_be_is_not_read_into_memory(
+    s3: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(event_storage, "MOST_RECORD_BYTES", 10)
+    s3.change(f"_batches/{RECORD}", b"x" * 11)
+    with pytest.raises(StorageError, match="larger than one can be"):
+        s3.storage.read_record(RECORD)
 
 
 def test_an_answer_that_was_lost_on_its_way_is_found_out(s3: Rig) -> None:

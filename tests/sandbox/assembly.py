@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from pathlib import Path
+from typing import Any
 
 import moto
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
@@ -35,9 +36,23 @@ class OtherMoto(Exception):
     """The installed moto isn't the one whose insides are patched."""
 
 
+class _Dispatcher(DomainDispatcherApplication):
+    """moto's, which for every request lists its own folder and tries hundreds of patterns; the host says it all."""
+
+    def __init__(self) -> None:
+        super().__init__(create_backend_app)
+        self._backends: dict[str | None, Any] = {}
+
+    def get_backend_for_host(self, host: str | None) -> Any:
+        """As moto finds it the first time."""
+        if host not in self._backends:
+            self._backends[host] = super().get_backend_for_host(host)
+        return self._backends[host]
+
+
 def unpatched() -> Wsgi:
     """moto's server as it comes."""
-    return DomainDispatcherApplication(create_backend_app)
+    return _Dispatcher()
 
 
 def sandbox(issuer_authority: Path | None, *, as_tls: bool) -> Wsgi:
