@@ -110,6 +110,9 @@ def test_an_integration_is_kept_and_each_refusal_is_one_line(extaudit: Extaudit)
     made = json.loads(extaudit("integrations", "create", "ours", *role, "--output", "json").stdout)
     assert json.loads(extaudit("integrations", "get", "ours", "--output", "jsonl").stdout) == made
     assert json.loads(extaudit("integrations", "list", "--output", "json").stdout) == [made]
+    heads, row = extaudit("integrations", "list").stdout.decode().splitlines()
+    # Who created it need not be who changed it last.
+    assert heads.index("CREATED BY") == row.index(made["creator"]["name"]) < heads.index("CHANGED")
     assert made["web_identity"]["subject"] == "extaudit:integration:ours"
     assert extaudit("storage", "generate", "--integration", "ours", "--region", "us-west-2").returncode == 0
     refusals = {

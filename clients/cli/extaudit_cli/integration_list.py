@@ -34,6 +34,6 @@ def command(client: Client, output: str) -> None:
         for integration in integrations:
             write_json(record(integration), indent=None)
     else:
-        headers = ("NAME", "ROLE ARN", "CHANGED", "BY")
-        rows = [(each.name, each.role_arn, time_text(each.update_time), each.creator.name) for each in integrations]
+        headers = ("NAME", "ROLE ARN", "CREATED BY", "CHANGED")
+        rows = [(each.name, each.role_arn, each.creator.name, time_text(each.update_time)) for each in integrations]
         print_table(headers, rows, "there is no integration")
