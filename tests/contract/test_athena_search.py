@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -154,6 +155,30 @@ def test_an_object_that_is_gone_is_missed_though_nothing_in_it_would_match(rig: 
         assert (MissingReason.OBJECT_CHANGED, item.name) in [(each.reason, each.name) for each in found.missing]
     finally:
         s3.put_object(**rig.key(item.name), Body=body)
+
+
+@pytest.mark.parametrize("change", [{"revision": time.time_ns() + 60_000_000_000}, {"problem": "is archived"}], ids=str)
+def test_what_athena_may_have_read_otherwise_than_it_was_stored_is_scanned(
+    rig: AthenaRig, monkeypatch: pytest.MonkeyPatch, change: dict[str, Any]
+) -> None:
+    """Others wrote an object anew, with as many bytes and without the event; or it is archived, which Athena passes
+    over in silence."""
+    (item,) = (each for each in rig.log.catalogue.objects(AWS) if each.date == "2026-11-17")
+
+    class Deceived:
+        def find(self, request: FindRequest, deadline: float) -> Finding:
+            found = rig.finder.find(request, deadline)
+            return replace(found, objects=tuple(each for each in found.objects if each.name != item.name))
+
+    assert uids(page(rig, LOGINS, rig.search(finder=Deceived()))) == ["l3", "l1"], "else this shows nothing"
+    listed = rig.storage.list_date
+
+    def changed(date: str) -> list[StoredObject]:
+        return [replace(each, **change) if each.name == item.name else each for each in listed(date)]
+
+    monkeypatch.setattr(rig.storage, "list_date", changed)
+    found = page(rig, LOGINS, rig.search(finder=Deceived()))
+    assert (uids(found), found.engine, found.complete) == (STORED, "athena", True)
 
 
 def test_where_it_cant_be_told_whether_objects_are_there_the_answer_says_so(

@@ -27,7 +27,7 @@ from server.storage.finding import (
     ObjectFinder,
     Place,
 )
-from server.storage.ports import EventStorage, ScanTimeout, StorageError
+from server.storage.ports import EventStorage, ScanTimeout, StorageError, StoredObject
 from server.storage.query import Filters, Order, Position
 
 ATHENA: Final = "athena"
@@ -35,9 +35,20 @@ _KEPT_FINDINGS: Final = 64
 _AUTO_SHARE: Final = 0.6
 """Of the time left that `auto` gives an engine, so that there is some to scan in where no answer comes."""
 _LISTERS: Final = 8
+_CLOCKS_MS: Final = 5_000
+"""How far the clock of a storage may be ahead of ours, and its objects still count as those that were stored."""
 
 Finders = Callable[[str], ObjectFinder | None]
 """The finder of a storage; None where it has none."""
+
+
+StoredMs = Callable[[CatalogueObject], int]
+"""When an object was known to be in its storage, in ms since 1970: what was written later was written by others."""
+
+
+def at_no_time(item: CatalogueObject) -> int:
+    """Where that isn't known, so that every object is taken for a later one."""
+    return 0
 
 
 def no_finders(storage_id: str) -> ObjectFinder | None:
@@ -56,6 +67,8 @@ class _Known:
     ended: bool = False
     dates: tuple[str, str] = ("", "")
     missing: list[Missing] | None = None
+    unsure: set[str] = field(default_factory=set)
+    """Objects that the finder may have read otherwise than they were stored, or not at all: they are scanned."""
 
     def add(self, finding: Finding, asked: FindRequest) -> None:
         self.objects.update({each.name: each for each in finding.objects})
@@ -100,7 +113,9 @@ class Narrowing:
         if query.engine == ATHENA and without:
             raise _unavailable(f"engine athena can't read storage {without}", without)
 
-    def narrow(self, caller: Identity, query: SearchQuery, plan: Plan, deadline: float) -> None:
+    def narrow(
+        self, caller: Identity, query: SearchQuery, plan: Plan, deadline: float, stored_ms: StoredMs = at_no_time
+    ) -> None:
         """Choose the engine of a plan, and have its objects found where that isn't scan.
 
         Raises:
@@ -117,7 +132,7 @@ class Narrowing:
         until = deadline if wanted else min(deadline, time.monotonic() + (deadline - time.monotonic()) * _AUTO_SHARE)
         try:
             known = {
-                storage: self._known(caller, query, plan, storage, items, until)
+                storage: self._known(caller, query, plan, storage, items, until, stored_ms)
                 for storage, items in by_storage.items()
             }
         except (FinderUnsuited, FinderFailed, FinderBusy, ScanTimeout, StorageError) as error:
@@ -152,6 +167,7 @@ class Narrowing:
         storage: str,
         items: list[CatalogueObject],
         deadline: float,
+        stored_ms: StoredMs,
     ) -> _Known:
         key = (plan.query_id, storage, repr(query.filters))
         with self._lock:
@@ -164,7 +180,8 @@ class Narrowing:
         while not known.ended and not _covers(known, query.order, low, high):
             self._find_more(known, caller, query, plan, storage, items, deadline)
         if known.missing is None:
-            known.missing = self._departed(storage, [item for item in items if item.name not in known.objects])
+            dropped = [item for item in items if item.name not in known.objects]
+            known.missing, known.unsure = self._departed(storage, dropped, stored_ms)
         with self._lock:
             self._findings[key] = known
             self._findings.move_to_end(key)
@@ -194,35 +211,41 @@ class Narrowing:
         plan.queries += 1
         plan.query_bytes += finding.bytes
 
-    def _departed(self, storage: str, items: list[CatalogueObject]) -> list[Missing]:
-        """What of objects in which nothing was found isn't there as it was: an engine doesn't miss them."""
+    def _departed(
+        self, storage: str, items: list[CatalogueObject], stored_ms: StoredMs
+    ) -> tuple[list[Missing], set[str]]:
+        """What of objects in which nothing was found isn't there as it was, which an engine doesn't miss; and the names
+        of those that it may not have read as they were stored."""
         by_date: dict[str, list[CatalogueObject]] = {}
         for item in items:
             by_date.setdefault(item.date, []).append(item)
         of = self._storages.of(storage)
         found: list[Missing] = []
+        unsure: set[str] = set()
         for (date, dropped), listing in zip(
-            by_date.items(), self._listers.map(lambda day: _sizes(of, day), by_date), strict=True
+            by_date.items(), self._listers.map(lambda day: _listed(of, day), by_date), strict=True
         ):
             if isinstance(listing, StorageError):
                 text = f"whether its objects are there can't be told: {listing}"
                 found.append(Missing(MissingReason.OBJECT_UNREADABLE, storage, date, text))
                 continue
             for item in dropped:
-                size = listing.get(item.name)
-                if size is None:
+                there = listing.get(item.name)
+                if there is None:
                     found.append(Missing(MissingReason.OBJECT_MISSING, storage, item.name, "the object isn't there"))
-                elif size != item.bytes:
-                    text = f"is {size} bytes and was {item.bytes} when it was stored"
+                elif there.size != item.bytes:
+                    text = f"is {there.size} bytes and was {item.bytes} when it was stored"
                     found.append(Missing(MissingReason.OBJECT_CHANGED, storage, item.name, text))
-        return found
+                elif there.problem or there.revision // 1_000_000 > stored_ms(item) + _CLOCKS_MS:
+                    unsure.add(item.name)
+        return found, unsure
 
     def _apply(self, query: SearchQuery, plan: Plan, known: Mapping[str, _Known]) -> None:
         objects = []
         unseen: dict[str, set[str]] = {}
         for item in plan.objects:
             of = known.get(item.storage)
-            if of is None or item.is_foreign or item.revision > of.revision:
+            if of is None or item.is_foreign or item.revision > of.revision or item.name in of.unsure:
                 objects.append(item)
             elif not of.dates[0] <= item.date <= of.dates[1]:
                 unseen.setdefault(item.storage, set()).add(item.date)
@@ -252,9 +275,9 @@ def _covers(known: _Known, order: Order, low: int, high: int) -> bool:
     return reach < high if order is Order.NEWEST_FIRST else reach > low
 
 
-def _sizes(storage: EventStorage, date: str) -> Mapping[str, int] | StorageError:
+def _listed(storage: EventStorage, date: str) -> Mapping[str, StoredObject] | StorageError:
     try:
-        return {each.name: each.size for each in storage.list_date(date)}
+        return {each.name: each for each in storage.list_date(date)}
     except StorageError as error:
         return error
 

@@ -121,13 +121,17 @@ class Search:
         start = self._tokens.decode(query.page_token, query, caller) if query.page_token else None
         plan = self._plan(query, start, chosen)
         plan.missing += self._elsewhere.missing(query.storage, chosen, query.filters, self._catalogue.storages())
-        self._narrowing.narrow(caller, query, plan, deadline)
+        self._narrowing.narrow(caller, query, plan, deadline, self._stored_ms)
         page = self._reader(plan, deadline).read()
         token = ""
         if page.end is not None:
             token = self._tokens.encode(PageStart(page.end, plan.watermark, plan.query_id), query, caller)
         missing = [*plan.missing, *page.missing]
         return SearchPage(page.rows, token, plan.engine, page.cost, plan.watermark, missing, plan.query_id, plan.reason)
+
+    def _stored_ms(self, item: CatalogueObject) -> int:
+        batch = self._catalogue.batch(item.log_id, item.first)
+        return batch.confirmed_ms if batch is not None else 0
 
     def get(
         self, caller: Identity, selector: EventSelector, deadline: float, *, condition: RowCondition | None = None

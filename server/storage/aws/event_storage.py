@@ -32,6 +32,8 @@ _DIGEST = "sha256"
 """The name under which an object's metadata has its digest."""
 _CHUNK = 1024 * 1024
 _ATTEMPTS = 3
+_ARCHIVED = frozenset({"GLACIER", "DEEP_ARCHIVE"})
+"""Storage classes whose objects have to be restored before they are read; Athena passes over them in silence."""
 _DATE = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
 
 
@@ -154,7 +156,12 @@ class S3EventStorage:
     def list_date(self, date: str) -> list[StoredObject]:
         """The Parquet objects of one date; [] if there is nothing."""
         return [
-            StoredObject(item["Name"], item["Size"], int(item["LastModified"].timestamp() * 1e9))
+            StoredObject(
+                item["Name"],
+                item["Size"],
+                int(item["LastModified"].timestamp() * 1e9),
+                "is archived" if item.get("StorageClass") in _ARCHIVED else "",
+            )
             for item in self._listed(f"{date}/")
             if item["Name"].endswith(".parquet")
         ]
