@@ -309,7 +309,7 @@ def test_a_role_of_another_account_fails_by_name(account: Account) -> None:
     assert {"bucket.owner"} <= named(checks, Outcome.FAILED)
 
 
-@pytest.mark.parametrize("reports", [*range(11, 18), 19, 20])
+@pytest.mark.parametrize("reports", [12, 14, 19])
 def test_a_test_that_is_stopped_anywhere_leaves_nothing(account: Account, reports: int) -> None:
     assert len(account.check(stop_after=reports)) == reports  # the fixture looks at the bucket
 

@@ -62,6 +62,25 @@ def test_moto_told_to_enforce_reads_neither_resources_nor_conditions_and_answers
         assert found == codes
 
 
+def test_moto_told_to_enforce_has_one_action_for_many_requests(sandbox: Sandbox, moto: Sandbox) -> None:
+    for each, code in ((moto, ""), (sandbox, "AccessDenied")):
+        iam = each.client("iam")
+        make_bucket(each, "one-action", ObjectLockEnabledForBucket=True)
+        iam.create_user(UserName="lister")
+        iam.put_user_policy(
+            UserName="lister", PolicyName="p", PolicyDocument=policy({"Action": "s3:ListBucket", "Resource": "*"})
+        )
+        s3 = each.client("s3", credentials=iam.create_access_key(UserName="lister")["AccessKey"])
+        if each is moto:
+            enforce(moto, "0")
+        try:
+            found = code_of(lambda s3=s3: s3.get_object_lock_configuration(Bucket="one-action"))
+        finally:
+            if each is moto:
+                enforce(moto, "inf")
+        assert found == code
+
+
 def test_a_request_must_be_signed_by_a_known_key(sandbox: Sandbox) -> None:
     nobody = {"AccessKeyId": "AKIAIOSFODNN7EXAMPLE", "SecretAccessKey": "no secret"}
     assert refused(sandbox.client("s3", credentials=nobody).list_buckets) == "InvalidAccessKeyId"
