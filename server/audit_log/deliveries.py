@@ -91,10 +91,11 @@ class Deliveries:
             except StorageError as error:
                 self._failed(str(error), "storage")
                 return False
-            except (OSError, NameTaken) as error:
-                self._failed(
-                    "the batch can't be written to disk", "disk" if isinstance(error, OSError) else "name_taken"
-                )
+            except NameTaken as error:
+                self._failed(f"other bytes have the name of {error} and stay there; move them away", "name_taken")
+                return False
+            except OSError:
+                self._failed("the batch can't be written to disk", "disk")
                 return False
             except Exception:
                 _log.exception("a batch can't be delivered")

@@ -10,7 +10,7 @@ import logging
 import re
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from threading import Lock
 
 import numpy as np
@@ -84,7 +84,7 @@ class Delivery:
             return None
         cut = section.cut
         self._encoding_seconds = 0.0
-        record = self._confirmed_record(cut) or self._send(section, cut)
+        record = self._confirmed_record(section, cut) or self._send(section, cut)
         with self._leaving:
             self._leave(section, cut, record)
         rows, size = (sum(getattr(item, what) for item in record.objects) for what in ("rows", "bytes"))
@@ -105,11 +105,12 @@ class Delivery:
             self._uid_files.append(cut.log_id, np.concatenate(entries))
             self._uids_kept = cut
 
-    def _confirmed_record(self, cut: Cut) -> BatchRecord | None:
+    def _confirmed_record(self, section: Section, cut: Cut) -> BatchRecord | None:
         """The batch record in the storage, which is written last: if it is there, all of the batch is.
 
         Raises:
             StorageError: there is a record of that name, and it isn't one of this batch.
+            NameTaken: it is, and an object of the batch has other bytes.
         """
         storage = self._storage
         data = storage.read_record(cut.record_name)
@@ -117,12 +118,24 @@ class Delivery:
             return None
         with contextlib.suppress(ValueError):
             record = BatchRecord.decode(data)
-            stored = [storage.size(item.name) for item in record.objects]
-            if record.cut == cut and stored == [item.bytes for item in record.objects]:
+            if record.cut == cut and self._is_there(section, cut, record):
                 # A stop may have come between its rename and its sync, which the storage then makes up for.
                 storage.put_record(cut.record_name, data)
                 return record
         raise StorageError(f"the record of batch {cut.name} is not one of this batch; move it away")
+
+    def _is_there(self, section: Section, cut: Cut, record: BatchRecord) -> bool:
+        """Whether a record that was found is the batch's own, and its objects are there."""
+        storage = self._storage
+        if not storage.compares_digests:
+            return [storage.size(item.name) for item in record.objects] == [item.bytes for item in record.objects]
+        # Others can write there, and names can be guessed: believed, their record would have the events discarded.
+        ours = self._spool.record_of(cut) or self._encode(section, cut)
+        if replace(ours, previous=record.previous).encode() != record.encode():
+            return False
+        for item in record.objects:  # put again: what was removed comes back, what was replaced is found out
+            storage.put(item.name, str(self._spool.object_path(cut, item.name)), item.sha256, item.bytes)
+        return True
 
     def _send(self, section: Section, cut: Cut) -> BatchRecord:
         storage = self._storage

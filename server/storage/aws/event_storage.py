@@ -30,6 +30,8 @@ from server.storage.spec import S3Location
 _RECORDS = "_batches/"
 _DIGEST = "sha256"
 """The name under which an object's metadata has its digest."""
+MOST_RECORD_BYTES = 128 * 1024 * 1024
+"""What is larger isn't one of ours: others can write to the bucket, and a record is read into memory."""
 _CHUNK = 1024 * 1024
 _ATTEMPTS = 3
 _ARCHIVED = frozenset({"GLACIER", "DEEP_ARCHIVE"})
@@ -120,9 +122,34 @@ class S3EventStorage:
         found = self._head(way, name)
         if found is None:
             return False
-        if found["ContentLength"] == size and digest in _digests(found):
-            return True
-        raise NameTaken(name)
+        if found["ContentLength"] != size:
+            raise NameTaken(name)
+        # A checksum of parts is not one of the whole, and metadata say what whoever wrote the object likes.
+        known = found.get("ChecksumSHA256", "")
+        if "-" in known or not known:
+            return self._has(name, digest, size)
+        if known != base64.b64encode(bytes.fromhex(digest)).decode():
+            raise NameTaken(name)
+        return True
+
+    def _has(self, name: str, digest: str, size: int) -> bool:
+        """The same, by reading it."""
+        read, left = hashlib.sha256(), size
+
+        def take(piece: bytes) -> None:
+            nonlocal left
+            left -= len(piece)
+            if left < 0:
+                raise NameTaken(name)
+            read.update(piece)
+
+        try:
+            self._read(name, take)
+        except ObjectMissing:
+            return False
+        if read.hexdigest() != digest:
+            raise NameTaken(name)
+        return True
 
     def _head(self, way: Connection, name: str) -> Any:
         try:
@@ -135,8 +162,17 @@ class S3EventStorage:
     def read_record(self, name: str) -> bytes | None:
         """The bytes of a batch record, or None if there is none."""
         pieces: list[bytes] = []
+        left = MOST_RECORD_BYTES
+
+        def take(piece: bytes) -> None:
+            nonlocal left
+            left -= len(piece)
+            if left < 0:
+                raise StorageError("a batch record is larger than one can be")
+            pieces.append(piece)
+
         try:
-            self._read(_RECORDS + name, pieces.append)
+            self._read(_RECORDS + name, take)
         except ObjectMissing:
             return None
         return b"".join(pieces)
@@ -237,9 +273,3 @@ def _encryption(place: Place) -> dict[str, str]:
         return {}
     return {"ServerSideEncryption": "aws:kms", "SSEKMSKeyId": place.kms_key_arn}
 
-
-def _digests(found: Any) -> set[str]:
-    """The digests that S3 says an object has: what it compared when it took the bytes, and what it was told."""
-    checksum = base64.b64decode(found.get("ChecksumSHA256", "")).hex()
-    # A checksum of parts is not one of the whole; only what S3 compared itself goes before what was said.
-    return {checksum} if checksum else {found.get("Metadata", {}).get(_DIGEST, "")}
