@@ -1,7 +1,7 @@
 """Both engines give the same pages to generated queries over the same objects, and Athena finds just those that hold
 matching rows.
 
-EXTAUDIT_QUERIES says how many queries; 500 take about a minute of processor time.
+EXTAUDIT_QUERIES says how many queries, EXTAUDIT_SEED which ones; 500 take some minutes.
 """
 
 from __future__ import annotations

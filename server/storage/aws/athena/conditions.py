@@ -108,9 +108,9 @@ def _float_field(found: Clause, value: float) -> Clause:
     if not math.isfinite(value):
         return _NEVER
     equal = text(repr(value), "the value of a field")
-    # A text, a truth or a null is none; neither is a whole number, unless it is larger than 64 bits.
+    # A text stands in quotes, so it is no number; a whole one is no float, unless it is larger than 64 bits.
     sql = (
-        f"regexp_like({found.sql}, '^-?[0-9]') AND TRY_CAST({found.sql} AS DOUBLE) = CAST({equal.sql} AS DOUBLE) "
+        f"TRY_CAST({found.sql} AS DOUBLE) = CAST({equal.sql} AS DOUBLE) "
         f"AND (regexp_like({found.sql}, '[.eE]') OR TRY_CAST({found.sql} AS BIGINT) IS NULL)"
     )
-    return Clause(sql, (*found.parameters * 2, *equal.parameters, *found.parameters * 2))
+    return Clause(sql, (*found.parameters, *equal.parameters, *found.parameters * 2))

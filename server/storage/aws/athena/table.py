@@ -38,7 +38,6 @@ class LiveTable:
             now, known = self._clock(), self._known
             if known is not None and now - known[0] < FRESH_SECONDS and known[1] == wanted:
                 return known[2]
-            self._known = None
             dates = _trusted(_described(glue, account_id, database, name), wanted)
             self._known = now, wanted, dates
             return dates
