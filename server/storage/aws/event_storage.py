@@ -272,4 +272,3 @@ def _encryption(place: Place) -> dict[str, str]:
     if not place.kms_key_arn:
         return {}
     return {"ServerSideEncryption": "aws:kms", "SSEKMSKeyId": place.kms_key_arn}
-
