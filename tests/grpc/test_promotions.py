@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import grpc
 import pytest
@@ -330,6 +330,32 @@ async def test_a_caller_that_leaves_stops_nothing_between_state_and_journal(behi
         assert behind.switch.went == []
         behind.switch.gate.set()
         await until(lambda: behind.switch.went == [draft.storage_id])
+
+
+@in_loop
+async def test_the_journals_are_switched_in_the_order_in_which_the_state_changed(behind: Storages) -> None:
+    """Else the state would name the default storage and new data go to the other."""
+
+    class Gate(asyncio.Event):
+        reached = False
+
+        async def wait(self) -> Literal[True]:
+            self.reached = True
+            return await super().wait()
+
+    gate = behind.switch.gate = Gate()
+    async with serving_storages(behind) as rig, rig.user("editor") as channel:
+        stub: Any = Stub(channel)
+        draft = await drafted(stub)
+        request = pb.PromoteToClusterRequest(revision=draft.revision, force=True, reason="now")
+        promoting = asyncio.ensure_future(stub.PromoteToCluster(request))
+        await until(lambda: gate.reached)
+        behind.switch.gate = None
+        disabling = asyncio.ensure_future(stub.DisableCluster(pb.DisableClusterRequest()))
+        await asyncio.wait({disabling}, timeout=0.3)
+        gate.set()
+        await asyncio.gather(promoting, disabling)
+    assert behind.switch.went == [draft.storage_id, "default"]
 
 
 async def failing_quietly(call: Any) -> Codes:

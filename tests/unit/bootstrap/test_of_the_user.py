@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import json
+from typing import Any, cast
 from uuid import uuid4
 
+from extaudit_cli.aws.admin import Admin
+from extaudit_cli.bootstrap.bucket_aspects import BucketCalls
+from extaudit_cli.bootstrap.bucket_rules import LifecycleAspect
+from extaudit_cli.bootstrap.patience import Patience
 from extaudit_cli.bootstrap.rows import Outcome
 from extaudit_client import InfrastructurePlan
 
@@ -119,3 +124,24 @@ def test_other_fields_of_a_database_stay(account: Account) -> None:
     assert account.run(plan, only=["glue-database"], updates=["glue-database"]).exit_code == 0
     found = glue.get_database(Name=plan.glue.database)["Database"]
     assert (found["LocationUri"], found["Parameters"]) == ("s3://theirs/", {"theirs": "stays"})
+
+
+def test_the_size_from_which_objects_are_moved_stays_with_the_rules_that_move_them(account: Account) -> None:
+    """S3 takes it back where rules are put without it; the sandbox doesn't know it."""
+    put: list[dict[str, Any]] = []
+
+    class Answering:
+        def find(self, *_: object, **__: object) -> object:
+            return {"Rules": [RULE], "TransitionDefaultMinimumObjectSize": "varies_by_storage_class"}
+
+        def call(self, _service: str, method: str, **parameters: Any) -> object:
+            put.append({"method": method} | parameters)
+            return {}
+
+    plan = account.plan().buckets[1]
+    calls = BucketCalls(cast(Admin, Answering()), plan.name, "123456789012", REGION, Patience())
+    aspect = LifecycleAspect(calls, plan)
+    aspect.write(aspect.look())
+    [written] = put
+    assert written["TransitionDefaultMinimumObjectSize"] == "varies_by_storage_class"
+    assert written["LifecycleConfiguration"]["Rules"][-1] == RULE
