@@ -77,7 +77,7 @@ For aws, boto3 and `extaudit` commands that act with your own AWS credentials:
   export AWS_ENDPOINT_URL={ready["endpoint"]}
   export AWS_ACCESS_KEY_ID={ready["access_key"]}
   export AWS_SECRET_ACCESS_KEY={ready["secret_key"]}
-  export AWS_REGION={ready["region"]}
+  export AWS_DEFAULT_REGION={ready["region"]}
 
 For the service: extaudit serve --aws-endpoint {ready["endpoint"]}
 

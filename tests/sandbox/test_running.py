@@ -97,7 +97,8 @@ def test_it_says_how_to_use_it_and_stops_on_ctrl_c(tmp_path: Path) -> None:
     text = said.read_text()
     endpoint = text.partition("AWS_ENDPOINT_URL=")[2].split()[0]
     assert endpoint.startswith("http://127.0.0.1:")
-    for name in ("AWS_ACCESS_KEY_ID=AKIA", "AWS_SECRET_ACCESS_KEY=", "AWS_REGION=us-west-2", "docs/aws-sandbox.md"):
+    # boto3 takes the region from this variable alone, and not from AWS_REGION as aws does.
+    for name in ("AWS_ACCESS_KEY_ID=AKIA", "AWS_SECRET_ACCESS_KEY=", "AWS_DEFAULT_REGION=us-west-2", "aws-sandbox.md"):
         assert name in text
     with pytest.raises(urllib.error.URLError):
         urllib.request.urlopen(endpoint, timeout=1)
