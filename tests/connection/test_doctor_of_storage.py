@@ -47,7 +47,12 @@ def test_the_storage_in_force_is_tested_and_drift_told(
             s3.put_bucket_versioning(Bucket=account.transient, VersioningConfiguration={"Status": "Suspended"})
             s3.delete_public_access_block(Bucket=account.transient)
             bad, drifted = examined(data_dir, capfd)
+            policy = account.policy
+            policy["Statement"][2]["Action"].remove("glue:GetTable")
+            account.put_policy(policy)
+            _, blind = examined(data_dir, capfd)
         finally:
+            account.put_policy(account.policy)
             client.storages.disable(cluster.revision)
             client.storages.create(cluster.spec, cluster.options)  # as it was
             s3.put_bucket_versioning(Bucket=account.transient, VersioningConfiguration={"Status": "Enabled"})
@@ -59,3 +64,5 @@ def test_the_storage_in_force_is_tested_and_drift_told(
     assert bad == 1
     assert found == {("storage_check_failed", "bucket.public-access"), ("storage_drifted", "bucket.versioning")}
     assert all(each["remedy"] for each in drifted["findings"])
+    assert "checks that could not be made" not in facts | drifted["facts"]
+    assert int(blind["facts"]["checks that could not be made"]) > 10
