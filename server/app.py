@@ -192,7 +192,7 @@ def _build(
         log, catalogue, session_index.before_leaving, threads.delivery, metrics.deliveries, intake.goes_first, spans
     )
     deliveries = deliveries_to(storages, ways)
-    recalling = Recalling(storages, catalogue, log.tail, log.journal, threads.reindexing)
+    recalling = Recalling(storages, catalogue, log.tail, log.journal, threads.remote_reading)
     switch = JournalSwitch(log.writer, threads.journal, storages, deliveries, others.open, recalling.wake)
     wake.append(deliveries.wake)
     digests = ObjectDigests(storages)
@@ -236,9 +236,12 @@ def _build(
         service_log,
         metrics.exports,
         most=most_exports(config.journal.cut_bytes + config.grpc.message_bytes),
+        remote_threads=threads.remote_reading,
     )
     reader = LogReader(log.tail, catalogue, StoredBatches(storages, catalogue), log.journal.log_id)
-    watches = Watches(reader, threads.reading, service_log, notice, metrics.watches, storages)
+    watches = Watches(
+        reader, threads.reading, service_log, notice, metrics.watches, storages, remote_threads=threads.remote_reading
+    )
     damage = SqlStorageDamage(engine)
     if log.is_copy:  # what was walked through is the original's storage
         damage.keep_walk(Walk())

@@ -45,6 +45,8 @@ _DELIVERIES = 8
 """Storages that are delivered to at once; a thread is begun where one more is."""
 _REMOTE_SEARCHES = 16
 """Searches at once that may wait for AWS; those of what is on this machine don't wait behind them."""
+_REMOTE_READERS = 8
+"""Threads that read batches for exports and those who watch, where they may have to wait for AWS."""
 _READERS = 2
 """Threads that read stored batches for those who watch."""
 
@@ -61,6 +63,7 @@ class Threads:
     reindexing: ThreadPoolExecutor
     reading: ThreadPoolExecutor
     remote_searches: ThreadPoolExecutor
+    remote_reading: ThreadPoolExecutor
 
     def by_name(self) -> dict[str, ThreadPoolExecutor]:
         """Each by what it does."""
@@ -76,8 +79,9 @@ class Threads:
 
     def shutdown(self) -> None:
         """Wait for what is under way."""
-        readers = self.reindexing, self.reading, self.searches, self.remote_searches, self.exports
-        for executor in (*readers, self.validation, self.delivery, self.journal):
+        readers = self.reindexing, self.reading, self.searches, self.exports
+        remote = self.remote_searches, self.remote_reading
+        for executor in (*readers, *remote, self.validation, self.delivery, self.journal):
             executor.shutdown(wait=True, cancel_futures=True)
 
 
@@ -92,6 +96,7 @@ def threads_of(search_workers: int) -> Threads:
         ThreadPoolExecutor(1, "reindexing"),
         ThreadPoolExecutor(_READERS, "reading"),
         ThreadPoolExecutor(_REMOTE_SEARCHES, "remote-search"),
+        ThreadPoolExecutor(_REMOTE_READERS, "remote-reading"),
     )
 
 

@@ -62,7 +62,13 @@ class Recalling:
                 continue
 
     def admits(self, log_id: str, first: int, last: int) -> bool:
-        """Whether sequences that are in no known batch can be in one: of a log of ours, given, and not in the tail."""
+        """Whether sequences that are in no known batch can be in one: of a log of ours, given, and not in the tail.
+
+        Raises:
+            StorageError: there is a stop to come, which a bucket full of records would hold up.
+        """
+        if self._stopping:
+            raise StorageError("the service is stopping")
         pins, ends = self._tail.pin_with_ends()
         holes = {log for log, _, _ in self._catalogue.holes()}
         if log_id == self._journal.log_id:
@@ -82,7 +88,9 @@ class Recalling:
         except (StorageError, StateFault, DataDirectoryProblem) as error:
             reason = str(error) if not isinstance(error, StateFault) else "the state database can't be used"
             fields = {"storage": storage_id, "reason": reason}
-            if storage_id not in self._told:  # once: a storage that is gone for good is tried as long as it is known
+            if (
+                storage_id not in self._told and not self._stopping
+            ):  # once: a storage that is gone for good is tried as long as it is known
                 self._told.add(storage_id)
                 _log.warning("what is in a storage can't be compared with the catalogue now", extra={"fields": fields})
             return

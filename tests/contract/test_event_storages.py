@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -270,6 +271,40 @@ def test_an_object_that_others_removed_or_changed_is_named_and_nothing_is_kept_o
     assert isinstance(rig.read(NAME), ObjectMissing)
     rig.change(NAME, b"events")
     assert rig.read(NAME) == b"events"
+
+
+@pytest.mark.parametrize("theirs", [b"longer than ours", b"others"])
+def test_what_could_not_be_fetched_leaves_nothing_on_the_disk(s3: Rig, theirs: bytes) -> None:
+    s3.put(NAME)
+    s3.change(NAME, theirs)
+    assert isinstance(fresh(s3).read(NAME), ObjectChanged)
+    assert [path for path in (s3.folder / "another-cache").rglob("*") if path.is_file()] == []
+
+
+def test_an_object_that_is_read_while_it_comes_again_can_be_given_up_after(tmp_path: Path) -> None:
+    """Delivered and fetched at once: whoever holds the one lets go of the other."""
+    cache, spooled = ObjectCache(tmp_path / "cache", 10, 1), tmp_path / "spooled"
+    spooled.write_bytes(b"events")
+    wanted = Wanted(NAME, hashlib.sha256(b"events").hexdigest(), 6)
+
+    def fetch(item: Wanted, take: Callable[[bytes], object]) -> None:
+        cache.take("aws-1", NAME, str(spooled), 6)
+        reader.__enter__()
+        take(b"events")
+
+    reader = cache.held("aws-1", [wanted], fetch, None)
+    with ThreadPoolExecutor(1) as threads:
+        threads.submit(cache._bring, cache.path("aws-1", NAME), wanted, fetch)
+    reader.__exit__(None, None, None)
+    assert cache.bytes == 6
+    with cache.held(
+        "aws-1",
+        [Wanted("2026-11-18/b.parquet", hashlib.sha256(b"x" * 8).hexdigest(), 8)],
+        lambda _, take: take(b"x" * 8),
+        None,
+    ):
+        assert cache.bytes == 8, "the first one was given up for the second"
+    cache.close()
 
 
 def test_a_cache_from_before_is_compared_and_a_wrong_copy_fetched_anew(sandbox: Sandbox, s3: Rig) -> None:

@@ -339,6 +339,9 @@ def test_batch_records_that_others_wrote_are_not_taken_for_ours(rig: SearchRig) 
         false = replace(record, log_id=log, first=first, last=last, objects=objects)
         storage.put_record(f"{log}/{first}-{last}.json", false.encode())
     assert recall(storage, rig.catalogue, recalling.admits) == (0, 6)
+    recalling.stop()
+    with pytest.raises(StorageError, match="stopping"):  # however many records there are
+        recall(storage, rig.catalogue, recalling.admits)
     with rig.database.begin() as connection:
         connection.execute(delete(catalogue_batches).where(catalogue_batches.c.storage == OTHER))
         connection.execute(delete(catalogue_objects).where(catalogue_objects.c.storage == OTHER))

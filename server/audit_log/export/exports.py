@@ -17,6 +17,7 @@ from server.audit_log.export.chunk import ChunkId, ChunkPage, ChunkQuery, Export
 from server.audit_log.export.listing import ChunkListing
 from server.audit_log.search.rights import condition_of
 from server.audit_log.service_log import ServiceLog
+from server.audit_log.storages import DEFAULT
 from server.audit_log.stored_batches import StoredBatches
 from server.errors import NotFound, ResourceExhausted, Unavailable
 from server.observability.export_metrics import ExportMetrics
@@ -52,12 +53,15 @@ class Exports:
         metrics: ExportMetrics,
         *,
         most: int,
+        remote_threads: Executor | None = None,
     ) -> None:
-        """`most` exports may be under way at once."""
+        """`most` exports may be under way at once. What may have to be fetched is read on `remote_threads`: one that
+        doesn't answer holds up none that is here."""
         self._listing = listing
         self._batches = batches
         self._catalogue = catalogue
         self._threads = threads
+        self._remote_threads = remote_threads or threads
         self._service_log = service_log
         self._metrics = metrics
         self._most = most
@@ -102,7 +106,8 @@ class Exports:
                 raise NotFound("there is no such chunk", chunk=str(query.chunk))
             caller, events, size, through = access(), 0, 0, query.after_sequence
             try:
-                reader = await self._run(lambda: self._read(batch, query, convert))
+                threads = self._threads if batch.storage == DEFAULT else self._remote_threads
+                reader = await self._run(lambda: self._read(batch, query, convert), threads)
                 async with contextlib.aclosing(self._blocks(access, query, reader)) as blocks:
                     async for block in blocks:
                         # Counted before it leaves: whoever breaks off has it all the same.
@@ -166,8 +171,8 @@ class Exports:
         finally:
             making.cancel()
 
-    async def _run(self, work: Callable[[], Answer]) -> Answer:
-        return await asyncio.get_running_loop().run_in_executor(self._threads, work)
+    async def _run(self, work: Callable[[], Answer], threads: Executor | None = None) -> Answer:
+        return await asyncio.get_running_loop().run_in_executor(threads or self._threads, work)
 
 
 def _batch(catalogue: Catalogue, chunk: ChunkId) -> CatalogueBatch | None:

@@ -11,6 +11,7 @@ from bisect import bisect_right
 from collections.abc import Callable, Collection, Iterator, Mapping
 
 from server.audit_log.search.query import Missing
+from server.audit_log.storages import DEFAULT
 from server.audit_log.stored_batches import BatchRows, StoredBatches, lost_range
 from server.audit_log.tail import Pinned, Tail
 from server.audit_log.watching.log_parts import ForeignPart, LogPart, LostPart, StoredPart, TailPart
@@ -22,6 +23,8 @@ CACHED_BYTES = 64 * 1024 * 1024
 _ROW_BYTES = 200
 """What a row of a batch in memory takes beside its JSON, about."""
 _REMEMBERED_BATCHES = 100_000
+_LOOKED_AHEAD = 32
+"""Batches; a look has no more of them, but where they are small."""
 _CLOCK_STEP_MS = 86_400_000
 """How far the clock may have been set back between an event's receipt and its batch's confirmation."""
 
@@ -72,6 +75,15 @@ class LogReader:
                 if size > most_bytes:
                     return None
         return events
+
+    def may_fetch(self, place: Place, storages: Collection[str] | None) -> bool:
+        """Whether what of these storages (None: of all) follows the place next may have to be fetched from afar."""
+        return any(
+            batch.storage != DEFAULT and (storages is None or batch.storage in storages)
+            for log_id, end in self._catalogue.confirmed().items()
+            if place.get(log_id, 0) < end
+            for batch in self._catalogue.batches_between(log_id, place.get(log_id, 0), end, _LOOKED_AHEAD)
+        )
 
     def next(
         self, log_id: str, done: int, storages: Callable[[], Collection[str] | None] = lambda: None

@@ -48,9 +48,12 @@ class Watches:
         metrics: WatchMetrics,
         storages: Storages,
         limits: WatchLimits | None = None,
+        remote_threads: Executor | None = None,
     ) -> None:
+        """What may have to be fetched is read on `remote_threads`, so that nothing that is here waits behind it."""
         self._reader = reader
         self._threads = threads
+        self._remote_threads = remote_threads or threads
         self._service_log = service_log
         self._notice = notice
         self._metrics = metrics
@@ -127,7 +130,9 @@ class Watches:
         received_ms = query.received_from_ms
         # It may take long, and cancelling leaves its thread at it: those who look have the others.
         async with self._finding:
-            return await self._on_thread(lambda: self._reader.first_received_from(received_ms))
+            return await self._on_thread(
+                lambda: self._reader.first_received_from(received_ms), may_fetch=len(self._storages.ids()) > 1
+            )
 
     async def _look(
         self,
@@ -150,7 +155,7 @@ class Watches:
         if backlog is not None and backlog <= self._few(selection):
             return looked()
         # Encoding a full answer takes as long as finding it, and the loop has others to serve.
-        return await self._on_thread(looked)
+        return await self._on_thread(looked, may_fetch=self._reader.may_fetch(place, wanted()))
 
     def _few(self, selection: Selection) -> int:
         return _FEW_EVENTS if selection.is_cheap else min(_FEW_EVENTS, max(_FEWEST_EVENTS, _LOOP_EVENTS // self._open))
@@ -163,9 +168,10 @@ class Watches:
         self._release()
         self._service_log.watched(watch.caller, watch_id, watch.start, watch.place, watch.given)
 
-    async def _on_thread(self, work: Callable[[], Answer]) -> Answer:
+    async def _on_thread(self, work: Callable[[], Answer], *, may_fetch: bool) -> Answer:
+        threads = self._remote_threads if may_fetch else self._threads
         try:
-            return await asyncio.get_running_loop().run_in_executor(self._threads, work)
+            return await asyncio.get_running_loop().run_in_executor(threads, work)
         except StorageError as error:
             raise Unavailable("the storage can't be read now") from error
 

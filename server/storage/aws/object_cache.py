@@ -156,28 +156,33 @@ class ObjectCache:
     def _fetch(self, path: str, item: Wanted, fetch: Fetch) -> None:
         os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
         part, digest, size = f"{path}{_PART}", hashlib.sha256(), 0
-        with open(part, "wb") as file:
+        try:
+            with open(part, "wb") as file:
 
-            def take(piece: bytes) -> None:
-                nonlocal size
-                size += len(piece)
-                if size > item.bytes:
-                    raise ObjectChanged
-                digest.update(piece)
-                file.write(piece)
+                def take(piece: bytes) -> None:
+                    nonlocal size
+                    size += len(piece)
+                    if size > item.bytes:
+                        raise ObjectChanged
+                    digest.update(piece)
+                    file.write(piece)
 
-            fetch(item, take)
-        if digest.hexdigest() != item.sha256:
-            os.unlink(part)
-            raise ObjectChanged
-        os.replace(part, path)
+                fetch(item, take)
+            if digest.hexdigest() != item.sha256:
+                raise ObjectChanged
+            os.replace(part, path)
+        except BaseException:  # what is left lying counts for nobody, and nobody would remove it before the next start
+            with contextlib.suppress(OSError):
+                os.unlink(part)
+            raise
         self._add(path, size)
 
     def _add(self, path: str, size: int) -> None:
         with self._lock:
-            if path not in self._entries:
-                self.bytes += size
-            self._entries[path] = _Entry(size, compared=True)
+            if (entry := self._entries.get(path)) is None:
+                entry = self._entries[path] = _Entry(0, compared=True)
+            self.bytes += size - entry.bytes
+            entry.bytes, entry.compared = size, True  # those who read it go on doing so
             self._give_up(but=path)
 
     def _hold(self, path: str) -> bool:

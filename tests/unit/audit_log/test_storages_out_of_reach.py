@@ -1,0 +1,132 @@
+"""A storage that never answers: what is read of it waits, and nothing that is here waits behind it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import threading
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+from prometheus_client import CollectorRegistry
+
+from server.audit_log.export.chunk import ChunkId, ExportQuery
+from server.audit_log.export.exports import Exports
+from server.audit_log.stored_batches import StoredBatches
+from server.audit_log.watching.log_reader import LogReader
+from server.audit_log.watching.query import WatchQuery
+from server.audit_log.watching.watches import Watches
+from server.files import DiskFiles
+from server.grpc_api.export_messages import encoded_block
+from server.observability.export_metrics import ExportMetrics
+from server.observability.instruments import Instruments
+from server.storage.embedded.storage import EmbeddedStorage
+from server.storage.ports import LocalPaths, Wanted
+from tests.contract.export_rig import Exporting
+from tests.contract.search_rig import SearchRig, duck_engine, event_json
+from tests.loops import in_loop, until
+from tests.unit.audit_log.watch_rig import WatchRig, encoded, uids
+
+FAR = "far"
+
+
+class Silent(EmbeddedStorage):
+    """Gives its objects only once it is let to."""
+
+    let = threading.Event()
+    asked = threading.Event()
+
+    @contextlib.contextmanager
+    def local(self, objects: Sequence[Wanted], deadline: float | None = None) -> Iterator[LocalPaths]:
+        self.asked.set()
+        self.let.wait(60)
+        with super().local(objects, deadline) as found:
+            yield found
+
+
+@contextlib.contextmanager
+def rig_with_far_storage(folder: Path) -> Iterator[SearchRig]:
+    """One event of the default storage, then one of a silent one; both delivered."""
+    Silent.let, Silent.asked = threading.Event(), threading.Event()
+
+    def opened(at: Path, name: str) -> Silent:
+        return Silent(DiskFiles(), at, name)
+
+    rig = SearchRig(folder, duck_engine(folder), others=(FAR,), open_other=opened)
+    for uid, storage in (("here", "default"), ("there", FAR)):
+        rig.log.writer.switch(storage)
+        rig.emit(event_json(uid))
+        rig.cut()
+        rig.delivery_to(storage).deliver_next()
+    yield rig
+    Silent.let.set()
+    rig.close()
+
+
+@in_loop
+async def test_an_export_of_it_holds_up_no_export_of_what_is_here(tmp_path: Path) -> None:
+    with (
+        rig_with_far_storage(tmp_path) as rig,
+        ThreadPoolExecutor(1) as threads,
+        ThreadPoolExecutor(1) as remote,
+    ):
+        exporting = Exporting(rig, threads, most=4)
+        batches: Any = StoredBatches(rig.storages, rig.catalogue)
+        metrics = ExportMetrics(Instruments(CollectorRegistry(), []))
+        traces: Any = exporting.traces
+        listing: Any = None
+        exports = Exports(listing, batches, rig.catalogue, threads, traces, metrics, most=4, remote_threads=remote)
+        here, there = (ChunkId.of(batch) for batch in rig.catalogue.batches())
+
+        async def events(chunk: ChunkId) -> int:
+            return sum(
+                [block.events async for block in exports.events(exporting.access, ExportQuery(chunk), encoded_block)]
+            )
+
+        waiting = asyncio.create_task(events(there))
+        await until(Silent.asked.is_set)
+        try:
+            assert await asyncio.wait_for(events(here), 10) == 1
+            assert not waiting.done()
+        finally:
+            Silent.let.set()
+        assert await waiting == 1
+
+
+@in_loop
+async def test_a_watch_of_it_holds_up_no_watch_of_what_is_here(tmp_path: Path) -> None:
+    with (
+        rig_with_far_storage(tmp_path) as rig,
+        ThreadPoolExecutor(1) as threads,
+        ThreadPoolExecutor(1) as remote,
+    ):
+        base = WatchRig(rig, threads)
+        reader = LogReader(
+            rig.log.tail, rig.catalogue, StoredBatches(rig.storages, rig.catalogue), rig.log.journal.log_id
+        )
+        old = base.watches
+        base.watches = Watches(
+            reader,
+            threads,
+            old._service_log,
+            base.notice,
+            old._metrics,
+            rig.storages,
+            base.limits,
+            remote_threads=remote,
+        )
+
+        async def first(storage: str) -> list[str]:
+            watch = await base.watches.begin(base.rights, WatchQuery(storage=storage, after={}), encoded)
+            return uids(await watch.next())
+
+        waiting = asyncio.create_task(first(FAR))
+        await until(Silent.asked.is_set)
+        try:
+            assert await asyncio.wait_for(first("default"), 10) == ["here"]
+            assert not waiting.done()
+        finally:
+            Silent.let.set()
+        assert await waiting == ["there"]
