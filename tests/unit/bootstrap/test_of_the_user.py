@@ -7,10 +7,12 @@ from typing import Any, cast
 from uuid import uuid4
 
 from extaudit_cli.aws.admin import Admin
+from extaudit_cli.bootstrap.bucket import Bucket
 from extaudit_cli.bootstrap.bucket_aspects import BucketCalls
 from extaudit_cli.bootstrap.bucket_rules import LifecycleAspect
 from extaudit_cli.bootstrap.patience import Patience
 from extaudit_cli.bootstrap.rows import Outcome
+from extaudit_cli.bootstrap.things import State
 from extaudit_client import InfrastructurePlan
 
 from tests.unit.bootstrap.conftest import REGION, Account, outcomes
@@ -62,6 +64,38 @@ def test_a_bare_bucket_with_an_object_in_it_is_of_the_user(account: Account) -> 
     assert outcomes(report, Outcome.MISSING) >= {"transient-bucket.policy", "transient-bucket.lifecycle"}
     s3.delete_object(Bucket=name, Key="1")
     assert account.run(plan, only=["transient-bucket"]).exit_code == 0
+
+
+def test_a_bucket_with_nothing_but_delete_markers_is_of_the_user(account: Account) -> None:
+    """Something was in it, and may come back when they are taken away."""
+    plan, s3 = account.plan(), account.sandbox.client("s3")
+    name = plan.buckets[1].name
+    s3.create_bucket(Bucket=name, CreateBucketConfiguration={"LocationConstraint": REGION})
+    s3.put_bucket_versioning(Bucket=name, VersioningConfiguration={"Status": "Enabled"})
+    s3.put_object(Bucket=name, Key="1", Body=b"theirs")
+    version = s3.list_object_versions(Bucket=name)["Versions"][0]["VersionId"]
+    s3.delete_object(Bucket=name, Key="1")
+    s3.delete_object(Bucket=name, Key="1", VersionId=version)
+    account.sandbox.clear_calls()
+    assert account.run(plan, only=["transient-bucket"]).exit_code == 1
+    assert account.changes() == []
+
+
+def test_a_region_s_old_name_is_the_region(account: Account) -> None:
+    """S3 says EU of buckets that were made in eu-west-1 long ago."""
+
+    class Old:
+        def call(self, _service: str, method: str, **_: Any) -> object:
+            assert method in ("head_bucket", "get_bucket_location", "get_bucket_versioning", "list_object_versions")
+            return {"LocationConstraint": "EU"}
+
+        def find(self, *_: object, **__: object) -> None:
+            return None
+
+    plan = account.plan(region="eu-west-1").buckets[1]
+    found = Bucket(cast(Admin, Old()), plan, "123456789012", "eu-west-1", Patience()).look()
+    assert found is not None
+    assert found.attributes[0].state is State.EQUAL
 
 
 def test_an_empty_bucket_that_the_user_has_set_something_of_is_of_the_user(account: Account) -> None:
