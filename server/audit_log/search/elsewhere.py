@@ -22,18 +22,24 @@ class Elsewhere:
         self._known: tuple[int, Periods] = (-1, ())
 
     def missing(
-        self, selector: str, chosen: Collection[str], filters: Filters, stored_in: Collection[str]
+        self,
+        selector: str,
+        chosen: Collection[str],
+        filters: Filters,
+        stored_in: Collection[str],
+        holds: Callable[[str], bool] = lambda storage: False,
     ) -> list[Missing]:
-        """What to tell of an answer from the `chosen` storages.
+        """What to tell of an answer from the `chosen` storages. `holds` says whether one has events of the range.
 
-        Of `active`, the periods in the asked range in which another storage was. Of `all`, the storages that have
+        Of `active`, the periods in the asked range in which another storage was, and those in which events of the range
+        were received late. Of `all`, the storages that have
         batches and that nothing is known of. Who names a storage gets what is in it.
         """
         if selector == "all":
             text = "nothing says where this storage is, so its events aren't searched; promote the same place again"
             unknown = sorted(set(stored_in) - set(chosen))
             return [Missing(MissingReason.OTHER_STORAGE, storage, "", text) for storage in unknown]
-        return self._periods_of_others(chosen, filters) if selector in ("", "active") else []
+        return self._periods_of_others(chosen, filters, holds) if selector in ("", "active") else []
 
     def _periods(self) -> Periods:
         switches = self._switches()
@@ -41,7 +47,9 @@ class Elsewhere:
             self._known = switches, self._read()
         return self._known[1]
 
-    def _periods_of_others(self, chosen: Collection[str], filters: Filters) -> list[Missing]:
+    def _periods_of_others(
+        self, chosen: Collection[str], filters: Filters, holds: Callable[[str], bool]
+    ) -> list[Missing]:
         periods = self._periods()
         if not periods:
             return []
@@ -49,10 +57,16 @@ class Elsewhere:
         ends: list[int | None] = [*(since for since, _ in periods), None]
         found = []
         for storage, start, end in zip(["default", *(each for _, each in periods)], starts, ends, strict=True):
-            is_asked = (filters.to_ms is None or start is None or start < filters.to_ms) and (
-                filters.from_ms is None or end is None or end > filters.from_ms
-            )
-            if storage not in chosen and is_asked and start != end:
+            if storage in chosen or start == end:
+                continue
+            is_after = filters.to_ms is not None and start is not None and start >= filters.to_ms
+            is_before = filters.from_ms is not None and end is not None and end <= filters.from_ms
+            if is_after or is_before:
+                # Whom roles show some events only must not learn the times of the others, one question after the other.
+                is_asked = not is_before if filters.condition is not None else holds(storage)
+            else:
+                is_asked = True
+            if is_asked:
                 found.append(Missing(MissingReason.OTHER_STORAGE, storage, "", _text(storage, start, end)))
         return found
 

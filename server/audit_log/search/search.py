@@ -6,6 +6,7 @@ import contextlib
 import uuid
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from functools import partial
 
 from rbac.identities import Identity
 from server.audit_log.foreign_looks import ForeignLooks
@@ -120,7 +121,9 @@ class Search:
         self._narrowing.check(query, chosen)
         start = self._tokens.decode(query.page_token, query, caller) if query.page_token else None
         plan = self._plan(query, start, chosen)
-        plan.missing += self._elsewhere.missing(query.storage, chosen, query.filters, self._catalogue.storages())
+        plan.missing += self._elsewhere.missing(
+            query.storage, chosen, query.filters, self._catalogue.storages(), partial(self._holds, query)
+        )
         self._narrowing.narrow(caller, query, plan, deadline, self._stored_ms)
         page = self._reader(plan, deadline).read()
         token = ""
@@ -128,6 +131,14 @@ class Search:
             token = self._tokens.encode(PageStart(page.end, plan.watermark, plan.query_id), query, caller)
         missing = [*plan.missing, *page.missing]
         return SearchPage(page.rows, token, plan.engine, page.cost, plan.watermark, missing, plan.query_id, plan.reason)
+
+    def _holds(self, query: SearchQuery, storage: str) -> bool:
+        """Whether a storage has, or is to have, events of the times that are asked for."""
+        low, high = time_span(query.filters, query.order, None)
+        blocks = (block for pin in self._tail.pin() if pin.section.storage == storage for block in pin.blocks)
+        if any(each.block.first_ms < high and each.block.last_ms >= low for each in blocks):
+            return True
+        return any(not item.is_foreign for item in self._catalogue.objects(storage, low, high))
 
     def _stored_ms(self, item: CatalogueObject) -> int:
         batch = self._catalogue.batch(item.log_id, item.first)
