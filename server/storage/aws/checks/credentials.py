@@ -38,6 +38,11 @@ _TOKEN_FAULTS: Final = {
         "issuer_url",
         "See that {issuer} is this service.",
     ),
+    "RegionDisabledException": (
+        "The token service of the storage's region is not activated for the account.",
+        "region",
+        "Have the account's administrator enable the region, or activate its STS endpoint in IAM's account settings.",
+    ),
 }
 
 
