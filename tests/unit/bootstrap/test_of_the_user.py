@@ -15,7 +15,7 @@ from extaudit_cli.bootstrap.rows import Outcome
 from extaudit_cli.bootstrap.things import State
 from extaudit_client import InfrastructurePlan
 
-from tests.unit.bootstrap.conftest import REGION, Account, outcomes
+from tests.unit.bootstrap.conftest import REGION, ROLE, Account, outcomes
 
 RULE = {"ID": "theirs", "Status": "Enabled", "Filter": {"Prefix": "reports/"}, "Expiration": {"Days": 9}}
 STATEMENT = {"Sid": "Theirs", "Effect": "Allow", "Principal": {"AWS": "arn:aws:iam::123456789012:root"}}
@@ -179,3 +179,19 @@ def test_the_size_from_which_objects_are_moved_stays_with_the_rules_that_move_th
     [written] = put
     assert written["TransitionDefaultMinimumObjectSize"] == "varies_by_storage_class"
     assert written["LifecycleConfiguration"]["Rules"][-1] == RULE
+
+
+def test_other_policies_of_the_role_are_noted(account: Account) -> None:
+    """They may allow anything, and yet be there for a reason."""
+    plan, iam = account.plan(), account.sandbox.client("iam")
+    account.run(plan, only=["role-policy"])
+    arn = iam.create_policy(PolicyName="all", PolicyDocument=plan.role_policy.policy)["Policy"]["Arn"]
+    iam.attach_role_policy(RoleName=ROLE, PolicyArn=arn)
+    iam.put_role_policy(RoleName=ROLE, PolicyName="theirs", PolicyDocument=plan.role_policy.policy)
+    report = account.run(plan, only=["role-policy"])
+    iam.detach_role_policy(RoleName=ROLE, PolicyArn=arn)
+    iam.delete_role_policy(RoleName=ROLE, PolicyName="theirs")
+    notes = [note for row in report.rows for note in row.notes]
+    assert report.exit_code == 0
+    assert {f"the role has the policy {name!r} too, which may allow more" for name in ("theirs", arn)} <= set(notes)
+    assert not [note for note in notes if plan.role_policy.policy_name in note]

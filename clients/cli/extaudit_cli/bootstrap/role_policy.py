@@ -9,7 +9,7 @@ from typing import Any
 from extaudit_client import RolePolicyPlan
 
 from extaudit_cli.aws.admin import Admin
-from extaudit_cli.aws.problems import AwsProblem
+from extaudit_cli.aws.problems import AwsProblem, AwsRefusal
 from extaudit_cli.bootstrap.bucket_policy import compared_policy, label
 from extaudit_cli.bootstrap.policies import merged, others, statements
 from extaudit_cli.bootstrap.rows import Value
@@ -47,17 +47,26 @@ class RolePolicy:
             self._require_role()
             return None
         found = statements(policy)
-        beside = [label(each) for each in others(self._planned, found)]
-        more = Attribute(
-            "other-statements",
-            State.DIFFERENT if beside else State.EQUAL,
-            None,
-            beside or None,
-            by_hand="take them out of the policy, or move what the role really needs to a policy of its own"
-            if beside
-            else "",
-        )
+        more = self._look_beside([label(each) for each in others(self._planned, found)])
         return Found((compared_policy("policy", self._planned, found), more))
+
+    def _look_beside(self, beside: list[str]) -> Attribute:
+        """What else the role may do: other statements are a difference, policies of their own are only noted."""
+        name = "other-statements"
+        if beside:
+            remedy = "take them out of the policy, or move what the role really needs to a policy of its own"
+            return Attribute(name, State.DIFFERENT, None, beside, by_hand=remedy)
+        try:
+            policies = self._other_policies()
+        except AwsRefusal as refusal:
+            return Attribute(name, State.UNKNOWN, None, problem=refusal)
+        notes = tuple(f"the role has the policy {each!r} too, which may allow more" for each in policies)
+        return Attribute(name, State.EQUAL, None, notes=notes)
+
+    def _other_policies(self) -> list[str]:
+        inline = self._admin.call("iam", "list_role_policies", RoleName=self._role)["PolicyNames"]
+        attached = self._admin.call("iam", "list_attached_role_policies", RoleName=self._role)["AttachedPolicies"]
+        return [each for each in inline if each != self._plan.policy_name] + [each["PolicyArn"] for each in attached]
 
     def create(self) -> None:
         """Put it on the role."""
