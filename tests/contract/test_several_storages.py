@@ -279,49 +279,6 @@ def test_a_name_that_others_took_is_left_alone_and_the_object_has_another(
     assert {receipt for row in page.rows for receipt in row.receipts} == {kept[0].receipt}
 
 
-def test_a_record_that_others_left_under_the_name_of_a_batch_confirms_nothing(sandbox: Sandbox, tmp_path: Path) -> None:
-    """Names can be guessed: one without objects would have the events discarded, one of other objects forge them."""
-    rig = SearchRig(tmp_path, duck_engine(tmp_path), others=(OTHER,), open_other=in_s3(sandbox, tmp_path.name))
-    switch_to(rig, OTHER)
-    (kept,) = rig.emit(event_json("a"))
-    rig.cut()
-    (section,) = rig.log.tail.of_storage(OTHER)
-    assert section.cut is not None
-    cut = section.cut
-    false = BatchRecord(cut.log_id, cut.first, cut.last, OTHER, "", (), (), {"emitters": [], "runs": []})
-    rig.storages.of(OTHER).put_record(cut.record_name, false.encode())
-    with pytest.raises(StorageError, match="not one of this batch"):
-        deliver(rig, OTHER)
-    page = rig.page(SearchQuery(storage=OTHER))
-    assert [row.receipts for row in page.rows] == [(kept.receipt,)]
-    again = rig.reopened()
-    assert [row.receipts for row in again.page(SearchQuery(storage=OTHER)).rows] == [(kept.receipt,)]
-    again.close()
-
-
-def test_a_batch_whose_record_is_there_is_confirmed_and_what_was_removed_of_it_comes_back(
-    rig: SearchRig, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A stop came between the record and the catalogue."""
-    switch_to(rig, OTHER)
-    (kept,) = rig.emit(event_json("a"))
-    rig.cut()
-    add = rig.catalogue.add_batch
-    monkeypatch.setattr(rig.catalogue, "add_batch", lambda *_: (_ for _ in ()).throw(OSError("stopped here")))
-    with pytest.raises(OSError, match="stopped here"):
-        deliver(rig, OTHER)
-    monkeypatch.setattr(rig.catalogue, "add_batch", add)
-    storage = rig.storages.of(OTHER)
-    if isinstance(storage, S3EventStorage):
-        (stored,) = storage.list_date("2026-11-18")
-        way = storage._connect()
-        way.s3.delete_object(Bucket=way.place.events.bucket, Key=way.place.events.keys_prefix + stored.name)
-    deliver(rig, OTHER)
-    assert len(storage.list_date("2026-11-18")) == 1
-    assert [row.receipts for row in rig.page(SearchQuery(storage=OTHER)).rows] == [(kept.receipt,)]
-    assert not rig.log.tail.of_storage(OTHER)
-
-
 def test_batch_records_that_others_wrote_are_not_taken_for_ours(rig: SearchRig) -> None:
     """Not of a log that isn't ours, nor of sequences that somebody has or that were never given; what the state lost is
     taken back."""

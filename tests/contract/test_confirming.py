@@ -1,0 +1,66 @@
+"""When a batch in a bucket counts as delivered: others can write there too."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from server.audit_log.batch_record import BatchRecord
+from server.audit_log.search.query import SearchQuery
+from server.storage.ports import StorageError
+from tests.contract.search_rig import SearchRig, duck_engine, event_json
+from tests.contract.test_several_storages import OTHER, deliver, in_s3, switch_to
+from tests.sandbox.running import Sandbox, running_sandbox
+
+
+@pytest.fixture(scope="module")
+def sandbox() -> Iterator[Sandbox]:
+    with running_sandbox() as running:
+        yield running
+
+
+def test_a_record_that_others_left_under_the_name_of_a_batch_confirms_nothing(sandbox: Sandbox, tmp_path: Path) -> None:
+    """Names can be guessed: one without objects would have the events discarded, one of other objects forge them."""
+    rig = SearchRig(tmp_path, duck_engine(tmp_path), others=(OTHER,), open_other=in_s3(sandbox, tmp_path.name))
+    switch_to(rig, OTHER)
+    (kept,) = rig.emit(event_json("a"))
+    rig.cut()
+    (section,) = rig.log.tail.of_storage(OTHER)
+    assert section.cut is not None
+    cut = section.cut
+    false = BatchRecord(cut.log_id, cut.first, cut.last, OTHER, "", (), (), {"emitters": [], "runs": []})
+    rig.storages.of(OTHER).put_record(cut.record_name, false.encode())
+    with pytest.raises(StorageError, match="not one of this batch"):
+        deliver(rig, OTHER)
+    page = rig.page(SearchQuery(storage=OTHER))
+    assert [row.receipts for row in page.rows] == [(kept.receipt,)]
+    again = rig.reopened()
+    assert [row.receipts for row in again.page(SearchQuery(storage=OTHER)).rows] == [(kept.receipt,)]
+    again.close()
+
+
+def test_a_batch_whose_record_is_there_is_confirmed_and_what_was_removed_of_it_comes_back(
+    sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A stop came between the record and the catalogue."""
+    rig = SearchRig(tmp_path, duck_engine(tmp_path), others=(OTHER,), open_other=in_s3(sandbox, tmp_path.name))
+    switch_to(rig, OTHER)
+    (kept,) = rig.emit(event_json("a"))
+    rig.cut()
+    add = rig.catalogue.add_batch
+    monkeypatch.setattr(rig.catalogue, "add_batch", lambda *_: (_ for _ in ()).throw(OSError("stopped here")))
+    with pytest.raises(OSError, match="stopped here"):
+        deliver(rig, OTHER)
+    monkeypatch.setattr(rig.catalogue, "add_batch", add)
+    storage: Any = rig.storages.of(OTHER)
+    (stored,) = storage.list_date("2026-11-18")
+    way = storage._connect()
+    way.s3.delete_object(Bucket=way.place.events.bucket, Key=way.place.events.keys_prefix + stored.name)
+    deliver(rig, OTHER)
+    assert len(storage.list_date("2026-11-18")) == 1
+    assert [row.receipts for row in rig.page(SearchQuery(storage=OTHER)).rows] == [(kept.receipt,)]
+    assert not rig.log.tail.of_storage(OTHER)
+    rig.close()
