@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -12,8 +13,13 @@ Context = Mapping[str, tuple[str, ...]]
 
 def pattern_matches(pattern: str, text: str, *, ignoring_case: bool = False) -> bool:
     """Whether `text` fits a pattern with `*` and `?`."""
+    return _compiled(pattern, ignoring_case).fullmatch(text) is not None
+
+
+@functools.lru_cache(4096)  # policies ask of the same few patterns at every request
+def _compiled(pattern: str, ignoring_case: bool) -> re.Pattern[str]:
     parts = (".*" if char == "*" else "." if char == "?" else re.escape(char) for char in pattern)
-    return re.fullmatch("".join(parts), text, re.DOTALL | (re.IGNORECASE if ignoring_case else 0)) is not None
+    return re.compile("".join(parts), re.DOTALL | (re.IGNORECASE if ignoring_case else 0))
 
 
 def _number(compare: Callable[[float, float], bool]) -> Callable[[str, str], bool]:
