@@ -210,6 +210,10 @@ def test_everything_wrong_with_a_file_is_told_and_nothing_is_changed(
     assert (code, len(err.splitlines())) == (1, 11)
     assert err.endswith("the file has 10 problems; nothing was done\n")
     assert f"{file}:1:9: region must be a text; put it in quotes" in err
+    file.write_text("\n".join(f"x{number}: 1" for number in range(1000)))
+    code, _, err = call("apply", "-f", str(file))
+    assert (code, len(err.splitlines())) == (1, 52)
+    assert err.endswith(f"{file}: and 959 more\nError: the file has 1,009 problems; nothing was done\n")
     fields = dict.fromkeys(StorageSpec.__slots__, "ä")
     file.write_text(json.dumps(fields))
     code, _, err = call("apply", "-f", str(file))

@@ -17,6 +17,8 @@ from extaudit_cli.text import count_text, visible
 if TYPE_CHECKING:
     from extaudit_client import Client, ExternalAuditStorage, StorageOptions
 
+_MOST_TOLD: Final = 50
+"""Problems of a file; one that is something else altogether has thousands."""
 _DEFAULTS: Final = {
     "object_lock_mode": "governance",
     "object_lock_days": 1460,
@@ -70,8 +72,10 @@ def _read(name: str) -> StorageFile:
     try:
         return read_storage_file(data)
     except FileProblems as found:
-        for problem in found.problems:
+        for problem in found.problems[:_MOST_TOLD]:
             click.echo(visible(f"{name}:{problem}" if problem.line else f"{name}: {problem}"), err=True)
+        if more := found.problems[_MOST_TOLD:]:
+            click.echo(f"{visible(name)}: and {len(more)} more", err=True)
         count = count_text(len(found.problems), "problem")
         raise click.ClickException(f"the file has {count}; nothing was done") from None
 

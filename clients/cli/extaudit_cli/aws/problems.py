@@ -114,7 +114,7 @@ def unreached(error: BotoCoreError, action: str) -> AwsProblem:
         ((exceptions.SSLError,), "the TLS certificate of AWS isn't trusted here; see AWS_CA_BUNDLE"),
         (
             (exceptions.HTTPClientError, exceptions.ConnectionError),
-            "AWS can't be reached; check the network, proxies and --region",
+            "AWS can't be reached; check the network, proxies and the region",
         ),
     )
     text = next((text for types, text in kinds if isinstance(error, types)), "your AWS configuration isn't usable")
