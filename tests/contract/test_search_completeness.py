@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -14,7 +15,7 @@ from server.audit_log.search.query import MissingReason, SearchPage, SearchQuery
 from server.errors import DeadlineExceeded, Unavailable
 from server.storage.ports import ScanEngine, ScanTimeout, StorageError
 from server.storage.query import Order, ScanRequest, ScanResult
-from tests.contract.search_rig import BOB, CALLER, DAY_MS, NOON, SearchRig, event_json, shown
+from tests.contract.search_rig import ALICE, BOB, CALLER, DAY_MS, NOON, SearchRig, duck_engine, event_json, shown
 
 REASON = MissingReason
 
@@ -244,3 +245,24 @@ def test_a_storage_that_can_not_be_read_makes_the_search_unavailable_in_our_own_
             with pytest.raises(Unavailable) as refused:
                 rig.page(SearchQuery())
             assert "some path" not in refused.value.message
+
+
+def test_receipts_are_asked_for_no_longer_than_there_is_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A storage that doesn't answer lets every question wait; the rows are given, and it is said what they lack."""
+    rig = SearchRig(tmp_path, duck_engine(tmp_path))
+    for uid in "abc":
+        rig.emit(event_json(uid))
+        rig.cut()
+        rig.deliver()
+    deadline, asked = time.monotonic() + 2.0, list[str]()
+
+    def read_record(name: str) -> bytes | None:
+        asked.append(name)
+        threading.Event().wait(max(0.0, deadline - time.monotonic()))
+        raise StorageError("no answer came")
+
+    monkeypatch.setattr(rig.storage, "read_record", read_record)
+    page = rig.search.page(ALICE, SearchQuery(), deadline)
+    assert (len(page.rows), len(asked)) == (3, 1)
+    assert [each.reason for each in page.missing] == [MissingReason.RECEIPTS_UNREADABLE] * 3
+    rig.close()

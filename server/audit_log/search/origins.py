@@ -43,6 +43,10 @@ class ObjectOrigin(NamedTuple):
             return None
 
 
+NO_ORIGIN = ObjectOrigin(None, None)
+"""Where there was no time to look."""
+
+
 class Origins:
     """Looks up sequences and receipts of the storages' own objects. Safe to use from several threads."""
 

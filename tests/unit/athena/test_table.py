@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import copy
+import threading
+import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, date, datetime, timedelta
 from typing import Any, cast
 
@@ -15,6 +18,7 @@ from server.storage.aws.athena.table import LiveTable
 from server.storage.aws.clients import ServiceClient
 from server.storage.aws.errors import AwsError, Kind
 from server.storage.finding import FinderFailed, FinderUnsuited
+from server.storage.ports import ScanTimeout
 from server.storage.spec import StorageOptions
 from tests.account_under_test import Account, table_input
 from tests.storages_under_test import ROLE, SPEC
@@ -40,8 +44,9 @@ class FakeGlue:
             raise self.table
         return {"Table": self.table}
 
-    def dates(self, table: LiveTable | None = None) -> tuple[date, date]:
-        return (table or LiveTable()).dates(cast(ServiceClient, self), "123456789012", "db", "events", WANTED)
+    def dates(self, table: LiveTable | None = None, seconds: float = 60.0) -> tuple[date, date]:
+        glue, until = cast(ServiceClient, self), time.monotonic() + seconds
+        return (table or LiveTable()).dates(glue, "123456789012", "db", "events", WANTED, until)
 
 
 def test_a_table_as_planned_gives_its_dates() -> None:
@@ -123,3 +128,26 @@ def test_what_is_known_counts_for_a_minute_and_a_difference_for_no_time() -> Non
     glue.table = TABLE
     glue.dates(table)
     assert len(glue.asked) == 4
+
+
+def test_while_glue_gives_no_answer_nobody_waits_longer_than_they_have_time() -> None:
+    asked, let = threading.Event(), threading.Event()
+
+    class Silent(FakeGlue):
+        def get_table(self, **about: str) -> dict[str, Any]:
+            asked.set()
+            let.wait(60)
+            return super().get_table(**about)
+
+    glue, table = Silent(TABLE), LiveTable()
+    with ThreadPoolExecutor(2) as threads:
+        first = threads.submit(glue.dates, table)
+        assert asked.wait(60)
+        second = threads.submit(glue.dates, table, 0.01)
+        try:
+            with pytest.raises(ScanTimeout):
+                second.result(10)
+        finally:
+            let.set()
+        assert first.result(10) == glue.dates(table)
+    assert len(glue.asked) == 1

@@ -46,7 +46,7 @@ class AthenaFinder:
         """Ask Athena; see `ObjectFinder.find`."""
         way, spec = self._connect(), None
         spec = way.spec
-        dates = self._table.dates(way.glue, way.account_id, spec.glue_database, spec.glue_table, way.table)
+        dates = self._table.dates(way.glue, way.account_id, spec.glue_database, spec.glue_table, way.table, deadline)
         first, last = dates[0].isoformat(), dates[1].isoformat()
         asked = replace(request, first_date=max(first, request.first_date), last_date=min(last, request.last_date))
         if asked.first_date > asked.last_date:

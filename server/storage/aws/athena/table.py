@@ -13,6 +13,7 @@ from server.storage.aws.errors import AwsError, Kind
 from server.storage.aws.projection import RANGE, date_range, is_as_planned
 from server.storage.connection import WantedTable
 from server.storage.finding import FinderFailed, FinderUnsuited
+from server.storage.ports import ScanTimeout
 
 FRESH_SECONDS: Final = 60.0
 
@@ -28,19 +29,26 @@ class LiveTable:
         self._lock = threading.Lock()
         self._known: tuple[float, WantedTable, Dates] | None = None
 
-    def dates(self, glue: ServiceClient, account_id: str, database: str, name: str, wanted: WantedTable) -> Dates:
+    def dates(
+        self, glue: ServiceClient, account_id: str, database: str, name: str, wanted: WantedTable, deadline: float
+    ) -> Dates:
         """The dates that Athena looks for objects of, if the table is as planned.
 
         Raises:
             FinderUnsuited: it isn't; the text names what differs. FinderFailed: it can't be told.
+            ScanTimeout: others ask already, and had no answer by `deadline` (of time.monotonic).
         """
-        with self._lock:
+        if not self._lock.acquire(timeout=max(0.0, deadline - time.monotonic())):
+            raise ScanTimeout
+        try:
             now, known = self._clock(), self._known
             if known is not None and now - known[0] < FRESH_SECONDS and known[1] == wanted:
                 return known[2]
             dates = _trusted(_described(glue, account_id, database, name), wanted)
             self._known = now, wanted, dates
             return dates
+        finally:
+            self._lock.release()
 
 
 def _described(glue: ServiceClient, account_id: str, database: str, name: str) -> dict[str, Any]:
