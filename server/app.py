@@ -73,6 +73,7 @@ from server.observability.spans import NO_SPANS
 from server.observability.trace_opening import open_tracing
 from server.recordings.sessions.reindexing import Reindexing
 from server.recordings.sessions.session_index import SessionIndex
+from server.recordings.storages import RecordingStorages
 from server.recordings_assembly import Surroundings, assemble
 from server.reloading import Held, Reloading, Settings, cut_limits
 from server.state.active_storage import active_periods, active_storage
@@ -154,7 +155,7 @@ def _build(
     settings = Settings(config, metrics.configuration)
     loop = asyncio.get_running_loop()
     threads = threads_of(config.search.workers)
-    others = (find_others or partial(aws_storages, config, directory, issuer.tokens, metrics.athena))(engine)
+    others = (find_others or partial(aws_storages, config, directory, files, issuer.tokens, metrics.athena))(engine)
     default = EmbeddedStorage(files, directory.storage / "events")
     storages = known_storages(default, others, active_storage(engine))
     catalogue = Catalogue(engine)
@@ -206,7 +207,12 @@ def _build(
     recordings = assemble(
         config,
         Surroundings(
-            EmbeddedRecordings(files, directory.storage / "recordings"),
+            RecordingStorages(
+                EmbeddedRecordings(files, directory.storage / "recordings"),
+                others.open_recordings,
+                lambda: storages.active,
+            ),
+            others.ids,
             SqlUploads(engine),
             SqlSessionPages(engine),
             session_index,
@@ -369,6 +375,7 @@ def _build(
         housekeeping,
         reindexing,
         recordings.text_indexing,
+        recordings.settling,
         scrubbing,
         tokens,
         issuer,

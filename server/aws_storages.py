@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 from server.audit_log.storages import UnknownStorage
@@ -13,6 +14,7 @@ from server.data_directory import DataDirectory
 from server.external_storage.kept import options_of, spec_of
 from server.external_storage.planning import infrastructure_plan, wanted_table
 from server.external_storage_assembly import aws_settings
+from server.files import Files
 from server.integrations.integration import RoleArn
 from server.integrations.web_identity import WebIdentityTokens
 from server.observability.athena_metrics import AthenaMetrics
@@ -22,16 +24,28 @@ from server.storage.aws.athena.budget import ReadBudget
 from server.storage.aws.athena.executor import AthenaExecutor, Ended
 from server.storage.aws.athena.finder import AthenaFinder, Way
 from server.storage.aws.clients import AwsClients, AwsSettings
-from server.storage.aws.event_storage import Connection, Place, S3EventStorage
+from server.storage.aws.event_storage import S3EventStorage
 from server.storage.aws.object_cache import ObjectCache
+from server.storage.aws.place import Connection, Place
+from server.storage.aws.recordings import S3Recordings
+from server.storage.embedded.upload_folders import UploadFolders
 from server.storage.ports import StorageError
+from server.storage.recording_port import UploadSpool
+from server.storage.spec import S3Location, StorageSpec
 
+_SENDERS = 4
+"""Parts of recordings that are sent ahead at once."""
 _FRESH_SECONDS = 5.0
 """How long what the state says of roles and keys counts without another look."""
 
 
 def aws_storages(
-    config: Config, directory: DataDirectory, tokens: WebIdentityTokens, metrics: AthenaMetrics, state: Database
+    config: Config,
+    directory: DataDirectory,
+    files: Files,
+    tokens: WebIdentityTokens,
+    metrics: AthenaMetrics,
+    state: Database,
 ) -> AwsStorages:
     """The storages of a state, with their cache in the data directory."""
     cache = ObjectCache(directory.cache, config.external_storage.cache_bytes, config.aws.workers)
@@ -42,7 +56,11 @@ def aws_storages(
 
     budget = ReadBudget(section.budget_bytes, section.budget_seconds, time.monotonic)
     executor = AthenaExecutor(section.queries, budget, ended)
-    return AwsStorages(state, tokens, aws_settings(config.aws), cache, executor, config.cluster_name)
+
+    def spool(storage_id: str) -> UploadFolders:
+        return UploadFolders(files, directory.uploads / storage_id)
+
+    return AwsStorages(state, tokens, aws_settings(config.aws), cache, executor, config.cluster_name, spool)
 
 
 class AwsStorages:
@@ -56,6 +74,7 @@ class AwsStorages:
         cache: ObjectCache,
         executor: AthenaExecutor,
         cluster_name: str,
+        spool: Callable[[str], UploadSpool],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._state = state
@@ -64,6 +83,8 @@ class AwsStorages:
         self._cache = cache
         self._executor = executor
         self._cluster_name = cluster_name
+        self._spool = spool
+        self._senders = ThreadPoolExecutor(_SENDERS, "recording-parts")
         self._finders: dict[str, AthenaFinder] = {}
         self._clock = clock
         self._lock = threading.Lock()
@@ -83,13 +104,26 @@ class AwsStorages:
         Raises:
             UnknownStorage: the state doesn't know it.
         """
+        self._know(storage_id)
+        return S3EventStorage(storage_id, partial(self._connection, storage_id, _events), self._cache)
+
+    def open_recordings(self, storage_id: str) -> S3Recordings:
+        """The recordings of the storage with this id. Connects to nothing.
+
+        Raises:
+            UnknownStorage: the state doesn't know it.
+        """
+        self._know(storage_id)
+        connect = partial(self._connection, storage_id, _recordings)
+        return S3Recordings(storage_id, self._spool(storage_id), connect, self._senders)
+
+    def _know(self, storage_id: str) -> None:
         with self._lock:
             self._looked_at = float("-inf")  # it may be in force since a moment
             if storage_id not in self._look():
                 raise UnknownStorage(storage_id)
             if storage_id not in self._finders:
                 self._finders[storage_id] = AthenaFinder(partial(self._way, storage_id), self._executor)
-        return S3EventStorage(storage_id, partial(self._connection, storage_id), self._cache)
 
     def finder(self, storage_id: str) -> AthenaFinder | None:
         """Athena for one of the storages that were opened; None for what is none of them. Connects to nothing."""
@@ -101,7 +135,8 @@ class AwsStorages:
         return [f"integration {name}: {problem}" for name, problem in found if problem is not None]
 
     def close(self) -> None:
-        """Close all connections."""
+        """Wait for what is being sent, and close all connections."""
+        self._senders.shutdown(wait=True, cancel_futures=True)
         self._executor.close()
         with self._lock:
             for clients in self._clients.values():
@@ -133,9 +168,9 @@ class AwsStorages:
             raise UnknownStorage(storage_id)
         return placed
 
-    def _connection(self, storage_id: str) -> Connection:
+    def _connection(self, storage_id: str, location: Callable[[StorageSpec], S3Location]) -> Connection:
         placed = self._found(storage_id)
-        place = Place(spec_of(placed.spec).events, placed.account_id, options_of(placed.options).kms_key_arn)
+        place = Place(location(spec_of(placed.spec)), placed.account_id, options_of(placed.options).kms_key_arn)
         return Connection(lambda: self._clients_of(placed).s3, place)
 
     def _way(self, storage_id: str) -> Way:
@@ -168,3 +203,11 @@ def _role_of(placed: PlacedStorage) -> RoleArn:
         text = "is of another account now; give it one of the account that the storage is in"
         raise StorageError(f"the storage is reached by nothing: the role of integration {name} {text}")
     return role
+
+
+def _events(spec: StorageSpec) -> S3Location:
+    return spec.events
+
+
+def _recordings(spec: StorageSpec) -> S3Location:
+    return spec.recordings

@@ -51,6 +51,11 @@ class DataDirectory:
         return self.path / "cache"
 
     @property
+    def uploads(self) -> Path:
+        """Folder of recordings on their way to an external storage, one below it for each."""
+        return self.path / "uploads"
+
+    @property
     def storage(self) -> Path:
         """Folder of the embedded storage."""
         return self.path / "storage"

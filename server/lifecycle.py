@@ -33,6 +33,7 @@ from server.issuer_assembly import IssuerPart
 from server.observability.service_metrics import LoopLag
 from server.recordings.sessions.reindexing import Reindexing
 from server.recordings.text_search.indexing import TextIndexing
+from server.recordings.uploads.settling import Settling
 from server.reloading import Reloading
 from server.tokens.token_issuers import TokenIssuers
 from server.warming import warm_up
@@ -122,6 +123,7 @@ class App:
     housekeeping: Housekeeping
     reindexing: Reindexing
     text_indexing: TextIndexing
+    settling: Settling
     scrubbing: Scrubbing
     tokens: TokenIssuers
     issuer: IssuerPart
@@ -163,6 +165,7 @@ class App:
         self._run(self.reindexing.run())
         self._run(self.recalling.run())
         self._run(self.text_indexing.run())
+        self._run(self.settling.run())
         self._run(self.scrubbing.run())
         self._run(self.tokens.run())
         self._run(self.issuer.upkeep.run())
@@ -193,6 +196,7 @@ class App:
         self.reindexing.stop()
         self.recalling.stop()
         self.text_indexing.stop()
+        self.settling.stop()
         self.scrubbing.stop()
         self.tokens.stop()
         self.issuer.upkeep.stop()

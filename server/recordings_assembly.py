@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import logging
+from collections.abc import Callable, Iterable
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,20 +20,23 @@ from server.recordings.sessions.reindexing import Reindexing
 from server.recordings.sessions.session_index import SessionIndex
 from server.recordings.sessions.session_tokens import SessionTokens
 from server.recordings.sessions.sessions import Sessions
+from server.recordings.storages import RecordingStorages
 from server.recordings.text_search.indexing import TextIndexing
 from server.recordings.text_search.text_index import TextIndex
 from server.recordings.text_search.text_search import TextSearch
 from server.recordings.uploads.ending import Endings
 from server.recordings.uploads.open_uploads import OpenUploads
-from server.recordings.uploads.recovery import recall, recover
+from server.recordings.uploads.recovery import recall, recover, recover_spooled
+from server.recordings.uploads.settling import Settling
 from server.recordings.uploads.upload_ids import UploadIds
 from server.recordings.uploads.upload_stream import StreamLimits
 from server.recordings.uploads.uploads import UploadLimits, Uploads
 from server.recordings.uploads.views import recording_of
 from server.state.session_pages import SqlSessionPages
 from server.state.uploads import OpenLimits, SqlUploads
-from server.storage.recording_port import RecordingStorage
+from server.storage.ports import StorageError
 
+_log = logging.getLogger(__name__)
 _BACKLOG_BYTES = 32 * 1024 * 1024
 """What may wait for being appended in all uploads together."""
 
@@ -48,6 +52,7 @@ class RecordingsPart:
     open_uploads: OpenUploads
     text_search: TextSearch
     text_indexing: TextIndexing
+    settling: Settling
     threads: ThreadPoolExecutor
 
     def hold_to(self, config: Config) -> None:
@@ -66,7 +71,9 @@ class RecordingsPart:
 class Surroundings:
     """What recordings need of the rest of the service."""
 
-    storage: RecordingStorage
+    storages: RecordingStorages
+    others: Callable[[], Iterable[str]]
+    """Ids of the storages beside the default one."""
     store: SqlUploads
     pages: SqlSessionPages
     index: SessionIndex
@@ -88,15 +95,16 @@ def assemble(config: Config, around: Surroundings, *, upload_key: bytes, token_k
     section = config.recordings
     threads = ThreadPoolExecutor(section.workers, "recordings")
     room = DiskRoom(floor_bytes(config))
-    storage, store = around.storage, around.store
-    endings = Endings(store, storage, lambda session_id: sessions.servers_of(session_id), around.now_ms)
+    storages, store = around.storages, around.store
+    endings = Endings(store, storages, lambda session_id: sessions.servers_of(session_id), around.now_ms)
     limits = upload_limits(config, room)
-    uploads = Uploads(UploadIds(upload_key), store, storage, endings, threads, limits, around.now_ms)
+    uploads = Uploads(UploadIds(upload_key), store, storages, endings, threads, limits, around.now_ms)
     kept = KeptRecordings(store, uploads.view)
     sessions = Sessions(around.index, around.pages, kept, SessionTokens(token_key), around.search_threads)
-    unreadable = recover(store, storage, endings)
-    around.index.before_building(lambda: recall(store, storage))
-    reading, events = Recordings(store, storage, threads), EventReading(threads)
+    unreadable = recover(store, storages.default, endings) + _recover_others(around)
+    around.index.before_building(lambda: recall(store, storages.default))
+    settling = Settling(uploads, store, storages, around.others, endings, threads)
+    reading, events = Recordings(store, storages, threads), EventReading(threads)
     opening = Opening(reading, sessions, events, around.service_log)
     index = TextIndex(around.text_index)
     indexing = TextIndexing(
@@ -110,7 +118,22 @@ def assemble(config: Config, around: Surroundings, *, upload_key: bytes, token_k
     text_search = TextSearch(index, missing, sessions, around.service_log, token_key, around.search_threads)
     open_uploads = OpenUploads(store, uploads.view, limits.abandoned_after_ms, around.now_ms)
     open_uploads.unreadable = unreadable
-    return RecordingsPart(uploads, opening, lists, room, open_uploads, text_search, indexing, threads)
+    return RecordingsPart(uploads, opening, lists, room, open_uploads, text_search, indexing, settling, threads)
+
+
+def _recover_others(around: Surroundings) -> int:
+    """What this machine has of uploads to other storages; gives how many of them can't be taken up.
+
+    One that nothing can be said of any more holds up none of the others: its uploads wait.
+    """
+    failed = 0
+    for storage_id in around.others():
+        try:
+            failed += recover_spooled(around.store, around.storages.of(storage_id))
+        except StorageError as error:
+            fields = {"storage": storage_id, "reason": str(error)}
+            _log.error("a storage's uploads can't be taken up; they wait", extra={"fields": fields})
+    return failed
 
 
 def floor_bytes(config: Config) -> int:

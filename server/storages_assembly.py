@@ -26,6 +26,7 @@ from server.state.catalogue import Catalogue
 from server.state.outbox import Outbox
 from server.storage.finding import ObjectFinder
 from server.storage.ports import EventStorage, StorageError
+from server.storage.recording_port import RecordingStorage
 
 _log = logging.getLogger(__name__)
 _PATIENCE_SECONDS = 30.0
@@ -53,6 +54,14 @@ class OtherStorages(Protocol):
 
     def problems(self) -> Sequence[str]:
         """Why there are no credentials for them, or there soon will be none. Blocks on nothing."""
+        ...
+
+    def open_recordings(self, storage_id: str) -> RecordingStorage:
+        """The recordings of the storage with this id. Connects to nothing.
+
+        Raises:
+            StorageError: nothing says where it is.
+        """
         ...
 
     def close(self) -> None:

@@ -7,25 +7,35 @@ from collections.abc import Callable, Collection
 from concurrent.futures import Executor, Future
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import orjson
 from sqlalchemy import Engine
 
 from rbac.identities import Identity, IdentityKind
 from server.audit_log.access import Access
+from server.audit_log.storages import UnknownStorage
 from server.files import Files
 from server.recordings.reading import Recordings
 from server.recordings.recording import Recording, UploadState
+from server.recordings.storages import RecordingStorages
 from server.recordings.uploads.ending import Endings
 from server.recordings.uploads.parts import PartSchedule
-from server.recordings.uploads.recovery import recover
+from server.recordings.uploads.recovery import recover, recover_spooled
+from server.recordings.uploads.settling import Settling
 from server.recordings.uploads.upload_ids import UploadIds
 from server.recordings.uploads.upload_stream import StreamLimits
 from server.recordings.uploads.uploads import UploadLimits, Uploads
 from server.state.outbox import Outbox
 from server.state.uploads import OpenLimits, SqlUploads
+from server.storage.aws.clients import ServiceClient
+from server.storage.aws.place import Connection, Place
+from server.storage.aws.recordings import S3Recordings
 from server.storage.embedded.recordings import EmbeddedRecordings
+from server.storage.embedded.upload_folders import UploadFolders
+from server.storage.recording_port import RecordingStorage
+from server.storage.spec import S3Location
+from tests.memory_s3 import CloudedFiles, MemoryS3
 
 FOLDER = Path("data") / "recordings"
 SECRET = b"s" * 32
@@ -71,9 +81,10 @@ class UploadsUnderTest:
 
     def __post_init__(self) -> None:
         self.store = SqlUploads(self.engine)
-        self.storage = EmbeddedRecordings(self.files, self.folder)
-        endings = Endings(self.store, self.storage, lambda session: self.servers.get(session, ()), self._tick)
-        self.failed = recover(self.store, self.storage, endings)
+        self.storage = self._storage()
+        storages = RecordingStorages(self.storage, self._no_other, lambda: self.storage.storage_id)
+        endings = Endings(self.store, storages, lambda session: self.servers.get(session, ()), self._tick)
+        self.failed = self._recover(endings)
         limits = UploadLimits(
             StreamLimits(self.max_bytes, lambda size: self.admit(size)),
             self.open_limits,
@@ -83,8 +94,20 @@ class UploadsUnderTest:
             idle_seconds=0.0,
         )
         ids = UploadIds(SECRET)
-        self.uploads = Uploads(ids, self.store, self.storage, endings, self.threads, limits, self._tick)
-        self.recordings = Recordings(self.store, self.storage, self.threads)
+        self.uploads = Uploads(ids, self.store, storages, endings, self.threads, limits, self._tick)
+        self.settling = Settling(
+            self.uploads, self.store, storages, lambda: {self.storage.storage_id} - {"default"}, endings, self.threads
+        )
+        self.recordings = Recordings(self.store, storages, self.threads)
+
+    def _storage(self) -> RecordingStorage:
+        return EmbeddedRecordings(self.files, self.folder)
+
+    def _recover(self, endings: Endings) -> int:
+        return recover(self.store, self.storage, endings)
+
+    def _no_other(self, storage_id: str) -> RecordingStorage:
+        raise UnknownStorage(storage_id)
 
     def _tick(self) -> int:
         self.now_ms += 1
@@ -119,6 +142,20 @@ class UploadsUnderTest:
     def told(self) -> list[dict[str, Any]]:
         """The events that wait in the outbox."""
         return [orjson.loads(item.data) for item in Outbox(self.engine).first(1_000)]
+
+
+@dataclass
+class S3UploadsUnderTest(UploadsUnderTest):
+    """The same with a bucket in memory, `files` being CloudedFiles."""
+
+    def _storage(self) -> RecordingStorage:
+        assert isinstance(self.files, CloudedFiles)
+        self.s3 = MemoryS3(self.files)
+        way = Connection(lambda: cast(ServiceClient, self.s3), Place(S3Location("bucket", "sessions"), "123456789012"))
+        return S3Recordings("aws-1", UploadFolders(self.files, self.folder), lambda: way, SameThread())
+
+    def _recover(self, endings: Endings) -> int:
+        return recover_spooled(self.store, self.storage)
 
 
 def run(work: Any) -> Any:

@@ -60,10 +60,11 @@ def check(at: DataAtHand) -> Told:
         # In this order: what was on its way at the listing is open still, or complete by now.
         uploads = at.state.uploads()
         opened = uploads.open()
-        completed = uploads.completed()
+        everywhere = uploads.completed()
         left = uploads.untouched(at.now_ms - int(at.config.recordings.abandoned_after_seconds * 1000))
     except StateFault as fault:
         raise Unexamined("the state database can't be read") from fault
+    completed = [row for row in everywhere if row.storage == at.recordings.storage_id]
     for row in completed:
         try:
             yield from _recording(at, row)
@@ -74,6 +75,8 @@ def check(at: DataAtHand) -> Told:
         yield ABANDONED.of(f"session {upload.session_id}", f"upload {upload.upload_id}, {upload.bytes} bytes")
     yield Fact("recordings", len(completed))
     yield Fact("bytes", sum(row.bytes for row in completed))
+    if len(everywhere) > len(completed):
+        yield Fact("recordings in other storages, not looked at", len(everywhere) - len(completed))
     yield Fact("digests checked", len(completed) if at.deep else 0)
     yield Fact("open uploads", len(opened))
 

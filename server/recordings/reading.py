@@ -10,6 +10,7 @@ from typing import TypeVar
 
 from server.errors import DataLoss, Unavailable
 from server.recordings.recording import Recording
+from server.recordings.storages import RecordingStorages
 from server.recordings.uploads.custody import Custody
 from server.recordings.uploads.live_upload import in_callers_words
 from server.recordings.uploads.parts import overlapping
@@ -18,7 +19,7 @@ from server.recordings.uploads.views import recording_of
 from server.state.database import StateFault
 from server.state.uploads import SqlUploads
 from server.storage.ports import StorageError
-from server.storage.recording_port import Part, RecordingStorage, UploadPlace
+from server.storage.recording_port import Part, UploadPlace
 
 Answer = TypeVar("Answer")
 PIECE_BYTES = 1024 * 1024
@@ -28,9 +29,9 @@ PIECE_BYTES = 1024 * 1024
 class Recordings:
     """Finds and reads recordings. Lives on the event loop."""
 
-    def __init__(self, store: SqlUploads, storage: RecordingStorage, threads: Executor) -> None:
+    def __init__(self, store: SqlUploads, storages: RecordingStorages, threads: Executor) -> None:
         self._store = store
-        self._storage = storage
+        self._storages = storages
         self._threads = threads
 
     async def find(self, session_id: str, upload_id: str = "") -> Recording | None:
@@ -80,7 +81,7 @@ class Recordings:
         return await _told(loop.run_in_executor(self._threads, self._read_custody, recording))
 
     def _read_custody(self, recording: Recording) -> Custody:
-        data = self._storage.custody(_place(recording), aside=recording.aside)
+        data = self._storages.of(recording.storage).custody(_place(recording), aside=recording.aside)
         try:
             custody = Custody.decode(data) if data is not None else None
         except ValueError:
@@ -90,7 +91,9 @@ class Recordings:
         return custody
 
     def _read(self, recording: Recording, part: Part) -> bytes:
-        data = self._storage.read(_place(recording), part.offset, part.size, aside=recording.aside)
+        data = self._storages.of(recording.storage).read(
+            _place(recording), part.offset, part.size, aside=recording.aside
+        )
         if hashlib.sha256(data).hexdigest() != part.sha256:
             message = f"part {part.number} of the recording, from byte {part.offset} on, isn't what was taken"
             raise DataLoss(message, part=str(part.number), offset=str(part.offset))

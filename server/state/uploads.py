@@ -209,10 +209,11 @@ class SqlUploads:
         with self._engine.connect() as connection:
             return [_recording(row) for row in connection.execute(statement).mappings()]
 
-    def count_kept(self) -> int:
-        """How many recordings, asides and aborted uploads there are."""
+    def count_kept(self, storage: str) -> int:
+        """How many recordings, asides and aborted uploads there are in a storage."""
+        statement = select(func.count()).select_from(recordings).where(recordings.c.storage == storage)
         with self._engine.connect() as connection:
-            return connection.execute(select(func.count()).select_from(recordings)).scalar_one()
+            return connection.execute(statement).scalar_one()
 
     def _uploads(self, condition: object) -> list[UploadRow]:
         statement = select(uploads).where(condition).order_by(uploads.c.begun_ms, uploads.c.key)  # type: ignore[arg-type]  # an expression

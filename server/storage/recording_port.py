@@ -93,14 +93,8 @@ class PartWriter(Protocol):
         ...
 
 
-class RecordingStorage(Protocol):
-    """A place for recordings; nothing completed is ever overwritten or deleted.
-
-    Every method raises StorageError when it can't be done now (StorageFull for want of room) and is safe to try again.
-    A custody record is JSON that the service makes; the storage keeps it beside the recording, byte for byte.
-    """
-
-    storage_id: str
+class UploadSpool(Protocol):
+    """Uploads under way on this machine. Errors as of RecordingStorage."""
 
     def begin(self, session_id: str, key: str, begun: bytes) -> UploadPlace:
         """Begin an upload and keep `begun`, JSON that tells whose it is, beside it; durable when it returns."""
@@ -126,6 +120,53 @@ class RecordingStorage(Protocol):
         """What `decide` keeps; None if the upload goes on."""
         ...
 
+    def keep_handle(self, place: UploadPlace, handle: str) -> None:
+        """Keep what a storage elsewhere knows the upload by, durably, in the place of what was kept before."""
+        ...
+
+    def handle(self, place: UploadPlace) -> str:
+        """What `keep_handle` keeps; '' if nothing."""
+        ...
+
+    def forget(self, place: UploadPlace) -> None:
+        """Forget the upload as such. Nothing may need it: it is kept as a recording or aside, or equal to one."""
+        ...
+
+    def uploads(self) -> Iterator[FoundUpload]:
+        """Every upload that isn't forgotten. What can't be read of one is empty."""
+        ...
+
+
+class RecordingStorage(Protocol):
+    """A place for recordings; nothing completed is ever overwritten or deleted.
+
+    Every method raises StorageError when it can't be done now (StorageFull for want of room) and is safe to try again.
+    A custody record is JSON that the service makes; the storage keeps it beside the recording, byte for byte, or with a
+    member `stored` more that tells where the recording is.
+    """
+
+    storage_id: str
+
+    def begin(self, session_id: str, key: str, begun: bytes) -> UploadPlace:
+        """As UploadSpool."""
+        ...
+
+    def open(self, place: UploadPlace) -> PartWriter:
+        """As UploadSpool."""
+        ...
+
+    def read_upload(self, place: UploadPlace, offset: int, size: int) -> bytes:
+        """As UploadSpool."""
+        ...
+
+    def decide(self, place: UploadPlace, custody: bytes) -> bytes:
+        """As UploadSpool."""
+        ...
+
+    def decided(self, place: UploadPlace) -> bytes | None:
+        """As UploadSpool."""
+        ...
+
     def complete(self, place: UploadPlace) -> bytes | None:
         """Make a decided upload the session's recording unless there is one, its custody record beside it.
 
@@ -143,8 +184,13 @@ class RecordingStorage(Protocol):
         """
         ...
 
+    def keep_aborted(self, place: UploadPlace) -> None:
+        """Keep a decided upload that was given up, and its custody record. As `keep_aside`, but that a storage may keep
+        the bytes where `read` doesn't get at them."""
+        ...
+
     def forget(self, place: UploadPlace) -> None:
-        """Forget the upload as such. Nothing may need it: it is kept as a recording or aside, or equal to one."""
+        """As UploadSpool."""
         ...
 
     def read(self, place: UploadPlace, offset: int, size: int, *, aside: bool) -> bytes:
@@ -156,7 +202,7 @@ class RecordingStorage(Protocol):
         ...
 
     def uploads(self) -> Iterator[FoundUpload]:
-        """Every upload that isn't forgotten. What can't be read of one is empty."""
+        """As UploadSpool; nothing but this machine is asked."""
         ...
 
     def custody_records(self) -> Iterator[tuple[str, bytes, bool]]:

@@ -16,8 +16,9 @@ from server.files import DiskFiles
 from server.storage.aws import event_storage
 from server.storage.aws.clients import ServiceClient
 from server.storage.aws.errors import AwsError, Kind
-from server.storage.aws.event_storage import Connection, Place, S3EventStorage
+from server.storage.aws.event_storage import S3EventStorage
 from server.storage.aws.object_cache import ObjectCache
+from server.storage.aws.place import Connection, Place
 from server.storage.embedded.storage import EmbeddedStorage
 from server.storage.ports import (
     EventStorage,

@@ -16,6 +16,7 @@ from server.app import build
 from server.config import load_config
 from server.files import DiskFiles
 from server.observability import logs
+from server.storage.embedded.recordings import EmbeddedRecordings
 from server.storage.embedded.storage import EmbeddedStorage
 
 OTHERS = ("east", "west")
@@ -44,6 +45,9 @@ class Folders:
 
     def problems(self) -> Sequence[str]:
         return ()
+
+    def open_recordings(self, storage_id: str) -> EmbeddedRecordings:
+        return EmbeddedRecordings(DiskFiles(), self._folder / storage_id / "recordings", storage_id)
 
     def close(self) -> None:
         """Nothing is open."""

@@ -16,6 +16,7 @@ from server.files import DiskFiles
 from server.lifecycle import App
 from server.state.active_storage import placed_storages
 from server.state.database import Database
+from server.storage.embedded.recordings import EmbeddedRecordings
 from server.storage.embedded.storage import EmbeddedStorage
 from tests.running_app import running_app
 
@@ -34,6 +35,9 @@ class Folders:
 
     def open(self, storage_id: str) -> EmbeddedStorage:
         return EmbeddedStorage(DiskFiles(), self._folder / storage_id / "events", storage_id)
+
+    def open_recordings(self, storage_id: str) -> EmbeddedRecordings:
+        return EmbeddedRecordings(DiskFiles(), self._folder / storage_id / "recordings", storage_id)
 
     def close(self) -> None:
         """Nothing is open."""

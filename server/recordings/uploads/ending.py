@@ -17,11 +17,13 @@ from rbac.identities import IdentityKind
 from server.audit_log.access import Access
 from server.errors import FailedPrecondition
 from server.recordings.recording import UploadState
+from server.recordings.storages import RecordingStorages
 from server.recordings.uploads.custody import Custody
 from server.recordings.uploads.events import ending_event
 from server.recordings.uploads.owners import owner_members, owner_of
 from server.recordings.uploads.writing import Writing
 from server.state.uploads import ABORTED, ASIDE, RECORDING, Ending, RecordingRow, SqlUploads, UploadRow
+from server.storage.ports import StorageError
 from server.storage.recording_port import RecordingStorage, UploadPlace
 
 _PIECE = 1024 * 1024
@@ -57,12 +59,12 @@ class Endings:
     def __init__(
         self,
         store: SqlUploads,
-        storage: RecordingStorage,
+        storages: RecordingStorages,
         servers_of: Callable[[str], Collection[str]],
         now_ms: Callable[[], int],
     ) -> None:
         self._store = store
-        self._storage = storage
+        self._storages = storages
         self._servers_of = servers_of
         self._now_ms = now_ms
 
@@ -73,7 +75,8 @@ class Endings:
             FailedPrecondition: it is empty, or isn't what the request says; it stays open.
             StorageError, StateFault, DataLoss: it isn't completed, or not known to be; safe to try again.
         """
-        if self._storage.decided(place_of(row)) is None:
+        storage = self._storages.of(row.storage)
+        if storage.decided(place_of(row)) is None:
             try:
                 size = writing.open()
                 if not size:
@@ -83,7 +86,7 @@ class Endings:
             finally:
                 writing.close()
             request.check(size, custody.sha256)
-            self._storage.decide(place_of(row), custody.encode())
+            storage.decide(place_of(row), custody.encode())
         return self.finish(row)
 
     def abort(self, access: Access, row: UploadRow, writing: Writing) -> UploadRow:
@@ -92,28 +95,29 @@ class Endings:
         Raises:
             StorageError, StateFault, DataLoss: it isn't done, or not known to be; safe to try again.
         """
-        if self._storage.decided(place_of(row)) is None:
+        storage = self._storages.of(row.storage)
+        if storage.decided(place_of(row)) is None:
             try:
                 writing.open()
                 custody = self._custody(access, row, writing, aborted=True)
             finally:
                 writing.close()
-            self._storage.decide(place_of(row), custody.encode())
+            storage.decide(place_of(row), custody.encode())
         return self.finish(row)
 
     def is_decided(self, row: UploadRow) -> bool:
         """Whether an open upload's end was begun, and only `finish` can follow."""
-        return self._storage.decided(place_of(row)) is not None
+        return self._storages.of(row.storage).decided(place_of(row)) is not None
 
     def finish(self, row: UploadRow) -> UploadRow:
         """Carry out what was decided; gives the upload as it is then."""
-        place = place_of(row)
-        decided = self._storage.decided(place)
+        place, storage = place_of(row), self._storages.of(row.storage)
+        decided = storage.decided(place)
         if decided is None:
             raise ValueError("nothing is decided")
         custody = Custody.decode(decided)
-        after = self._tell(row, custody, self._place(place, custody))
-        self._storage.forget(place)
+        after = self._tell(row, custody, self._place(storage, place, custody))
+        storage.forget(place)
         return after
 
     def end_again(self, row: UploadRow) -> bool:
@@ -123,8 +127,9 @@ class Endings:
             ValueError: what the storage has of its end isn't a custody record.
             StorageError, StateFault: it can't be done now.
         """
+        storage = self._storages.of(row.storage)
         for is_aside in (False, True):
-            record = self._storage.custody(place_of(row), aside=is_aside)
+            record = storage.custody(place_of(row), aside=is_aside)
             custody = Custody.decode(record) if record is not None else None
             if custody is not None and custody.upload_id == row.upload_id:
                 self._tell(row, custody, ended_state(custody, is_aside=is_aside))
@@ -137,31 +142,34 @@ class Endings:
         ending = Ending(state.value, custody.completed_ms, custody.size, custody.partial)
         return self._store.end(row.key, ending, kept, [ending_event(custody, state, row.storage)]) or row
 
-    def _place(self, place: UploadPlace, custody: Custody) -> UploadState:
+    def _place(self, storage: RecordingStorage, place: UploadPlace, custody: Custody) -> UploadState:
         """Have the storage give an upload its place; says which it is."""
         if custody.aborted:
-            self._storage.keep_aside(place)
+            storage.keep_aborted(place)
             return UploadState.ABORTED
-        record = self._storage.complete(place)
+        elsewhere = self._store.recording(custody.session_id)
+        if elsewhere is not None and elsewhere.storage != storage.storage_id:
+            if self._repeats(elsewhere, custody):
+                return UploadState.REPEATED
+            storage.keep_aside(place)
+            return UploadState.KEPT_ASIDE
+        record = storage.complete(place)
         held = Custody.decode(record) if record is not None else None
         if held is not None and held.upload_id == custody.upload_id:
             return UploadState.COMPLETED
-        if held is not None and held.parts == custody.parts and self._is_intact(held):
+        if held is not None and held.parts == custody.parts and _is_intact(storage, held):
             return UploadState.REPEATED
-        self._storage.keep_aside(place)
+        storage.keep_aside(place)
         return UploadState.KEPT_ASIDE
 
-    def _is_intact(self, custody: Custody) -> bool:
-        """Whether the session's recording is what was taken: else a repeat of it is worth keeping."""
-        place = UploadPlace(custody.session_id, "")
-        for part in custody.parts:
-            digest = hashlib.sha256()
-            for offset in range(part.offset, part.offset + part.size, _PIECE):
-                size = min(_PIECE, part.offset + part.size - offset)
-                digest.update(self._storage.read(place, offset, size, aside=False))
-            if digest.hexdigest() != part.sha256:
-                return False
-        return True
+    def _repeats(self, kept: RecordingRow, custody: Custody) -> bool:
+        """Whether an upload is what another storage has as the session's recording; False where that can't be told."""
+        if kept.custody_digest != custody.custody_digest:
+            return False
+        try:
+            return _is_intact(self._storages.of(kept.storage), custody)
+        except StorageError:
+            return False
 
     def _custody(
         self, access: Access, row: UploadRow, writing: Writing, *, partial: bool = False, aborted: bool = False
@@ -189,6 +197,19 @@ class Endings:
             return False
         servers = self._servers_of(row.session_id)
         return bool(servers) and owner.name not in servers
+
+
+def _is_intact(storage: RecordingStorage, custody: Custody) -> bool:
+    """Whether the session's recording is what was taken: else a repeat of it is worth keeping."""
+    place = UploadPlace(custody.session_id, "")
+    for part in custody.parts:
+        digest = hashlib.sha256()
+        for offset in range(part.offset, part.offset + part.size, _PIECE):
+            size = min(_PIECE, part.offset + part.size - offset)
+            digest.update(storage.read(place, offset, size, aside=False))
+        if digest.hexdigest() != part.sha256:
+            return False
+    return True
 
 
 def place_of(row: UploadRow) -> UploadPlace:

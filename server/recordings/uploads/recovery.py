@@ -40,15 +40,35 @@ def recover(store: SqlUploads, storage: RecordingStorage, endings: Endings) -> i
             failed += 1
             _log_failure(found.key, error)
     for row in store.open():
-        if row.key not in keys:
-            failed += not _end_again(row, endings)
+        if row.storage == storage.storage_id and row.key not in keys:
+            failed += not end_again(row, endings)
     # Only now: a recording may have its custody record and wait for its data.
-    if storage.count_custody_records() > store.count_kept():
-        recall(store, storage)
+    recall_missing(store, storage)
     return failed
 
 
-def _end_again(row: UploadRow, endings: Endings) -> bool:
+def recover_spooled(store: SqlUploads, storage: RecordingStorage) -> int:
+    """Know again the uploads of a storage beyond a network, as far as this machine has them. Blocks.
+
+    Returns:
+        How many uploads couldn't be taken up.
+
+    Raises:
+        StorageError: they can't be listed. StateFault: the state database can't do it now.
+    """
+    failed = 0
+    for found in storage.uploads():
+        try:
+            row = _row_of(found, store, storage)
+            if row.state != OPEN:
+                storage.forget(place_of(row))
+        except (StorageError, ValueError) as error:
+            failed += 1
+            _log_failure(found.key, error)
+    return failed
+
+
+def end_again(row: UploadRow, endings: Endings) -> bool:
     """End what is open by a state that is older than the storage: the upload had ended when the state was copied back.
 
     Gives whether it has ended. What repeated another recording left nothing that could tell of it.
@@ -66,12 +86,17 @@ def _log_failure(key: str, error: Exception) -> None:
     _log.error("an upload can't be taken up", extra={"fields": {"upload": key, "reason": str(error)}})
 
 
-def _take_up(found: FoundUpload, store: SqlUploads, storage: RecordingStorage, endings: Endings) -> None:
+def _row_of(found: FoundUpload, store: SqlUploads, storage: RecordingStorage) -> UploadRow:
     row = store.get(found.key)
     if row is None:
         begun = Begun.decode(found.begun, found.key)
         row = begun.row(UploadPlace(begun.session_id, found.key, found.handle), storage.storage_id)
         store.put_back(row)
+    return row
+
+
+def _take_up(found: FoundUpload, store: SqlUploads, storage: RecordingStorage, endings: Endings) -> None:
+    row = _row_of(found, store, storage)
     if row.state != OPEN:
         storage.forget(place_of(row))
     elif endings.is_decided(row):
@@ -95,6 +120,16 @@ def rows_of_custody_records(storage: RecordingStorage) -> Iterator[tuple[UploadR
         state = ended_state(custody, is_aside=is_aside)
         kept = recording_row(key_of(custody.upload_id), custody, KINDS[state], storage.storage_id, "")
         yield _ended_row(custody, kept, state), kept
+
+
+def recall_missing(store: SqlUploads, storage: RecordingStorage) -> None:
+    """Recall if the storage has more custody records than the state knows of. Blocks.
+
+    Raises:
+        StorageError: the storage can't be listed. StateFault: the state database can't do it now.
+    """
+    if storage.count_custody_records() > store.count_kept(storage.storage_id):
+        recall(store, storage)
 
 
 def recall(store: SqlUploads, storage: RecordingStorage) -> None:

@@ -17,6 +17,7 @@ from server.audit_log.access import Access
 from server.errors import AuditStoreError, FailedPrecondition, InvalidRequest, ResourceExhausted, Unavailable, Violation
 from server.recordings.recording import Recording, Upload, UploadState
 from server.recordings.session_ids import is_session_id
+from server.recordings.storages import RecordingStorages
 from server.recordings.uploads.begun import Begun
 from server.recordings.uploads.ending import CompletionRequest, Endings, place_of
 from server.recordings.uploads.live_upload import LiveUpload, in_callers_words
@@ -30,7 +31,7 @@ from server.recordings.uploads.writing import Writing
 from server.state.database import StateFault
 from server.state.uploads import OPEN, OpenLimits, SqlUploads, TooManyUploads, UploadRow
 from server.storage.ports import StorageError
-from server.storage.recording_port import RecordingStorage, UploadPlace
+from server.storage.recording_port import UploadPlace
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 Answer = TypeVar("Answer")
@@ -57,7 +58,7 @@ class Uploads:
         self,
         ids: UploadIds,
         store: SqlUploads,
-        storage: RecordingStorage,
+        storages: RecordingStorages,
         endings: Endings,
         threads: Executor,
         limits: UploadLimits,
@@ -65,7 +66,7 @@ class Uploads:
     ) -> None:
         self._ids = ids
         self._store = store
-        self._storage = storage
+        self._storages = storages
         self._endings = endings
         self._threads = threads
         self.limits = limits
@@ -139,6 +140,22 @@ class Uploads:
             raise _not_open(row)
         return self.view(row)
 
+    async def settle(self, key: str) -> None:
+        """Carry out the end of an upload that was decided; nothing if there is none to carry out.
+
+        Raises:
+            Unavailable: it isn't done, or not known to be.
+        """
+        await self._to_its_end(self._settle(key))
+
+    async def _settle(self, key: str) -> None:
+        live = self._live_of(await self._row(key))
+        async with live.changing:
+            row = await self._row(key)
+            if row.state == OPEN and await self._is_decided(row):
+                await self._finish(row)
+        self._live.pop(key, None)
+
     async def _begin(self, access: Access, session_id: str) -> UploadStream:
         who, now = access.identity, self._now_ms()
         begun = Begun(self._ids.make(who), session_id, owner_members(who, access.peer), now)
@@ -149,17 +166,18 @@ class Uploads:
 
     def _add(self, begun: Begun, who: Identity) -> UploadRow:
         self._store.check_room(owner_key(who), self.limits.open)
+        storage = self._storages.active
         try:
-            place = self._storage.begin(begun.session_id, begun.key, begun.encode())
+            place = storage.begin(begun.session_id, begun.key, begun.encode())
         except StorageError:
             with contextlib.suppress(StorageError):
-                self._storage.forget(UploadPlace(begun.session_id, begun.key))
+                storage.forget(UploadPlace(begun.session_id, begun.key))
             raise
-        row = begun.row(place, self._storage.storage_id)
+        row = begun.row(place, storage.storage_id)
         try:
             self._store.add(row, self.limits.open)
         except TooManyUploads:
-            self._storage.forget(place)
+            storage.forget(place)
             raise
         return row
 
@@ -271,7 +289,7 @@ class Uploads:
     def _live_of(self, row: UploadRow) -> LiveUpload:
         live = self._live.get(row.key)
         if live is None:
-            writing = Writing(self._storage, place_of(row), self.limits.schedule)
+            writing = Writing(lambda: self._storages.of(row.storage), place_of(row), self.limits.schedule)
             live = LiveUpload(writing, self._means)
             if row.state == OPEN:
                 self._live[row.key] = live

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from server.errors import DataLoss
@@ -35,7 +35,8 @@ class Writing:
     It outlives the streams of one process, so that the whole's digest need not be made anew after each.
     """
 
-    def __init__(self, storage: RecordingStorage, place: UploadPlace, schedule: PartSchedule) -> None:
+    def __init__(self, storage: Callable[[], RecordingStorage], place: UploadPlace, schedule: PartSchedule) -> None:
+        """`storage` gives the one that the upload belongs to; it may raise StorageError."""
         self._storage = storage
         self._place = place
         self._schedule = schedule
@@ -50,7 +51,7 @@ class Writing:
             DataLoss: what is there isn't what was taken.
         """
         if self._writer is None:
-            writer = self._storage.open(self._place)
+            writer = self._storage().open(self._place)
             try:
                 if self._digests is None or self._digests.offset != writer.offset:
                     self._digests = self._found(writer)
@@ -69,7 +70,7 @@ class Writing:
 
     def _read_into(self, digests: Digests, end: int) -> None:
         while digests.offset < end:
-            piece = self._storage.read_upload(self._place, digests.offset, min(_PIECE, end - digests.offset))
+            piece = self._storage().read_upload(self._place, digests.offset, min(_PIECE, end - digests.offset))
             if not piece:
                 raise StorageError("the upload is shorter than what was durable of it")
             digests.update(piece)

@@ -10,12 +10,11 @@ import hashlib
 import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
 from typing import IO, Any
 
-from server.storage.aws.clients import ServiceClient
 from server.storage.aws.errors import AwsError, Kind, translated
 from server.storage.aws.object_cache import ObjectCache
+from server.storage.aws.place import Connection
 from server.storage.ports import (
     LocalPaths,
     NameTaken,
@@ -25,7 +24,6 @@ from server.storage.ports import (
     StoredObject,
     Wanted,
 )
-from server.storage.spec import S3Location
 
 _RECORDS = "_batches/"
 _DIGEST = "sha256"
@@ -37,30 +35,6 @@ _ATTEMPTS = 3
 _ARCHIVED = frozenset({"GLACIER", "DEEP_ARCHIVE"})
 """Storage classes whose objects have to be restored before they are read; Athena passes over them in silence."""
 _DATE = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """Where the objects are, and what every request says of it."""
-
-    events: S3Location
-    account_id: str
-    """Whose the bucket must be."""
-    kms_key_arn: str = ""
-    """'' where the bucket's own encryption counts."""
-
-
-@dataclass(frozen=True, slots=True)
-class Connection:
-    """A place, and the way to a client that may reach it: making one takes a second, and some ask for the place."""
-
-    client: Callable[[], ServiceClient]
-    place: Place
-
-    @property
-    def s3(self) -> ServiceClient:
-        """The client."""
-        return self.client()
 
 
 class S3EventStorage:
@@ -93,7 +67,7 @@ class S3EventStorage:
                 body.seek(0)
             try:
                 way.s3.put_object(
-                    **_at(way.place, name),
+                    **way.place.at(name),
                     Body=body,
                     ContentLength=size,
                     ContentType=content_type,
@@ -101,7 +75,7 @@ class S3EventStorage:
                     ChecksumAlgorithm="SHA256",  # a bucket with a retention of its own asks for the name as well
                     ChecksumSHA256=base64.b64encode(bytes.fromhex(digest)).decode(),
                     Metadata={_DIGEST: digest},
-                    **_encryption(way.place),
+                    **way.place.encryption,
                 )
             except AwsError as error:
                 if error.kind is not Kind.CONFLICT:
@@ -153,7 +127,7 @@ class S3EventStorage:
 
     def _head(self, way: Connection, name: str) -> Any:
         try:
-            return way.s3.head_object(**_at(way.place, name), ChecksumMode="ENABLED")
+            return way.s3.head_object(**way.place.at(name), ChecksumMode="ENABLED")
         except AwsError as error:
             if error.kind is Kind.MISSING:
                 return None
@@ -209,11 +183,10 @@ class S3EventStorage:
     def _listed(self, prefix: str, **others: str) -> Iterator[dict[str, Any]]:
         """What is listed below a prefix, or of folders with `Delimiter`, each with its name below the events."""
         way = self._connect()
-        before = way.place.events.keys_prefix
+        before = way.place.location.keys_prefix
         asked: dict[str, Any] = {
-            "Bucket": way.place.events.bucket,
+            **way.place.bucket,
             "Prefix": before + prefix,
-            "ExpectedBucketOwner": way.place.account_id,
             **others,
         }
         while True:
@@ -235,7 +208,7 @@ class S3EventStorage:
         """Hand on an object's bytes. ObjectMissing if there is none."""
         way = self._connect()
         try:
-            answer = way.s3.get_object(**_at(way.place, name))
+            answer = way.s3.get_object(**way.place.at(name))
         except AwsError as error:
             if error.kind is Kind.MISSING:
                 raise ObjectMissing from error
@@ -257,18 +230,4 @@ class S3EventStorage:
 
     def location(self) -> str:
         """The URI."""
-        return str(self._connect().place.events)
-
-
-def _at(place: Place, name: str) -> dict[str, str]:
-    return {
-        "Bucket": place.events.bucket,
-        "Key": place.events.keys_prefix + name,
-        "ExpectedBucketOwner": place.account_id,
-    }
-
-
-def _encryption(place: Place) -> dict[str, str]:
-    if not place.kms_key_arn:
-        return {}
-    return {"ServerSideEncryption": "aws:kms", "SSEKMSKeyId": place.kms_key_arn}
+        return str(self._connect().place.location)

@@ -325,7 +325,7 @@ def test_a_new_stream_begins_from_what_is_durable_though_the_failed_one_is_still
 def test_what_was_appended_and_not_synced_is_in_no_digest(engine: Engine, tmp_path: Path) -> None:
     service = UploadsUnderTest(DiskFiles(), engine, tmp_path / "recordings")
     upload_id = asyncio.run(service.send(DATA[:20]))
-    writing = Writing(service.storage, UploadPlace(SESSION, upload_id[:32]), SCHEDULE)
+    writing = Writing(lambda: service.storage, UploadPlace(SESSION, upload_id[:32]), SCHEDULE)
     assert writing.open() == 20
     writing.append([DATA[20:30]])
     writing.close()
