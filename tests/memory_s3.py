@@ -177,11 +177,8 @@ class MemoryS3:
 
     def _list_object_versions(self, Prefix: str, **_: Any) -> Any:  # noqa: N803
         found = [each for each in self._bucket.versions[::-1] if each.key.startswith(Prefix)]
+        found.sort(key=lambda each: each.key)  # of one key the last one first
         return {"Versions": [{"Key": each.key, "VersionId": each.version_id} for each in found]}
-
-    def _list_objects_v2(self, Prefix: str, **_: Any) -> Any:  # noqa: N803
-        keys = sorted({each.key for each in self._bucket.versions if each.key.startswith(Prefix)})
-        return {"Contents": [{"Key": key} for key in keys]}
 
 
 def _sha256(data: bytes) -> str:

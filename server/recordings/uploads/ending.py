@@ -154,7 +154,7 @@ class Endings:
             storage.keep_aside(place)
             return UploadState.KEPT_ASIDE
         record = storage.complete(place)
-        held = Custody.decode(record) if record is not None else None
+        held = _decoded(record)
         if held is not None and held.upload_id == custody.upload_id:
             return UploadState.COMPLETED
         if held is not None and held.parts == custody.parts and _is_intact(storage, held):
@@ -197,6 +197,14 @@ class Endings:
             return False
         servers = self._servers_of(row.session_id)
         return bool(servers) and owner.name not in servers
+
+
+def _decoded(record: bytes | None) -> Custody | None:
+    """What a storage has beside the session's recording; None where it is damaged: then the upload is worth keeping."""
+    try:
+        return Custody.decode(record) if record is not None else None
+    except ValueError:
+        return None
 
 
 def _is_intact(storage: RecordingStorage, custody: Custody) -> bool:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import islice
 
+from rbac.identities import Identity
 from server.recordings.recording import UploadState
 from server.recordings.uploads.begun import Begun
 from server.recordings.uploads.custody import Custody
@@ -103,7 +104,9 @@ def _take_up(found: FoundUpload, store: SqlUploads, storage: RecordingStorage, e
         endings.finish(row)
 
 
-def rows_of_custody_records(storage: RecordingStorage) -> Iterator[tuple[UploadRow, RecordingRow]]:
+def rows_of_custody_records(
+    storage: RecordingStorage, is_ours: Callable[[str, Identity], bool]
+) -> Iterator[tuple[UploadRow, RecordingRow]]:
     """What the state would keep of everything that the storage has a custody record of; damaged records are left out.
 
     Raises:
@@ -114,6 +117,8 @@ def rows_of_custody_records(storage: RecordingStorage) -> Iterator[tuple[UploadR
             custody = Custody.decode(data)
             if custody.session_id != session_id:
                 raise ValueError("a custody record is another session's")
+            if not is_ours(custody.upload_id, owner_of(custody.uploader)):
+                raise ValueError("a custody record is of an upload that this service never began")
         except ValueError as error:
             _log.error("a custody record can't be read", extra={"fields": {"reason": str(error)}})
             continue
@@ -122,23 +127,29 @@ def rows_of_custody_records(storage: RecordingStorage) -> Iterator[tuple[UploadR
         yield _ended_row(custody, kept, state), kept
 
 
-def recall_missing(store: SqlUploads, storage: RecordingStorage) -> None:
+def recall_missing(
+    store: SqlUploads, storage: RecordingStorage, is_ours: Callable[[str, Identity], bool] = lambda *_: True
+) -> None:
     """Recall if the storage has more custody records than the state knows of. Blocks.
+
+    `is_ours` tells whether the service gave an identity an upload's id, where others can write to the storage.
 
     Raises:
         StorageError: the storage can't be listed. StateFault: the state database can't do it now.
     """
     if storage.count_custody_records() > store.count_kept(storage.storage_id):
-        recall(store, storage)
+        recall(store, storage, is_ours)
 
 
-def recall(store: SqlUploads, storage: RecordingStorage) -> None:
+def recall(
+    store: SqlUploads, storage: RecordingStorage, is_ours: Callable[[str, Identity], bool] = lambda *_: True
+) -> None:
     """Have the state know again what the storage has custody records of; uploads may come and end meanwhile. Blocks.
 
     Raises:
         StorageError: the storage can't be listed. StateFault: the state database can't do it now.
     """
-    records = rows_of_custody_records(storage)
+    records = rows_of_custody_records(storage, is_ours)
     while some := list(islice(records, _RECALLED_AT_ONCE)):
         store.put_back_recordings([pair for pair in some if _is_settled(store, *pair)])
 

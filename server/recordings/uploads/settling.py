@@ -77,7 +77,7 @@ class Settling:
                     await self._uploads.settle(key)
             if storage_id not in self._recalled:
                 storage = self._storages.of(storage_id)
-                await loop.run_in_executor(self._threads, recall_missing, self._store, storage)
+                await loop.run_in_executor(self._threads, recall_missing, self._store, storage, self._uploads.is_of)
                 self._recalled.add(storage_id)
             self._told.discard(storage_id)
         except (AuditStoreError, StorageError, StateFault) as error:

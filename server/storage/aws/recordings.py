@@ -132,16 +132,23 @@ class S3Recordings:
             writer.close()
 
     def _versions(self, place: UploadPlace) -> list[str]:
-        """The session's versions, oldest first, as S3 orders them: dates are those of an upload's beginning."""
+        """The session's versions, oldest first."""
+        return [version for name, version in self._listed(name_of(place)) if name == name_of(place)][::-1]
+
+    def _listed(self, prefix: str) -> Iterator[tuple[str, str]]:
+        """Names that begin so and their versions, as S3 orders them: the one that was completed last comes first.
+
+        Their dates tell less: that of a multipart upload is when it was begun.
+        """
         way = self._connect()
-        name = way.place.location.keys_prefix + name_of(place)
-        asked: dict[str, Any] = {**way.place.bucket, "Prefix": name}
-        found: list[str] = []
+        before = way.place.location.keys_prefix
+        asked: dict[str, Any] = {**way.place.bucket, "Prefix": before + prefix}
         while True:
             page = way.s3.list_object_versions(**asked)
-            found += [str(each["VersionId"]) for each in page.get("Versions", ()) if each["Key"] == name]
+            for each in page.get("Versions", ()):
+                yield str(each["Key"]).removeprefix(before), str(each["VersionId"])
             if not page.get("IsTruncated"):
-                return found[::-1]
+                return
             asked["KeyMarker"], asked["VersionIdMarker"] = page["NextKeyMarker"], page["NextVersionIdMarker"]
 
     def _oldest(self, place: UploadPlace) -> str | None:
@@ -188,7 +195,7 @@ class S3Recordings:
             except AwsError as error:
                 if error.kind is not Kind.CONFLICT:
                     raise
-                kept = self._get(_record_name(place))
+                kept = self._record(_record_name(place))
                 if kept is not None:
                     return kept
                 continue
@@ -198,7 +205,7 @@ class S3Recordings:
     def _record_of(self, place: UploadPlace, version: str) -> bytes | None:
         """The custody record of a version; None where it is of others."""
         key = self._upload_of(place, version)
-        return self._get(_record_name(UploadPlace(place.session_id, key))) if _KEY.fullmatch(key) else None
+        return self._record(_record_name(UploadPlace(place.session_id, key))) if _KEY.fullmatch(key) else None
 
     def read(self, place: UploadPlace, offset: int, size: int, *, aside: bool) -> bytes:
         """Bytes of the version that the custody record names; of the oldest where there is none."""
@@ -237,42 +244,32 @@ class S3Recordings:
         if not place.key:
             oldest = self._oldest(place)
             return self._record_of(place, oldest) if oldest is not None else None
-        record = self._get(_record_name(place))
+        record = self._record(_record_name(place))
         if record is None or (not aside and _stored(record).get("kind") != _RECORDING):
             return None
         return record
 
     def custody_records(self) -> Iterator[tuple[str, bytes, bool]]:
         """All of them, in the order of their names."""
-        for name in self._record_names():
-            record = self._get(name) or b""
+        for name, version in self._record_versions().items():
+            record = self._get(name, version)
             yield name.removeprefix(_CUSTODY).partition("/")[0], record, _stored(record).get("kind") != _RECORDING
 
     def count_custody_records(self) -> int:
         """By their names."""
-        return sum(1 for _ in self._record_names())
+        return len(self._record_versions())
 
-    def _record_names(self) -> Iterator[str]:
-        way = self._connect()
-        before = way.place.location.keys_prefix
-        asked: dict[str, Any] = {**way.place.bucket, "Prefix": before + _CUSTODY}
-        while True:
-            page = way.s3.list_objects_v2(**asked)
-            for item in page.get("Contents", ()):
-                if item["Key"].endswith(".json"):
-                    yield str(item["Key"]).removeprefix(before)
-            if not page.get("IsTruncated"):
-                return
-            asked["ContinuationToken"] = page["NextContinuationToken"]
+    def _record_versions(self, prefix: str = _CUSTODY) -> dict[str, str]:
+        """The oldest version of each custody record, whatever others put or delete there later."""
+        return {name: version for name, version in self._listed(prefix) if name.endswith(".json")}
 
-    def _get(self, name: str) -> bytes | None:
+    def _record(self, name: str) -> bytes | None:
+        version = self._record_versions(name).get(name)
+        return None if version is None else self._get(name, version)
+
+    def _get(self, name: str, version: str) -> bytes:
         way = self._connect()
-        try:
-            answer = way.s3.get_object(**way.place.at(name))
-        except AwsError as error:
-            if error.kind is Kind.MISSING and error.code != "NoSuchBucket":
-                return None
-            raise
+        answer = way.s3.get_object(**way.place.at(name), VersionId=version)
         with translated("s3:GetObject"):
             return bytes(answer["Body"].read())
 

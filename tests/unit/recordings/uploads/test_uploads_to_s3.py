@@ -1,0 +1,239 @@
+"""Uploads that end in a bucket: faults of S3 and lost answers, versions of others, and several storages at once."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+
+import orjson
+import pytest
+from sqlalchemy import Engine, delete
+from sqlalchemy import update as change
+
+from server.errors import DataLoss, Unavailable
+from server.recordings.recording import UploadState
+from server.recordings.storages import RecordingStorages
+from server.state.database import open_database, writing
+from server.state.tables import recordings, uploads
+from server.storage.aws.errors import AwsError, Kind
+from server.storage.recording_port import UploadPlace
+from tests.memory_s3 import CloudedFiles, Version
+from tests.uploads_under_test import OTHER_NODE, OTHER_SESSION, SESSION, S3UploadsUnderTest, UploadsUnderTest, access
+
+DATA = bytes(range(90))
+"""Six parts, the last one not full."""
+NAME = f"sessions/{SESSION}.tar"
+
+
+@pytest.fixture
+def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
+    engine = open_database(tmp_path_factory.mktemp("state") / "state.db")
+    yield engine
+    engine.dispose()
+
+
+@pytest.fixture
+def service(engine: Engine) -> S3UploadsUnderTest:
+    return S3UploadsUnderTest(CloudedFiles(), engine)
+
+
+def bucket(service: S3UploadsUnderTest) -> list[Version]:
+    """The versions of the session's object, oldest first."""
+    assert isinstance(service.files, CloudedFiles)
+    return [each for each in service.files.bucket.versions if each.key == NAME]
+
+
+def away(operation: str) -> AwsError:
+    return AwsError("s3:PutObject", Kind.UNREACHABLE)
+
+
+def test_a_recording_is_one_version_of_its_parts_and_custody_names_it(service: S3UploadsUnderTest) -> None:
+    recording, state = asyncio.run(service.record(DATA))
+    (version,) = bucket(service)
+    assert (state, version.data, recording.storage) == (UploadState.COMPLETED, DATA, "aws-1")
+    assert version.checksum.endswith("-6"), "the custody digest is what S3 has as its checksum"
+    assert asyncio.run(service.content(recording, 13, 40)) == DATA[13:53]
+    record = service.storage.custody(UploadPlace(SESSION, recording.upload_id[:32]), aside=False)
+    where = {"bucket": "bucket", "key": NAME, "kind": "recording", "version_id": version.version_id}
+    assert record is not None
+    assert orjson.loads(record)["stored"] == where
+    assert [event["storage"] for event in service.told()] == ["aws-1"]
+    assert list(service.storage.uploads()) == [], "nothing is left in the spool"
+
+
+def test_the_oldest_version_stays_the_recording_and_another_is_a_later_one(service: S3UploadsUnderTest) -> None:
+    first, _ = asyncio.run(service.record(DATA))
+    aside, state = asyncio.run(service.record(b"another", who=OTHER_NODE))
+    repeated, again = asyncio.run(service.record(DATA, who=OTHER_NODE))
+    assert (state, again, repeated) == (UploadState.KEPT_ASIDE, UploadState.REPEATED, first)
+    assert [each.data for each in bucket(service)] == [DATA, b"another"]
+    assert asyncio.run(service.content(first)) == DATA
+    assert asyncio.run(service.content(aside)) == b"another"
+
+
+def test_what_others_put_there_first_stays_the_oldest(service: S3UploadsUnderTest) -> None:
+    assert isinstance(service.files, CloudedFiles)
+    service.files.bucket.versions.append(Version(NAME, "v0", b"of others", {}, ""))
+    aside, state = asyncio.run(service.record(DATA))
+    assert state is UploadState.KEPT_ASIDE
+    assert asyncio.run(service.content(aside)) == DATA
+    assert [each.data for each in bucket(service)] == [b"of others", DATA]
+
+
+def test_where_no_versions_are_kept_nothing_is_put_over_another(service: S3UploadsUnderTest) -> None:
+    assert isinstance(service.files, CloudedFiles)
+    service.files.bucket.versions.append(Version(NAME, "null", b"of others", {}, ""))
+    with pytest.raises(Unavailable, match="isn't versioned"):
+        asyncio.run(service.record(DATA))
+    assert [each.data for each in bucket(service)] == [b"of others"]
+
+
+def test_what_others_put_over_a_recording_later_is_not_read(service: S3UploadsUnderTest) -> None:
+    recording, _ = asyncio.run(service.record(DATA))
+    assert isinstance(service.files, CloudedFiles)
+    service.files.bucket.versions.append(Version(NAME, "forged", b"forged", {}, ""))
+    assert asyncio.run(S3UploadsUnderTest(service.files, service.engine).content(recording)) == DATA
+
+
+def test_custody_records_that_others_forge_or_put_over_count_for_nothing(service: S3UploadsUnderTest) -> None:
+    recording, _ = asyncio.run(service.record(DATA))
+    assert isinstance(service.files, CloudedFiles)
+    versions = service.files.bucket.versions
+    (real,) = [each for each in versions if "_custody" in each.key]
+    versions.append(Version(real.key, "later", b"{}", {}, ""))
+    key = "f" * 32
+    forged = real.data.replace(recording.upload_id.encode(), f"{key}{'e' * 32}".encode())
+    forged = forged.replace(SESSION.encode(), OTHER_SESSION.encode())
+    versions.append(Version(f"sessions/_custody/{OTHER_SESSION}/{key}.json", "forged", forged, {}, ""))
+    later = S3UploadsUnderTest(service.files, service.engine)
+    asyncio.run(later.settling.look())
+    assert asyncio.run(later.content(recording)) == DATA
+    assert later.store.recordings_of([OTHER_SESSION]) == []
+
+
+def test_changed_bytes_are_not_given(service: S3UploadsUnderTest) -> None:
+    recording, _ = asyncio.run(service.record(DATA))
+    assert isinstance(service.files, CloudedFiles)
+    versions = service.files.bucket.versions
+    at = next(number for number, each in enumerate(versions) if each.key == NAME)
+    versions[at] = Version(NAME, versions[at].version_id, DATA[:-1] + b"!", versions[at].metadata, "")
+    with pytest.raises(DataLoss, match="part 6"):
+        asyncio.run(service.content(recording))
+
+
+@pytest.mark.parametrize(
+    "operation", ["create_multipart_upload", "upload_part", "complete_multipart_upload", "put_object"]
+)
+def test_an_answer_that_is_lost_is_found_out(service: S3UploadsUnderTest, operation: str) -> None:
+    """What was asked is done, and the answer lost once: a repeat makes no second version and no second record."""
+    upload_id = asyncio.run(service.send(DATA))
+    lost: list[str] = []
+
+    def loses(asked: str) -> bool:
+        if asked == operation and not lost:
+            lost.append(asked)
+            return True
+        return False
+
+    service.s3.loses = loses
+    if operation in ("create_multipart_upload", "upload_part"):  # these were sent ahead: another upload's are lost
+        upload_id = asyncio.run(service.send(DATA, who=OTHER_NODE))
+        asyncio.run(service.complete(upload_id, who=OTHER_NODE))
+    else:
+        with pytest.raises(Unavailable):
+            asyncio.run(service.complete(upload_id))
+        asyncio.run(service.complete(upload_id))
+    assert lost
+    assert [each.data for each in bucket(service)] == [DATA]
+
+
+def test_a_multipart_upload_that_others_aborted_is_sent_again(service: S3UploadsUnderTest) -> None:
+    upload_id = asyncio.run(service.send(DATA))
+    assert isinstance(service.files, CloudedFiles)
+    service.files.bucket.open.clear()
+    asyncio.run(service.complete(upload_id))
+    assert [each.data for each in bucket(service)] == [DATA]
+
+
+def test_while_s3_is_away_uploads_go_on_and_are_completed_once_it_is_back(service: S3UploadsUnderTest) -> None:
+    service.s3.fails = away
+    upload_id = asyncio.run(service.send(DATA[:50]))
+    asyncio.run(service.send(DATA[50:], upload_id=upload_id, at=50))
+    assert service.s3.asked.count("create_multipart_upload") == 1, "nothing is sent ahead for a while"
+    with pytest.raises(Unavailable):
+        asyncio.run(service.complete(upload_id))
+    assert bucket(service) == []
+    service.s3.fails = lambda operation: None
+    asyncio.run(service.settling.look())
+    assert [each.data for each in bucket(service)] == [DATA], "also if nobody asks again"
+    recording, state = asyncio.run(service.complete(upload_id))
+    assert (state, recording.upload_id) == (UploadState.COMPLETED, upload_id)
+
+
+def test_a_start_waits_for_no_storage_and_ends_what_was_decided_beside_it(service: S3UploadsUnderTest) -> None:
+    upload_id = asyncio.run(service.send(DATA))
+    service.s3.fails = away
+    with pytest.raises(Unavailable):
+        asyncio.run(service.complete(upload_id))
+    later = S3UploadsUnderTest(service.files, service.engine)
+    assert (later.failed, later.s3.asked) == (0, [])
+    asyncio.run(later.settling.look())
+    assert asyncio.run(later.uploads.get(access(), upload_id)).state is UploadState.COMPLETED
+
+
+def test_what_the_state_lost_is_known_again(service: S3UploadsUnderTest) -> None:
+    asyncio.run(service.record(DATA))
+    asyncio.run(service.record(b"another", who=OTHER_NODE))
+    given_up = asyncio.run(service.send(DATA, session=OTHER_SESSION))
+    asyncio.run(service.uploads.abort(access(), given_up))
+    before = service.store.recordings_of([SESSION, OTHER_SESSION])
+    with writing(service.engine).begin() as connection:
+        for table in (recordings, uploads):
+            connection.execute(delete(table))
+    later = S3UploadsUnderTest(service.files, service.engine)
+    asyncio.run(later.settling.look())
+    assert later.store.recordings_of([SESSION, OTHER_SESSION]) == before
+
+
+def test_what_ended_after_the_state_was_copied_is_ended_again(service: S3UploadsUnderTest) -> None:
+    recording, _ = asyncio.run(service.record(DATA))
+    with writing(service.engine).begin() as connection:
+        connection.execute(delete(recordings))
+        connection.execute(change(uploads).values(state="open", ended_ms=None))
+    later = S3UploadsUnderTest(service.files, service.engine)
+    asyncio.run(later.settling.look())
+    assert asyncio.run(later.recordings.find(SESSION)) == recording
+
+
+def test_an_aborted_upload_stays_in_s3_as_a_multipart_upload_that_is_open(service: S3UploadsUnderTest) -> None:
+    upload_id = asyncio.run(service.send(DATA))
+    asyncio.run(service.uploads.abort(access(), upload_id))
+    assert isinstance(service.files, CloudedFiles)
+    (opened,) = service.files.bucket.open.values()
+    assert (b"".join(opened.parts.values()), bucket(service)) == (DATA, [])
+    recording = asyncio.run(service.recordings.find(SESSION, upload_id))
+    assert recording is not None
+    with pytest.raises(Unavailable, match="multipart upload"):
+        asyncio.run(service.content(recording))
+
+
+def test_an_upload_stays_in_its_storage_and_a_session_has_one_recording_over_all(engine: Engine) -> None:
+    files = CloudedFiles()
+    embedded, cloud = UploadsUnderTest(files, engine), S3UploadsUnderTest(files, engine)
+    active = ["default"]
+    storages = RecordingStorages(embedded.storage, lambda storage_id: cloud.storage, lambda: active[0])
+    for part in (cloud.uploads, cloud.recordings, cloud.uploads._endings, cloud.settling):
+        part._storages = storages
+    begun_before = asyncio.run(cloud.send(DATA[:30]))
+    active[0] = "aws-1"
+    asyncio.run(cloud.send(DATA[30:], upload_id=begun_before, at=30))
+    begun_there = asyncio.run(cloud.send(b"another", who=OTHER_NODE))
+    repeat = asyncio.run(cloud.send(DATA, who=OTHER_NODE))
+    active[0] = "default"
+    first, state = asyncio.run(cloud.complete(begun_before))
+    assert (state, first.storage) == (UploadState.COMPLETED, "default")
+    aside, state = asyncio.run(cloud.complete(begun_there, who=OTHER_NODE))
+    assert (state, aside.storage) == (UploadState.KEPT_ASIDE, "aws-1")
+    assert asyncio.run(cloud.complete(repeat, who=OTHER_NODE)) == (first, UploadState.REPEATED)
+    assert [asyncio.run(cloud.content(each)) for each in (first, aside)] == [DATA, b"another"]
+    assert asyncio.run(cloud.uploads.get(access(), begun_before)).storage == "default"
