@@ -52,8 +52,8 @@ class DataDirectory:
 
     @property
     def uploads(self) -> Path:
-        """Folder of recordings on their way to an external storage, one below it for each."""
-        return self.path / "uploads"
+        """Folder of recordings on their way to an external storage, one below it for each; a backup has to have it."""
+        return self.storage / "uploads"
 
     @property
     def storage(self) -> Path:

@@ -19,6 +19,10 @@ class StorageFull(StorageError):
     """There is no room for it."""
 
 
+class NotReadable(StorageError):
+    """It is kept where nobody can read it, and that won't change."""
+
+
 @dataclass(frozen=True, slots=True)
 class UploadPlace:
     """Where an upload is; made by the storage when it begins, kept by the caller."""
@@ -194,7 +198,8 @@ class RecordingStorage(Protocol):
         ...
 
     def read(self, place: UploadPlace, offset: int, size: int, *, aside: bool) -> bytes:
-        """Bytes of what was completed or kept aside; fewer at its end."""
+        """Bytes of what was completed or kept aside; fewer at its end. NotReadable of what was aborted, where the
+        storage has it so."""
         ...
 
     def custody(self, place: UploadPlace, *, aside: bool) -> bytes | None:

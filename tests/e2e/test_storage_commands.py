@@ -227,7 +227,7 @@ def test_forcing_needs_a_reason_and_is_told(client: Client, call: Called, switch
     generated(call)
     assert call("promote", "--force")[0] == 2
     code, out, err = call("promote", "--force", "--reason", "the old account closes")
-    assert (code, out) == (0, f"new events go to {switch.went[0]}\n")
+    assert (code, out) == (0, f"new events and recordings go to {switch.went[0]}\n")
     assert "FORCED" in err
     assert next(client.storages.promotions()).forced
     assert "FORCED" in call("history", "--limit", "1")[1]

@@ -30,13 +30,13 @@ Nothing in AWS is touched, and the draft stays as it is. The same place, promote
 @output_option
 @connected
 def command(client: Client, output: str, yes: bool, reason: str) -> None:
-    """Go back to the default storage: new events stay with the service."""
+    """Go back to the default storage: new events and recordings stay with the service."""
     cluster = client.storages.cluster()
     where = visible(f"{cluster.storage_id} in account {cluster.account_id}")
-    confirm(f"have no more events go to {where}?", yes=yes)
+    confirm(f"have no more events and recordings go to {where}?", yes=yes)
     client.storages.disable(cluster.revision, reason)
     if output == "table":
-        click.echo(f"new events go to the default storage, and no more to {where}")
+        click.echo(f"new events and recordings go to the default storage, and no more to {where}")
     else:
         record = {"storage_id": "default", "disabled": cluster.storage_id}
         write_json(record, indent=2 if output == "json" else None)

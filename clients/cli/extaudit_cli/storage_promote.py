@@ -37,7 +37,7 @@ it needs external_audit_storage:delete and is told in the audit log and the hist
 @output_option
 @connected
 def command(client: Client, output: str, yes: bool, force: bool, reason: str) -> None:
-    """Have the draft come into force: new events go there."""
+    """Have the draft come into force: new events and recordings go there."""
     if force and not reason.strip():
         raise click.UsageError("--force needs --reason")
     draft = client.storages.draft()
@@ -45,7 +45,7 @@ def command(client: Client, output: str, yes: bool, force: bool, reason: str) ->
     click.echo("\n".join(visible(line) for line in lines), err=True)
     if force:
         click.echo("FORCED: it comes into force though no connection test need have passed", err=True)
-    confirm("have new events go there?", yes=yes)
+    confirm("have new events and recordings go there?", yes=yes)
     _print(client.storages.promote(draft.revision, force=force, reason=reason), output)
 
 
@@ -60,6 +60,6 @@ def _in_force(client: Client) -> str:
 
 def _print(cluster: ExternalAuditStorage, output: str) -> None:
     if output == "table":
-        click.echo(visible(f"new events go to {cluster.storage_id}"))
+        click.echo(visible(f"new events and recordings go to {cluster.storage_id}"))
     else:
         write_json(jsonable(asdict(cluster)), indent=2 if output == "json" else None)

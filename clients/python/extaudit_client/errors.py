@@ -190,6 +190,7 @@ BY_REASON: Final[Mapping[str, type[ExtauditError]]] = MappingProxyType(
         "TEST_NOT_PASSED": PreconditionFailed,
         "NO_EXTERNAL_STORAGE": NotFound,
         "NO_ISSUER": PreconditionFailed,
+        "UPLOAD_NOT_READABLE": PreconditionFailed,
         "KEY_NOT_PUBLISHED": PreconditionFailed,
         "ACCOUNT_CHANGED": PreconditionFailed,
         "DRAFT_INVALID": PreconditionFailed,

@@ -11,7 +11,7 @@ from server.errors import AuditStoreError, FailedPrecondition, ResourceExhausted
 from server.recordings.uploads.pipeline import Means, Pipeline
 from server.recordings.uploads.writing import Writing
 from server.storage.ports import StorageError
-from server.storage.recording_port import StorageFull
+from server.storage.recording_port import NotReadable, StorageFull
 
 _log = logging.getLogger(__name__)
 Answer = TypeVar("Answer")
@@ -121,6 +121,8 @@ def in_callers_words(error: Exception) -> AuditStoreError:
     if isinstance(error, StorageFull):
         message = "the disk has no room for more of the recording; try again later"
         return ResourceExhausted(message, reason="DISK_FLOOR", retry_after=5.0)
+    if isinstance(error, NotReadable):
+        return FailedPrecondition(str(error), reason="UPLOAD_NOT_READABLE")
     if isinstance(error, AuditStoreError):
         return error
     if not isinstance(error, StorageError):

@@ -19,7 +19,7 @@ from server.storage.aws.errors import AwsError, Kind, translated
 from server.storage.aws.multipart import UPLOAD, Sending, base64_of, checksum_of, is_gone, name_of
 from server.storage.aws.place import Connection
 from server.storage.ports import StorageError
-from server.storage.recording_port import FoundUpload, Part, PartWriter, UploadPlace, UploadSpool
+from server.storage.recording_port import FoundUpload, NotReadable, Part, PartWriter, UploadPlace, UploadSpool
 
 _CUSTODY = "_custody/"
 _RECORDING, _ASIDE, _ABORTED = "recording", "aside", "aborted"
@@ -230,7 +230,7 @@ class S3Recordings:
             record = self.custody(place, aside=aside)
             stored = _stored(record) if record is not None else {}
             if stored.get("kind") == _ABORTED:
-                raise StorageError("an aborted upload's bytes are in a multipart upload, which S3 lets nobody read")
+                raise NotReadable("an aborted upload's bytes are in a multipart upload, which S3 lets nobody read")
             version = str(stored.get("version_id") or ("" if aside else self._oldest(place) or ""))
             if not version:
                 raise StorageError("the recording isn't there")

@@ -128,6 +128,8 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """New data can't go to an external audit storage, and the message says why. Nothing was changed."""
     ERROR_REASON_QUERY_BUDGET_SPENT: _ErrorReason.ValueType  # 45
     """The caller's queries have had Athena read as much as `athena.budget_bytes` allows; RetryInfo says when there is more."""
+    ERROR_REASON_UPLOAD_NOT_READABLE: _ErrorReason.ValueType  # 46
+    """The upload was aborted, and its bytes are in a multipart upload of S3 that stays open: nobody can read them there."""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Why a call failed: the `reason` of the google.rpc.ErrorInfo that every error carries, without the prefix `ERROR_REASON_`;
@@ -240,4 +242,6 @@ ERROR_REASON_SWITCH_UNAVAILABLE: ErrorReason.ValueType  # 44
 """New data can't go to an external audit storage, and the message says why. Nothing was changed."""
 ERROR_REASON_QUERY_BUDGET_SPENT: ErrorReason.ValueType  # 45
 """The caller's queries have had Athena read as much as `athena.budget_bytes` allows; RetryInfo says when there is more."""
+ERROR_REASON_UPLOAD_NOT_READABLE: ErrorReason.ValueType  # 46
+"""The upload was aborted, and its bytes are in a multipart upload of S3 that stays open: nobody can read them there."""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

@@ -58,7 +58,7 @@ class _ExternalAuditStorageStageEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrap
     EXTERNAL_AUDIT_STORAGE_STAGE_DRAFT: _ExternalAuditStorageStage.ValueType  # 1
     """The draft: being set up, and nothing goes there."""
     EXTERNAL_AUDIT_STORAGE_STAGE_CLUSTER: _ExternalAuditStorageStage.ValueType  # 2
-    """The one in force: new events go there; recordings stay in the default storage in this version."""
+    """The one in force: new events and recordings go there."""
 
 class ExternalAuditStorageStage(_ExternalAuditStorageStage, metaclass=_ExternalAuditStorageStageEnumTypeWrapper):
     """Which of the two."""
@@ -68,7 +68,7 @@ EXTERNAL_AUDIT_STORAGE_STAGE_UNSPECIFIED: ExternalAuditStorageStage.ValueType  #
 EXTERNAL_AUDIT_STORAGE_STAGE_DRAFT: ExternalAuditStorageStage.ValueType  # 1
 """The draft: being set up, and nothing goes there."""
 EXTERNAL_AUDIT_STORAGE_STAGE_CLUSTER: ExternalAuditStorageStage.ValueType  # 2
-"""The one in force: new events go there; recordings stay in the default storage in this version."""
+"""The one in force: new events and recordings go there."""
 Global___ExternalAuditStorageStage: _TypeAlias = ExternalAuditStorageStage  # noqa: Y015
 
 class _PromotionKind:

@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import Engine, delete
 from sqlalchemy import update as change
 
-from server.errors import DataLoss, Unavailable
+from server.errors import DataLoss, FailedPrecondition, Unavailable
 from server.recordings.recording import UploadState
 from server.recordings.storages import RecordingStorages
 from server.state.database import open_database, writing
@@ -213,7 +213,7 @@ def test_an_aborted_upload_stays_in_s3_as_a_multipart_upload_that_is_open(servic
     assert (b"".join(opened.parts.values()), bucket(service)) == (DATA, [])
     recording = asyncio.run(service.recordings.find(SESSION, upload_id))
     assert recording is not None
-    with pytest.raises(Unavailable, match="multipart upload"):
+    with pytest.raises(FailedPrecondition, match="multipart upload"):
         asyncio.run(service.content(recording))
 
 
