@@ -7,21 +7,18 @@ record, `_custody/<session id>/<key>.json`, which names its version. Nothing is 
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor
 from typing import Any
 
-import orjson
-
-from server.storage.aws.errors import AwsError, Kind, translated
-from server.storage.aws.multipart import UPLOAD, Sending, base64_of, checksum_of, is_gone, name_of
+from server.storage.aws.custody_records import CustodyRecords, listed_versions, stored_in
+from server.storage.aws.errors import AwsError, translated
+from server.storage.aws.multipart import UPLOAD, Sending, checksum_of, is_gone, name_of
 from server.storage.aws.place import Connection
 from server.storage.ports import StorageError
 from server.storage.recording_port import FoundUpload, NotReadable, Part, PartWriter, UploadPlace, UploadSpool
 
-_CUSTODY = "_custody/"
 _RECORDING, _ASIDE, _ABORTED = "recording", "aside", "aborted"
 _ATTEMPTS = 3
 _KNOWN_VERSIONS = 1_024
@@ -39,6 +36,7 @@ class S3Recordings:
         self._spool = spool
         self._connect = connect
         self._sending = Sending(spool, connect, threads)
+        self._records = CustodyRecords(connect)
         self._versions_known: dict[tuple[str, str], str] = {}
 
     def begin(self, session_id: str, key: str, begun: bytes) -> UploadPlace:
@@ -133,23 +131,8 @@ class S3Recordings:
 
     def _versions(self, place: UploadPlace) -> list[str]:
         """The session's versions, oldest first."""
-        return [version for name, version in self._listed(name_of(place)) if name == name_of(place)][::-1]
-
-    def _listed(self, prefix: str) -> Iterator[tuple[str, str]]:
-        """Names that begin so and their versions, as S3 orders them: the one that was completed last comes first.
-
-        Their dates tell less: that of a multipart upload is when it was begun.
-        """
-        way = self._connect()
-        before = way.place.location.keys_prefix
-        asked: dict[str, Any] = {**way.place.bucket, "Prefix": before + prefix}
-        while True:
-            page = way.s3.list_object_versions(**asked)
-            for each in page.get("Versions", ()):
-                yield str(each["Key"]).removeprefix(before), str(each["VersionId"])
-            if not page.get("IsTruncated"):
-                return
-            asked["KeyMarker"], asked["VersionIdMarker"] = page["NextKeyMarker"], page["NextVersionIdMarker"]
+        listed = listed_versions(self._connect(), name_of(place))
+        return [version for name, version in listed if name == name_of(place)][::-1]
 
     def _oldest(self, place: UploadPlace) -> str | None:
         return next(iter(self._versions(place)), None)
@@ -180,32 +163,12 @@ class S3Recordings:
             raise ValueError("nothing is decided")
         way = self._connect()
         where = {"bucket": way.place.location.bucket, "key": way.place.at(name_of(place))["Key"]}
-        data = orjson.dumps(orjson.loads(decided) | {"stored": where | stored}, option=orjson.OPT_APPEND_NEWLINE)
-        for _ in range(_ATTEMPTS):
-            try:
-                way.s3.put_object(
-                    **way.place.at(_record_name(place)),
-                    **way.place.encryption,
-                    Body=data,
-                    ContentType="application/json",
-                    IfNoneMatch="*",
-                    ChecksumAlgorithm="SHA256",
-                    ChecksumSHA256=base64_of(hashlib.sha256(data).hexdigest()),
-                )
-            except AwsError as error:
-                if error.kind is not Kind.CONFLICT:
-                    raise
-                kept = self._record(_record_name(place))
-                if kept is not None:
-                    return kept
-                continue
-            return data
-        raise StorageError("S3 says again and again that others are writing the custody record")
+        return self._records.put(place, decided, where | stored)
 
     def _record_of(self, place: UploadPlace, version: str) -> bytes | None:
         """The custody record of a version; None where it is of others."""
         key = self._upload_of(place, version)
-        return self._record(_record_name(UploadPlace(place.session_id, key))) if _KEY.fullmatch(key) else None
+        return self._records.of(UploadPlace(place.session_id, key)) if _KEY.fullmatch(key) else None
 
     def read(self, place: UploadPlace, offset: int, size: int, *, aside: bool) -> bytes:
         """Bytes of the version that the custody record names; of the oldest where there is none."""
@@ -228,7 +191,7 @@ class S3Recordings:
         version = self._versions_known.get(known, "")
         if not version:
             record = self.custody(place, aside=aside)
-            stored = _stored(record) if record is not None else {}
+            stored = stored_in(record) if record is not None else {}
             if stored.get("kind") == _ABORTED:
                 raise NotReadable("an aborted upload's bytes are in a multipart upload, which S3 lets nobody read")
             version = str(stored.get("version_id") or ("" if aside else self._oldest(place) or ""))
@@ -244,34 +207,19 @@ class S3Recordings:
         if not place.key:
             oldest = self._oldest(place)
             return self._record_of(place, oldest) if oldest is not None else None
-        record = self._record(_record_name(place))
-        if record is None or (not aside and _stored(record).get("kind") != _RECORDING):
+        record = self._records.of(place)
+        if record is None or (not aside and stored_in(record).get("kind") != _RECORDING):
             return None
         return record
 
     def custody_records(self) -> Iterator[tuple[str, bytes, bool]]:
         """All of them, in the order of their names."""
-        for name, version in self._record_versions().items():
-            record = self._get(name, version)
-            yield name.removeprefix(_CUSTODY).partition("/")[0], record, _stored(record).get("kind") != _RECORDING
+        for session_id, record in self._records.all():
+            yield session_id, record, stored_in(record).get("kind") != _RECORDING
 
     def count_custody_records(self) -> int:
         """By their names."""
-        return len(self._record_versions())
-
-    def _record_versions(self, prefix: str = _CUSTODY) -> dict[str, str]:
-        """The oldest version of each custody record, whatever others put or delete there later."""
-        return {name: version for name, version in self._listed(prefix) if name.endswith(".json")}
-
-    def _record(self, name: str) -> bytes | None:
-        version = self._record_versions(name).get(name)
-        return None if version is None else self._get(name, version)
-
-    def _get(self, name: str, version: str) -> bytes:
-        way = self._connect()
-        answer = way.s3.get_object(**way.place.at(name), VersionId=version)
-        with translated("s3:GetObject"):
-            return bytes(answer["Body"].read())
+        return self._records.count()
 
 
 class _SendingWriter:
@@ -298,15 +246,3 @@ class _SendingWriter:
     def sync(self, full: Sequence[Part], tail: Part | None) -> None:
         self._writer.sync(full, tail)
         self._send(full)
-
-
-def _record_name(place: UploadPlace) -> str:
-    return f"{_CUSTODY}{place.session_id}/{place.key}.json"
-
-
-def _stored(record: bytes) -> dict[str, Any]:
-    """What the storage has added to a custody record; nothing where it isn't one."""
-    try:
-        return dict(orjson.loads(record)["stored"])
-    except (ValueError, LookupError, TypeError):
-        return {}

@@ -17,7 +17,7 @@ from server.state.database import open_database, writing
 from server.state.tables import recordings, uploads
 from server.storage.aws.errors import AwsError, Kind
 from server.storage.recording_port import UploadPlace
-from tests.memory_s3 import CloudedFiles, Version
+from tests.memory_s3 import CloudedFiles, MemoryS3, Version
 from tests.uploads_under_test import OTHER_NODE, OTHER_SESSION, SESSION, S3UploadsUnderTest, UploadsUnderTest, access
 
 DATA = bytes(range(90))
@@ -145,6 +145,20 @@ def test_an_answer_that_is_lost_is_found_out(service: S3UploadsUnderTest, operat
         asyncio.run(service.complete(upload_id))
     assert lost
     assert [each.data for each in bucket(service)] == [DATA]
+
+
+def test_the_spool_lets_go_of_nothing_that_s3_has_otherwise(
+    service: S3UploadsUnderTest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    upload_id = asyncio.run(service.send(DATA))
+    head = MemoryS3._head_object
+    monkeypatch.setattr(
+        MemoryS3, "_head_object", lambda self, **asked: {**head(self, **asked), "ChecksumSHA256": "other-6"}
+    )
+    with pytest.raises(Unavailable, match="isn't what was sent"):
+        asyncio.run(service.complete(upload_id))
+    assert [found.key for found in service.storage.uploads()] == [upload_id[:32]]
+    assert service.storage.read_upload(UploadPlace(SESSION, upload_id[:32]), 0, 100) == DATA
 
 
 def test_a_multipart_upload_that_others_aborted_is_sent_again(service: S3UploadsUnderTest) -> None:

@@ -1,0 +1,112 @@
+"""Custody records in a versioned bucket: `_custody/<session id>/<key>.json`, each read at its oldest version.
+
+What others put over one, or delete, later counts for nothing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import orjson
+
+from server.storage.aws.errors import AwsError, Kind, translated
+from server.storage.aws.multipart import base64_of
+from server.storage.aws.place import Connection
+from server.storage.ports import StorageError
+from server.storage.recording_port import UploadPlace
+
+_FOLDER = "_custody/"
+_STORED = "stored"
+_ATTEMPTS = 3
+_MOST_BYTES = 16 * 1024 * 1024
+"""What is larger isn't one of ours: others can write to the bucket, and a record is read into memory."""
+
+
+class CustodyRecords:
+    """Puts, finds and lists them. Safe to use from several threads; every call may block."""
+
+    def __init__(self, connect: Callable[[], Connection]) -> None:
+        """`connect` gives the way there as of now; it may raise StorageError."""
+        self._connect = connect
+
+    def put(self, place: UploadPlace, record: bytes, stored: dict[str, str]) -> bytes:
+        """Put an upload's record with where it is stored, unless there is one; gives the one that is there then."""
+        name, way = _name_of(place), self._connect()
+        data = orjson.dumps(orjson.loads(record) | {_STORED: stored}, option=orjson.OPT_APPEND_NEWLINE)
+        for _ in range(_ATTEMPTS):
+            try:
+                way.s3.put_object(
+                    **way.place.at(name),
+                    **way.place.encryption,
+                    Body=data,
+                    ContentType="application/json",
+                    IfNoneMatch="*",
+                    ChecksumAlgorithm="SHA256",
+                    ChecksumSHA256=base64_of(hashlib.sha256(data).hexdigest()),
+                )
+            except AwsError as error:
+                if error.kind is not Kind.CONFLICT:
+                    raise
+                kept = self.of(place)
+                if kept is not None:
+                    return kept
+                continue
+            return data
+        raise StorageError("S3 says again and again that others are writing the custody record")
+
+    def of(self, place: UploadPlace) -> bytes | None:
+        """An upload's record; None if there is none."""
+        name = _name_of(place)
+        version = self._versions(name).get(name)
+        return None if version is None else self._read(name, version)
+
+    def all(self) -> Iterator[tuple[str, bytes]]:
+        """The session's id and the record of each, in the order of their names; empty where it isn't one of ours."""
+        for name, version in self._versions(_FOLDER).items():
+            yield name.removeprefix(_FOLDER).partition("/")[0], self._read(name, version)
+
+    def count(self) -> int:
+        """How many there are; none of them is read."""
+        return len(self._versions(_FOLDER))
+
+    def _versions(self, prefix: str) -> dict[str, str]:
+        """The oldest version of each record whose name begins so."""
+        listed = listed_versions(self._connect(), prefix)
+        return {name: version for name, version in listed if name.endswith(".json")}
+
+    def _read(self, name: str, version: str) -> bytes:
+        way = self._connect()
+        answer = way.s3.get_object(**way.place.at(name), VersionId=version)
+        with translated("s3:GetObject"):
+            data = bytes(answer["Body"].read(_MOST_BYTES + 1))
+        return data if len(data) <= _MOST_BYTES else b""
+
+
+def stored_in(record: bytes) -> dict[str, Any]:
+    """What `put` has added to a record; nothing where it isn't one."""
+    try:
+        return dict(orjson.loads(record)[_STORED])
+    except (ValueError, LookupError, TypeError):
+        return {}
+
+
+def listed_versions(way: Connection, prefix: str) -> Iterator[tuple[str, str]]:
+    """Names that begin so and their versions, as S3 orders them: of one name the one that was completed last first.
+
+    Their dates tell less: that of a multipart upload is when it was begun.
+    """
+    before = way.place.location.keys_prefix
+    asked: dict[str, Any] = {**way.place.bucket, "Prefix": before + prefix}
+    while True:
+        page = way.s3.list_object_versions(**asked)
+        for each in page.get("Versions", ()):
+            yield str(each["Key"]).removeprefix(before), str(each["VersionId"])
+        if not page.get("IsTruncated"):
+            return
+        asked["KeyMarker"], asked["VersionIdMarker"] = page["NextKeyMarker"], page["NextVersionIdMarker"]
+
+
+def _name_of(place: UploadPlace) -> str:
+    return f"{_FOLDER}{place.session_id}/{place.key}.json"
