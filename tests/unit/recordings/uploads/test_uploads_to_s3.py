@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
+from pathlib import Path
 
 import orjson
 import pytest
@@ -147,9 +148,12 @@ def test_an_answer_that_is_lost_is_found_out(service: S3UploadsUnderTest, operat
     assert [each.data for each in bucket(service)] == [DATA]
 
 
+@pytest.mark.parametrize("recorded", [False, True], ids=["the recording", "another"])
 def test_the_spool_lets_go_of_nothing_that_s3_has_otherwise(
-    service: S3UploadsUnderTest, monkeypatch: pytest.MonkeyPatch
+    service: S3UploadsUnderTest, monkeypatch: pytest.MonkeyPatch, recorded: bool
 ) -> None:
+    if recorded:
+        asyncio.run(service.record(b"the recording", who=OTHER_NODE))
     upload_id = asyncio.run(service.send(DATA))
     head = MemoryS3._head_object
     monkeypatch.setattr(
@@ -233,7 +237,7 @@ def test_an_aborted_upload_stays_in_s3_as_a_multipart_upload_that_is_open(servic
 
 def test_an_upload_stays_in_its_storage_and_a_session_has_one_recording_over_all(engine: Engine) -> None:
     files = CloudedFiles()
-    embedded, cloud = UploadsUnderTest(files, engine), S3UploadsUnderTest(files, engine)
+    embedded, cloud = UploadsUnderTest(files, engine), S3UploadsUnderTest(files, engine, Path("data") / "cloud")
     active = ["default"]
     storages = RecordingStorages(embedded.storage, lambda storage_id: cloud.storage, lambda: active[0])
     for part in (cloud.uploads, cloud.recordings, cloud.uploads._endings, cloud.settling):
@@ -243,6 +247,7 @@ def test_an_upload_stays_in_its_storage_and_a_session_has_one_recording_over_all
     asyncio.run(cloud.send(DATA[30:], upload_id=begun_before, at=30))
     begun_there = asyncio.run(cloud.send(b"another", who=OTHER_NODE))
     repeat = asyncio.run(cloud.send(DATA, who=OTHER_NODE))
+    assert UploadsUnderTest(files, engine).failed == 0, "what is open elsewhere isn't missed here"
     active[0] = "default"
     first, state = asyncio.run(cloud.complete(begun_before))
     assert (state, first.storage) == (UploadState.COMPLETED, "default")
