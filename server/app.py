@@ -383,6 +383,7 @@ def _build(
         LoopLag(metrics.service),
         threads,
         external.tests,
+        others.give_up,
         [
             scrubbing.close,
             recordings.close,

@@ -134,6 +134,12 @@ class AwsStorages:
         found = [(name, each.credentials.problem) for (_, _, name), each in list(self._clients.items())]
         return [f"integration {name}: {problem}" for name, problem in found if problem is not None]
 
+    def give_up(self) -> None:
+        """Have what waits for AWS end soon: a stop waits for it."""
+        with self._lock:
+            for clients in self._clients.values():
+                clients.give_up()
+
     def close(self) -> None:
         """Wait for what is being sent, and close all connections."""
         self._senders.shutdown(wait=True, cancel_futures=True)

@@ -131,6 +131,8 @@ class App:
     loop_lag: LoopLag
     threads: Threads
     connection_tests: ConnectionTests
+    give_up: Callable[[], object]
+    """Has what waits for other services end soon."""
     close: list[Callable[[], object]]
     failed: asyncio.Event = field(default_factory=asyncio.Event)
     """Set when a part of the service has failed and the process must end."""
@@ -205,6 +207,9 @@ class App:
         await self.self_audit.stop(version=self.status.version)
         self.intake.stop()
         self.deliveries.stop()
+        if self._tasks:  # one that waits for a bucket that doesn't answer would wait for minutes
+            await asyncio.wait(self._tasks, timeout=STOP_GRACE_SECONDS)
+        self.give_up()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         loop = asyncio.get_running_loop()
         await loop.run_in_executor(self.threads.journal, self.log.journal.stop)

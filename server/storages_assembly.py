@@ -64,6 +64,10 @@ class OtherStorages(Protocol):
         """
         ...
 
+    def give_up(self) -> None:
+        """Have what waits for another service end soon: a stop waits for it."""
+        ...
+
     def close(self) -> None:
         """Let go of all connections."""
         ...

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from server.storage.aws.credentials import RoleCredentials, WebIdentityExchange
-from server.storage.aws.errors import AwsError, action_of, translated
+from server.storage.aws.errors import AwsError, Kind, action_of, translated
 from server.storage.aws.session import AwsSettings, client_config, closed_session, make_client
 
 __all__ = ["AwsClients", "AwsSettings", "ServiceClient"]
@@ -63,6 +63,7 @@ class AwsClients:
         self._session: Any = None
         self._made: dict[str, ServiceClient] = {}
         self._closed = False
+        self._given_up = False
 
     def start(self) -> None:
         """Have the credentials renewed ahead; for clients that are kept."""
@@ -99,8 +100,17 @@ class AwsClients:
                 self._session = self._session or closed_session(self.credentials)
                 config = client_config(self._settings, self.region)
                 client = make_client(self._session, service, self._settings, config)
+                client.meta.events.register("before-send", self._before_send)
                 self._made[service] = ServiceClient(service, client, self.credentials.doubt)
             return self._made[service]
+
+    def give_up(self) -> None:
+        """Send nothing any more, and nothing again: what is under way ends with the answer that it waits for."""
+        self._given_up = True
+
+    def _before_send(self, **_: Any) -> None:
+        if self._given_up:
+            raise AwsError("", Kind.UNREACHABLE, words="the service is stopping")
 
     def close(self) -> None:
         """Close all connections and end the renewal."""

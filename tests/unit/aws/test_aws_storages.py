@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import socket
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
@@ -18,6 +20,8 @@ from server.state.database import open_database
 from server.state.external_storage_tables import integrations, promotions
 from server.storage.aws.athena.budget import ReadBudget
 from server.storage.aws.athena.executor import AthenaExecutor
+from server.storage.aws.clients import AwsClients
+from server.storage.aws.credentials import RoleSession
 from server.storage.aws.errors import AwsError
 from server.storage.aws.object_cache import ObjectCache
 from server.storage.aws.session import AwsSettings
@@ -81,7 +85,9 @@ def rig(tmp_path: Path) -> Iterator[Rig]:
     tokens = Tokens()
     cache = ObjectCache(tmp_path / "cache", 2**26, 1)
     executor = AthenaExecutor(1, ReadBudget(0, 1.0, lambda: rig.now))
-    storages = AwsStorages(engine, cast(Any, tokens), settings, cache, executor, "test", lambda: rig.now)
+    storages = AwsStorages(
+        engine, cast(Any, tokens), settings, cache, executor, "test", cast(Any, None), lambda: rig.now
+    )
     rig = Rig(engine, tokens, storages)
     yield rig
     rig.storages.close()
@@ -138,3 +144,24 @@ def test_athena_is_asked_of_these_storages_alone_and_by_the_role_of_now(rig: Rig
     rig.now += 10
     with pytest.raises(StorageError, match="integration ours was deleted"):
         finder.find(asked, time.monotonic() + 5)
+
+
+def test_what_was_given_up_is_not_sent_again() -> None:
+    """A stop waits for what is under way: one answer that doesn't come, and not one more for every attempt."""
+    with socket.create_server(("127.0.0.1", 0)) as silent, ThreadPoolExecutor(1) as threads:
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        settings = AwsSettings(endpoint=url, attempts=5, read_timeout=1.0, s3_path_style="always")
+        clients = AwsClients("us-west-2", ROLE, lambda: "token", settings)
+        clients.credentials._session = RoleSession("k", "s", "t", time.time() + 3600, "arn", 3600)
+        asked = threads.submit(clients.s3.list_objects_v2, Bucket="longterm")
+        silent.settimeout(10)
+        connections = [silent.accept()[0]]
+        clients.give_up()
+        with pytest.raises(AwsError, match="stopping"):
+            asked.result(10)
+        silent.settimeout(0.0)
+        with pytest.raises(BlockingIOError):
+            silent.accept()
+        for each in connections:
+            each.close()
+        clients.close()
