@@ -19,8 +19,9 @@ from server.storage.aws.athena.budget import ReadBudget
 from server.storage.aws.athena.executor import AthenaExecutor, Ended
 from server.storage.aws.athena.finder import AthenaFinder, Way
 from server.storage.aws.clients import AwsClients
-from server.storage.aws.event_storage import Connection, Place, S3EventStorage
+from server.storage.aws.event_storage import S3EventStorage
 from server.storage.aws.object_cache import ObjectCache
+from server.storage.aws.place import Connection, Place
 from server.storage.aws.session import AwsSettings
 from server.storage.finding import Finding, FindRequest, ObjectFinder
 from tests.account_under_test import Account

@@ -157,7 +157,7 @@ def test_an_object_that_is_gone_is_missed_though_nothing_in_it_would_match(rig: 
         s3.put_object(**rig.key(item.name), Body=body)
 
 
-@pytest.mark.parametrize("change", [{"revision": time.time_ns() + 60_000_000_000}, {"problem": "is archived"}], ids=str)
+@pytest.mark.parametrize("change", [{"revision": 2**62}, {"problem": "is archived"}], ids=str)
 def test_what_athena_may_have_read_otherwise_than_it_was_stored_is_scanned(
     rig: AthenaRig, monkeypatch: pytest.MonkeyPatch, change: dict[str, Any]
 ) -> None:

@@ -30,8 +30,9 @@ from server.recordings.sessions.session_index import SessionIndex
 from server.state.sessions import SqlSessionIndex
 from server.state.tables import catalogue_batches, catalogue_objects
 from server.storage.aws.clients import ServiceClient
-from server.storage.aws.event_storage import Connection, Place, S3EventStorage
+from server.storage.aws.event_storage import S3EventStorage
 from server.storage.aws.object_cache import ObjectCache
+from server.storage.aws.place import Connection, Place
 from server.storage.matching import compile_filters
 from server.storage.ports import EventStorage, StorageError
 from server.storage.query import Filters
