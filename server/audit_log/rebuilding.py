@@ -13,6 +13,8 @@ from server.data_directory import LATER_VERSION, DataDirectoryProblem
 from server.state.catalogue import Catalogue, rest
 from server.storage.ports import EventStorage, StorageError
 
+_MOST_UNREAD = 100
+"""Batch records that can't be read before a storage counts as out of reach."""
 RECORD_NAME = re.compile(r"([0-9a-f]{20})/([0-9]{1,19})-([0-9]{1,19})\.json")
 
 Admits = Callable[[str, int, int], bool]
@@ -51,6 +53,7 @@ def recall(storage: EventStorage, catalogue: Catalogue, admits: Admits) -> tuple
         StorageError: the storage can't be read now. What was read is kept.
     """
     added = refused = 0
+    unread: list[str] = []
     for place in _listed(storage):
         log_id, first, last = place
         admitted = admits(log_id, first, last)  # before the catalogue is asked: what leaves the tail is there by then
@@ -60,9 +63,18 @@ def recall(storage: EventStorage, catalogue: Catalogue, admits: Admits) -> tuple
         if (known is not None and known.first <= last) or not admitted:
             refused += 1
             continue
-        for record in _added(storage, catalogue, *place):
+        try:
+            records = _added(storage, catalogue, *place)
+        except (StorageError, DataDirectoryProblem) as error:  # others can write there: one of theirs stops no other
+            unread.append(str(error))
+            if len(unread) >= _MOST_UNREAD:
+                break
+            continue
+        for record in records:
             added += 1
             catalogue.found_again(record.log_id, rest(record.first, record.last, record.holes))
+    if unread:
+        raise StorageError(f"batch records can't be read, {len(unread)} of them or more: {unread[0]}")
     return added, refused
 
 

@@ -7,9 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import delete
 
 from server.audit_log.batch_record import BatchRecord
+from server.audit_log.rebuilding import recall
 from server.audit_log.search.query import SearchQuery
+from server.state.tables import catalogue_batches, catalogue_objects
 from server.storage.ports import StorageError
 from tests.contract.search_rig import SearchRig, duck_engine, event_json
 from tests.contract.test_several_storages import OTHER, deliver, in_s3, switch_to
@@ -58,9 +61,30 @@ def test_a_batch_whose_record_is_there_is_confirmed_and_what_was_removed_of_it_c
     storage: Any = rig.storages.of(OTHER)
     (stored,) = storage.list_date("2026-11-18")
     way = storage._connect()
-    way.s3.delete_object(Bucket=way.place.events.bucket, Key=way.place.events.keys_prefix + stored.name)
+    way.s3.delete_object(**way.place.at(stored.name))
     deliver(rig, OTHER)
     assert len(storage.list_date("2026-11-18")) == 1
     assert [row.receipts for row in rig.page(SearchQuery(storage=OTHER)).rows] == [(kept.receipt,)]
     assert not rig.log.tail.of_storage(OTHER)
     rig.close()
+
+
+def test_a_record_that_nobody_can_read_keeps_no_other_from_being_recalled(sandbox: Sandbox, tmp_path: Path) -> None:
+    """And no server from starting: whoever can write to the bucket could have written it."""
+    rig = SearchRig(tmp_path, duck_engine(tmp_path), others=(OTHER,), open_other=in_s3(sandbox, tmp_path.name))
+    switch_to(rig, OTHER)
+    for uid in "ab":
+        rig.emit(event_json(uid))
+        rig.cut()
+    deliver(rig, OTHER)
+    storage: Any = rig.storages.of(OTHER)
+    way, (first, _) = storage._connect(), sorted(storage.list_records())
+    way.s3.put_object(**way.place.at(f"_batches/{first}"), Body=b'{"format":99}')
+    with rig.database.begin() as connection:
+        connection.execute(delete(catalogue_batches))
+        connection.execute(delete(catalogue_objects))
+    again = rig.reopened()
+    with pytest.raises(StorageError, match="format 99"):
+        recall(again.storages.of(OTHER), again.catalogue, lambda *_: True)
+    assert [(batch.first, batch.last) for batch in again.catalogue.batches()] == [(2, 2)]
+    again.close()

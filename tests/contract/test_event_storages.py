@@ -195,11 +195,7 @@ def test_what_others_say_of_their_object_in_its_metadata_is_not_believed(s3: Rig
     """Where S3 compared no SHA-256 the bytes are read."""
     old: Any = s3.storage
     way, digest = old._connect(), hashlib.sha256(b"events").hexdigest()
-    said = {
-        "Bucket": way.place.events.bucket,
-        "Key": way.place.events.keys_prefix + NAME,
-        "Metadata": {"sha256": digest},
-    }
+    said = {**way.place.at(NAME), "Metadata": {"sha256": digest}}
     way.s3.put_object(**said, Body=b"forged")
     with pytest.raises(NameTaken):
         s3.put(NAME)
