@@ -12,10 +12,14 @@ BENCHMARKS ?= start decision ingest_core recording_format emit search search_gro
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 # Folders that hold Python of ours; protos/gen is generated and left out by the tools' own configuration.
-CRASH_TESTS := tests/crash
-# The tests of whole ways in two halves, by name.
-SLOW_TESTS := $(wildcard tests/e2e/test_[a-l]*.py) tests/docs
-SLOWER_TESTS := $(wildcard tests/e2e/test_[m-z]*.py)
+# The tests in parts; those of whole ways by name.
+unit_TESTS := tests/unit
+crash_TESTS := tests/crash
+ways_TESTS := $(wildcard tests/e2e/test_[a-l]*.py) tests/docs
+more-ways_TESTS := $(wildcard tests/e2e/test_[m-z]*.py)
+edge_TESTS := tests/grpc
+other_TESTS := $(filter-out tests/__pycache__ tests/unit tests/crash tests/e2e tests/docs tests/grpc,$(patsubst %/,%,$(wildcard tests/*/)))
+TEST_PARTS := test-unit test-crash test-ways test-more-ways test-other test-edge
 DOCS_TOOLS := $(subst /,.,$(basename $(wildcard tools/generate_*_docs.py)))
 SOURCES := server rbac clients tools tests benchmarks
 
@@ -56,24 +60,21 @@ ifdef T
 	@echo "==> tests: pytest $(T)"
 	@$(BIN)/python -m pytest --quiet $(T)
 else
-	@# Crash tests wait for the disk most of their time, those of whole ways for other processes: so these run beside
-	@# the others, and what they say comes after. Those of the edge have a process of their own, in which gRPC begins and
-	@# ends a server for each: behind many other tests one of them crashed it, for a reason that isn't known.
-	@echo "==> tests: pytest, and beside it pytest tests/e2e, tests/docs and tests/crash"
-	@out=$$(mktemp -d) && trap 'rm -rf "$$out"' EXIT && mkdir "$$out/sent" && export SANDBOX_SENT="$$out/sent" && \
-	{ $(BIN)/python -m pytest --quiet -p no:cacheprovider $(CRASH_TESTS) >"$$out/crash" 2>&1 & crash=$$!; \
-	  $(BIN)/python -m pytest --quiet -p no:cacheprovider $(SLOW_TESTS) >"$$out/slow" 2>&1 & slow=$$!; \
-	  $(BIN)/python -m pytest --quiet -p no:cacheprovider $(SLOWER_TESTS) >"$$out/slower" 2>&1 & slower=$$!; \
-	  trap 'kill $$crash $$slow $$slower 2>/dev/null; exit 130' INT TERM; \
-	  $(BIN)/python -m pytest --quiet tests/grpc; edge=$$?; \
-	  $(BIN)/python -m pytest --quiet --ignore=tests/grpc --ignore=tests/e2e --ignore=tests/docs --ignore=$(CRASH_TESTS); others=$$?; \
-	  wait $$slow; slow=$$?; echo "==> tests: tests/e2e (a to l), tests/docs"; cat "$$out/slow"; \
-	  wait $$slower; slower=$$?; echo "==> tests: tests/e2e (m to z)"; cat "$$out/slower"; \
-	  wait $$crash; crash=$$?; echo "==> tests: $(CRASH_TESTS)"; cat "$$out/crash"; \
-	  echo "==> tests: what all of them had the service send to AWS, against its policy"; \
-	  $(BIN)/python -m tests.connection.sent_by_suite "$$out/sent"; sent=$$?; \
-	  [ $$sent -eq 0 ] && [ $$edge -eq 0 ] && [ $$others -eq 0 ] && [ $$slow -eq 0 ] && [ $$slower -eq 0 ] && [ $$crash -eq 0 ]; }
+	@# In parts that run three at a time, the longest first: many wait for the disk and for other processes. What a part
+	@# says comes at its end. The tests of the edge have a process of their own, in which gRPC begins and ends a server for
+	@# each: behind many other tests one of them crashed it, for a reason that isn't known.
+	@echo "==> tests: $(words $(TEST_PARTS)) parts, three at a time"
+	@rm -rf .venv/sent && mkdir .venv/sent
+	@SANDBOX_SENT="$(CURDIR)/.venv/sent" \
+	  $(MAKE) --no-print-directory --output-sync=target --keep-going -j 3 $(TEST_PARTS)
+	@echo "==> tests: what all of them had the service send to AWS, against its policy"
+	@$(BIN)/python -m tests.connection.sent_by_suite .venv/sent
 endif
+
+.PHONY: $(TEST_PARTS)
+$(TEST_PARTS): test-%: .venv/.dev
+	@echo "==> tests: $($*_TESTS)"
+	@$(BIN)/python -m pytest --quiet -p no:cacheprovider $($*_TESTS)
 
 .PHONY: format
 format: .venv/.dev ## Format the Python code and sort its imports.

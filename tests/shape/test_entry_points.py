@@ -52,7 +52,8 @@ def test_the_console_script_works_from_another_directory(tmp_path: Path) -> None
 
 
 def test_make_alone_lists_every_target_with_its_purpose() -> None:
-    phony = re.findall(r"^\.PHONY: (\S+)$", (ROOT / "Makefile").read_text(), re.M)
+    # Less the parts of `make test`, which are named by a variable.
+    phony = re.findall(r"^\.PHONY: ([a-z-]+)$", (ROOT / "Makefile").read_text(), re.M)
     listed = re.findall(r"^  (\S+) +\S", make(ROOT).stdout, re.M)
     assert listed == phony
 
