@@ -10,7 +10,7 @@ from typing import Final
 from extaudit.v1 import connection_check_pb2 as check_pb
 from extaudit.v1 import external_audit_storage_service_pb2 as pb
 
-from extaudit_client.names import CHECK_OUTCOMES, STORAGE_STAGES, name_of, value_of
+from extaudit_client.names import CHECK_OUTCOMES, name_of, stage_value
 from extaudit_client.storage_rows import ConnectionTest, test_from
 
 TEST_SECONDS: Final = 180.0
@@ -51,9 +51,7 @@ def test_request(stage: str, role_arn: str) -> pb.TestConnectionRequest:
     Raises:
         ValueError: the stage isn't known.
     """
-    request = pb.TestConnectionRequest(role_arn=role_arn)
-    request.stage = value_of(stage, STORAGE_STAGES)  # type: ignore[assignment]  # plain numbers when they run
-    return request
+    return pb.TestConnectionRequest(stage=stage_value(stage), role_arn=role_arn)
 
 
 def step_from(answer: pb.TestConnectionResponse) -> ConnectionCheck | ConnectionTestEnd:

@@ -58,3 +58,12 @@ def value_of(name: str, names: Names) -> int:
 def known(names: Names) -> list[str]:
     """Give every short name but the unspecified one."""
     return [name_of(value, names) for value in names[0].values() if value]
+
+
+def stage_value(name: str) -> external_audit_storage_pb2.ExternalAuditStorageStage.ValueType:
+    """Give the value of a stage, `draft` or `cluster`.
+
+    Raises:
+        ValueError: there is no such stage.
+    """
+    return value_of(name, STORAGE_STAGES)  # type: ignore[return-value]  # enum values are plain numbers when they run

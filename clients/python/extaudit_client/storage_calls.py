@@ -6,7 +6,7 @@ from extaudit.v1 import external_audit_storage_service_pb2 as pb
 
 from extaudit_client.calling import Call
 from extaudit_client.infrastructure import InfrastructurePlan, RolePolicyPlan, plan_from
-from extaudit_client.names import STORAGE_STAGES, value_of
+from extaudit_client.names import stage_value
 from extaudit_client.paging import Listed
 from extaudit_client.storage_rows import (
     ExternalAuditStorage,
@@ -85,22 +85,18 @@ def promotions(page_token: str) -> Call[Listed[Promotion]]:
 
 def iam_policy(stage: str, role_arn: str, *, without_kms: bool) -> Call[RolePolicyPlan]:
     """The policy that the integration's role needs, or another one of the same account."""
-    request = pb.GetIamPolicyRequest(role_arn=role_arn, without_kms=without_kms)
-    request.stage = value_of(stage, STORAGE_STAGES)  # type: ignore[assignment]  # plain numbers when they run
     return Call(
         lambda stubs: stubs.storages.GetIamPolicy,
-        request,
+        pb.GetIamPolicyRequest(stage=stage_value(stage), role_arn=role_arn, without_kms=without_kms),
         lambda answer: RolePolicyPlan(answer.role_arn, answer.policy_name, answer.policy),
     )
 
 
 def infrastructure(stage: str) -> Call[InfrastructurePlan]:
     """All that must be there in AWS."""
-    request = pb.PlanInfrastructureRequest()
-    request.stage = value_of(stage, STORAGE_STAGES)  # type: ignore[assignment]  # plain numbers when they run
     return Call(
         lambda stubs: stubs.storages.PlanInfrastructure,
-        request,
+        pb.PlanInfrastructureRequest(stage=stage_value(stage)),
         lambda answer: plan_from(answer.plan, answer.revision),
     )
 
