@@ -18,9 +18,6 @@ from server.access.rights import Rights
 from server.audit_log.changes import Changes
 from server.audit_log.clock_steps import ClockSteps
 from server.audit_log.commit_notice import CommitNotice
-from server.audit_log.export.exports import Exports, most_exports
-from server.audit_log.export.listing import ChunkListing
-from server.audit_log.export.tokens import ChunkTokens
 from server.audit_log.gate import IntakeGate
 from server.audit_log.intake import Intake
 from server.audit_log.kept_policies import KeptPolicies
@@ -29,20 +26,12 @@ from server.audit_log.recalling import Recalling
 from server.audit_log.scrub.scrubbing import Pace, Scrubbing
 from server.audit_log.scrub.verification import Verification
 from server.audit_log.search.digests import ObjectDigests
-from server.audit_log.search.elsewhere import Elsewhere
-from server.audit_log.search.narrowing import Narrowing
-from server.audit_log.search.search import Search
-from server.audit_log.search.searches import Searches
-from server.audit_log.search.tokens import PageTokens
 from server.audit_log.self_audit import SelfAudit
 from server.audit_log.service_log import ServiceLog
 from server.audit_log.status import Status
 from server.audit_log.storages import DEFAULT
-from server.audit_log.stored_batches import StoredBatches
 from server.audit_log.switch import JournalSwitch
 from server.audit_log.validation import Validator
-from server.audit_log.watching.log_reader import LogReader
-from server.audit_log.watching.watches import Watches
 from server.aws_storages import aws_storages
 from server.callers_assembly import certificates_of, token_listener, tokens_of
 from server.certificates.issued import SerialTable
@@ -67,16 +56,20 @@ from server.http_api.operations import operations_app
 from server.integrations.integrations import Integrations
 from server.issuer_assembly import issuer_part
 from server.lifecycle import App, threads_of
+from server.observability.alerts.alerts import Alerts
+from server.observability.alerts.evaluation import Evaluation
 from server.observability.metrics import Metrics
 from server.observability.service_metrics import LoopLag
 from server.observability.spans import NO_SPANS
 from server.observability.trace_opening import open_tracing
+from server.reading_assembly import Surroundings as ReadingSurroundings
+from server.reading_assembly import assemble as assemble_reading
 from server.recordings.sessions.reindexing import Reindexing
 from server.recordings.sessions.session_index import SessionIndex
 from server.recordings.storages import RecordingStorages
 from server.recordings_assembly import Surroundings, assemble
 from server.reloading import Held, Reloading, Settings, cut_limits
-from server.state.active_storage import active_periods, active_storage
+from server.state.active_storage import active_storage
 from server.state.catalogue import Catalogue
 from server.state.database import Database, open_database
 from server.state.external_storages import SqlExternalStorages
@@ -143,6 +136,7 @@ def _build(
     lock_table.refresh()
     outbox = Outbox(engine)
     changes = Changes(outbox)
+    alerts = Alerts(_now_ms, changes.alert_raised, changes.alert_cleared)
     certificates = certificates_of(config, local, serials, changes)
     tokens = tokens_of(config, certificates, changes)
     files.make_folder(directory.roles)  # so that a role file can be put there while the service runs
@@ -190,18 +184,20 @@ def _build(
     session_index = SessionIndex(SqlSessionIndex(engine), log.tail, catalogue, storages, scan)
     reindexing = Reindexing(session_index, threads.reindexing)
     ways = Ways(
-        log, catalogue, session_index.before_leaving, threads.delivery, metrics.deliveries, intake.goes_first, spans
+        log,
+        catalogue,
+        session_index.before_leaving,
+        threads.delivery,
+        metrics.deliveries,
+        intake.goes_first,
+        spans,
+        alerts,
     )
     deliveries = deliveries_to(storages, ways)
     recalling = Recalling(storages, catalogue, log.tail, log.journal, threads.remote_reading)
     switch = JournalSwitch(log.writer, threads.journal, storages, deliveries, others.open, recalling.wake)
     wake.append(deliveries.wake)
     digests = ObjectDigests(storages)
-    page_token_key = kept_secret(files, directory, PAGE_TOKENS)
-    elsewhere = Elsewhere(lambda: active_periods(engine), lambda: storages.switches)
-    scan_bytes = min(config.athena.scan_bytes, config.external_storage.cache_bytes)
-    narrowing = Narrowing(storages, others.finder, scan_bytes=scan_bytes)
-    search = Search(storages, scan, log.tail, catalogue, PageTokens(page_token_key), digests, elsewhere, narrowing)
     service_log = ServiceLog(intake)
     self_audit = SelfAudit(service_log, changes, OutboxDrain(outbox, intake), log.journal)
     recordings = assemble(
@@ -220,34 +216,32 @@ def _build(
             threads.searches,
             service_log,
             _now_ms,
+            alerts,
             directory.path / "recorded-text.sqlite",
         ),
         upload_key=kept_secret(files, directory, "upload-id.key"),
         token_key=kept_secret(files, directory, SESSION_TOKENS),
     )
-    searches = Searches(
-        search,
-        threads.searches,
-        threads.remote_searches,
-        service_log,
-        metrics.searches,
-        limit_seconds=config.search.time_limit_seconds,
-        spans=spans,
+    reading = assemble_reading(
+        config,
+        ReadingSurroundings(
+            storages,
+            scan,
+            others.finder,
+            log,
+            catalogue,
+            engine,
+            digests,
+            threads,
+            service_log,
+            notice,
+            metrics,
+            spans,
+            alerts,
+        ),
+        token_key=kept_secret(files, directory, PAGE_TOKENS),
     )
-    exports = Exports(
-        ChunkListing(storages, log.tail, catalogue, ChunkTokens(page_token_key), search.foreign.refresh),
-        StoredBatches(storages, catalogue),
-        catalogue,
-        threads.exports,
-        service_log,
-        metrics.exports,
-        most=most_exports(config.journal.cut_bytes + config.grpc.message_bytes),
-        remote_threads=threads.remote_reading,
-    )
-    reader = LogReader(log.tail, catalogue, StoredBatches(storages, catalogue), log.journal.log_id)
-    watches = Watches(
-        reader, threads.reading, service_log, notice, metrics.watches, storages, remote_threads=threads.remote_reading
-    )
+    searches = reading.searches
     damage = SqlStorageDamage(engine)
     if log.is_copy:  # what was walked through is the original's storage
         damage.keep_walk(Walk())
@@ -297,8 +291,8 @@ def _build(
         UseCases(
             intake,
             searches,
-            exports,
-            watches,
+            reading.exports,
+            reading.watches,
             status,
             Rights(policy, lock_table),
             locks,
@@ -377,6 +371,7 @@ def _build(
         recordings.text_indexing,
         recordings.settling,
         scrubbing,
+        Evaluation(alerts, config.alerts.period_seconds),
         tokens,
         issuer,
         Reloading(settings, read, held, changes, metrics.configuration),

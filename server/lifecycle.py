@@ -30,6 +30,7 @@ from server.grpc_api.server import GrpcServer
 from server.housekeeping import Housekeeping
 from server.http_api.listener import OperationsServer
 from server.issuer_assembly import IssuerPart
+from server.observability.alerts.evaluation import Evaluation
 from server.observability.service_metrics import LoopLag
 from server.recordings.sessions.reindexing import Reindexing
 from server.recordings.text_search.indexing import TextIndexing
@@ -125,6 +126,7 @@ class App:
     text_indexing: TextIndexing
     settling: Settling
     scrubbing: Scrubbing
+    alerts: Evaluation
     tokens: TokenIssuers
     issuer: IssuerPart
     reloading: Reloading
@@ -169,6 +171,7 @@ class App:
         self._run(self.text_indexing.run())
         self._run(self.settling.run())
         self._run(self.scrubbing.run())
+        self._run(self.alerts.run())
         self._run(self.tokens.run())
         self._run(self.issuer.upkeep.run())
         self._run(self.reloading.run())
@@ -200,6 +203,7 @@ class App:
         self.text_indexing.stop()
         self.settling.stop()
         self.scrubbing.stop()
+        self.alerts.stop()
         self.tokens.stop()
         self.issuer.upkeep.stop()
         self.reloading.stop()

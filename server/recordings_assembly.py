@@ -10,6 +10,7 @@ from pathlib import Path
 
 from server.audit_log.service_log import ServiceLog
 from server.config import Config
+from server.observability.alerts.alerts import Alerts
 from server.recordings.disk_room import DiskRoom
 from server.recordings.kept import KeptRecordings
 from server.recordings.opening import Opening
@@ -82,6 +83,7 @@ class Surroundings:
     """Lists of sessions are read on them."""
     service_log: ServiceLog
     now_ms: Callable[[], int]
+    alerts: Alerts
     text_index: Path
     """File of the index of recorded text."""
 
@@ -96,15 +98,15 @@ def assemble(config: Config, around: Surroundings, *, upload_key: bytes, token_k
     threads = ThreadPoolExecutor(section.workers, "recordings")
     room = DiskRoom(floor_bytes(config))
     storages, store = around.storages, around.store
-    endings = Endings(store, storages, lambda session_id: sessions.servers_of(session_id), around.now_ms)
+    endings = Endings(store, storages, lambda session_id: sessions.servers_of(session_id), around.now_ms, around.alerts)
     limits = upload_limits(config, room)
-    uploads = Uploads(UploadIds(upload_key), store, storages, endings, threads, limits, around.now_ms)
+    uploads = Uploads(UploadIds(upload_key), store, storages, endings, threads, limits, around.now_ms, around.alerts)
     kept = KeptRecordings(store, uploads.view)
     sessions = Sessions(around.index, around.pages, kept, SessionTokens(token_key), around.search_threads)
     unreadable = recover(store, storages.default, endings) + _recover_others(around)
     around.index.before_building(lambda: recall(store, storages.default))
     settling = Settling(uploads, store, storages, around.others, endings, threads)
-    reading, events = Recordings(store, storages, threads), EventReading(threads)
+    reading, events = Recordings(store, storages, threads, around.alerts), EventReading(threads)
     opening = Opening(reading, sessions, events, around.service_log)
     index = TextIndex(around.text_index)
     indexing = TextIndexing(

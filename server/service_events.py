@@ -48,6 +48,8 @@ KEY_DROPPED: Final = "extaudit.issuer.key.drop"
 JOURNAL_DAMAGED: Final = "extaudit.journal.damage"
 JOURNAL_FORKED: Final = "extaudit.journal.fork"
 STORAGE_DAMAGED: Final = "extaudit.storage.damage"
+ALERT_RAISED: Final = "extaudit.alert.raise"
+ALERT_CLEARED: Final = "extaudit.alert.clear"
 CLOCK_STEPPED: Final = "extaudit.clock.step"
 EVENT_REFUSED: Final = "extaudit.outbox.refused"
 DRAFT_CREATED: Final = "extaudit.draft.create"
@@ -102,6 +104,8 @@ CODES: Final[Mapping[str, str]] = MappingProxyType(
         CLOCK_STEPPED: "XA6002W",
         EVENT_REFUSED: "XA6003E",
         STORAGE_DAMAGED: "XA6005E",
+        ALERT_RAISED: "XA6101E",
+        ALERT_CLEARED: "XA6101I",
         DRAFT_CREATED: "XA8201I",
         DRAFT_UPDATED: "XA8202I",
         DRAFT_DELETED: "XA8203I",

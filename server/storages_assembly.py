@@ -20,6 +20,7 @@ from server.audit_log.validation import Validator
 from server.config import Config
 from server.data_directory import DataDirectory
 from server.files import Files
+from server.observability.alerts.alerts import Alerts
 from server.observability.delivery_metrics import DeliveryMetrics
 from server.observability.spans import Spans
 from server.state.catalogue import Catalogue
@@ -124,6 +125,7 @@ class Ways:
     metrics: DeliveryMetrics
     gives_way: Callable[[], bool]
     spans: Spans
+    alerts: Alerts
 
 
 def deliveries_to(storages: Storages, ways: Ways) -> DeliveriesByStorage:
@@ -143,7 +145,7 @@ def deliveries_to(storages: Storages, ways: Ways) -> DeliveriesByStorage:
         )
         patience = 0.0 if storage.storage_id == DEFAULT else _PATIENCE_SECONDS
         shared = ways.threads, ways.metrics, storage.storage_id, ways.gives_way, ways.spans
-        return Deliveries(delivery, *shared, patience)
+        return Deliveries(delivery, *shared, patience, ways.alerts)
 
     deliveries = DeliveriesByStorage(make)
     for storage in storages.all():

@@ -6,7 +6,10 @@ import threading
 from collections import deque
 from collections.abc import Sequence
 
+from server.observability.alerts.alerts import Alert
 from server.service_events import (
+    ALERT_CLEARED,
+    ALERT_RAISED,
     CERTIFICATES_REFUSED,
     CERTIFICATES_RELOADED,
     CLOCK_STEPPED,
@@ -91,9 +94,22 @@ class Changes:
         """An issuer's keys, of these ids, count no longer: the last good fetch was too long ago."""
         self._note(KEY_SET_EXPIRED, issuer=issuer, keys=sorted(key_ids))
 
+    def alert_raised(self, alert: Alert) -> None:
+        """An alert is raised."""
+        self._note(ALERT_RAISED, **_facts(alert), error=alert.detail, remedy=alert.remedy)
+
+    def alert_cleared(self, alert: Alert) -> None:
+        """An alert is raised no more."""
+        self._note(ALERT_CLEARED, **_facts(alert), since_ms=alert.since_ms)
+
     def clock_stepped(self, seconds: float) -> None:
         """The clock of the machine was set: by how much, forward or (below zero) back."""
         self._note(CLOCK_STEPPED, seconds=round(seconds, 3))
 
     def _note(self, kind: str, **facts: object) -> None:
         self._notes.append(encoded({"event": kind, **facts}))
+
+
+def _facts(alert: Alert) -> dict[str, object]:
+    severity = alert.severity.value.lower()
+    return {"alert": alert.id, "storage": alert.storage_id, "severity": severity, "message": alert.message}

@@ -10,6 +10,8 @@ from collections.abc import Callable
 from concurrent.futures import Executor
 
 from server.audit_log.delivery import Delivered, Delivery
+from server.observability.alerts.alerts import Alerts
+from server.observability.alerts.kinds import AlertKind
 from server.observability.delivery_metrics import BatchFigures, DeliveryMetrics
 from server.observability.spans import NO_SPANS, Spans
 from server.storage.ports import NameTaken, StorageError
@@ -33,6 +35,7 @@ class Deliveries:
         gives_way: Callable[[], bool],
         spans: Spans = NO_SPANS,
         patience_seconds: float = 0.0,
+        alerts: Alerts | None = None,
     ) -> None:
         """`gives_way` says whether the next delivery had better wait: callers do for the journal, and it has room.
         Attempts fail for `patience_seconds` before `is_failing` says so: what is far away is out of reach now and then.
@@ -45,6 +48,7 @@ class Deliveries:
         self._thread = thread
         self._metrics = metrics
         self._storage_id = storage_id
+        self._alerts = alerts or Alerts()
         self._wake = asyncio.Event()
         self._stopping = False
         self.last_error = ""
@@ -112,11 +116,13 @@ class Deliveries:
         if self._failing_since is None:
             self._failing_since = time.monotonic()
         self._metrics.failed(self._storage_id, kind)
+        self._alerts.failed(self._storage_id, AlertKind.EVENT_EMIT, reason)
         _log.error("a batch can't be delivered; it stays in the journal", extra={"fields": {"reason": reason}})
 
     def _confirmed(self, delivered: Delivered, seconds: float) -> None:
         figures = BatchFigures(delivered.rows, delivered.bytes, delivered.encoding_seconds, seconds)
         self._metrics.delivered(delivered.cut.storage, figures)
+        self._alerts.succeeded(delivered.cut.storage, AlertKind.EVENT_EMIT)
         fields = {"batch": delivered.cut.name, "objects": delivered.objects, "events": delivered.rows}
         _log.info("batch delivered", extra={"fields": fields})
 

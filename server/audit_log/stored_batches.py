@@ -13,6 +13,7 @@ from server.audit_log.batch_decoding import decode, in_order
 from server.audit_log.batch_record import ReceiptTable, gaps
 from server.audit_log.cuts import Cut
 from server.audit_log.search.origins import Origins, OriginUnknown
+from server.audit_log.search.outcomes import Outcomes
 from server.audit_log.search.query import Missing, MissingReason, reason_of
 from server.audit_log.storages import Storages
 from server.state.catalogue import Catalogue, CatalogueBatch, CatalogueObject
@@ -38,10 +39,11 @@ class BatchRows:
 class StoredBatches:
     """Reads the confirmed batches of all storages. Blocking; safe to use from several threads."""
 
-    def __init__(self, storages: Storages, catalogue: Catalogue) -> None:
+    def __init__(self, storages: Storages, catalogue: Catalogue, outcomes: Outcomes | None = None) -> None:
         self.storages = storages
         self._catalogue = catalogue
         self._origins = Origins(storages, catalogue)
+        self._outcomes = outcomes or Outcomes()
 
     def read(self, batch: CatalogueBatch) -> BatchRows:
         """Read a batch whole, and check each object's bytes against the digest that its record had.
@@ -51,6 +53,13 @@ class StoredBatches:
         Raises:
             StorageError: it can't be read now; safe to try again.
         """
+        with self._outcomes.counting((batch.storage,)) as outcome:
+            outcome.asked.add(batch.storage)
+            rows = self._read(batch)
+            outcome.lacks(rows.missing)
+            return rows
+
+    def _read(self, batch: CatalogueBatch) -> BatchRows:
         parts: list[BatchColumns] = []
         missing: list[Missing] = []
         objects = self._catalogue.objects_of_batch(batch)

@@ -5,6 +5,7 @@ from server.config.issuer_sections import IssuerSection
 from server.config.loading import ConfigProblems, digest, load_config
 from server.config.options import Option, options
 from server.config.sections import (
+    AlertsSection,
     Config,
     GrpcSection,
     HttpSection,
@@ -19,6 +20,7 @@ from server.config.sections import (
 )
 
 __all__ = [
+    "AlertsSection",
     "AthenaSection",
     "AwsSection",
     "Config",

@@ -229,6 +229,19 @@ class ScrubSection:
 
 
 @dataclass(frozen=True, slots=True)
+class AlertsSection:
+    """Alerts of storages that fail too often; see alerts.md."""
+
+    period_seconds: float = setting(
+        30.0,
+        "Between two looks at what was counted, which raise alerts and clear them.",
+        unit="seconds",
+        low=0.05,
+        high=3600.0,
+    )
+
+
+@dataclass(frozen=True, slots=True)
 class RecordingsSection:
     """Recordings of sessions, and the uploads that become recordings."""
 
@@ -373,6 +386,7 @@ class Config:
     journal: JournalSection = field(default_factory=JournalSection)
     search: SearchSection = field(default_factory=SearchSection)
     scrub: ScrubSection = field(default_factory=ScrubSection)
+    alerts: AlertsSection = field(default_factory=AlertsSection)
     recordings: RecordingsSection = field(default_factory=RecordingsSection)
     limits: LimitsSection = field(default_factory=LimitsSection)
     log: LogSection = field(default_factory=LogSection)

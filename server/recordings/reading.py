@@ -6,9 +6,12 @@ import asyncio
 import hashlib
 from collections.abc import AsyncIterator
 from concurrent.futures import Executor
+from contextlib import AbstractContextManager
 from typing import TypeVar
 
 from server.errors import DataLoss, Unavailable
+from server.observability.alerts.alerts import Alerts
+from server.observability.alerts.kinds import AlertKind
 from server.recordings.recording import Recording
 from server.recordings.storages import RecordingStorages
 from server.recordings.uploads.custody import Custody
@@ -19,7 +22,7 @@ from server.recordings.uploads.views import recording_of
 from server.state.database import StateFault
 from server.state.uploads import SqlUploads
 from server.storage.ports import StorageError
-from server.storage.recording_port import Part, UploadPlace
+from server.storage.recording_port import NotReadable, Part, UploadPlace
 
 Answer = TypeVar("Answer")
 PIECE_BYTES = 1024 * 1024
@@ -29,10 +32,13 @@ PIECE_BYTES = 1024 * 1024
 class Recordings:
     """Finds and reads recordings. Lives on the event loop."""
 
-    def __init__(self, store: SqlUploads, storages: RecordingStorages, threads: Executor) -> None:
+    def __init__(
+        self, store: SqlUploads, storages: RecordingStorages, threads: Executor, alerts: Alerts | None = None
+    ) -> None:
         self._store = store
         self._storages = storages
         self._threads = threads
+        self._alerts = alerts or Alerts()
 
     async def find(self, session_id: str, upload_id: str = "") -> Recording | None:
         """A session's recording, or what is kept of one of its uploads; None if there is none.
@@ -81,23 +87,30 @@ class Recordings:
         return await _told(loop.run_in_executor(self._threads, self._read_custody, recording))
 
     def _read_custody(self, recording: Recording) -> Custody:
-        data = self._storages.of(recording.storage).custody(_place(recording), aside=recording.aside)
-        try:
-            custody = Custody.decode(data) if data is not None else None
-        except ValueError:
-            custody = None
-        if custody is None or custody.custody_digest != recording.custody_digest:
-            raise DataLoss("the recording's custody record is lost or damaged")
-        return custody
+        with self._counting(recording):
+            data = self._storages.of(recording.storage).custody(_place(recording), aside=recording.aside)
+            try:
+                custody = Custody.decode(data) if data is not None else None
+            except ValueError:
+                custody = None
+            if custody is None or custody.custody_digest != recording.custody_digest:
+                raise DataLoss("the recording's custody record is lost or damaged")
+            return custody
 
     def _read(self, recording: Recording, part: Part) -> bytes:
-        data = self._storages.of(recording.storage).read(
-            _place(recording), part.offset, part.size, aside=recording.aside
-        )
-        if hashlib.sha256(data).hexdigest() != part.sha256:
-            message = f"part {part.number} of the recording, from byte {part.offset} on, isn't what was taken"
-            raise DataLoss(message, part=str(part.number), offset=str(part.offset))
-        return data
+        with self._counting(recording):
+            data = self._storages.of(recording.storage).read(
+                _place(recording), part.offset, part.size, aside=recording.aside
+            )
+            if hashlib.sha256(data).hexdigest() != part.sha256:
+                message = f"part {part.number} of the recording, from byte {part.offset} on, isn't what was taken"
+                raise DataLoss(message, part=str(part.number), offset=str(part.offset))
+            return data
+
+    def _counting(self, recording: Recording) -> AbstractContextManager[None]:
+        """What nobody can read any more, as an aborted upload's bytes, is no failure."""
+        kind, failures = AlertKind.SESSION_DOWNLOAD, (StorageError, DataLoss)
+        return self._alerts.counting(recording.storage, kind, failures, but=(NotReadable,))
 
 
 async def _told(reading: asyncio.Future[Answer]) -> Answer:

@@ -33,6 +33,7 @@ from server.files import DiskFiles
 from server.integrations.key_forgetting import forget_signing_keys
 from server.integrations.key_life import Schedule
 from server.service_events import (
+    ALERT_CLEARED,
     CLOCK_STEPPED,
     CODES,
     CONFIGURATION_REFUSED,
@@ -214,6 +215,9 @@ class Lives:
         until(told("extaudit.jwks.expire"))
         app.housekeeping._watched.clock._difference -= 90.0
         until(told(CLOCK_STEPPED))
+        app.alerts.alerts.raise_standing("default", "object-changed", "2026-11-25/a.parquet")
+        app.alerts.alerts.clear_standing("default", "object-changed")
+        until(told(ALERT_CLEARED))
         for kind in CONFIGURATION_RELOADED, CONFIGURATION_REFUSED:
             app.reloading.ask()
             until(told(kind))

@@ -139,6 +139,8 @@ class Narrowing:
             if wanted:
                 raise _refusal(error, ", ".join(sorted(by_storage))) from error
             plan.reason = f"athena is passed over: {_words(error)}"
+            if isinstance(error, FinderFailed | StorageError):
+                plan.failures = dict.fromkeys(by_storage, plan.reason)
             return
         plan.engine = ATHENA
         plan.reason = "it was asked for" if wanted else "the objects are more than are scanned"

@@ -62,6 +62,8 @@ class Plan:
     tail: list[tuple[TailRow, Pinned]]
     objects: list[CatalogueObject]
     missing: list[Missing] = field(default_factory=list)
+    failures: dict[str, str] = field(default_factory=dict)
+    """By storage, what failed though the page can be read without it."""
     engine: str = "scan"
     """What chose the objects."""
     reason: str = ""

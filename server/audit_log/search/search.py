@@ -15,6 +15,7 @@ from server.audit_log.search.digests import ObjectDigests
 from server.audit_log.search.elsewhere import Elsewhere
 from server.audit_log.search.narrowing import Narrowing
 from server.audit_log.search.origins import Origins, OriginUnknown
+from server.audit_log.search.outcomes import Outcome, Outcomes
 from server.audit_log.search.page_reader import PageReader, Plan
 from server.audit_log.search.query import (
     MAX_PAGE_SIZE,
@@ -87,9 +88,10 @@ class Search:
         digests: ObjectDigests | None = None,
         elsewhere: Elsewhere | None = None,
         narrowing: Narrowing | None = None,
+        outcomes: Outcomes | None = None,
     ) -> None:
         """`digests` where others find out about changed objects too; `elsewhere` knows what was active when;
-        `narrowing` knows of engines beside scan."""
+        `narrowing` knows of engines beside scan; `outcomes` counts for the alerts."""
         self._storages = storages
         self._engine = engine
         self._tail = tail
@@ -99,6 +101,7 @@ class Search:
         self._digests = digests or ObjectDigests(storages)
         self._elsewhere = elsewhere or Elsewhere()
         self._narrowing = narrowing or Narrowing(storages)
+        self._outcomes = outcomes or Outcomes()
         self.foreign = ForeignLooks(storages, catalogue, tail.pending)
 
     def page(self, caller: Identity, query: SearchQuery, deadline: float) -> SearchPage:
@@ -113,14 +116,16 @@ class Search:
             Unavailable: the storage can't be read now.
             PermissionDenied: the engine can't put the query's condition into its own.
         """
-        with _reading():
-            return self._page(caller, query, deadline)
+        chosen = self._storages.chosen(query.storage)
+        with _reading(), self._outcomes.counting(chosen) as outcome:
+            return self._page(caller, query, deadline, outcome)
 
-    def _page(self, caller: Identity, query: SearchQuery, deadline: float) -> SearchPage:
+    def _page(self, caller: Identity, query: SearchQuery, deadline: float, outcome: Outcome) -> SearchPage:
         chosen = self._storages.chosen(query.storage)
         self._narrowing.check(query, chosen)
         start = self._tokens.decode(query.page_token, query, caller) if query.page_token else None
         plan = self._plan(query, start, chosen)
+        outcome.asks(plan.objects)
         plan.missing += self._elsewhere.missing(
             query.storage, chosen, query.filters, self._catalogue.storages(), partial(self._holds, query)
         )
@@ -130,6 +135,8 @@ class Search:
         if page.end is not None:
             token = self._tokens.encode(PageStart(page.end, plan.watermark, plan.query_id), query, caller)
         missing = [*plan.missing, *page.missing]
+        outcome.faults.update(plan.failures)
+        outcome.lacks(missing)
         return SearchPage(page.rows, token, plan.engine, page.cost, plan.watermark, missing, plan.query_id, plan.reason)
 
     def _holds(self, query: SearchQuery, storage: str) -> bool:
@@ -155,17 +162,27 @@ class Search:
             Unavailable: it is there and can't be read now.
             PermissionDenied: the engine can't put `condition` into its query.
         """
-        with _reading():
-            return self._get(caller, selector, deadline, condition)
+        with _reading(), self._outcomes.counting(self._storages.chosen(selector.storage)) as outcome:
+            return self._get(caller, selector, deadline, condition, outcome)
 
     def _get(
-        self, caller: Identity, selector: EventSelector, deadline: float, condition: RowCondition | None
+        self,
+        caller: Identity,
+        selector: EventSelector,
+        deadline: float,
+        condition: RowCondition | None,
+        outcome: Outcome,
     ) -> FoundEvent:
-        by_position = selector.log_id != ""
-        place = self._at(selector, condition) if by_position else self._named(caller, selector, deadline, condition)
+        if selector.log_id:
+            place = self._at(selector, condition)
+        else:
+            place = self._named(caller, selector, deadline, condition, outcome)
         filters = Filters(place.time_ms, place.time_ms + 1, uids=frozenset({place.uid}))
         plan = self._plan(SearchQuery(filters, storage=selector.storage), None, self._storages.chosen(selector.storage))
-        rows = self._reader(plan, deadline, only=place).read().rows
+        outcome.asks(plan.objects)
+        page = self._reader(plan, deadline, only=place).read()
+        outcome.lacks(page.missing)
+        rows = page.rows
         if not rows or rows[0].data is None:
             raise Unavailable("the event can't be read now")
         return rows[0]
@@ -210,10 +227,15 @@ class Search:
         raise Unavailable("the event can't be read now") if found.unreadable else _no_such_event(NOT_ADMITTED)
 
     def _named(
-        self, caller: Identity, selector: EventSelector, deadline: float, condition: RowCondition | None
+        self,
+        caller: Identity,
+        selector: EventSelector,
+        deadline: float,
+        condition: RowCondition | None,
+        outcome: Outcome,
     ) -> Position:
         """The place of the one event that has this uid and, where one is given, this digest."""
-        places, missing = self._places(caller, selector, deadline, condition)
+        places, missing = self._places(caller, selector, deadline, condition, outcome)
         if len(places) == 1:
             return places[0]
         if places:
@@ -222,11 +244,16 @@ class Search:
         if any(item.reason not in _SAYS_NOTHING_OF_ONE for item in missing):
             raise Unavailable("the event can't be read now")
         # Looked for again even if there is none, so that time doesn't tell either.
-        is_there = condition is not None and self._places(caller, selector, deadline, None)[0]
+        is_there = condition is not None and self._places(caller, selector, deadline, None, outcome)[0]
         raise _no_such_event(NOT_ADMITTED if is_there else "")
 
     def _places(
-        self, caller: Identity, selector: EventSelector, deadline: float, condition: RowCondition | None
+        self,
+        caller: Identity,
+        selector: EventSelector,
+        deadline: float,
+        condition: RowCondition | None,
+        outcome: Outcome,
     ) -> tuple[list[Position], list[Missing]]:
         """The places of events that have this uid and digest, and what is missing from the answer."""
         filters = Filters(uids=frozenset({selector.uid}), condition=condition)
@@ -234,7 +261,7 @@ class Search:
         places: list[Position] = []
         missing: list[Missing] = []
         while True:
-            page = self._page(caller, query, deadline)
+            page = self._page(caller, query, deadline, outcome)
             places += [row.position for row in page.rows if selector.digest in ("", row.position.digest)]
             missing += page.missing
             if not page.next_page_token or len(places) >= MAX_PAGE_SIZE:

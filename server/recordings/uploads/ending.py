@@ -9,13 +9,16 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Collection
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 import orjson
 
 from rbac.identities import IdentityKind
 from server.audit_log.access import Access
-from server.errors import FailedPrecondition
+from server.errors import DataLoss, FailedPrecondition
+from server.observability.alerts.alerts import Alerts
+from server.observability.alerts.kinds import AlertKind
 from server.recordings.recording import UploadState
 from server.recordings.storages import RecordingStorages
 from server.recordings.uploads.custody import Custody
@@ -62,11 +65,13 @@ class Endings:
         storages: RecordingStorages,
         servers_of: Callable[[str], Collection[str]],
         now_ms: Callable[[], int],
+        alerts: Alerts | None = None,
     ) -> None:
         self._store = store
         self._storages = storages
         self._servers_of = servers_of
         self._now_ms = now_ms
+        self._alerts = alerts or Alerts()
 
     def complete(self, access: Access, row: UploadRow, writing: Writing, request: CompletionRequest) -> UploadRow:
         """Complete an open upload; gives it as it is then.
@@ -75,19 +80,20 @@ class Endings:
             FailedPrecondition: it is empty, or isn't what the request says; it stays open.
             StorageError, StateFault, DataLoss: it isn't completed, or not known to be; safe to try again.
         """
-        storage = self._storages.of(row.storage)
-        if storage.decided(place_of(row)) is None:
-            try:
-                size = writing.open()
-                if not size:
-                    raise FailedPrecondition("nothing of the upload has arrived", reason="RECORDING_MISMATCH")
-                request.check(size, None)
-                custody = self._custody(access, row, writing, partial=request.partial)
-            finally:
-                writing.close()
-            request.check(size, custody.sha256)
-            storage.decide(place_of(row), custody.encode())
-        return self.finish(row)
+        with self._counting(row):
+            storage = self._storages.of(row.storage)
+            if storage.decided(place_of(row)) is None:
+                try:
+                    size = writing.open()
+                    if not size:
+                        raise FailedPrecondition("nothing of the upload has arrived", reason="RECORDING_MISMATCH")
+                    request.check(size, None)
+                    custody = self._custody(access, row, writing, partial=request.partial)
+                finally:
+                    writing.close()
+                request.check(size, custody.sha256)
+                storage.decide(place_of(row), custody.encode())
+            return self._finish(row)
 
     def abort(self, access: Access, row: UploadRow, writing: Writing) -> UploadRow:
         """Give an open upload up; gives it as it is then.
@@ -95,15 +101,16 @@ class Endings:
         Raises:
             StorageError, StateFault, DataLoss: it isn't done, or not known to be; safe to try again.
         """
-        storage = self._storages.of(row.storage)
-        if storage.decided(place_of(row)) is None:
-            try:
-                writing.open()
-                custody = self._custody(access, row, writing, aborted=True)
-            finally:
-                writing.close()
-            storage.decide(place_of(row), custody.encode())
-        return self.finish(row)
+        with self._counting(row):
+            storage = self._storages.of(row.storage)
+            if storage.decided(place_of(row)) is None:
+                try:
+                    writing.open()
+                    custody = self._custody(access, row, writing, aborted=True)
+                finally:
+                    writing.close()
+                storage.decide(place_of(row), custody.encode())
+            return self._finish(row)
 
     def is_decided(self, row: UploadRow) -> bool:
         """Whether an open upload's end was begun, and only `finish` can follow."""
@@ -111,6 +118,13 @@ class Endings:
 
     def finish(self, row: UploadRow) -> UploadRow:
         """Carry out what was decided; gives the upload as it is then."""
+        with self._counting(row):
+            return self._finish(row)
+
+    def _counting(self, row: UploadRow) -> AbstractContextManager[None]:
+        return self._alerts.counting(row.storage, AlertKind.SESSION_UPLOAD, (StorageError, DataLoss))
+
+    def _finish(self, row: UploadRow) -> UploadRow:
         place, storage = place_of(row), self._storages.of(row.storage)
         decided = storage.decided(place)
         if decided is None:

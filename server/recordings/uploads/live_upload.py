@@ -7,7 +7,7 @@ import logging
 from collections.abc import Callable
 from typing import TypeVar
 
-from server.errors import AuditStoreError, FailedPrecondition, ResourceExhausted, Unavailable
+from server.errors import AuditStoreError, DataLoss, FailedPrecondition, ResourceExhausted, Unavailable
 from server.recordings.uploads.pipeline import Means, Pipeline
 from server.recordings.uploads.writing import Writing
 from server.storage.ports import StorageError
@@ -20,11 +20,15 @@ Answer = TypeVar("Answer")
 class LiveUpload:
     """Takes what one stream at a time sends, and tells whoever waits how far it has come."""
 
-    def __init__(self, writing: Writing, means: Means) -> None:
+    def __init__(
+        self, writing: Writing, means: Means, failed: Callable[[Exception], None] = lambda error: None
+    ) -> None:
+        """`failed` is told whenever the storage keeps it from going on."""
         self.writing = writing
         self.changing = asyncio.Lock()
         """Held by whoever begins, leaves, completes or aborts it."""
-        self._pipeline = Pipeline(writing, means, self.notify)
+        self._failed = failed
+        self._pipeline = Pipeline(writing, means, self.notify, failed)
         self._holder: object | None = None
         self._changed = asyncio.Event()
 
@@ -73,7 +77,8 @@ class LiveUpload:
         await self.drain()
         try:
             offset = await self.on_thread(self.writing.open)
-        except StorageError as error:
+        except (StorageError, DataLoss) as error:
+            self._failed(error)
             raise in_callers_words(error) from error
         self._pipeline.begin(offset)
         return offset

@@ -53,13 +53,16 @@ class Pipeline:
     It has at most one append and one sync on threads, so that a disk that is slow for one upload holds up no other.
     """
 
-    def __init__(self, writing: Writing, means: Means, changed: Callable[[], None]) -> None:
-        """`changed` is called whenever there is more room, more is durable, or it has failed."""
+    def __init__(
+        self, writing: Writing, means: Means, changed: Callable[[], None], failed: Callable[[Exception], None]
+    ) -> None:
+        """`changed` is called whenever there is more room, more is durable, or it has failed, `failed` with why."""
         self._writing = writing
         self._threads = means.threads
         self._backlog = means.backlog
         self._idle_seconds = means.idle_seconds
         self._changed = changed
+        self._failed = failed
         self.received = 0
         """Bytes from the beginning that were taken."""
         self.durable = 0
@@ -153,7 +156,9 @@ class Pipeline:
                     return
 
     def _fail(self, error: Exception) -> None:
-        self.failure = self.failure or error
+        if self.failure is None:
+            self.failure = error
+            self._failed(error)
         self._queue = []
         self._count(-self._waiting)
         self._appended, self._unsynced = None, 0

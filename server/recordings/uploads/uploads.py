@@ -14,7 +14,17 @@ import orjson
 
 from rbac.identities import Identity
 from server.audit_log.access import Access
-from server.errors import AuditStoreError, FailedPrecondition, InvalidRequest, ResourceExhausted, Unavailable, Violation
+from server.errors import (
+    AuditStoreError,
+    DataLoss,
+    FailedPrecondition,
+    InvalidRequest,
+    ResourceExhausted,
+    Unavailable,
+    Violation,
+)
+from server.observability.alerts.alerts import Alerts
+from server.observability.alerts.kinds import AlertKind
 from server.recordings.recording import Recording, Upload, UploadState
 from server.recordings.session_ids import is_session_id
 from server.recordings.storages import RecordingStorages
@@ -63,6 +73,7 @@ class Uploads:
         threads: Executor,
         limits: UploadLimits,
         now_ms: Callable[[], int],
+        alerts: Alerts | None = None,
     ) -> None:
         self._ids = ids
         self._store = store
@@ -72,6 +83,7 @@ class Uploads:
         self.limits = limits
         """May be replaced at any time; a stream that is under way keeps what it began with."""
         self._now_ms = now_ms
+        self._alerts = alerts or Alerts()
         self._means = Means(threads, Backlog(limits.backlog_bytes), limits.idle_seconds)
         self._ends = asyncio.Semaphore(limits.ends_at_once)
         self._live: dict[str, LiveUpload] = {}
@@ -173,7 +185,8 @@ class Uploads:
         storage = self._storages.active
         try:
             place = storage.begin(begun.session_id, begun.key, begun.encode())
-        except StorageError:
+        except StorageError as error:
+            self._failed(storage.storage_id, error)
             with contextlib.suppress(StorageError):
                 storage.forget(UploadPlace(begun.session_id, begun.key))
             raise
@@ -294,10 +307,15 @@ class Uploads:
         live = self._live.get(row.key)
         if live is None:
             writing = Writing(lambda: self._storages.of(row.storage), place_of(row), self.limits.schedule)
-            live = LiveUpload(writing, self._means)
+            live = LiveUpload(writing, self._means, lambda error: self._failed(row.storage, error))
             if row.state == OPEN:
                 self._live[row.key] = live
         return live
+
+    def _failed(self, storage_id: str, error: Exception) -> None:
+        """An upload can't go on. Successes are counted at its end: what a storage beyond a network is, shows there."""
+        text = str(error) if isinstance(error, StorageError | DataLoss) else "a fault of the service"
+        self._alerts.failed(storage_id, AlertKind.SESSION_UPLOAD, text)
 
     def view(self, row: UploadRow) -> Upload:
         """An upload as it is now. May be called from any thread."""

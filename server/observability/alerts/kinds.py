@@ -1,0 +1,89 @@
+"""What alerts there are: rates of failures with their thresholds, and standing conditions with their remedies."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Final
+
+RAISE_RATE: Final = (2, 5)
+"""Errors in calls, as a fraction, from which on an alert is raised: 40 %."""
+CLEAR_RATE: Final = (1, 20)
+"""Errors in calls, as a fraction, up to which it is cleared: 5 %."""
+
+
+class AlertKind(enum.Enum):
+    """What can fail of a storage; the value is the alert's id."""
+
+    EVENT_EMIT = "event-emit"
+    EVENT_SEARCH = "event-search"
+    SESSION_UPLOAD = "session-upload"
+    SESSION_DOWNLOAD = "session-download"
+
+
+class Severity(enum.Enum):
+    """How soon somebody should look; the values are the proto enum's names without prefix."""
+
+    MEDIUM = "MEDIUM"
+    HIGH = "HIGH"
+
+
+@dataclass(frozen=True, slots=True)
+class Rates:
+    """Of one kind: what it is called, how many errors raise its alert, how many successes clear it, what to do."""
+
+    doing: str
+    errors: int
+    successes: int
+    remedy: str
+
+
+_TEST: Final = "`extaudit storage test --stage cluster` says what to do"
+RATES: Final[Mapping[AlertKind, Rates]] = MappingProxyType(
+    {
+        AlertKind.EVENT_EMIT: Rates("delivering events", 10, 10, f"events wait in the journal meanwhile; {_TEST}"),
+        AlertKind.EVENT_SEARCH: Rates("searching events", 4, 4, f"answers are incomplete and say so; {_TEST}"),
+        AlertKind.SESSION_UPLOAD: Rates(
+            "uploading session recordings", 4, 8, f"recordings wait on this machine meanwhile; {_TEST}"
+        ),
+        AlertKind.SESSION_DOWNLOAD: Rates("downloading session recordings", 4, 2, _TEST),
+    }
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """Something that stands until it is put right: what is told of it, without names of AWS, and what to do."""
+
+    severity: Severity
+    text: str
+    remedy: str
+
+
+STANDING: Final[Mapping[str, Condition]] = MappingProxyType(
+    {
+        "object-name-taken": Condition(
+            Severity.MEDIUM,
+            "other bytes have the name of an object of events, which went out under another name",
+            "nothing is lost; find out who writes to the storage and takes names that the service gives",
+        ),
+        "object-missing": Condition(
+            Severity.HIGH,
+            "an object of events that was stored isn't there",
+            "find out who removed it; in a bucket with versions an earlier version can be brought back",
+        ),
+        "object-changed": Condition(
+            Severity.HIGH,
+            "an object of events has other bytes than were stored",
+            "find out who replaced it; in a bucket with versions an earlier version can be brought back",
+        ),
+        "recording-not-sent": Condition(
+            Severity.HIGH,
+            "recordings that are complete can't be brought to the storage",
+            f"they stay on this machine and are tried again every minute; {_TEST}",
+        ),
+    }
+)
+"""Each by its name, which is the alert's id."""
