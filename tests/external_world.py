@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from extaudit_client.files import find_connection
 
 from server.config import AwsSection, HttpSection, JournalSection
 from tests.certificates_builder import CaShape
+from tests.fault_proxy.running import FaultProxy, running_proxy
 from tests.running_app import running_app
 from tests.sandbox.running import Sandbox, running_sandbox
 
@@ -31,15 +32,16 @@ class World:
     http: HttpSection
     issuer: str
     folder: Path
+    aws: AwsSection
+    """How the service reaches the sandbox."""
 
     @property
     def data_dir(self) -> Path:
         return self.folder / "data"
 
-    def serving(self) -> Any:
+    def serving(self, journal: JournalSection = OFTEN) -> Any:
         """The service, in this process."""
-        aws = AwsSection(endpoint=self.sandbox.endpoint, attempts=1)
-        return running_app(self.data_dir, issuer_url=self.issuer, aws=aws, journal=OFTEN, http=self.http)
+        return running_app(self.data_dir, issuer_url=self.issuer, aws=self.aws, journal=journal, http=self.http)
 
     def client(self) -> Client:
         return Client(find_connection({}, self.data_dir))
@@ -53,11 +55,12 @@ class World:
             patch.setenv("AWS_SHARED_CREDENTIALS_FILE", "none")
             assert run([*arguments, "--data-dir", str(self.data_dir), "--profile", "none"]) == 0
 
-    def objects(self, bucket: str) -> dict[str, bytes]:
-        """Every object of the bucket, by key."""
+    def objects(self, bucket: str, prefix: str = "") -> dict[str, bytes]:
+        """Every object of the bucket whose key begins so, by key."""
         s3 = self.sandbox.client("s3")
-        listed = s3.list_objects_v2(Bucket=bucket).get("Contents", [])
-        return {item["Key"]: s3.get_object(Bucket=bucket, Key=item["Key"])["Body"].read() for item in listed}
+        pages = s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix)
+        names = [item["Key"] for page in pages for item in page.get("Contents", ())]
+        return {name: s3.get_object(Bucket=bucket, Key=name)["Body"].read() for name in names}
 
     def set_up(self, client: Client) -> ExternalAuditStorage:
         """Have the account trust the service and all that is planned be there; gives the draft."""
@@ -69,9 +72,11 @@ class World:
 
     def flags(self) -> list[str]:
         """Of a server that is a process of its own."""
-        http = self.http
+        http, aws = self.http, self.aws
+        authority = ["--aws-ca", str(aws.ca)] if aws.ca else []
         return [
-            "--issuer-url", self.issuer, "--aws-endpoint", self.sandbox.endpoint, "--aws-attempts", "1",
+            *authority, "--issuer-url", self.issuer, "--aws-endpoint", str(aws.endpoint),
+            "--aws-attempts", str(aws.attempts), "--aws-read-timeout-seconds", str(aws.read_timeout_seconds),
             "--http-public-listen", str(http.public_listen), "--http-public-certificate", str(http.public_certificate),
             "--http-public-key", str(http.public_key),
         ]  # fmt: skip
@@ -87,4 +92,15 @@ def an_account(folder: Path) -> Iterator[World]:
         port = taken.getsockname()[1]
     http = HttpSection("127.0.0.1:0", None, None, f"127.0.0.1:{port}", certificate, key)
     with running_sandbox(issuer_ca=folder / "ca.pem") as sandbox:
-        yield World(sandbox, http, f"https://localhost:{port}", folder)
+        aws = AwsSection(endpoint=sandbox.endpoint, attempts=1)
+        yield World(sandbox, http, f"https://localhost:{port}", folder, aws)
+
+
+@contextmanager
+def a_faulty_account(folder: Path) -> Iterator[tuple[World, FaultProxy]]:
+    """The same, with a proxy between the service and the sandbox that has what is planned go wrong."""
+    with an_account(folder) as world:
+        certificate, key = folder / "public.crt", folder / "public.key"
+        with running_proxy(world.sandbox.endpoint, certificate, key) as proxy:
+            world.aws = replace(world.aws, endpoint=proxy.endpoint, ca=folder / "ca.pem", read_timeout_seconds=1.0)
+            yield world, proxy

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -13,22 +14,26 @@ from extaudit_client import Client, ExtauditError, Query
 from tests.polling import until
 
 WRITERS = 3
+TYPE = "switched"
 Place = tuple[str, str, int]
 """Storage, log and sequence."""
 
 
 class Emitting:
-    """Writers that emit until the service ends, and what they were told."""
+    """Writers that emit until the service ends, or the block does, and what they were told."""
 
-    def __init__(self, life: int) -> None:
+    def __init__(self, life: int, pause: float = 0.0) -> None:
+        """Each writer rests for `pause` seconds between two messages."""
         self.told: dict[str, Place] = {}
         """By uid."""
         self._life = life
+        self._pause = pause
+        self._ended = threading.Event()
 
     def emit(self, client: Client, writer: int) -> None:
         dice, number = random.Random(writer), 0
         try:
-            while True:
+            while not self._ended.wait(self._pause):
                 uids = [f"{self._life}.{writer}.{number + index}" for index in range(dice.randint(1, 40))]
                 number += len(uids)
                 for answer in client.emit_stream([event(uid) for uid in uids], batch_size=len(uids)):
@@ -41,10 +46,13 @@ class Emitting:
 
     @contextmanager
     def running(self, client: Client) -> Iterator[None]:
-        """Emit through the block, which ends the service."""
+        """Emit through the block, which may end the service."""
         with ThreadPoolExecutor(WRITERS) as threads:
             running = [threads.submit(self.emit, client, writer) for writer in range(WRITERS)]
-            yield
+            try:
+                yield
+            finally:
+                self._ended.set()
         for writer in running:
             writer.result()
 
@@ -62,12 +70,13 @@ class Emitting:
 
 
 def event(uid: str) -> bytes:
-    return json.dumps({"event": "switched", "uid": uid, "time": "2026-11-01T00:00:00Z"}).encode()
+    """Those of even and of odd numbers are of two dates, so that a batch has two objects."""
+    return json.dumps({"event": TYPE, "uid": uid, "time": f"2026-11-0{1 + int(uid[-1]) % 2}T00:00:00Z"}).encode()
 
 
 def places(client: Client, storage: str) -> dict[str, set[Place]]:
     """Where a search of a storage finds each event."""
     found: dict[str, set[Place]] = {}
-    for row in client.search_all(Query(types=("switched",), storage=storage, page_size=1000)):
+    for row in client.search_all(Query(types=(TYPE,), storage=storage, page_size=1000)):
         found[row.uid] = {(receipt.storage, receipt.log_id, receipt.sequence) for receipt in row.receipts}
     return found
