@@ -17,6 +17,7 @@ from server.external_storage.switching import Switch
 from server.state.external_storages import SqlExternalStorages
 from server.storage.aws.checks.probe import AwsConnectionProbe
 from server.storage.aws.session import AwsSettings
+from server.storage.aws.store import Store
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,4 +59,9 @@ def aws_settings(section: AwsSection) -> AwsSettings:
         read_timeout=section.read_timeout_seconds,
         attempts=section.attempts,
         connections=section.workers,
+        store=Store(
+            conditional_writes=section.s3_conditional_writes == "yes",
+            checksums=section.s3_checksums == "sha256",
+            needs_versions=section.s3_versioning == "required",
+        ),
     )

@@ -1,4 +1,4 @@
-"""A versioned bucket in memory, asked as the service's S3 client is; shares its count of operations with a file layer.
+"""A bucket in memory, asked as the service's S3 client is; shares its count of operations with a file layer.
 
 A stop can come before each request, and behind it, when what was asked is done and no answer arrives.
 """
@@ -44,10 +44,19 @@ class Bucket:
     versions: list[Version] = field(default_factory=list)
     open: dict[str, Multipart] = field(default_factory=dict)
     numbers: int = 0
+    keeps_versions: bool = True
 
     def copy(self) -> Bucket:
         opened = {name: replace(each, parts=dict(each.parts)) for name, each in self.open.items()}
-        return Bucket(list(self.versions), opened, self.numbers)
+        return Bucket(list(self.versions), opened, self.numbers, self.keeps_versions)
+
+    def put(self, version: Version) -> str:
+        """Put an object, over the one before where no versions are kept; gives its version."""
+        if not self.keeps_versions:
+            version = replace(version, version_id="null")
+            self.versions = [each for each in self.versions if each.key != version.key]
+        self.versions.append(version)
+        return version.version_id
 
     def number(self) -> str:
         self.numbers += 1
@@ -57,9 +66,11 @@ class Bucket:
 class CloudedFiles(ForgetfulFiles):
     """Files, and a bucket beside them that no loss of power takes anything from."""
 
-    def __init__(self, before: Callable[[int, str], None] = lambda number, name: None) -> None:
+    def __init__(
+        self, before: Callable[[int, str], None] = lambda number, name: None, *, keeps_versions: bool = True
+    ) -> None:
         super().__init__(before)
-        self.bucket = Bucket()
+        self.bucket = Bucket(keeps_versions=keeps_versions)
 
     def copy(self, *, power_loss: bool = False) -> CloudedFiles:
         files = CloudedFiles()
@@ -128,7 +139,9 @@ class MemoryS3:
         self._opened(UploadId).parts[PartNumber] = data
         return {}
 
-    def _list_parts(self, UploadId: str, PartNumberMarker: int = 0, **_: Any) -> Any:  # noqa: N803
+    def _list_parts(self, UploadId: str, Key: str, PartNumberMarker: int = 0, **_: Any) -> Any:  # noqa: N803
+        if self._opened(UploadId).key != Key:
+            raise _refusal("NoSuchUpload", 404)
         parts = sorted(each for each in self._opened(UploadId).parts.items() if each[0] > PartNumberMarker)
         listed = [
             {"PartNumber": number, "Size": len(data), "ChecksumSHA256": _sha256(data), "ETag": _etag(data)}
@@ -137,8 +150,15 @@ class MemoryS3:
         last = listed[-1]["PartNumber"] if listed else 0
         return {"Parts": listed, "IsTruncated": len(parts) > 2, "NextPartNumberMarker": last}
 
-    def _complete_multipart_upload(self, UploadId: str, MultipartUpload: Any, **_: Any) -> Any:  # noqa: N803
+    def _get_bucket_versioning(self, **_: Any) -> Any:
+        return {"Status": "Enabled"} if self._bucket.keeps_versions else {}
+
+    def _complete_multipart_upload(self, UploadId: str, MultipartUpload: Any, **asked: Any) -> Any:  # noqa: N803
         upload, told = self._opened(UploadId), MultipartUpload["Parts"]
+        if upload.key != asked["Key"]:
+            raise _refusal("NoSuchUpload", 404)
+        if "IfNoneMatch" in asked and any(each.key == upload.key for each in self._bucket.versions):
+            raise _refusal("PreconditionFailed", 412)
         for each in told:
             data = upload.parts.get(each["PartNumber"])
             if data is None or (each["ChecksumSHA256"], each["ETag"]) != (_sha256(data), _etag(data)):
@@ -146,14 +166,13 @@ class MemoryS3:
         parts = [upload.parts[each["PartNumber"]] for each in told]
         joined = _sha256(b"".join(hashlib.sha256(part).digest() for part in parts))
         version = Version(upload.key, self._bucket.number(), b"".join(parts), upload.metadata, f"{joined}-{len(parts)}")
-        self._bucket.versions.append(version)
         del self._bucket.open[UploadId]
-        return {"VersionId": version.version_id}
+        return {"VersionId": self._bucket.put(version)}
 
     def _put_object(self, Key: str, Body: bytes, **_: Any) -> Any:  # noqa: N803
         if any(each.key == Key for each in self._bucket.versions):
             raise _refusal("PreconditionFailed", 412)
-        self._bucket.versions.append(Version(Key, self._bucket.number(), Body, {}, _sha256(Body)))
+        self._bucket.put(Version(Key, self._bucket.number(), Body, {}, _sha256(Body)))
         return {}
 
     def _found(self, key: str, version_id: str) -> Version:
@@ -174,6 +193,10 @@ class MemoryS3:
                 raise _refusal("InvalidRange", 416)
             data = data[first : last + 1]
         return {"Body": io.BytesIO(data)}
+
+    def _list_objects_v2(self, Prefix: str, **_: Any) -> Any:  # noqa: N803
+        assert not self._bucket.keeps_versions
+        return {"Contents": [{"Key": each.key} for each in self._bucket.versions if each.key.startswith(Prefix)]}
 
     def _list_object_versions(self, Prefix: str, **_: Any) -> Any:  # noqa: N803
         found = [each for each in self._bucket.versions[::-1] if each.key.startswith(Prefix)]

@@ -31,6 +31,7 @@ from server.state.uploads import OpenLimits, SqlUploads
 from server.storage.aws.clients import ServiceClient
 from server.storage.aws.place import Connection, Place
 from server.storage.aws.recordings import S3Recordings
+from server.storage.aws.store import Store
 from server.storage.embedded.recordings import EmbeddedRecordings
 from server.storage.embedded.upload_folders import UploadFolders
 from server.storage.recording_port import RecordingStorage
@@ -151,7 +152,9 @@ class S3UploadsUnderTest(UploadsUnderTest):
     def _storage(self) -> RecordingStorage:
         assert isinstance(self.files, CloudedFiles)
         self.s3 = MemoryS3(self.files)
-        way = Connection(lambda: cast(ServiceClient, self.s3), Place(S3Location("bucket", "sessions"), "123456789012"))
+        store = Store(needs_versions=self.files.bucket.keeps_versions)
+        place = Place(S3Location("bucket", "sessions"), "123456789012", store=store)
+        way = Connection(lambda: cast(ServiceClient, self.s3), place)
         return S3Recordings("aws-1", UploadFolders(self.files, self.folder), lambda: way, SameThread())
 
     def _recover(self, endings: Endings) -> int:

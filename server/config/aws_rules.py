@@ -18,6 +18,8 @@ def aws_problems_of(config: Config) -> Iterator[Problem]:
             url = fit_url(endpoint)
             if url is None or url.path not in ("", "/") or url.query:
                 yield Problem(name, "must be https://HOST or https://HOST:PORT, or http on loopback")
+    if aws.s3_versioning == "optional" and aws.s3_endpoint is None:
+        yield Problem("aws.s3_versioning", "can be optional only where aws.s3_endpoint names another store than AWS's")
     if aws.proxy is not None and not _is_proxy(aws.proxy):
         yield Problem("aws.proxy", "must be http://HOST:PORT, without name and password")
     if aws.ca is not None:

@@ -35,6 +35,24 @@ class AwsSection:
         "are an address, and for buckets whose names don't fit a host.",
         choices=("auto", "always", "never"),
     )
+    s3_conditional_writes: str = setting(
+        "yes",
+        "Whether S3 refuses to make an object where there is one (`If-None-Match: *`). AWS does. With `no`, for a "
+        "store that doesn't, the service looks before it writes; what others write in that moment may be overwritten.",
+        choices=("yes", "no"),
+    )
+    s3_checksums: str = setting(
+        "sha256",
+        "What S3 checks bodies by. AWS keeps and gives back `sha256`. For a store that doesn't, `md5` is sent with "
+        "each, and what a recording has become is read again whole before the local copy goes.",
+        choices=("sha256", "md5"),
+    )
+    s3_versioning: str = setting(
+        "required",
+        "Whether recordings go into versioned buckets alone. `optional` is for a store of another maker that has no "
+        "versions, and so asks for `aws.s3_endpoint`: what is overwritten or deleted there by others is lost.",
+        choices=("required", "optional"),
+    )
     ca: Path | None = setting(
         None, "CAs that AWS's servers are checked against.", unit="PEM file", shown="those that come with botocore"
     )

@@ -1,23 +1,30 @@
-"""What every storage of recordings keeps to: the embedded one, and one in the sandbox's S3 with uploads in parts."""
+"""What every storage of recordings keeps to: the embedded one, and such in the sandbox's S3 with uploads in parts, in
+buckets with versions and without, of a store that can all that AWS can, and of one that knows neither conditions nor
+SHA-256."""
 
 from __future__ import annotations
 
+import base64
 import hashlib
+import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, cast
 
 import orjson
 import pytest
 
 from server.files import DiskFiles
 from server.storage.aws.clients import ServiceClient
-from server.storage.aws.errors import AwsError
+from server.storage.aws.errors import AwsError, Kind
 from server.storage.aws.place import Connection, Place
 from server.storage.aws.recordings import S3Recordings
+from server.storage.aws.store import AWS, Store
 from server.storage.embedded.recordings import EmbeddedRecordings
 from server.storage.embedded.upload_folders import UploadFolders
+from server.storage.ports import StorageError
 from server.storage.recording_port import Part, RecordingStorage, UploadPlace
 from server.storage.spec import S3Location
 from tests.sandbox.running import Sandbox, running_sandbox
@@ -45,23 +52,51 @@ class Rig:
     open: Callable[[], RecordingStorage]
 
 
-def s3_rig(sandbox: Sandbox, folder: Path, **place: str) -> Rig:
+STORES = {
+    "s3": AWS,
+    "s3 without versions": Store(needs_versions=False),
+    "s3 with little": Store(conditional_writes=False, checksums=False, needs_versions=False),
+}
+
+
+def s3_rig(
+    sandbox: Sandbox,
+    folder: Path,
+    store: Store = AWS,
+    account_id: str = "",
+    meddle: Callable[[ServiceClient, str], Callable[..., Any]] = getattr,
+) -> Rig:
+    """`meddle` gives what is called instead of a client's method."""
     client = sandbox.client("s3")
-    bucket = f"recordings-{hashlib.sha256(str(folder).encode()).hexdigest()[:16]}"
+    bucket = bucket_of(folder)
     where = {"LocationConstraint": sandbox.region}
-    client.create_bucket(Bucket=bucket, CreateBucketConfiguration=where, ObjectLockEnabledForBucket=True)
-    way = Connection(
-        lambda: ServiceClient("s3", client),
-        Place(S3Location(bucket, "audit/sessions"), **{"account_id": sandbox.account_id} | place),
-    )
+    versions = {"ObjectLockEnabledForBucket": True} if store.needs_versions else {}
+    client.create_bucket(Bucket=bucket, CreateBucketConfiguration=where, **versions)
+    place = Place(S3Location(bucket, "audit/sessions"), account_id or sandbox.account_id, store=store)
+    way = Connection(lambda: cast(ServiceClient, Meddling(ServiceClient("s3", client), meddle)), place)
     threads = ThreadPoolExecutor(2)
     return Rig(lambda: S3Recordings("aws-1", UploadFolders(DiskFiles(), folder / "spool"), lambda: way, threads))
 
 
-@pytest.fixture(params=["embedded", "s3"])
+class Meddling:
+    """A client between whose calls others come."""
+
+    def __init__(self, client: ServiceClient, meddle: Callable[[ServiceClient, str], Callable[..., Any]]) -> None:
+        self._client = client
+        self._meddle = meddle
+
+    def __getattr__(self, method: str) -> Callable[..., Any]:
+        return self._meddle(self._client, method)
+
+
+def bucket_of(folder: Path) -> str:
+    return f"recordings-{hashlib.sha256(str(folder).encode()).hexdigest()[:16]}"
+
+
+@pytest.fixture(params=["embedded", *STORES])
 def rig(request: pytest.FixtureRequest, sandbox: Sandbox, tmp_path: Path) -> Rig:
-    if request.param == "s3":
-        return s3_rig(sandbox, tmp_path)
+    if request.param in STORES:
+        return s3_rig(sandbox, tmp_path, STORES[request.param])
     return Rig(lambda: EmbeddedRecordings(DiskFiles(), tmp_path / "recordings"))
 
 
@@ -173,3 +208,69 @@ def test_a_bucket_of_another_account_is_given_nothing(sandbox: Sandbox, tmp_path
     storage = s3_rig(sandbox, tmp_path, account_id="210987654321").open()
     with pytest.raises(AwsError):
         storage.complete(upload(storage, "a", *small(b"first")))
+
+
+@pytest.mark.parametrize("name", ["s3 without versions", "s3 with little"])
+def test_without_versions_uploads_that_end_at_once_make_one_recording(
+    sandbox: Sandbox, tmp_path: Path, name: str
+) -> None:
+    looked, other_ended = threading.Event(), threading.Event()
+
+    def meddle(client: ServiceClient, method: str) -> Callable[..., Any]:
+        if method == "complete_multipart_upload" and not looked.is_set():
+            looked.set()
+            other_ended.wait(0.5)  # in vain where the other is kept waiting for this one
+        return cast(Callable[..., Any], getattr(client, method))
+
+    storage = s3_rig(sandbox, tmp_path, STORES[name], meddle=meddle).open()
+    places = {key: upload(storage, key, *small(key.encode())) for key in "ab"}
+    with ThreadPoolExecutor(1) as thread:
+        first = thread.submit(storage.complete, places["a"])
+        assert looked.wait(30)
+        kept = [storage.complete(places["b"])]
+        other_ended.set()
+        kept.append(first.result())
+    (winner,) = {key_in(record) for record in kept if record is not None}
+    assert winner is not None
+    (other,) = places.keys() - {winner}
+    storage.keep_aside(places[other])
+    assert storage.read(places[other], 0, 9, aside=True) == other.encode()
+    assert storage.read(UploadPlace(SESSION, ""), 0, 9, aside=False) == winner.encode()
+
+
+def test_without_versions_the_condition_keeps_what_another_process_put_between(
+    sandbox: Sandbox, tmp_path: Path
+) -> None:
+    def meddle(client: ServiceClient, method: str) -> Callable[..., Any]:
+        if method == "complete_multipart_upload":
+            sandbox.client("s3").put_object(Bucket=bucket_of(tmp_path), Key=f"audit/sessions/{SESSION}.tar", Body=b"x")
+        return cast(Callable[..., Any], getattr(client, method))
+
+    storage = s3_rig(sandbox, tmp_path, STORES["s3 without versions"], meddle=meddle).open()
+    place = upload(storage, "a")
+    assert storage.complete(place) is None, "others put one that has no record"
+    storage.keep_aside(place)
+    assert storage.read(UploadPlace(SESSION, ""), 0, 9, aside=False) == b"x"
+    assert storage.read(place, 0, 7 * MIB, aside=True) == DATA
+
+
+def test_without_checksums_the_spool_goes_only_after_the_bytes_were_read_again(
+    sandbox: Sandbox, tmp_path: Path
+) -> None:
+    def meddle(client: ServiceClient, method: str) -> Callable[..., Any]:
+        if method == "get_bucket_versioning":
+            raise AwsError("s3:GetBucketVersioning", Kind.FAILING, "NotImplemented", status=501)
+        if method == "upload_part":
+            return lambda **asked: client.upload_part(**asked | changed(asked))
+        return cast(Callable[..., Any], getattr(client, method))
+
+    def changed(asked: dict[str, Any]) -> dict[str, Any]:
+        wrong = bytes(asked["ContentLength"])
+        return {"Body": wrong, "ContentMD5": base64.b64encode(hashlib.md5(wrong).digest()).decode()}
+
+    storage = s3_rig(sandbox, tmp_path, STORES["s3 with little"], meddle=meddle).open()
+    place = upload(storage, "a")
+    with pytest.raises(StorageError, match="isn't what was sent"):
+        storage.complete(place)
+    assert [found.key for found in storage.uploads()] == [place.key]
+    assert storage.count_custody_records() == 0

@@ -34,6 +34,18 @@ def test_a_stop_at_any_request_loses_nothing_acknowledged(
 
 
 @pytest.mark.timeout(300)
+def test_without_versions_a_stop_at_any_request_loses_nothing_and_puts_nothing_over_another(state: StateFile) -> None:
+    files = CloudedFiles(keeps_versions=False)
+    found = list(moments(None, state, life, files))
+    requests = {each.number for each in files.operations if each.path.name == "s3"}
+    assert len(requests) > 80
+    for moment in distinct(
+        each.after(power_loss=True, without_state=True) for each in found if each.operation in requests
+    ):
+        check_next_life(moment, state)
+
+
+@pytest.mark.timeout(300)
 def test_a_stop_in_the_next_life_loses_nothing_either(state: StateFile) -> None:
     starts = list(distinct(each.after(power_loss=False) for each in list(moments(None, state, life, CloudedFiles()))))
     for start in starts[:: EVERY * 6]:

@@ -181,11 +181,13 @@ def waiting_values(folder: Path) -> dict[str, dict[str, object]]:
     alone |= {"aws.endpoint": "https://aws.test", "aws.s3_endpoint": "https://s3.test", "aws.s3_path_style": "always"}
     alone |= {"aws.ca": folder / "user-ca.crt", "aws.proxy": "http://proxy.test:3128"}
     alone |= {"external_storage.region": "eu-west-1", "external_storage.other_regions": "eu-west-2"}
+    alone |= {"aws.s3_conditional_writes": "no", "aws.s3_checksums": "md5"}
     together = {"grpc.certificate": pairs["grpc"], "grpc.key": pairs["grpc"], "http.certificate": pairs["http"]}
     together |= {"http.key": pairs["http"], "grpc.token_listen": tokens, "grpc.token_issuers": tokens}
     public = {"http.public_certificate": folder / "server.crt", "http.public_key": folder / "server.key"}
     public |= {"http.public_listen": "127.0.0.1:0"}
     together |= dict.fromkeys(public, public)
+    together |= {"aws.s3_versioning": {"aws.s3_versioning": "optional", "aws.s3_endpoint": "https://s3.test"}}
     traces = {"traces.endpoint": "https://collector.test:4317", "traces.ca": folder / "user-ca.crt"}
     together |= {"traces.endpoint": traces, "traces.ca": traces}
     return {name: {name: value} for name, value in alone.items()} | together

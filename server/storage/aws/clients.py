@@ -56,6 +56,7 @@ class AwsClients:
     def __init__(self, region: str, role_arn: str, token: Callable[[], str], settings: AwsSettings) -> None:
         self.region = region
         self.role_arn = role_arn
+        self.store = settings.store
         self._settings = settings
         self._exchange = WebIdentityExchange(region, role_arn, settings)
         self.credentials = RoleCredentials(self._exchange, token)

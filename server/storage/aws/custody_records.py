@@ -1,6 +1,6 @@
-"""Custody records in a versioned bucket: `_custody/<session id>/<key>.json`, each read at its oldest version.
+"""Custody records in a bucket: `_custody/<session id>/<key>.json`, each read at its oldest version.
 
-What others put over one, or delete, later counts for nothing.
+What others put over one, or delete, later counts for nothing, unless the bucket keeps no versions.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from typing import Any
 import orjson
 
 from server.storage.aws.errors import AwsError, Kind, translated
-from server.storage.aws.multipart import base64_of
 from server.storage.aws.place import Connection
+from server.storage.aws.stored_objects import Stored, listed
 from server.storage.ports import StorageError
 from server.storage.recording_port import UploadPlace
 
@@ -35,16 +35,17 @@ class CustodyRecords:
         """Put an upload's record with where it is stored, unless there is one; gives the one that is there then."""
         name, way = _name_of(place), self._connect()
         data = orjson.dumps(orjson.loads(record) | {_STORED: stored}, option=orjson.OPT_APPEND_NEWLINE)
+        if not way.place.condition and (kept := self.of(place)) is not None:
+            return kept
         for _ in range(_ATTEMPTS):
             try:
                 way.s3.put_object(
                     **way.place.at(name),
                     **way.place.encryption,
+                    **way.place.condition,
+                    **way.place.store.checksum(hashlib.sha256(data).hexdigest(), [data]),
                     Body=data,
                     ContentType="application/json",
-                    IfNoneMatch="*",
-                    ChecksumAlgorithm="SHA256",
-                    ChecksumSHA256=base64_of(hashlib.sha256(data).hexdigest()),
                 )
             except AwsError as error:
                 if error.kind is not Kind.CONFLICT:
@@ -59,26 +60,25 @@ class CustodyRecords:
     def of(self, place: UploadPlace) -> bytes | None:
         """An upload's record; None if there is none."""
         name = _name_of(place)
-        version = self._versions(name).get(name)
-        return None if version is None else self._read(name, version)
+        found = self._oldest(name).get(name)
+        return None if found is None else self._read(found)
 
     def all(self) -> Iterator[tuple[str, bytes]]:
         """The session's id and the record of each, in the order of their names; empty where it isn't one of ours."""
-        for name, version in self._versions(_FOLDER).items():
-            yield name.removeprefix(_FOLDER).partition("/")[0], self._read(name, version)
+        for name, found in self._oldest(_FOLDER).items():
+            yield name.removeprefix(_FOLDER).partition("/")[0], self._read(found)
 
     def count(self) -> int:
         """How many there are; none of them is read."""
-        return len(self._versions(_FOLDER))
+        return len(self._oldest(_FOLDER))
 
-    def _versions(self, prefix: str) -> dict[str, str]:
+    def _oldest(self, prefix: str) -> dict[str, Stored]:
         """The oldest version of each record whose name begins so."""
-        listed = listed_versions(self._connect(), prefix)
-        return {name: version for name, version in listed if name.endswith(".json")}
+        return {each.name: each for each in listed(self._connect(), prefix) if each.name.endswith(".json")}
 
-    def _read(self, name: str, version: str) -> bytes:
+    def _read(self, found: Stored) -> bytes:
         way = self._connect()
-        answer = way.s3.get_object(**way.place.at(name), VersionId=version)
+        answer = way.s3.get_object(**found.of(way))
         with translated("s3:GetObject"):
             data = bytes(answer["Body"].read(_MOST_BYTES + 1))
         return data if len(data) <= _MOST_BYTES else b""
@@ -90,22 +90,6 @@ def stored_in(record: bytes) -> dict[str, Any]:
         return dict(orjson.loads(record)[_STORED])
     except (ValueError, LookupError, TypeError):
         return {}
-
-
-def listed_versions(way: Connection, prefix: str) -> Iterator[tuple[str, str]]:
-    """Names that begin so and their versions, as S3 orders them: of one name the one that was completed last first.
-
-    Their dates tell less: that of a multipart upload is when it was begun.
-    """
-    before = way.place.location.keys_prefix
-    asked: dict[str, Any] = {**way.place.bucket, "Prefix": before + prefix}
-    while True:
-        page = way.s3.list_object_versions(**asked)
-        for each in page.get("Versions", ()):
-            yield str(each["Key"]).removeprefix(before), str(each["VersionId"])
-        if not page.get("IsTruncated"):
-            return
-        asked["KeyMarker"], asked["VersionIdMarker"] = page["NextKeyMarker"], page["NextVersionIdMarker"]
 
 
 def _name_of(place: UploadPlace) -> str:

@@ -1,4 +1,4 @@
-"""Recordings on their way into a bucket: multipart uploads whose parts S3 compares with their SHA-256.
+"""Recordings on their way into a bucket: multipart uploads whose parts S3 compares with their digests.
 
 What is sent lies in the local spool until the recording is complete and was looked at, so anything can be sent again:
 after a stop, an answer that was lost, or a multipart upload that somebody else has aborted.
@@ -6,28 +6,38 @@ after a stop, an answer that was lost, or a multipart upload that somebody else 
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import io
 import logging
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, Future
 from dataclasses import dataclass, field
 from typing import Any
 
 from server.storage.aws.errors import AwsError
 from server.storage.aws.place import Connection
+from server.storage.aws.store import base64_of
+from server.storage.aws.stored_objects import UPLOAD, recording_name
 from server.storage.ports import StorageError
 from server.storage.recording_port import Part, UploadPlace, UploadSpool
 
-UPLOAD = "upload"
-"""The name under which a recording's metadata has the key of its upload."""
 _BUFFER = 1024 * 1024
 _PAUSE_SECONDS = 30.0
 """How long no part is sent ahead after one couldn't be."""
 _log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """What S3 holds in a multipart upload that is open."""
+
+    name: str
+    """Of the object to be, below the storage's location."""
+    handle: str
+    """Its id; '' where it has no parts."""
+    parts: tuple[tuple[Part, str], ...]
+    """Each with S3's tag of it."""
 
 
 @dataclass(slots=True)
@@ -58,46 +68,49 @@ class Sending:
         if time.monotonic() < self._paused_until:
             return
         try:
-            self._send(place, self._handle(place), part)
+            name = recording_name(place.session_id)
+            self._send(place, name, self._handle(place, name), part)
         except StorageError as error:
             self._paused_until = time.monotonic() + _PAUSE_SECONDS
             _log.warning("a part of a recording can't be sent now", extra={"fields": {"reason": str(error)}})
 
-    def store(self, place: UploadPlace, parts: Sequence[Part]) -> tuple[str, str]:
-        """Have S3 hold these parts, and nothing else, in a multipart upload that is open.
-
-        Returns:
-            Its id, and the tags of the parts joined by spaces; no id where there are no parts.
+    def store(self, place: UploadPlace, parts: Sequence[Part], name: str) -> Held:
+        """Have S3 hold these parts, and nothing else, in a multipart upload of this name that is open.
 
         Raises:
-            StorageError: it can't be done now. AwsError of NoSuchUpload: it is complete or aborted.
+            StorageError: it can't be done now. AwsError of NoSuchUpload: it is complete, aborted, or of another name.
         """
         if not parts:
-            return "", ""
+            return Held(name, "", ())
         for each in self._of(place).coming:
             if not each.cancel():
                 each.result()
-        handle = self._handle(place)
-        listed = self._listed(place, handle)
-        missing = [part for part in parts if not _is_there(part, listed)]
+        handle, is_there = self._handle(place, name), self._compared
+        listed = self._listed(name, handle)
+        missing = [part for part in parts if not is_there(part, listed)]
         for part in missing:
-            self._send(place, handle, part)
+            self._send(place, name, handle, part)
         if missing:
-            listed = self._listed(place, handle)
-        if not all(_is_there(part, listed) for part in parts):
+            listed = self._listed(name, handle)
+        if not all(is_there(part, listed) for part in parts):
             raise StorageError("S3 doesn't have the parts that were sent")
-        return handle, " ".join(listed[part.number]["ETag"] for part in parts)
+        return Held(name, handle, tuple((part, str(listed[part.number]["ETag"])) for part in parts))
 
-    def complete(self, place: UploadPlace, parts: Sequence[Part]) -> None:
-        """Make a multipart upload a version of the session's object. NoSuchUpload as of `store`."""
-        handle, tags = self.store(place, parts)
+    @property
+    def _compared(self) -> Callable[[Part, dict[int, dict[str, Any]]], bool]:
+        return _has_digest if self._connect().place.store.checksums else _has_size
+
+    def complete(self, held: Held, condition: dict[str, str]) -> None:
+        """Make an object of what `store` gave, under a condition as `Place` writes it. NoSuchUpload as there."""
         way = self._connect()
+        with_digests = way.place.store.checksums
         told = [
-            {"PartNumber": part.number, "ETag": tag, "ChecksumSHA256": base64_of(part.sha256)}
-            for part, tag in zip(parts, tags.split(" "), strict=True)
+            {"PartNumber": part.number, "ETag": tag}
+            | ({"ChecksumSHA256": base64_of(part.sha256)} if with_digests else {})
+            for part, tag in held.parts
         ]
         way.s3.complete_multipart_upload(
-            **way.place.at(name_of(place)), UploadId=handle, MultipartUpload={"Parts": told}
+            **way.place.at(held.name), **condition, UploadId=held.handle, MultipartUpload={"Parts": told}
         )
 
     def begin_anew(self, place: UploadPlace) -> None:
@@ -112,16 +125,16 @@ class Sending:
     def _of(self, place: UploadPlace) -> _Sent:
         return self._sent.setdefault(place.key, _Sent())
 
-    def _handle(self, place: UploadPlace) -> str:
+    def _handle(self, place: UploadPlace, name: str) -> str:
         """The id of its multipart upload, which is begun if there is none."""
         with self._of(place).lock:
             handle = self._spool.handle(place)
             if not handle:
                 way = self._connect()
                 answer = way.s3.create_multipart_upload(
-                    **way.place.at(name_of(place)),
+                    **way.place.at(name),
                     **way.place.encryption,
-                    ChecksumAlgorithm="SHA256",
+                    **({"ChecksumAlgorithm": "SHA256"} if way.place.store.checksums else {}),
                     ContentType="application/octet-stream",
                     Metadata={UPLOAD: place.key},
                 )
@@ -129,21 +142,22 @@ class Sending:
                 self._spool.keep_handle(place, handle)
             return handle
 
-    def _send(self, place: UploadPlace, handle: str, part: Part) -> None:
+    def _send(self, place: UploadPlace, name: str, handle: str, part: Part) -> None:
         way = self._connect()
+        body = io.BufferedReader(_PartBody(self._spool, place, part), _BUFFER)
+        pieces = (self._spool.read_upload(place, at, size) for at, size in _pieces(part))
         way.s3.upload_part(
-            **way.place.at(name_of(place)),
+            **way.place.at(name),
+            **way.place.store.checksum(part.sha256, pieces),
             UploadId=handle,
             PartNumber=part.number,
-            Body=io.BufferedReader(_PartBody(self._spool, place, part), _BUFFER),
+            Body=body,
             ContentLength=part.size,
-            ChecksumAlgorithm="SHA256",
-            ChecksumSHA256=base64_of(part.sha256),
         )
 
-    def _listed(self, place: UploadPlace, handle: str) -> dict[int, dict[str, Any]]:
+    def _listed(self, name: str, handle: str) -> dict[int, dict[str, Any]]:
         way = self._connect()
-        asked: dict[str, Any] = {**way.place.at(name_of(place)), "UploadId": handle}
+        asked: dict[str, Any] = {**way.place.at(name), "UploadId": handle}
         found: dict[int, dict[str, Any]] = {}
         while True:
             page = way.s3.list_parts(**asked)
@@ -185,27 +199,22 @@ class _PartBody(io.RawIOBase):
         return len(found)
 
 
-def name_of(place: UploadPlace) -> str:
-    """The name of a session's recording below the storage's location."""
-    return f"{place.session_id}.tar"
-
-
 def is_gone(error: AwsError) -> bool:
     """Whether an error says that a multipart upload is complete, or aborted."""
     return error.code == "NoSuchUpload"
 
 
-def base64_of(digest: str) -> str:
-    """A digest in lower-case hex, as S3 writes it."""
-    return base64.b64encode(bytes.fromhex(digest)).decode()
+def _pieces(part: Part) -> Iterator[tuple[int, int]]:
+    """Offsets and sizes that a part is read by."""
+    end = part.offset + part.size
+    return ((at, min(_BUFFER, end - at)) for at in range(part.offset, end, _BUFFER))
 
 
-def checksum_of(parts: Sequence[Part]) -> str:
-    """What S3 gives as the checksum of an object of these parts."""
-    joined = hashlib.sha256(b"".join(bytes.fromhex(part.sha256) for part in parts))
-    return f"{base64.b64encode(joined.digest()).decode()}-{len(parts)}"
-
-
-def _is_there(part: Part, listed: dict[int, dict[str, Any]]) -> bool:
+def _has_size(part: Part, listed: dict[int, dict[str, Any]]) -> bool:
+    """Whether S3 may have a part. Which bytes it has shows where they are read again."""
     found = listed.get(part.number)
-    return found is not None and found["Size"] == part.size and found.get("ChecksumSHA256") == base64_of(part.sha256)
+    return found is not None and found["Size"] == part.size
+
+
+def _has_digest(part: Part, listed: dict[int, dict[str, Any]]) -> bool:
+    return _has_size(part, listed) and listed[part.number].get("ChecksumSHA256") == base64_of(part.sha256)

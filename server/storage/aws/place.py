@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from server.storage.aws.clients import ServiceClient
+from server.storage.aws.store import AWS, Store
 from server.storage.spec import S3Location
 
 
@@ -18,6 +19,7 @@ class Place:
     """Whose the bucket must be."""
     kms_key_arn: str = ""
     """'' where the bucket's own encryption counts."""
+    store: Store = AWS
 
     @property
     def bucket(self) -> dict[str, str]:
@@ -34,6 +36,11 @@ class Place:
         if not self.kms_key_arn:
             return {}
         return {"ServerSideEncryption": "aws:kms", "SSEKMSKeyId": self.kms_key_arn}
+
+    @property
+    def condition(self) -> dict[str, str]:
+        """What a request says that may make an object only where there is none."""
+        return {"IfNoneMatch": "*"} if self.store.conditional_writes else {}
 
 
 @dataclass(frozen=True, slots=True)

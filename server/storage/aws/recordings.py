@@ -1,27 +1,33 @@
-"""Recordings in a versioned bucket: `<session id>.tar`, whose oldest version is the session's recording.
+"""Recordings in a bucket: `<session id>.tar`, whose oldest version is the session's recording.
 
 An upload is in the local spool until it is complete, and goes to S3 in parts meanwhile. What is no session's recording
 is a later version, or where it was aborted a multipart upload that stays open. Each upload that has ended has a custody
 record, `_custody/<session id>/<key>.json`, which names its version. Nothing is ever overwritten or deleted.
+
+Where the bucket keeps no versions, what is no session's recording is `_asides/<session id>/<key>.tar`, and an upload is
+completed only where nothing has its name: under a condition if the store knows any, else after a look alone.
 """
 
 from __future__ import annotations
 
+import contextlib
 import re
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor
-from typing import Any
 
-from server.storage.aws.custody_records import CustodyRecords, listed_versions, stored_in
-from server.storage.aws.errors import AwsError, translated
-from server.storage.aws.multipart import UPLOAD, Sending, checksum_of, is_gone, name_of
+from server.storage.aws.custody_records import CustodyRecords, stored_in
+from server.storage.aws.errors import AwsError, Kind
+from server.storage.aws.multipart import Held, Sending, is_gone
 from server.storage.aws.place import Connection
+from server.storage.aws.stored_objects import Stored, aside_name, recording_name
+from server.storage.aws.stored_recordings import StoredRecordings
 from server.storage.ports import StorageError
 from server.storage.recording_port import FoundUpload, NotReadable, Part, PartWriter, UploadPlace, UploadSpool
 
 _RECORDING, _ASIDE, _ABORTED = "recording", "aside", "aborted"
 _ATTEMPTS = 3
-_KNOWN_VERSIONS = 1_024
+_MOST_KNOWN = 1_024
 _KEY = re.compile(r"[0-9a-f]{32}", re.ASCII)
 
 
@@ -37,7 +43,9 @@ class S3Recordings:
         self._connect = connect
         self._sending = Sending(spool, connect, threads)
         self._records = CustodyRecords(connect)
-        self._versions_known: dict[tuple[str, str], str] = {}
+        self._stored = StoredRecordings(connect)
+        self._completing = threading.Lock()
+        self._known: dict[tuple[str, str], Stored] = {}
 
     def begin(self, session_id: str, key: str, begun: bytes) -> UploadPlace:
         """In the spool alone: an upload can be begun while S3 is away."""
@@ -69,58 +77,74 @@ class S3Recordings:
         return self._spool.uploads()
 
     def complete(self, place: UploadPlace) -> bytes | None:
-        """Complete it if the session has no version, and look which is the oldest then."""
-        oldest = self._oldest(place)
-        if oldest is None:
-            self._store(place)
-            oldest = self._oldest(place)
-        if oldest is None:
+        """Complete it if the session has no recording, and look which it is then."""
+        first = self._stored.oldest(place)
+        if first is None:
+            self._store(place, recording_name(place.session_id))
+            first = self._stored.oldest(place)
+        if first is None:
             raise StorageError("S3 doesn't list what was completed")
-        if self._upload_of(place, oldest) == place.key:
-            self._check(place, oldest)
-            return self._keep_record(place, {"kind": _RECORDING, "version_id": oldest})
-        return self._record_of(place, oldest)
+        if self._stored.upload_of(first) == place.key:
+            return self._keep_record(place, _RECORDING, first)
+        return self._record_of(place, first)
 
     def keep_aside(self, place: UploadPlace) -> None:
-        """Complete it as a later version."""
-        version = self._version_of(place)
-        if version is None:
-            if "null" in self._versions(place):
-                raise StorageError("the bucket isn't versioned: another recording would overwrite the session's")
-            version = self._store(place)
-        self._check(place, version)
-        self._keep_record(place, {"kind": _ASIDE, "version_id": version})
+        """Complete it as a later version, or where there are none under a name of its own."""
+        kept = self._stored.of_upload(place)
+        if kept is None:
+            name = aside_name(place.session_id, place.key)
+            if self._stored.keeps_versions():
+                name = recording_name(place.session_id)
+                if Stored(name, "null") in self._stored.of_session(place):
+                    raise StorageError("the bucket isn't versioned: another recording would overwrite the session's")
+            kept = self._store(place, name)
+        if kept is None:
+            raise StorageError("others have put an object where this one is to be kept aside")
+        self._keep_record(place, _ASIDE, kept)
 
     def keep_aborted(self, place: UploadPlace) -> None:
         """Have S3 hold all parts in a multipart upload that stays open."""
-        handle = ""
         for _ in range(_ATTEMPTS):
             try:
-                handle, _tags = self._sending.store(place, self._parts(place))
+                held = self._sending.store(place, self._parts(place), recording_name(place.session_id))
             except AwsError as error:
                 if not is_gone(error):
                     raise
                 self._sending.begin_anew(place)
             else:
-                break
-        else:
-            raise StorageError("others abort the multipart upload again and again")
-        self._keep_record(place, {"kind": _ABORTED, "multipart_upload_id": handle})
+                self._put_record(place, held.name, {"kind": _ABORTED, "multipart_upload_id": held.handle})
+                return
+        raise _aborted_again()
 
-    def _store(self, place: UploadPlace) -> str:
-        """Complete it; gives its version, also where it was complete and the answer lost."""
-        parts = self._parts(place)
+    def _store(self, place: UploadPlace, name: str) -> Stored | None:
+        """Complete it under this name; gives what it has become, also where it was complete and the answer lost.
+
+        Without versions None where another object has the name: nothing is put over it.
+        """
+        parts, once = self._parts(place), not self._stored.keeps_versions()
         for _ in range(_ATTEMPTS):
             try:
-                self._sending.complete(place, parts)
+                held = self._sending.store(place, parts, name)
+                if once:
+                    self._complete_once(held)
+                else:
+                    self._sending.complete(held, {})
             except AwsError as error:
-                if not is_gone(error):
+                if not (is_gone(error) or (once and error.kind is Kind.CONFLICT)):
                     raise
-            version = self._version_of(place)
-            if version is not None:
-                return version
+            stored = self._stored.of_upload(place)
+            if stored is not None or (once and self._stored.exists(Stored(name))):
+                return stored
             self._sending.begin_anew(place)  # somebody has aborted it
-        raise StorageError("others abort the multipart upload again and again")
+        raise _aborted_again()
+
+    def _complete_once(self, held: Held) -> None:
+        """Complete it where nothing has its name."""
+        condition = self._connect().place.condition
+        # Without a condition nothing keeps another process from coming between, but this one does it one by one.
+        with contextlib.nullcontext() if condition else self._completing:
+            if not self._stored.exists(Stored(held.name)):
+                self._sending.complete(held, condition)
 
     def _parts(self, place: UploadPlace) -> Sequence[Part]:
         writer = self._spool.open(place)
@@ -129,84 +153,56 @@ class S3Recordings:
         finally:
             writer.close()
 
-    def _versions(self, place: UploadPlace) -> list[str]:
-        """The session's versions, oldest first."""
-        listed = listed_versions(self._connect(), name_of(place))
-        return [version for name, version in listed if name == name_of(place)][::-1]
+    def _keep_record(self, place: UploadPlace, kind: str, stored: Stored) -> bytes:
+        """Put the custody record, once what is stored was compared with the spool, which is let go of then."""
+        self._stored.check(stored, self._parts(place))
+        version = {"version_id": stored.version} if stored.version else {}
+        return self._put_record(place, stored.name, {"kind": kind} | version)
 
-    def _oldest(self, place: UploadPlace) -> str | None:
-        return next(iter(self._versions(place)), None)
-
-    def _version_of(self, place: UploadPlace) -> str | None:
-        """The version that this upload has become."""
-        versions = self._versions(place)[::-1]
-        return next((version for version in versions if self._upload_of(place, version) == place.key), None)
-
-    def _upload_of(self, place: UploadPlace, version: str) -> str:
-        return str(self._head(place, version).get("Metadata", {}).get(UPLOAD, ""))
-
-    def _head(self, place: UploadPlace, version: str) -> Any:
-        way = self._connect()
-        return way.s3.head_object(**way.place.at(name_of(place)), VersionId=version, ChecksumMode="ENABLED")
-
-    def _check(self, place: UploadPlace, version: str) -> None:
-        """Compare a version with what is in the spool, before that is let go of."""
-        parts, found = self._parts(place), self._head(place, version)
-        size = sum(part.size for part in parts)
-        if (found["ContentLength"], found.get("ChecksumSHA256")) != (size, checksum_of(parts)):
-            raise StorageError("what S3 has of the recording isn't what was sent")
-
-    def _keep_record(self, place: UploadPlace, stored: dict[str, str]) -> bytes:
+    def _put_record(self, place: UploadPlace, name: str, stored: dict[str, str]) -> bytes:
         """Put the custody record; the first one stays."""
         decided = self._spool.decided(place)
         if decided is None:
             raise ValueError("nothing is decided")
         way = self._connect()
-        where = {"bucket": way.place.location.bucket, "key": way.place.at(name_of(place))["Key"]}
+        where = {"bucket": way.place.location.bucket, "key": way.place.at(name)["Key"]}
         return self._records.put(place, decided, where | stored)
 
-    def _record_of(self, place: UploadPlace, version: str) -> bytes | None:
-        """The custody record of a version; None where it is of others."""
-        key = self._upload_of(place, version)
+    def _record_of(self, place: UploadPlace, stored: Stored) -> bytes | None:
+        """The custody record of what is stored; None where it is of others."""
+        key = self._stored.upload_of(stored)
         return self._records.of(UploadPlace(place.session_id, key)) if _KEY.fullmatch(key) else None
 
     def read(self, place: UploadPlace, offset: int, size: int, *, aside: bool) -> bytes:
         """Bytes of the version that the custody record names; of the oldest where there is none."""
-        if size <= 0:
-            return b""
-        way, version = self._connect(), self._version_to_read(place, aside=aside)
-        try:
-            answer = way.s3.get_object(
-                **way.place.at(name_of(place)), VersionId=version, Range=f"bytes={offset}-{offset + size - 1}"
-            )
-        except AwsError as error:
-            if error.code == "InvalidRange":
-                return b""
-            raise
-        with translated("s3:GetObject"):
-            return bytes(answer["Body"].read())
+        return self._stored.read(self._to_read(place, aside=aside), offset, size) if size > 0 else b""
 
-    def _version_to_read(self, place: UploadPlace, *, aside: bool) -> str:
+    def _to_read(self, place: UploadPlace, *, aside: bool) -> Stored:
         known = place.session_id, place.key
-        version = self._versions_known.get(known, "")
-        if not version:
+        stored = self._known.get(known)
+        if stored is None:
             record = self.custody(place, aside=aside)
-            stored = stored_in(record) if record is not None else {}
-            if stored.get("kind") == _ABORTED:
+            told = stored_in(record) if record is not None else {}
+            if told.get("kind") == _ABORTED:
                 raise NotReadable("an aborted upload's bytes are in a multipart upload, which S3 lets nobody read")
-            version = str(stored.get("version_id") or ("" if aside else self._oldest(place) or ""))
-            if not version:
+            if version := str(told.get("version_id") or ""):
+                stored = Stored(recording_name(place.session_id), version)
+            elif not aside:
+                stored = self._stored.oldest(place)
+            elif told:
+                stored = Stored(aside_name(place.session_id, place.key))
+            if stored is None:
                 raise StorageError("the recording isn't there")
-            if len(self._versions_known) >= _KNOWN_VERSIONS:
-                self._versions_known.clear()
-            self._versions_known[known] = version
-        return version
+            if len(self._known) >= _MOST_KNOWN:
+                self._known.clear()
+            self._known[known] = stored
+        return stored
 
     def custody(self, place: UploadPlace, *, aside: bool) -> bytes | None:
-        """The custody record of an upload, or without a key of the session's oldest version."""
+        """The custody record of an upload, or without a key of the session's recording."""
         if not place.key:
-            oldest = self._oldest(place)
-            return self._record_of(place, oldest) if oldest is not None else None
+            first = self._stored.oldest(place)
+            return self._record_of(place, first) if first is not None else None
         record = self._records.of(place)
         if record is None or (not aside and stored_in(record).get("kind") != _RECORDING):
             return None
@@ -220,6 +216,10 @@ class S3Recordings:
     def count_custody_records(self) -> int:
         """By their names."""
         return self._records.count()
+
+
+def _aborted_again() -> StorageError:
+    return StorageError("others abort the multipart upload again and again")
 
 
 class _SendingWriter:

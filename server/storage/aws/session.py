@@ -9,6 +9,8 @@ import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from server.storage.aws.store import AWS, Store
+
 if TYPE_CHECKING:
     from botocore.config import Config
     from botocore.session import Session
@@ -34,6 +36,8 @@ class AwsSettings:
     """How often a call is sent at most."""
     connections: int = 16
     """Most connections that a client keeps."""
+    store: Store = AWS
+    """What S3 can do."""
 
 
 class _OneProvider:

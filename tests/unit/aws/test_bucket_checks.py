@@ -9,10 +9,11 @@ from typing import Any, cast
 
 import pytest
 
-from server.storage.aws.checks.buckets import Bucket, check_bucket
+from server.storage.aws.checks.buckets import VERSIONING, Bucket, check_bucket
 from server.storage.aws.checks.findings import Findings, Stopped
 from server.storage.aws.clients import AwsClients
 from server.storage.aws.errors import AwsError, Kind
+from server.storage.aws.store import AWS, Store
 from server.storage.connection import Check, Outcome, Wanted
 from server.storage.spec import ObjectLockMode, StorageOptions
 
@@ -39,15 +40,22 @@ ERRORS = {
 }
 
 
-def s3(answers: dict[str, AwsError], asked: list[str]) -> AwsClients:
+UNKNOWN = AwsError("s3:GetBucketVersioning", Kind.FAILING, "NotImplemented", status=501)
+WITHOUT_VERSIONS = Store(needs_versions=False)
+
+
+def s3(answers: dict[str, Any], asked: list[str], store: Store = AWS) -> AwsClients:
     def method(name: str) -> Callable[..., Any]:
         def call(**_: str) -> Any:
             asked.append(name)
-            raise answers[name]
+            if isinstance(answers[name], AwsError):
+                raise answers[name]
+            return answers[name]
 
         return call
 
-    return cast(AwsClients, SimpleNamespace(s3=SimpleNamespace(**{name: method(name) for name in METHODS})))
+    methods = SimpleNamespace(**{name: method(name) for name in METHODS})
+    return cast(AwsClients, SimpleNamespace(s3=methods, store=store))
 
 
 def told(answers: dict[str, AwsError]) -> list[Check]:
@@ -74,3 +82,26 @@ def test_a_test_that_is_to_end_waits_for_no_further_answer() -> None:
     with pytest.raises(Stopped):
         check_bucket(s3(dict.fromkeys(METHODS, ERRORS["no answer"]), asked), WANTED, Bucket("audit", True), findings)
     assert asked == list(METHODS[:2])
+
+
+@pytest.mark.parametrize(
+    ("store", "answer", "outcome"),
+    [
+        (AWS, {}, Outcome.FAILED),
+        (AWS, {"Status": "Suspended"}, Outcome.FAILED),
+        (AWS, UNKNOWN, Outcome.FAILED),
+        (WITHOUT_VERSIONS, {}, Outcome.WARNING),
+        (WITHOUT_VERSIONS, {"Status": "Suspended"}, Outcome.WARNING),
+        (WITHOUT_VERSIONS, UNKNOWN, Outcome.WARNING),
+        (WITHOUT_VERSIONS, ERRORS["denied"], Outcome.FAILED),
+        (WITHOUT_VERSIONS, {"Status": "Enabled"}, Outcome.PASSED),
+    ],
+)
+def test_a_long_term_bucket_without_versions_fails_but_where_the_settings_let_it_be(
+    store: Store, answer: Any, outcome: Outcome
+) -> None:
+    answers = {name: {} for name in METHODS} | {"get_bucket_versioning": answer}
+    checks: list[Check] = []
+    check_bucket(s3(answers, [], store), WANTED, Bucket("audit", True), Findings(checks.append, lambda: False))
+    (found,) = [each for each in checks if each.name == VERSIONING]
+    assert found.outcome is outcome

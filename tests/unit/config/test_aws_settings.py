@@ -32,6 +32,8 @@ UNFIT = [
     ("aws_proxy", "http://proxy:3128/path"),
     ("aws_ca", "nosuch.pem"),
     ("aws_s3_path_style", "sometimes"),
+    ("aws_s3_versioning", "optional"),
+    ("aws_s3_conditional_writes", "perhaps"),
 ]
 
 

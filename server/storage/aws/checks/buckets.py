@@ -9,6 +9,7 @@ from typing import Any, Final
 from server.storage.aws.checks.findings import Findings
 from server.storage.aws.clients import AwsClients
 from server.storage.aws.errors import AwsError, Kind
+from server.storage.aws.store import UNKNOWN_REQUEST, Store
 from server.storage.connection import Wanted
 from server.storage.spec import ObjectLockMode
 
@@ -75,7 +76,7 @@ def check_bucket(clients: AwsClients, wanted: Wanted, bucket: Bucket, findings: 
             findings.not_checked(name, bucket.name, "S3 answered no call on the bucket.")
         return False
     _check_region(answers.location, wanted, bucket, findings)
-    _check_versioning(answers.versioning, bucket, findings)
+    _check_versioning(answers.versioning, bucket, clients.store, findings)
     if answers.lock is not None:
         _check_lock(answers.lock, wanted, bucket, findings)
     _check_public(answers.public, bucket, findings)
@@ -168,13 +169,19 @@ def _region_remedy(region: str) -> str:
     return f"Name a bucket in {region}, or make a draft for the bucket's region: Athena reads its own region's buckets."
 
 
-def _check_versioning(answer: dict[str, Any] | AwsError, bucket: Bucket, findings: Findings) -> None:
-    if isinstance(answer, AwsError):
+def _check_versioning(answer: dict[str, Any] | AwsError, bucket: Bucket, store: Store, findings: Findings) -> None:
+    if isinstance(answer, AwsError) and (store.needs_versions or answer.status not in UNKNOWN_REQUEST):
         findings.refused(VERSIONING, bucket.name, answer)
         return
-    status = str(answer.get("Status") or "never enabled")
+    status = "unknown" if isinstance(answer, AwsError) else str(answer.get("Status") or "never enabled")
     if status == "Enabled":
         findings.passed(VERSIONING, bucket.name, "Versions are kept.", status=status)
+    elif bucket.long_term and not store.needs_versions:
+        findings.warning(
+            VERSIONING, bucket.name,
+            f"Versions are not kept ({status}): what others write over or delete is lost.",
+            setting="aws.s3_versioning", remedy="Turn versioning on, where the store has it.", status=status,
+        )  # fmt: skip
     elif bucket.long_term:
         findings.failed(
             VERSIONING, bucket.name,

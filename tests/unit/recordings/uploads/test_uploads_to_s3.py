@@ -89,6 +89,18 @@ def test_where_no_versions_are_kept_nothing_is_put_over_another(service: S3Uploa
     assert [each.data for each in bucket(service)] == [b"of others"]
 
 
+def test_where_none_need_be_kept_another_recording_has_a_name_of_its_own(engine: Engine) -> None:
+    service = S3UploadsUnderTest(CloudedFiles(keeps_versions=False), engine)
+    first, _ = asyncio.run(service.record(DATA))
+    aside, state = asyncio.run(service.record(b"another", who=OTHER_NODE))
+    assert (state, [each.data for each in bucket(service)]) == (UploadState.KEPT_ASIDE, [DATA])
+    assert [asyncio.run(service.content(each)) for each in (first, aside)] == [DATA, b"another"]
+    record = service.storage.custody(UploadPlace(SESSION, aside.upload_id[:32]), aside=True)
+    assert record is not None
+    named = f"sessions/_asides/{SESSION}/{aside.upload_id[:32]}.tar"
+    assert orjson.loads(record)["stored"] == {"bucket": "bucket", "key": named, "kind": "aside"}
+
+
 def test_what_others_put_over_a_recording_later_is_not_read(service: S3UploadsUnderTest) -> None:
     recording, _ = asyncio.run(service.record(DATA))
     assert isinstance(service.files, CloudedFiles)
@@ -122,11 +134,13 @@ def test_changed_bytes_are_not_given(service: S3UploadsUnderTest) -> None:
         asyncio.run(service.content(recording))
 
 
+@pytest.mark.parametrize("keeps_versions", [True, False])
 @pytest.mark.parametrize(
     "operation", ["create_multipart_upload", "upload_part", "complete_multipart_upload", "put_object"]
 )
-def test_an_answer_that_is_lost_is_found_out(service: S3UploadsUnderTest, operation: str) -> None:
+def test_an_answer_that_is_lost_is_found_out(engine: Engine, operation: str, keeps_versions: bool) -> None:
     """What was asked is done, and the answer lost once: a repeat makes no second version and no second record."""
+    service = S3UploadsUnderTest(CloudedFiles(keeps_versions=keeps_versions), engine)
     upload_id = asyncio.run(service.send(DATA))
     lost: list[str] = []
 

@@ -1,0 +1,68 @@
+"""The objects of recordings and their records, by version where the bucket keeps versions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from server.storage.aws.errors import AwsError
+from server.storage.aws.place import Connection
+from server.storage.aws.store import UNKNOWN_REQUEST
+
+UPLOAD = "upload"
+"""The name under which a recording's metadata has the key of its upload."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """An object, named below the storage's location."""
+
+    name: str
+    version: str = ""
+    """'' in a bucket that keeps no versions."""
+
+    def of(self, way: Connection) -> dict[str, str]:
+        """What a request says that is about it."""
+        return way.place.at(self.name) | ({"VersionId": self.version} if self.version else {})
+
+
+def keeps_versions(way: Connection) -> bool:
+    """Whether what is put later leaves what is there. A store that needs versions isn't asked: its test has told."""
+    if way.place.store.needs_versions:
+        return True
+    try:
+        return bool(way.s3.get_bucket_versioning(**way.place.bucket).get("Status") == "Enabled")
+    except AwsError as error:
+        if error.status in UNKNOWN_REQUEST:
+            return False
+        raise
+
+
+def listed(way: Connection, prefix: str) -> Iterator[Stored]:
+    """What begins so, as S3 orders it: of one name the version that was completed last first.
+
+    Their dates tell less: that of a multipart upload is when it was begun.
+    """
+    before, has_versions = way.place.location.keys_prefix, keeps_versions(way)
+    asked: dict[str, Any] = {**way.place.bucket, "Prefix": before + prefix}
+    while True:
+        page = way.s3.list_object_versions(**asked) if has_versions else way.s3.list_objects_v2(**asked)
+        for each in page.get("Versions" if has_versions else "Contents", ()):
+            yield Stored(str(each["Key"]).removeprefix(before), str(each.get("VersionId", "")))
+        if not page.get("IsTruncated"):
+            return
+        if has_versions:
+            asked["KeyMarker"], asked["VersionIdMarker"] = page["NextKeyMarker"], page["NextVersionIdMarker"]
+        else:
+            asked["ContinuationToken"] = page["NextContinuationToken"]
+
+
+def recording_name(session_id: str) -> str:
+    """The name of a session's recording below the storage's location."""
+    return f"{session_id}.tar"
+
+
+def aside_name(session_id: str, key: str) -> str:
+    """The name of what is kept aside of an upload, where it can't be a later version of the recording."""
+    return f"_asides/{session_id}/{key}.tar"

@@ -1,0 +1,100 @@
+"""What a bucket has of a session: which objects, whose uploads they are, and whether they are what was sent."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from server.storage.aws.errors import AwsError, Kind, translated
+from server.storage.aws.place import Connection
+from server.storage.aws.stored_objects import UPLOAD, Stored, aside_name, keeps_versions, listed, recording_name
+from server.storage.ports import StorageError
+from server.storage.recording_port import Part, UploadPlace
+
+
+class StoredRecordings:
+    """Looks into the bucket, and writes nothing. Safe to use from several threads; every call may block."""
+
+    def __init__(self, connect: Callable[[], Connection]) -> None:
+        """`connect` gives the way there as of now; it may raise StorageError."""
+        self._connect = connect
+
+    def keeps_versions(self) -> bool:
+        """Whether what is put later leaves what is there."""
+        return keeps_versions(self._connect())
+
+    def of_session(self, place: UploadPlace) -> list[Stored]:
+        """The versions of the session's recording, oldest first; or without versions the recording, and then what is
+        kept aside of this upload."""
+        name = recording_name(place.session_id)
+        if self.keeps_versions():
+            return [each for each in listed(self._connect(), name) if each.name == name][::-1]
+        named = [Stored(name), Stored(aside_name(place.session_id, place.key))]
+        return [each for each in named if self.exists(each)]
+
+    def exists(self, stored: Stored) -> bool:
+        """Whether an object is there."""
+        try:
+            self._head(stored)
+        except AwsError as error:
+            if error.kind is Kind.MISSING:
+                return False
+            raise
+        return True
+
+    def oldest(self, place: UploadPlace) -> Stored | None:
+        """What is the session's recording; None if there is none."""
+        name = recording_name(place.session_id)
+        return next((each for each in self.of_session(place) if each.name == name), None)
+
+    def of_upload(self, place: UploadPlace) -> Stored | None:
+        """What this upload has become."""
+        found = self.of_session(place)[::-1]
+        return next((each for each in found if self.upload_of(each) == place.key), None)
+
+    def upload_of(self, stored: Stored) -> str:
+        """Key of the upload that an object was; '' or anything where others put it."""
+        return str(self._head(stored).get("Metadata", {}).get(UPLOAD, ""))
+
+    def _head(self, stored: Stored) -> Any:
+        way = self._connect()
+        wanted = {"ChecksumMode": "ENABLED"} if way.place.store.checksums else {}
+        return way.s3.head_object(**stored.of(way), **wanted)
+
+    def check(self, stored: Stored, parts: Sequence[Part]) -> None:
+        """Compare an object with the parts that were sent: by S3's checksum of it, or else by reading it.
+
+        Raises:
+            StorageError: it isn't the same, or can't be told to be.
+        """
+        found, size = self._head(stored), sum(part.size for part in parts)
+        is_same = found["ContentLength"] == size
+        if self._connect().place.store.checksums:
+            is_same = is_same and found.get("ChecksumSHA256") == checksum_of(parts)
+        else:
+            is_same = is_same and all(self._has(stored, part) for part in parts)
+        if not is_same:
+            raise StorageError("what S3 has of the recording isn't what was sent")
+
+    def _has(self, stored: Stored, part: Part) -> bool:
+        return hashlib.sha256(self.read(stored, part.offset, part.size)).hexdigest() == part.sha256
+
+    def read(self, stored: Stored, offset: int, size: int) -> bytes:
+        """Bytes of an object; fewer at its end."""
+        way = self._connect()
+        try:
+            answer = way.s3.get_object(**stored.of(way), Range=f"bytes={offset}-{offset + size - 1}")
+        except AwsError as error:
+            if error.code == "InvalidRange":
+                return b""
+            raise
+        with translated("s3:GetObject"):
+            return bytes(answer["Body"].read())
+
+
+def checksum_of(parts: Sequence[Part]) -> str:
+    """What S3 gives as the checksum of an object of these parts."""
+    joined = hashlib.sha256(b"".join(bytes.fromhex(part.sha256) for part in parts))
+    return f"{base64.b64encode(joined.digest()).decode()}-{len(parts)}"
