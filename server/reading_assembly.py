@@ -11,6 +11,7 @@ from server.audit_log.commit_notice import CommitNotice
 from server.audit_log.export.exports import Exports, most_exports
 from server.audit_log.export.listing import ChunkListing
 from server.audit_log.export.tokens import ChunkTokens
+from server.audit_log.foreign_looks import ForeignLooks
 from server.audit_log.opening import OpenLog
 from server.audit_log.search.digests import ObjectDigests
 from server.audit_log.search.elsewhere import Elsewhere
@@ -99,7 +100,10 @@ def assemble(config: Config, around: Surroundings, *, token_key: bytes) -> Readi
     scan_bytes = min(config.athena.scan_bytes, config.external_storage.cache_bytes)
     narrowing = Narrowing(storages, around.finder, scan_bytes=scan_bytes)
     outcomes, tokens = Outcomes(around.alerts), PageTokens(token_key)
-    search = Search(storages, around.scan, log.tail, catalogue, tokens, around.digests, elsewhere, narrowing, outcomes)
+    looks = ForeignLooks(storages, catalogue, log.tail.pending, around.alerts)
+    search = Search(
+        storages, around.scan, log.tail, catalogue, tokens, around.digests, elsewhere, narrowing, outcomes, looks
+    )
     searches = Searches(
         search,
         threads.searches,
@@ -111,7 +115,7 @@ def assemble(config: Config, around: Surroundings, *, token_key: bytes) -> Readi
     )
     stored = StoredBatches(storages, catalogue, outcomes)
     exports = Exports(
-        ChunkListing(storages, log.tail, catalogue, ChunkTokens(token_key), search.foreign.refresh),
+        ChunkListing(storages, log.tail, catalogue, ChunkTokens(token_key), looks.refresh),
         stored,
         catalogue,
         threads.exports,

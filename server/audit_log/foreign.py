@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import logging
 import re
 import time
@@ -85,9 +86,13 @@ class ForeignObjects:
     def _learn(
         self, foreign: Collection[StoredObject], known: Mapping[str, CatalogueObject], now: int
     ) -> list[CatalogueObject]:
-        described = [self._describe(item) for item in foreign if self._is_news(item, known.get(item.name), now)]
+        found = [
+            described(self._storage.storage_id, item, self._storage.local_path(item.name), item.problem)
+            for item in foreign
+            if self._is_news(item, known.get(item.name), now)
+        ]
         # One that is as it was keeps its revision, and so stays in the searches that counted it.
-        news = [item for item in described if item != _without_revision(known.get(item.name))]
+        news = [item for item in found if item != _without_revision(known.get(item.name))]
         if news:
             self._catalogue.add_foreign(news)
         return news
@@ -107,36 +112,47 @@ class ForeignObjects:
             return True
         return known.foreign_note == UNREADABLE if before is None else before != item.revision
 
-    def _describe(self, item: StoredObject) -> CatalogueObject:
-        footer, note = Footer(0, -(2**62), 2**62, ""), item.problem
-        if not note:
-            try:
-                footer = read_footer(self._storage.local_path(item.name))
-                note = footer.problem or self._note_of_ours(item.name)
-            except UnreadableFooter:
-                note = UNREADABLE
-            except Exception:
-                # Others made the file, and no file of theirs may stop a search, whatever the library makes of it.
-                _log.exception("a foreign object can't be described")
-                footer, note = Footer(0, -(2**62), 2**62, ""), UNREADABLE
-        return CatalogueObject(
-            self._storage.storage_id,
-            item.name,
-            footer.rows,
-            item.size,
-            footer.first_ms,
-            footer.last_ms,
-            None,
-            is_foreign=True,
-            foreign_note=note or None,
-        )
 
-    def _note_of_ours(self, name: str) -> str:
-        """Whether it is one of ours after all: listing finds those whose record was gone at a rebuild."""
-        with contextlib.suppress(UnreadableFooter):
-            if _OURS.fullmatch(name) and len(read_sequences(self._storage.local_path(name))):
-                return RECORD_GONE
-        return ""
+def described(storage: str, item: StoredObject, path: str, refused: str = "") -> CatalogueObject:
+    """The catalogue's row of a foreign object that can be read at `path`, or that isn't read as it is `refused`."""
+    footer, digest, note = Footer(0, -(2**62), 2**62, ""), "", refused
+    if not note:
+        try:
+            footer = read_footer(path)
+            note = footer.problem or _note_of_ours(item.name, path)
+            digest = _digest(path) if item.version else ""
+        except UnreadableFooter:
+            note = UNREADABLE
+        except Exception:
+            # Others made the file, and no file of theirs may stop a search, whatever the library makes of it.
+            _log.exception("a foreign object can't be described")
+            footer, note = Footer(0, -(2**62), 2**62, ""), UNREADABLE
+    return CatalogueObject(
+        storage,
+        item.name,
+        footer.rows,
+        item.size,
+        footer.first_ms,
+        footer.last_ms,
+        None,
+        digest,
+        is_foreign=True,
+        foreign_note=note or None,
+        version=item.version,
+    )
+
+
+def _digest(path: str) -> str:
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _note_of_ours(name: str, path: str) -> str:
+    """Whether it is one of ours after all: listing finds those whose record was gone at a rebuild."""
+    with contextlib.suppress(UnreadableFooter):
+        if _OURS.fullmatch(name) and len(read_sequences(path)):
+            return RECORD_GONE
+    return ""
 
 
 def _without_revision(known: CatalogueObject | None) -> CatalogueObject | None:

@@ -1,41 +1,75 @@
-"""Looking for foreign objects in each of the storages."""
+"""Looking for foreign objects in each of the storages, and for objects of ours that others removed or changed."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
+from concurrent.futures import ThreadPoolExecutor
 
+from server.audit_log.bucket_dates import BucketDates
+from server.audit_log.bucket_looks import BucketLooks, Freshness, Looked
 from server.audit_log.foreign import ForeignObjects
 from server.audit_log.storages import Storages
+from server.observability.alerts.alerts import Alerts
 from server.state.catalogue import Catalogue
 from server.storage.ports import EventStorage
+
+_THREADS = 16
 
 
 class ForeignLooks:
     """Keeps the catalogue's foreign objects in step with the storages. Safe to use from several threads."""
 
     def __init__(
-        self, storages: Storages, catalogue: Catalogue, pending: Callable[[], Collection[tuple[str, int]]]
+        self,
+        storages: Storages,
+        catalogue: Catalogue,
+        pending: Callable[[], Collection[tuple[str, int]]],
+        alerts: Alerts | None = None,
+        freshness: Freshness | None = None,
     ) -> None:
+        """`alerts` are told of objects of ours that are gone or changed; `freshness` is how old looks may be."""
         self._storages = storages
         self._catalogue = catalogue
         self._pending = pending
+        self._alerts = alerts or Alerts()
+        self._freshness = freshness or Freshness()
         self._looks: dict[str, ForeignObjects] = {}
+        self._bucket_looks: dict[str, BucketLooks] = {}
+        self._threads = ThreadPoolExecutor(_THREADS, "looking")
 
     def refresh(
-        self, from_ms: int | None = None, to_ms: int | None = None, storages: Collection[str] | None = None
-    ) -> None:
-        """Look at the dates of [from_ms, to_ms) in these storages, or in all; see ForeignObjects.refresh.
+        self,
+        from_ms: int | None = None,
+        to_ms: int | None = None,
+        storages: Collection[str] | None = None,
+        deadline: float | None = None,
+    ) -> Looked:
+        """Look at the dates of [from_ms, to_ms) in these storages, or in all; see ForeignObjects and BucketLooks.
 
         Raises:
-            StorageError: a storage can't be listed.
+            StorageError: a storage can't be listed that is on this machine.
         """
+        looked = Looked()
         for storage in self._storages.all():
-            if storage.finds_foreign and (storages is None or storage.storage_id in storages):
-                self._look_at(storage).refresh(from_ms, to_ms)
+            if storages is not None and storage.storage_id not in storages:
+                continue
+            if storage.keeps_versions:
+                self._into_bucket(storage).refresh(from_ms, to_ms, deadline, looked)
+            else:
+                self._into_folder(storage).refresh(from_ms, to_ms)
+        return looked
 
-    def _look_at(self, storage: EventStorage) -> ForeignObjects:
+    def _into_folder(self, storage: EventStorage) -> ForeignObjects:
         look = self._looks.get(storage.storage_id)
         if look is None:
             new = ForeignObjects(storage, self._catalogue, self._pending)
             look = self._looks.setdefault(storage.storage_id, new)
+        return look
+
+    def _into_bucket(self, storage: EventStorage) -> BucketLooks:
+        look = self._bucket_looks.get(storage.storage_id)
+        if look is None:
+            dates = BucketDates(storage, self._catalogue, self._pending)
+            new = BucketLooks(storage, self._catalogue, dates, self._threads, self._alerts, self._freshness)
+            look = self._bucket_looks.setdefault(storage.storage_id, new)
         return look

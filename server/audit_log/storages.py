@@ -89,7 +89,7 @@ class Storages:
         found: dict[str, str | StorageError] = {}
         with ExitStack() as held:
             for storage_id, items in by_storage.items():
-                wanted = [Wanted(item.name, item.sha256, item.bytes) for item in items]
+                wanted = [Wanted(item.name, item.sha256, item.bytes, item.version) for item in items]
                 paths = held.enter_context(self.of(storage_id).local(wanted, deadline))
                 found.update({item.key: paths[item.name] for item in items})
             yield found

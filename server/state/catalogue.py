@@ -46,6 +46,8 @@ class CatalogueObject:
     foreign_note: str | None = None
     """What of a foreign object can't be read, in our own words."""
     revision: int = 0
+    version: str = ""
+    """Of a foreign object, which version was seen; '' where its storage keeps none."""
 
     @property
     def date(self) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from sqlalchemy import Connection, insert, inspect, select, update
+from sqlalchemy import Connection, insert, inspect, select, text, update
 
 from server.state.external_storage_tables import EXTERNAL_STORAGE_TABLES, signing_key_changes
 from server.state.session_tables import SESSION_TABLES, session_index
@@ -79,6 +79,13 @@ def create_external_storage(connection: Connection) -> None:
     connection.execute(insert(signing_key_changes).values(id=1, revision=0))
 
 
+def add_versions_of_objects(connection: Connection) -> None:
+    """Version 9: which version of a foreign object was seen. New databases have the column since version 2."""
+    table = catalogue_objects.name
+    if "version" not in {column["name"] for column in inspect(connection).get_columns(table)}:
+        connection.execute(text(f"ALTER TABLE {table} ADD COLUMN version TEXT NOT NULL DEFAULT ''"))
+
+
 MIGRATIONS: tuple[Migration, ...] = (
     create_issued_certificates,
     create_catalogue,
@@ -88,6 +95,7 @@ MIGRATIONS: tuple[Migration, ...] = (
     create_session_index,
     create_storage_damage,
     create_external_storage,
+    add_versions_of_objects,
 )
 """Migration n (counting from 1) makes version n; append only."""
 

@@ -57,11 +57,13 @@ catalogue_objects = Table(
     Column("last", BigInteger, nullable=False),
     Column("foreign_note", Text, nullable=True),
     Column("is_foreign", Boolean, nullable=False),
+    Column("version", Text, nullable=False, server_default=""),
     Index("catalogue_objects_by_name", "storage", "name", unique=True),
     sqlite_autoincrement=True,  # a revision is never given twice, as a sequence of PostgreSQL never does
 )
 """One row for each known object. `types` is a JSON list, null where unknown; log_id is '' for a foreign object, whose
-`foreign_note` says what of it can't be read, if anything. `revision` grows with every row."""
+`foreign_note` says what of it can't be read, if anything, and `version` which one was seen. `revision` grows with
+every row."""
 
 journal_holes = Table(
     "journal_holes",

@@ -21,6 +21,22 @@ class StoredObject:
     """A number that changes whenever its bytes do; where it is a time, in ns since 1970."""
     problem: str = ""
     """Why it can't be read, in our own words; '' if nothing is known against it."""
+    version: str = ""
+    """Names these bytes for good, where a storage keeps versions; else ''."""
+    versions: int = 1
+    """How many there are of this name, marks that something was deleted among them."""
+    is_deleted: bool = False
+    """Whether the newest of them is such a mark: whoever asks for the name is told that nothing is there."""
+
+
+@dataclass(frozen=True, slots=True)
+class VersionListing:
+    """What a storage that keeps versions lists under the names of one date's Parquet objects."""
+
+    objects: Mapping[str, StoredObject]
+    """By name, the newest of each."""
+    is_whole: bool
+    """Whether that is all: nobody bounds how many there are."""
 
 
 class NameTaken(Exception):
@@ -53,6 +69,8 @@ class Wanted:
     sha256: str
     """Lower-case hex; '' where nobody knows."""
     bytes: int
+    version: str = ""
+    """Which of the object's versions, as a listing shows it; '' for the one with this digest."""
 
 
 LocalPaths = Mapping[str, "str | StorageError"]
@@ -65,8 +83,8 @@ class EventStorage(Protocol):
     storage_id: str
     compares_digests: bool
     """Whether what `local` gives has the digest that was asked for. Else whoever reads has to compare."""
-    finds_foreign: bool
-    """Whether objects that others put there are looked for."""
+    keeps_versions: bool
+    """Whether `list_versions` says what is there. Else `date_revision` and `list_date` do, which then cost little."""
 
     def put(self, name: str, spool_path: str, digest: str, size: int) -> None:
         """Store the spooled bytes under `name`; durable when it returns. Putting equal bytes again is no error.
@@ -103,6 +121,22 @@ class EventStorage(Protocol):
 
     def date_revision(self, date: str) -> int:
         """A number that changes whenever an object of that date comes or goes; -1 if the date has no folder."""
+        ...
+
+    def list_versions(self, date: str) -> VersionListing:
+        """What is there of one date, and what was deleted or written over. Only where versions are kept.
+
+        Raises:
+            StorageError: it can't be told now.
+        """
+        ...
+
+    def sha256(self, name: str, version: str) -> str:
+        """The SHA-256 of a listed version, in lower-case hex; may read all of it. Only where versions are kept.
+
+        Raises:
+            StorageError: it can't be told now.
+        """
         ...
 
     def local(self, objects: Sequence[Wanted], deadline: float | None = None) -> AbstractContextManager[LocalPaths]:

@@ -12,9 +12,11 @@ from pathlib import Path
 import orjson
 
 from rbac.identities import Identity, IdentityKind
+from server.audit_log.bucket_looks import Freshness
 from server.audit_log.cuts import CutLimits
 from server.audit_log.delivery import Delivery
 from server.audit_log.event import Event
+from server.audit_log.foreign_looks import ForeignLooks
 from server.audit_log.known_uids import UidLimits
 from server.audit_log.log_writer import Submission
 from server.audit_log.opening import OpenLog, Places, open_log
@@ -27,6 +29,7 @@ from server.audit_log.storages import Storages
 from server.audit_log.timestamps import format_rfc3339
 from server.audit_log.validation import Validator, joined_payloads
 from server.files import DiskFiles
+from server.observability.alerts.alerts import Alerts
 from server.state.catalogue import Catalogue
 from server.state.database import open_database
 from server.state.outbox import Outbox
@@ -79,8 +82,11 @@ class SearchRig:
     """Storages beside the default one."""
     open_other: Callable[[Path, str], EventStorage] = lambda folder, name: EmbeddedStorage(DiskFiles(), folder, name)
     """Gives one of them, which may keep files in a folder."""
+    open_default: Callable[[Path], EventStorage] = lambda folder: EmbeddedStorage(DiskFiles(), folder)
+    """Gives the default one."""
     periods: list[tuple[int, str]] = field(default_factory=list)
     """Since when storages were active, as the state would have it."""
+    alerts: Alerts = field(default_factory=Alerts)
     kept: list[Kept] = field(default_factory=list)
     """In the order of acknowledgement, over all lives."""
 
@@ -89,7 +95,7 @@ class SearchRig:
         files.make_folder(self.folder)
         self.database = open_database(self.folder / "state.db")
         self.catalogue = Catalogue(self.database)
-        self.storage = EmbeddedStorage(files, self.folder / "storage" / "events")
+        self.storage = self.open_default(self.folder / "storage" / "events")
         others = [self.open_other(self.folder / "storage" / name, name) for name in self.others]
         self.storages = Storages(self.storage, *others)
         places = Places(self.folder / "journal", self.folder / "spool", self.folder / "known_uids")
@@ -122,7 +128,11 @@ class SearchRig:
         """Another search over the same log and storage."""
         tokens = PageTokens(key or self.token_key)
         elsewhere = Elsewhere(lambda: self.periods, lambda: self.storages.switches)
-        return Search(self.storages, engine, self.log.tail, self.catalogue, tokens, elsewhere=elsewhere)
+        # Every search looks anew into buckets.
+        foreign = ForeignLooks(self.storages, self.catalogue, self.log.tail.pending, self.alerts, Freshness(0, 0))
+        return Search(
+            self.storages, engine, self.log.tail, self.catalogue, tokens, elsewhere=elsewhere, foreign=foreign
+        )
 
     def close(self) -> None:
         """End this life in order."""

@@ -17,7 +17,7 @@ from server.storage.aws import event_storage
 from server.storage.aws.clients import ServiceClient
 from server.storage.aws.errors import AwsError, Kind
 from server.storage.aws.event_storage import S3EventStorage
-from server.storage.aws.object_cache import ObjectCache
+from server.storage.aws.object_cache import ObjectCache, Read
 from server.storage.aws.place import Connection, Place
 from server.storage.embedded.storage import EmbeddedStorage
 from server.storage.ports import (
@@ -284,10 +284,13 @@ def test_an_object_that_is_read_while_it_comes_again_can_be_given_up_after(tmp_p
     spooled.write_bytes(b"events")
     wanted = Wanted(NAME, hashlib.sha256(b"events").hexdigest(), 6)
 
-    def fetch(item: Wanted, take: Callable[[bytes], object]) -> None:
+    def read(take: Callable[[bytes], object]) -> None:
         cache.take("aws-1", NAME, str(spooled), 6)
         reader.__enter__()
         take(b"events")
+
+    def fetch(_: Wanted) -> Iterator[Read]:
+        yield read
 
     reader = cache.held("aws-1", [wanted], fetch, None)
     with ThreadPoolExecutor(1) as threads:
@@ -297,7 +300,7 @@ def test_an_object_that_is_read_while_it_comes_again_can_be_given_up_after(tmp_p
     with cache.held(
         "aws-1",
         [Wanted("2026-11-18/b.parquet", hashlib.sha256(b"x" * 8).hexdigest(), 8)],
-        lambda _, take: take(b"x" * 8),
+        lambda _: iter([lambda take: take(b"x" * 8)]),
         None,
     ):
         assert cache.bytes == 8, "the first one was given up for the second"

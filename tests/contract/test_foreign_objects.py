@@ -32,112 +32,113 @@ def _missing(page: SearchPage) -> set[tuple[MissingReason, str]]:
     return {(item.reason, item.name) for item in page.missing}
 
 
-def test_a_file_as_teleport_writes_it_is_found_by_the_next_search_and_marked(rig: SearchRig) -> None:
-    rig.store(event_json("ours", NOON + 1))
-    assert rig.found() == ["ours"]
-    path = write_as_teleport(rig.events_folder, "t1", "t2", "t3")
-    page = rig.page(SearchQuery())
+def test_a_file_as_teleport_writes_it_is_found_by_the_next_search_and_marked(either: SearchRig) -> None:
+    either.store(event_json("ours", NOON + 1))
+    assert either.found() == ["ours"]
+    path = write_as_teleport(either.events_folder, "t1", "t2", "t3")
+    page = either.page(SearchQuery())
     assert (sorted(_uids(page)), page.complete) == (["ours", "t1", "t2", "t3"], True)
     name = f"{DATE}/{path.name}"
     assert {row.receipts[0].foreign_object for row in page.rows} == {"", name}
     assert (
-        rig.page(SearchQuery(Filters(uids=frozenset({"t2"})))).rows[0].data == b'{"event": "user.login", "uid": "t2"}'
+        either.page(SearchQuery(Filters(uids=frozenset({"t2"})))).rows[0].data
+        == b'{"event": "user.login", "uid": "t2"}'
     )
 
 
-def test_foreign_rows_pass_every_filter_but_those_of_emitters(rig: SearchRig) -> None:
-    rig.store(event_json("ours", NOON + 10))
-    write_as_teleport(rig.events_folder, "t1")
+def test_foreign_rows_pass_every_filter_but_those_of_emitters(either: SearchRig) -> None:
+    either.store(event_json("ours", NOON + 10))
+    write_as_teleport(either.events_folder, "t1")
     for filters in (Filters(to_ms=NOON + 1), Filters(users=frozenset({"ann"})), Filters(text='"T1"')):
-        assert rig.found(SearchQuery(filters)) == ["t1"]
+        assert either.found(SearchQuery(filters)) == ["t1"]
     for query in (
         SearchQuery(emitters=frozenset({"alice", ""})),
         SearchQuery(emitter_kinds=frozenset(IdentityKind)),
     ):
-        page = rig.page(query)
+        page = either.page(query)
         assert (_uids(page), page.complete) == (["ours"], True)
 
 
-def test_a_row_that_is_ours_and_foreign_is_one_row(rig: SearchRig) -> None:
-    write_as_teleport(rig.events_folder, "t1")
+def test_a_row_that_is_ours_and_foreign_is_one_row(either: SearchRig) -> None:
+    write_as_teleport(either.events_folder, "t1")
     table = columns(["u1"])
     table["event_data"] = pa.array([event_json("u1").decode()])
-    write(rig.events_folder / DATE / "copy.parquet", table)
-    rig.store(event_json("u1"))
-    [row] = rig.page(SearchQuery(Filters(uids=frozenset({"u1"})))).rows
+    write(either.events_folder / DATE / "copy.parquet", table)
+    either.store(event_json("u1"))
+    [row] = either.page(SearchQuery(Filters(uids=frozenset({"u1"})))).rows
     assert {receipt.foreign_object for receipt in row.receipts} == {"", f"{DATE}/copy.parquet"}
 
 
-def test_the_watermark_counts_foreign_files_by_revision(rig: SearchRig) -> None:
-    write_as_teleport(rig.events_folder, "t1")
-    first = rig.page(SearchQuery())
-    rig.store(event_json("ours"))
-    write_as_teleport(rig.events_folder, "t2")
-    assert rig.found(SearchQuery(watermark=first.watermark)) == ["t1"]
-    assert sorted(rig.found()) == ["ours", "t1", "t2"]
-    reopened = rig.reopened()
+def test_the_watermark_counts_foreign_files_by_revision(either: SearchRig) -> None:
+    write_as_teleport(either.events_folder, "t1")
+    first = either.page(SearchQuery())
+    either.store(event_json("ours"))
+    write_as_teleport(either.events_folder, "t2")
+    assert either.found(SearchQuery(watermark=first.watermark)) == ["t1"]
+    assert sorted(either.found()) == ["ours", "t1", "t2"]
+    reopened = either.reopened()
     assert reopened.found(SearchQuery(watermark=first.watermark)) == ["t1"]
     assert sorted(reopened.found()) == ["ours", "t1", "t2"]
 
 
-def test_a_file_that_comes_between_two_pages_is_not_in_the_walk(rig: SearchRig) -> None:
-    write_as_teleport(rig.events_folder, "t1", "t2", "t3")
+def test_a_file_that_comes_between_two_pages_is_not_in_the_walk(either: SearchRig) -> None:
+    write_as_teleport(either.events_folder, "t1", "t2", "t3")
     found = []
-    for page in rig.pages(SearchQuery(page_size=1)):
+    for page in either.pages(SearchQuery(page_size=1)):
         found += _uids(page)
-        write_as_teleport(rig.events_folder, "later", time_ms=NOON - 1)
+        write_as_teleport(either.events_folder, "later", time_ms=NOON - 1)
     assert found == ["t3", "t2", "t1"]
 
 
-def test_what_is_removed_is_gone_from_the_next_search_and_nothing_is_missing(rig: SearchRig) -> None:
-    path = write_as_teleport(rig.events_folder, "t1")
-    write_as_teleport(rig.events_folder, "t2")
-    write_as_teleport(rig.events_folder, "old", time_ms=NOON - 9 * DAY_MS)
-    assert len(rig.found()) == 3
+def test_what_is_removed_is_gone_from_the_next_search_and_nothing_is_missing(either: SearchRig) -> None:
+    path = write_as_teleport(either.events_folder, "t1")
+    write_as_teleport(either.events_folder, "t2")
+    write_as_teleport(either.events_folder, "old", time_ms=NOON - 9 * DAY_MS)
+    assert len(either.found()) == 3
     path.unlink()
-    shutil.rmtree(rig.events_folder / utc_date(NOON - 9 * DAY_MS))
-    page = rig.page(SearchQuery())
+    shutil.rmtree(either.events_folder / utc_date(NOON - 9 * DAY_MS))
+    page = either.page(SearchQuery())
     assert (_uids(page), page.complete) == (["t2"], True)
 
 
 @pytest.mark.parametrize("change", ["removed", "replaced"])
-def test_what_was_counted_and_is_gone_between_two_pages_is_named(rig: SearchRig, change: str) -> None:
-    path = write_as_teleport(rig.events_folder, "t1", "t2")
-    write_as_teleport(rig.events_folder, "later", time_ms=NOON + DAY_MS)
+def test_what_was_counted_and_is_gone_between_two_pages_is_named(either: SearchRig, change: str) -> None:
+    path = write_as_teleport(either.events_folder, "t1", "t2")
+    write_as_teleport(either.events_folder, "later", time_ms=NOON + DAY_MS)
     query = SearchQuery(page_size=1)
-    first = rig.page(query)
+    first = either.page(query)
     assert (_uids(first), first.complete) == (["later"], True)
     if change == "removed":
         path.unlink()
     else:
         write(path, columns(["t1", "t2", "t3"]))
     name = f"{DATE}/{path.name}"
-    second = rig.page(replace(query, page_token=first.next_page_token))
-    again = rig.page(SearchQuery(watermark=first.watermark))
+    second = either.page(replace(query, page_token=first.next_page_token))
+    again = either.page(SearchQuery(watermark=first.watermark))
     for page, uids in ((second, []), (again, ["later"])):
         assert (_uids(page), _missing(page), page.complete) == (uids, {(CHANGED, name)}, False)
-    assert rig.page(SearchQuery()).complete
-    new = rig.page(SearchQuery(Filters(from_ms=NOON + DAY_MS), watermark=first.watermark))
+    assert either.page(SearchQuery()).complete
+    new = either.page(SearchQuery(Filters(from_ms=NOON + DAY_MS), watermark=first.watermark))
     assert new.complete, "an object of other times is not missed"
 
 
-def test_a_removal_is_not_news_to_a_watermark_from_after_it(rig: SearchRig) -> None:
-    path = write_as_teleport(rig.events_folder, "t1")
-    assert rig.found() == ["t1"]
+def test_a_removal_is_not_news_to_a_watermark_from_after_it(either: SearchRig) -> None:
+    path = write_as_teleport(either.events_folder, "t1")
+    assert either.found() == ["t1"]
     path.unlink()
-    after = rig.page(SearchQuery())
-    write_as_teleport(rig.events_folder, "t2")
-    assert rig.found() == ["t2"]
-    page = rig.page(SearchQuery(watermark=after.watermark))
+    after = either.page(SearchQuery())
+    write_as_teleport(either.events_folder, "t2")
+    assert either.found() == ["t2"]
+    page = either.page(SearchQuery(watermark=after.watermark))
     assert (_uids(page), page.complete) == ([], True)
 
 
-def test_what_is_replaced_is_read_anew_even_when_it_is_as_long(rig: SearchRig) -> None:
-    path = write(rig.events_folder / DATE / "x.parquet", columns(["aaa"]))
-    assert rig.found() == ["aaa"]
+def test_what_is_replaced_is_read_anew_even_when_it_is_as_long(either: SearchRig) -> None:
+    path = write(either.events_folder / DATE / "x.parquet", columns(["aaa"]))
+    assert either.found() == ["aaa"]
     write(path, columns(["bbb"], NOON + 5000))
-    assert rig.found(SearchQuery(Filters(from_ms=NOON + 5000))) == ["bbb"]
-    assert rig.found() == ["bbb"]
+    assert either.found(SearchQuery(Filters(from_ms=NOON + 5000))) == ["bbb"]
+    assert either.found() == ["bbb"]
 
 
 def test_a_file_that_is_as_it_was_stays_in_the_walks_that_counted_it(rig: SearchRig) -> None:
@@ -313,11 +314,11 @@ def test_a_name_that_is_not_utf8_is_named_in_escapes(rig: SearchRig) -> None:
     assert (_uids(page), _missing(page)) == (["t1"], {(UNREADABLE, f"{DATE}/\\xff.parquet")})
 
 
-def test_a_file_with_the_name_of_a_batch_of_ours_is_foreign(rig: SearchRig) -> None:
-    [kept] = rig.store(event_json("ours"))
+def test_a_file_with_the_name_of_a_batch_of_ours_is_foreign(either: SearchRig) -> None:
+    [kept] = either.store(event_json("ours"))
     log_id = kept.receipt.log_id
-    write(rig.events_folder / DATE / f"{log_id}-7-9.parquet", columns(["x"]))
-    rows = {row.position.uid: row.receipts[0].foreign_object for row in rig.page(SearchQuery()).rows}
+    write(either.events_folder / DATE / f"{log_id}-7-9.parquet", columns(["x"]))
+    rows = {row.position.uid: row.receipts[0].foreign_object for row in either.page(SearchQuery()).rows}
     assert rows == {"ours": "", "x": f"{DATE}/{log_id}-7-9.parquet"}
 
 

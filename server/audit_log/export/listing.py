@@ -33,7 +33,7 @@ class ChunkListing:
         tail: Tail,
         catalogue: Catalogue,
         tokens: ChunkTokens,
-        refresh_foreign: Callable[[int | None, int | None, frozenset[str]], None],
+        refresh_foreign: Callable[[int | None, int | None, frozenset[str]], object],
     ) -> None:
         """`refresh_foreign` has foreign objects of times looked for in storages."""
         self._storages = storages

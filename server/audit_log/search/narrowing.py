@@ -247,7 +247,8 @@ class Narrowing:
         unseen: dict[str, set[str]] = {}
         for item in plan.objects:
             of = known.get(item.storage)
-            if of is None or item.is_foreign or item.revision > of.revision or item.name in of.unsure:
+            is_unsure = item.is_foreign or item.name in of.unsure or item.key in plan.faults if of is not None else True
+            if of is None or is_unsure or item.revision > of.revision:
                 objects.append(item)
             elif not of.dates[0] <= item.date <= of.dates[1]:
                 unseen.setdefault(item.storage, set()).add(item.date)

@@ -43,6 +43,10 @@ class Outcome:
             if item.is_foreign:
                 self._foreign.add((item.storage, item.name))
 
+    def passes_over(self, missing: Iterable[Missing]) -> None:
+        """The answer may lack this, and it is no failure of ours."""
+        self._foreign.update((each.storage, each.name) for each in missing)
+
     def lacks(self, missing: Iterable[Missing]) -> None:
         """The answer lacks this. What others put into a storage may be unreadable without a failure of ours."""
         for each in missing:

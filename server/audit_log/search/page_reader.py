@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import heapq
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import groupby
 from operator import attrgetter
@@ -64,6 +64,10 @@ class Plan:
     missing: list[Missing] = field(default_factory=list)
     failures: dict[str, str] = field(default_factory=dict)
     """By storage, what failed though the page can be read without it."""
+    of_others: Sequence[Missing] = ()
+    """Of `missing`, what is so because of others."""
+    faults: Mapping[str, Missing] = field(default_factory=dict)
+    """By key, what a look found wrong with objects: an engine elsewhere may not have read them as they were stored."""
     engine: str = "scan"
     """What chose the objects."""
     reason: str = ""

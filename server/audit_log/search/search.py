@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 
@@ -59,6 +59,14 @@ def _no_such_event(hidden: str = "") -> NotFound:
     return NotFound("there is no such event", hidden=hidden)
 
 
+def _each_once(missing: Sequence[Missing]) -> list[Missing]:
+    """What several found out is told in the words of the first."""
+    told: dict[tuple[object, ...], Missing] = {}
+    for each in missing:
+        told.setdefault((each.reason, each.storage, each.name, each.first_sequence), each)
+    return list(told.values())
+
+
 def _counts(item: CatalogueObject, watermark: Watermark) -> bool:
     """Whether the watermark counts anything of an object."""
     if item.is_foreign:
@@ -89,9 +97,11 @@ class Search:
         elsewhere: Elsewhere | None = None,
         narrowing: Narrowing | None = None,
         outcomes: Outcomes | None = None,
+        foreign: ForeignLooks | None = None,
     ) -> None:
         """`digests` where others find out about changed objects too; `elsewhere` knows what was active when;
-        `narrowing` knows of engines beside scan; `outcomes` counts for the alerts."""
+        `narrowing` knows of engines beside scan; `outcomes` counts for the alerts; `foreign` looks for what others did
+        to the storages."""
         self._storages = storages
         self._engine = engine
         self._tail = tail
@@ -102,7 +112,7 @@ class Search:
         self._elsewhere = elsewhere or Elsewhere()
         self._narrowing = narrowing or Narrowing(storages)
         self._outcomes = outcomes or Outcomes()
-        self.foreign = ForeignLooks(storages, catalogue, tail.pending)
+        self.foreign = foreign or ForeignLooks(storages, catalogue, tail.pending)
 
     def page(self, caller: Identity, query: SearchQuery, deadline: float) -> SearchPage:
         """One page, read before `deadline` (of time.monotonic).
@@ -124,8 +134,9 @@ class Search:
         chosen = self._storages.chosen(query.storage)
         self._narrowing.check(query, chosen)
         start = self._tokens.decode(query.page_token, query, caller) if query.page_token else None
-        plan = self._plan(query, start, chosen)
+        plan = self._plan(query, start, chosen, deadline)
         outcome.asks(plan.objects)
+        outcome.passes_over(plan.of_others)
         plan.missing += self._elsewhere.missing(
             query.storage, chosen, query.filters, self._catalogue.storages(), partial(self._holds, query)
         )
@@ -134,7 +145,7 @@ class Search:
         token = ""
         if page.end is not None:
             token = self._tokens.encode(PageStart(page.end, plan.watermark, plan.query_id), query, caller)
-        missing = [*plan.missing, *page.missing]
+        missing = _each_once([*plan.missing, *page.missing])
         outcome.faults.update(plan.failures)
         outcome.lacks(missing)
         return SearchPage(page.rows, token, plan.engine, page.cost, plan.watermark, missing, plan.query_id, plan.reason)
@@ -178,7 +189,8 @@ class Search:
         else:
             place = self._named(caller, selector, deadline, condition, outcome)
         filters = Filters(place.time_ms, place.time_ms + 1, uids=frozenset({place.uid}))
-        plan = self._plan(SearchQuery(filters, storage=selector.storage), None, self._storages.chosen(selector.storage))
+        chosen = self._storages.chosen(selector.storage)
+        plan = self._plan(SearchQuery(filters, storage=selector.storage), None, chosen, deadline)
         outcome.asks(plan.objects)
         page = self._reader(plan, deadline, only=place).read()
         outcome.lacks(page.missing)
@@ -276,10 +288,10 @@ class Search:
         """
         return any(self._narrowing.finders(each) is not None for each in self._storages.chosen(storage))
 
-    def _plan(self, query: SearchQuery, start: PageStart | None, chosen: frozenset[str]) -> Plan:
+    def _plan(self, query: SearchQuery, start: PageStart | None, chosen: frozenset[str], deadline: float) -> Plan:
         pins, ends = self._tail.pin_with_ends()
         # The tail is pinned first: what leaves it from here on is in the catalogue, and left out there by name.
-        self.foreign.refresh(query.filters.from_ms, query.filters.to_ms, chosen)
+        looked = self.foreign.refresh(query.filters.from_ms, query.filters.to_ms, chosen, deadline)
         watermark = start.watermark if start is not None else query.watermark or self._watermark(ends)
         pinned = {(pin.section.log_id, pin.section.first) for pin in pins}
         filters, position = query.filters, start.position if start is not None else None
@@ -300,7 +312,10 @@ class Search:
         ]
         query_id = start.query_id if start is not None else str(uuid.uuid4())
         plan = Plan(query, position, query_id, watermark, tail, objects)
-        plan.missing += self._holes()
+        plan.of_others = looked.of_others
+        plan.missing += [*looked.gaps, *looked.of_others, *self._holes()]
+        plan.faults = {item.key: fault for item in objects if (fault := looked.faults.get((item.storage, item.name)))}
+        plan.missing += plan.faults.values()
         if start is not None or query.watermark is not None:
             plan.missing += [item for each in chosen for item in self._departed(each, watermark, from_ms, to_ms)]
         return plan

@@ -10,11 +10,13 @@ import hashlib
 import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
+from functools import partial
 from typing import IO, Any
 
 from server.storage.aws.errors import AwsError, Kind, translated
-from server.storage.aws.object_cache import ObjectCache
+from server.storage.aws.object_cache import ObjectCache, Read
 from server.storage.aws.place import Connection
+from server.storage.aws.versions import checksum, list_versions, modified_ns, others_of, problem_of, read_arguments
 from server.storage.ports import (
     LocalPaths,
     NameTaken,
@@ -22,6 +24,7 @@ from server.storage.ports import (
     ObjectMissing,
     StorageError,
     StoredObject,
+    VersionListing,
     Wanted,
 )
 
@@ -32,8 +35,6 @@ MOST_RECORD_BYTES = 128 * 1024 * 1024
 """What is larger isn't one of ours: others can write to the bucket, and a record is read into memory."""
 _CHUNK = 1024 * 1024
 _ATTEMPTS = 3
-_ARCHIVED = frozenset({"GLACIER", "DEEP_ARCHIVE"})
-"""Storage classes whose objects have to be restored before they are read; Athena passes over them in silence."""
 _DATE = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
 
 
@@ -41,7 +42,7 @@ class S3EventStorage:
     """EventStorage in a bucket. Safe to use from several threads; every call but `local_path` may block."""
 
     compares_digests = True
-    finds_foreign = False
+    keeps_versions = True
 
     def __init__(self, storage_id: str, connect: Callable[[], Connection], cache: ObjectCache) -> None:
         """`connect` gives the way there as of now: roles and keys may change. It may raise StorageError."""
@@ -169,8 +170,8 @@ class S3EventStorage:
             StoredObject(
                 item["Name"],
                 item["Size"],
-                int(item["LastModified"].timestamp() * 1e9),
-                "is archived" if item.get("StorageClass") in _ARCHIVED else "",
+                modified_ns(item),
+                problem_of(item),
             )
             for item in self._listed(f"{date}/")
             if item["Name"].endswith(".parquet")
@@ -179,6 +180,19 @@ class S3EventStorage:
     def date_revision(self, date: str) -> int:
         """When an object of the date was last written: those that go don't show in it."""
         return max((item.revision for item in self.list_date(date)), default=-1)
+
+    def list_versions(self, date: str) -> VersionListing:
+        """What is there of one date, and what was deleted or written over."""
+        return list_versions(self._connect(), date)
+
+    def sha256(self, name: str, version: str) -> str:
+        """By what S3 has compared, else by reading it."""
+        known = checksum(self._connect(), name, version)
+        if not known:
+            read = hashlib.sha256()
+            self._read(name, read.update, version)
+            known = read.hexdigest()
+        return known
 
     def _listed(self, prefix: str, **others: str) -> Iterator[dict[str, Any]]:
         """What is listed below a prefix, or of folders with `Delimiter`, each with its name below the events."""
@@ -201,18 +215,23 @@ class S3EventStorage:
         """Have objects in the cache while the block lasts."""
         return self._cache.held(self.storage_id, objects, self._fetch, deadline)
 
-    def _fetch(self, item: Wanted, take: Callable[[bytes], object]) -> None:
-        self._read(item.name, take)
+    def _fetch(self, item: Wanted) -> Iterator[Read]:
+        """The version that was seen. Of an object of ours the newest one, and where that isn't it, what lies below:
+        who can write to a bucket that keeps versions can hide what was stored, and not take it away."""
+        yield partial(self._read, item.name, version=item.version)
+        if not item.version:
+            for version in others_of(self._connect(), item):
+                yield partial(self._read, item.name, version=version)
 
-    def _read(self, name: str, take: Callable[[bytes], object]) -> None:
+    def _read(self, name: str, take: Callable[[bytes], object], version: str = "") -> None:
         """Hand on an object's bytes. ObjectMissing if there is none."""
         way = self._connect()
         try:
-            answer = way.s3.get_object(**way.place.at(name))
+            answer = way.s3.get_object(**way.place.at(name), **read_arguments(version))
         except AwsError as error:
             if error.kind is Kind.MISSING:
                 raise ObjectMissing from error
-            if error.code == "BadDigest":
+            if error.code == "BadDigest" or error.status == 412:
                 raise ObjectChanged from error
             raise
         with translated("s3:GetObject"):

@@ -18,14 +18,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic
 
-from server.storage.ports import LocalPaths, ObjectChanged, StorageError, StorageTimeout, Wanted
+from server.storage.ports import LocalPaths, ObjectChanged, ObjectMissing, StorageError, StorageTimeout, Wanted
 
 _CHUNK = 1024 * 1024
 _PART = ".part"
+_OTHERS = "_others"
 _ATTEMPTS = 3
 
-Fetch = Callable[[Wanted, Callable[[bytes], object]], None]
-"""Hands an object's bytes on, piece after piece; raises StorageError."""
+Read = Callable[[Callable[[bytes], object]], None]
+"""Hands bytes on, piece after piece; raises StorageError."""
+Fetch = Callable[[Wanted], Iterator[Read]]
+"""The ways to an object's bytes, the likeliest first. The next is tried where one leads to none, or to other bytes."""
 
 
 @dataclass(slots=True)
@@ -63,6 +66,13 @@ class ObjectCache:
         """Where an object is once it was fetched. Storage and name are those that the service made."""
         return f"{self._folder}/{storage}/{name}"
 
+    def path_of(self, storage: str, item: Wanted) -> str:
+        """The same of a version. Others chose its object's name, which becomes no path."""
+        if not item.version:
+            return self.path(storage, item.name)
+        digest = hashlib.sha256(f"{item.name}\0{item.version}".encode()).hexdigest()
+        return self.path(storage, f"{_OTHERS}/{digest}.parquet")
+
     @contextmanager
     def held(
         self, storage: str, objects: Sequence[Wanted], fetch: Fetch, deadline: float | None
@@ -86,7 +96,7 @@ class ObjectCache:
 
     def _awaited(self, storage: str, item: Wanted, fetch: Fetch, fetching: Future[None], deadline: float | None) -> str:
         """The path of an object once it is there and held."""
-        path = self.path(storage, item.name)
+        path = self.path_of(storage, item)
         for _ in range(_ATTEMPTS):
             try:
                 fetching.result(None if deadline is None else max(0.0, deadline - monotonic()))
@@ -113,7 +123,7 @@ class ObjectCache:
 
     def _begin(self, storage: str, item: Wanted, fetch: Fetch) -> Future[None]:
         """Fetch an object, unless it is there or somebody does so already."""
-        path = self.path(storage, item.name)
+        path = self.path_of(storage, item)
         with self._lock:
             entry = self._entries.get(path)
             fetching = self._fetching.get(path)
@@ -155,6 +165,18 @@ class ObjectCache:
 
     def _fetch(self, path: str, item: Wanted, fetch: Fetch) -> None:
         os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
+        reason: StorageError | None = None
+        try:
+            for read in fetch(item):
+                try:
+                    return self._fetch_by(read, path, item)
+                except (ObjectMissing, ObjectChanged) as error:
+                    reason = reason or error
+        except StorageError as error:
+            raise reason or error from error
+        raise reason or ObjectMissing
+
+    def _fetch_by(self, read: Read, path: str, item: Wanted) -> None:
         part, digest, size = f"{path}{_PART}", hashlib.sha256(), 0
         try:
             with open(part, "wb") as file:
@@ -167,8 +189,8 @@ class ObjectCache:
                     digest.update(piece)
                     file.write(piece)
 
-                fetch(item, take)
-            if digest.hexdigest() != item.sha256:
+                read(take)
+            if item.sha256 and digest.hexdigest() != item.sha256:
                 raise ObjectChanged
             os.replace(part, path)
         except BaseException:  # what is left lying counts for nobody, and nobody would remove it before the next start

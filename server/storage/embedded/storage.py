@@ -17,7 +17,7 @@ from pathlib import Path
 
 from server.files import Files, write_durably
 from server.storage.embedded.faults import in_own_words
-from server.storage.ports import LocalPaths, NameTaken, StoredObject, Wanted
+from server.storage.ports import LocalPaths, NameTaken, StorageError, StoredObject, VersionListing, Wanted
 
 _DATE = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
 _RECORDS = "_batches"
@@ -28,7 +28,7 @@ class EmbeddedStorage:
     """EventStorage in a folder. Paths are built only from names that the service made or found by listing."""
 
     compares_digests = False
-    finds_foreign = True
+    keeps_versions = False
 
     def __init__(self, files: Files, folder: Path, storage_id: str = "default") -> None:
         self.storage_id = storage_id
@@ -115,6 +115,14 @@ class EmbeddedStorage:
                 return os.stat(self.local_path(date)).st_ctime_ns
             except FileNotFoundError:
                 return -1
+
+    def list_versions(self, date: str) -> VersionListing:
+        """Nothing: a folder keeps no versions."""
+        raise StorageError("the embedded storage keeps no versions")
+
+    def sha256(self, name: str, version: str) -> str:
+        """Nothing either."""
+        raise StorageError("the embedded storage keeps no versions")
 
     @contextlib.contextmanager
     def local(self, objects: Sequence[Wanted], deadline: float | None = None) -> Iterator[LocalPaths]:

@@ -1,0 +1,150 @@
+"""Looks into a storage that others can write to: each date once for all searches that need it, and only so often."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import Executor, Future
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from server.audit_log.bucket_dates import BucketDates, DateLook
+from server.audit_log.search.query import Missing, MissingReason
+from server.audit_log.timestamps import DAY_MS, utc_date
+from server.observability.alerts.alerts import Alerts
+from server.state.catalogue import Catalogue
+from server.storage.ports import EventStorage, StorageError
+
+FRESH_SECONDS: Final = 60.0
+"""How old a look at one of the last dates may be."""
+OLD_FRESH_SECONDS: Final = 600.0
+"""How old one at an earlier date may be: a search of years would list a thousand of them each minute."""
+_LAST_DAYS_MS: Final = 2 * DAY_MS
+_FAILED_SECONDS: Final = 10.0
+"""How long a look that failed counts, so that not every search waits for a bucket that doesn't answer."""
+_MOST_SECONDS: Final = 10.0
+"""How long a search waits for looks, and never longer than half of its time: the rest is for reading."""
+_FEW_DAYS: Final = 62
+MISSING: Final = "object-missing"
+CHANGED: Final = "object-changed"
+
+
+@dataclass(frozen=True, slots=True)
+class Freshness:
+    """How old a look may be, in seconds."""
+
+    last_dates: float = FRESH_SECONDS
+    earlier_dates: float = OLD_FRESH_SECONDS
+
+
+@dataclass(slots=True)
+class Looked:
+    """What looks came to."""
+
+    faults: dict[tuple[str, str], Missing] = field(default_factory=dict)
+    """By storage and name, what is wrong with objects of ours."""
+    gaps: list[Missing] = field(default_factory=list)
+    """What isn't known of whole dates."""
+    of_others: list[Missing] = field(default_factory=list)
+    """What of others' objects isn't searched."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Begun:
+    work: Future[Any]
+    at: float
+
+
+class BucketLooks:
+    """The looks into one storage. Safe to use from several threads."""
+
+    def __init__(
+        self,
+        storage: EventStorage,
+        catalogue: Catalogue,
+        dates: BucketDates,
+        threads: Executor,
+        alerts: Alerts,
+        freshness: Freshness,
+    ) -> None:
+        self._storage = storage
+        self._catalogue = catalogue
+        self._dates = dates
+        self._threads = threads
+        self._alerts = alerts
+        self._freshness = freshness
+        self._lock = threading.Lock()
+        self._begun: dict[str, _Begun] = {}
+        """By date; '' for which dates there are."""
+        self._faulty: dict[str, DateLook] = {}
+
+    def refresh(self, from_ms: int | None, to_ms: int | None, deadline: float | None, looked: Looked) -> None:
+        """Look at the dates of [from_ms, to_ms), and add to `looked` what that came to. What can't be looked at in time
+        is a gap. Events of others are found in the folder of their date."""
+        now = time.monotonic()
+        until = now + (_MOST_SECONDS if deadline is None else min(_MOST_SECONDS, (deadline - now) / 2))
+        begun = {date: self._begin(date, self._look_at) for date in self._wanted(from_ms, to_ms, until, looked)}
+        for date, work in begun.items():
+            try:
+                look: DateLook = work.result(max(0.0, until - time.monotonic()))
+            except (TimeoutError, StorageError) as error:
+                looked.gaps.append(self._untold(date, error))
+                continue
+            looked.faults.update({(self._storage.storage_id, name): each for name, each in look.faults.items()})
+            looked.of_others += look.of_others
+
+    def _wanted(self, from_ms: int | None, to_ms: int | None, until: float, looked: Looked) -> Iterator[str]:
+        """The dates of a range: each of a short one, of others those that there are."""
+        if from_ms is not None and to_ms is not None and to_ms - from_ms <= _FEW_DAYS * DAY_MS:
+            yield from (utc_date(day * DAY_MS) for day in range(from_ms // DAY_MS, (to_ms - 1) // DAY_MS + 1))
+            return
+        dates = set(self._catalogue.dates(self._storage.storage_id))
+        try:
+            dates.update(self._begin("", lambda _: self._storage.dates()).result(max(0.0, until - time.monotonic())))
+        except (TimeoutError, StorageError) as error:
+            looked.gaps.append(self._untold("", error))
+        low = "" if from_ms is None else utc_date(from_ms)
+        high = "~" if to_ms is None else utc_date(to_ms - 1)
+        yield from sorted((date for date in dates if low <= date <= high), reverse=True)
+
+    def _begin(self, date: str, work: Callable[[str], Any]) -> Future[Any]:
+        """The look at a date that is under way, or fresh enough; else one that begins now."""
+        now = time.monotonic()
+        with self._lock:
+            begun = self._begun.get(date)
+            if begun is None or (begun.work.done() and now - begun.at >= self._lasts(date, begun.work)):
+                begun = self._begun[date] = _Begun(self._threads.submit(work, date), now)
+        return begun.work
+
+    def _lasts(self, date: str, work: Future[Any]) -> float:
+        if work.exception() is not None:
+            return min(_FAILED_SECONDS, self._freshness.last_dates)
+        if isinstance(look := work.result(), DateLook) and not look.is_finished:
+            return 0.0
+        is_last = not date or date >= utc_date(time.time_ns() // 1_000_000 - _LAST_DAYS_MS)
+        return self._freshness.last_dates if is_last else self._freshness.earlier_dates
+
+    def _look_at(self, date: str) -> DateLook:
+        look = self._dates.look(date)
+        with self._lock:
+            self._faulty.pop(date, None)
+            if look.faults:
+                self._faulty[date] = look
+            faults = [each for of in self._faulty.values() for each in of.faults.values()]
+            self._tell(MISSING, [each for each in faults if each.reason is MissingReason.OBJECT_MISSING])
+            self._tell(CHANGED, [each for each in faults if each.reason is MissingReason.OBJECT_CHANGED])
+        return look
+
+    def _tell(self, name: str, faults: list[Missing]) -> None:
+        if not faults:
+            self._alerts.clear_standing(self._storage.storage_id, name)
+            return
+        first = min(faults, key=lambda each: each.name)
+        others = f", and {len(faults) - 1} others are like that" if len(faults) > 1 else ""
+        self._alerts.raise_standing(self._storage.storage_id, name, f"{first.name}: {first.description}{others}")
+
+    def _untold(self, date: str, error: Exception) -> Missing:
+        why = str(error) if isinstance(error, StorageError) else "there was no time for it"
+        text = f"whether its objects are there, and which others put there, can't be told: {why}"
+        return Missing(MissingReason.OBJECT_UNREADABLE, self._storage.storage_id, date, text)

@@ -1,0 +1,114 @@
+"""Versions of objects in a bucket: what a date holds with all that was written over or deleted, and which one is ours.
+
+A version is named by its id and its ETag: in a bucket that keeps no versions each has the id `null`.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any, Final
+
+from server.storage.aws.errors import AwsError, Kind
+from server.storage.aws.place import Connection
+from server.storage.ports import ObjectChanged, StoredObject, VersionListing, Wanted
+
+MOST_LISTED: Final = 100_000
+"""Versions and delete markers of one date that are listed: a hundred requests."""
+_MOST_TRIED: Final = 16
+"""Versions of one object that are looked at for the one with its digest."""
+_ARCHIVED: Final = frozenset({"GLACIER", "DEEP_ARCHIVE"})
+"""Storage classes whose objects have to be restored before they are read; Athena passes over them in silence."""
+
+
+def problem_of(item: dict[str, Any]) -> str:
+    """Why what is listed can't be read; '' if nothing is known against it."""
+    return "is archived" if item.get("StorageClass") in _ARCHIVED else ""
+
+
+def modified_ns(item: dict[str, Any]) -> int:
+    """When what is listed was written, in ns since 1970."""
+    return int(item["LastModified"].timestamp() * 1e9)
+
+
+def list_versions(way: Connection, date: str) -> VersionListing:
+    """The newest version of each Parquet object of a date, up to MOST_LISTED versions of all of them."""
+    found: dict[str, StoredObject] = {}
+    before = way.place.location.keys_prefix
+    for seen, item in enumerate(_listed(way, f"{date}/")):
+        if seen >= MOST_LISTED:
+            return VersionListing(found, is_whole=False)
+        name = str(item["Key"]).removeprefix(before)
+        if not name.endswith(".parquet"):
+            continue
+        count = 1 + (found[name].versions if name in found else 0)
+        if item["IsLatest"] or name not in found:
+            is_deleted = "Size" not in item
+            found[name] = StoredObject(
+                name,
+                item.get("Size", 0),
+                modified_ns(item),
+                problem_of(item),
+                "" if is_deleted else f"{item['VersionId']} {item['ETag']}",
+                count,
+                is_deleted,
+            )
+        else:
+            found[name] = replace(found[name], versions=count)
+    return VersionListing(found, is_whole=True)
+
+
+def _listed(way: Connection, prefix: str) -> Iterator[dict[str, Any]]:
+    """Versions and delete markers below a prefix, as they are listed; of one page the markers come last."""
+    asked: dict[str, Any] = {**way.place.bucket, "Prefix": way.place.location.keys_prefix + prefix}
+    while True:
+        page = way.s3.list_object_versions(**asked)
+        yield from page.get("Versions", ())
+        yield from page.get("DeleteMarkers", ())
+        if not page.get("IsTruncated"):
+            return
+        asked["KeyMarker"] = page["NextKeyMarker"]
+        asked["VersionIdMarker"] = page.get("NextVersionIdMarker", "")
+
+
+def read_arguments(version: str) -> dict[str, str]:
+    """What GetObject and HeadObject are told of a version."""
+    version_id, _, etag = version.partition(" ")
+    return {"VersionId": version_id, "IfMatch": etag} if version else {}
+
+
+def checksum(way: Connection, name: str, version: str) -> str:
+    """The SHA-256 of a version in hex as S3 has compared it; '' where it has none of the whole.
+
+    Raises:
+        ObjectChanged: other bytes came in its place.
+    """
+    try:
+        found = way.s3.head_object(**way.place.at(name), **read_arguments(version), ChecksumMode="ENABLED")
+    except AwsError as error:
+        if error.kind is Kind.CONFLICT or error.status == 412:
+            raise ObjectChanged from error
+        raise
+    known = str(found.get("ChecksumSHA256", ""))
+    if not known or "-" in known:  # a checksum of parts is not one of the whole
+        return ""
+    try:
+        return base64.b64decode(known, validate=True).hex()
+    except binascii.Error:
+        return ""
+
+
+def others_of(way: Connection, item: Wanted) -> Iterator[str]:
+    """The versions of an object below the newest that may have its digest, oldest first: the first one was ours."""
+    key = way.place.location.keys_prefix + item.name
+    found: list[str] = []
+    for seen, each in enumerate(_listed(way, item.name)):
+        if seen >= MOST_LISTED:
+            break
+        if each["Key"] == key and each.get("Size") == item.bytes and not each["IsLatest"]:
+            found.append(f"{each['VersionId']} {each['ETag']}")
+    for version in found[::-1][:_MOST_TRIED]:
+        if checksum(way, item.name, version) in ("", item.sha256):
+            yield version

@@ -1,0 +1,271 @@
+"""What others do in a bucket that keeps versions: nothing of it is silent, and nothing takes the service down."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from server.audit_log import bucket_dates
+from server.audit_log.bucket_looks import Freshness
+from server.audit_log.foreign_looks import ForeignLooks
+from server.audit_log.search.query import MissingReason, SearchPage, SearchQuery
+from server.audit_log.search.search import Search
+from server.audit_log.search.tokens import PageTokens
+from server.audit_log.timestamps import utc_date
+from server.storage.aws import versions
+from server.storage.ports import StorageError
+from server.storage.query import Filters, Order
+from tests.contract.bucket_rig import BucketRig
+from tests.contract.foreign_files import columns, write, write_as_teleport
+from tests.contract.search_rig import DAY_MS, NOON, TOKEN_KEY, event_json
+from tests.contract.test_foreign_faults import NOT_EVENTS
+from tests.contract.test_foreign_objects import NAMES, ODD
+from tests.sandbox.running import Sandbox
+
+DATE = utc_date(NOON)
+MISSING, CHANGED = MissingReason.OBJECT_MISSING, MissingReason.OBJECT_CHANGED
+UNREADABLE = MissingReason.OBJECT_UNREADABLE
+THE_DAY = SearchQuery(Filters(NOON - DAY_MS // 2, NOON + DAY_MS // 2))
+
+
+def uids(page: SearchPage) -> list[str]:
+    return [row.position.uid for row in page.rows]
+
+
+def missing(page: SearchPage) -> list[tuple[MissingReason, str]]:
+    return [(item.reason, item.name) for item in page.missing]
+
+
+def stored(rig: BucketRig) -> str:
+    """Two batches; gives the name of the object of the first."""
+    rig.store(event_json("one"))
+    rig.store(event_json("two", NOON + 1))
+    return min(item.name for item in rig.catalogue.objects("default"))
+
+
+def emptied(rig: BucketRig) -> BucketRig:
+    """The same over a cache that has nothing."""
+    new = rig.reopened()
+    assert isinstance(new, BucketRig)
+    return new
+
+
+def test_what_is_deleted_is_told_and_still_read_and_the_alarm_ends_with_it(bucket: BucketRig) -> None:
+    name = stored(bucket)
+    assert (bucket.page(SearchQuery()).complete, bucket.alerts.listed()) == (True, ())
+    bucket.delete(name)
+    for rig in (bucket, emptied(bucket)):
+        page = rig.page(SearchQuery())
+        assert (uids(page), missing(page)) == (["two", "one"], [(MISSING, name)])
+        [told] = page.missing
+        assert told.description.startswith("it was deleted; ")
+        [alert] = rig.alerts.listed()
+        assert (alert.storage_id, alert.id) == ("default", "object-missing")
+        assert alert.detail.startswith(f"{name}: it was deleted")
+    assert rig.page(SearchQuery(Filters(from_ms=NOON + 1))).complete, "it isn't of these times"
+    rig.delete(name, rig.versions(name)[0])
+    assert (rig.page(SearchQuery()).complete, rig.alerts.listed()) == (True, ())
+    rig.close()
+
+
+def test_what_is_gone_for_good_is_told_and_shown_as_long_as_there_is_a_copy(bucket: BucketRig) -> None:
+    name = stored(bucket)
+    bucket.delete(name, bucket.versions(name)[0])
+    page = bucket.page(SearchQuery())
+    assert (uids(page), missing(page)) == (["two", "one"], [(MISSING, name)])
+    rig = emptied(bucket)
+    page = rig.page(SearchQuery())
+    assert (uids(page), missing(page)) == (["two"], [(MISSING, name)])
+    rig.close()
+
+
+@pytest.mark.parametrize("same_size", [True, False])
+def test_what_is_written_over_is_told_and_the_version_that_was_stored_is_read(
+    bucket: BucketRig, same_size: bool
+) -> None:
+    name = stored(bucket)
+    ours = bucket.client.get_object(**bucket.key(name))["Body"].read()
+    bucket.put(name, b"x" * len(ours) if same_size else b"other")
+    for rig in (bucket, emptied(bucket)):
+        page = rig.page(SearchQuery())
+        assert (uids(page), missing(page)) == (["two", "one"], [(CHANGED, name)])
+        assert [(alert.storage_id, alert.id) for alert in rig.alerts.listed()] == [("default", "object-changed")]
+    rig.put(name, ours)
+    assert (rig.page(SearchQuery()).complete, rig.alerts.listed()) == (True, ()), "it is as it was stored again"
+    rig.close()
+
+
+def test_a_batch_on_its_way_is_neither_foreign_nor_missing(bucket: BucketRig, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its objects are there before its record, and a listing may be older than the catalogue."""
+    bucket.emit(event_json("ours"))
+    bucket.cut()
+
+    def not_now(*_: object) -> None:
+        raise StorageError("not now")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(bucket.storage, "put_record", not_now)
+        with pytest.raises(StorageError):
+            bucket.deliver()
+    page = bucket.page(SearchQuery())
+    assert (uids(page), page.complete, page.rows[0].receipts[0].foreign_object) == (["ours"], True, "")
+    bucket.deliver()
+    bucket.emit(event_json("later"))
+    bucket.cut()
+    listed = bucket.storage.list_versions
+
+    def overtaken(date: str) -> object:
+        found = listed(date)
+        bucket.deliver()
+        return found
+
+    monkeypatch.setattr(bucket.storage, "list_versions", overtaken)
+    page = bucket.page(SearchQuery())
+    assert (sorted(uids(page)), page.complete) == (["later", "ours"], True)
+
+
+def test_others_objects_are_found_whatever_their_name_and_form_and_in_folders_below(bucket: BucketRig) -> None:
+    folder = bucket.events_folder / DATE
+    names = [stem for stem in NAMES if "\n" not in stem]  # a key that the sandbox's server takes for another
+    for number, stem in enumerate(names):
+        write(folder / f"{stem}.parquet", columns([f"name {number}"], NOON + number))
+    for number, (table, options) in enumerate(ODD.values()):
+        write(folder / f"odd {number}.parquet", table, **options)
+    write(folder / "below" / "x.parquet", columns(["below"]))
+    expected = [f"name {number}" for number in range(len(names))] + ["x"] * len(ODD) + ["below"]
+    found = [row for page in bucket.pages(SearchQuery(page_size=1000)) for row in page.rows]
+    assert sorted({row.position.uid for row in found}) == sorted(set(expected))
+    assert sum(len(row.receipts) for row in found) == len(expected)
+    assert bucket.page(SearchQuery()).complete
+    cached = {path for path in bucket.folder.parent.rglob("*.parquet") if bucket.events_folder not in path.parents}
+    assert {path.parent.name for path in cached} == {"_others"}, "no name of others becomes a path"
+
+
+def test_what_is_no_batch_is_named_and_the_rest_is_found(bucket: BucketRig) -> None:
+    bucket.store(event_json("ours", NOON))
+    write_as_teleport(bucket.events_folder, "t1")
+    names = []
+    for make in NOT_EVENTS:
+        path = bucket.events_folder / DATE / f"{make.__name__}.parquet"
+        if make.__name__ not in ("_directory", "_link", "_dangling", "_fifo"):
+            make(path)
+            names.append(f"{DATE}/{path.name}")
+    bucket.put(f"{DATE}/empty.parquet", b"")
+    bucket.put(f"{DATE}/notes.txt", b"of no batch")
+    for order in Order:
+        page = bucket.page(SearchQuery(order=order))
+        assert sorted(uids(page)) == ["ours", "t1"]
+        assert sorted(missing(page)) == sorted((UNREADABLE, name) for name in [*names, f"{DATE}/empty.parquet"])
+
+
+def test_a_bucket_that_cant_be_listed_makes_answers_incomplete_and_hides_nothing_that_is_here(
+    bucket: BucketRig, aws: Sandbox
+) -> None:
+    stored(bucket)
+    aws.fail("s3:ListBucketVersions", "AccessDenied", status=403, times=9)
+    page = bucket.page(THE_DAY)
+    assert (uids(page), missing(page)) == (["two", "one"], [(UNREADABLE, DATE)])
+    assert "can't be told: s3:ListBucketVersions: AWS did not allow it" in page.missing[0].description
+    page = bucket.page(SearchQuery())
+    assert (uids(page), missing(page)) == (["two", "one"], [(UNREADABLE, DATE)])
+    aws.clear_faults()
+    assert bucket.page(THE_DAY).complete
+
+
+def test_more_or_larger_than_anyone_stores_is_named_and_not_fetched(
+    bucket: BucketRig, aws: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stored(bucket)
+    for number in range(4):
+        write(bucket.events_folder / DATE / f"{number}.parquet", columns([f"t{number}"]))
+    bucket.put(f"{DATE}/large.parquet", b"x" * 20_000)
+    monkeypatch.setattr(bucket_dates, "MOST_FOREIGN_BYTES", 10_000)
+    with monkeypatch.context() as patch:
+        patch.setattr(bucket_dates, "MOST_FOREIGN", 2)
+        page = bucket.page(THE_DAY)
+        assert (sorted(uids(page)), missing(page)) == (["one", "t0", "t1", "two"], [(UNREADABLE, DATE)])
+    aws.clear_calls()
+    page = bucket.page(THE_DAY)
+    assert missing(page) == [(UNREADABLE, f"{DATE}/large.parquet")]
+    assert "larger than the 10000 bytes" in page.missing[0].description
+    assert Counter(call.action for call in aws.calls()) == {"s3:ListBucketVersions": 1, "s3:GetObjectVersion": 2}
+    monkeypatch.setattr(versions, "MOST_LISTED", 1)
+    page = bucket.page(THE_DAY)
+    assert (UNREADABLE, DATE) in missing(page)
+    assert {"one", "two"} <= set(uids(page)), "what isn't listed isn't taken for gone"
+    assert MISSING not in {item.reason for item in page.missing}
+
+
+def test_what_there_is_no_time_to_read_is_named_and_the_next_search_goes_on(
+    bucket: BucketRig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write_as_teleport(bucket.events_folder, "t1")
+    search = searching(bucket)
+    with monkeypatch.context() as patch:
+        patch.setattr(bucket_dates, "DESCRIBING_SECONDS", -1.0)
+        page = bucket.page(THE_DAY, search=search)
+        assert (uids(page), missing(page)) == ([], [(UNREADABLE, f"{DATE}/{path.name}")])
+        assert page.missing[0].description.endswith("no time to read it; the next search goes on")
+    assert uids(bucket.page(THE_DAY, search=search)) == ["t1"]
+
+
+def searching(rig: BucketRig) -> Search:
+    """A search whose looks last as long as they do in the service."""
+    looks = ForeignLooks(rig.storages, rig.catalogue, rig.log.tail.pending, freshness=Freshness())
+    return Search(rig.storages, rig.engine, rig.log.tail, rig.catalogue, PageTokens(TOKEN_KEY), foreign=looks)
+
+
+def test_a_cold_search_lists_each_date_once_and_gets_each_object_once_and_a_warm_one_asks_nothing(
+    bucket: BucketRig, aws: Sandbox
+) -> None:
+    for day in range(3):
+        bucket.store(event_json(f"day-{day}", NOON + day * DAY_MS), event_json(f"other-{day}", NOON + day * DAY_MS))
+        bucket.store(event_json(f"more-{day}", NOON + day * DAY_MS))
+    write_as_teleport(bucket.events_folder, "t1")
+    bucket.mirror()
+    rig = emptied(bucket)
+    search = searching(rig)
+    two_days = SearchQuery(Filters(NOON - 1000, NOON + DAY_MS + 1000))
+    aws.clear_calls()
+    with ThreadPoolExecutor(4) as threads:
+        pages = list(threads.map(lambda _: rig.page(two_days, search=search), range(4)))
+    assert [len(page.rows) for page in pages] == [7] * 4
+    assert all(page.complete for page in pages)
+    asked = Counter((call.action, call.resource) for call in aws.calls() if "/_batches/" not in call.resource)
+    assert Counter(action for action, _ in asked) == {
+        "s3:ListBucketVersions": 1,
+        "s3:GetObject": 4,
+        "s3:GetObjectVersion": 1,
+    }, "beside records, which tell who emitted an event"
+    assert sum(asked.values()) == 2 + 4 + 1, "two dates, four objects of ours and one of others, each once"
+    aws.clear_calls()
+    assert len(rig.page(two_days, search=search).rows) == 7
+    assert aws.calls() == []
+    rig.close()
+
+
+def test_looks_are_as_old_as_they_may_be_and_no_older(
+    bucket: BucketRig, aws: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A date long past is looked at less often than one of the last days; one that failed soon again."""
+    ahead = 0.0
+    monotonic = time.monotonic
+    monkeypatch.setattr("server.audit_log.bucket_looks.time.monotonic", lambda: monotonic() + ahead)
+    monkeypatch.setattr("server.audit_log.bucket_looks.time.time_ns", lambda: (NOON + DAY_MS) * 1_000_000)
+    search = searching(bucket)
+
+    def listings(day: int, seconds: float) -> int:
+        nonlocal ahead
+        ahead += seconds
+        low = NOON - day * DAY_MS
+        aws.clear_calls()
+        bucket.page(SearchQuery(Filters(low, low + 1)), search=search)
+        return len(aws.calls())
+
+    assert [listings(0, seconds) for seconds in (0, 59, 2, 58)] == [1, 0, 1, 0]
+    assert [listings(9, seconds) for seconds in (0, 599, 2)] == [1, 0, 1]
+    aws.fail("s3:ListBucketVersions", "AccessDenied", status=403)
+    assert [listings(1, seconds) for seconds in (0, 9, 2)] == [1, 0, 1]
