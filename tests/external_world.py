@@ -13,6 +13,7 @@ import pytest
 from extaudit_cli.main import run
 from extaudit_client import Client, ExternalAuditStorage
 from extaudit_client.files import find_connection
+from extaudit_client.retries import Retries
 
 from server.config import AwsSection, HttpSection, JournalSection
 from tests.certificates_builder import CaShape
@@ -21,6 +22,8 @@ from tests.running_app import running_app
 from tests.sandbox.running import Sandbox, running_sandbox
 
 ROLE = "extaudit-events"
+PATIENCE = 3.0
+"""Seconds that a service with a faulty way to AWS waits for an answer: enough on a busy machine."""
 OFTEN = JournalSection(cut_age_seconds=0.2)
 
 
@@ -43,8 +46,8 @@ class World:
         """The service, in this process."""
         return running_app(self.data_dir, issuer_url=self.issuer, aws=self.aws, journal=journal, http=self.http)
 
-    def client(self) -> Client:
-        return Client(find_connection({}, self.data_dir))
+    def client(self, retries: Retries | None = None) -> Client:
+        return Client(find_connection({}, self.data_dir), retries=retries)
 
     def command(self, *arguments: str) -> None:
         with pytest.MonkeyPatch.context() as patch:
@@ -102,5 +105,5 @@ def a_faulty_account(folder: Path) -> Iterator[tuple[World, FaultProxy]]:
     with an_account(folder) as world:
         certificate, key = folder / "public.crt", folder / "public.key"
         with running_proxy(world.sandbox.endpoint, certificate, key) as proxy:
-            world.aws = replace(world.aws, endpoint=proxy.endpoint, ca=folder / "ca.pem", read_timeout_seconds=1.0)
+            world.aws = replace(world.aws, endpoint=proxy.endpoint, ca=folder / "ca.pem", read_timeout_seconds=PATIENCE)
             yield world, proxy

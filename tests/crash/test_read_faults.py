@@ -1,0 +1,79 @@
+"""Whatever goes wrong on the way to S3 while events are read there: no answer is wrong, none is partial in silence."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections import Counter
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from extaudit_client import Client, ExtauditError, Query
+
+from tests.crash.faulty_world import Case, FaultyWorld
+from tests.external_world import PATIENCE
+from tests.fault_proxy.faults import CutAnswer, Late, LostAnswer, Refused, WrongBytes
+from tests.fault_proxy.plan import Where
+
+FIRST_DAY = datetime(2025, 3, 1, tzinfo=UTC)
+READS = {
+    "wrong bytes": WrongBytes(),
+    "wrong bytes without a checksum": WrongBytes(told=False),
+    "a reset": CutAnswer(),
+    "no answer": LostAnswer(),
+    "an error": Refused("InternalError", 500),
+    "an answer that comes too late": Late(PATIENCE + 1),
+    "a denial": Refused("AccessDenied", 403),
+}
+DAYS = {day: (name, fault) for day, (name, fault) in enumerate(READS.items())}
+EXPORTED = len(READS)
+"""The day whose object is first read by an export."""
+
+
+@pytest.mark.timeout(240)
+def test_no_fault_of_a_read_makes_an_answer_wrong(faulty: FaultyWorld) -> None:
+    """It is complete, or says that it isn't, and the next one is."""
+    with faulty.serving() as client:
+        days = range(EXPORTED + 1)
+        list(client.emit_stream([read_event(day, number) for day in days for number in range(10)]))
+        faulty.until_delivered(client)
+    shutil.rmtree(faulty.world.data_dir / "cache")
+    with faulty.serving() as client:
+        for day, (name, fault) in DAYS.items():
+            planned = faulty.plan(Case(fault, (object_of(day),)))
+            found, complete = search(client, day)
+            assert planned.is_over, name
+            assert found == whole(day) if complete else not found, name
+            assert search(client, day) == (whole(day), True), name
+        everything = sum((whole(day) for day in range(EXPORTED + 1)), Counter[bytes]())
+        faulty.plan(Case(WrongBytes(told=False), (object_of(EXPORTED),)))
+        assert export(client) in (None, everything)
+        assert export(client) == everything
+
+
+def read_event(day: int, number: int) -> bytes:
+    time = (FIRST_DAY + timedelta(days=day, seconds=number)).isoformat()
+    return json.dumps({"event": "read", "uid": f"{day}.{number}", "time": time}).encode()
+
+
+def whole(day: int) -> Counter[bytes]:
+    return Counter(read_event(day, number) for number in range(10))
+
+
+def object_of(day: int) -> Where:
+    return Where("GET", rf"/{(FIRST_DAY + timedelta(days=day)):%Y-%m-%d}/[^/]+\.parquet$")
+
+
+def search(client: Client, day: int) -> tuple[Counter[bytes], bool]:
+    """What is found of a day, and whether the answer says that it is complete."""
+    begins = FIRST_DAY + timedelta(days=day)
+    page = client.search(Query(types=("read",), from_time=begins, to_time=begins + timedelta(days=1)))
+    return Counter(row.json for row in page.rows), not [part for part in page.missing if part.name]
+
+
+def export(client: Client) -> Counter[bytes] | None:
+    """Everything; None where it is said not to be possible now."""
+    try:
+        return Counter(data for block in client.export(Query(types=("read",))) for data in block.payloads())
+    except ExtauditError:
+        return None
