@@ -275,6 +275,8 @@ def _build(
             scrubbing,
             issuer,
             others,
+            alerts,
+            recordings.settling,
         ),
     )
     integrations = Integrations(

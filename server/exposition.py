@@ -55,6 +55,7 @@ class Exposition:
         self._look_at_journal()
         self._look_at_access()
         self._look_at_service()
+        self._look_at_alerts()
         for look in self._looks:
             look()
         metrics = self._metrics
@@ -81,6 +82,11 @@ class Exposition:
         metrics.deliveries.record_waiting(status.batches_waiting)
         for storage, at_ms in status.last_deliveries_ms().items():
             metrics.deliveries.confirmed(storage, at_ms)
+
+    def _look_at_alerts(self) -> None:
+        status = self._status
+        waiting = {storage: each.recordings for storage, each in status.waiting_recordings().items()}
+        self._metrics.alerts.record(status.storage_ids(), status.alerts(), waiting)
 
     def _look_at_access(self) -> None:
         metrics = self._metrics.access

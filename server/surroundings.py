@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import time
+
 from rbac.holder import PolicyHolder
 from server.audit_log.outbox_drain import OutboxDrain
 from server.audit_log.scrub.scrubbing import Scrubbing
-from server.audit_log.state_of_service import CertificateState, Problem, TokenIssuerState
+from server.audit_log.state_of_service import CertificateState, Problem, TokenIssuerState, WaitingRecordings
 from server.audit_log.status import Surroundings
 from server.certificates.certificates_in_force import Certificates
 from server.issuer_assembly import IssuerPart
+from server.observability.alerts.alerts import Alerts
 from server.recordings.uploads.open_uploads import OpenUploads
+from server.recordings.uploads.settling import Settling
 from server.reloading import Settings
 from server.storages_assembly import OtherStorages
 from server.tokens.token_issuers import TokenIssuers
@@ -25,6 +29,8 @@ def surroundings(
     scrubbing: Scrubbing,
     issuer: IssuerPart,
     others: OtherStorages,
+    alerts: Alerts,
+    settling: Settling,
 ) -> Surroundings:
     """What GetStatus asks these parts for."""
 
@@ -57,4 +63,14 @@ def surroundings(
     def issuers() -> list[TokenIssuerState]:
         return [TokenIssuerState(*state) for state in tokens.states()]
 
-    return Surroundings(states, roles, warnings, lambda: outbox.failing, issuers, lambda: settings.digest)
+    def waiting() -> dict[str, WaitingRecordings]:
+        now_ms = time.time_ns() // 1_000_000
+        return {
+            storage_id: WaitingRecordings(each.recordings, each.bytes, max(0, now_ms - each.since_ms))
+            for storage_id, each in settling.waiting.items()
+        }
+
+    def outbox_failing() -> bool:
+        return outbox.failing
+
+    return Surroundings(states, roles, warnings, outbox_failing, issuers, alerts, waiting, lambda: settings.digest)

@@ -15,7 +15,7 @@ from extaudit_client import Client, ExternalAuditStorage
 from extaudit_client.files import find_connection
 from extaudit_client.retries import Retries
 
-from server.config import AwsSection, HttpSection, JournalSection
+from server.config import AlertsSection, AwsSection, HttpSection, JournalSection
 from tests.certificates_builder import CaShape
 from tests.fault_proxy.running import FaultProxy, running_proxy
 from tests.running_app import running_app
@@ -25,6 +25,7 @@ ROLE = "extaudit-events"
 PATIENCE = 3.0
 """Seconds that a service with a faulty way to AWS waits for an answer: enough on a busy machine."""
 OFTEN = JournalSection(cut_age_seconds=0.2)
+SOON = AlertsSection(period_seconds=0.05)
 
 
 @dataclass
@@ -44,7 +45,9 @@ class World:
 
     def serving(self, journal: JournalSection = OFTEN) -> Any:
         """The service, in this process."""
-        return running_app(self.data_dir, issuer_url=self.issuer, aws=self.aws, journal=journal, http=self.http)
+        return running_app(
+            self.data_dir, issuer_url=self.issuer, aws=self.aws, journal=journal, http=self.http, alerts=SOON
+        )
 
     def client(self, retries: Retries | None = None) -> Client:
         return Client(find_connection({}, self.data_dir), retries=retries)

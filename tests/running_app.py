@@ -10,6 +10,7 @@ from pathlib import Path
 
 from server.app import build
 from server.config import (
+    AlertsSection,
     AwsSection,
     Config,
     GrpcSection,
@@ -34,6 +35,7 @@ def running_app(
     files: Files | None = None,
     journal: JournalSection | None = None,
     scrub: ScrubSection | None = None,
+    alerts: AlertsSection | None = None,
     grpc: GrpcSection | None = None,
     cluster: str = "extaudit.local",
     watching: bool = True,
@@ -60,6 +62,7 @@ def running_app(
         journal=journal or JournalSection(),
         traces=traces or TracesSection(),
         scrub=scrub or ScrubSection(),
+        alerts=alerts or AlertsSection(),
     )
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever, name="app")

@@ -16,6 +16,7 @@ from rbac.identities import Identity, IdentityKind
 from server.audit_log.access import Access
 from server.audit_log.storages import UnknownStorage
 from server.files import Files
+from server.observability.alerts.alerts import Alerts
 from server.recordings.reading import Recordings
 from server.recordings.recording import Recording, UploadState
 from server.recordings.storages import RecordingStorages
@@ -84,7 +85,8 @@ class UploadsUnderTest:
         self.store = SqlUploads(self.engine)
         self.storage = self._storage()
         storages = RecordingStorages(self.storage, self._no_other, lambda: self.storage.storage_id)
-        endings = Endings(self.store, storages, lambda session: self.servers.get(session, ()), self._tick)
+        self.alerts = Alerts()
+        endings = Endings(self.store, storages, self._servers_of, self._tick, self.alerts)
         self.failed = self._recover(endings)
         limits = UploadLimits(
             StreamLimits(self.max_bytes, lambda size: self.admit(size)),
@@ -95,11 +97,17 @@ class UploadsUnderTest:
             idle_seconds=0.0,
         )
         ids = UploadIds(SECRET)
-        self.uploads = Uploads(ids, self.store, storages, endings, self.threads, limits, self._tick)
+        self.uploads = Uploads(ids, self.store, storages, endings, self.threads, limits, self._tick, self.alerts)
         self.settling = Settling(
-            self.uploads, self.store, storages, lambda: {self.storage.storage_id} - {"default"}, endings, self.threads
+            self.uploads,
+            self.store,
+            storages,
+            lambda: {self.storage.storage_id} - {"default"},
+            endings,
+            self.threads,
+            self.alerts,
         )
-        self.recordings = Recordings(self.store, storages, self.threads)
+        self.recordings = Recordings(self.store, storages, self.threads, self.alerts)
 
     def _storage(self) -> RecordingStorage:
         return EmbeddedRecordings(self.files, self.folder)
@@ -109,6 +117,9 @@ class UploadsUnderTest:
 
     def _no_other(self, storage_id: str) -> RecordingStorage:
         raise UnknownStorage(storage_id)
+
+    def _servers_of(self, session: str) -> Collection[str]:
+        return self.servers.get(session, ())
 
     def _tick(self) -> int:
         self.now_ms += 1

@@ -38,6 +38,28 @@ class JournalState:
 
 
 @dataclass(frozen=True, slots=True)
+class WaitingRecordings:
+    """Recordings that are complete and couldn't be brought to a storage yet."""
+
+    recordings: int = 0
+    bytes: int = 0
+    oldest_age_ms: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class AlertState:
+    """An alert that is raised; `message` is what its reader may see."""
+
+    id: str
+    storage: str
+    severity: str
+    """`MEDIUM` or `HIGH`."""
+    raised_ms: int
+    message: str
+    remedy: str
+
+
+@dataclass(frozen=True, slots=True)
 class StorageState:
     """One storage and what the catalogue knows of it."""
 
@@ -56,6 +78,10 @@ class StorageState:
     """Of their JSON."""
     oldest_age_ms: int = 0
     """How long the oldest of them waits."""
+    last_failure_ms: int | None = None
+    """When a delivery last failed since the start."""
+    last_failure: str = ""
+    recordings: WaitingRecordings = WaitingRecordings()
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,5 +118,6 @@ class ServiceState:
     roles: tuple[str, ...] = ()
     token_issuers: tuple[TokenIssuerState, ...] = ()
     configuration_digest: str = ""
+    alerts: tuple[AlertState, ...] = ()
     answered_ms: int = 0
     """The time, by the service's clock."""

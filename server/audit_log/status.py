@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
 
 from server.audit_log.access import Access
 from server.audit_log.deliveries_by_storage import DeliveriesByStorage
@@ -13,6 +14,7 @@ from server.audit_log.gate import IntakeGate
 from server.audit_log.journal.journal import Journal
 from server.audit_log.journal.recovery import Recovery
 from server.audit_log.state_of_service import (
+    AlertState,
     CertificateState,
     JournalHole,
     JournalState,
@@ -20,9 +22,12 @@ from server.audit_log.state_of_service import (
     ServiceState,
     StorageState,
     TokenIssuerState,
+    WaitingRecordings,
 )
-from server.audit_log.storages import Storages, UnknownStorage
+from server.audit_log.storages import DEFAULT, Storages, UnknownStorage
 from server.audit_log.tail import Tail
+from server.observability.alerts.alerts import Alert, Alerts
+from server.observability.alerts.kinds import AlertKind
 from server.state.catalogue import Catalogue
 from server.storage.ports import StorageError
 
@@ -48,6 +53,9 @@ class Surroundings:
     outbox_failing: Callable[[], bool]
     """Whether the service's own events can't be brought to the journal."""
     token_issuers: Callable[[], Sequence[TokenIssuerState]] = tuple
+    alerts: Alerts = field(default_factory=Alerts)
+    waiting_recordings: Callable[[], Mapping[str, WaitingRecordings]] = dict
+    """By storage."""
     configuration: Callable[[], str] = str
     """Digest of the configuration in force."""
 
@@ -100,6 +108,18 @@ class Status:
         """What is wrong and doesn't keep the service from serving."""
         return self._surroundings.warnings()
 
+    def alerts(self) -> Sequence[Alert]:
+        """Those that are raised, oldest first."""
+        return self._surroundings.alerts.listed()
+
+    def waiting_recordings(self) -> Mapping[str, WaitingRecordings]:
+        """Recordings that couldn't be brought to their storages yet, by storage."""
+        return self._surroundings.waiting_recordings()
+
+    def storage_ids(self) -> Sequence[str]:
+        """The known storages."""
+        return self._storages.ids()
+
     def certificates(self) -> Sequence[CertificateState]:
         """Every certificate in force with its end."""
         return self._surroundings.certificates()
@@ -120,6 +140,7 @@ class Status:
             roles=roles,
             token_issuers=tuple(self._surroundings.token_issuers()),
             configuration_digest=self._surroundings.configuration(),
+            alerts=self._alert_states(show_location=show_location),
             answered_ms=_now_ms(),
         )
 
@@ -169,6 +190,8 @@ class Status:
 
     def _storage_state(self, storage_id: str, error: str, *, show_location: bool) -> StorageState:
         objects = self._catalogue.objects(storage_id)
+        failure = self._surroundings.alerts.last_failure(storage_id, AlertKind.EVENT_EMIT)
+        shown = partial(_error_shown, storage_id, show_location=show_location)
         sections = self._tail.of_storage(storage_id)
         received = [time for section in sections if (time := section.oldest_received_ms) is not None]
         return StorageState(
@@ -179,17 +202,44 @@ class Status:
             rows=sum(item.rows for item in objects),
             bytes=sum(item.bytes for item in objects),
             last_delivery_ms=self._catalogue.last_confirmed_ms(storage_id),
-            last_delivery_error=error,
+            last_delivery_error=shown(error),
             location=self._location(storage_id) if show_location else "",
             pending_events=sum(section.events for section in sections),
             pending_bytes=sum(section.bytes for section in sections),
             oldest_age_ms=max(0, _now_ms() - min(received)) if received else 0,
+            last_failure_ms=failure.at_ms if failure is not None else None,
+            last_failure=shown(failure.error) if failure is not None else "",
+            recordings=self.waiting_recordings().get(storage_id, WaitingRecordings()),
+        )
+
+    def _alert_states(self, *, show_location: bool) -> tuple[AlertState, ...]:
+        return tuple(
+            AlertState(
+                each.id,
+                each.storage_id,
+                each.severity.value,
+                each.since_ms,
+                each.text if _may_name(each.storage_id, show_location=show_location) else each.message,
+                each.remedy,
+            )
+            for each in self.alerts()
         )
 
     def _location(self, storage_id: str) -> str:
         with contextlib.suppress(StorageError):  # of one that nothing is known of
             return self._storages.of(storage_id).location()
         return ""
+
+
+def _may_name(storage_id: str, *, show_location: bool) -> bool:
+    """Whether an error of a storage may be shown: those of external ones may have names of AWS."""
+    return show_location or storage_id == DEFAULT
+
+
+def _error_shown(storage_id: str, error: str, *, show_location: bool) -> str:
+    if not error or _may_name(storage_id, show_location=show_location):
+        return error
+    return "deliveries fail; whoever has external_audit_storage:read sees why"
 
 
 def _now_ms() -> int:

@@ -11,13 +11,10 @@ from extaudit.v1 import audit_log_service_pb2 as pb
 from extaudit.v1 import event_pb2
 from extaudit.v1 import event_query_pb2 as query_pb
 from extaudit.v1 import event_watch_pb2 as watch_pb
-from extaudit.v1 import status_service_pb2 as status_pb
-from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from server.audit_log.receipts import Emitter, Receipt
 from server.audit_log.search.query import FoundEvent, Missing, SearchPage
-from server.audit_log.state_of_service import JournalState, ServiceState, StorageState, TokenIssuerState
 from server.audit_log.watching.query import Watched
 from server.grpc_api.search_requests import ENGINES, KINDS
 
@@ -82,38 +79,6 @@ def watch_response(watched: Watched) -> bytes:
     )
     # Encoded messages that follow each other are one message with the fields of all.
     return watched.encoded + rest.SerializeToString()
-
-
-def status_response(state: ServiceState) -> status_pb.GetStatusResponse:
-    """The answer to GetStatus."""
-    return status_pb.GetStatusResponse(
-        version=state.version,
-        start_time=timestamp_message(state.started_ms),
-        serving=state.serving,
-        problems=[status_pb.Problem(name=each.name, description=each.description) for each in state.problems],
-        journal=_journal(state.journal),
-        storages=[_storage(storage) for storage in state.storages],
-        certificates=[
-            status_pb.CertificateStatus(
-                use=each.use, subject=each.subject, expire_time=timestamp_message(each.expires_ms)
-            )
-            for each in state.certificates
-        ],
-        policy_digest=state.policy_digest,
-        roles=state.roles,
-        token_issuers=[_token_issuer(each) for each in state.token_issuers],
-        configuration_digest=state.configuration_digest,
-        answer_time=timestamp_message(state.answered_ms),
-    )
-
-
-def _token_issuer(state: TokenIssuerState) -> status_pb.TokenIssuerStatus:
-    return status_pb.TokenIssuerStatus(
-        issuer=state.issuer,
-        key_ids=state.key_ids,
-        fetch_time=timestamp_message(state.fetched_ms) if state.fetched_ms is not None else None,
-        last_error=state.last_error,
-    )
 
 
 def _fill(row: event_pb2.EventRow, found: FoundEvent, json: bytes, known: _KnownReceipts) -> None:
@@ -188,47 +153,6 @@ def missing_part(missing: Missing) -> query_pb.MissingPart:
     )
 
 
-def _journal(journal: JournalState) -> status_pb.JournalStatus:
-    return status_pb.JournalStatus(
-        log_id=journal.log_id,
-        next_sequence=journal.next_sequence,
-        pending_events=journal.pending_events,
-        bytes=journal.bytes,
-        quota_bytes=journal.quota_bytes,
-        oldest_age=_duration(journal.oldest_age_ms),
-        torn_tail_bytes=journal.torn_tail_bytes,
-        holes=[
-            status_pb.JournalHole(
-                log_id=hole.log_id, first_sequence=hole.first_sequence, last_sequence=hole.last_sequence
-            )
-            for hole in journal.holes
-        ],
-        free_disk_bytes=journal.free_disk_bytes,
-    )
-
-
-def _storage(storage: StorageState) -> status_pb.StorageStatus:
-    delivered = storage.last_delivery_ms
-    return status_pb.StorageStatus(
-        id=storage.id,
-        active=storage.active,
-        objects=storage.objects,
-        foreign_objects=storage.foreign_objects,
-        rows=storage.rows,
-        bytes=storage.bytes,
-        last_delivery_time=None if delivered is None else timestamp_message(delivered),
-        last_delivery_error=storage.last_delivery_error,
-        location=storage.location,
-        pending_events=storage.pending_events,
-        pending_bytes=storage.pending_bytes,
-        oldest_pending_age=_duration(storage.oldest_age_ms),
-    )
-
-
 def timestamp_message(milliseconds: int) -> Timestamp:
     """A time given in ms since 1970."""
     return Timestamp(seconds=milliseconds // 1000, nanos=milliseconds % 1000 * 1_000_000)
-
-
-def _duration(milliseconds: int) -> Duration:
-    return Duration(seconds=milliseconds // 1000, nanos=milliseconds % 1000 * 1_000_000)

@@ -11,7 +11,7 @@ from server.external_storage.storage import Stage
 from server.grpc_api.call import Call
 from server.grpc_api.external_storage_messages import storage_message
 from server.grpc_api.external_storage_use_cases import Drafts
-from server.grpc_api.messages import status_response
+from server.grpc_api.status_messages import status_response
 from server.grpc_api.use_cases import Status
 
 

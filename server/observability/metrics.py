@@ -12,6 +12,7 @@ from prometheus_client import CollectorRegistry, Metric
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
 
 from server.observability.access_metrics import AccessMetrics
+from server.observability.alert_metrics import AlertMetrics
 from server.observability.athena_metrics import AthenaMetrics
 from server.observability.call_metrics import CallMetrics
 from server.observability.configuration_metrics import ConfigurationMetrics
@@ -49,6 +50,7 @@ class Metrics:
         self.watches = WatchMetrics(make("Watches"))
         self.recordings = RecordingMetrics(make("Recordings"))
         self.uploads = UploadMetrics(make("Recordings"))
+        self.alerts = AlertMetrics(make("Alerts"))
         self.scrub = ScrubMetrics(make("The storage, walked through"))
         self.access = AccessMetrics(make("Roles, certificates and tokens"))
         self.athena = AthenaMetrics(make("Amazon Athena"))

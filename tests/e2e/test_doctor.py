@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from extaudit_cli.doctor_remote import _clock
+from extaudit_client import Query
 
 from rbac.permissions import Permission
 from server.doctor import roles
@@ -183,12 +184,17 @@ def test_a_service_is_asked_over_the_network_beside_its_directory_or_alone(tmp_p
 
 
 def test_what_the_service_says_is_wrong_is_told_and_a_wrong_ca_is_named(tmp_path: Path) -> None:
-    with running_server(tmp_path, *QUICK_CUTS, "--scrub-period-seconds", "0.3") as server:
+    with running_server(
+        tmp_path, *QUICK_CUTS, "--scrub-period-seconds", "0.3", "--alerts-period-seconds", "0.1"
+    ) as server:
         fill(server)
         objects(server.data_dir)[0].unlink()
         with server.client() as client:
             until(lambda: any(each.name == "storage_damaged" for each in client.status().problems))
+            until(lambda: not client.search(Query()).complete and client.status().alerts)
         found = doctor(tmp_path, "--check", "service")
+        assert found.of("service_alert")["subject"] == "event-search of default"
+        assert "the object isn't there" in found.of("service_alert")["detail"]
         assert (found.code, found.of("service_problem")["subject"]) == (0, "storage_damaged")
         other = tmp_path / "other.pem"
         other.write_bytes(CaShape().make().pem)

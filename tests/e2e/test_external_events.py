@@ -9,14 +9,23 @@ import io
 import json
 import shutil
 import sqlite3
+import urllib.request
+import uuid
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing
+from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
 from extaudit_client import Client, PreconditionFailed, Query
+from extaudit_client.statuses import AlertSeverity
 
+from server.app import App
+from server.certificates.issuing import issue_user
+from server.observability.alerts.kinds import RATES, AlertKind
+from server.service_events import ALERT_CLEARED, ALERT_RAISED
+from tests.e2e.every_own_event import client_of
 from tests.external_world import World, an_account
 from tests.polling import until
 
@@ -27,12 +36,23 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
         yield world
 
 
-def event(uid: str) -> bytes:
-    return json.dumps({"event": "external", "uid": uid, "time": "2026-11-02T03:04:05.678Z"}).encode()
+def event(uid: str, kind: str = "external", date: str = "2026-11-02") -> bytes:
+    return json.dumps({"event": kind, "uid": uid, "time": f"{date}T03:04:05.678Z"}).encode()
 
 
 def uids(client: Client, storage: str) -> Counter[str]:
     return Counter(row.uid for row in client.search(Query(types=("external",), storage=storage)).rows)
+
+
+def told(client: Client, kind: str) -> list[dict[str, Any]]:
+    """What the service's own events of a type say."""
+    return [json.loads(row.json) for row in client.search(Query(types=(kind,), storage="all")).rows]
+
+
+def metrics(app: App) -> dict[str, float]:
+    with urllib.request.urlopen(f"http://127.0.0.1:{app.http_port}/metrics", timeout=10) as answer:
+        lines = [line for line in answer.read().decode().splitlines() if not line.startswith("#")]
+    return {name: float(value) for name, _, value in (line.rpartition(" ") for line in lines)}
 
 
 def missing(client: Client, storage: str) -> set[tuple[str, str]]:
@@ -89,6 +109,47 @@ def test_events_go_to_the_account_while_it_is_in_force_and_each_is_found_once(wo
         assert world.objects(bucket).keys() >= objects.keys(), "disabling touches nothing in AWS"
         location = next(each.location for each in client.status().storages if each.id == storage)
         assert location == draft.spec.audit_events_long_term_uri
+
+
+@pytest.mark.timeout(240)
+def test_deliveries_that_fail_raise_an_alert_everywhere_once_until_they_go_well(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("server.audit_log.deliveries._FIRST_PAUSE", 0.001)
+    issue_user(world.data_dir, "auditor", ["auditor"], 1, world.folder / "auditor")
+    with world.serving() as app, world.client() as client:
+        draft = client.storages.create(next(iter(client.storages.promotions())).spec)
+        storage = client.storages.promote(draft.revision, force=True, reason="again").storage_id
+        world.sandbox.fail("s3:PutObject", "AccessDenied", status=403, times=RATES[AlertKind.EVENT_EMIT].errors)
+        client.emit(event("refused", "refused", "2026-11-03"))
+        until(lambda: client.status().alerts)
+        status = client.status()
+        (alert,) = status.alerts
+        assert (alert.id, alert.storage, alert.severity) == ("event-emit", storage, AlertSeverity.HIGH)
+        assert alert.message.startswith("elevated error rate delivering events: s3:PutObject: ")
+        (state,) = [each for each in status.storages if each.id == storage]
+        assert state.last_failure_time is not None
+        assert alert.message.endswith(state.last_failure)
+        with client_of(world.data_dir, world.folder / "auditor", "auditor") as auditor:
+            less = auditor.status()
+        assert [each.message for each in less.alerts] == ["elevated error rate delivering events"]
+        assert not any("s3:" in each.last_failure for each in less.storages)
+        shown = metrics(app)
+        assert shown[f'extaudit_alert{{alert="event-emit",storage="{storage}"}}'] == 1
+        assert shown[f'extaudit_alert{{alert="event-search",storage="{storage}"}}'] == 0
+        assert status.serving, "an alert alone takes the service out of nothing"
+
+        def quiet() -> bool:
+            client.emit(event(str(uuid.uuid4()), "refused", "2026-11-03"))
+            return not client.status().alerts
+
+        until(quiet)
+        assert metrics(app)[f'extaudit_alert{{alert="event-emit",storage="{storage}"}}'] == 0
+        until(lambda: told(client, ALERT_CLEARED))
+        (raised,), (cleared,) = told(client, ALERT_RAISED), told(client, ALERT_CLEARED)
+        assert (raised["alert"], raised["storage"], raised["error"]) == ("event-emit", storage, state.last_failure)
+        assert (cleared["alert"], cleared["storage"]) == ("event-emit", storage)
+        client.storages.disable(reason="enough")
 
 
 @pytest.mark.timeout(240)

@@ -58,6 +58,12 @@ PROBLEM: Final = Fault(
     "The service tells of something wrong.",
     "Each has its remedy in its own words; `extaudit doctor --data-dir DIR` on its machine may tell more.",
 )
+ALERT: Final = Fault(
+    "service_alert",
+    Severity.WARNING,
+    "An alert is raised: something of a storage fails so often, or is so wrong, that somebody has to look.",
+    "Each has its remedy in its own words; docs/alerts.md says when it is cleared.",
+)
 EVENTS_LOST: Final = Fault(
     "service_events_lost",
     Severity.WARNING,
@@ -120,6 +126,8 @@ def check_service(at: Service) -> Told:
         yield NOT_SERVING.of(at.connection.address)
     for problem in status.problems:
         yield PROBLEM.of(problem.name, problem.description)
+    for alert in status.alerts:
+        yield ALERT.of(f"{alert.id} of {alert.storage}", f"{alert.message}; {alert.remedy}")
     for hole in status.journal.holes:
         yield EVENTS_LOST.of(hole.log_id, f"sequences {hole.first_sequence}-{hole.last_sequence}")
     if status.version != version("extaudit"):
@@ -155,7 +163,7 @@ REMOTE_CHECKS: Final[tuple[Check[Service], ...]] = (
     Check(
         "service",
         "What the service says of itself, and its clock.",
-        (UNREACHABLE, NOT_SERVING, PROBLEM, EVENTS_LOST, CLOCKS_DIFFER, VERSION_DIFFERS),
+        (UNREACHABLE, NOT_SERVING, PROBLEM, ALERT, EVENTS_LOST, CLOCKS_DIFFER, VERSION_DIFFERS),
         check_service,
     ),
     Check(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import asdict
 from datetime import datetime
+from enum import Enum
 from typing import TYPE_CHECKING, Any
 
 from extaudit_cli.times import time_text
@@ -17,6 +18,8 @@ def jsonable(value: Any) -> Any:
     """Give the client's dataclasses as what `json` can write."""
     if isinstance(value, datetime):
         return time_text(value)
+    if isinstance(value, Enum):
+        return value.value
     if isinstance(value, dict):
         return {name: jsonable(member) for name, member in value.items()}
     if isinstance(value, list | tuple):

@@ -21,6 +21,7 @@ from extaudit_cli.transfers import size_text
 
 if TYPE_CHECKING:
     from extaudit_client import Client, Status
+    from extaudit_client.statuses import StorageStatus
 
 
 @click.command(
@@ -50,7 +51,12 @@ def _print_table(status: Status, reached: Reached) -> None:
     paint = Paint.for_stream(sys.stdout)
     for problem in status.problems:
         paint.echo(paint(visible(f"PROBLEM {problem.name}: {problem.description}"), "bad"))
-    if status.problems:
+    for alert in status.alerts:
+        text = (
+            f"ALERT {alert.id} of {alert.storage}, since {time_text(alert.raise_time)}: {alert.message}; {alert.remedy}"
+        )
+        paint.echo(paint(visible(text), "bad" if alert.severity.value == "high" else "warning"))
+    if status.problems or status.alerts:
         click.echo()
     _print_service(status, reached)
     _print_storages(status)
@@ -84,7 +90,8 @@ def _print_service(status: Status, reached: Reached) -> None:
 
 def _print_storages(status: Status) -> None:
     headers = (
-        "STORAGE", "ACTIVE", "OBJECTS", "FOREIGN", "ROWS", "SIZE", "WAITING", "LAST DELIVERY", "LAST ERROR", "LOCATION",
+        "STORAGE", "ACTIVE", "OBJECTS", "FOREIGN", "ROWS", "SIZE", "WAITING", "RECORDINGS WAITING", "LAST DELIVERY",
+        "LAST FAILURE", "LOCATION",
     )  # fmt: skip
     rows = [
         (
@@ -94,14 +101,27 @@ def _print_storages(status: Status) -> None:
             str(storage.foreign_objects),
             str(storage.rows),
             size_text(storage.bytes),
-            f"{storage.pending_events}, {storage.oldest_pending_age:.0f} s" if storage.pending_events else "",
+            _waiting(storage.pending_events, storage.pending_bytes, storage.oldest_pending_age),
+            _waiting(storage.waiting_recordings, storage.waiting_recording_bytes, storage.oldest_recording_age),
             time_text(storage.last_delivery_time) if storage.last_delivery_time else "never",
-            storage.last_delivery_error,
+            _failure(storage),
             storage.location,
         )
         for storage in status.storages
     ]
     _print_section(headers, rows)
+
+
+def _waiting(count: int, size: int, age: float) -> str:
+    return f"{count}, {size_text(size)}, {age:.0f} s" if count else ""
+
+
+def _failure(storage: StorageStatus) -> str:
+    """The last one, and whether it is so now."""
+    if storage.last_failure_time is None:
+        return storage.last_delivery_error
+    over = "" if storage.last_delivery_error else ", over"
+    return f"{time_text(storage.last_failure_time)}{over}: {storage.last_failure}"
 
 
 def _print_external_storages(status: Status) -> None:

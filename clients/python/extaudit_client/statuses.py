@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import enum
 from dataclasses import dataclass
 from datetime import datetime
 
+from extaudit.v1 import alert_pb2
 from extaudit.v1 import status_service_pb2 as pb
+from google.protobuf.duration_pb2 import Duration
 
 from extaudit_client.rows import time_from
 from extaudit_client.storage_rows import ExternalAuditStorage, storage_from
@@ -46,7 +49,8 @@ class JournalStatus:
 @dataclass(frozen=True, slots=True)
 class StorageStatus:
     """One storage; `location` is empty for callers who may not know it. `pending_…` is in the journal, on its way
-    there; the age of its oldest event is in seconds."""
+    there; `waiting_…` are recordings that are complete and couldn't be brought there yet. Ages are in seconds.
+    `last_delivery_error` is empty when the last delivery went well, `last_failure` stays."""
 
     id: str
     active: bool
@@ -60,6 +64,32 @@ class StorageStatus:
     pending_events: int = 0
     pending_bytes: int = 0
     oldest_pending_age: float = 0.0
+    last_failure_time: datetime | None = None
+    last_failure: str = ""
+    waiting_recordings: int = 0
+    waiting_recording_bytes: int = 0
+    oldest_recording_age: float = 0.0
+
+
+class AlertSeverity(enum.Enum):
+    """How soon somebody should look."""
+
+    UNKNOWN = "unknown"
+    """The service is newer than this client."""
+    MEDIUM = "medium"
+    HIGH = "high"
+
+
+@dataclass(frozen=True, slots=True)
+class Alert:
+    """An alert that is raised: something of a storage fails so often, or is so wrong, that somebody has to look."""
+
+    id: str
+    storage: str
+    severity: AlertSeverity
+    raise_time: datetime
+    message: str
+    remedy: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +132,8 @@ class Status:
     """The external audit storage in force; None where there is none, or for callers who may not know it."""
     draft: ExternalAuditStorage | None = None
     """The draft of one, likewise."""
+    alerts: tuple[Alert, ...] = ()
+    """The oldest first."""
 
 
 def status_from(response: pb.GetStatusResponse) -> Status:
@@ -123,12 +155,29 @@ def status_from(response: pb.GetStatusResponse) -> Status:
         cluster=storage_from(response.cluster) if response.HasField("cluster") else None,
         draft=storage_from(response.draft) if response.HasField("draft") else None,
         token_issuers=tuple(_token_issuer(issuer) for issuer in response.token_issuers),
+        alerts=tuple(_alert(alert) for alert in response.alerts),
     )
 
 
 def _token_issuer(message: pb.TokenIssuerStatus) -> TokenIssuerStatus:
     fetched = time_from(message.fetch_time) if message.HasField("fetch_time") else None
     return TokenIssuerStatus(message.issuer, tuple(message.key_ids), fetched, message.last_error)
+
+
+_SEVERITIES = {
+    alert_pb2.ALERT_SEVERITY_MEDIUM: AlertSeverity.MEDIUM,
+    alert_pb2.ALERT_SEVERITY_HIGH: AlertSeverity.HIGH,
+}
+
+
+def _alert(message: alert_pb2.Alert) -> Alert:
+    severity = _SEVERITIES.get(message.severity, AlertSeverity.UNKNOWN)
+    raised = time_from(message.raise_time)
+    return Alert(message.id, message.storage, severity, raised, message.message, message.remedy)
+
+
+def _seconds(duration: Duration) -> float:
+    return duration.seconds + duration.nanos / 1e9
 
 
 def _journal(message: pb.JournalStatus) -> JournalStatus:
@@ -138,7 +187,7 @@ def _journal(message: pb.JournalStatus) -> JournalStatus:
         pending_events=message.pending_events,
         bytes=message.bytes,
         quota_bytes=message.quota_bytes,
-        oldest_age=message.oldest_age.seconds + message.oldest_age.nanos / 1e9,
+        oldest_age=_seconds(message.oldest_age),
         torn_tail_bytes=message.torn_tail_bytes,
         holes=tuple(JournalHole(h.log_id, h.first_sequence, h.last_sequence) for h in message.holes),
         free_disk_bytes=message.free_disk_bytes,
@@ -159,5 +208,10 @@ def _storage(message: pb.StorageStatus) -> StorageStatus:
         location=message.location,
         pending_events=message.pending_events,
         pending_bytes=message.pending_bytes,
-        oldest_pending_age=message.oldest_pending_age.seconds + message.oldest_pending_age.nanos / 1e9,
+        oldest_pending_age=_seconds(message.oldest_pending_age),
+        last_failure_time=time_from(message.last_failure_time) if message.HasField("last_failure_time") else None,
+        last_failure=message.last_failure,
+        waiting_recordings=message.waiting_recordings,
+        waiting_recording_bytes=message.waiting_recording_bytes,
+        oldest_recording_age=_seconds(message.oldest_recording_age),
     )

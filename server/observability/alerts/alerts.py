@@ -37,6 +37,14 @@ def _now_ms() -> int:
     return time.time_ns() // 1_000_000
 
 
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """The last failure of one kind at one storage: when, in ms since 1970, and why, in our own words."""
+
+    at_ms: int
+    error: str
+
+
 class Alerts:
     """Keeps them in memory: a start begins with none. Safe to use from any thread, and blocks on nothing.
 
@@ -64,7 +72,7 @@ class Alerts:
         with self._lock:
             tally = self._tally(storage_id, kind)
             tally.errors += 1
-            tally.last_error = told(error)
+            tally.last_error, tally.failed_ms = told(error), self._now_ms()
 
     def succeeded(self, storage_id: str, kind: AlertKind) -> None:
         """Count a success."""
@@ -108,7 +116,7 @@ class Alerts:
         """Raise and clear by what was counted."""
         with self._lock:
             for (storage_id, kind), tally in self._tallies.items():
-                verdict = tally.judge()
+                verdict = tally.judge(is_raised=(storage_id, kind.value) in self._raised)
                 if verdict is Verdict.CLEAR:
                     self._clear(storage_id, kind.value)
                 elif verdict is Verdict.RAISE:
@@ -118,6 +126,14 @@ class Alerts:
         """Those that are raised, oldest first."""
         with self._lock:
             return tuple(sorted(self._raised.values(), key=lambda each: (each.since_ms, each.storage_id, each.id)))
+
+    def last_failure(self, storage_id: str, kind: AlertKind) -> Failure | None:
+        """The last one since the start, also where what followed went well; None if nothing has failed."""
+        with self._lock:
+            tally = self._tallies.get((storage_id, kind))
+            if tally is None or tally.failed_ms is None:
+                return None
+            return Failure(tally.failed_ms, tally.last_error)
 
     def _tally(self, storage_id: str, kind: AlertKind) -> Tally:
         return self._tallies.setdefault((storage_id, kind), Tally(RATES[kind]))

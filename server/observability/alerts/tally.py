@@ -27,9 +27,15 @@ class Tally:
     errors: int = 0
     successes: int = 0
     last_error: str = ""
+    failed_ms: int | None = None
+    """When it last failed, in ms since 1970."""
 
-    def judge(self) -> Verdict:
-        """What the counts say; they begin anew where they said something, and where there are enough of both."""
+    def judge(self, *, is_raised: bool) -> Verdict:
+        """What the counts say; they begin anew where they said something, and where there are enough of both.
+
+        While the alert is raised they also do at each look that finds an error: of what failed just before a storage
+        came back, each would else need nineteen successes more.
+        """
         total = self.errors + self.successes
         verdict = Verdict.NOTHING
         if self.errors >= self.rates.errors and self.errors * RAISE_RATE[1] >= total * RAISE_RATE[0]:
@@ -37,7 +43,7 @@ class Tally:
         elif self.successes >= self.rates.successes and self.errors * CLEAR_RATE[1] <= total * CLEAR_RATE[0]:
             verdict = Verdict.CLEAR
         enough_of_both = self.errors >= self.rates.errors and self.successes >= self.rates.successes
-        if verdict is not Verdict.NOTHING or enough_of_both:
+        if verdict is not Verdict.NOTHING or enough_of_both or (is_raised and self.errors):
             self.errors = self.successes = 0
         return verdict
 

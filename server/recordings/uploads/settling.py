@@ -7,21 +7,37 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Executor
+from dataclasses import dataclass
 
 from server.errors import AuditStoreError
+from server.observability.alerts.alerts import Alerts
 from server.recordings.storages import RecordingStorages
 from server.recordings.uploads.ending import Endings
 from server.recordings.uploads.recovery import end_again, recall_missing
 from server.recordings.uploads.uploads import Uploads
 from server.state.database import StateFault
-from server.state.uploads import SqlUploads
+from server.state.uploads import SqlUploads, UploadRow
 from server.storage.ports import StorageError
 
 _log = logging.getLogger(__name__)
 LOOK_SECONDS = 60.0
 """Between two looks."""
+NOT_SENT = "recording-not-sent"
+"""The alert for recordings that couldn't be ended in two looks."""
+_IN_A_ROW = 4
+"""Recordings of one storage that fail one after the other before a look gives up: each may take minutes to."""
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """Recordings that are complete and couldn't be brought to their storage."""
+
+    recordings: int
+    bytes: int
+    since_ms: int
+    """When the one that waits longest was last written to, in ms since 1970."""
 
 
 class Settling:
@@ -35,6 +51,7 @@ class Settling:
         others: Callable[[], Iterable[str]],
         endings: Endings,
         threads: Executor,
+        alerts: Alerts | None = None,
     ) -> None:
         """`others` gives the ids of the storages beside the default one."""
         self._uploads = uploads
@@ -43,9 +60,19 @@ class Settling:
         self._others = others
         self._endings = endings
         self._threads = threads
+        self._alerts = alerts or Alerts()
+        self._looks = 0
+        self._tried: dict[str, int] = {}
+        """By key, the look that last tried to end an upload and couldn't."""
+        self._waiting: dict[str, Waiting] = {}
         self._recalled: set[str] = set()
         self._told: set[str] = set()
         self._stopped = asyncio.Event()
+
+    @property
+    def waiting(self) -> Mapping[str, Waiting]:
+        """What waits of each storage of which something does, as of the last look."""
+        return dict(self._waiting)
 
     def stop(self) -> None:
         """Make `run` return once what is under way is done."""
@@ -63,6 +90,7 @@ class Settling:
     async def look(self) -> None:
         """Settle what can be settled now."""
         loop = asyncio.get_running_loop()
+        self._looks += 1
         try:
             for storage_id in await loop.run_in_executor(self._threads, lambda: sorted(self._others())):
                 await self._settle(storage_id)
@@ -72,23 +100,61 @@ class Settling:
     async def _settle(self, storage_id: str) -> None:
         loop = asyncio.get_running_loop()
         try:
-            for key in await loop.run_in_executor(self._threads, self._decided, storage_id):
-                if not self._stopped.is_set():
-                    await self._uploads.settle(key)
+            await self._end(storage_id, await loop.run_in_executor(self._threads, self._decided, storage_id))
             if storage_id not in self._recalled:
                 storage = self._storages.of(storage_id)
                 await loop.run_in_executor(self._threads, recall_missing, self._store, storage, self._uploads.is_of)
                 self._recalled.add(storage_id)
-            self._told.discard(storage_id)
-        except (AuditStoreError, StorageError, StateFault) as error:
-            if storage_id not in self._told:  # once: one that is gone for good is tried as long as it is known
-                self._told.add(storage_id)
-                reason = str(error) if not isinstance(error, StateFault) else "the state database can't be used"
-                fields = {"storage": storage_id, "reason": reason}
-                _log.warning("uploads to a storage can't be settled now", extra={"fields": fields})
+            if storage_id not in self._waiting:
+                self._told.discard(storage_id)
+        except (StorageError, StateFault) as error:
+            self._tell(
+                storage_id, str(error) if isinstance(error, StorageError) else "the state database can't be used"
+            )
 
-    def _decided(self, storage_id: str) -> list[str]:
-        """Keys of open uploads whose end was decided. What the storage has as ended already is ended here."""
+    async def _end(self, storage_id: str, decided: Sequence[UploadRow]) -> None:
+        """End what can be ended. One that can't holds up none behind it: those that were tried last are tried last."""
+        left = {row.key: row for row in decided}
+        failed_again, in_a_row, reason = False, 0, ""
+        for row in sorted(decided, key=lambda row: self._tried.get(row.key, 0)):
+            if self._stopped.is_set() or in_a_row == _IN_A_ROW:
+                break
+            try:
+                await self._uploads.settle(row.key)
+            except Exception as error:
+                if not isinstance(error, AuditStoreError):
+                    _log.exception("an upload can't be settled")
+                reason = str(error) if isinstance(error, AuditStoreError) else "a fault of the service"
+                in_a_row += 1
+                failed_again = failed_again or row.key in self._tried
+                self._tried[row.key] = self._looks
+            else:
+                in_a_row = 0
+                del left[row.key]
+                self._tried.pop(row.key, None)
+        self._account(storage_id, list(left.values()), reason, failed_again=failed_again)
+
+    def _account(self, storage_id: str, left: Sequence[UploadRow], reason: str, *, failed_again: bool) -> None:
+        if not left:
+            self._waiting.pop(storage_id, None)
+            self._alerts.clear_standing(storage_id, NOT_SENT)
+            return
+        size = sum(row.bytes for row in left)
+        self._waiting[storage_id] = Waiting(len(left), size, min(row.touched_ms for row in left))
+        if reason:
+            self._tell(storage_id, reason)
+        if failed_again:
+            text = f"{len(left)} of them, {size} bytes; the last error: {reason}"
+            self._alerts.raise_standing(storage_id, NOT_SENT, text)
+
+    def _tell(self, storage_id: str, reason: str) -> None:
+        if storage_id not in self._told:  # once: one that is gone for good is tried as long as it is known
+            self._told.add(storage_id)
+            fields = {"storage": storage_id, "reason": reason}
+            _log.warning("uploads to a storage can't be settled now", extra={"fields": fields})
+
+    def _decided(self, storage_id: str) -> list[UploadRow]:
+        """Open uploads whose end was decided. What the storage has as ended already is ended here."""
         storage = self._storages.of(storage_id)
         rows = [row for row in self._store.open() if row.storage == storage_id]
         keys = {found.key for found in storage.uploads()}  # looked at last: an upload that begins is here first
@@ -96,4 +162,4 @@ class Settling:
             for row in rows:
                 if row.key not in keys:
                     end_again(row, self._endings)
-        return [row.key for row in rows if row.key in keys and self._endings.is_decided(row)]
+        return [row for row in rows if row.key in keys and self._endings.is_decided(row)]

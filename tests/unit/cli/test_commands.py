@@ -246,10 +246,24 @@ def test_status_tells_problems_and_exits_with_1_when_not_serving(service: FakeSe
     answer = status_service_pb2.GetStatusResponse(version="1.2")
     answer.problems.add(name="journal_closed", description="restart \x1b")
     answer.storages.add(id="default", active=True, rows=5)
+    alert = answer.alerts.add(id="event-emit", storage="aws-1", severity=2, message="errors \x1b", remedy="look")
+    alert.raise_time.FromJsonString("2026-11-02T03:04:05Z")
+    storage = answer.storages.add(id="aws-1", last_failure="s3:PutObject: no answer came", waiting_recordings=2)
+    storage.last_failure_time.FromJsonString("2026-11-02T03:04:05Z")
+    storage.oldest_recording_age.FromSeconds(90)
     service.status = lambda: answer
     outcome = extaudit("status")
     assert outcome.code == 1
     assert b"PROBLEM journal_closed: restart \\x1b" in outcome.out
+    assert b"ALERT event-emit of aws-1, since 2026-11-02" in outcome.out
+    assert b": errors \\x1b; look\n" in outcome.out
+    assert b"2, 0 bytes, 90 s" in outcome.out
+    assert b", over: s3:PutObject: no answer came" in outcome.out
     answer.serving = True
     outcome = extaudit("status", "--output", "json")
-    assert (outcome.code, json.loads(outcome.out)["version"]) == (0, "1.2")
+    told = json.loads(outcome.out)
+    assert (outcome.code, told["version"]) == (0, "1.2")
+    assert [(each["id"], each["severity"], each["message"]) for each in told["alerts"]] == [
+        ("event-emit", "high", "errors \x1b")
+    ]
+    assert [each["waiting_recordings"] for each in told["storages"]] == [0, 2]

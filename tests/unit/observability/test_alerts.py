@@ -8,7 +8,7 @@ import contextlib
 import pytest
 
 from server.errors import NotFound
-from server.observability.alerts.alerts import Alert, Alerts
+from server.observability.alerts.alerts import Alert, Alerts, Failure
 from server.observability.alerts.evaluation import Evaluation
 from server.observability.alerts.kinds import STANDING, AlertKind, Severity
 from server.storage.ports import StorageError
@@ -19,17 +19,13 @@ EMIT, SEARCH, UPLOAD, DOWNLOAD = AlertKind
 
 
 class Told:
-    """Alerts, and what was told of them; the time is 1000, and 1000 more whenever it is asked for."""
+    """Alerts, and what was told of them; the time is 1000 until it is set."""
 
     def __init__(self) -> None:
         self.raised: list[Alert] = []
         self.cleared: list[Alert] = []
-        self._now_ms = 0
-        self.alerts = Alerts(self._tick, self.raised.append, self.cleared.append)
-
-    def _tick(self) -> int:
-        self._now_ms += 1000
-        return self._now_ms
+        self.now_ms = 1000
+        self.alerts = Alerts(lambda: self.now_ms, self.raised.append, self.cleared.append)
 
     def count(self, errors: int, successes: int, kind: AlertKind = KIND, storage: str = "aws-1") -> bool:
         """Count so many, evaluate, and say whether the alert is raised."""
@@ -116,6 +112,14 @@ def test_raising_begins_anew() -> None:
     assert not told.count(0, 4), "a hundred errors before mustn't count"
 
 
+def test_while_it_is_raised_what_fails_between_two_looks_does_not_count_in_the_next() -> None:
+    told = Told()
+    assert told.count(4, 0)
+    assert told.count(3, 3), "the storage comes back"
+    assert told.count(0, 3)
+    assert not told.count(0, 1), "else it were 3 of 10"
+
+
 def test_each_storage_and_kind_is_by_itself() -> None:
     told = Told()
     for storage in ("aws-1", "aws-2"):
@@ -136,10 +140,21 @@ def test_it_is_told_once_however_long_it_stands_and_names_the_last_error() -> No
     assert alert.text == "elevated error rate searching events: error 5"
     told.count(4, 0)
     assert told.alerts.listed()[0].detail == "error 4", "the list tells the latest"
+    told.now_ms = 2000
     assert not told.count(0, 4)
     assert [each.since_ms for each in told.cleared] == [1000]
     told.count(0, 4)
     assert len(told.cleared) == 1
+
+
+def test_the_last_failure_is_known_with_its_time_whatever_followed() -> None:
+    told = Told()
+    told.count(0, 1)
+    assert told.alerts.last_failure("aws-1", KIND) is None
+    told.count(2, 0)
+    told.now_ms = 2000
+    told.count(0, 4)
+    assert told.alerts.last_failure("aws-1", KIND) == Failure(1000, "error 2")
 
 
 @pytest.mark.parametrize(

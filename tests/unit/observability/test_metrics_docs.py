@@ -17,7 +17,7 @@ PAGE = ROOT / "docs" / "metrics.md"
 RULES = yaml.safe_load((ROOT / "deploy" / "prometheus" / "alerts.yml").read_text())["groups"][0]["rules"]
 UNITS = ("_total", "_seconds", "_bytes", "_info")
 COUNTS = ("_events", "_objects", "_uploads", "_keys", "_findings", "_sequence", "_waiting", "_under_way", "_in_flight")
-OTHERS = ("extaudit_serving", "extaudit_problem")
+OTHERS = ("extaudit_serving", "extaudit_problem", "extaudit_alert")
 
 
 def documented() -> set[str]:
@@ -54,7 +54,7 @@ def test_no_label_can_have_a_value_that_callers_choose() -> None:
     labels = {label for each in Metrics(()).descriptions for label in each.labels}
     assert labels == {
         "method", "kind", "code", "reason", "outcome", "storage", "use", "issuer", "digest", "version", "python",
-        "name", "executor", "document",
+        "name", "executor", "document", "alert",
     }  # fmt: skip
 
 

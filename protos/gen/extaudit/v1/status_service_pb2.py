@@ -22,34 +22,35 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from extaudit.v1 import alert_pb2 as extaudit_dot_v1_dot_alert__pb2
 from extaudit.v1 import external_audit_storage_pb2 as extaudit_dot_v1_dot_external__audit__storage__pb2
 from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n extaudit/v1/status_service.proto\x12\x0b\x65xtaudit.v1\x1a(extaudit/v1/external_audit_storage.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x12\n\x10GetStatusRequest\"\xb0\x04\n\x11GetStatusResponse\x12\x0f\n\x07version\x18\x01 \x01(\t\x12.\n\nstart_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07serving\x18\x03 \x01(\x08\x12&\n\x08problems\x18\x04 \x03(\x0b\x32\x14.extaudit.v1.Problem\x12+\n\x07journal\x18\x05 \x01(\x0b\x32\x1a.extaudit.v1.JournalStatus\x12,\n\x08storages\x18\x06 \x03(\x0b\x32\x1a.extaudit.v1.StorageStatus\x12\x34\n\x0c\x63\x65rtificates\x18\x07 \x03(\x0b\x32\x1e.extaudit.v1.CertificateStatus\x12\x15\n\rpolicy_digest\x18\x08 \x01(\t\x12\r\n\x05roles\x18\t \x03(\t\x12\x35\n\rtoken_issuers\x18\x0c \x03(\x0b\x32\x1e.extaudit.v1.TokenIssuerStatus\x12\x1c\n\x14\x63onfiguration_digest\x18\r \x01(\t\x12/\n\x0b\x61nswer_time\x18\x0e \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x32\n\x07\x63luster\x18\x0f \x01(\x0b\x32!.extaudit.v1.ExternalAuditStorage\x12\x30\n\x05\x64raft\x18\x10 \x01(\x0b\x32!.extaudit.v1.ExternalAuditStorage\",\n\x07Problem\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x02 \x01(\t\"\xfc\x01\n\rJournalStatus\x12\x0e\n\x06log_id\x18\x01 \x01(\t\x12\x15\n\rnext_sequence\x18\x02 \x01(\x04\x12\x16\n\x0epending_events\x18\x03 \x01(\x04\x12\r\n\x05\x62ytes\x18\x04 \x01(\x04\x12\x13\n\x0bquota_bytes\x18\x05 \x01(\x04\x12-\n\noldest_age\x18\x06 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x17\n\x0ftorn_tail_bytes\x18\x07 \x01(\x04\x12\'\n\x05holes\x18\x08 \x03(\x0b\x32\x18.extaudit.v1.JournalHole\x12\x17\n\x0f\x66ree_disk_bytes\x18\t \x01(\x04\"L\n\x0bJournalHole\x12\x0e\n\x06log_id\x18\x01 \x01(\t\x12\x16\n\x0e\x66irst_sequence\x18\x02 \x01(\x04\x12\x15\n\rlast_sequence\x18\x03 \x01(\x04\"\xbf\x02\n\rStorageStatus\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0e\n\x06\x61\x63tive\x18\x02 \x01(\x08\x12\x0f\n\x07objects\x18\x03 \x01(\x04\x12\x17\n\x0f\x66oreign_objects\x18\x04 \x01(\x04\x12\x0c\n\x04rows\x18\x05 \x01(\x04\x12\r\n\x05\x62ytes\x18\x06 \x01(\x04\x12\x36\n\x12last_delivery_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x1b\n\x13last_delivery_error\x18\x08 \x01(\t\x12\x10\n\x08location\x18\t \x01(\t\x12\x16\n\x0epending_events\x18\n \x01(\x04\x12\x15\n\rpending_bytes\x18\x0b \x01(\x04\x12\x35\n\x12oldest_pending_age\x18\x0c \x01(\x0b\x32\x19.google.protobuf.Duration\"b\n\x11\x43\x65rtificateStatus\x12\x0b\n\x03use\x18\x01 \x01(\t\x12\x0f\n\x07subject\x18\x02 \x01(\t\x12/\n\x0b\x65xpire_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"x\n\x11TokenIssuerStatus\x12\x0e\n\x06issuer\x18\x01 \x01(\t\x12\x0f\n\x07key_ids\x18\x02 \x03(\t\x12.\n\nfetch_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x12\n\nlast_error\x18\x04 \x01(\t2[\n\rStatusService\x12J\n\tGetStatus\x12\x1d.extaudit.v1.GetStatusRequest\x1a\x1e.extaudit.v1.GetStatusResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n extaudit/v1/status_service.proto\x12\x0b\x65xtaudit.v1\x1a\x17\x65xtaudit/v1/alert.proto\x1a(extaudit/v1/external_audit_storage.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x12\n\x10GetStatusRequest\"\xd4\x04\n\x11GetStatusResponse\x12\x0f\n\x07version\x18\x01 \x01(\t\x12.\n\nstart_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07serving\x18\x03 \x01(\x08\x12&\n\x08problems\x18\x04 \x03(\x0b\x32\x14.extaudit.v1.Problem\x12+\n\x07journal\x18\x05 \x01(\x0b\x32\x1a.extaudit.v1.JournalStatus\x12,\n\x08storages\x18\x06 \x03(\x0b\x32\x1a.extaudit.v1.StorageStatus\x12\x34\n\x0c\x63\x65rtificates\x18\x07 \x03(\x0b\x32\x1e.extaudit.v1.CertificateStatus\x12\x15\n\rpolicy_digest\x18\x08 \x01(\t\x12\r\n\x05roles\x18\t \x03(\t\x12\x35\n\rtoken_issuers\x18\x0c \x03(\x0b\x32\x1e.extaudit.v1.TokenIssuerStatus\x12\x1c\n\x14\x63onfiguration_digest\x18\r \x01(\t\x12/\n\x0b\x61nswer_time\x18\x0e \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x32\n\x07\x63luster\x18\x0f \x01(\x0b\x32!.extaudit.v1.ExternalAuditStorage\x12\x30\n\x05\x64raft\x18\x10 \x01(\x0b\x32!.extaudit.v1.ExternalAuditStorage\x12\"\n\x06\x61lerts\x18\x11 \x03(\x0b\x32\x12.extaudit.v1.Alert\",\n\x07Problem\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x02 \x01(\t\"\xfc\x01\n\rJournalStatus\x12\x0e\n\x06log_id\x18\x01 \x01(\t\x12\x15\n\rnext_sequence\x18\x02 \x01(\x04\x12\x16\n\x0epending_events\x18\x03 \x01(\x04\x12\r\n\x05\x62ytes\x18\x04 \x01(\x04\x12\x13\n\x0bquota_bytes\x18\x05 \x01(\x04\x12-\n\noldest_age\x18\x06 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x17\n\x0ftorn_tail_bytes\x18\x07 \x01(\x04\x12\'\n\x05holes\x18\x08 \x03(\x0b\x32\x18.extaudit.v1.JournalHole\x12\x17\n\x0f\x66ree_disk_bytes\x18\t \x01(\x04\"L\n\x0bJournalHole\x12\x0e\n\x06log_id\x18\x01 \x01(\t\x12\x16\n\x0e\x66irst_sequence\x18\x02 \x01(\x04\x12\x15\n\rlast_sequence\x18\x03 \x01(\x04\"\x82\x04\n\rStorageStatus\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0e\n\x06\x61\x63tive\x18\x02 \x01(\x08\x12\x0f\n\x07objects\x18\x03 \x01(\x04\x12\x17\n\x0f\x66oreign_objects\x18\x04 \x01(\x04\x12\x0c\n\x04rows\x18\x05 \x01(\x04\x12\r\n\x05\x62ytes\x18\x06 \x01(\x04\x12\x36\n\x12last_delivery_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x1b\n\x13last_delivery_error\x18\x08 \x01(\t\x12\x10\n\x08location\x18\t \x01(\t\x12\x16\n\x0epending_events\x18\n \x01(\x04\x12\x15\n\rpending_bytes\x18\x0b \x01(\x04\x12\x35\n\x12oldest_pending_age\x18\x0c \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x35\n\x11last_failure_time\x18\r \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x14\n\x0clast_failure\x18\x0e \x01(\t\x12\x1a\n\x12waiting_recordings\x18\x0f \x01(\x04\x12\x1f\n\x17waiting_recording_bytes\x18\x10 \x01(\x04\x12\x37\n\x14oldest_recording_age\x18\x11 \x01(\x0b\x32\x19.google.protobuf.Duration\"b\n\x11\x43\x65rtificateStatus\x12\x0b\n\x03use\x18\x01 \x01(\t\x12\x0f\n\x07subject\x18\x02 \x01(\t\x12/\n\x0b\x65xpire_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"x\n\x11TokenIssuerStatus\x12\x0e\n\x06issuer\x18\x01 \x01(\t\x12\x0f\n\x07key_ids\x18\x02 \x03(\t\x12.\n\nfetch_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x12\n\nlast_error\x18\x04 \x01(\t2[\n\rStatusService\x12J\n\tGetStatus\x12\x1d.extaudit.v1.GetStatusRequest\x1a\x1e.extaudit.v1.GetStatusResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'extaudit.v1.status_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_GETSTATUSREQUEST']._serialized_start=156
-  _globals['_GETSTATUSREQUEST']._serialized_end=174
-  _globals['_GETSTATUSRESPONSE']._serialized_start=177
-  _globals['_GETSTATUSRESPONSE']._serialized_end=737
-  _globals['_PROBLEM']._serialized_start=739
-  _globals['_PROBLEM']._serialized_end=783
-  _globals['_JOURNALSTATUS']._serialized_start=786
-  _globals['_JOURNALSTATUS']._serialized_end=1038
-  _globals['_JOURNALHOLE']._serialized_start=1040
-  _globals['_JOURNALHOLE']._serialized_end=1116
-  _globals['_STORAGESTATUS']._serialized_start=1119
-  _globals['_STORAGESTATUS']._serialized_end=1438
-  _globals['_CERTIFICATESTATUS']._serialized_start=1440
-  _globals['_CERTIFICATESTATUS']._serialized_end=1538
-  _globals['_TOKENISSUERSTATUS']._serialized_start=1540
-  _globals['_TOKENISSUERSTATUS']._serialized_end=1660
-  _globals['_STATUSSERVICE']._serialized_start=1662
-  _globals['_STATUSSERVICE']._serialized_end=1753
+  _globals['_GETSTATUSREQUEST']._serialized_start=181
+  _globals['_GETSTATUSREQUEST']._serialized_end=199
+  _globals['_GETSTATUSRESPONSE']._serialized_start=202
+  _globals['_GETSTATUSRESPONSE']._serialized_end=798
+  _globals['_PROBLEM']._serialized_start=800
+  _globals['_PROBLEM']._serialized_end=844
+  _globals['_JOURNALSTATUS']._serialized_start=847
+  _globals['_JOURNALSTATUS']._serialized_end=1099
+  _globals['_JOURNALHOLE']._serialized_start=1101
+  _globals['_JOURNALHOLE']._serialized_end=1177
+  _globals['_STORAGESTATUS']._serialized_start=1180
+  _globals['_STORAGESTATUS']._serialized_end=1694
+  _globals['_CERTIFICATESTATUS']._serialized_start=1696
+  _globals['_CERTIFICATESTATUS']._serialized_end=1794
+  _globals['_TOKENISSUERSTATUS']._serialized_start=1796
+  _globals['_TOKENISSUERSTATUS']._serialized_end=1916
+  _globals['_STATUSSERVICE']._serialized_start=1918
+  _globals['_STATUSSERVICE']._serialized_end=2009
 # @@protoc_insertion_point(module_scope)

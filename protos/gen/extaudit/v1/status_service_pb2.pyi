@@ -4,6 +4,7 @@ isort:skip_file
 The state of the service, for people and for monitoring."""
 
 from collections import abc as _abc
+from extaudit.v1 import alert_pb2 as _alert_pb2
 from extaudit.v1 import external_audit_storage_pb2 as _external_audit_storage_pb2
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import duration_pb2 as _duration_pb2
@@ -58,6 +59,7 @@ class GetStatusResponse(_message.Message):
     ANSWER_TIME_FIELD_NUMBER: _builtins.int
     CLUSTER_FIELD_NUMBER: _builtins.int
     DRAFT_FIELD_NUMBER: _builtins.int
+    ALERTS_FIELD_NUMBER: _builtins.int
     version: _builtins.str
     """Version of the service."""
     serving: _builtins.bool
@@ -106,6 +108,10 @@ class GetStatusResponse(_message.Message):
     def draft(self) -> _external_audit_storage_pb2.ExternalAuditStorage:
         """The draft of one; not set where there is none, or without `external_audit_storage:read`."""
 
+    @_builtins.property
+    def alerts(self) -> _containers.RepeatedCompositeFieldContainer[_alert_pb2.Alert]:
+        """Alerts that are raised, the oldest first. They don't say whether the service is serving: `problems` do."""
+
     def __init__(
         self,
         *,
@@ -123,10 +129,11 @@ class GetStatusResponse(_message.Message):
         answer_time: _timestamp_pb2.Timestamp | None = ...,
         cluster: _external_audit_storage_pb2.ExternalAuditStorage | None = ...,
         draft: _external_audit_storage_pb2.ExternalAuditStorage | None = ...,
+        alerts: _abc.Iterable[_alert_pb2.Alert] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["answer_time", b"answer_time", "cluster", b"cluster", "draft", b"draft", "journal", b"journal", "start_time", b"start_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["answer_time", b"answer_time", "certificates", b"certificates", "cluster", b"cluster", "configuration_digest", b"configuration_digest", "draft", b"draft", "journal", b"journal", "policy_digest", b"policy_digest", "problems", b"problems", "roles", b"roles", "serving", b"serving", "start_time", b"start_time", "storages", b"storages", "token_issuers", b"token_issuers", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["alerts", b"alerts", "answer_time", b"answer_time", "certificates", b"certificates", "cluster", b"cluster", "configuration_digest", b"configuration_digest", "draft", b"draft", "journal", b"journal", "policy_digest", b"policy_digest", "problems", b"problems", "roles", b"roles", "serving", b"serving", "start_time", b"start_time", "storages", b"storages", "token_issuers", b"token_issuers", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -264,6 +271,11 @@ class StorageStatus(_message.Message):
     PENDING_EVENTS_FIELD_NUMBER: _builtins.int
     PENDING_BYTES_FIELD_NUMBER: _builtins.int
     OLDEST_PENDING_AGE_FIELD_NUMBER: _builtins.int
+    LAST_FAILURE_TIME_FIELD_NUMBER: _builtins.int
+    LAST_FAILURE_FIELD_NUMBER: _builtins.int
+    WAITING_RECORDINGS_FIELD_NUMBER: _builtins.int
+    WAITING_RECORDING_BYTES_FIELD_NUMBER: _builtins.int
+    OLDEST_RECORDING_AGE_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """The storage's id."""
     active: _builtins.bool
@@ -277,13 +289,21 @@ class StorageStatus(_message.Message):
     bytes: _builtins.int
     """Bytes in the catalogue."""
     last_delivery_error: _builtins.str
-    """The last delivery error, in our own words; empty when the last delivery went well."""
+    """Why the last delivery failed, in our own words; empty when it went well. Of an external storage without the error
+    where the caller hasn't `external_audit_storage:read`.
+    """
     location: _builtins.str
     """Where the storage is; empty without `external_audit_storage:read`."""
     pending_events: _builtins.int
     """Events in the journal that are on their way to it."""
     pending_bytes: _builtins.int
     """Bytes of their JSON."""
+    last_failure: _builtins.str
+    """Why, as `last_delivery_error`."""
+    waiting_recordings: _builtins.int
+    """Recordings that are complete and couldn't be brought to it yet; they are on the service's disk."""
+    waiting_recording_bytes: _builtins.int
+    """Bytes of them."""
     @_builtins.property
     def last_delivery_time(self) -> _timestamp_pb2.Timestamp:
         """When a batch was last confirmed."""
@@ -291,6 +311,14 @@ class StorageStatus(_message.Message):
     @_builtins.property
     def oldest_pending_age(self) -> _duration_pb2.Duration:
         """How long the oldest of them waits."""
+
+    @_builtins.property
+    def last_failure_time(self) -> _timestamp_pb2.Timestamp:
+        """When a delivery last failed since the service was started, also where later ones went well; not set if none has."""
+
+    @_builtins.property
+    def oldest_recording_age(self) -> _duration_pb2.Duration:
+        """How long the oldest of them waits, since its last byte came."""
 
     def __init__(
         self,
@@ -307,10 +335,15 @@ class StorageStatus(_message.Message):
         pending_events: _builtins.int = ...,
         pending_bytes: _builtins.int = ...,
         oldest_pending_age: _duration_pb2.Duration | None = ...,
+        last_failure_time: _timestamp_pb2.Timestamp | None = ...,
+        last_failure: _builtins.str = ...,
+        waiting_recordings: _builtins.int = ...,
+        waiting_recording_bytes: _builtins.int = ...,
+        oldest_recording_age: _duration_pb2.Duration | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["last_delivery_time", b"last_delivery_time", "oldest_pending_age", b"oldest_pending_age"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["last_delivery_time", b"last_delivery_time", "last_failure_time", b"last_failure_time", "oldest_pending_age", b"oldest_pending_age", "oldest_recording_age", b"oldest_recording_age"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["active", b"active", "bytes", b"bytes", "foreign_objects", b"foreign_objects", "id", b"id", "last_delivery_error", b"last_delivery_error", "last_delivery_time", b"last_delivery_time", "location", b"location", "objects", b"objects", "oldest_pending_age", b"oldest_pending_age", "pending_bytes", b"pending_bytes", "pending_events", b"pending_events", "rows", b"rows"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["active", b"active", "bytes", b"bytes", "foreign_objects", b"foreign_objects", "id", b"id", "last_delivery_error", b"last_delivery_error", "last_delivery_time", b"last_delivery_time", "last_failure", b"last_failure", "last_failure_time", b"last_failure_time", "location", b"location", "objects", b"objects", "oldest_pending_age", b"oldest_pending_age", "oldest_recording_age", b"oldest_recording_age", "pending_bytes", b"pending_bytes", "pending_events", b"pending_events", "rows", b"rows", "waiting_recording_bytes", b"waiting_recording_bytes", "waiting_recordings", b"waiting_recordings"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

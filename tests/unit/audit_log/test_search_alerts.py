@@ -1,0 +1,151 @@
+"""Reading events raises the alert of the storage that failed, and of no other; callers' own mistakes raise none."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pytest
+
+from server.audit_log.search.outcomes import Outcomes
+from server.audit_log.search.query import EventSelector, SearchQuery
+from server.audit_log.search.search import Search
+from server.audit_log.search.tokens import PageTokens
+from server.audit_log.stored_batches import StoredBatches
+from server.errors import AuditStoreError, InvalidRequest, NotFound, Unavailable
+from server.files import DiskFiles
+from server.observability.alerts.alerts import Alerts
+from server.storage.embedded.storage import EmbeddedStorage
+from server.storage.ports import LocalPaths, StorageError, StorageTimeout, Wanted
+from server.storage.query import Filters
+from tests.contract.search_rig import ALICE, TOKEN_KEY, SearchRig, duck_engine, event_json
+
+FAR = "far"
+
+
+class Away(EmbeddedStorage):
+    """Gives no object while there is an error; what is there is told all the same."""
+
+    compares_digests = True
+    error: StorageError | None = None
+
+    @contextlib.contextmanager
+    def local(self, objects: Sequence[Wanted], deadline: float | None = None) -> Iterator[LocalPaths]:
+        with super().local(objects, deadline) as found:
+            yield found if Away.error is None else dict.fromkeys(found, Away.error)
+
+
+@pytest.fixture
+def rig(tmp_path: Path) -> Iterator[SearchRig]:
+    """One event of the default storage, then one of another; both delivered."""
+    Away.error = None
+    rig = SearchRig(
+        tmp_path, duck_engine(tmp_path), others=(FAR,), open_other=lambda at, name: Away(DiskFiles(), at, name)
+    )
+    for uid, storage in (("here", "default"), ("there", FAR)):
+        rig.log.writer.switch(storage)
+        rig.emit(event_json(uid))
+        rig.cut()
+        rig.delivery_to(storage).deliver_next()
+    yield rig
+    rig.close()
+
+
+class Counted:
+    """Searches, and the alerts that they raise."""
+
+    def __init__(self, rig: SearchRig) -> None:
+        self.alerts = Alerts()
+        outcomes = Outcomes(self.alerts)
+        tokens = PageTokens(TOKEN_KEY)
+        self.search = Search(rig.storages, rig.engine, rig.log.tail, rig.catalogue, tokens, outcomes=outcomes)
+        self.batches = StoredBatches(rig.storages, rig.catalogue, outcomes)
+
+    def page(self, query: SearchQuery, times: int = 4) -> None:
+        for _ in range(times):
+            with contextlib.suppress(AuditStoreError):
+                self.search.page(ALICE, query, time.monotonic() + 60)
+
+    def raised(self) -> list[tuple[str, str]]:
+        self.alerts.evaluate()
+        return [(each.storage_id, each.id) for each in self.alerts.listed()]
+
+
+def test_a_search_of_all_counts_against_the_storage_that_failed_alone(rig: SearchRig) -> None:
+    counted = Counted(rig)
+    Away.error = StorageError("s3:GetObject: no answer came")
+    counted.page(SearchQuery(storage="all"))
+    assert counted.raised() == [(FAR, "event-search")]
+    (alert,) = counted.alerts.listed()
+    assert alert.detail.endswith(".parquet: s3:GetObject: no answer came")
+    Away.error = None
+    counted.page(SearchQuery(storage="all"))
+    assert counted.raised() == []
+
+
+@pytest.mark.parametrize("selector", [EventSelector(uid="there", storage=FAR), None], ids=["uid", "position"])
+def test_a_get_counts(rig: SearchRig, selector: EventSelector | None) -> None:
+    counted = Counted(rig)
+    if selector is None:
+        (batch,) = [each for each in rig.catalogue.batches() if each.storage == FAR]
+        selector = EventSelector(log_id=batch.log_id, sequence=batch.first, storage=FAR)
+    Away.error = StorageError("away")
+    for _ in range(4):
+        with pytest.raises(Unavailable):
+            counted.search.get(ALICE, selector, time.monotonic() + 60)
+    assert counted.raised() == [(FAR, "event-search")]
+    Away.error = None
+    for _ in range(4):
+        counted.search.get(ALICE, selector, time.monotonic() + 60)
+    assert counted.raised() == []
+
+
+def test_a_batch_that_is_read_for_an_export_or_a_watch_counts(rig: SearchRig) -> None:
+    counted = Counted(rig)
+    (batch,) = [each for each in rig.catalogue.batches() if each.storage == FAR]
+    Away.error = StorageError("away")
+    for _ in range(4):
+        with pytest.raises(StorageError):
+            counted.batches.read(batch)
+    assert counted.raised() == [(FAR, "event-search")]
+    Away.error = None
+    for _ in range(4):
+        counted.batches.read(batch)
+    assert counted.raised() == []
+
+
+def test_a_callers_own_mistakes_are_no_failures(rig: SearchRig) -> None:
+    counted = Counted(rig)
+    for query in (SearchQuery(page_token="forged"), SearchQuery(storage="none")):
+        with pytest.raises((InvalidRequest, NotFound)):
+            counted.search.page(ALICE, query, time.monotonic() + 60)
+        counted.page(query)
+    for _ in range(4):
+        with pytest.raises(NotFound):
+            counted.search.get(ALICE, EventSelector(uid="nobody's", storage="all"), time.monotonic() + 60)
+    Away.error = StorageTimeout()
+    for _ in range(4):  # a caller who gave too little time
+        with contextlib.suppress(AuditStoreError):
+            counted.search.page(ALICE, SearchQuery(storage=FAR), time.monotonic() - 1)
+    assert counted.raised() == []
+
+
+def test_a_search_that_needs_nothing_stored_says_nothing_of_a_storage(rig: SearchRig) -> None:
+    counted = Counted(rig)
+    Away.error = StorageError("away")
+    counted.page(SearchQuery(storage=FAR))
+    assert counted.raised()
+    counted.page(SearchQuery(Filters(from_ms=0, to_ms=1), storage=FAR), times=10)
+    assert counted.raised(), "its bucket wasn't asked"
+
+
+def test_what_others_put_there_and_cannot_be_read_is_no_failure(rig: SearchRig) -> None:
+    counted = Counted(rig)
+    folder = next(each for each in rig.events_folder.iterdir() if each.name[0].isdigit())
+    (folder / "foreign.parquet").write_bytes(b"no parquet")
+    page = counted.search.page(ALICE, SearchQuery(storage="default"), time.monotonic() + 60)
+    assert page.missing, "it is named"
+    counted.page(SearchQuery(storage="default"))
+    assert counted.raised() == []

@@ -1,0 +1,158 @@
+"""What storages do to recordings raises alerts and clears them; recordings that can't be sent are told and tried."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from sqlalchemy import Engine
+
+from server.errors import AuditStoreError, DataLoss, FailedPrecondition, Unavailable
+from server.recordings.uploads.settling import Waiting
+from server.state.database import open_database
+from server.storage.aws.errors import AwsError, Kind
+from tests.memory_s3 import CloudedFiles, MemoryS3, Version
+from tests.uploads_under_test import SESSION, S3UploadsUnderTest, access
+
+DATA = bytes(range(40))
+
+
+@pytest.fixture
+def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
+    engine = open_database(tmp_path_factory.mktemp("state") / "state.db")
+    yield engine
+    engine.dispose()
+
+
+@pytest.fixture
+def service(engine: Engine) -> S3UploadsUnderTest:
+    return S3UploadsUnderTest(CloudedFiles(), engine)
+
+
+def away(operation: str) -> AwsError:
+    return AwsError("s3:PutObject", Kind.UNREACHABLE)
+
+
+def raised(service: S3UploadsUnderTest) -> list[str]:
+    service.alerts.evaluate()
+    return sorted(each.id for each in service.alerts.listed())
+
+
+def session(number: int) -> str:
+    return f"{SESSION[:-2]}{number:02}"
+
+
+def complete(service: S3UploadsUnderTest, upload_id: str, failure: type[AuditStoreError]) -> None:
+    with pytest.raises(failure):
+        asyncio.run(service.complete(upload_id))
+
+
+def test_recordings_that_cannot_be_sent_are_told_until_they_are_sent(service: S3UploadsUnderTest) -> None:
+    service.s3.fails = away
+    uploads = [asyncio.run(service.send(DATA, session=session(number))) for number in range(2)]
+    for upload_id in uploads:
+        complete(service, upload_id, Unavailable)
+    asyncio.run(service.settling.look())
+    (waiting,) = service.settling.waiting.values()
+    assert (waiting.recordings, waiting.bytes) == (2, 2 * len(DATA))
+    assert waiting.since_ms == min(row.touched_ms for row in service.store.open())
+    assert raised(service) == ["session-upload"], "one look may fall into a moment"
+    asyncio.run(service.settling.look())
+    assert raised(service) == ["recording-not-sent", "session-upload"]
+    (alert,) = [each for each in service.alerts.listed() if each.id == "recording-not-sent"]
+    assert alert.detail == "2 of them, 80 bytes; the last error: s3:PutObject: no answer came"
+    service.s3.fails = lambda operation: None
+    asyncio.run(service.settling.look())
+    assert (service.settling.waiting, raised(service)) == ({}, ["session-upload"])
+    for number in range(2, 8):
+        asyncio.run(service.record(DATA, session=session(number)))
+    assert raised(service) == []
+
+
+def test_one_that_can_never_be_sent_holds_up_none_and_its_number_is_told(
+    service: S3UploadsUnderTest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Four that fail in a row end a look, so that a storage that is away isn't waited for all day; the next look
+    begins with those that were not tried."""
+    service.s3.fails = away
+    uploads = [asyncio.run(service.send(DATA, session=session(number))) for number in range(6)]
+    for upload_id in uploads:
+        complete(service, upload_id, Unavailable)
+    service.s3.fails = lambda operation: None
+    completing = MemoryS3._complete_multipart_upload
+
+    def refused(self: MemoryS3, **asked: Any) -> Any:
+        if session(5) not in asked["Key"]:
+            raise AwsError("s3:PutObject", Kind.REFUSED, "InvalidPart")
+        return completing(self, **asked)
+
+    monkeypatch.setattr(MemoryS3, "_complete_multipart_upload", refused)
+    asyncio.run(service.settling.look())
+    assert service.settling.waiting["aws-1"].recordings == 6
+    asyncio.run(service.settling.look())
+    assert service.settling.waiting["aws-1"].recordings == 5
+    assert asyncio.run(service.recordings.find(session(5))) is not None
+
+
+def test_what_a_look_has_not_found_out_is_not_told_of_anew(service: S3UploadsUnderTest) -> None:
+    service.settling.stop()
+    asyncio.run(service.settling.look())
+    assert (service.settling.waiting, raised(service)) == (dict[str, Waiting](), [])
+
+
+def test_a_callers_mistakes_with_uploads_are_not_counted(service: S3UploadsUnderTest) -> None:
+    empty = asyncio.run(service.send(b""))
+    upload_id = asyncio.run(service.send(DATA))
+    for _ in range(5):
+        complete(service, empty, FailedPrecondition)
+        with pytest.raises(FailedPrecondition):
+            asyncio.run(service.complete(upload_id, size=1))
+    assert raised(service) == []
+    asyncio.run(service.uploads.abort(access(), upload_id))
+    for _ in range(5):
+        recording = asyncio.run(service.recordings.find(SESSION, upload_id))
+        assert recording is not None
+        with pytest.raises(FailedPrecondition):  # nobody can read an aborted upload in S3
+            asyncio.run(service.content(recording))
+    assert raised(service) == []
+
+
+def test_downloads_that_fail_or_have_other_bytes_raise_their_alert(service: S3UploadsUnderTest) -> None:
+    recording, _ = asyncio.run(service.record(DATA))
+    assert isinstance(service.files, CloudedFiles)
+    versions = service.files.bucket.versions
+    at = next(number for number, each in enumerate(versions) if each.key.endswith(".tar"))
+    kept = versions[at]
+    versions[at] = Version(kept.key, kept.version_id, DATA[:-1] + b"!", kept.metadata, "")
+    for _ in range(2):
+        with pytest.raises(DataLoss):
+            asyncio.run(service.content(recording, len(DATA) - 1))
+    service.s3.fails = away
+    for _ in range(2):
+        with pytest.raises(Unavailable):
+            asyncio.run(service.content(recording))
+    assert raised(service) == ["session-download"]
+    versions[at], service.s3.fails = kept, lambda operation: None
+    for _ in range(2):
+        asyncio.run(service.content(recording))
+    assert raised(service) == []
+
+
+def test_an_upload_that_cannot_begin_or_go_on_is_a_failure(engine: Engine) -> None:
+    full = []
+
+    def before(number: int, name: str) -> None:
+        if full:
+            raise OSError(28, "no space left on device")
+
+    service = S3UploadsUnderTest(CloudedFiles(before), engine)
+    upload_id = asyncio.run(service.send(DATA))
+    full.append(True)
+    for _ in range(2):
+        with pytest.raises(AuditStoreError):
+            asyncio.run(service.send(DATA, session=session(1)))
+        with pytest.raises(AuditStoreError):
+            asyncio.run(service.send(DATA, upload_id=upload_id, at=len(DATA)))
+    assert raised(service) == ["session-upload"]
