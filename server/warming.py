@@ -14,10 +14,12 @@ from server.audit_log.columns.selecting import TypeSelection
 from server.audit_log.event_block import join_blocks
 from server.audit_log.journal.frames import GroupFrames
 from server.audit_log.known_uids import KnownUids, UidLimits, uid_entries
+from server.audit_log.search.page_columns import DIGEST_BYTES, PageColumns, ReceiptColumns, Source
 from server.audit_log.tail import CommitGroup, TailBlock
 from server.audit_log.validation import Validator, joined_payloads
 from server.grpc_api.column_encoding import encoded_columns
 from server.grpc_api.emit_batches import decode_batch
+from server.grpc_api.row_encoding import encoded_rows
 
 _EVENT = b'{"event":"a","uid":"u","time":"2026-11-01T00:00:00Z"}'
 _MESSAGE = b"\x08\x01\x12\x04\x0a\x02{}"
@@ -35,7 +37,11 @@ def warm_up() -> None:
     GroupFrames().encode(CommitGroup(blocks, join_blocks([block, other])))
     list(columns_by_date(blocks))
     TypeSelection(["a"]).rows(block.data, block.table)
-    encoded_columns([(1, np.zeros(1, np.int64))], [(1, texts_in(["a"]))])
+    number, text = np.zeros(1, np.int64), texts_in(["a"])
+    encoded_columns([(1, number)], [(1, text)])
+    receipts = ReceiptColumns(number + 1, number, number, number, [Source("a", "a")])
+    digest = np.zeros(DIGEST_BYTES, np.uint8)
+    encoded_rows(PageColumns(number, text, text, text, text, text, digest, receipts))
 
 
 if __name__ == "__main__":

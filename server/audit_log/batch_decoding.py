@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from server.audit_log.batch_codec import SCHEMA, BatchColumns, UnreadableFooter, sequences_in
+from server.audit_log.batch_codec import ROW_GROUP_ROWS, SCHEMA, BatchColumns, UnreadableFooter, sequences_in
 from server.audit_log.columns.layout import Bytes
 from server.audit_log.event import Event
 
@@ -26,21 +26,31 @@ class Texts(NamedTuple):
     data: Bytes
     """UTF-8."""
 
+    def text(self, number: int) -> bytes:
+        """Text n in UTF-8."""
+        start, end = (self.offsets[number : number + 2] - self.offsets[0]).tolist()
+        return self.data[start:end].tobytes()
+
 
 _NO_TEXTS = Texts(np.frombuffer(bytes(4), np.int32), np.frombuffer(b"", np.uint8))
 _TEXTS = ("types", "uids", "session_ids", "users", "data")
 
 
-def decode(data: bytes) -> BatchColumns:
+def decode(data: bytes, most_bytes: int | None = None) -> BatchColumns:
     """The rows of an object that `batch_codec.encode` wrote, in its own order.
 
     Raises:
-        UnreadableFooter: it isn't such an object.
+        UnreadableFooter: it isn't such an object, or says that its columns take more than `most_bytes`.
     """
     try:
         with pq.ParquetFile(pa.BufferReader(data)) as file:
-            sequences = sequences_in(file.metadata)
-            table = file.read(columns=SCHEMA.names).combine_chunks()
+            metadata = file.metadata
+            if most_bytes is not None and _decoded_bytes(metadata) > most_bytes:
+                raise UnreadableFooter("the object is larger than is decoded at once")
+            sequences = sequences_in(metadata)
+            # Of few rows a thread for each column costs more than it saves.
+            in_threads = metadata.num_rows > ROW_GROUP_ROWS
+            table = file.read(columns=SCHEMA.names, use_threads=in_threads).combine_chunks()
     except (OSError, pa.ArrowException, ValueError, OverflowError, TypeError, RuntimeError) as error:
         raise UnreadableFooter("the object isn't one that the service wrote") from error
     names = "event_type", "uid", "session_id", "user", "event_data"
@@ -48,14 +58,28 @@ def decode(data: bytes) -> BatchColumns:
     return BatchColumns(sequences, _one_array(table.column("event_time")).cast(pa.int64()).to_numpy(), *texts)
 
 
+def _decoded_bytes(metadata: pq.FileMetaData) -> int:
+    return sum(metadata.row_group(number).total_byte_size for number in range(metadata.num_row_groups))
+
+
 def in_order(parts: Sequence[BatchColumns]) -> BatchColumns:
     """The rows of all parts, in the order of sequences."""
+    rows = joined(parts)
+    return taken(rows, np.argsort(rows.sequences, kind="stable"))
+
+
+def joined(parts: Sequence[BatchColumns]) -> BatchColumns:
+    """The rows of all parts, one part after the other."""
     sequences = np.concatenate([part.sequences for part in parts]) if parts else np.empty(0, np.int64)
     times = np.concatenate([part.times_ms for part in parts]) if parts else np.empty(0, np.int64)
-    order = np.argsort(sequences, kind="stable")
-    indices = pa.array(order)
-    texts = (_joined([getattr(part, name) for part in parts]).take(indices) for name in _TEXTS)
-    return BatchColumns(sequences[order], times[order], *texts)
+    return BatchColumns(sequences, times, *(_joined([getattr(part, name) for part in parts]) for name in _TEXTS))
+
+
+def taken(columns: BatchColumns, rows: Numbers) -> BatchColumns:
+    """These rows alone, in this order."""
+    numbers = pa.array(rows)
+    texts = (getattr(columns, name).take(numbers) for name in _TEXTS)
+    return BatchColumns(columns.sequences[rows], columns.times_ms[rows], *texts)
 
 
 def part_of(columns: BatchColumns, start: int, end: int) -> BatchColumns:
@@ -121,6 +145,22 @@ def events(columns: BatchColumns) -> Iterator[tuple[int, Event]]:
     for sequence, time_ms, type_, uid, session_id, user, end in rows:
         yield sequence, Event(time_ms, type_, uid, session_id, user, bytes(json[start:end]))
         start = end
+
+
+def are_whole(columns: BatchColumns) -> bool:
+    """Whether rows that others may have written are as ours: in order of time, nothing missing, all texts UTF-8."""
+    texts = [getattr(columns, name) for name in _TEXTS]
+    try:
+        for each in texts:
+            each.validate(full=True)
+    except pa.ArrowInvalid:
+        return False
+    return not any(each.null_count for each in texts) and not (np.diff(columns.times_ms) < 0).any()
+
+
+def bytes_of(columns: BatchColumns) -> int:
+    """What the columns take in memory, about."""
+    return 16 * len(columns.sequences) + sum(int(getattr(columns, name).nbytes) for name in _TEXTS)
 
 
 def _one_array(column: pa.ChunkedArray) -> pa.Array:

@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from server.audit_log.batch_codec import BatchColumns
-from server.audit_log.batch_decoding import events
+from server.audit_log.batch_decoding import events, taken
 from server.storage.matching import compile_filters
 from server.storage.query import Filters
 
@@ -40,13 +40,6 @@ def matching(columns: BatchColumns, filters: Filters) -> Mask:
         matches = compile_filters(in_json)
         mask[rows] = [matches(*event[:6]) for _, event in events(taken(columns, rows))]
     return mask
-
-
-def taken(columns: BatchColumns, rows: NDArray[np.int64]) -> BatchColumns:
-    """These rows alone."""
-    numbers = pa.array(rows)
-    texts = (columns.types, columns.uids, columns.session_ids, columns.users, columns.data)
-    return BatchColumns(columns.sequences[rows], columns.times_ms[rows], *(each.take(numbers) for each in texts))
 
 
 def _one_of(texts: pa.Array, wanted: frozenset[str]) -> Mask:

@@ -23,8 +23,9 @@ from server.grpc_api.emit_batches import EmitBatch, decode_batch
 from server.grpc_api.emit_stream import EmitStream, Window
 from server.grpc_api.export_messages import chunks_response, encoded_block
 from server.grpc_api.export_requests import chunk_query, export_query
-from server.grpc_api.messages import event_row, search_response, watch_response, watched_events
+from server.grpc_api.messages import event_row, watch_response, watched_events
 from server.grpc_api.payloads import payload_bytes
+from server.grpc_api.row_encoding import search_answer
 from server.grpc_api.search_requests import event_selector, search_query
 from server.grpc_api.use_cases import Denials, Exports, Intake, Searches, Watch, Watches
 from server.grpc_api.watch_requests import watch_query
@@ -82,10 +83,12 @@ class AuditLogServicer:
         call.decode = decode_batch
         return EmitStream(call, requests, self.intake, self.denials, self.drain, self.window).responses()
 
-    async def SearchEvents(self, request: pb.SearchEventsRequest, call: Call) -> pb.SearchEventsResponse:  # noqa: N802
-        """Find events."""
+    async def SearchEvents(  # noqa: N802
+        self, request: pb.SearchEventsRequest, call: Call
+    ) -> pb.SearchEventsResponse | bytes:
+        """Find events; large pages are given encoded."""
         query = search_query(request)
-        return search_response(await self.searches.search(call.access, query, timeout=self._timeout(call)))
+        return search_answer(await self.searches.search(call.access, query, timeout=self._timeout(call)))
 
     async def GetEvent(self, request: pb.GetEventRequest, call: Call) -> AsyncIterator[pb.GetEventResponse]:  # noqa: N802
         """Stream one event whole."""

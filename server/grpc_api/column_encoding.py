@@ -33,9 +33,9 @@ def encoded_columns(numbers: Sequence[tuple[int, Numbers]], texts: Sequence[tupl
     out = np.empty(size, np.uint8)
     at = 0
     for field, values in numbers:
-        at = write_numbers(out, at, _tag(field), _frozen(values))
+        at = write_numbers(out, at, _tag(field), frozen(values))
     for field, column in texts:
-        at = write_texts(out, at, _tag(field), _frozen(column.offsets), _frozen(column.data))
+        at = write_texts(out, at, _tag(field), frozen(column.offsets), frozen(column.data))
     return out[:at].data
 
 
@@ -45,7 +45,7 @@ def _tag(field: int) -> int:
     return field << 3 | _LENGTH_DELIMITED
 
 
-def _frozen(values: Array) -> Array:
+def frozen(values: Array) -> Array:
     """The same array as one that can't be written to: of both kinds each would be compiled by itself."""
     view = values.view()
     view.flags.writeable = False
@@ -53,7 +53,8 @@ def _frozen(values: Array) -> Array:
 
 
 @compiled
-def _write_varint(out: Bytes, at: int, value: np.uint64) -> int:
+def write_varint(out: Bytes, at: int, value: np.uint64) -> int:
+    """Write a number to out[at:]; gives where it ends."""
     while value > np.uint64(127):
         out[at] = value & np.uint64(127) | np.uint64(128)
         value = value >> np.uint64(7)
@@ -75,9 +76,9 @@ def write_numbers(out: Bytes, at: int, tag: int, numbers: Numbers) -> int:
             value = value >> np.uint64(7)
             size += np.uint64(1)
     out[at] = tag
-    at = _write_varint(out, at + 1, size)
+    at = write_varint(out, at + 1, size)
     for number in numbers:
-        at = _write_varint(out, at, np.uint64(number))
+        at = write_varint(out, at, np.uint64(number))
     return at
 
 
@@ -89,7 +90,7 @@ def write_texts(out: Bytes, at: int, tag: int, offsets: Offsets, data: Bytes) ->
         start, end = np.int64(offsets[index]) - first, np.int64(offsets[index + 1]) - first
         out[at] = tag
         text = data[start:end]
-        at = _write_varint(out, at + 1, np.uint64(len(text)))
+        at = write_varint(out, at + 1, np.uint64(len(text)))
         copy_into(out, at, text)
         at += len(text)
     return at

@@ -30,7 +30,17 @@ _KnownReceipts = dict[tuple[object, ...], event_pb2.Receipt]
 
 def search_response(page: SearchPage) -> pb.SearchEventsResponse:
     """The answer to SearchEvents."""
-    response = pb.SearchEventsResponse(
+    response = search_head(page)
+    known: _KnownReceipts = {}
+    for found in page.rows:
+        # Filled in place: a list of finished rows would be copied with their JSON.
+        _fill(response.events.add(), found, found.data or b"", known)
+    return response
+
+
+def search_head(page: SearchPage) -> pb.SearchEventsResponse:
+    """The answer to SearchEvents without its events."""
+    return pb.SearchEventsResponse(
         next_page_token=page.next_page_token,
         engine=_ENGINE_VALUES[page.engine],  # type: ignore[arg-type]  # enum values are plain numbers when they run
         cost=pb.SearchCost(
@@ -47,11 +57,6 @@ def search_response(page: SearchPage) -> pb.SearchEventsResponse:
         query_id=page.query_id,
         engine_reason=page.engine_reason,
     )
-    known: _KnownReceipts = {}
-    for found in page.rows:
-        # Filled in place: a list of finished rows would be copied with their JSON.
-        _fill(response.events.add(), found, found.data or b"", known)
-    return response
 
 
 def event_row(found: FoundEvent, *, with_json: bool = True) -> event_pb2.EventRow:

@@ -9,9 +9,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from server.audit_log.batch_codec import BatchColumns
-from server.audit_log.batch_decoding import Numbers, Texts, blocks, joined_json, json_sizes, part_of, texts_in, texts_of
+from server.audit_log.batch_decoding import (
+    Numbers,
+    Texts,
+    blocks,
+    joined_json,
+    json_sizes,
+    part_of,
+    taken,
+    texts_in,
+    texts_of,
+)
 from server.audit_log.batch_record import ReceiptTable
-from server.audit_log.column_matching import matching, taken
+from server.audit_log.column_matching import matching
 from server.audit_log.receipts import Emitter
 from server.audit_log.search.page_reader import OMIT_BYTES, OMITTED_USER_CHARACTERS, PAGE_BYTES
 from server.audit_log.search.query import EventFilter, Missing, emitter_test

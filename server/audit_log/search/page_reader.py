@@ -22,6 +22,7 @@ from server.audit_log.search.candidates import (
     tail_candidates,
     time_span,
 )
+from server.audit_log.search.column_reader import ColumnReader, PageBounds
 from server.audit_log.search.digests import ObjectDigests
 from server.audit_log.search.origins import NO_ORIGIN, ObjectOrigin, Origins, RowSelection
 from server.audit_log.search.query import (
@@ -46,6 +47,9 @@ PAGE_BYTES = 1024 * 1024
 OMIT_BYTES = 3 * 1024 * 1024
 """Largest JSON and user in a row: with the rest of it they stay below the 4 MiB that a default client takes."""
 OMITTED_USER_CHARACTERS = 1024
+RECEIPT_BYTES = 256
+"""What a further receipt of a row counts for the size of a page."""
+PAGE_BOUNDS = PageBounds(PAGE_BYTES, OMIT_BYTES, RECEIPT_BYTES)
 _POSITION = attrgetter("position")
 _AHEAD = 2
 """Rows read beyond the page: one shows that there is another page, one more that the first is whole."""
@@ -81,7 +85,7 @@ class Plan:
 class Page:
     """What was read."""
 
-    rows: list[FoundEvent] = field(default_factory=list)
+    rows: Sequence[FoundEvent] = ()
     end: Position | None = None
     """Where the next page begins; None at the end of the search."""
     missing: list[Missing] = field(default_factory=list)
@@ -101,8 +105,11 @@ class PageReader:
         deadline: float,
         *,
         only: Position | None = None,
+        columns: ColumnReader | None = None,
     ) -> None:
-        """With `only`, rows of other positions are left out, and its JSON is given whatever its size."""
+        """With `only`, rows of other positions are left out, and its JSON is given whatever its size.
+
+        `columns` makes the pages that it can make."""
         self._storages = storages
         self._engine = engine
         self._origins = origins
@@ -110,6 +117,7 @@ class PageReader:
         self._plan = plan
         self._deadline = deadline
         self._only = only
+        self._columns = columns
         self._page = Page()
         query = plan.query
         self._wanted = emitter_test(query)
@@ -132,8 +140,30 @@ class PageReader:
         Raises:
             DeadlineExceeded: time ran out before anything could be answered.
         """
-        page, query = self._page, self._plan.query
         objects = self._readable_objects()
+        if not self._read_columns(objects):
+            self._read_rows(objects)
+        self._account(objects)
+        return self._page
+
+    def _read_columns(self, objects: Sequence[CatalogueObject]) -> bool:
+        """Read the page by columns; False where it has to be read row by row."""
+        plan, query = self._plan, self._plan.query
+        if self._columns is None or self._only is not None or plan.reach is not None:
+            return False
+        found = self._columns.page(query, plan.watermark, plan.start, objects, self._deadline)
+        if found is None or any(_is_within(row.event.time_ms, found.end, query.order) for row, _ in plan.tail):
+            return False
+        self._page.cost.journal_events = len(plan.tail)
+        self._page.rows, self._page.end = found.rows, found.end
+        self._stored.opened.update({item.key: item for item in found.objects})
+        self._selection.unknown.update(item.key for item in found.without_receipts)
+        return True
+
+    def _read_rows(self, objects: Sequence[CatalogueObject]) -> None:
+        page, query = self._page, self._plan.query
+        rows: list[FoundEvent] = []
+        page.rows = rows
         sources: tuple[Iterator[Candidate], Iterator[Candidate]] = self._tail(), self._stored.rows(objects)
         merged = heapq.merge(*sources, key=_POSITION, reverse=query.order is Order.NEWEST_FIRST)
         used = 0
@@ -143,22 +173,20 @@ class PageReader:
                 break
             if self._only is not None and place != self._only:
                 continue
-            if self._stored.timed_out and len(page.rows) < query.page_size and not self._stored.gave_all_at(place):
+            if self._stored.timed_out and len(rows) < query.page_size and not self._stored.gave_all_at(place):
                 break
             size = _size(group[0])
-            if page.rows and (len(page.rows) == query.page_size or used + size > PAGE_BYTES):
-                page.end = page.rows[-1].position
+            if rows and (len(rows) == query.page_size or used + size > PAGE_BYTES):
+                page.end = rows[-1].position
                 break
             row = self._found(group)
-            page.rows.append(row)
+            rows.append(row)
             used += size + _columns_bytes(row)
         if self._stored.timed_out and page.end is None:
             page.end = self._place_reached()
             page.missing.append(self._time_limit())
         elif page.end is None:
             page.end = self._plan.reach
-        self._account(objects)
-        return page
 
     def _is_beyond_reach(self, place: Position) -> bool:
         reach = self._plan.reach
@@ -297,6 +325,13 @@ class PageReader:
         )
 
 
+def _is_within(time_ms: int, end: Position | None, order: Order) -> bool:
+    """Whether rows of this time may be before the end of a page."""
+    if end is None:
+        return True
+    return time_ms >= end.time_ms if order is Order.NEWEST_FIRST else time_ms <= end.time_ms
+
+
 def _within(filters: Filters, order: Order, reach: Position | None) -> Filters:
     """The filters for rows up to `reach`."""
     if reach is None:
@@ -316,4 +351,4 @@ def _columns_bytes(row: FoundEvent) -> int:
     """What a row takes beside its JSON, about: columns of foreign objects and lists of receipts have no bound."""
     text = row.user, row.session_id, row.type, row.position.uid
     columns = len("".join(text).encode()) if sum(map(len, text)) > 1024 else 0
-    return columns + 256 * (len(row.receipts) - 1)
+    return columns + RECEIPT_BYTES * (len(row.receipts) - 1)

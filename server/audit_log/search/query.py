@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -120,7 +120,7 @@ class Cost:
 class SearchPage:
     """One page of an answer."""
 
-    rows: list[FoundEvent]
+    rows: Sequence[FoundEvent]
     next_page_token: str
     engine: str
     cost: Cost

@@ -11,12 +11,13 @@ from functools import partial
 from rbac.identities import Identity
 from server.audit_log.foreign_looks import ForeignLooks
 from server.audit_log.search.candidates import time_span
+from server.audit_log.search.column_reader import ColumnReader
 from server.audit_log.search.digests import ObjectDigests
 from server.audit_log.search.elsewhere import Elsewhere
 from server.audit_log.search.narrowing import Narrowing
 from server.audit_log.search.origins import Origins, OriginUnknown
 from server.audit_log.search.outcomes import Outcome, Outcomes
-from server.audit_log.search.page_reader import PageReader, Plan
+from server.audit_log.search.page_reader import PAGE_BOUNDS, PageReader, Plan
 from server.audit_log.search.query import (
     MAX_PAGE_SIZE,
     EventSelector,
@@ -112,6 +113,7 @@ class Search:
         self._elsewhere = elsewhere or Elsewhere()
         self._narrowing = narrowing or Narrowing(storages)
         self._outcomes = outcomes or Outcomes()
+        self._columns = ColumnReader(storages, self._origins, self._digests.is_intact, PAGE_BOUNDS)
         self.foreign = foreign or ForeignLooks(storages, catalogue, tail.pending)
 
     def page(self, caller: Identity, query: SearchQuery, deadline: float) -> SearchPage:
@@ -200,7 +202,16 @@ class Search:
         return rows[0]
 
     def _reader(self, plan: Plan, deadline: float, *, only: Position | None = None) -> PageReader:
-        return PageReader(self._storages, self._engine, self._origins, self._digests, plan, deadline, only=only)
+        return PageReader(
+            self._storages,
+            self._engine,
+            self._origins,
+            self._digests,
+            plan,
+            deadline,
+            only=only,
+            columns=self._columns,
+        )
 
     def _at(self, selector: EventSelector, condition: RowCondition | None) -> Position:
         """The place of the event at a log's sequence."""

@@ -12,8 +12,8 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
-from server.audit_log.batch_decoding import blocks, events
-from server.audit_log.column_matching import matching, taken
+from server.audit_log.batch_decoding import blocks, events, taken
+from server.audit_log.column_matching import matching
 from server.audit_log.columns.layout import TIME_MS
 from server.audit_log.columns.selecting import TypeSelection
 from server.audit_log.event import Event

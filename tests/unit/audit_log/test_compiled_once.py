@@ -9,6 +9,7 @@ import sys
 from tests.shape.repository import ROOT
 
 SCRIPT = """
+import numpy as np
 from rbac.identities import SERVICE
 from server.audit_log.batch_columns import columns_by_date
 from server.audit_log.columns.event_scan import _scan_all
@@ -25,13 +26,15 @@ from server.audit_log.batch_codec import BatchRow, columns_of
 from server.audit_log.batch_decoding import in_order, part_of, texts_of
 from server.grpc_api.column_encoding import encoded_columns, write_numbers, write_texts
 from server.grpc_api.emit_batches import _read, decode_batch
+from server.grpc_api.row_encoding import encoded_rows, write_rows
+from server.audit_log.search.page_columns import PageColumns, ReceiptColumns, Source
 from server.warming import warm_up
 from tests.unit.audit_log.emitters import NODE, NOW_MS, USER
 from tests.unit.audit_log.test_validation import BARE, FAST, SLOW, WRONG
 
 CALLED = (
     _scan_all, write_event_frames, claim_all, insert_all, forget_newest, forget_oldest, _read, gather_texts, longest,
-    uid_prefixes, summary, shift_offsets, move_all, write_numbers, write_texts,
+    uid_prefixes, summary, shift_offsets, move_all, write_numbers, write_texts, write_rows,
 )
 warm_up()
 assert all(called.signatures for called in CALLED), "the warming leaves something to the first event"
@@ -57,6 +60,10 @@ for message in (b"", bytes(5), b"\\x08\\x01\\x12\\x02\\x0a\\x00", b"\\x08\\x01\\
 stored = columns_of([BatchRow(number, 0, "a", "u", "", "", b"{}", "") for number in range(3)])
 for part in (stored, in_order([stored]), in_order([stored, stored]), part_of(in_order([stored]), 1, 2), in_order([])):
     encoded_columns([(1, part.sequences)], [(2, texts_of(part.types)), (3, texts_of(part.users))])
+    texts = [texts_of(each) for each in (part.types, part.uids, part.session_ids, part.users, part.data)]
+    receipts = ReceiptColumns(part.sequences, part.sequences, part.times_ms, part.times_ms * 0, [Source("a", "b")])
+    digests = np.zeros(32 * len(part.sequences), np.uint8)
+    encoded_rows(PageColumns(part.times_ms, *texts, digests, receipts))
 for called in CALLED:
     print(called.__name__, len(called.signatures))
 """
@@ -68,5 +75,5 @@ def test_what_python_calls_is_compiled_for_one_kind_of_arguments() -> None:
     command = [sys.executable, "-c", SCRIPT]
     found = subprocess.run(command, env=environment, cwd=ROOT, capture_output=True, text=True, timeout=100, check=True)
     called = dict(line.split() for line in found.stdout.splitlines())
-    assert len(called) == 15
+    assert len(called) == 16
     assert set(called.values()) == {"1"}, called

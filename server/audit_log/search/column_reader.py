@@ -1,0 +1,198 @@
+"""Reading a page by columns: where nothing but time chooses, a page is slices of a few objects, merged and cut.
+
+It makes the pages that are made row by row, for much less, or none at all: whatever is rare or odd is left to that way.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, replace
+from typing import Final, NamedTuple
+
+import numpy as np
+
+from server.audit_log.batch_codec import BatchColumns
+from server.audit_log.batch_decoding import Numbers, bytes_of, json_sizes, part_of, taken, texts_of
+from server.audit_log.batch_record import ReceiptTable
+from server.audit_log.cuts import Cut
+from server.audit_log.search.candidates import MOST_EQUAL_ROWS, time_span
+from server.audit_log.search.decoded_objects import MOST_BYTES, DecodedObjects, OddObject
+from server.audit_log.search.merging import MergedRows, Span, Unsuited, merged
+from server.audit_log.search.origins import Origins, OriginUnknown
+from server.audit_log.search.page_columns import PageColumns, ReceiptColumns, Source
+from server.audit_log.search.query import SearchQuery, Watermark
+from server.audit_log.storages import Storages
+from server.state.catalogue import CatalogueObject
+from server.storage.ports import StorageError
+from server.storage.query import Filters, Position
+
+_MOST_OBJECTS: Final = 16
+_MOST_COLUMN_BYTES: Final = 1024
+"""Of the columns of a row beside its JSON. Where they are longer they count for the size of a page."""
+
+
+class ColumnPage(NamedTuple):
+    """A page, where the next one begins (None at the end of the search), and the objects that it was made of."""
+
+    rows: PageColumns
+    end: Position | None
+    objects: Sequence[CatalogueObject]
+    without_receipts: Collection[CatalogueObject]
+    """Objects with rows of which nobody can tell now who emitted them."""
+
+
+@dataclass(frozen=True, slots=True)
+class PageBounds:
+    """What a page holds: bytes of JSON, those of one row, and how many each further receipt of a row counts for."""
+
+    page: int
+    row: int
+    receipt: int
+
+
+class ColumnReader:
+    """Reads pages by columns. Safe to use from several threads."""
+
+    def __init__(
+        self, storages: Storages, origins: Origins, is_intact: Callable[[CatalogueObject], bool], bounds: PageBounds
+    ) -> None:
+        self._storages = storages
+        self._origins = origins
+        self._is_intact = is_intact
+        self._bounds = bounds
+        self._decoded = DecodedObjects()
+
+    def page(
+        self,
+        query: SearchQuery,
+        watermark: Watermark,
+        start: Position | None,
+        objects: Sequence[CatalogueObject],
+        deadline: float,
+    ) -> ColumnPage | None:
+        """The page beyond `start` of what the objects hold; None where it has to be read row by row."""
+        if query.emitters or query.emitter_kinds or replace(query.filters, from_ms=None, to_ms=None) != Filters():
+            return None
+        low, high = time_span(query.filters, query.order, start)
+        span = Span(query.order, low, high, start, query.page_size + 1)
+        try:
+            read, is_all = self._read(span, watermark, objects, deadline)
+            items = [item for item, _ in read]
+            rows = merged([part for _, part in read], span)
+            return self._cut(rows, items, query.page_size, deadline, is_all=is_all)
+        except (Unsuited, OddObject, StorageError):
+            return None
+
+    def _read(
+        self, span: Span, watermark: Watermark, objects: Sequence[CatalogueObject], deadline: float
+    ) -> tuple[list[tuple[CatalogueObject, BatchColumns]], bool]:
+        """The slices that the span's first rows are in, by key of their objects, and whether there are no more."""
+        reached = [item for item in objects if item.last_ms >= span.low and item.first_ms < span.high]
+        waiting = sorted(reached, key=_newest if span.newest_first else _oldest, reverse=span.newest_first)
+        read: list[tuple[CatalogueObject, BatchColumns]] = []
+        room = MOST_BYTES
+        is_all = True
+        for item in waiting:
+            last = span.last_time([part for _, part in read])
+            if last is not None and (item.last_ms < last if span.newest_first else item.first_ms > last):
+                is_all = False
+                break
+            if item.is_foreign or len(read) == _MOST_OBJECTS or time.monotonic() >= deadline:
+                raise Unsuited
+            with self._storages.local([item], deadline) as found:
+                path = found[item.key]
+                if isinstance(path, StorageError) or not self._is_intact(item):
+                    raise Unsuited
+                columns = self._decoded.columns(item, path)
+            room -= bytes_of(columns)
+            if room < 0:
+                raise Unsuited
+            counted = watermark.logs.get(item.log_id, 0)
+            if item.last > counted:
+                columns = taken(columns, np.flatnonzero(columns.sequences <= counted))
+            read.append((item, span.slice_of(columns)))
+        return sorted(read, key=_key), is_all and span.last_time([part for _, part in read]) is None
+
+    def _cut(
+        self, rows: MergedRows, items: Sequence[CatalogueObject], page_size: int, deadline: float, *, is_all: bool
+    ) -> ColumnPage:
+        """The page that begins with the first of these rows."""
+        columns = rows.columns
+        if not len(columns.sequences):
+            raise Unsuited
+        ends = np.append(rows.firsts[1:], len(columns.sequences))  # where the next row begins that isn't equal
+        equal = ends - rows.firsts
+        if equal.max() > MOST_EQUAL_ROWS:
+            raise Unsuited
+        sizes = json_sizes(columns)[rows.firsts]
+        used = np.cumsum(sizes + self._bounds.receipt * (equal - 1))
+        fits = np.concatenate([[0], used[:-1]]) + sizes <= self._bounds.page
+        fits[0] = True
+        count = min(page_size, len(sizes) if fits.all() else int(np.argmin(fits)))
+        if not is_all and count == len(sizes):
+            raise Unsuited  # so many rows are equal that there may be more to this page
+        receipts, unknown = self._receipts(rows, ends[:count], items, deadline)
+        shown = part_of(columns, 0, count) if ends[count - 1] == count else taken(columns, rows.firsts[:count])
+        page = self._page(shown, [rows.digests[row] for row in rows.firsts[:count].tolist()], receipts)
+        end = page.position(count - 1) if count < len(sizes) else None
+        return ColumnPage(page, end, items, unknown)
+
+    def _page(self, shown: BatchColumns, digests: Sequence[bytes], receipts: ReceiptColumns) -> PageColumns:
+        page = PageColumns(
+            shown.times_ms,
+            texts_of(shown.types),
+            texts_of(shown.uids),
+            texts_of(shown.session_ids),
+            texts_of(shown.users),
+            texts_of(shown.data),
+            np.frombuffer(b"".join(digests), np.uint8),
+            receipts,
+        )
+        beside = np.zeros(len(page), np.int64)
+        for texts in (page.types, page.uids, page.session_ids, page.users):
+            beside += np.diff(texts.offsets)
+        if beside.max() > _MOST_COLUMN_BYTES or json_sizes(shown).max() > self._bounds.row - _MOST_COLUMN_BYTES:
+            raise Unsuited
+        return page
+
+    def _receipts(
+        self, rows: MergedRows, ends: Numbers, items: Sequence[CatalogueObject], deadline: float
+    ) -> tuple[ReceiptColumns, list[CatalogueObject]]:
+        """The receipts of the rows up to the last of `ends`, and the objects that have some of which there is none."""
+        sequences, parts = rows.columns.sequences[: ends[-1]], rows.parts[: ends[-1]]
+        received, numbers = np.zeros(len(sequences), np.int64), np.empty(len(sequences), np.int64)
+        sources: list[Source] = []
+        unknown: list[CatalogueObject] = []
+        for part in np.unique(parts).tolist():
+            item, of_part = items[part], parts == part
+            emitters, table = np.full(np.count_nonzero(of_part), -1), self._table(item, deadline)
+            if table is not None:
+                emitters, received[of_part] = table.lookup(sequences[of_part])
+            used = np.unique(emitters)
+            numbers[of_part] = len(sources) + np.searchsorted(used, emitters)
+            known = [table.emitters[number] if table and number >= 0 else (None, "") for number in used.tolist()]
+            sources += [Source(item.storage, item.log_id, *each) for each in known]
+            unknown += [item] if used[0] < 0 else []
+        return ReceiptColumns(ends, sequences, received, numbers, sources), unknown
+
+    def _table(self, item: CatalogueObject, deadline: float) -> ReceiptTable | None:
+        """The receipts of an object's batch; None where they can't be read, or there was no time to look."""
+        if time.monotonic() >= deadline:
+            return None
+        with contextlib.suppress(OriginUnknown):
+            return self._origins.receipts(Cut(item.log_id, item.first, item.last, item.storage))
+        return None
+
+
+def _newest(item: CatalogueObject) -> int:
+    return item.last_ms
+
+
+def _oldest(item: CatalogueObject) -> int:
+    return item.first_ms
+
+
+def _key(read: tuple[CatalogueObject, BatchColumns]) -> str:
+    return read[0].key

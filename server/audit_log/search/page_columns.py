@@ -1,0 +1,92 @@
+"""The rows of a page column by column, for pages of which no row needs a Python object of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import overload
+
+from server.audit_log.batch_decoding import Numbers, Texts
+from server.audit_log.columns.layout import Bytes
+from server.audit_log.receipts import Emitter, Receipt
+from server.audit_log.search.query import FoundEvent
+from server.storage.query import Position
+
+DIGEST_BYTES = 32
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """What receipts have in common: the log in its storage, who emitted, and from where; None where it isn't known."""
+
+    storage: str
+    log_id: str
+    emitter: Emitter | None = None
+    peer: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ReceiptColumns:
+    """Receipts; those of row n are ends[n - 1]..ends[n] (exclusive), of the first from 0."""
+
+    ends: Numbers
+    sequences: Numbers
+    received_ms: Numbers
+    source_numbers: Numbers
+    """Indexes in `sources`."""
+    sources: Sequence[Source]
+
+    def of(self, row: int) -> tuple[Receipt, ...]:
+        """The receipts of one row."""
+        return tuple(map(self._receipt, range(int(self.ends[row - 1]) if row else 0, int(self.ends[row]))))
+
+    def _receipt(self, number: int) -> Receipt:
+        source = self.sources[self.source_numbers[number]]
+        sequence, received_ms = int(self.sequences[number]), int(self.received_ms[number])
+        return Receipt(source.storage, source.log_id, sequence, source.emitter, source.peer, received_ms)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PageColumns(Sequence[FoundEvent]):
+    """Rows in the order of the page, none of them without its JSON. As a sequence it makes each row when asked for."""
+
+    times_ms: Numbers
+    types: Texts
+    uids: Texts
+    session_ids: Texts
+    users: Texts
+    json: Texts
+    digests: Bytes
+    """SHA-256 of each JSON, DIGEST_BYTES each."""
+    receipts: ReceiptColumns
+
+    def __len__(self) -> int:
+        return len(self.times_ms)
+
+    @overload
+    def __getitem__(self, index: int) -> FoundEvent: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[FoundEvent]: ...
+    def __getitem__(self, index: int | slice) -> FoundEvent | list[FoundEvent]:
+        if isinstance(index, slice):
+            return [self._row(row) for row in range(*index.indices(len(self)))]
+        return self._row(range(len(self))[index])
+
+    def __iter__(self) -> Iterator[FoundEvent]:
+        return map(self._row, range(len(self)))
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Sequence) and list(self) == list(other)
+
+    __hash__ = None  # type: ignore[assignment]  # as of any sequence that is equal by its items
+
+    def position(self, row: int) -> Position:
+        """The place of a row."""
+        digest = self.digests[row * DIGEST_BYTES : (row + 1) * DIGEST_BYTES].tobytes().hex()
+        return Position(int(self.times_ms[row]), self.uids.text(row).decode(), digest)
+
+    def _row(self, row: int) -> FoundEvent:
+        columns = (self.types, self.session_ids, self.users)
+        type_, session_id, user = (texts.text(row).decode() for texts in columns)
+        data = self.json.text(row)
+        return FoundEvent(self.position(row), type_, session_id, user, len(data), data, self.receipts.of(row))

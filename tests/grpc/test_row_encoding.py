@@ -1,0 +1,69 @@
+"""Rows that come in columns are encoded as the same rows one by one."""
+
+from __future__ import annotations
+
+import hashlib
+
+import numpy as np
+import pytest
+from extaudit.v1 import audit_log_service_pb2 as pb
+
+from server.audit_log.batch_decoding import texts_in
+from server.audit_log.receipts import Emitter
+from server.audit_log.search.page_columns import PageColumns, ReceiptColumns, Source
+from server.audit_log.search.query import Cost, Missing, MissingReason, SearchPage, Watermark
+from server.grpc_api.messages import search_response
+from server.grpc_api.row_encoding import search_answer
+
+SOURCES = [
+    Source("default", "log", Emitter("user", "né", "anchor", "0a", "token", ("Auth",)), "1.2.3.4:5"),
+    Source("eas-1", "other", Emitter("component", "node", "", "", ""), ""),
+    Source("", "log"),
+]
+JSON = ["{}", "", '{"a":"é"}', "x" * 127, "x" * 128, "x" * 70_000]
+TIMES = [0, 999, 1000, 1_795_003_200_001, 253_402_300_799_999, 5]
+
+
+def _page(rows: int, receipts: list[int]) -> PageColumns:
+    number = sum(receipts)
+    json = JSON[:rows]
+    return PageColumns(
+        np.array(TIMES[:rows], np.int64),
+        texts_in(["a.b"] * rows),
+        texts_in([f"uid-{row}" for row in range(rows)]),
+        texts_in(["", "s", "", "s" * 300, "", "é"][:rows]),
+        texts_in(["", "user", "ü", "", "", ""][:rows]),
+        texts_in(json),
+        np.frombuffer(b"".join(hashlib.sha256(each.encode()).digest() for each in json), np.uint8),
+        ReceiptColumns(
+            np.cumsum(receipts, dtype=np.int64),
+            np.array([0, 1, 127, 128, 2**62, 5, 6, 7, 8, 9][:number], np.int64),
+            np.array([0, 1, 1000, 1_795_003_200_001, 0, 5, 6, 7, 8, 9][:number], np.int64),
+            np.arange(number) % 3,
+            SOURCES,
+        ),
+    )
+
+
+@pytest.mark.parametrize(("rows", "receipts"), [(6, [1, 2, 1, 3, 0, 1]), (1, [1]), (0, [])])
+def test_columns_and_rows_are_the_same_answer(rows: int, receipts: list[int]) -> None:
+    missing = [Missing(MissingReason.TIME_LIMIT, "default", "", "time ran out")]
+    columns = _page(rows, receipts)
+
+    def page(of: object) -> SearchPage:
+        return SearchPage(of, "token", "scan", Cost(1, 2, 3), Watermark({"log": 9}, 3), missing, "query", "why")  # type: ignore[arg-type]
+
+    answer = search_answer(page(columns))
+    assert isinstance(answer, bytes)
+    assert pb.SearchEventsResponse.FromString(answer) == search_response(page(list(columns)))
+    assert len(pb.SearchEventsResponse.FromString(answer).events) == rows
+
+
+def test_columns_are_a_sequence_of_their_rows() -> None:
+    columns = _page(4, [1, 2, 1, 3])
+    rows = list(columns)
+    assert (columns[-1], columns[1:3], len(columns)) == (rows[3], rows[1:3], 4)
+    assert columns == rows
+    assert columns != rows[:3]
+    with pytest.raises(IndexError):
+        columns[4]
