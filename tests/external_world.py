@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from extaudit_cli.main import run
-from extaudit_client import Client, ExternalAuditStorage
+from extaudit_client import Client, ExternalAuditStorage, StorageSpec
 from extaudit_client.files import find_connection
 from extaudit_client.retries import Retries
 
@@ -75,6 +75,14 @@ class World:
         draft = client.storages.generate("events", "us-west-2")
         self.command("storage", "bootstrap")
         return draft
+
+    def switch(self, client: Client, spec: StorageSpec, *, there: bool) -> None:
+        """Promote, or disable."""
+        if there:
+            draft = client.storages.create(spec)
+            client.storages.promote(draft.revision, force=True, reason="it is what the test is about")
+        else:
+            client.storages.disable(reason="likewise")
 
     def flags(self) -> list[str]:
         """Of a server that is a process of its own."""

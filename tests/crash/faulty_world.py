@@ -46,6 +46,10 @@ class FaultyWorld:
         with self.world.serving(NOW_AND_THEN), self.world.client(Retries(attempts=0)) as client:
             yield client
 
+    def switch(self, client: Client, *, there: bool) -> None:
+        """Have the storage come into force, or go back to the default one."""
+        self.world.switch(client, self.spec, there=there)
+
     def plan(self, case: Case) -> Planned:
         """Have it happen."""
         return self.proxy.plan(case.fault, *case.where, first=case.first, times=case.times)

@@ -8,9 +8,9 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from extaudit_client import Client, Query, StorageSpec
+from extaudit_client import Query
 
-from tests.crash.bucket import check_stored, stored
+from tests.crash.bucket import check_stored, in_bucket
 from tests.crash.switching_load import TYPE, Emitting, Place
 from tests.external_world import World, an_account
 from tests.polling import until
@@ -23,15 +23,6 @@ OFTEN = ["--journal-cut-events", "150", "--journal-cut-age-seconds", "0.3", "--j
 
 def server_in(world: World) -> RunningServer:
     return RunningServer(world.folder, *OFTEN, *world.flags())
-
-
-def switch(client: Client, spec: StorageSpec, *, there: bool) -> None:
-    """Promote, or disable."""
-    if there:
-        draft = client.storages.create(spec)
-        client.storages.promote(draft.revision, force=True, reason="it is what the test is about")
-    else:
-        client.storages.disable(reason="likewise")
 
 
 @pytest.mark.timeout(240)
@@ -50,7 +41,7 @@ def test_after_kills_each_event_is_once_where_its_acknowledgement_says(tmp_path:
                 with emitting.running(client):
                     emitting.go_on()
                     there = not there
-                    switch(client, spec, there=there)
+                    world.switch(client, spec, there=there)
                     code, status = dice.choice(FAULTS)
                     world.sandbox.fail("s3:PutObject", code, status=status, times=2)
                     emitting.go_on()
@@ -64,5 +55,5 @@ def test_after_kills_each_event_is_once_where_its_acknowledgement_says(tmp_path:
             everything = Counter(row.uid for row in client.search_all(Query(types=(TYPE,), storage="all")))
             assert told.keys() <= everything.keys()
             assert set(everything.values()) == {1}
-            check_stored(stored(world, spec, TYPE), told)
+            check_stored(in_bucket(world, spec), told, {storage for storage, _, _ in told.values()} - {"default"})
             server.stop()
