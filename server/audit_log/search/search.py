@@ -194,9 +194,7 @@ class Search:
         chosen = self._storages.chosen(selector.storage)
         plan = self._plan(SearchQuery(filters, storage=selector.storage), None, chosen, deadline)
         outcome.asks(plan.objects)
-        page = self._reader(plan, deadline, only=place).read()
-        outcome.lacks(page.missing)
-        rows = page.rows
+        rows = self._reader(plan, deadline, only=place).read().rows
         if not rows or rows[0].data is None:
             raise Unavailable("the event can't be read now")
         return rows[0]

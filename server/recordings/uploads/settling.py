@@ -162,4 +162,11 @@ class Settling:
             for row in rows:
                 if row.key not in keys:
                     end_again(row, self._endings)
-        return [row for row in rows if row.key in keys and self._endings.is_decided(row)]
+        return [row for row in rows if row.key in keys and self._is_decided(row)]
+
+    def _is_decided(self, row: UploadRow) -> bool:
+        try:
+            return self._endings.is_decided(row)
+        except StorageError as error:  # it is looked at again, and the others meanwhile
+            _log.warning("whether an upload is complete can't be told now", extra={"fields": {"reason": str(error)}})
+            return False

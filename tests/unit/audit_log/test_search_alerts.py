@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from server.audit_log.search.narrowing import Narrowing
 from server.audit_log.search.outcomes import Outcomes
 from server.audit_log.search.query import EventSelector, SearchQuery
 from server.audit_log.search.search import Search
@@ -18,6 +19,7 @@ from server.errors import AuditStoreError, InvalidRequest, NotFound, Unavailable
 from server.files import DiskFiles
 from server.observability.alerts.alerts import Alerts
 from server.storage.embedded.storage import EmbeddedStorage
+from server.storage.finding import FinderFailed, Finding, FindRequest
 from server.storage.ports import LocalPaths, StorageError, StorageTimeout, Wanted
 from server.storage.query import Filters
 from tests.contract.search_rig import ALICE, TOKEN_KEY, SearchRig, duck_engine, event_json
@@ -37,13 +39,10 @@ class Away(EmbeddedStorage):
             yield found if Away.error is None else dict.fromkeys(found, Away.error)
 
 
-@pytest.fixture
-def rig(tmp_path: Path) -> Iterator[SearchRig]:
+@contextlib.contextmanager
+def two_storages(folder: Path) -> Iterator[SearchRig]:
     """One event of the default storage, then one of another; both delivered."""
-    Away.error = None
-    rig = SearchRig(
-        tmp_path, duck_engine(tmp_path), others=(FAR,), open_other=lambda at, name: Away(DiskFiles(), at, name)
-    )
+    rig = SearchRig(folder, duck_engine(folder), others=(FAR,), open_other=lambda at, name: Away(DiskFiles(), at, name))
     for uid, storage in (("here", "default"), ("there", FAR)):
         rig.log.writer.switch(storage)
         rig.emit(event_json(uid))
@@ -53,14 +52,35 @@ def rig(tmp_path: Path) -> Iterator[SearchRig]:
     rig.close()
 
 
+@pytest.fixture(scope="module")
+def stored(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SearchRig]:
+    with two_storages(tmp_path_factory.mktemp("stored")) as rig:
+        yield rig
+
+
+@pytest.fixture
+def rig(stored: SearchRig) -> SearchRig:
+    """Nothing is written to it."""
+    Away.error = None
+    return stored
+
+
+class Failing:
+    """Athena that gives no answer, which no sandbox does at will for one object."""
+
+    def find(self, request: FindRequest, deadline: float) -> Finding:
+        raise FinderFailed("the query failed")
+
+
 class Counted:
     """Searches, and the alerts that they raise."""
 
-    def __init__(self, rig: SearchRig) -> None:
+    def __init__(self, rig: SearchRig, narrowing: Narrowing | None = None) -> None:
         self.alerts = Alerts()
         outcomes = Outcomes(self.alerts)
         tokens = PageTokens(TOKEN_KEY)
-        self.search = Search(rig.storages, rig.engine, rig.log.tail, rig.catalogue, tokens, outcomes=outcomes)
+        engine, tail, catalogue = rig.engine, rig.log.tail, rig.catalogue
+        self.search = Search(rig.storages, engine, tail, catalogue, tokens, narrowing=narrowing, outcomes=outcomes)
         self.batches = StoredBatches(rig.storages, rig.catalogue, outcomes)
 
     def page(self, query: SearchQuery, times: int = 4) -> None:
@@ -141,11 +161,23 @@ def test_a_search_that_needs_nothing_stored_says_nothing_of_a_storage(rig: Searc
     assert counted.raised(), "its bucket wasn't asked"
 
 
-def test_what_others_put_there_and_cannot_be_read_is_no_failure(rig: SearchRig) -> None:
-    counted = Counted(rig)
-    folder = next(each for each in rig.events_folder.iterdir() if each.name[0].isdigit())
-    (folder / "foreign.parquet").write_bytes(b"no parquet")
-    page = counted.search.page(ALICE, SearchQuery(storage="default"), time.monotonic() + 60)
-    assert page.missing, "it is named"
-    counted.page(SearchQuery(storage="default"))
-    assert counted.raised() == []
+def test_what_others_put_there_and_cannot_be_read_is_no_failure(tmp_path: Path) -> None:
+    with two_storages(tmp_path) as rig:
+        counted = Counted(rig)
+        folder = next(each for each in rig.events_folder.iterdir() if each.name[0].isdigit())
+        (folder / "foreign.parquet").write_bytes(b"no parquet")
+        page = counted.search.page(ALICE, SearchQuery(storage="default"), time.monotonic() + 60)
+        assert page.missing, "it is named"
+        counted.page(SearchQuery(storage="default"))
+        assert counted.raised() == []
+
+
+@pytest.mark.parametrize("engine", ["auto", "athena"])
+def test_an_engine_that_fails_counts_also_where_the_page_is_read_without_it(rig: SearchRig, engine: str) -> None:
+    finders = {FAR: Failing()}
+    counted = Counted(rig, Narrowing(rig.storages, finders.get, scan_bytes=0))
+    query = SearchQuery(Filters(uids=frozenset({"there"})), storage=FAR, engine=engine)
+    counted.page(query)
+    assert counted.raised() == [(FAR, "event-search")]
+    (alert,) = counted.alerts.listed()
+    assert "the query failed" in alert.detail

@@ -13,6 +13,9 @@ from server.errors import AuditStoreError, DataLoss, FailedPrecondition, Unavail
 from server.recordings.uploads.settling import Waiting
 from server.state.database import open_database
 from server.storage.aws.errors import AwsError, Kind
+from server.storage.aws.recordings import S3Recordings
+from server.storage.ports import StorageError
+from server.storage.recording_port import UploadPlace
 from tests.memory_s3 import CloudedFiles, MemoryS3, Version
 from tests.uploads_under_test import SESSION, S3UploadsUnderTest, access
 
@@ -140,19 +143,54 @@ def test_downloads_that_fail_or_have_other_bytes_raise_their_alert(service: S3Up
     assert raised(service) == []
 
 
-def test_an_upload_that_cannot_begin_or_go_on_is_a_failure(engine: Engine) -> None:
-    full = []
+@pytest.mark.parametrize("operation", ["mkdir", "open", "append"])
+def test_what_keeps_an_upload_from_beginning_opening_or_going_on_is_a_failure(engine: Engine, operation: str) -> None:
+    refused = set[str]()
 
     def before(number: int, name: str) -> None:
-        if full:
+        if name in refused:
             raise OSError(28, "no space left on device")
 
     service = S3UploadsUnderTest(CloudedFiles(before), engine)
     upload_id = asyncio.run(service.send(DATA))
-    full.append(True)
-    for _ in range(2):
+
+    async def write(upload_id: str) -> None:
+        refused.clear()
+        stream = await service.uploads.start(access(), SESSION, upload_id)
+        refused.add(operation)
+        try:
+            await stream.write(len(DATA), DATA)
+            await stream.wait_durable(len(DATA))
+        finally:
+            await stream.close()
+
+    refused.add(operation)
+    for _ in range(4):
         with pytest.raises(AuditStoreError):
-            asyncio.run(service.send(DATA, session=session(1)))
-        with pytest.raises(AuditStoreError):
-            asyncio.run(service.send(DATA, upload_id=upload_id, at=len(DATA)))
+            if operation == "mkdir":
+                asyncio.run(service.send(DATA, session=session(1)))
+            elif operation == "open":
+                asyncio.run(service.send(DATA, upload_id=upload_id, at=len(DATA)))
+            else:
+                asyncio.run(write(upload_id))
     assert raised(service) == ["session-upload"]
+
+
+def test_one_of_which_nothing_can_be_told_holds_up_none(
+    service: S3UploadsUnderTest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    service.s3.fails = away
+    for number in range(2):
+        complete(service, asyncio.run(service.send(DATA, session=session(number))), Unavailable)
+    service.s3.fails = lambda operation: None
+    decided = S3Recordings.decided
+
+    def unreadable(self: S3Recordings, place: UploadPlace) -> bytes | None:
+        if place.session_id == session(0):
+            raise StorageError("the disk can't read it")
+        return decided(self, place)
+
+    monkeypatch.setattr(S3Recordings, "decided", unreadable)
+    asyncio.run(service.settling.look())
+    assert asyncio.run(service.recordings.find(session(0))) is None
+    assert asyncio.run(service.recordings.find(session(1))) is not None
