@@ -6,7 +6,7 @@ import base64
 import hashlib
 import os
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -18,8 +18,12 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from server.audit_log.parquet_pages import PagesRefused, check_pages
+
 DAY_MS = 86_400_000
 ROW_GROUP_ROWS = 8192
+MOST_FOREIGN_ROWS = 20_000_000
+"""Of an object that others made: a thousand times as many as a batch has."""
 COMPRESSION_LEVEL = 1
 
 SCHEMA = pa.schema(
@@ -36,6 +40,9 @@ SCHEMA = pa.schema(
 # Smallest and largest values go into the footer, so there are none of event_data: they would be whole events.
 _STATISTICS = ["event_type", "event_time", "uid", "session_id", "user"]
 _DICTIONARY = ["event_type", "session_id", "user"]
+
+
+NOT_EVENTS = "can't be read as Parquet with the six columns"
 
 
 class UnreadableFooter(Exception):
@@ -221,20 +228,35 @@ def read_footer(path: str | os.PathLike[str]) -> Footer:
     """Read the footer of an object that others may have written. What it doesn't tell is read from the columns.
 
     Raises:
-        UnreadableFooter: it isn't Parquet, or lacks one of the six columns.
+        UnreadableFooter: it isn't Parquet, lacks one of the six columns, or unpacks to more than there may be room for.
     """
     try:
         with pq.ParquetFile(path) as file:
             names = [file.metadata.schema.column(index).path for index in range(file.metadata.num_columns)]
             columns = {name: names.index(name) for name in SCHEMA.names}
+            if file.metadata.num_rows > MOST_FOREIGN_ROWS:
+                raise PagesRefused(f"has more than {MOST_FOREIGN_ROWS} rows")
+            check_pages(path, _chunks(file.metadata, columns.values()))
             nulls = _nulls(file, columns)
             first_ms, last_ms = _bounds_ms(file, columns["event_time"])
             infinite = _infinite_times(file) if (first_ms, last_ms) == _UNBOUNDED else 0
             problems = [f"{nulls} values of time, uid or JSON are missing"] if nulls else []
             problems += [f"{infinite} times are infinite"] if infinite else []
             return Footer(file.metadata.num_rows, first_ms, last_ms, "; ".join(problems))
+    except PagesRefused as error:
+        raise UnreadableFooter(str(error)) from error
     except _FAULTS as error:
-        raise UnreadableFooter("the object isn't Parquet with the six columns") from error
+        raise UnreadableFooter(NOT_EVENTS) from error
+
+
+def _chunks(metadata: pq.FileMetaData, columns: Collection[int]) -> Iterator[tuple[int, int]]:
+    """Where the columns begin and end in the file, row group by row group."""
+    for group in range(metadata.num_row_groups):
+        for index in columns:
+            chunk = metadata.row_group(group).column(index)
+            offsets = (chunk.dictionary_page_offset, chunk.data_page_offset)
+            start = min(offset for offset in offsets if offset)
+            yield start, start + chunk.total_compressed_size
 
 
 def _statistics(file: pq.ParquetFile, index: int) -> list[pq.Statistics | None]:
@@ -286,10 +308,14 @@ def _infinite_times(file: pq.ParquetFile) -> int:
 
 def _read_bounds_ms(file: pq.ParquetFile) -> list[tuple[int, int]]:
     """Bounds from the times themselves, wider by one ms, since arrow rounds towards 1970; [] if there is no time."""
-    times = file.read(columns=["event_time"]).column(0).cast(pa.timestamp("ms"), safe=False).cast(pa.int64())
-    bounds = pc.min_max(times)
-    first, last = bounds["min"].as_py(), bounds["max"].as_py()
-    return [] if first is None else [(first - 1, last + 1)]
+    found = []
+    for batch in file.iter_batches(batch_size=65_536, columns=["event_time"]):
+        times = batch.column(0).cast(pa.timestamp("ms"), safe=False).cast(pa.int64())
+        bounds = pc.min_max(times)
+        first, last = bounds["min"].as_py(), bounds["max"].as_py()
+        if first is not None:
+            found.append((first - 1, last + 1))
+    return found
 
 
 def _group_bounds_ms(statistics: pq.Statistics | None) -> tuple[int, int] | None:

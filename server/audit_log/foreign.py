@@ -11,13 +11,13 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 from threading import Lock
 
-from server.audit_log.batch_codec import Footer, UnreadableFooter, read_footer, read_sequences
+from server.audit_log.batch_codec import NOT_EVENTS, Footer, UnreadableFooter, read_footer, read_sequences
 from server.audit_log.timestamps import DAY_MS, utc_date
 from server.state.catalogue import Catalogue, CatalogueObject
 from server.storage.ports import EventStorage, StoredObject
 
 _log = logging.getLogger(__name__)
-UNREADABLE = "can't be read as Parquet with the six columns"
+UNREADABLE = NOT_EVENTS
 RECORD_GONE = "is of a batch of ours that has no readable record, so who emitted its events isn't known"
 _OURS = re.compile(r"\d{4}-\d\d-\d\d/([0-9a-f]{20})-(\d+)-(\d+)(?:\.r\d+)?\.parquet", re.ASCII)
 _SETTLED_NS = 2_000_000_000
@@ -121,8 +121,8 @@ def described(storage: str, item: StoredObject, path: str, refused: str = "") ->
             footer = read_footer(path)
             note = footer.problem or _note_of_ours(item.name, path)
             digest = _digest(path) if item.version else ""
-        except UnreadableFooter:
-            note = UNREADABLE
+        except UnreadableFooter as error:
+            note = str(error)
         except Exception:
             # Others made the file, and no file of theirs may stop a search, whatever the library makes of it.
             _log.exception("a foreign object can't be described")

@@ -30,10 +30,10 @@ def versioned_bucket(sandbox: Sandbox, name: str = BUCKET) -> None:
     client.put_bucket_versioning(Bucket=name, VersioningConfiguration={"Status": "Enabled"})
 
 
-def in_bucket(sandbox: Sandbox, prefix: str, **place: Any) -> Callable[[Path], EventStorage]:
+def in_bucket(sandbox: Sandbox, prefix: str, bucket: str = BUCKET, **place: Any) -> Callable[[Path], EventStorage]:
     """Opens the storage below a prefix of the bucket; each with a cache that has nothing."""
     client = sandbox.client("s3")
-    where = Place(S3Location(BUCKET, prefix), sandbox.account_id, **place)
+    where = Place(S3Location(bucket, prefix), sandbox.account_id, **place)
     caches = 0
 
     def opened(folder: Path) -> EventStorage:
@@ -51,6 +51,7 @@ class BucketRig(SearchRig):
 
     client: Any = None
     prefix: str = ""
+    name: str = BUCKET
     mirrored: dict[str, tuple[int, int, int]] = field(default_factory=dict)
 
     def page(self, query: SearchQuery, *, by: Identity = CALLER, search: Search | None = None) -> SearchPage:
@@ -80,10 +81,10 @@ class BucketRig(SearchRig):
 
     def versions(self, name: str) -> list[str]:
         """The ids of an object's versions and marks, the newest first."""
-        found = self.client.list_object_versions(Bucket=BUCKET, Prefix=self.key(name)["Key"])
+        found = self.client.list_object_versions(Bucket=self.name, Prefix=self.key(name)["Key"])
         listed = [*found.get("Versions", ()), *found.get("DeleteMarkers", ())]
         return [str(each["VersionId"]) for each in sorted(listed, key=lambda each: not each["IsLatest"])]
 
     def key(self, name: str) -> dict[str, str]:
         """Where an object is, for a client."""
-        return {"Bucket": BUCKET, "Key": f"{self.prefix}/{name}"}
+        return {"Bucket": self.name, "Key": f"{self.prefix}/{name}"}

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Any
+
 import pyarrow as pa
 import pyarrow.parquet as pq
+import pytest
 
+from server.audit_log import batch_codec, parquet_pages
 from server.audit_log.batch_codec import SCHEMA
 from server.audit_log.search.query import MissingReason, SearchQuery
 from server.storage.query import Filters, Order
@@ -14,10 +19,10 @@ DATE = "2026-11-20"
 NOON_MS = 1_795_176_000_000
 
 
-def place(rig: SearchRig, table: pa.Table, name: str) -> str:
+def place(rig: SearchRig, table: pa.Table, name: str, **options: Any) -> str:
     folder = rig.events_folder / DATE
     folder.mkdir(parents=True, exist_ok=True)
-    pq.write_table(table, folder / name)
+    pq.write_table(table, folder / name, **options)
     return f"{DATE}/{name}"
 
 
@@ -60,3 +65,40 @@ def test_large_rows_are_read_though_they_don_t_fit_into_memory_together(rig: Sea
     assert page.complete
     assert [row.size for row in page.rows] == [200_022] * 5
     assert page.next_page_token
+
+
+def test_a_small_file_that_unpacks_to_more_than_there_is_room_for_is_named_and_not_unpacked(
+    either: SearchRig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Unpacked it would take 2 GiB for each page; what its footer says of that is its maker's word."""
+    place(either, table(1, '{"event":"fine"}'), "fine.parquet")
+    huge = table(1, "x" * (parquet_pages.MOST_PAGE_BYTES + 1))
+    name = place(either, huge, "huge.parquet", compression="zstd", use_dictionary=False, write_statistics=False)
+    assert (either.events_folder / name).stat().st_size < 100_000
+    page = either.page(SearchQuery())
+    assert [row.size for row in page.rows] == [16]
+    [told] = page.missing
+    assert (told.reason, told.name) == (MissingReason.OBJECT_UNREADABLE, name)
+    assert told.description == "has a page of more than 134217728 bytes unpacked"
+    (either.events_folder / name).unlink()
+    monkeypatch.setattr(batch_codec, "MOST_FOREIGN_ROWS", 2)
+    place(either, table(3, "{}"), "rows.parquet")
+    assert [each.description for each in either.page(SearchQuery()).missing] == ["has more than 2 rows"]
+
+
+def test_headers_of_pages_that_are_none_are_refused_whatever_they_say(tmp_path: Path) -> None:
+    """Each byte of a header changed in turn: it is read, or refused in time."""
+    pq.write_table(table(10, "{}"), tmp_path / "x.parquet")
+    whole = (tmp_path / "x.parquet").read_bytes()
+    chunk = pq.read_metadata(tmp_path / "x.parquet").row_group(0).column(0)
+    start, end = chunk.dictionary_page_offset, chunk.dictionary_page_offset + chunk.total_compressed_size
+    refused = 0
+    for at in range(start, start + 16):
+        for value in (0x00, 0x19, 0x1C, 0x7F, 0xFF):
+            (tmp_path / "y.parquet").write_bytes(whole[:at] + bytes([value]) + whole[at + 1 :])
+            try:
+                parquet_pages.check_pages(tmp_path / "y.parquet", [(start, end)])
+            except parquet_pages.PagesRefused:
+                refused += 1
+    assert refused > 40
+    parquet_pages.check_pages(tmp_path / "x.parquet", [(start, end)])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 
@@ -16,9 +17,11 @@ from server.audit_log.search.search import Search
 from server.audit_log.search.tokens import PageTokens
 from server.audit_log.timestamps import utc_date
 from server.storage.aws import versions
+from server.storage.aws.store import Store
 from server.storage.ports import StorageError
 from server.storage.query import Filters, Order
-from tests.contract.bucket_rig import BucketRig
+from server.storage.scan.engine import DuckScanEngine
+from tests.contract.bucket_rig import BucketRig, in_bucket
 from tests.contract.foreign_files import columns, write, write_as_teleport
 from tests.contract.search_rig import DAY_MS, NOON, TOKEN_KEY, event_json
 from tests.contract.test_foreign_faults import NOT_EVENTS
@@ -210,6 +213,28 @@ def test_what_there_is_no_time_to_read_is_named_and_the_next_search_goes_on(
         assert (uids(page), missing(page)) == ([], [(UNREADABLE, f"{DATE}/{path.name}")])
         assert page.missing[0].description.endswith("no time to read it; the next search goes on")
     assert uids(bucket.page(THE_DAY, search=search)) == ["t1"]
+
+
+def test_in_a_store_that_keeps_no_versions_what_others_do_is_found_as_well(
+    tmp_path: Path, scan_engine: DuckScanEngine, aws: Sandbox
+) -> None:
+    client, name = aws.client("s3"), "no-versions"
+    client.create_bucket(Bucket=name, CreateBucketConfiguration={"LocationConstraint": aws.region})
+    opened = in_bucket(aws, "events", name, store=Store(needs_versions=False))
+    rig = BucketRig(tmp_path, scan_engine, open_default=opened, client=client, prefix="events", name=name)
+    deleted = stored(rig)
+    changed = max(item.name for item in rig.catalogue.objects("default"))
+    path = write_as_teleport(rig.events_folder, "t1")
+    page = rig.page(SearchQuery())
+    assert (sorted(uids(page)), page.complete) == (["one", "t1", "two"], True)
+    assert rig.catalogue.object("default", f"{DATE}/{path.name}") is not None
+    write(path, columns(["t2", "t3"]))
+    rig.delete(deleted)
+    rig.put(changed, b"other")
+    page = rig.page(SearchQuery())
+    assert sorted(uids(page)) == ["one", "t2", "t3", "two"], "as far as there are copies"
+    assert set(missing(page)) == {(MISSING, deleted), (CHANGED, changed)}
+    rig.close()
 
 
 def searching(rig: BucketRig) -> Search:

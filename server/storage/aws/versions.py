@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from server.storage.aws.errors import AwsError, Kind
 from server.storage.aws.place import Connection
+from server.storage.aws.stored_objects import keeps_versions
 from server.storage.ports import ObjectChanged, StoredObject, VersionListing, Wanted
 
 MOST_LISTED: Final = 100_000
@@ -63,6 +64,9 @@ def list_versions(way: Connection, date: str) -> VersionListing:
 def _listed(way: Connection, prefix: str) -> Iterator[dict[str, Any]]:
     """Versions and delete markers below a prefix, as they are listed; of one page the markers come last."""
     asked: dict[str, Any] = {**way.place.bucket, "Prefix": way.place.location.keys_prefix + prefix}
+    if not keeps_versions(way):
+        yield from _listed_without(way, asked)
+        return
     while True:
         page = way.s3.list_object_versions(**asked)
         yield from page.get("Versions", ())
@@ -73,10 +77,22 @@ def _listed(way: Connection, prefix: str) -> Iterator[dict[str, Any]]:
         asked["VersionIdMarker"] = page.get("NextVersionIdMarker", "")
 
 
+def _listed_without(way: Connection, asked: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """The same of a store that keeps no versions."""
+    while True:
+        page = way.s3.list_objects_v2(**asked)
+        for item in page.get("Contents", ()):
+            yield {**item, "VersionId": "", "IsLatest": True}
+        if not page.get("IsTruncated"):
+            return
+        asked["ContinuationToken"] = page["NextContinuationToken"]
+
+
 def read_arguments(version: str) -> dict[str, str]:
     """What GetObject and HeadObject are told of a version."""
     version_id, _, etag = version.partition(" ")
-    return {"VersionId": version_id, "IfMatch": etag} if version else {}
+    wanted = {"VersionId": version_id, "IfMatch": etag}
+    return {name: value for name, value in wanted.items() if value}
 
 
 def checksum(way: Connection, name: str, version: str) -> str:
