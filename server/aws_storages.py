@@ -176,8 +176,9 @@ class AwsStorages:
 
     def _connection(self, storage_id: str, location: Callable[[StorageSpec], S3Location]) -> Connection:
         placed = self._found(storage_id)
-        kms_key_arn, store = options_of(placed.options).kms_key_arn, self._settings.store
-        place = Place(location(spec_of(placed.spec)), placed.account_id, kms_key_arn, store)
+        options, store = options_of(placed.options), self._settings.store
+        where = location(spec_of(placed.spec))
+        place = Place(where, placed.account_id, options.kms_key_arn, store, options.retention_days)
         return Connection(lambda: self._clients_of(placed).s3, place)
 
     def _way(self, storage_id: str) -> Way:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from server.audit_log.foreign import described, of_ours
+from server.audit_log.retention import Retention
 from server.audit_log.search.query import Missing, MissingReason
 from server.state.catalogue import Catalogue, CatalogueObject
 from server.storage.ports import (
@@ -50,11 +51,16 @@ class BucketDates:
     """Compares dates of one storage. Safe to use from several threads, each date by one at a time."""
 
     def __init__(
-        self, storage: EventStorage, catalogue: Catalogue, pending: Callable[[], Collection[tuple[str, int]]]
+        self,
+        storage: EventStorage,
+        catalogue: Catalogue,
+        pending: Callable[[], Collection[tuple[str, int]]],
+        retention: Retention,
     ) -> None:
         self._storage = storage
         self._catalogue = catalogue
         self._pending = pending
+        self._retention = retention
         self._digests: dict[tuple[str, str], str] = {}
 
     def look(self, date: str) -> DateLook:
@@ -124,6 +130,9 @@ class BucketDates:
 
     def _fault(self, item: CatalogueObject, entry: StoredObject | None) -> Missing | None:
         """What is wrong with an object of ours; None if it is as it was stored, or as good as that."""
+        kept = self._retention.of(item.storage)
+        if (entry is None or entry.is_deleted) and kept.has_expired(item, soon=True):
+            return kept.told()
         if entry is None:
             return self._missing(MissingReason.OBJECT_MISSING, item.name, "the object isn't there")
         if entry.is_deleted:

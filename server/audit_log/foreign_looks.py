@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from server.audit_log.bucket_dates import BucketDates
 from server.audit_log.bucket_looks import BucketLooks, Freshness, Looked
 from server.audit_log.foreign import ForeignObjects
+from server.audit_log.retention import Retention
 from server.audit_log.storages import Storages
 from server.observability.alerts.alerts import Alerts
 from server.state.catalogue import Catalogue
@@ -26,6 +27,7 @@ class ForeignLooks:
         pending: Callable[[], Collection[tuple[str, int]]],
         alerts: Alerts | None = None,
         freshness: Freshness | None = None,
+        retention: Retention | None = None,
     ) -> None:
         """`alerts` are told of objects of ours that are gone or changed; `freshness` is how old looks may be."""
         self._storages = storages
@@ -33,6 +35,7 @@ class ForeignLooks:
         self._pending = pending
         self._alerts = alerts or Alerts()
         self._freshness = freshness or Freshness()
+        self._retention = retention or Retention(storages, catalogue)
         self._looks: dict[str, ForeignObjects] = {}
         self._bucket_looks: dict[str, BucketLooks] = {}
         self._threads = ThreadPoolExecutor(_THREADS, "looking")
@@ -69,7 +72,7 @@ class ForeignLooks:
     def _into_bucket(self, storage: EventStorage) -> BucketLooks:
         look = self._bucket_looks.get(storage.storage_id)
         if look is None:
-            dates = BucketDates(storage, self._catalogue, self._pending)
+            dates = BucketDates(storage, self._catalogue, self._pending, self._retention)
             new = BucketLooks(storage, self._catalogue, dates, self._threads, self._alerts, self._freshness)
             look = self._bucket_looks.setdefault(storage.storage_id, new)
         return look

@@ -12,6 +12,7 @@ from server.audit_log.batch_codec import BatchColumns, UnreadableFooter
 from server.audit_log.batch_decoding import decode, in_order
 from server.audit_log.batch_record import ReceiptTable, gaps
 from server.audit_log.cuts import Cut
+from server.audit_log.retention import Retention
 from server.audit_log.search.origins import Origins, OriginUnknown
 from server.audit_log.search.outcomes import Outcomes
 from server.audit_log.search.query import Missing, MissingReason, reason_of
@@ -39,11 +40,18 @@ class BatchRows:
 class StoredBatches:
     """Reads the confirmed batches of all storages. Blocking; safe to use from several threads."""
 
-    def __init__(self, storages: Storages, catalogue: Catalogue, outcomes: Outcomes | None = None) -> None:
+    def __init__(
+        self,
+        storages: Storages,
+        catalogue: Catalogue,
+        outcomes: Outcomes | None = None,
+        retention: Retention | None = None,
+    ) -> None:
         self.storages = storages
         self._catalogue = catalogue
         self._origins = Origins(storages, catalogue)
         self._outcomes = outcomes or Outcomes()
+        self._retention = retention or Retention(storages, catalogue)
 
     def read(self, batch: CatalogueBatch) -> BatchRows:
         """Read a batch whole, and check each object's bytes against the digest that its record had.
@@ -54,6 +62,9 @@ class StoredBatches:
             StorageError: it can't be read now; safe to try again.
         """
         with self._outcomes.counting((batch.storage,)) as outcome:
+            if (kept := self._retention.of(batch.storage)).has_expired(batch):
+                told = kept.told(cut_of(batch).record_name, batch.first, batch.last)
+                return BatchRows(batch, in_order([]), None, (told,))
             outcome.asked.add(batch.storage)
             rows = self._read(batch)
             outcome.lacks(rows.missing)

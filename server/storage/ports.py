@@ -152,6 +152,14 @@ class EventStorage(Protocol):
         """Bytes of the object as it is now; None if it isn't there."""
         ...
 
+    def retention_days(self) -> int:
+        """After how many days what is stored is deleted, as the storage's owner stated; 0 where it is kept for ever.
+
+        Raises:
+            StorageError: the state can't be read now.
+        """
+        ...
+
     def location(self) -> str:
         """Where the storage is, for a status answer."""
         ...

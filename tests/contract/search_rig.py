@@ -21,6 +21,7 @@ from server.audit_log.known_uids import UidLimits
 from server.audit_log.log_writer import Submission
 from server.audit_log.opening import OpenLog, Places, open_log
 from server.audit_log.receipts import BatchAcknowledgement, Emitter, Receipt, decode_emitter, encode_emitter
+from server.audit_log.retention import Retention
 from server.audit_log.search.elsewhere import Elsewhere
 from server.audit_log.search.query import SearchPage, SearchQuery
 from server.audit_log.search.search import Search
@@ -84,6 +85,8 @@ class SearchRig:
     """Gives one of them, which may keep files in a folder."""
     open_default: Callable[[Path], EventStorage] = lambda folder: EmbeddedStorage(DiskFiles(), folder)
     """Gives the default one."""
+    now_ms: list[int] = field(default_factory=list)
+    """The time by which things expire; that of the clock where there is none."""
     periods: list[tuple[int, str]] = field(default_factory=list)
     """Since when storages were active, as the state would have it."""
     alerts: Alerts = field(default_factory=Alerts)
@@ -129,10 +132,26 @@ class SearchRig:
         tokens = PageTokens(key or self.token_key)
         elsewhere = Elsewhere(lambda: self.periods, lambda: self.storages.switches)
         # Every search looks anew into buckets.
-        foreign = ForeignLooks(self.storages, self.catalogue, self.log.tail.pending, self.alerts, Freshness(0, 0))
-        return Search(
-            self.storages, engine, self.log.tail, self.catalogue, tokens, elsewhere=elsewhere, foreign=foreign
+        retention = self.retention
+        foreign = ForeignLooks(
+            self.storages, self.catalogue, self.log.tail.pending, self.alerts, Freshness(0, 0), retention
         )
+        return Search(
+            self.storages,
+            engine,
+            self.log.tail,
+            self.catalogue,
+            tokens,
+            elsewhere=elsewhere,
+            foreign=foreign,
+            retention=retention,
+        )
+
+    @property
+    def retention(self) -> Retention:
+        """By the rig's time."""
+        now_ms = self.now_ms or [time.time_ns() // 1_000_000]
+        return Retention(self.storages, self.catalogue, lambda: now_ms[0])
 
     def close(self) -> None:
         """End this life in order."""

@@ -81,6 +81,7 @@ class MissingReason(enum.Enum):
     RECEIPTS_UNREADABLE = "RECEIPTS_UNREADABLE"
     OTHER_STORAGE = "OTHER_STORAGE"
     OUTSIDE_TABLE = "OUTSIDE_TABLE"
+    EXPIRED = "EXPIRED"
 
 
 def reason_of(error: StorageError) -> MissingReason:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 
 from rbac.identities import Identity
+from server.audit_log.bucket_looks import Looked
 from server.audit_log.foreign_looks import ForeignLooks
+from server.audit_log.retention import Retention
 from server.audit_log.search.candidates import time_span
 from server.audit_log.search.column_reader import ColumnReader
 from server.audit_log.search.digests import ObjectDigests
@@ -40,7 +42,7 @@ from server.storage.value_tests import RowCondition
 
 NOT_ADMITTED = "there is such an event, and the caller's roles don't admit it"
 """Why an event isn't found, for the audit event alone."""
-_SAYS_NOTHING_OF_ONE = frozenset({MissingReason.JOURNAL_HOLE, MissingReason.OTHER_STORAGE})
+_SAYS_NOTHING_OF_ONE = frozenset({MissingReason.JOURNAL_HOLE, MissingReason.OTHER_STORAGE, MissingReason.EXPIRED})
 """What can be missing from an answer though an event that isn't found isn't there."""
 
 
@@ -99,6 +101,7 @@ class Search:
         narrowing: Narrowing | None = None,
         outcomes: Outcomes | None = None,
         foreign: ForeignLooks | None = None,
+        retention: Retention | None = None,
     ) -> None:
         """`digests` where others find out about changed objects too; `elsewhere` knows what was active when;
         `narrowing` knows of engines beside scan; `outcomes` counts for the alerts; `foreign` looks for what others did
@@ -114,6 +117,7 @@ class Search:
         self._narrowing = narrowing or Narrowing(storages)
         self._outcomes = outcomes or Outcomes()
         self._columns = ColumnReader(storages, self._origins, self._digests.is_intact, PAGE_BOUNDS)
+        self._retention = retention or Retention(storages, catalogue)
         self.foreign = foreign or ForeignLooks(storages, catalogue, tail.pending)
 
     def page(self, caller: Identity, query: SearchQuery, deadline: float) -> SearchPage:
@@ -225,6 +229,8 @@ class Search:
         for item in (item for storage in chosen for item in self._catalogue.objects(storage)):
             if item.log_id != log_id or not item.first <= sequence <= item.last:
                 continue
+            if self._retention.of(item.storage).has_expired(item):
+                continue
             try:
                 row_number = self._row_of(item, sequence)
             except OriginUnknown:  # the event may be in another object of its batch
@@ -311,6 +317,8 @@ class Search:
             for item in self._catalogue.objects(storage, from_ms, to_ms)
             if _counts(item, watermark) and (item.log_id, item.first) not in pinned and _may_hold(item, filters)
         ]
+        expired = self._expired(objects, looked)
+        objects = [item for item in objects if item.key not in expired]
         logs = watermark.logs
         tail = [
             (row, pin)
@@ -325,9 +333,27 @@ class Search:
         plan.missing += [*looked.gaps, *looked.of_others, *self._holes()]
         plan.faults = {item.key: fault for item in objects if (fault := looked.faults.get((item.storage, item.name)))}
         plan.missing += plan.faults.values()
+        plan.missing += self._told_expired(chosen, set(expired.values()), filters)
         if start is not None or query.watermark is not None:
             plan.missing += [item for each in chosen for item in self._departed(each, watermark, from_ms, to_ms)]
         return plan
+
+    def _expired(self, objects: Sequence[CatalogueObject], looked: Looked) -> dict[str, str]:
+        """The storage of each object that has expired, by key. With what S3 deleted a little before we counted."""
+        kept = {storage: self._retention.of(storage) for storage in {item.storage for item in objects}}
+        early = {key for key, fault in looked.faults.items() if fault.reason is MissingReason.EXPIRED}
+        return {
+            item.key: item.storage
+            for item in objects
+            if kept[item.storage].has_expired(item) or (item.storage, item.name) in early
+        }
+
+    def _told_expired(self, chosen: Collection[str], holding: Collection[str], filters: Filters) -> list[Missing]:
+        """What an answer says of storages of whose objects some have expired: to a caller who may not see every event
+        by the times asked for alone, since when there were events would tell of the others."""
+        if filters.condition is not None:
+            holding = [each for each in chosen if self._retention.of(each).begins_after(filters.from_ms)]
+        return [self._retention.of(storage).told() for storage in sorted(holding)]
 
     def _departed(self, storage: str, watermark: Watermark, from_ms: int, to_ms: int) -> list[Missing]:
         """The foreign objects that an earlier answer counted and that can't be counted any more."""

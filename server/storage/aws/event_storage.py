@@ -247,6 +247,10 @@ class S3EventStorage:
         found = self._head(self._connect(), name)
         return None if found is None else int(found["ContentLength"])
 
+    def retention_days(self) -> int:
+        """As the options state."""
+        return self._connect().place.retention_days
+
     def location(self) -> str:
         """The URI."""
         return str(self._connect().place.location)

@@ -20,6 +20,8 @@ class Place:
     kms_key_arn: str = ""
     """'' where the bucket's own encryption counts."""
     store: Store = AWS
+    retention_days: int = 0
+    """After how many days the bucket's rule deletes what is there; 0 where it keeps everything."""
 
     @property
     def bucket(self) -> dict[str, str]:

@@ -139,6 +139,10 @@ class EmbeddedStorage:
             return self._files.size(self._folder / name)
         return None
 
+    def retention_days(self) -> int:
+        """Everything is kept."""
+        return 0
+
     def location(self) -> str:
         """The folder."""
         return str(self._folder)

@@ -47,6 +47,8 @@ class _MissingReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Missing
     """Events of the time asked for lie in another storage, or in one that the service can't find."""
     MISSING_REASON_OUTSIDE_TABLE: _MissingReason.ValueType  # 9
     """Athena's table doesn't have the dates of these objects, and Athena was to find what is in them; the scan engine reads them."""
+    MISSING_REASON_EXPIRED: _MissingReason.ValueType  # 10
+    """What was stored before its storage's retention, which the storage's owner stated, is kept no more."""
 
 class MissingReason(_MissingReason, metaclass=_MissingReasonEnumTypeWrapper):
     """Why part of an answer is missing."""
@@ -71,6 +73,8 @@ MISSING_REASON_OTHER_STORAGE: MissingReason.ValueType  # 8
 """Events of the time asked for lie in another storage, or in one that the service can't find."""
 MISSING_REASON_OUTSIDE_TABLE: MissingReason.ValueType  # 9
 """Athena's table doesn't have the dates of these objects, and Athena was to find what is in them; the scan engine reads them."""
+MISSING_REASON_EXPIRED: MissingReason.ValueType  # 10
+"""What was stored before its storage's retention, which the storage's owner stated, is kept no more."""
 Global___MissingReason: _TypeAlias = MissingReason  # noqa: Y015
 
 @_typing.final
