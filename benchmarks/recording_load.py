@@ -1,7 +1,8 @@
 """A client of recordings in a process of its own, that costs as little as it can, as it shares the server's machine.
 
-`python -m benchmarks.recording_load upload|download ADDRESS CA CERT KEY MIB SESSION` moves so many MiB, prints seconds
-until all of it is durable, or has arrived, and for an upload the upload's id.
+`python -m benchmarks.recording_load upload|hashed|download ADDRESS CA CERT KEY MIB SESSION` moves so many MiB, prints
+seconds until all of it is durable, or has arrived, and for an upload the upload's id. `hashed` is an upload whose whole
+has a digest made as it comes.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import random
 import sys
 import time
 from collections.abc import AsyncIterator
+from functools import partial
 from pathlib import Path
 
 import grpc
@@ -20,12 +22,13 @@ SERVICE = "/extaudit.v1.RecordingService/"
 MIB = 1024 * 1024
 
 
-async def upload(channel: grpc.aio.Channel, mebibytes: int, session: str) -> tuple[float, str]:
+async def upload(channel: grpc.aio.Channel, mebibytes: int, session: str, *, hashed: bool = False) -> tuple[float, str]:
     """Seconds until everything is durable, and the upload's id."""
     data = random.Random(session).randbytes(MIB)
 
     async def messages() -> AsyncIterator[bytes]:
-        yield pb.UploadRecordingRequest(start=pb.UploadStart(session_id=session)).SerializeToString()
+        start = pb.UploadStart(session_id=session, with_sha256=hashed)
+        yield pb.UploadRecordingRequest(start=start).SerializeToString()
         for number in range(mebibytes):
             chunk = pb.RecordingChunk(offset=number * MIB, data=data)
             yield pb.UploadRecordingRequest(chunk=chunk).SerializeToString()
@@ -54,7 +57,7 @@ async def download(channel: grpc.aio.Channel, mebibytes: int, session: str) -> t
 
 async def main(kind: str, address: str, credentials: grpc.ChannelCredentials, mebibytes: int, session: str) -> None:
     """Run one load."""
-    run = upload if kind == "upload" else download
+    run = {"upload": upload, "hashed": partial(upload, hashed=True), "download": download}[kind]
     options = [("grpc.max_receive_message_length", 8 * MIB)]
     async with grpc.aio.secure_channel(address, credentials, options=options) as channel:
         seconds, upload_id = await run(channel, mebibytes, session)

@@ -1,10 +1,10 @@
 """Recordings over mTLS beside their floors, in the same run; `python -m benchmarks.recordings` prints JSON lines.
 
 The upload of 1 GiB, until all of it is durable, against the slower of a bare stream that throws the same bytes away as
-they come (mTLS too, not even decoded) and a bare write of them with an fsync at the end. The download of them against
-the slower of a bare stream and a bare read of the file, which is in the page cache for both. Rounds alternate, and the
-medians are compared. The last line uploads 2 GiB to a server that has just started and shows how much larger its
-memory (RSS) becomes.
+they come (mTLS too, not even decoded) and a bare write of them with an fsync at the end; beside it one whose client
+asks for the digest of the whole, so that everything is hashed twice. The download of them against the slower of a bare
+stream and a bare read of the file, which is in the page cache for both. Rounds alternate, and the medians are compared.
+The last line uploads 2 GiB to a server that has just started and shows how much larger its memory (RSS) becomes.
 """
 
 from __future__ import annotations
@@ -84,7 +84,7 @@ def complete(ready: Ready, upload_id: str) -> None:
 def transfers(folder: Path, ready: Ready, bare_port: int) -> Iterator[dict[str, object]]:
     """Upload and download beside their floors."""
     floor = folder / "floor"
-    ours: dict[str, list[float]] = {"upload": [], "download": []}
+    ours: dict[str, list[float]] = {"upload": [], "hashed": [], "download": []}
     bare: dict[str, list[float]] = {"upload": [], "download": []}
     disk: dict[str, list[float]] = {"upload": [], "download": []}
     for _ in range(ROUNDS):
@@ -92,6 +92,8 @@ def transfers(folder: Path, ready: Ready, bare_port: int) -> Iterator[dict[str, 
         speed, upload_id = load("upload", ready["grpc"], ready, MEBIBYTES, session)
         ours["upload"].append(speed)
         complete(ready, upload_id)
+        settle(ready)
+        ours["hashed"].append(load("hashed", ready["grpc"], ready, MEBIBYTES, str(uuid.uuid4()))[0])
         settle(ready)
         bare["upload"].append(load("upload", f"localhost:{bare_port}", ready, MEBIBYTES, session)[0])
         disk["upload"].append(write_floor(floor))
@@ -107,10 +109,16 @@ def transfers(folder: Path, ready: Ready, bare_port: int) -> Iterator[dict[str, 
             "bare_stream_mib_per_s": round(medians[1]),
             f"bare_{beside}_mib_per_s": round(medians[2]),
             "rounds_mib_per_s": [round(speed) for speed in ours[kind]],
+            **with_digest(kind, ours["hashed"]),
             "ratio_to_slower_floor": round(medians[0] / min(medians[1:]), 2),
             "target": ">= 0.5",
             "met": medians[0] >= 0.5 * min(medians[1:]),
         }
+
+
+def with_digest(kind: str, speeds: list[float]) -> dict[str, object]:
+    """What an upload comes to whose client asks for the digest of the whole."""
+    return {"with_sha256_mib_per_s": round(statistics.median(speeds))} if kind == "upload" else {}
 
 
 @contextlib.contextmanager

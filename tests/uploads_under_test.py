@@ -126,10 +126,17 @@ class UploadsUnderTest:
         return self.now_ms
 
     async def send(
-        self, data: bytes, *, who: Identity = NODE, session: str = SESSION, upload_id: str = "", at: int = 0
+        self,
+        data: bytes,
+        *,
+        who: Identity = NODE,
+        session: str = SESSION,
+        upload_id: str = "",
+        at: int = 0,
+        with_sha256: bool = True,
     ) -> str:
         """Send bytes in one stream, wait until they are durable, leave; gives the upload's id."""
-        stream = await self.uploads.start(access(who), session, upload_id)
+        stream = await self.uploads.start(access(who), session, upload_id, with_sha256=with_sha256)
         if data:
             await stream.write(at, data)
             while await stream.wait_durable(at + len(data) - 1) < at + len(data):

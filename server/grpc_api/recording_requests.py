@@ -50,8 +50,8 @@ def decode_upload(message: bytes) -> pb.UploadRecordingRequest | Chunk:
     return request
 
 
-def upload_start(message: pb.UploadRecordingRequest | Chunk) -> tuple[str, str]:
-    """Session and upload of a stream's first message.
+def upload_start(message: pb.UploadRecordingRequest | Chunk) -> pb.UploadStart:
+    """What a stream's first message says.
 
     Raises:
         InvalidRequest: with a violation for every wrong field.
@@ -64,7 +64,7 @@ def upload_start(message: pb.UploadRecordingRequest | Chunk) -> tuple[str, str]:
         found.append(Violation("start.upload_id", f"must be at most {MAX_UPLOAD_ID_CHARACTERS} characters"))
     if found:
         raise InvalidRequest(found)
-    return start.session_id, start.upload_id
+    return start
 
 
 def upload_chunk(message: pb.UploadRecordingRequest | Chunk) -> Chunk:

@@ -53,8 +53,12 @@ class UploadStream(Protocol):
 class Uploads(Protocol):
     """Takes recordings in."""
 
-    async def start(self, access: Access, session_id: str, upload_id: str) -> UploadStream:
+    async def start(
+        self, access: Access, session_id: str, upload_id: str, *, with_sha256: bool = False
+    ) -> UploadStream:
         """Begin an upload where `upload_id` is '', else go on with it; a stream that has it so far loses it.
+
+        `with_sha256` has the whole's digest made as the bytes come.
 
         Raises:
             NotFound: no such upload, or not the caller's.

@@ -64,8 +64,7 @@ class UploadStreaming:
 
     async def _read(self) -> None:
         try:
-            session_id, upload_id = upload_start(await self._first())
-            self._stream = await self._start(session_id, upload_id)
+            self._stream = await self._start(upload_start(await self._first()))
             self._started.set()
             async for message in self._requests:
                 self._check_size()
@@ -88,9 +87,12 @@ class UploadStreaming:
         if self._call.received_bytes > MAX_MESSAGE_BYTES:
             raise InvalidRequest([Violation("request", f"must be at most {MAX_MESSAGE_BYTES} bytes")])
 
-    async def _start(self, session_id: str, upload_id: str) -> UploadStream:
+    async def _start(self, start: pb.UploadStart) -> UploadStream:
         # Shielded: of a caller that goes away meanwhile the upload is known, and given free, all the same.
-        self._starting = asyncio.ensure_future(self._uploads.start(self._call.access, session_id, upload_id))
+        starting = self._uploads.start(
+            self._call.access, start.session_id, start.upload_id, with_sha256=start.with_sha256
+        )
+        self._starting = asyncio.ensure_future(starting)
         return await asyncio.shield(self._starting)
 
     async def _next_durable(self, stream: UploadStream, told: int) -> int:

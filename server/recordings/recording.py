@@ -50,7 +50,7 @@ class Recording:
     custody_digest: str
     """SHA-256 over the SHA-256 digests of its parts, lower-case hex."""
     sha256: str
-    """SHA-256 of the whole, lower-case hex."""
+    """SHA-256 of the whole, lower-case hex; '' where it wasn't asked for and there are several parts."""
     uploader: Identity
     begun_ms: int
     completed_ms: int

@@ -64,7 +64,9 @@ class MemoryUploads:
     """Uploads that a stream has."""
     streams: list[MemoryStream] = field(default_factory=list)
 
-    async def start(self, access: Access, session_id: str, upload_id: str) -> MemoryStream:
+    async def start(
+        self, access: Access, session_id: str, upload_id: str, *, with_sha256: bool = False
+    ) -> MemoryStream:
         self.asked.append((access, (session_id, upload_id)))
         if self.slow:
             await self.slow.wait()

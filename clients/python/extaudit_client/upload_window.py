@@ -94,7 +94,7 @@ class UploadWindow:
 
     def start(self) -> pb.UploadRecordingRequest:
         """The first request of a stream."""
-        start = pb.UploadStart(session_id=self._session_id, upload_id=self.upload_id)
+        start = pb.UploadStart(session_id=self._session_id, upload_id=self.upload_id, with_sha256=True)
         return pb.UploadRecordingRequest(start=start)
 
     def note(self, response: pb.UploadRecordingResponse, *, first: bool) -> None:

@@ -7,7 +7,6 @@ Everything here blocks.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Collection
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -23,13 +22,13 @@ from server.recordings.recording import UploadState
 from server.recordings.storages import RecordingStorages
 from server.recordings.uploads.custody import Custody
 from server.recordings.uploads.events import ending_event
+from server.recordings.uploads.kept_bytes import is_intact, read_sha256
 from server.recordings.uploads.owners import owner_members, owner_of
 from server.recordings.uploads.writing import Writing
 from server.state.uploads import ABORTED, ASIDE, RECORDING, Ending, RecordingRow, SqlUploads, UploadRow
 from server.storage.ports import StorageError
 from server.storage.recording_port import RecordingStorage, UploadPlace
 
-_PIECE = 1024 * 1024
 _SPEAK_FOR_OTHERS = frozenset({"Auth", "Proxy"})
 """Components that upload what other servers recorded."""
 
@@ -88,7 +87,8 @@ class Endings:
                     if not size:
                         raise FailedPrecondition("nothing of the upload has arrived", reason="RECORDING_MISMATCH")
                     request.check(size, None)
-                    custody = self._custody(access, row, writing, partial=request.partial)
+                    sha256 = writing.sha256(wanted=bool(request.sha256))
+                    custody = self._custody(access, row, writing, sha256, partial=request.partial)
                 finally:
                     writing.close()
                 request.check(size, custody.sha256)
@@ -106,7 +106,7 @@ class Endings:
             if storage.decided(place_of(row)) is None:
                 try:
                     writing.open()
-                    custody = self._custody(access, row, writing, aborted=True)
+                    custody = self._custody(access, row, writing, writing.sha256(wanted=False), aborted=True)
                 finally:
                     writing.close()
                 storage.decide(place_of(row), custody.encode())
@@ -133,6 +133,14 @@ class Endings:
         after = self._tell(row, custody, self._place(storage, place, custody))
         storage.forget(place)
         return after
+
+    def sha256_of(self, kept: RecordingRow) -> str:
+        """Digest of a recording whole, lower-case hex, also where it wasn't kept: then it is read for it.
+
+        Raises:
+            DataLoss: it isn't what was taken. StorageError: it can't be read now.
+        """
+        return kept.sha256 or read_sha256(self._storages.of(kept.storage), kept)
 
     def end_again(self, row: UploadRow) -> bool:
         """End an upload that the state has as open and the storage as ended; gives whether the storage has it at all.
@@ -171,7 +179,7 @@ class Endings:
         held = _decoded(record)
         if held is not None and held.upload_id == custody.upload_id:
             return UploadState.COMPLETED
-        if held is not None and held.parts == custody.parts and _is_intact(storage, held):
+        if held is not None and held.parts == custody.parts and is_intact(storage, held):
             return UploadState.REPEATED
         storage.keep_aside(place)
         return UploadState.KEPT_ASIDE
@@ -181,12 +189,19 @@ class Endings:
         if kept.custody_digest != custody.custody_digest:
             return False
         try:
-            return _is_intact(self._storages.of(kept.storage), custody)
+            return is_intact(self._storages.of(kept.storage), custody)
         except StorageError:
             return False
 
     def _custody(
-        self, access: Access, row: UploadRow, writing: Writing, *, partial: bool = False, aborted: bool = False
+        self,
+        access: Access,
+        row: UploadRow,
+        writing: Writing,
+        sha256: str,
+        *,
+        partial: bool = False,
+        aborted: bool = False,
     ) -> Custody:
         uploader = orjson.loads(row.owner)
         ended_by = owner_members(access.identity, access.peer) | {"request_id": access.request_id}
@@ -194,7 +209,7 @@ class Endings:
             row.session_id,
             row.upload_id,
             writing.parts(),
-            writing.sha256(),
+            sha256,
             uploader,
             ended_by,
             row.begun_ms,
@@ -219,19 +234,6 @@ def _decoded(record: bytes | None) -> Custody | None:
         return Custody.decode(record) if record is not None else None
     except ValueError:
         return None
-
-
-def _is_intact(storage: RecordingStorage, custody: Custody) -> bool:
-    """Whether the session's recording is what was taken: else a repeat of it is worth keeping."""
-    place = UploadPlace(custody.session_id, "")
-    for part in custody.parts:
-        digest = hashlib.sha256()
-        for offset in range(part.offset, part.offset + part.size, _PIECE):
-            size = min(_PIECE, part.offset + part.size - offset)
-            digest.update(storage.read(place, offset, size, aside=False))
-        if digest.hexdigest() != part.sha256:
-            return False
-    return True
 
 
 def place_of(row: UploadRow) -> UploadPlace:

@@ -37,17 +37,17 @@ def custody_digest(parts: Iterable[Part]) -> str:
 
 
 class Digests:
-    """Digests of an upload as its bytes come: of every full part, of the part that is open, and of the whole.
+    """Digests of an upload as its bytes come: of every full part, of the part that is open, and of the whole if asked.
 
     Made with the full parts that are known; whoever makes it gives the bytes behind them again. Then the whole's digest
     isn't known, as what came before can't be hashed into it.
     """
 
-    def __init__(self, schedule: PartSchedule, known: Sequence[Part] = ()) -> None:
+    def __init__(self, schedule: PartSchedule, known: Sequence[Part] = (), *, whole: bool = True) -> None:
         self._schedule = schedule
         self._parts = list(known)
         self._told = len(self._parts)
-        self._whole = None if known else hashlib.sha256()
+        self._whole = hashlib.sha256() if whole and not known else None
         self.offset = known[-1].offset + known[-1].size if known else 0
         """Bytes from the beginning that were taken in."""
         self._begin_part()
@@ -91,8 +91,11 @@ class Digests:
 
     @property
     def sha256(self) -> str:
-        """Digest of the whole, lower-case hex; '' where it isn't known."""
-        return self._whole.hexdigest() if self._whole is not None else ""
+        """Digest of the whole, lower-case hex; '' where it isn't known. That of one part is the part's."""
+        if self._whole is not None:
+            return self._whole.hexdigest()
+        parts = self.parts()
+        return parts[0].sha256 if len(parts) == 1 else ""
 
 
 def overlapping(parts: Sequence[Part], offset: int, length: int) -> Iterator[Part]:

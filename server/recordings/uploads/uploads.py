@@ -89,8 +89,12 @@ class Uploads:
         self._live: dict[str, LiveUpload] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
 
-    async def start(self, access: Access, session_id: str, upload_id: str) -> UploadStream:
+    async def start(
+        self, access: Access, session_id: str, upload_id: str, *, with_sha256: bool = False
+    ) -> UploadStream:
         """Begin an upload where `upload_id` is '', else go on with it; a stream that has it so far loses it.
+
+        `with_sha256` has the whole's digest made as the bytes come, for completion with one.
 
         Raises:
             InvalidRequest: the session's id isn't one, or isn't the upload's.
@@ -101,9 +105,9 @@ class Uploads:
         """
         _check_session_id(session_id)
         if not upload_id:
-            return await self._to_its_end(self._begin(access, session_id))
+            return await self._to_its_end(self._begin(access, session_id, with_sha256))
         key = self._ids.key(upload_id, access.identity)
-        return await self._to_its_end(self._resume(key, session_id))
+        return await self._to_its_end(self._resume(key, session_id, with_sha256))
 
     async def get(self, access: Access, upload_id: str) -> Upload:
         """Where an upload is.
@@ -172,11 +176,12 @@ class Uploads:
                 await self._finish(row)
         self._live.pop(key, None)
 
-    async def _begin(self, access: Access, session_id: str) -> UploadStream:
+    async def _begin(self, access: Access, session_id: str, with_sha256: bool) -> UploadStream:
         who, now = access.identity, self._now_ms()
         begun = Begun(self._ids.make(who), session_id, owner_members(who, access.peer), now)
         row = await self._on_thread(lambda: self._add(begun, who))
         live = self._live_of(row)
+        live.writing.hashes_whole = with_sha256
         async with live.changing:
             return await self._take_up(row, live)
 
@@ -198,7 +203,7 @@ class Uploads:
             raise
         return row
 
-    async def _resume(self, key: str, session_id: str) -> UploadStream:
+    async def _resume(self, key: str, session_id: str, with_sha256: bool) -> UploadStream:
         live = self._live_of(await self._row(key))
         async with live.changing:
             row = await self._row(key)
@@ -208,6 +213,7 @@ class Uploads:
                 row = await self._finish(row)
             if row.state != OPEN:
                 raise _not_open(row)
+            live.writing.hashes_whole |= with_sha256
             stream = await self._take_up(row, live)
             now = self._now_ms()
             await self._on_thread(lambda: self._store.touched(key, live.durable, now, resumed=True))
@@ -294,7 +300,9 @@ class Uploads:
         )
         if kept is None:
             raise Unavailable("the recording isn't known yet", reason="STATE_UNAVAILABLE")
-        request.check(kept.bytes, kept.sha256)
+        request.check(kept.bytes, None)
+        if request.sha256:
+            request.check(kept.bytes, await self._on_thread(lambda: self._endings.sha256_of(kept)))
         return recording_of(kept), state
 
     async def _row(self, key: str) -> UploadRow:

@@ -198,7 +198,7 @@ class Recording(_message.Message):
     part 1,001 on, so that anyone can compute it from the file.
     """
     sha256: _builtins.str
-    """SHA-256 of the whole, lower-case hex."""
+    """SHA-256 of the whole, lower-case hex; empty where it wasn't asked for and there are several parts."""
     partial: _builtins.bool
     """True if somebody else than its uploader completed it: its end may be missing."""
     aside: _builtins.bool

@@ -28,19 +28,26 @@ class UploadStart(_message.Message):
 
     SESSION_ID_FIELD_NUMBER: _builtins.int
     UPLOAD_ID_FIELD_NUMBER: _builtins.int
+    WITH_SHA256_FIELD_NUMBER: _builtins.int
     session_id: _builtins.str
     """The session that is recorded. Must be given for both."""
     upload_id: _builtins.str
     """The upload to go on with; empty begins one."""
+    with_sha256: _builtins.bool
+    """Whether the SHA-256 of the whole is made as the bytes come, to be kept, and compared with the one that CompleteUpload
+    gives. One that is given there without this is compared too, but everything is read again for it. Default false: only
+    that of a recording of one part is kept.
+    """
     def __init__(
         self,
         *,
         session_id: _builtins.str = ...,
         upload_id: _builtins.str = ...,
+        with_sha256: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["session_id", b"session_id", "upload_id", b"upload_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["session_id", b"session_id", "upload_id", b"upload_id", "with_sha256", b"with_sha256"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -330,7 +330,7 @@ def test_what_was_appended_and_not_synced_is_in_no_digest(engine: Engine, tmp_pa
     writing.append([DATA[20:30]])
     writing.close()
     assert writing.open() == 20
-    assert writing.sha256() == hashlib.sha256(DATA[:20]).hexdigest()
+    assert writing.sha256(wanted=True) == hashlib.sha256(DATA[:20]).hexdigest()
     writing.close()
 
 

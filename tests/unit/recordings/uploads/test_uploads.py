@@ -84,7 +84,7 @@ def test_chunks_of_every_size_are_cut_into_the_same_parts(service: UploadsUnderT
     async def live() -> None:
         digests = set()
         for size in (1, 7, 8, 9, 33, 100):
-            stream = await service.uploads.start(access(), SESSION, "")
+            stream = await service.uploads.start(access(), SESSION, "", with_sha256=True)
             for at in range(0, len(DATA), size):
                 await stream.write(at, DATA[at : at + size])
             await stream.close()
@@ -177,6 +177,30 @@ def test_what_is_not_as_the_client_says_stays_open(service: UploadsUnderTest, cl
             await service.complete(upload_id, **claim)
 
     asyncio.run(live())
+
+
+@pytest.mark.parametrize("is_completed", [False, True])
+def test_a_digest_that_was_not_announced_is_compared_too(service: UploadsUnderTest, is_completed: bool) -> None:
+    """At completion, and at one that is repeated, when nothing is known of the whole any more."""
+
+    async def live() -> None:
+        upload_id = await service.send(DATA[:90], with_sha256=False)
+        await service.send(DATA[90:], upload_id=upload_id, at=90, with_sha256=False)
+        right, wrong = hashlib.sha256(DATA).hexdigest(), "0" * 64
+        if is_completed:
+            recording, _ = await service.complete(upload_id)
+            assert recording.sha256 == "", "of several parts it isn't made unless asked for"
+        with pytest.raises(FailedPrecondition, match="SHA-256"):
+            await service.complete(upload_id, sha256=wrong)
+        recording, state = await service.complete(upload_id, sha256=right)
+        assert (state, recording.sha256) == (UploadState.COMPLETED, "" if is_completed else right)
+
+    asyncio.run(live())
+
+
+def test_the_digest_of_a_recording_of_one_part_is_known_without_being_asked_for(service: UploadsUnderTest) -> None:
+    recording, _ = asyncio.run(service.record(DATA[:8], with_sha256=False))
+    assert recording.sha256 == hashlib.sha256(DATA[:8]).hexdigest()
 
 
 def test_a_digest_that_is_none_is_invalid(service: UploadsUnderTest) -> None:
