@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator
+import time
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Final
 
 from server.audit_log.search.query import Missing, MissingReason
-from server.errors import Unavailable
+from server.errors import DeadlineExceeded, Unavailable
 from server.observability.alerts.alerts import Alerts
 from server.observability.alerts.kinds import AlertKind
 from server.state.catalogue import CatalogueObject
@@ -22,8 +23,10 @@ _FAULTS: Final = frozenset(
         MissingReason.RECEIPTS_UNREADABLE,
     }
 )
-"""What an answer lacks because a storage failed. Time that ran out is the caller's as often as not; a hole of the
-journal is none of a storage; a range elsewhere wasn't asked for."""
+"""What an answer lacks because a storage failed. A hole of the journal is none of a storage; a range elsewhere wasn't
+asked for; time that ran out is its own matter."""
+PATIENCE_SECONDS: Final = 10.0
+"""How long a storage may take to give objects before time that runs out is its failure, and not its caller's."""
 
 
 @dataclass(slots=True)
@@ -34,6 +37,10 @@ class Outcome:
     """Storages that stored objects were wanted from."""
     faults: dict[str, str] = field(default_factory=dict)
     """By storage, what failed last."""
+    late: set[str] = field(default_factory=set)
+    """Storages whose objects hadn't come when the time ran out."""
+    ran_out: bool = False
+    """Whether it did."""
     _foreign: set[tuple[str, str]] = field(default_factory=set)
 
     def asks(self, objects: Iterable[CatalogueObject]) -> None:
@@ -50,6 +57,7 @@ class Outcome:
     def lacks(self, missing: Iterable[Missing]) -> None:
         """The answer lacks this. What others put into a storage may be unreadable without a failure of ours."""
         for each in missing:
+            self.ran_out = self.ran_out or each.reason is MissingReason.TIME_LIMIT
             if each.reason in _FAULTS and (each.storage, each.name) not in self._foreign:
                 self.faults[each.storage] = f"{each.name}: {each.description}"
 
@@ -57,22 +65,34 @@ class Outcome:
 class Outcomes:
     """Counts readings. Safe to use from several threads."""
 
-    def __init__(self, alerts: Alerts | None = None) -> None:
+    def __init__(self, alerts: Alerts | None = None, clock: Callable[[], float] = time.monotonic) -> None:
         self._alerts = alerts or Alerts()
+        self._clock = clock
 
     @contextmanager
     def counting(self, chosen: Collection[str]) -> Iterator[Outcome]:
         """Count what the block does with the `chosen` storages; what ends with another error counts as nothing."""
-        outcome = Outcome()
+        outcome, begun = Outcome(), self._clock()
         try:
             yield outcome
+        except DeadlineExceeded:
+            self._count_late(outcome, begun)
+            raise
         except (StorageError, Unavailable) as error:
             named = error.metadata.get("storage", "") if isinstance(error, Unavailable) else ""
             for storage in [named] if named in chosen else outcome.faults or outcome.asked or chosen:
                 self._alerts.failed(storage, AlertKind.EVENT_SEARCH, outcome.faults.get(storage, str(error)))
             raise
-        for storage in outcome.asked | outcome.faults.keys():
-            if storage in outcome.faults:
-                self._alerts.failed(storage, AlertKind.EVENT_SEARCH, outcome.faults[storage])
-            else:
+        self._count_late(outcome, begun)
+        for storage, fault in outcome.faults.items():
+            self._alerts.failed(storage, AlertKind.EVENT_SEARCH, fault)
+        if not outcome.ran_out:
+            for storage in outcome.asked - outcome.faults.keys():
                 self._alerts.succeeded(storage, AlertKind.EVENT_SEARCH)
+
+    def _count_late(self, outcome: Outcome, begun: float) -> None:
+        seconds = self._clock() - begun
+        if seconds >= PATIENCE_SECONDS:
+            for storage in outcome.late - outcome.faults.keys():
+                text = f"its objects didn't come in {seconds:.0f} seconds"
+                self._alerts.failed(storage, AlertKind.EVENT_SEARCH, text)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import heapq
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from itertools import groupby
 from operator import attrgetter
@@ -40,7 +41,7 @@ from server.audit_log.tail import Pinned, TailRow
 from server.errors import DeadlineExceeded
 from server.state.catalogue import CatalogueObject
 from server.storage.matching import compile_filters
-from server.storage.ports import ScanEngine, StorageError
+from server.storage.ports import ScanEngine, StorageError, StorageTimeout
 from server.storage.query import Filters, Order, Position
 
 PAGE_BYTES = 1024 * 1024
@@ -68,6 +69,8 @@ class Plan:
     missing: list[Missing] = field(default_factory=list)
     failures: dict[str, str] = field(default_factory=dict)
     """By storage, what failed though the page can be read without it."""
+    late: set[str] = field(default_factory=set)
+    """Storages whose objects hadn't come when the time ran out."""
     of_others: Sequence[Missing] = ()
     """Of `missing`, what is so because of others."""
     faults: Mapping[str, Missing] = field(default_factory=dict)
@@ -124,7 +127,7 @@ class PageReader:
         self._selection = RowSelection(origins, plan.watermark, self._wanted)
         self._stored = StoredRead(
             engine,
-            storages.local,
+            self._local,
             digests.is_intact,
             self._selection,
             _within(query.filters, query.order, plan.reach),
@@ -133,6 +136,14 @@ class PageReader:
             query.page_size + _AHEAD,
             deadline,
         )
+
+    @contextmanager
+    def _local(
+        self, objects: Collection[CatalogueObject], deadline: float
+    ) -> Iterator[Mapping[str, str | StorageError]]:
+        with self._storages.local(objects, deadline) as found:
+            self._plan.late |= {item.storage for item in objects if isinstance(found[item.key], StorageTimeout)}
+            yield found
 
     def read(self) -> Page:
         """Read the page.

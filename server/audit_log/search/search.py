@@ -142,6 +142,7 @@ class Search:
         start = self._tokens.decode(query.page_token, query, caller) if query.page_token else None
         plan = self._plan(query, start, chosen, deadline)
         outcome.asks(plan.objects)
+        outcome.late = plan.late
         outcome.passes_over(plan.of_others)
         plan.missing += self._elsewhere.missing(
             query.storage, chosen, query.filters, self._catalogue.storages(), partial(self._holds, query)

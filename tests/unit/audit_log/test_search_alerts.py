@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -11,13 +12,14 @@ import pytest
 
 from server.audit_log.search.narrowing import Narrowing
 from server.audit_log.search.outcomes import Outcomes
-from server.audit_log.search.query import EventSelector, SearchQuery
+from server.audit_log.search.query import EventSelector, Missing, MissingReason, SearchQuery
 from server.audit_log.search.search import Search
 from server.audit_log.search.tokens import PageTokens
 from server.audit_log.stored_batches import StoredBatches
 from server.errors import AuditStoreError, InvalidRequest, NotFound, Unavailable
 from server.files import DiskFiles
 from server.observability.alerts.alerts import Alerts
+from server.observability.alerts.kinds import AlertKind
 from server.storage.embedded.storage import EmbeddedStorage
 from server.storage.finding import FinderFailed, Finding, FindRequest
 from server.storage.ports import LocalPaths, StorageError, StorageTimeout, Wanted
@@ -75,9 +77,10 @@ class Failing:
 class Counted:
     """Searches, and the alerts that they raise."""
 
-    def __init__(self, rig: SearchRig, narrowing: Narrowing | None = None) -> None:
+    def __init__(self, rig: SearchRig, narrowing: Narrowing | None = None, takes: float = 0.0) -> None:
+        """By their clock, each search `takes` so many seconds."""
         self.alerts = Alerts()
-        outcomes = Outcomes(self.alerts)
+        outcomes = Outcomes(self.alerts, itertools.count(0.0, takes).__next__)
         tokens = PageTokens(TOKEN_KEY)
         engine, tail, catalogue = rig.engine, rig.log.tail, rig.catalogue
         self.search = Search(rig.storages, engine, tail, catalogue, tokens, narrowing=narrowing, outcomes=outcomes)
@@ -145,11 +148,46 @@ def test_a_callers_own_mistakes_are_no_failures(rig: SearchRig) -> None:
     for _ in range(4):
         with pytest.raises(NotFound):
             counted.search.get(ALICE, EventSelector(uid="nobody's", storage="all"), time.monotonic() + 60)
-    Away.error = StorageTimeout()
-    for _ in range(4):  # a caller who gave too little time
-        with contextlib.suppress(AuditStoreError):
-            counted.search.page(ALICE, SearchQuery(storage=FAR), time.monotonic() - 1)
     assert counted.raised() == []
+
+
+@pytest.mark.parametrize("storage", [FAR, "all"])
+def test_time_that_runs_out_is_the_storages_failure_once_it_had_enough(rig: SearchRig, storage: str) -> None:
+    """In a search of all the newest event is far away, so that nothing is found before."""
+    hasty, patient = Counted(rig, takes=9.9), Counted(rig, takes=10.0)
+    for counted in (hasty, patient):
+        Away.error = StorageTimeout()
+        counted.page(SearchQuery(storage=storage))
+    assert (hasty.raised(), patient.raised()) == ([], [(FAR, "event-search")])
+    assert patient.alerts.listed()[0].detail == "its objects didn't come in 10 seconds"
+    hasty.page(SearchQuery(storage=storage), times=10)
+    assert hasty.raised() == []
+
+
+@pytest.mark.parametrize(("takes", "raised", "cleared"), [(9.9, 0, 0), (10.0, 1, 0), (None, 0, 1)])
+def test_a_page_that_is_given_in_part_as_time_ran_out_is_no_success(
+    takes: float | None, raised: int, cleared: int
+) -> None:
+    """None: a page that is whole."""
+    alerts = Alerts()
+    outcomes = Outcomes(alerts, itertools.count(0.0, takes or 0.0).__next__)
+
+    def read(times: int) -> None:
+        for _ in range(times):
+            with outcomes.counting((FAR,)) as outcome:
+                outcome.asked.add(FAR)
+                if takes is not None:
+                    outcome.late.add(FAR)
+                    outcome.lacks([Missing(MissingReason.TIME_LIMIT, FAR, "", "time ran out")])
+        alerts.evaluate()
+
+    read(4)
+    assert len(alerts.listed()) == raised
+    for _ in range(4):
+        alerts.failed(FAR, AlertKind.EVENT_SEARCH, "away")
+    alerts.evaluate()
+    read(4)
+    assert len(alerts.listed()) == 1 - cleared
 
 
 def test_a_search_that_needs_nothing_stored_says_nothing_of_a_storage(rig: SearchRig) -> None:
