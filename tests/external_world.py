@@ -43,11 +43,10 @@ class World:
     def data_dir(self) -> Path:
         return self.folder / "data"
 
-    def serving(self, journal: JournalSection = OFTEN) -> Any:
-        """The service, in this process."""
-        return running_app(
-            self.data_dir, issuer_url=self.issuer, aws=self.aws, journal=journal, http=self.http, alerts=SOON
-        )
+    def serving(self, **sections: Any) -> Any:
+        """The service, in this process; `sections` of its configuration as `running_app` has them."""
+        own = {"issuer_url": self.issuer, "aws": self.aws, "http": self.http, "journal": OFTEN, "alerts": SOON}
+        return running_app(self.data_dir, **(own | sections))
 
     def client(self, retries: Retries | None = None) -> Client:
         return Client(find_connection({}, self.data_dir), retries=retries)

@@ -8,9 +8,9 @@ from collections.abc import Callable
 _SECONDS = 20
 
 
-def until(condition: Callable[[], object]) -> None:
-    """Return once the condition holds; the test fails when it doesn't in time."""
-    deadline = time.monotonic() + _SECONDS
+def until(condition: Callable[[], object], seconds: float = _SECONDS) -> None:
+    """Return once the condition holds; the test fails when it doesn't within so many seconds."""
+    deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.02)

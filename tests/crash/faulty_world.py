@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from extaudit_client import Client, StorageSpec
 from extaudit_client.retries import Retries
@@ -41,9 +42,9 @@ class FaultyWorld:
     storage: str
 
     @contextmanager
-    def serving(self) -> Iterator[Client]:
+    def serving(self, **sections: Any) -> Iterator[Client]:
         """The service in this process, with a client of it that leaves retries to its caller."""
-        with self.world.serving(NOW_AND_THEN), self.world.client(Retries(attempts=0)) as client:
+        with self.world.serving(journal=NOW_AND_THEN, **sections), self.world.client(Retries(attempts=0)) as client:
             yield client
 
     def switch(self, client: Client, *, there: bool) -> None:

@@ -57,6 +57,11 @@ class Plan:
         with self._lock:
             self._planned.remove(planned)
 
+    def clear(self) -> None:
+        """Nothing is planned any more."""
+        with self._lock:
+            self._planned.clear()
+
     def fault_of(self, method: str, target: str) -> Fault | None:
         """What befalls this request. Every plan that it fits counts it."""
         found: Fault | None = None

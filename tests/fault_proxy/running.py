@@ -43,6 +43,10 @@ class FaultProxy:
         """Let requests pass again."""
         self._plan.take_back(planned)
 
+    def take_all_back(self) -> None:
+        """Let every request pass again."""
+        self._plan.clear()
+
     def wait_for(self, planned: Planned) -> None:
         """Return once it befell all that it was to befall."""
         until(lambda: planned.is_over)
