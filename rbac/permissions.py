@@ -134,6 +134,7 @@ PERMISSIONS: Final[Mapping[str, Permission]] = MappingProxyType(
             (PUT_STORAGES,), also=(READ_INTEGRATIONS,), wider=(DELETE_STORAGES,)
         ),
         "/extaudit.v1.ExternalAuditStorageService/DisableCluster": Permission((DELETE_STORAGES,)),
+        "/extaudit.v1.ExternalAuditStorageService/DivertStorage": Permission((DELETE_STORAGES,)),
         "/extaudit.v1.ExternalAuditStorageService/ListPromotions": Permission((READ_STORAGES,)),
         "/extaudit.v1.ExternalAuditStorageService/TestConnection": Permission(
             (UPDATE_STORAGES,), also=(READ_INTEGRATIONS,)

@@ -72,7 +72,6 @@ from server.reloading import Held, Reloading, Settings, cut_limits
 from server.state.active_storage import active_storage
 from server.state.catalogue import Catalogue
 from server.state.database import Database, open_database
-from server.state.external_storages import SqlExternalStorages
 from server.state.integrations import SqlIntegrations
 from server.state.issued_certificates import SqlIssuedCertificates
 from server.state.locks import SqlLocks
@@ -85,7 +84,7 @@ from server.state.uploads import SqlUploads
 from server.storage.embedded.recordings import EmbeddedRecordings
 from server.storage.embedded.storage import EmbeddedStorage
 from server.storage.scan.engine import DuckScanEngine
-from server.storages_assembly import OtherStorages, Ways, deliveries_to, known_storages, open_audit_log
+from server.storages_assembly import OtherStorages, Ways, deliveries_to, diverting_from, known_storages, open_audit_log
 from server.surroundings import surroundings
 
 _log = logging.getLogger(__name__)
@@ -282,7 +281,8 @@ def _build(
     integrations = Integrations(
         SqlIntegrations(engine), lambda: frozenset(each.section.storage for each in log.tail.pin()), _now_ms
     )
-    external = assemble_storages(config, SqlExternalStorages(engine), issuer.tokens, switch, _now_ms)
+    diverting = diverting_from(storages, ways, deliveries)
+    external = assemble_storages(config, engine, issuer.tokens, switch, diverting, _now_ms)
     locks = Locks(lock_store, lock_table, _now_ms, lambda: server.look_again())
     server = GrpcServer(
         config.grpc.listen,
@@ -311,6 +311,7 @@ def _build(
             issuer.rotation,
             external.promotions,
             external.tests,
+            external.backlogs,
         ),
         limits=Limits.of(config),
         observers=[CallMeter(metrics.calls), RefusalObserver(self_audit.denials)],

@@ -96,7 +96,7 @@ class ReadingPart:
 def assemble(config: Config, around: Surroundings, *, token_key: bytes) -> ReadingPart:
     """The parts over what the log and the storages have."""
     storages, catalogue, log, threads = around.storages, around.catalogue, around.log, around.threads
-    elsewhere = Elsewhere(lambda: active_periods(around.state), lambda: storages.switches)
+    elsewhere = Elsewhere(lambda: active_periods(around.state), lambda: storages.switches, catalogue.diversions.all)
     scan_bytes = min(config.athena.scan_bytes, config.external_storage.cache_bytes)
     narrowing = Narrowing(storages, around.finder, scan_bytes=scan_bytes)
     outcomes, tokens = Outcomes(around.alerts), PageTokens(token_key)

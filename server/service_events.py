@@ -57,6 +57,7 @@ DRAFT_UPDATED: Final = "extaudit.draft.update"
 DRAFT_DELETED: Final = "extaudit.draft.delete"
 STORAGE_ENABLED: Final = "external_audit_storage.enable"
 STORAGE_DISABLED: Final = "external_audit_storage.disable"
+STORAGE_DIVERTED: Final = "extaudit.storage.divert"
 CONNECTION_TESTED: Final = "extaudit.storage.test"
 SESSION_UPLOADED: Final = "session.upload"
 INTEGRATION_CREATED: Final = "integration.create"
@@ -112,6 +113,7 @@ CODES: Final[Mapping[str, str]] = MappingProxyType(
         STORAGE_ENABLED: "TEA001I",
         STORAGE_DISABLED: "TEA002I",
         CONNECTION_TESTED: "XA8204I",
+        STORAGE_DIVERTED: "XA8205W",
         SESSION_UPLOADED: "T2005I",
         INTEGRATION_CREATED: "IG001I",
         INTEGRATION_UPDATED: "IG002I",

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from threading import Lock
 from typing import Protocol
 
@@ -13,6 +14,7 @@ from server.audit_log.cuts import CutLimits
 from server.audit_log.deliveries import Deliveries
 from server.audit_log.deliveries_by_storage import DeliveriesByStorage
 from server.audit_log.delivery import Delivery
+from server.audit_log.diverting import Diverting
 from server.audit_log.known_uids import UidLimits
 from server.audit_log.opening import OpenLog, Places, open_log
 from server.audit_log.storages import DEFAULT, Storages
@@ -126,11 +128,13 @@ class Ways:
     gives_way: Callable[[], bool]
     spans: Spans
     alerts: Alerts
+    leaving: Lock = field(default_factory=Lock)
+    """Held while a batch leaves the tail, and while what waits for a storage is diverted."""
 
 
 def deliveries_to(storages: Storages, ways: Ways) -> DeliveriesByStorage:
     """Deliveries to these storages, and to those that are added later."""
-    leaving, log = Lock(), ways.log
+    log = ways.log
 
     def make(storage: EventStorage) -> Deliveries:
         delivery = Delivery(
@@ -141,7 +145,7 @@ def deliveries_to(storages: Storages, ways: Ways) -> DeliveriesByStorage:
             log.uid_files,
             log.journal,
             ways.before_leaving,
-            leaving,
+            ways.leaving,
         )
         patience = 0.0 if storage.storage_id == DEFAULT else _PATIENCE_SECONDS
         shared = ways.threads, ways.metrics, storage.storage_id, ways.gives_way, ways.spans
@@ -151,3 +155,13 @@ def deliveries_to(storages: Storages, ways: Ways) -> DeliveriesByStorage:
     for storage in storages.all():
         deliveries.add(storage)
     return deliveries
+
+
+def diverting_from(storages: Storages, ways: Ways, deliveries: DeliveriesByStorage) -> Diverting:
+    """What takes batches out of the ways of these deliveries to others; made on the event loop."""
+    loop = asyncio.get_running_loop()
+
+    def diverted(storage_id: str) -> None:
+        loop.call_soon_threadsafe(deliveries.diverted, storage_id)
+
+    return Diverting(ways.log.tail, ways.catalogue, storages, ways.leaving, diverted)

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import orjson
@@ -15,15 +16,24 @@ from sqlalchemy import Engine, delete, insert, update
 
 from rbac.identities import Identity, IdentityKind
 from server.audit_log.access import Access
+from server.audit_log.diverting import Diverting
+from server.audit_log.storages import Storages as EventStorages
+from server.audit_log.tail import Tail
+from server.external_storage.backlogs import Backlogs
 from server.external_storage.drafts import DraftRequest, Drafts
+from server.external_storage.in_turn import InTurn
 from server.external_storage.plans import Plans
 from server.external_storage.promotions import Promotions
 from server.external_storage.regions import RegionRule
 from server.external_storage.rules import Rules
+from server.files import DiskFiles
+from server.state.catalogue import Catalogue
 from server.state.database import open_database
 from server.state.external_storage_tables import integrations
 from server.state.external_storages import ConnectionTestRow, SqlExternalStorages
 from server.state.outbox import Outbox
+from server.state.uploads import SqlUploads
+from server.storage.embedded.storage import EmbeddedStorage
 from server.storage.spec import StorageOptions, StorageSpec
 
 ACCOUNT = "123456789012"
@@ -108,6 +118,13 @@ class Storages:
     @property
     def plans(self) -> Plans:
         return Plans(self.store, "extaudit.example.com", lambda: self.now_ms)
+
+    def backlogs(self, tail: Tail) -> Backlogs:
+        """What diverts what waits in a tail."""
+        catalogue = Catalogue(self.engine)
+        default = EmbeddedStorage(DiskFiles(), Path("unused"))
+        diverting = Diverting(tail, catalogue, EventStorages(default), Lock(), lambda _: None)
+        return Backlogs(self.store, diverting, SqlUploads(self.engine), InTurn())
 
     def add_integration(self, name: str = "production", role_arn: str = ROLE, revision: str = "i-1") -> None:
         row = {

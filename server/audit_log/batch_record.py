@@ -47,16 +47,19 @@ class BatchRecord:
     last: int
     storage: str
     previous: str
-    """SHA-256 of the record before it of its log in its storage, lower-case hex; '' for the first."""
+    """SHA-256 of the record before it of its log in its storage, lower-case hex; '' for the first. What was diverted
+    from one storage is a chain of its own."""
     objects: tuple[BatchObject, ...]
     holes: tuple[tuple[int, int], ...]
     """Sequences inside first..last that were lost to damage."""
     receipts: Mapping[str, Any]
+    diverted_from: str = ""
+    """The storage that it was taken out of, undelivered; '' for all that is where it was acknowledged."""
 
     @property
     def cut(self) -> Cut:
         """The cut it records."""
-        return Cut(self.log_id, self.first, self.last, self.storage)
+        return Cut(self.log_id, self.first, self.last, self.storage, self.diverted_from)
 
     def renamed(self, index: int, name: str) -> BatchRecord:
         """The same record with another name for one of its objects."""
@@ -66,7 +69,7 @@ class BatchRecord:
 
     def encode(self) -> bytes:
         """As it is stored."""
-        members = {
+        members: dict[str, object] = {
             "format": FORMAT,
             "log_id": self.log_id,
             "first": self.first,
@@ -77,6 +80,8 @@ class BatchRecord:
             "objects": [asdict(item) for item in self.objects],
             "receipts": self.receipts,
         }
+        if self.diverted_from:
+            members["diverted_from"] = self.diverted_from
         return orjson.dumps(members)
 
     @staticmethod
@@ -103,6 +108,7 @@ class BatchRecord:
                 objects,
                 tuple((_number(first), _number(last)) for first, last in members["holes"]),
                 members["receipts"],
+                _text(members.get("diverted_from", "")),
             )
         except NewerRecord:
             raise

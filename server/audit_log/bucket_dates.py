@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from server.audit_log.foreign import described, of_ours
+from server.audit_log.foreign import described, is_diverted, of_ours
 from server.audit_log.retention import Retention
 from server.audit_log.search.query import Missing, MissingReason
 from server.state.catalogue import Catalogue, CatalogueObject
@@ -82,6 +82,7 @@ class BucketDates:
             if not item.is_deleted
             and ((before := known.get(item.name)) is None or before.is_foreign)
             and of_ours(item.name) not in pending
+            and not is_diverted(self._catalogue, self._storage.storage_id, item.name)
         ]
         gaps = []
         if len(foreign) > MOST_FOREIGN or not listing.is_whole:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, replace
 
 import orjson
 
@@ -15,20 +15,32 @@ class Cut:
     first: int
     last: int
     storage: str
+    diverted_from: str = ""
+    """The storage that it was made for; '' where it is for that one still."""
 
     @property
     def name(self) -> str:
-        """Stem of the batch's objects and of its spool folder."""
+        """Stem of the batch's objects."""
         return f"{self.log_id}-{self.first}-{self.last}"
+
+    @property
+    def spool_name(self) -> str:
+        """Name of the spool folder: a diverted batch has one of its own, as an attempt to deliver it to where it was
+        before may not have ended."""
+        return f"{self.name}-from-{self.diverted_from}" if self.diverted_from else self.name
 
     @property
     def record_name(self) -> str:
         """Name of the batch record below `_batches`."""
         return f"{self.log_id}/{self.first}-{self.last}.json"
 
+    def diverted(self, storage: str) -> Cut:
+        """The same sequences, for another storage."""
+        return replace(self, storage=storage, diverted_from=self.storage)
+
     def encode(self) -> bytes:
-        """As a journal frame holds it."""
-        return orjson.dumps(asdict(self))
+        """As a journal frame holds it, which knows of no diversion: the state does."""
+        return orjson.dumps({"log_id": self.log_id, "first": self.first, "last": self.last, "storage": self.storage})
 
     @staticmethod
     def decode(payload: bytes) -> Cut:

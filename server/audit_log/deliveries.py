@@ -60,6 +60,11 @@ class Deliveries:
         since = self._failing_since
         return since is not None and time.monotonic() - since >= self._patience_seconds
 
+    def diverted(self) -> None:
+        """What couldn't be delivered needn't be any more; called on the loop."""
+        self.last_error, self._failing_since = "", None
+        self._alerts.ended(self._storage_id, AlertKind.EVENT_EMIT)
+
     def wake(self) -> None:
         """Look for a cut section; called on the loop."""
         self._wake.set()

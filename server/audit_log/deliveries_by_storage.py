@@ -31,6 +31,12 @@ class DeliveriesByStorage:
         for deliveries in self._by_storage.values():
             deliveries.wake()
 
+    def diverted(self, storage_id: str) -> None:
+        """Nothing waits for this storage any more, and something for another one; called on the loop."""
+        if storage_id in self._by_storage:
+            self._by_storage[storage_id].diverted()
+        self.wake()
+
     def stop(self) -> None:
         """Make `run` return once what is under way is done. What is not delivered stays in the journal."""
         self._stopped.set()

@@ -19,6 +19,7 @@ from server.audit_log.batch_record import BatchObject, BatchRecord, record_diges
 from server.audit_log.cuts import Cut
 from server.audit_log.journal.journal import Journal
 from server.audit_log.known_uids import uid_entries
+from server.audit_log.record_chain import batch_chained_before
 from server.audit_log.spool import Spool
 from server.audit_log.tail import Section, Tail
 from server.audit_log.uid_files import UidFiles
@@ -74,7 +75,7 @@ class Delivery:
         older ones would have to make room."""
 
     def deliver_next(self) -> Delivered | None:
-        """Deliver the storage's oldest cut section; None if there is none.
+        """Deliver the storage's oldest cut section; None if there is none, or it was diverted meanwhile.
 
         Raises:
             StorageError, OSError: it isn't confirmed; safe to try again.
@@ -84,15 +85,31 @@ class Delivery:
             return None
         cut = section.cut
         self._encoding_seconds = 0.0
-        record = self._confirmed_record(section, cut) or self._send(section, cut)
+        objects = self._known_objects(cut)
+        record = None if objects is not None else self._confirmed_record(section, cut) or self._send(section, cut)
+        if record is not None:
+            objects = catalogue_objects(record)
         with self._leaving:
+            if not self._tail.has(section):
+                _tell_late(cut)
+                return None
             self._leave(section, cut, record)
-        rows, size = (sum(getattr(item, what) for item in record.objects) for what in ("rows", "bytes"))
-        return Delivered(cut, len(record.objects), rows, size, self._encoding_seconds)
+        rows, size = (sum(getattr(item, what) for item in objects or ()) for what in ("rows", "bytes"))
+        return Delivered(cut, len(objects or ()), rows, size, self._encoding_seconds)
 
-    def _leave(self, section: Section, cut: Cut, record: BatchRecord) -> None:
+    def _known_objects(self, cut: Cut) -> list[CatalogueObject] | None:
+        """What is there of a batch that a stop kept from leaving the tail once it was confirmed; None where it wasn't.
+
+        What is on this machine is looked at again, as somebody may have put an older copy of it back. A bucket isn't
+        asked: it may be gone.
+        """
+        batch = self._catalogue.batch(cut.log_id, cut.first)
+        return self._catalogue.objects_of_batch(batch) if batch and self._storage.compares_digests else None
+
+    def _leave(self, section: Section, cut: Cut, record: BatchRecord | None) -> None:
         self._before_leaving()
-        self._catalogue.add_batch(catalogue_batch(record), catalogue_objects(record))
+        if record is not None:
+            self._catalogue.add_batch(catalogue_batch(record), catalogue_objects(record))
         self._keep_uids(section, cut)
         self._journal.trim(section.log_id, section.first, damaged=section.damaged)
         # From here on searches find its events in the catalogue's objects, before in the tail.
@@ -168,8 +185,14 @@ class Delivery:
         raise NameTaken(record.objects[index].name)
 
     def _previous(self, cut: Cut) -> str:
-        before = self._catalogue.batch_before(cut.log_id, cut.first, cut.storage)
+        before = batch_chained_before(self._catalogue, cut.log_id, cut.first, cut.storage, cut.diverted_from)
         return before.record_digest if before is not None else ""
+
+
+def _tell_late(cut: Cut) -> None:
+    """The batch was diverted while it was delivered: it is the other storage's, whatever is in this one."""
+    text = "a batch was diverted while it was delivered; what is stored of it here counts no more"
+    _log.warning(text, extra={"fields": {"storage": cut.storage, "batch": cut.name}})
 
 
 def _next_name(item: BatchObject) -> str:

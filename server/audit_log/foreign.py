@@ -76,6 +76,7 @@ class ForeignObjects:
         pending = self._pending()
         known = {item.name: item for item in self._catalogue.objects_of_date(self._storage.storage_id, date)}
         found = [item for item in listed if (before := known.get(item.name)) is None or before.is_foreign]
+        found = [item for item in found if not is_diverted(self._catalogue, self._storage.storage_id, item.name)]
         foreign = [item for item in found if not _is_pending(item.name, pending)]
         known.update({item.name: item for item in self._learn(foreign, known, now)})
         self._forget(known, {item.name for item in listed})
@@ -163,6 +164,14 @@ def of_ours(name: str) -> tuple[str, int] | None:
     """Log and first sequence of the batch that an object is of by its name; None if it isn't named like one of ours."""
     match = _OURS.fullmatch(name)
     return (match[1], int(match[2])) if match is not None else None
+
+
+def is_diverted(catalogue: Catalogue, storage_id: str, name: str) -> bool:
+    """Whether an object in a storage is of a batch that was diverted from there, by its name: it is known, belongs
+    elsewhere, and counts for nothing here."""
+    place = of_ours(name)
+    diversion = catalogue.diversions.of(*place) if place is not None else None
+    return diversion is not None and diversion.storage == storage_id
 
 
 def _is_pending(name: str, pending: Collection[tuple[str, int]]) -> bool:

@@ -28,6 +28,7 @@ from server.audit_log.uid_files import UidFiles
 from server.audit_log.validation import Validator
 from server.files import Files
 from server.state.catalogue import Catalogue
+from server.state.diversions import Diversion
 from server.state.outbox import Outbox
 from server.storage.ports import StorageError
 
@@ -87,7 +88,7 @@ def open_log(
     known, uid_files = KnownUids(uid_limits), UidFiles(files, places.known_uids, uid_limits)
     for log_id, entries in uid_files.load():
         known.add(log_id, entries)
-    tail, spool = Tail(), Spool(files, places.spool)
+    tail, spool = Tail(catalogue.confirmed()), Spool(files, places.spool)
     writer = LogWriter(recovery.journal, tail, known, cut_limits, on_cut, _storage_of(catalogue), storages.activate)
     storages.activate(recovery.journal.storage)
     for recovered in recovery.sections:
@@ -98,9 +99,11 @@ def open_log(
         if not recovered.cut_recorded:
             recovery.journal.record_cut(recovered.cut)
         section.cut = recovered.cut
+        if (diversion := _diversion_of(catalogue, section)) is not None:
+            tail.divert(section, diversion.to)
     for log_id, first, damaged in recovery.empty:
         recovery.journal.trim(log_id, first, damaged=damaged)
-    spool.clean({recovered.cut.name for recovered in recovery.sections if recovered.cut is not None})
+    spool.clean({pin.section.cut.spool_name for pin in tail.pin() if pin.section.cut is not None})
     return OpenLog(recovery.journal, tail, writer, spool, uid_files, recovery, is_copy=fork is not None)
 
 
@@ -122,9 +125,23 @@ def _look_further(storages: Storages, catalogue: Catalogue, lost: Settled) -> Se
 def _cut_of(catalogue: Catalogue) -> Batches:
     def cut_of(log_id: str, first: int) -> Cut | None:
         batch = catalogue.batch(log_id, first)
-        return Cut(batch.log_id, batch.first, batch.last, batch.storage) if batch is not None else None
+        if batch is None:
+            return None
+        diversion = catalogue.diversions.of(log_id, first)  # its segment is of the storage that it left
+        return Cut(log_id, first, batch.last, diversion.storage if diversion is not None else batch.storage)
 
     return cut_of
+
+
+def _diversion_of(catalogue: Catalogue, section: Section) -> Diversion | None:
+    """The diversion of a section that is to be delivered elsewhere than where its segment belongs."""
+    diversion, batch = (
+        catalogue.diversions.of(section.log_id, section.first),
+        catalogue.batch(section.log_id, section.first),
+    )
+    # Where the state couldn't tell whether it was diverted, it may have been delivered nevertheless.
+    stayed = diversion is not None and batch is not None and batch.storage == diversion.storage
+    return None if stayed else diversion
 
 
 def _storage_of(catalogue: Catalogue) -> Callable[[str, int], str | None]:

@@ -6,11 +6,14 @@ import contextlib
 import re
 import time
 from collections.abc import Callable, Collection, Sequence
+from typing import NamedTuple
 
 from server.audit_log.batch_record import BatchRecord, NewerRecord
 from server.audit_log.delivery import catalogue_batch, catalogue_objects
+from server.audit_log.storages import DEFAULT
 from server.data_directory import LATER_VERSION, DataDirectoryProblem
 from server.state.catalogue import Catalogue, rest
+from server.state.diversions import Diversion
 from server.storage.ports import EventStorage, StorageError
 
 _MOST_UNREAD = 100
@@ -45,14 +48,23 @@ def rebuild(storage: EventStorage, catalogue: Catalogue, pending: Collection[tup
     return len(records)
 
 
-def recall(storage: EventStorage, catalogue: Catalogue, admits: Admits) -> tuple[int, int]:
-    """The same of a storage that others can write to, with every range that `admits` lets pass; gives how many batches
-    were added, and how many were refused. Nothing is taken for lost: it may be on its way.
+class Recalled(NamedTuple):
+    """What became of the batch records of a storage that the catalogue doesn't know."""
+
+    added: int
+    refused: int
+    diverted: int
+    """How many are of batches that were diverted from there: they were delivered late, and count no more."""
+
+
+def recall(storage: EventStorage, catalogue: Catalogue, admits: Admits) -> Recalled:
+    """The same of a storage that others can write to, with every range that `admits` lets pass. Nothing is taken for
+    lost: it may be on its way.
 
     Raises:
         StorageError: the storage can't be read now. What was read is kept.
     """
-    added = refused = 0
+    added = refused = diverted = 0
     unread: list[str] = []
     for place in _listed(storage):
         log_id, first, last = place
@@ -61,7 +73,8 @@ def recall(storage: EventStorage, catalogue: Catalogue, admits: Admits) -> tuple
         if known is not None and (known.storage, known.first, known.last) == (storage.storage_id, first, last):
             continue
         if (known is not None and known.first <= last) or not admitted:
-            refused += 1
+            is_left = catalogue.diversions.is_left(storage.storage_id, log_id, first, last)
+            refused, diverted = refused + (not is_left), diverted + is_left
             continue
         try:
             records = _added(storage, catalogue, *place)
@@ -75,7 +88,7 @@ def recall(storage: EventStorage, catalogue: Catalogue, admits: Admits) -> tuple
             catalogue.found_again(record.log_id, rest(record.first, record.last, record.holes))
     if unread:
         raise StorageError(f"batch records can't be read, {len(unread)} of them or more: {unread[0]}")
-    return added, refused
+    return Recalled(added, refused, diverted)
 
 
 def _listed(storage: EventStorage) -> list[tuple[str, int, int]]:
@@ -91,8 +104,16 @@ def _added(storage: EventStorage, catalogue: Catalogue, log_id: str, first: int,
     record = _read_record(storage, log_id, first, last)
     if record is None:
         return []
+    if record.diverted_from and storage.storage_id == DEFAULT:  # nobody else can write there
+        catalogue.diversions.restore(_diversion(record))
     catalogue.add_batch(catalogue_batch(record), catalogue_objects(record))
     return [record]
+
+
+def _diversion(record: BatchRecord) -> Diversion:
+    first_ms = min((item.first_ms for item in record.objects), default=0)
+    last_ms = max((item.last_ms for item in record.objects), default=-1)
+    return Diversion(record.log_id, record.first, record.last, record.diverted_from, record.storage, first_ms, last_ms)
 
 
 def _is_pending(log_id: str, first: int, last: int, pending: Collection[tuple[str, int]]) -> bool:

@@ -84,7 +84,9 @@ class Recalling:
             return
         storage, loop = self._storages.of(storage_id), asyncio.get_running_loop()
         try:
-            added, refused = await loop.run_in_executor(self._thread, recall, storage, self._catalogue, self.admits)
+            added, refused, diverted = await loop.run_in_executor(
+                self._thread, recall, storage, self._catalogue, self.admits
+            )
         except (StorageError, StateFault, DataDirectoryProblem) as error:
             reason = str(error) if not isinstance(error, StateFault) else "the state database can't be used"
             fields = {"storage": storage_id, "reason": reason}
@@ -98,6 +100,9 @@ class Recalling:
         if refused:
             text = "batch records in a storage are of sequences that it can't have; who wrote them?"
             _log.error(text, extra={"fields": {"storage": storage_id, "records": str(refused)}})
+        if diverted:
+            text = "batches that were diverted from a storage are there as well; they came late, and count no more"
+            _log.warning(text, extra={"fields": {"storage": storage_id, "batches": str(diverted)}})
         if added:
             text = "the catalogue didn't know all batches of a storage; it does now"
             _log.warning(text, extra={"fields": {"storage": storage_id, "batches": str(added)}})

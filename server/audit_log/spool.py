@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 from collections.abc import Collection
 from pathlib import Path
@@ -28,7 +29,7 @@ class Spool:
 
     def record_of(self, cut: Cut) -> BatchRecord | None:
         """The spooled record, or None if the batch isn't wholly encoded (or its record is damaged)."""
-        folder = self._folder / cut.name
+        folder = self._folder / cut.spool_name
         if _RECORD not in self._files.list(folder):
             return None
         try:
@@ -38,11 +39,11 @@ class Spool:
 
     def object_path(self, cut: Cut, name: str) -> Path:
         """Where the spooled bytes of an object are; spooled under its date alone."""
-        return self._folder / cut.name / f"{name.partition('/')[0]}.parquet"
+        return self._folder / cut.spool_name / f"{name.partition('/')[0]}.parquet"
 
     def encode(self, section: Section, cut: Cut, previous: str) -> BatchRecord:
         """Encode all objects and the record of a cut; durable when it returns."""
-        folder = self._folder / cut.name
+        folder = self._folder / cut.spool_name
         self._files.make_folder(folder)
         objects = [self._encode_date(folder, date, rows, cut) for date, rows in columns_by_date(section.blocks)]
         record = BatchRecord(
@@ -54,17 +55,23 @@ class Spool:
             tuple(objects),
             gaps([(block.first, block.last) for block in section.blocks], cut.first, cut.last),
             encode_receipts(section.blocks),
+            cut.diverted_from,
         )
         self.put_record(cut, record)
         return record
 
     def put_record(self, cut: Cut, record: BatchRecord) -> None:
         """Write the record; it replaces one whose objects had to be given other names."""
-        write_durably(self._files, self._folder / cut.name / _RECORD, record.encode())
+        write_durably(self._files, self._folder / cut.spool_name / _RECORD, record.encode())
 
     def discard(self, cut: Cut) -> None:
         """Remove what is spooled of a confirmed batch; the record first, so that a stop leaves nothing half."""
-        folder = self._folder / cut.name
+        self._discard(self._folder / cut.spool_name)
+        if cut.diverted_from:
+            with contextlib.suppress(OSError):  # an attempt may be under way there; the next start cleans up after it
+                self._discard(self._folder / cut.name)
+
+    def _discard(self, folder: Path) -> None:
         names = self._files.list(folder)
         for name in sorted(names, key=lambda name: name != _RECORD):
             self._files.remove(folder / name)

@@ -7,7 +7,7 @@ whole when their batch is in the catalogue, so a pin is a list of sections with 
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -120,10 +120,11 @@ class Pinned(NamedTuple):
 class Tail:
     """All sections, oldest first."""
 
-    def __init__(self) -> None:
+    def __init__(self, left: Mapping[str, int] | None = None) -> None:
+        """`left` has for each log the last sequence that a life before this one saw leave."""
         self._lock = threading.Lock()
         self._sections: list[Section] = []
-        self._left: dict[str, int] = {}
+        self._left = dict(left or {})
 
     def begin(self, log_id: str, first: int, storage: str) -> Section:
         """Begin a section at the end."""
@@ -138,6 +139,21 @@ class Tail:
             self._sections.remove(section)
             last = section.blocks[-1].last if section.blocks else section.first - 1
             self._left[section.log_id] = max(last, self._left.get(section.log_id, 0))
+
+    def divert(self, section: Section, storage: str) -> None:
+        """Have a cut section belong to another storage. Who pinned it before reads it as it was."""
+        if section.cut is None:
+            raise ValueError("a section that isn't cut may take more events")
+        other = Section(section.log_id, section.first, storage)
+        other.extend(section.blocks)
+        other.cut, other.damaged = section.cut.diverted(storage), section.damaged
+        with self._lock:
+            self._sections[self._sections.index(section)] = other
+
+    def has(self, section: Section) -> bool:
+        """Whether a section is there, and belongs where it did."""
+        with self._lock:
+            return section in self._sections
 
     def drop(self, section: Section) -> None:
         """Drop the open section, which has no events."""

@@ -10,6 +10,7 @@ from typing import Final
 from server.audit_log.batch_record import BatchRecord, record_digest
 from server.audit_log.cuts import Cut
 from server.audit_log.rebuilding import RECORD_NAME
+from server.audit_log.record_chain import batch_chained_before
 from server.doctor.data_at_hand import DataAtHand
 from server.doctor.findings import Fact, Fault, Finding, Severity, Told, Unexamined
 from server.state.catalogue import Catalogue, CatalogueBatch
@@ -99,7 +100,7 @@ def _read(at: DataAtHand, catalogue: Catalogue, batch: CatalogueBatch) -> Iterat
     if record is None or record_digest(data) != batch.record_digest:
         yield CHANGED.of(f"_batches/{name}", f"has SHA-256 {record_digest(data)} and had {batch.record_digest}")
         return
-    before = catalogue.batch_before(batch.log_id, batch.first, batch.storage)
+    before = batch_chained_before(catalogue, batch.log_id, batch.first, batch.storage, record.diverted_from)
     if record.previous != (before.record_digest if before is not None else ""):
         yield CHAIN.of(f"_batches/{name}", f"names {record.previous or 'none'} as the one before")
     for item in record.objects:

@@ -7,8 +7,11 @@ from dataclasses import asdict
 from typing import Any
 
 from server.audit_log.access import Access, caller_members
+from server.audit_log.diverting import Backlog
 from server.external_storage.storage import ExternalStorage, KeptTest, Promotion
-from server.service_events import STORAGE_DISABLED, STORAGE_ENABLED
+from server.service_events import STORAGE_DISABLED, STORAGE_DIVERTED, STORAGE_ENABLED
+
+MOST_RANGES = 1_000
 
 
 def draft_event(kind: str, access: Access, draft: ExternalStorage) -> dict[str, object]:
@@ -30,6 +33,17 @@ def disabled_event(access: Access, cluster: ExternalStorage, promotion: Promotio
     told = {"event": STORAGE_DISABLED, **caller_members(access), **_storage(cluster)}
     active = {"storage_id": promotion.storage_id, "replaced": cluster.storage_id}
     return {**told, **active, "role_arn": promotion.role_arn, "reason": promotion.reason}
+
+
+def diverted_event(access: Access, storage_id: str, to: str, reason: str, backlog: Backlog) -> dict[str, object]:
+    """What waited for a storage goes to another one."""
+    told = {"event": STORAGE_DIVERTED, **caller_members(access), "storage_id": storage_id, "to": to, "reason": reason}
+    counts = {"batches": backlog.batches, "events": backlog.events, "bytes": backlog.bytes}
+    shown = [
+        {"log_id": log_id, "first_sequence": first, "last_sequence": last}
+        for log_id, first, last in backlog.sequences[:MOST_RANGES]
+    ]
+    return {**told, **counts, "sequences": shown, "more_sequences": max(0, len(backlog.sequences) - MOST_RANGES)}
 
 
 def _storage(storage: ExternalStorage) -> dict[str, object]:

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
-import logging
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from server.audit_log.access import Access, identity_text
 from server.errors import AuditStoreError, FailedPrecondition, Unavailable
 from server.external_storage.drafts import check_revision, none_of, role_of
 from server.external_storage.events import disabled_event, enabled_event
+from server.external_storage.in_turn import InTurn
 from server.external_storage.kept import promotion_of, promotion_row, row_of, storage_in
 from server.external_storage.placement import DEFAULT_STORAGE, check_account
 from server.external_storage.rules import Rules
@@ -29,8 +28,6 @@ from server.state.external_storages import SqlExternalStorages, StoragesChange
 
 Answer = TypeVar("Answer")
 
-_log = logging.getLogger(__name__)
-
 
 @dataclass(frozen=True, slots=True)
 class PromotionRequest:
@@ -44,17 +41,23 @@ class PromotionRequest:
 class Promotions:
     """Changes where new data goes. Lives on the event loop.
 
-    Changes are made one after the other, and each to its end whatever becomes of its caller: the journals' markers
-    come in the order of the state's rows. What a crash leaves undone, the next start does.
+    Changes are made in turn: the journals' markers come in the order of the state's rows. What a crash leaves undone,
+    the next start does.
     """
 
-    def __init__(self, store: SqlExternalStorages, rules: Rules, switch: Switch, now_ms: Callable[[], int]) -> None:
+    def __init__(
+        self,
+        store: SqlExternalStorages,
+        rules: Rules,
+        switch: Switch,
+        now_ms: Callable[[], int],
+        in_turn: InTurn | None = None,
+    ) -> None:
         self._store = store
         self._rules = rules
         self._switch = switch
         self._now_ms = now_ms
-        self._one_at_a_time = asyncio.Lock()
-        self._under_way: set[asyncio.Task[Any]] = set()
+        self._in_turn = in_turn or InTurn()
 
     async def promote(self, access: Access, request: PromotionRequest) -> ExternalStorage:
         """Have the draft come into force. When this returns, new data goes there.
@@ -73,7 +76,7 @@ class Promotions:
             with self._store.changing() as change:
                 return self._promote(change, access, request)
 
-        return await self._to_its_end(self._change(promote, lambda cluster: cluster.storage_id))
+        return await self._in_turn.do(self._change(promote, lambda cluster: cluster.storage_id))
 
     async def disable(self, access: Access, revision: str, reason: str) -> None:
         """Have the default storage be in force again; '' as revision for whatever is in force. Touches nothing in AWS.
@@ -87,7 +90,7 @@ class Promotions:
             with self._store.changing() as change:
                 self._disable(change, access, revision, reason)
 
-        await self._to_its_end(self._change(disable, lambda _: DEFAULT_STORAGE))
+        await self._in_turn.do(self._change(disable, lambda _: DEFAULT_STORAGE))
 
     async def history(self, before: int | None, limit: int) -> list[Promotion]:
         """Rows of the history, newest first, those below the number `before` alone.
@@ -103,27 +106,13 @@ class Promotions:
         return await in_state(read)
 
     async def _change(self, change: Callable[[], Answer], storage_id: Callable[[Answer], str]) -> Answer:
-        async with self._one_at_a_time:
-            answer = await in_state(change)
-            try:
-                await self._switch.to(storage_id(answer))
-            except AuditStoreError as error:
-                message = f"it is done, but new data doesn't go there yet: {error.message}; a restart has it go there"
-                raise Unavailable(message, reason=error.reason) from error
-            return answer
-
-    async def _to_its_end(self, work: Coroutine[Any, Any, Answer]) -> Answer:
-        """Do it whatever becomes of the caller: between the state and the journals nothing may stop."""
-        task = asyncio.ensure_future(work)
-        self._under_way.add(task)
-        task.add_done_callback(self._ended)
-        return await asyncio.shield(task)
-
-    def _ended(self, task: asyncio.Task[Any]) -> None:
-        self._under_way.discard(task)
-        error = None if task.cancelled() else task.exception()
-        if isinstance(error, Unavailable):
-            _log.error("a change of the storage", extra={"fields": {"reason": error.reason, "error": error.message}})
+        answer = await in_state(change)
+        try:
+            await self._switch.to(storage_id(answer))
+        except AuditStoreError as error:
+            message = f"it is done, but new data doesn't go there yet: {error.message}; a restart has it go there"
+            raise Unavailable(message, reason=error.reason) from error
+        return answer
 
     def _promote(self, change: StoragesChange, access: Access, request: PromotionRequest) -> ExternalStorage:
         now = self._now_ms()

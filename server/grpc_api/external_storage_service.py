@@ -12,9 +12,11 @@ from extaudit.v1 import external_audit_storage_service_pb2 as pb
 from rbac.permissions import DELETE_STORAGES
 from server.audit_log.access import Access
 from server.errors import PermissionDenied
+from server.external_storage.backlogs import DiversionRequest
 from server.external_storage.storage import Promotion, Stage
 from server.grpc_api.call import Call
 from server.grpc_api.connection_check_messages import step_message
+from server.grpc_api.diversion_messages import diversion_message
 from server.grpc_api.draining import Drain
 from server.grpc_api.external_storage_messages import promotion_message, storage_message
 from server.grpc_api.external_storage_requests import (
@@ -28,7 +30,7 @@ from server.grpc_api.external_storage_requests import (
     refuse_wrong,
     revision_violations,
 )
-from server.grpc_api.external_storage_use_cases import ConnectionTests, Drafts, Plans, Promotions
+from server.grpc_api.external_storage_use_cases import Backlogs, ConnectionTests, Drafts, Plans, Promotions
 from server.grpc_api.infrastructure_messages import plan_message
 from server.grpc_api.listing import MAX_PAGE_SIZE, page_of, page_token, page_violations, position_of
 
@@ -43,6 +45,7 @@ class ExternalAuditStorageServicer:
     plans: Plans
     promotions: Promotions
     connection_tests: ConnectionTests
+    backlogs: Backlogs
     drain: Drain
 
     async def GenerateDraft(self, request: pb.GenerateDraftRequest, call: Call) -> pb.GenerateDraftResponse:  # noqa: N802
@@ -118,6 +121,12 @@ class ExternalAuditStorageServicer:
         refuse_wrong([*revision_violations(request.revision), *reason_violations(request.reason)])
         await self.promotions.disable(call.access, request.revision, request.reason)
         return pb.DisableClusterResponse()
+
+    async def DivertStorage(self, request: pb.DivertStorageRequest, call: Call) -> pb.DivertStorageResponse:  # noqa: N802
+        """Take what waits for a storage to another one."""
+        refuse_wrong(reason_violations(request.reason))
+        asked = DiversionRequest(request.storage_id, request.to, request.reason, request.validate_only)
+        return diversion_message(await self.backlogs.divert(call.access, asked))
 
     async def ListPromotions(self, request: pb.ListPromotionsRequest, _call: Call) -> pb.ListPromotionsResponse:  # noqa: N802
         """A page of the history."""

@@ -6,6 +6,7 @@ from collections.abc import AsyncGenerator, Callable
 from typing import Protocol
 
 from server.audit_log.access import Access
+from server.external_storage.backlogs import DiversionRequest, Diverted
 from server.external_storage.connection_tests import TestEnd
 from server.external_storage.drafts import DraftRequest
 from server.external_storage.infrastructure import RolePolicyPlan
@@ -104,6 +105,19 @@ class Promotions(Protocol):
 
     async def history(self, before: int | None, limit: int) -> list[Promotion]:
         """Rows of the history, newest first, those below the number `before` alone."""
+        ...
+
+
+class Backlogs(Protocol):
+    """Diverts what waits for storages that are gone."""
+
+    async def divert(self, access: Access, request: DiversionRequest) -> Diverted:
+        """Divert what waits for a storage, or tell what that is.
+
+        Raises:
+            InvalidRequest, NotFound: nothing can be diverted from there, or to there; there is no such storage.
+            FailedPrecondition: the storage is active. Unavailable: it can't be written down now.
+        """
         ...
 
 

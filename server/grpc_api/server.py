@@ -34,7 +34,7 @@ from server.grpc_api.call import Check
 from server.grpc_api.draining import Drain
 from server.grpc_api.emit_stream import Window
 from server.grpc_api.external_storage_service import ExternalAuditStorageServicer
-from server.grpc_api.external_storage_use_cases import ConnectionTests, Drafts, Plans, Promotions
+from server.grpc_api.external_storage_use_cases import Backlogs, ConnectionTests, Drafts, Plans, Promotions
 from server.grpc_api.health import Health
 from server.grpc_api.integration_service import IntegrationServicer
 from server.grpc_api.integration_use_cases import Integrations, WebIdentities
@@ -126,6 +126,7 @@ class UseCases:
     key_rotation: KeyRotation
     promotions: Promotions
     connection_tests: ConnectionTests
+    backlogs: Backlogs
 
 
 @dataclass(frozen=True, slots=True)
@@ -252,7 +253,12 @@ class GrpcServer:
         access = AccessServicer(use_cases.rights, use_cases.locks)
         access_service_pb2_grpc.add_AccessServiceServicer_to_server(_any(access), _any(found))
         storages = ExternalAuditStorageServicer(
-            use_cases.drafts, use_cases.plans, use_cases.promotions, use_cases.connection_tests, self._drain
+            use_cases.drafts,
+            use_cases.plans,
+            use_cases.promotions,
+            use_cases.connection_tests,
+            use_cases.backlogs,
+            self._drain,
         )
         add_storages = external_audit_storage_service_pb2_grpc.add_ExternalAuditStorageServiceServicer_to_server
         add_storages(_any(storages), _any(found))

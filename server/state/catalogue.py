@@ -18,6 +18,7 @@ from sqlalchemy import Connection, Engine, delete, insert, select
 from server.service_events import JOURNAL_DAMAGED
 from server.state import outbox
 from server.state.database import writing
+from server.state.diversions import Diversions
 from server.state.tables import catalogue_batches, catalogue_objects, journal_holes
 
 _EARLIEST, _LATEST = -(2**63), 2**63 - 1
@@ -105,6 +106,7 @@ class Catalogue:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
+        self.diversions = Diversions(engine)
         self._lock = threading.Lock()
         # Held from the commit to the index, so that no revision shows before a lower one does.
         self._changes = threading.Lock()
@@ -271,14 +273,12 @@ class Catalogue:
         with self._lock:
             return sorted(self._dates)
 
-    def batch_before(self, log_id: str, first: int, storage: str | None = None) -> CatalogueBatch | None:
-        """The last confirmed batch of a log before this sequence; of one storage's where that is given."""
+    def batch_before(self, log_id: str, first: int) -> CatalogueBatch | None:
+        """The last confirmed batch of a log before this sequence."""
         with self._lock:
             batches = self._batches.get(log_id, [])
-            for index in range(bisect_left(batches, first, key=lambda item: item[0]) - 1, -1, -1):
-                if storage in (None, batches[index][1].storage):
-                    return batches[index][1]
-        return None
+            index = bisect_left(batches, first, key=lambda item: item[0])
+            return batches[index - 1][1] if index else None
 
     def confirmed(self) -> dict[str, int]:
         """For each log the last sequence of its confirmed batches."""

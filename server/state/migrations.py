@@ -11,6 +11,7 @@ from server.state.session_tables import SESSION_TABLES, session_index
 from server.state.tables import (
     catalogue_batches,
     catalogue_objects,
+    diverted_batches,
     issued_certificates,
     journal_holes,
     lock_changes,
@@ -86,6 +87,11 @@ def add_versions_of_objects(connection: Connection) -> None:
         connection.execute(text(f"ALTER TABLE {table} ADD COLUMN version TEXT NOT NULL DEFAULT ''"))
 
 
+def create_diverted_batches(connection: Connection) -> None:
+    """Version 10: batches that were diverted from a storage."""
+    diverted_batches.create(connection)
+
+
 MIGRATIONS: tuple[Migration, ...] = (
     create_issued_certificates,
     create_catalogue,
@@ -96,6 +102,7 @@ MIGRATIONS: tuple[Migration, ...] = (
     create_storage_damage,
     create_external_storage,
     add_versions_of_objects,
+    create_diverted_batches,
 )
 """Migration n (counting from 1) makes version n; append only."""
 

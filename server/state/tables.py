@@ -79,6 +79,20 @@ journal_holes = Table(
 `told`: its audit event was added to the outbox with it.
 """
 
+diverted_batches = Table(
+    "diverted_batches",
+    metadata,
+    Column("log_id", String(20), primary_key=True),
+    Column("first", BigInteger, primary_key=True, autoincrement=False),
+    Column("last", BigInteger, nullable=False),
+    Column("storage", String(128), nullable=False),
+    Column("to", String(128), nullable=False),
+    Column("first_ms", BigInteger, nullable=False),
+    Column("last_ms", BigInteger, nullable=False),
+)
+"""One row for each batch that was diverted from `storage`, where it couldn't be delivered, never removed: what turns up
+of it there is known, and counts no more. `first_ms` and `last_ms` are the times of its events."""
+
 outbox = Table(
     "outbox",
     metadata,

@@ -130,7 +130,7 @@ class SearchRig:
     def search_with(self, engine: ScanEngine, *, key: bytes | None = None) -> Search:
         """Another search over the same log and storage."""
         tokens = PageTokens(key or self.token_key)
-        elsewhere = Elsewhere(lambda: self.periods, lambda: self.storages.switches)
+        elsewhere = Elsewhere(lambda: self.periods, lambda: self.storages.switches, self.catalogue.diversions.all)
         # Every search looks anew into buckets.
         retention = self.retention
         foreign = ForeignLooks(

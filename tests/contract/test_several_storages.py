@@ -184,9 +184,11 @@ def test_the_index_of_sessions_is_made_anew_over_batches_that_overtook_each_othe
     assert (level, tables.count(generation), index.missing(generation, is_level=level)) == (True, 4, ())
 
 
-def test_a_restart_between_deliveries_finds_all_and_takes_nothing_for_lost(rig: SearchRig) -> None:
+@pytest.mark.parametrize("delivered", [OTHER, "default"])
+def test_a_restart_between_deliveries_finds_all_and_takes_nothing_for_lost(rig: SearchRig, delivered: str) -> None:
+    """Also where what stands last in the log is confirmed, and what stands before it waits."""
     kept = emitted(rig)
-    deliver(rig, OTHER)
+    deliver(rig, delivered)
     again = rig.reopened()
     assert not again.log.recovery.holes
     page = again.page(SearchQuery(storage="all"))
@@ -296,7 +298,7 @@ def test_batch_records_that_others_wrote_are_not_taken_for_ours(rig: SearchRig) 
         objects = tuple(replace(item, name=f"2026-11-18/{stem}.parquet") for item in record.objects)
         false = replace(record, log_id=log, first=first, last=last, objects=objects)
         storage.put_record(f"{log}/{first}-{last}.json", false.encode())
-    assert recall(storage, rig.catalogue, recalling.admits) == (0, 6)
+    assert recall(storage, rig.catalogue, recalling.admits) == (0, 6, 0)
     recalling.stop()
     with pytest.raises(StorageError, match="stopping"):  # however many records there are
         recall(storage, rig.catalogue, recalling.admits)

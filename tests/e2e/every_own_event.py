@@ -25,9 +25,12 @@ from extaudit_client.errors import ExtauditError
 from extaudit_client.files import find_connection
 
 from server.app import App
+from server.audit_log.cuts import Cut
 from server.audit_log.fork_request import request_fork
+from server.audit_log.tail import Tail
 from server.certificates.issuing import issue_user, renew
 from server.config import AwsSection, Config, ConfigProblems, GrpcSection, SearchSection
+from server.external_storage.backlogs import DiversionRequest
 from server.external_storage.promotions import PromotionRequest
 from server.files import DiskFiles
 from server.integrations.key_forgetting import forget_signing_keys
@@ -264,12 +267,16 @@ class Lives:
 
 
 async def promotions(storages: Storages) -> None:
-    """A draft comes into force after a test, and is disabled."""
+    """A draft comes into force after a test, and is disabled; what waits for a storage is diverted."""
     draft = await storages.drafts.create(storage_access(), REQUEST)
     storages.now_ms += 60_000
     storages.add_test(draft.revision)
     await storages.promotions.promote(storage_access(), PromotionRequest(draft.revision))
     await storages.promotions.disable(storage_access(), "", "the account closes")
+    tail = Tail()
+    tail.begin("f" * 20, 1, "aws-gone").cut = Cut("f" * 20, 1, 2, "aws-gone")
+    asked = DiversionRequest("aws-gone", "default", "the account was closed")
+    assert (await storages.backlogs(tail).divert(storage_access(), asked)).backlog.batches == 1
 
 
 async def uploads_that_end(service: UploadsUnderTest) -> None:

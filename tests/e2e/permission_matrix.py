@@ -30,7 +30,7 @@ INTEGRATIONS = {
     "RotateSigningKey",
 }  # fmt: skip
 STORAGES |= {"GetIamPolicy", "PlanInfrastructure", "TestConnection"}
-STORAGES |= {"PromoteToCluster", "DisableCluster", "ListPromotions"}
+STORAGES |= {"PromoteToCluster", "DisableCluster", "DivertStorage", "ListPromotions"}
 REFLECTION = {"ServerReflectionInfo"}
 HEALTH = {"Check", "List", "Watch"}
 

@@ -39,6 +39,7 @@ NOT_RUN = {
     "storage test": "needs an account in AWS: its own tests and the demo do it",
     "storage promote": "needs a connection test: its own tests run it",
     "storage disable": "needs a storage in force: its own tests run it",
+    "storage divert": "needs a storage that is gone: its own test runs it",
     "--stage cluster": "needs a storage in force: its own tests run it",
 }
 EXAMPLES = list(

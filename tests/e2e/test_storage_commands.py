@@ -44,8 +44,8 @@ def app(tmp_path_factory: pytest.TempPathFactory, switch: MemorySwitch) -> Itera
     """A service that can switch, as far as it knows, with an integration."""
     data_dir = tmp_path_factory.mktemp("storage") / "data"
 
-    def promotions(store: Any, rules: Any, _switch: Any, now_ms: Any) -> Promotions:
-        return Promotions(store, rules, switch, now_ms)
+    def promotions(store: Any, rules: Any, _switch: Any, *others: Any) -> Promotions:
+        return Promotions(store, rules, switch, *others)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(external_storage_assembly, "Promotions", promotions)

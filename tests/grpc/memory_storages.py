@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from server.audit_log.access import Access
+from server.errors import NotFound
+from server.external_storage.backlogs import DiversionRequest, Diverted
 from server.external_storage.connection_tests import TestEnd
 from server.external_storage.drafts import DraftRequest, none_of
 from server.external_storage.infrastructure import RolePolicyPlan
@@ -89,6 +91,20 @@ class MemoryPromotions:
     async def history(self, before: int | None, limit: int) -> list[Promotion]:
         self.asked.append((before, limit))
         return [row for row in self.rows if before is None or row.number < before][:limit]
+
+
+@dataclass
+class MemoryBacklogs:
+    """Nothing waits for anything, unless a test puts it into `waits`."""
+
+    waits: dict[str, Diverted] = field(default_factory=dict)
+    asked: list[tuple[Any, ...]] = field(default_factory=list)
+
+    async def divert(self, access: Access, request: DiversionRequest) -> Diverted:
+        self.asked.append((access, request))
+        if request.storage_id not in self.waits:
+            raise NotFound("there is no such storage", storage=request.storage_id)
+        return self.waits[request.storage_id]
 
 
 @dataclass

@@ -39,6 +39,7 @@ PLAN_INFRASTRUCTURE = "/extaudit.v1.ExternalAuditStorageService/PlanInfrastructu
 ROTATE_SIGNING_KEY = "/extaudit.v1.IntegrationService/RotateSigningKey"
 PROMOTE_TO_CLUSTER = "/extaudit.v1.ExternalAuditStorageService/PromoteToCluster"
 DISABLE_CLUSTER = "/extaudit.v1.ExternalAuditStorageService/DisableCluster"
+DIVERT_STORAGE = "/extaudit.v1.ExternalAuditStorageService/DivertStorage"
 LIST_PROMOTIONS = "/extaudit.v1.ExternalAuditStorageService/ListPromotions"
 TEST_CONNECTION = "/extaudit.v1.ExternalAuditStorageService/TestConnection"
 GET_STATUS = "/extaudit.v1.StatusService/GetStatus"

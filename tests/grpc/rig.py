@@ -34,7 +34,13 @@ from tests.grpc.memory_recordings import (
     MemoryTransfers,
     MemoryUploads,
 )
-from tests.grpc.memory_storages import MemoryConnectionTests, MemoryDrafts, MemoryPlans, MemoryPromotions
+from tests.grpc.memory_storages import (
+    MemoryBacklogs,
+    MemoryConnectionTests,
+    MemoryDrafts,
+    MemoryPlans,
+    MemoryPromotions,
+)
 from tests.grpc.memory_use_cases import (
     MemoryDenials,
     MemoryExports,
@@ -115,6 +121,7 @@ class Rig:
     key_rotation: MemoryKeyRotation
     promotions: MemoryPromotions
     connection_tests: MemoryConnectionTests
+    backlogs: MemoryBacklogs
 
     def channel(self, pair: Pair, *options: tuple[str, Any]) -> grpc.aio.Channel:
         credentials = grpc.ssl_channel_credentials(self.host_ca.pem, pair.key_pem, pair.pem)
@@ -153,6 +160,7 @@ class Rig:
             or self.key_rotation.asked
             or self.promotions.asked
             or self.connection_tests.asked
+            or self.backlogs.asked
         )
 
 
@@ -190,6 +198,7 @@ async def serving(
     key_rotation = MemoryKeyRotation()
     no_promotions = MemoryPromotions()
     no_tests = MemoryConnectionTests()
+    backlogs = MemoryBacklogs()
     table = LockTable(store, clock.now_ms)
     locks = Locks(store, table, clock.now_ms, lambda: server.look_again())
     server = GrpcServer(
@@ -219,6 +228,7 @@ async def serving(
             key_rotation,
             promotions or no_promotions,
             connection_tests or no_tests,
+            backlogs,
         ),
         limits=limits,
         observers=(records,),
@@ -258,6 +268,7 @@ async def serving(
             key_rotation,
             no_promotions,
             no_tests,
+            backlogs,
         )
     finally:
         await server.stop(0)

@@ -37,6 +37,7 @@ NEEDS: Final[Mapping[str, str]] = MappingProxyType(
         "storage promote": "external_audit_storage:read, external_audit_storage:create, external_audit_storage:update "
         "and integration:read, and with --force external_audit_storage:delete",
         "storage disable": "external_audit_storage:read and external_audit_storage:delete",
+        "storage divert": "external_audit_storage:delete",
         "storage delete-draft": "external_audit_storage:delete",
         "storage history": "external_audit_storage:read",
         "storage test": "external_audit_storage:update and integration:read",

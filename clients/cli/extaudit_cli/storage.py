@@ -16,6 +16,7 @@ _COMMANDS = {
     "test": ("extaudit_cli.storage_test", "Test whether the service reaches everything in AWS."),
     "promote": ("extaudit_cli.storage_promote", "Have the draft come into force."),
     "disable": ("extaudit_cli.storage_disable", "Go back to the default storage."),
+    "divert": ("extaudit_cli.storage_divert", "Take what waits for a storage that is gone to the default one."),
     "delete-draft": ("extaudit_cli.storage_delete_draft", "Delete the draft."),
     "history": ("extaudit_cli.storage_history", "List what changed where new data goes."),
 }

@@ -10,6 +10,7 @@ from extaudit_client.chunks import EventChunk, EventChunks
 from extaudit_client.client import Client
 from extaudit_client.connection import Connection
 from extaudit_client.connection_checks import ConnectionCheck, ConnectionTestEnd
+from extaudit_client.diversions import Diversion, DivertedSequences, WaitingUpload
 from extaudit_client.emitter import Emitter
 from extaudit_client.emitter_state import EmitterStats, Trouble
 from extaudit_client.emitting import Acknowledgement, EmittedEvent, Refusal, Repetition
@@ -102,6 +103,8 @@ __all__ = [
     "ConnectionTestEnd",
     "DataLoss",
     "DecidingRule",
+    "Diversion",
+    "DivertedSequences",
     "EmittedEvent",
     "Emitter",
     "EmitterAtPeer",
@@ -181,6 +184,7 @@ __all__ = [
     "UploadTakenUp",
     "Uploaded",
     "Violation",
+    "WaitingUpload",
     "WatchedColumns",
     "WatchedEvents",
     "Watermark",

@@ -7,6 +7,7 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from extaudit_client import storage_calls
 from extaudit_client.calling import Caller
 from extaudit_client.connection_checks import TEST_SECONDS, ConnectionCheck, ConnectionTestEnd, step_from, test_request
+from extaudit_client.diversions import Diversion
 from extaudit_client.infrastructure import InfrastructurePlan, RolePolicyPlan
 from extaudit_client.paging import async_pages
 from extaudit_client.storage_rows import ExternalAuditStorage, Promotion, StorageOptions, StorageSpec
@@ -68,6 +69,13 @@ class AsyncStorages:
     async def disable(self, revision: str = "", reason: str = "") -> None:
         """Go back to the default storage."""
         await self._caller.run_async(storage_calls.disable(revision, reason))
+
+    async def divert(
+        self, storage_id: str, to: str = "default", *, reason: str = "", validate_only: bool = False
+    ) -> Diversion:
+        """Take what waits for a storage that is gone for good to the default one."""
+        call = storage_calls.divert(storage_id, to, reason, validate_only=validate_only)
+        return await self._caller.run_async(call)
 
     async def promotions(self) -> AsyncIterator[Promotion]:
         """Give the history of what changed where new data goes, newest first."""

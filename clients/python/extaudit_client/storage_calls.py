@@ -5,6 +5,7 @@ from __future__ import annotations
 from extaudit.v1 import external_audit_storage_service_pb2 as pb
 
 from extaudit_client.calling import Call
+from extaudit_client.diversions import Diversion, diversion_from
 from extaudit_client.infrastructure import InfrastructurePlan, RolePolicyPlan, plan_from
 from extaudit_client.names import stage_value
 from extaudit_client.paging import Listed
@@ -72,6 +73,13 @@ def disable(revision: str, reason: str) -> Call[None]:
     """Go back to the default storage."""
     request = pb.DisableClusterRequest(revision=revision, reason=reason)
     return Call(lambda stubs: stubs.storages.DisableCluster, request, lambda _: None, repeatable=False)
+
+
+def divert(storage_id: str, to: str, reason: str, *, validate_only: bool) -> Call[Diversion]:
+    """Take what waits for a storage to another one, or tell what that is."""
+    request = pb.DivertStorageRequest(storage_id=storage_id, to=to, reason=reason, validate_only=validate_only)
+    # Tried again, what was done would be told as nothing.
+    return Call(lambda stubs: stubs.storages.DivertStorage, request, diversion_from, repeatable=validate_only)
 
 
 def promotions(page_token: str) -> Call[Listed[Promotion]]:

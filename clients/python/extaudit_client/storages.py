@@ -8,6 +8,7 @@ from typing import Any
 from extaudit_client import storage_calls
 from extaudit_client.calling import Caller
 from extaudit_client.connection_checks import TEST_SECONDS, ConnectionCheck, ConnectionTestEnd, step_from, test_request
+from extaudit_client.diversions import Diversion
 from extaudit_client.infrastructure import InfrastructurePlan, RolePolicyPlan
 from extaudit_client.paging import pages
 from extaudit_client.storage_rows import ExternalAuditStorage, Promotion, StorageOptions, StorageSpec
@@ -87,6 +88,19 @@ class Storages:
     def disable(self, revision: str = "", reason: str = "") -> None:
         """Go back to the default storage, where the one in force is of this revision; '' for any."""
         self._caller.run(storage_calls.disable(revision, reason))
+
+    def divert(
+        self, storage_id: str, to: str = "default", *, reason: str = "", validate_only: bool = False
+    ) -> Diversion:
+        """Take what waits for a storage that is gone for good to the default one; `validate_only` changes nothing and
+        tells what it would be.
+
+        Repeated events are told the new storage from then on. Done again, there is nothing left to divert.
+
+        Raises:
+            PreconditionFailed: new data goes to that storage.
+        """
+        return self._caller.run(storage_calls.divert(storage_id, to, reason, validate_only=validate_only))
 
     def promotions(self) -> Iterator[Promotion]:
         """Give the history of what changed where new data goes, newest first."""

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 
 from server.audit_log.search.query import Missing, MissingReason
 from server.audit_log.timestamps import format_rfc3339
+from server.state.diversions import Diversion
 from server.storage.query import Filters
 
 Periods = Sequence[tuple[int, str]]
@@ -15,8 +16,14 @@ Periods = Sequence[tuple[int, str]]
 class Elsewhere:
     """Names what an answer doesn't cover since it lies in another storage. Safe to use from several threads."""
 
-    def __init__(self, periods: Callable[[], Periods] = tuple, switches: Callable[[], int] = int) -> None:
+    def __init__(
+        self,
+        periods: Callable[[], Periods] = tuple,
+        switches: Callable[[], int] = int,
+        diversions: Callable[[], Sequence[Diversion]] = tuple,
+    ) -> None:
         """`periods` is asked anew after each of the `switches`, which are counted."""
+        self._diversions = diversions
         self._read = periods
         self._switches = switches
         self._known: tuple[int, Periods] = (-1, ())
@@ -33,13 +40,29 @@ class Elsewhere:
 
         Of `active`, the periods in the asked range in which another storage was, and those in which events of the range
         were received late. Of `all`, the storages that have
-        batches and that nothing is known of. Who names a storage gets what is in it.
+        batches and that nothing is known of. Who names a storage gets what is in it, and is told, as of `active`, what
+        was diverted to another one.
         """
         if selector == "all":
             text = "nothing says where this storage is, so its events aren't searched; promote the same place again"
             unknown = sorted(set(stored_in) - set(chosen))
             return [Missing(MissingReason.OTHER_STORAGE, storage, "", text) for storage in unknown]
-        return self._periods_of_others(chosen, filters, holds) if selector in ("", "active") else []
+        is_active = selector in ("", "active")
+        periods = self._periods_of_others(chosen, filters, holds) if is_active else []
+        return [*periods, *self._diverted(None if is_active else chosen, chosen, filters)]
+
+    def _diverted(
+        self, sources: Collection[str] | None, chosen: Collection[str], filters: Filters
+    ) -> Iterator[Missing]:
+        """What was diverted from one of the sources (None: from any) to a storage that isn't chosen."""
+        found: dict[tuple[str, str], None] = {}
+        for each in self._diversions():
+            is_source = sources is None or each.storage in sources
+            if is_source and each.to not in chosen and _is_asked(each, filters):
+                found[each.storage, each.to] = None
+        for storage, to in found:
+            text = f"events that were to go to storage {storage} are in storage {to}; search it, or all"
+            yield Missing(MissingReason.OTHER_STORAGE, to, "", text)
 
     def _periods(self) -> Periods:
         switches = self._switches()
@@ -69,6 +92,14 @@ class Elsewhere:
             if is_asked:
                 found.append(Missing(MissingReason.OTHER_STORAGE, storage, "", _text(storage, start, end)))
         return found
+
+
+def _is_asked(diversion: Diversion, filters: Filters) -> bool:
+    """Whether a batch may have events of the range; always for those whom roles show some events only, as above."""
+    if filters.condition is not None:
+        return True
+    is_after = filters.to_ms is not None and diversion.first_ms >= filters.to_ms
+    return not is_after and (filters.from_ms is None or diversion.last_ms >= filters.from_ms)
 
 
 def _text(storage: str, start: int | None, end: int | None) -> str:

@@ -79,6 +79,12 @@ class Alerts:
         with self._lock:
             self._tally(storage_id, kind).successes += 1
 
+    def ended(self, storage_id: str, kind: AlertKind) -> None:
+        """Nothing is left to do of this kind there: what was counted is past, and its alert is cleared."""
+        with self._lock:
+            self._tallies.pop((storage_id, kind), None)
+            self._clear(storage_id, kind.value)
+
     @contextmanager
     def counting(
         self,

@@ -151,6 +151,7 @@ EDITORS = {
         ("external_audit_storage", ("delete",)),
     ),
     "DisableCluster": (("external_audit_storage", ("delete",)),),
+    "DivertStorage": (("external_audit_storage", ("delete",)),),
     "ListPromotions": (WITH_PLACES,),
     "TestConnection": (("external_audit_storage", ("update",)),),
 }
@@ -274,7 +275,7 @@ def test_what_is_needed_is_told_in_words():
     assert str(PERMISSIONS[STATUS]) == "external_audit_storage:read or cluster_alert:list"
 
 
-TAKES_DOWN = {"DeleteDraft", "DisableCluster", "DeleteIntegration"}
+TAKES_DOWN = {"DeleteDraft", "DisableCluster", "DivertStorage", "DeleteIntegration"}
 """What the role of Teleport's guide may not do: it has create, update, list and read, and no delete."""
 
 

@@ -130,6 +130,10 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """The caller's queries have had Athena read as much as `athena.budget_bytes` allows; RetryInfo says when there is more."""
     ERROR_REASON_UPLOAD_NOT_READABLE: _ErrorReason.ValueType  # 46
     """The upload was aborted, and its bytes are in a multipart upload of S3 that stays open: nobody can read them there."""
+    ERROR_REASON_STORAGE_ACTIVE: _ErrorReason.ValueType  # 47
+    """New data goes to this storage, so what waits for it can't be diverted; disable it, or promote another one first.
+    Example metadata: `{"storage": "aws-b5a8ee26a4b1c9d0"}`.
+    """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Why a call failed: the `reason` of the google.rpc.ErrorInfo that every error carries, without the prefix `ERROR_REASON_`;
@@ -244,4 +248,8 @@ ERROR_REASON_QUERY_BUDGET_SPENT: ErrorReason.ValueType  # 45
 """The caller's queries have had Athena read as much as `athena.budget_bytes` allows; RetryInfo says when there is more."""
 ERROR_REASON_UPLOAD_NOT_READABLE: ErrorReason.ValueType  # 46
 """The upload was aborted, and its bytes are in a multipart upload of S3 that stays open: nobody can read them there."""
+ERROR_REASON_STORAGE_ACTIVE: ErrorReason.ValueType  # 47
+"""New data goes to this storage, so what waits for it can't be diverted; disable it, or promote another one first.
+Example metadata: `{"storage": "aws-b5a8ee26a4b1c9d0"}`.
+"""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

@@ -9,6 +9,7 @@ from extaudit.v1 import external_audit_storage_pb2 as _external_audit_storage_pb
 from extaudit.v1 import infrastructure_pb2 as _infrastructure_pb2
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
+from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 import builtins as _builtins
 import sys
@@ -418,6 +419,158 @@ class DisableClusterResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___DisableClusterResponse: _TypeAlias = DisableClusterResponse  # noqa: Y015
+
+@_typing.final
+class DivertStorageRequest(_message.Message):
+    """Asks to divert what waits for a storage."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    STORAGE_ID_FIELD_NUMBER: _builtins.int
+    TO_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    VALIDATE_ONLY_FIELD_NUMBER: _builtins.int
+    storage_id: _builtins.str
+    """Id of the storage that is gone."""
+    to: _builtins.str
+    """Where it goes: `default`."""
+    reason: _builtins.str
+    """Why, up to 1,024 characters without NUL."""
+    validate_only: _builtins.bool
+    """Changes nothing, and answers with what would be diverted now."""
+    def __init__(
+        self,
+        *,
+        storage_id: _builtins.str = ...,
+        to: _builtins.str = ...,
+        reason: _builtins.str = ...,
+        validate_only: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["reason", b"reason", "storage_id", b"storage_id", "to", b"to", "validate_only", b"validate_only"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DivertStorageRequest: _TypeAlias = DivertStorageRequest  # noqa: Y015
+
+@_typing.final
+class DivertStorageResponse(_message.Message):
+    """What was diverted, or would be."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    BATCHES_FIELD_NUMBER: _builtins.int
+    EVENTS_FIELD_NUMBER: _builtins.int
+    BYTES_FIELD_NUMBER: _builtins.int
+    SEQUENCES_FIELD_NUMBER: _builtins.int
+    OLDEST_RECEIVED_TIME_FIELD_NUMBER: _builtins.int
+    NEWEST_RECEIVED_TIME_FIELD_NUMBER: _builtins.int
+    UPLOADS_FIELD_NUMBER: _builtins.int
+    batches: _builtins.int
+    """Number of batches; 0 where nothing waits."""
+    events: _builtins.int
+    """Number of their events."""
+    bytes: _builtins.int
+    """Bytes of their JSON."""
+    @_builtins.property
+    def sequences(self) -> _containers.RepeatedCompositeFieldContainer[Global___DivertedSequences]:
+        """Which events they are, by log and in order."""
+
+    @_builtins.property
+    def oldest_received_time(self) -> _timestamp_pb2.Timestamp:
+        """When the oldest of them was received; not set where there is none."""
+
+    @_builtins.property
+    def newest_received_time(self) -> _timestamp_pb2.Timestamp:
+        """When the newest of them was received; not set where there is none."""
+
+    @_builtins.property
+    def uploads(self) -> _containers.RepeatedCompositeFieldContainer[Global___WaitingUpload]:
+        """The uploads to this storage that aren't complete. They stay where they are, all they have on the service's own disk,
+        and can be completed once the storage is there again.
+        """
+
+    def __init__(
+        self,
+        *,
+        batches: _builtins.int = ...,
+        events: _builtins.int = ...,
+        bytes: _builtins.int = ...,
+        sequences: _abc.Iterable[Global___DivertedSequences] | None = ...,
+        oldest_received_time: _timestamp_pb2.Timestamp | None = ...,
+        newest_received_time: _timestamp_pb2.Timestamp | None = ...,
+        uploads: _abc.Iterable[Global___WaitingUpload] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["newest_received_time", b"newest_received_time", "oldest_received_time", b"oldest_received_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["batches", b"batches", "bytes", b"bytes", "events", b"events", "newest_received_time", b"newest_received_time", "oldest_received_time", b"oldest_received_time", "sequences", b"sequences", "uploads", b"uploads"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DivertStorageResponse: _TypeAlias = DivertStorageResponse  # noqa: Y015
+
+@_typing.final
+class DivertedSequences(_message.Message):
+    """A gap-free range of sequences of one log."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LOG_ID_FIELD_NUMBER: _builtins.int
+    FIRST_SEQUENCE_FIELD_NUMBER: _builtins.int
+    LAST_SEQUENCE_FIELD_NUMBER: _builtins.int
+    log_id: _builtins.str
+    """The log."""
+    first_sequence: _builtins.int
+    """First number of the range."""
+    last_sequence: _builtins.int
+    """Last number of the range, inclusive."""
+    def __init__(
+        self,
+        *,
+        log_id: _builtins.str = ...,
+        first_sequence: _builtins.int = ...,
+        last_sequence: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["first_sequence", b"first_sequence", "last_sequence", b"last_sequence", "log_id", b"log_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DivertedSequences: _TypeAlias = DivertedSequences  # noqa: Y015
+
+@_typing.final
+class WaitingUpload(_message.Message):
+    """An upload of a recording that waits for its storage."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SESSION_ID_FIELD_NUMBER: _builtins.int
+    BYTES_FIELD_NUMBER: _builtins.int
+    BEGIN_TIME_FIELD_NUMBER: _builtins.int
+    session_id: _builtins.str
+    """The session that was recorded."""
+    bytes: _builtins.int
+    """Bytes that were durable when a stream last left it."""
+    @_builtins.property
+    def begin_time(self) -> _timestamp_pb2.Timestamp:
+        """When it was begun."""
+
+    def __init__(
+        self,
+        *,
+        session_id: _builtins.str = ...,
+        bytes: _builtins.int = ...,
+        begin_time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["begin_time", b"begin_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["begin_time", b"begin_time", "bytes", b"bytes", "session_id", b"session_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___WaitingUpload: _TypeAlias = WaitingUpload  # noqa: Y015
 
 @_typing.final
 class ListPromotionsRequest(_message.Message):

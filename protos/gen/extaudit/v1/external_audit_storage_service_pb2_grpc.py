@@ -86,6 +86,11 @@ class ExternalAuditStorageServiceStub:
                 request_serializer=extaudit_dot_v1_dot_external__audit__storage__service__pb2.DisableClusterRequest.SerializeToString,
                 response_deserializer=extaudit_dot_v1_dot_external__audit__storage__service__pb2.DisableClusterResponse.FromString,
                 _registered_method=True)
+        self.DivertStorage = channel.unary_unary(
+                '/extaudit.v1.ExternalAuditStorageService/DivertStorage',
+                request_serializer=extaudit_dot_v1_dot_external__audit__storage__service__pb2.DivertStorageRequest.SerializeToString,
+                response_deserializer=extaudit_dot_v1_dot_external__audit__storage__service__pb2.DivertStorageResponse.FromString,
+                _registered_method=True)
         self.ListPromotions = channel.unary_unary(
                 '/extaudit.v1.ExternalAuditStorageService/ListPromotions',
                 request_serializer=extaudit_dot_v1_dot_external__audit__storage__service__pb2.ListPromotionsRequest.SerializeToString,
@@ -201,6 +206,20 @@ class ExternalAuditStorageServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def DivertStorage(self, request, context):
+        """Takes what waits for a storage that is gone for good to the default one: the batches that aren't known to be there.
+        Log, sequences and everything else of their acknowledgements stay, but for the storage: a repeated event is told the
+        new one. What is found of them in the old storage later, such as of an attempt that was under way, is known and
+        counts no more. What was delivered before isn't touched, nor is anything in AWS, and uploads of recordings that
+        aren't complete stay as they are.
+        Needs `external_audit_storage:delete`. Safe to repeat: there is nothing left to divert then. NOT_FOUND where nothing
+        ever went to such a storage, FAILED_PRECONDITION with the reason STORAGE_ACTIVE where new data goes there. UNAVAILABLE
+        where it can't be written down: it isn't done then, or a restart finds it done.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ListPromotions(self, request, context):
         """Lists the history of promotions and of what else changed where new data goes, newest first.
         Needs `external_audit_storage:read`. Reads only; safe to repeat.
@@ -274,6 +293,11 @@ def add_ExternalAuditStorageServiceServicer_to_server(servicer, server):
                     servicer.DisableCluster,
                     request_deserializer=extaudit_dot_v1_dot_external__audit__storage__service__pb2.DisableClusterRequest.FromString,
                     response_serializer=extaudit_dot_v1_dot_external__audit__storage__service__pb2.DisableClusterResponse.SerializeToString,
+            ),
+            'DivertStorage': grpc.unary_unary_rpc_method_handler(
+                    servicer.DivertStorage,
+                    request_deserializer=extaudit_dot_v1_dot_external__audit__storage__service__pb2.DivertStorageRequest.FromString,
+                    response_serializer=extaudit_dot_v1_dot_external__audit__storage__service__pb2.DivertStorageResponse.SerializeToString,
             ),
             'ListPromotions': grpc.unary_unary_rpc_method_handler(
                     servicer.ListPromotions,
@@ -558,6 +582,33 @@ class ExternalAuditStorageService:
             '/extaudit.v1.ExternalAuditStorageService/DisableCluster',
             extaudit_dot_v1_dot_external__audit__storage__service__pb2.DisableClusterRequest.SerializeToString,
             extaudit_dot_v1_dot_external__audit__storage__service__pb2.DisableClusterResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DivertStorage(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/extaudit.v1.ExternalAuditStorageService/DivertStorage',
+            extaudit_dot_v1_dot_external__audit__storage__service__pb2.DivertStorageRequest.SerializeToString,
+            extaudit_dot_v1_dot_external__audit__storage__service__pb2.DivertStorageResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -93,6 +93,16 @@ class ExternalAuditStorageServiceStub:
     Needs `external_audit_storage:delete`. NOT_FOUND where no external audit storage is in force: a repeated call ends so.
     ABORTED where it is of another revision than the one named.
     """
+    DivertStorage: _grpc.UnaryUnaryMultiCallable[_external_audit_storage_service_pb2.DivertStorageRequest, _external_audit_storage_service_pb2.DivertStorageResponse]
+    """Takes what waits for a storage that is gone for good to the default one: the batches that aren't known to be there.
+    Log, sequences and everything else of their acknowledgements stay, but for the storage: a repeated event is told the
+    new one. What is found of them in the old storage later, such as of an attempt that was under way, is known and
+    counts no more. What was delivered before isn't touched, nor is anything in AWS, and uploads of recordings that
+    aren't complete stay as they are.
+    Needs `external_audit_storage:delete`. Safe to repeat: there is nothing left to divert then. NOT_FOUND where nothing
+    ever went to such a storage, FAILED_PRECONDITION with the reason STORAGE_ACTIVE where new data goes there. UNAVAILABLE
+    where it can't be written down: it isn't done then, or a restart finds it done.
+    """
     ListPromotions: _grpc.UnaryUnaryMultiCallable[_external_audit_storage_service_pb2.ListPromotionsRequest, _external_audit_storage_service_pb2.ListPromotionsResponse]
     """Lists the history of promotions and of what else changed where new data goes, newest first.
     Needs `external_audit_storage:read`. Reads only; safe to repeat.
@@ -171,6 +181,16 @@ class ExternalAuditStorageServiceAsyncStub(ExternalAuditStorageServiceStub):
     stays as it is.
     Needs `external_audit_storage:delete`. NOT_FOUND where no external audit storage is in force: a repeated call ends so.
     ABORTED where it is of another revision than the one named.
+    """
+    DivertStorage: _aio.UnaryUnaryMultiCallable[_external_audit_storage_service_pb2.DivertStorageRequest, _external_audit_storage_service_pb2.DivertStorageResponse]  # type: ignore[assignment]
+    """Takes what waits for a storage that is gone for good to the default one: the batches that aren't known to be there.
+    Log, sequences and everything else of their acknowledgements stay, but for the storage: a repeated event is told the
+    new one. What is found of them in the old storage later, such as of an attempt that was under way, is known and
+    counts no more. What was delivered before isn't touched, nor is anything in AWS, and uploads of recordings that
+    aren't complete stay as they are.
+    Needs `external_audit_storage:delete`. Safe to repeat: there is nothing left to divert then. NOT_FOUND where nothing
+    ever went to such a storage, FAILED_PRECONDITION with the reason STORAGE_ACTIVE where new data goes there. UNAVAILABLE
+    where it can't be written down: it isn't done then, or a restart finds it done.
     """
     ListPromotions: _aio.UnaryUnaryMultiCallable[_external_audit_storage_service_pb2.ListPromotionsRequest, _external_audit_storage_service_pb2.ListPromotionsResponse]  # type: ignore[assignment]
     """Lists the history of promotions and of what else changed where new data goes, newest first.
@@ -307,6 +327,22 @@ class ExternalAuditStorageServiceServicer(metaclass=_abc_1.ABCMeta):
         stays as it is.
         Needs `external_audit_storage:delete`. NOT_FOUND where no external audit storage is in force: a repeated call ends so.
         ABORTED where it is of another revision than the one named.
+        """
+
+    @_abc_1.abstractmethod
+    def DivertStorage(
+        self,
+        request: _external_audit_storage_service_pb2.DivertStorageRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_external_audit_storage_service_pb2.DivertStorageResponse, _abc.Awaitable[_external_audit_storage_service_pb2.DivertStorageResponse]]:
+        """Takes what waits for a storage that is gone for good to the default one: the batches that aren't known to be there.
+        Log, sequences and everything else of their acknowledgements stay, but for the storage: a repeated event is told the
+        new one. What is found of them in the old storage later, such as of an attempt that was under way, is known and
+        counts no more. What was delivered before isn't touched, nor is anything in AWS, and uploads of recordings that
+        aren't complete stay as they are.
+        Needs `external_audit_storage:delete`. Safe to repeat: there is nothing left to divert then. NOT_FOUND where nothing
+        ever went to such a storage, FAILED_PRECONDITION with the reason STORAGE_ACTIVE where new data goes there. UNAVAILABLE
+        where it can't be written down: it isn't done then, or a restart finds it done.
         """
 
     @_abc_1.abstractmethod

@@ -1,0 +1,174 @@
+"""Reads after a diversion: what waited for a storage is in the default one, once, whatever is delivered when."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from threading import Lock
+
+import pytest
+
+from server.audit_log.delivery import Delivery
+from server.audit_log.diverting import Diverting
+from server.audit_log.export.chunk import ChunkQuery
+from server.audit_log.export.listing import ChunkListing
+from server.audit_log.export.tokens import ChunkTokens
+from server.audit_log.rebuilding import recall
+from server.audit_log.search.query import EventFilter, MissingReason, SearchQuery
+from server.audit_log.stored_batches import StoredBatches
+from server.audit_log.watching.log_parts import Selection
+from server.audit_log.watching.log_reader import LogReader
+from server.audit_log.watching.look import look_on
+from server.errors import FailedPrecondition, NotFound
+from server.storage.matching import compile_filters
+from server.storage.query import Filters
+from tests.contract.search_rig import ALICE, NOON, SearchRig, duck_engine, event_json
+from tests.crash.diverting_log import told
+
+DEFAULT, OTHER = "default", "other"
+
+
+@pytest.fixture
+def rig(tmp_path: Path) -> Iterator[SearchRig]:
+    """Of one log the default storage has a and e, the other one is to have b, c and d."""
+    rig = SearchRig(tmp_path, duck_engine(tmp_path), others=(OTHER,), periods=[(NOON, OTHER), (NOON + 1, DEFAULT)])
+    rig.emit(event_json("a"))
+    rig.log.writer.switch(OTHER)
+    rig.emit(event_json("b"), event_json("c"))
+    rig.cut()
+    rig.emit(event_json("d"))
+    rig.log.writer.switch(DEFAULT)
+    rig.emit(event_json("e"))
+    rig.cut()
+    yield rig
+    rig.close()
+
+
+def diverting(rig: SearchRig) -> Diverting:
+    return Diverting(rig.log.tail, rig.catalogue, rig.storages, Lock(), lambda storage: None)
+
+
+def divert(rig: SearchRig) -> None:
+    diverting(rig).divert(OTHER, DEFAULT, told)
+
+
+def deliver(rig: SearchRig, storage: str) -> None:
+    delivery = rig.delivery_to(storage)
+    while delivery.deliver_next() is not None:
+        pass
+
+
+def places(rig: SearchRig, storage: str) -> list[tuple[str, str, int]]:
+    """Uid, storage and sequence of each row that a search finds, once for each receipt."""
+    rows = [row for page in rig.pages(SearchQuery(storage=storage, page_size=2)) for row in page.rows]
+    return sorted((row.position.uid, each.storage, each.sequence) for row in rows for each in row.receipts)
+
+
+def watched(rig: SearchRig) -> list[tuple[str, str, int]]:
+    """The same of one who watches from the beginning of the log."""
+    batches = StoredBatches(rig.storages, rig.catalogue)
+    reader = LogReader(rig.log.tail, rig.catalogue, batches, rig.log.journal.log_id)
+    found, place = [], dict[str, int]()
+    while True:
+        look = look_on(reader, place, Selection(EventFilter()), compile_filters(Filters()), lambda: None)
+        assert not look.missing
+        found += [(row.position.uid, each.storage, each.sequence) for row in look.events for each in row.receipts]
+        place = look.place
+        if look.caught_up:
+            return found
+
+
+def chunks(rig: SearchRig, after: dict[str, int]) -> tuple[list[tuple[str, int, int]], dict[str, int]]:
+    listing = ChunkListing(rig.storages, rig.log.tail, rig.catalogue, ChunkTokens(b"k" * 32), lambda *_: None)
+    page = listing.page(ALICE, ChunkQuery(after=after), sees_all=True)
+    assert page.complete_through is not None
+    return [(item.id.storage, item.id.first, item.id.last) for item in page.chunks], dict(page.complete_through)
+
+
+HERE = [("a", DEFAULT, 1), ("b", DEFAULT, 2), ("c", DEFAULT, 3), ("d", DEFAULT, 4), ("e", DEFAULT, 5)]
+
+
+@pytest.mark.parametrize("late", [False, True], ids=["never delivered", "delivered late"])
+def test_each_read_has_what_was_diverted_once_and_in_its_place(rig: SearchRig, late: bool) -> None:
+    """Before it is delivered and after, with the old bucket empty or with all of it, and after a restart."""
+    before = [(uid, OTHER if uid in "bcd" else DEFAULT, sequence) for uid, _, sequence in HERE]
+    assert (places(rig, "all"), watched(rig)) == (before, before)
+    deliver(rig, DEFAULT)
+    given, place = chunks(rig, {})
+    assert given == [(DEFAULT, 1, 1)], "what is behind the backlog waits for it"
+    delivery = rig.delivery_to(OTHER)
+    if late:  # the record is there before the batch leaves the tail, when the diversion comes
+        with pytest.raises(RuntimeError, match="now"):
+            hooked(rig).deliver_next()
+    divert(rig)
+    assert delivery.deliver_next() is None
+    check_reads(rig)
+    life = rig.reopened()
+    check_reads(life)
+    deliver(life, DEFAULT)
+    check_reads(life)
+    assert chunks(life, place)[0] == [(DEFAULT, 2, 3), (DEFAULT, 4, 4), (DEFAULT, 5, 5)]
+    assert recall(life.storages.of(OTHER), life.catalogue, lambda *_: True) == (0, 0, int(late))
+    assert places(life, "all") == HERE, "the objects that came late are no strangers'"
+    life.close()
+
+
+def check_reads(rig: SearchRig) -> None:
+    assert places(rig, "all") == places(rig, DEFAULT) == places(rig, "active") == watched(rig) == HERE
+    assert places(rig, OTHER) == []
+
+
+def hooked(rig: SearchRig) -> Delivery:
+    """A delivery to the other storage that stops once the record of its batch is there."""
+    delivery = rig.delivery_to(OTHER)
+
+    def stop() -> None:
+        raise RuntimeError("now")
+
+    delivery._before_leaving = stop
+    return delivery
+
+
+def test_pages_of_one_search_have_each_once_though_it_is_diverted_between_them(rig: SearchRig) -> None:
+    pages = rig.pages(SearchQuery(storage="all", page_size=2))
+    found = [row.position.uid for row in next(pages).rows]
+    divert(rig)
+    deliver(rig, DEFAULT)
+    found += [row.position.uid for page in pages for row in page.rows]
+    assert sorted(found) == ["a", "b", "c", "d", "e"]
+
+
+@pytest.mark.parametrize(
+    ("storage", "filters", "named"),
+    [
+        (OTHER, Filters(), [DEFAULT]),
+        (OTHER, Filters(from_ms=NOON, to_ms=NOON + 1), [DEFAULT]),
+        (OTHER, Filters(from_ms=NOON + 1), []),
+        (OTHER, Filters(to_ms=NOON), []),
+        (DEFAULT, Filters(), []),
+        ("all", Filters(), []),
+    ],
+)
+def test_who_searches_where_it_was_to_go_is_told_where_it_is(
+    rig: SearchRig, storage: str, filters: Filters, named: list[str]
+) -> None:
+    divert(rig)
+    page = rig.page(SearchQuery(filters, storage=storage))
+    assert [(each.reason, each.storage) for each in page.missing] == [
+        (MissingReason.OTHER_STORAGE, name) for name in named
+    ]
+
+
+def test_the_backlog_is_told_before_and_nothing_is_diverted_from_where_new_data_goes(rig: SearchRig) -> None:
+    log_id, making = rig.log.journal.log_id, diverting(rig)
+    backlog = making.backlog(OTHER)
+    assert (backlog.batches, backlog.events, backlog.sequences) == (2, 3, ((log_id, 2, 4),))
+    assert backlog.bytes == sum(len(event_json(uid)) for uid in "bcd")
+    with pytest.raises(FailedPrecondition) as active:
+        making.divert(DEFAULT, OTHER, told)
+    assert active.value.reason == "STORAGE_ACTIVE"
+    with pytest.raises(NotFound):
+        making.backlog("nowhere")
+    assert rig.catalogue.diversions.all() == ()
+    assert making.divert(OTHER, DEFAULT, told) == backlog
+    assert making.divert(OTHER, DEFAULT, told).batches == 0, "done again, nothing is left"
