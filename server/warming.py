@@ -14,7 +14,7 @@ from server.audit_log.columns.selecting import TypeSelection
 from server.audit_log.event_block import join_blocks
 from server.audit_log.journal.frames import GroupFrames
 from server.audit_log.known_uids import KnownUids, UidLimits, uid_entries
-from server.audit_log.search.page_columns import DIGEST_BYTES, PageColumns, ReceiptColumns, Source
+from server.audit_log.search.page_columns import PageColumns, ReceiptColumns, Source
 from server.audit_log.tail import CommitGroup, TailBlock
 from server.audit_log.validation import Validator, joined_payloads
 from server.grpc_api.column_encoding import encoded_columns
@@ -40,8 +40,7 @@ def warm_up() -> None:
     number, text = np.zeros(1, np.int64), texts_in(["a"])
     encoded_columns([(1, number)], [(1, text)])
     receipts = ReceiptColumns(number + 1, number, number, number, [Source("a", "a")])
-    digest = np.zeros(DIGEST_BYTES, np.uint8)
-    encoded_rows(PageColumns(number, text, text, text, text, text, digest, receipts))
+    encoded_rows(PageColumns(number, text, text, text, text, text, receipts))
 
 
 if __name__ == "__main__":

@@ -62,6 +62,8 @@ class CommitGroup(NamedTuple):
 
 
 ANY_TIME = -(2**62), 2**62
+_RUN = 64
+"""Blocks whose times are looked at together: reads leave a block each, and searches for other times pass them over."""
 
 
 class Section:
@@ -72,6 +74,8 @@ class Section:
         self.first = first
         self.storage = storage
         self.blocks: list[TailBlock] = []
+        self.runs: list[tuple[int, int]] = []
+        """Bounds of the times of each _RUN blocks, the last ones' too; never narrower than the blocks are."""
         self.cut: Cut | None = None
         self.damaged = False
         self.events = 0
@@ -85,8 +89,18 @@ class Section:
             self.events += len(block.block)
             self.bytes += block.block.bytes
             self.days |= block.block.days
+        self._widen(blocks)
         # Last, and at once: a pin taken meanwhile has all of a commit or nothing.
         self.blocks.extend(blocks)
+
+    def _widen(self, blocks: Sequence[TailBlock]) -> None:
+        for number, block in enumerate(blocks, len(self.blocks)):
+            first, last = block.block.first_ms, block.block.last_ms
+            if number % _RUN == 0:
+                self.runs.append((first, last))
+            else:
+                before = self.runs[-1]
+                self.runs[-1] = min(first, before[0]), max(last, before[1])
 
     @property
     def oldest_received_ms(self) -> int | None:
@@ -113,8 +127,13 @@ class Pinned(NamedTuple):
     def rows(self, from_ms: int = ANY_TIME[0], to_ms: int = ANY_TIME[1]) -> list[TailRow]:
         """The pinned events whose time is in [from_ms, to_ms)."""
         # Events that came by themselves have a block each, so most of what is left out is left out here.
-        reached = [item for item in self.blocks if item.block.first_ms < to_ms and item.block.last_ms >= from_ms]
-        return [row for item in reached for row in item.rows(from_ms, to_ms)]
+        found: list[TailRow] = []
+        for number, (first_ms, last_ms) in enumerate(self.section.runs[: -(-self.length // _RUN)]):
+            if first_ms < to_ms and last_ms >= from_ms:
+                blocks = self.section.blocks[number * _RUN : min((number + 1) * _RUN, self.length)]
+                reached = [item for item in blocks if item.block.first_ms < to_ms and item.block.last_ms >= from_ms]
+                found += [row for item in reached for row in item.rows(from_ms, to_ms)]
+        return found
 
 
 class Tail:

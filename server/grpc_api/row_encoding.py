@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from extaudit.v1 import audit_log_service_pb2 as pb
 from extaudit.v1 import event_pb2
 
 from server.audit_log.batch_decoding import Numbers, Offsets, Texts
@@ -25,11 +24,11 @@ _MOST_BESIDE_SOURCE = 64
 """Of a receipt: its tags, lengths, sequence and time."""
 
 
-def search_answer(page: SearchPage) -> pb.SearchEventsResponse | bytes:
-    """The answer to SearchEvents; encoded where the page came in columns."""
+def search_answer(page: SearchPage) -> bytes:
+    """The answer to SearchEvents, encoded; for threads."""
     if isinstance(page.rows, PageColumns):
         return b"".join((encoded_rows(page.rows), search_head(page).SerializeToString()))
-    return search_response(page)
+    return search_response(page).SerializeToString()
 
 
 def encoded_rows(rows: PageColumns) -> memoryview:
@@ -48,7 +47,7 @@ def encoded_rows(rows: PageColumns) -> memoryview:
         *_frozen(rows.uids),
         *_frozen(rows.session_ids),
         *_frozen(rows.users),
-        frozen(rows.digests),
+        frozen(rows.digests()),
         frozen(receipts.ends),
         frozen(receipts.sequences),
         frozen(receipts.received_ms),

@@ -55,10 +55,11 @@ class Searches(Protocol):
         self,
         access: Access,
         query: SearchQuery,
+        convert: Callable[[SearchPage], bytes],
         *,
         timeout: float | None,  # noqa: ASYNC109
-    ) -> SearchPage:
-        """One page; `timeout` in seconds."""
+    ) -> bytes:
+        """One page as `convert`, called on a thread, encodes it; `timeout` in seconds."""
         ...
 
     async def get(

@@ -85,9 +85,16 @@ class MemorySearches:
     hangs: bool = False
     asked: list[tuple[Access, SearchQuery | EventSelector, float | None]] = field(default_factory=list)
 
-    async def search(self, access: Access, query: SearchQuery, *, timeout: float | None) -> SearchPage:  # noqa: ASYNC109
+    async def search(
+        self,
+        access: Access,
+        query: SearchQuery,
+        convert: Callable[[SearchPage], bytes],
+        *,
+        timeout: float | None,  # noqa: ASYNC109
+    ) -> bytes:
         await self._ask(access, query, timeout)
-        return self.page
+        return convert(self.page)
 
     async def get(
         self,

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-
 import numpy as np
 import pytest
 from extaudit.v1 import audit_log_service_pb2 as pb
@@ -26,15 +24,13 @@ TIMES = [0, 999, 1000, 1_795_003_200_001, 253_402_300_799_999, 5]
 
 def _page(rows: int, receipts: list[int]) -> PageColumns:
     number = sum(receipts)
-    json = JSON[:rows]
     return PageColumns(
         np.array(TIMES[:rows], np.int64),
         texts_in(["a.b"] * rows),
         texts_in([f"uid-{row}" for row in range(rows)]),
         texts_in(["", "s", "", "s" * 300, "", "é"][:rows]),
         texts_in(["", "user", "ü", "", "", ""][:rows]),
-        texts_in(json),
-        np.frombuffer(b"".join(hashlib.sha256(each.encode()).digest() for each in json), np.uint8),
+        texts_in(JSON[:rows]),
         ReceiptColumns(
             np.cumsum(receipts, dtype=np.int64),
             np.array([0, 1, 127, 128, 2**62, 5, 6, 7, 8, 9][:number], np.int64),
@@ -54,7 +50,6 @@ def test_columns_and_rows_are_the_same_answer(rows: int, receipts: list[int]) ->
         return SearchPage(of, "token", "scan", Cost(1, 2, 3), Watermark({"log": 9}, 3), missing, "query", "why")  # type: ignore[arg-type]
 
     answer = search_answer(page(columns))
-    assert isinstance(answer, bytes)
     assert pb.SearchEventsResponse.FromString(answer) == search_response(page(list(columns)))
     assert len(pb.SearchEventsResponse.FromString(answer).events) == rows
 

@@ -41,6 +41,8 @@ class ColumnPage(NamedTuple):
     objects: Sequence[CatalogueObject]
     without_receipts: Collection[CatalogueObject]
     """Objects with rows of which nobody can tell now who emitted them."""
+    prepare_next: Callable[[], None] | None = None
+    """Decodes the next object; None where that is of no use."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,34 +80,32 @@ class ColumnReader:
         low, high = time_span(query.filters, query.order, start)
         span = Span(query.order, low, high, start, query.page_size + 1)
         try:
-            read, is_all = self._read(span, watermark, objects, deadline)
-            items = [item for item, _ in read]
-            rows = merged([part for _, part in read], span)
-            return self._cut(rows, items, query.page_size, deadline, is_all=is_all)
+            read, following = self._read(span, watermark, objects, deadline)
+            items, parts = [item for item, _ in read], [part for _, part in read]
+            # As many rows as were wanted: slices end there, and may have more.
+            is_all = following is None and span.last_time(parts) is None
+            page = self._cut(merged(parts, span), items, query.page_size, deadline, is_all=is_all)
+            return page._replace(prepare_next=self._decoding(following))
         except (Unsuited, OddObject, StorageError):
             return None
 
     def _read(
         self, span: Span, watermark: Watermark, objects: Sequence[CatalogueObject], deadline: float
-    ) -> tuple[list[tuple[CatalogueObject, BatchColumns]], bool]:
-        """The slices that the span's first rows are in, by key of their objects, and whether there are no more."""
+    ) -> tuple[list[tuple[CatalogueObject, BatchColumns]], CatalogueObject | None]:
+        """The slices that the span's first rows are in, by key of their objects, and the next object."""
         reached = [item for item in objects if item.last_ms >= span.low and item.first_ms < span.high]
         waiting = sorted(reached, key=_newest if span.newest_first else _oldest, reverse=span.newest_first)
         read: list[tuple[CatalogueObject, BatchColumns]] = []
         room = MOST_BYTES
-        is_all = True
+        following = None
         for item in waiting:
             last = span.last_time([part for _, part in read])
             if last is not None and (item.last_ms < last if span.newest_first else item.first_ms > last):
-                is_all = False
+                following = item
                 break
             if item.is_foreign or len(read) == _MOST_OBJECTS or time.monotonic() >= deadline:
                 raise Unsuited
-            with self._storages.local([item], deadline) as found:
-                path = found[item.key]
-                if isinstance(path, StorageError) or not self._is_intact(item):
-                    raise Unsuited
-                columns = self._decoded.columns(item, path)
+            columns = self._columns(item, deadline)
             room -= bytes_of(columns)
             if room < 0:
                 raise Unsuited
@@ -113,7 +113,25 @@ class ColumnReader:
             if item.last > counted:
                 columns = taken(columns, np.flatnonzero(columns.sequences <= counted))
             read.append((item, span.slice_of(columns)))
-        return sorted(read, key=_key), is_all and span.last_time([part for _, part in read]) is None
+        return sorted(read, key=_key), following
+
+    def _columns(self, item: CatalogueObject, deadline: float | None = None) -> BatchColumns:
+        with self._storages.local([item], deadline) as found:
+            path = found[item.key]
+            if isinstance(path, StorageError) or not self._is_intact(item):
+                raise Unsuited
+            return self._decoded.columns(item, path)
+
+    def _decoding(self, item: CatalogueObject | None) -> Callable[[], None] | None:
+        """Decodes an object that is on this machine anyway; others are fetched for those alone who ask for them."""
+        if item is None or item.is_foreign or self._storages.of(item.storage).compares_digests:
+            return None
+
+        def decode() -> None:
+            with contextlib.suppress(Unsuited, OddObject, StorageError):
+                self._columns(item)
+
+        return decode
 
     def _cut(
         self, rows: MergedRows, items: Sequence[CatalogueObject], page_size: int, deadline: float, *, is_all: bool
@@ -135,11 +153,11 @@ class ColumnReader:
             raise Unsuited  # so many rows are equal that there may be more to this page
         receipts, unknown = self._receipts(rows, ends[:count], items, deadline)
         shown = part_of(columns, 0, count) if ends[count - 1] == count else taken(columns, rows.firsts[:count])
-        page = self._page(shown, [rows.digests[row] for row in rows.firsts[:count].tolist()], receipts)
+        page = self._page(shown, receipts)
         end = page.position(count - 1) if count < len(sizes) else None
         return ColumnPage(page, end, items, unknown)
 
-    def _page(self, shown: BatchColumns, digests: Sequence[bytes], receipts: ReceiptColumns) -> PageColumns:
+    def _page(self, shown: BatchColumns, receipts: ReceiptColumns) -> PageColumns:
         page = PageColumns(
             shown.times_ms,
             texts_of(shown.types),
@@ -147,7 +165,6 @@ class ColumnReader:
             texts_of(shown.session_ids),
             texts_of(shown.users),
             texts_of(shown.data),
-            np.frombuffer(b"".join(digests), np.uint8),
             receipts,
         )
         beside = np.zeros(len(page), np.int64)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from hashlib import sha256
 from itertools import pairwise
 from typing import Final
 
@@ -29,8 +29,6 @@ class MergedRows:
     columns: BatchColumns
     parts: Numbers
     """The part that each row is of."""
-    digests: Sequence[bytes]
-    """SHA-256 of each JSON."""
     firsts: Numbers
     """The rows that don't equal the one before, ascending."""
 
@@ -92,10 +90,10 @@ def merged(parts: Sequence[BatchColumns], span: Span) -> MergedRows:
         picked = picked[times >= last if span.newest_first else times <= last]
     columns = taken(every, picked)
     ties = _ties(columns, span.beyond)
-    digests = _digests(columns)
+    texts = texts_of(columns.data)
     order, firsts, given = np.arange(len(picked)), np.ones(len(picked), np.bool_), 0
     for start, end in ties:
-        keys = [(columns.uids[row].as_py(), digests[row].hex()) for row in range(start, end)]
+        keys = [(columns.uids[row].as_py(), sha256(texts.text(row)).hexdigest()) for row in range(start, end)]
         rows = sorted(range(len(keys)), key=keys.__getitem__, reverse=span.newest_first)
         order[start:end] = start + np.array(rows)
         firsts[start + 1 : end] = [keys[one] != keys[other] for one, other in pairwise(rows)]
@@ -104,9 +102,9 @@ def merged(parts: Sequence[BatchColumns], span: Span) -> MergedRows:
             given = start + sum(key >= past if span.newest_first else key <= past for key in keys)
     of_parts = np.repeat(np.arange(len(parts)), [len(part.sequences) for part in parts])[picked]
     if (np.diff(order) < 0).any():
-        columns, of_parts, digests = taken(columns, order), of_parts[order], [digests[row] for row in order.tolist()]
+        columns, of_parts = taken(columns, order), of_parts[order]
     rest = part_of(columns, given, len(picked))
-    return MergedRows(rest, of_parts[given:], digests[given:], np.flatnonzero(firsts[given:]))
+    return MergedRows(rest, of_parts[given:], np.flatnonzero(firsts[given:]))
 
 
 def _ties(columns: BatchColumns, beyond: Position | None) -> Sequence[tuple[int, int]]:
@@ -122,9 +120,3 @@ def _ties(columns: BatchColumns, beyond: Position | None) -> Sequence[tuple[int,
     if beyond is not None:
         counts |= times[starts] == beyond.time_ms
     return list(zip(starts[counts].tolist(), ends[counts].tolist(), strict=True))
-
-
-def _digests(columns: BatchColumns) -> list[bytes]:
-    texts, sha256 = texts_of(columns.data), hashlib.sha256
-    data, ends = texts.data.data, (texts.offsets - texts.offsets[0]).tolist()
-    return [sha256(data[start:end]).digest() for start, end in pairwise(ends)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import heapq
 import time
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from itertools import groupby
@@ -93,6 +93,8 @@ class Page:
     """Where the next page begins; None at the end of the search."""
     missing: list[Missing] = field(default_factory=list)
     cost: Cost = field(default_factory=Cost)
+    prepare_next: Callable[[], None] | None = None
+    """Has the next page cost less."""
 
 
 class PageReader:
@@ -166,7 +168,7 @@ class PageReader:
         if found is None or any(_is_within(row.event.time_ms, found.end, query.order) for row, _ in plan.tail):
             return False
         self._page.cost.journal_events = len(plan.tail)
-        self._page.rows, self._page.end = found.rows, found.end
+        self._page.rows, self._page.end, self._page.prepare_next = found.rows, found.end, found.prepare_next
         self._stored.opened.update({item.key: item for item in found.objects})
         self._selection.unknown.update(item.key for item in found.without_receipts)
         return True

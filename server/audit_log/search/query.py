@@ -130,6 +130,8 @@ class SearchPage:
     query_id: str
     engine_reason: str = ""
     """Why this engine, in our own words."""
+    prepare_next: Callable[[], None] | None = None
+    """Where the next page is likely to be asked for, has it cost less; never fails."""
 
     @property
     def complete(self) -> bool:

@@ -155,7 +155,17 @@ class Search:
         missing = _each_once([*plan.missing, *page.missing])
         outcome.faults.update(plan.failures)
         outcome.lacks(missing)
-        return SearchPage(page.rows, token, plan.engine, page.cost, plan.watermark, missing, plan.query_id, plan.reason)
+        return SearchPage(
+            page.rows,
+            token,
+            plan.engine,
+            page.cost,
+            plan.watermark,
+            missing,
+            plan.query_id,
+            plan.reason,
+            page.prepare_next if start is not None else None,
+        )
 
     def _holds(self, query: SearchQuery, storage: str) -> bool:
         """Whether a storage has, or is to have, events of the times that are asked for."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Callable
 from concurrent.futures import Executor
@@ -54,10 +55,12 @@ class Searches:
         self,
         access: Access,
         query: SearchQuery,
+        convert: Callable[[SearchPage], Answer],
         *,
         timeout: float | None,  # noqa: ASYNC109 -- an answer in part needs to know it
-    ) -> SearchPage:
-        """One page, with what could be read within `timeout` seconds and the caller may see.
+    ) -> Answer:
+        """One page, with what could be read within `timeout` seconds and the caller may see; as `convert` gives it,
+        which is called on a thread while the trace is made durable.
 
         Raises:
             InvalidRequest, NotFound, FailedPrecondition, DeadlineExceeded: see Search.page.
@@ -65,14 +68,33 @@ class Searches:
             Unavailable: the trace can't be journalled.
         """
         started = time.monotonic()
-        asked = restricted(query, access)
-        with self._spans.span("search.read"):
-            page = await self._run(
-                lambda: self._search.page(access.identity, asked, self._deadline(started, timeout)), query.storage
-            )
+        asked, loop = restricted(query, access), asyncio.get_running_loop()
+        is_read: asyncio.Future[SearchPage] = loop.create_future()
+
+        def read() -> Answer:
+            page = self._search.page(access.identity, asked, self._deadline(started, timeout))
+            loop.call_soon_threadsafe(_resolve, is_read, page)
+            return convert(page)
+
+        answer = asyncio.ensure_future(self._run(read, query.storage))
+        try:
+            with self._spans.span("search.read"):
+                await asyncio.wait((answer, is_read), return_when=asyncio.FIRST_COMPLETED)
+            if not is_read.done():
+                await answer  # raises: of a page that was read is told first
+            page = is_read.result()
+            await self._note(access, query, page, time.monotonic() - started)
+            given = await answer
+        finally:
+            answer.cancel()
+        self._prepare(page)
+        return given
+
+    async def _note(self, access: Access, query: SearchQuery, page: SearchPage, seconds: float) -> None:
+        """Measure a page, and make its trace durable."""
         cost = page.cost
         self._metrics.ended(
-            time.monotonic() - started,
+            seconds,
             objects=cost.objects,
             size=cost.bytes,
             rows=cost.rows,
@@ -81,7 +103,12 @@ class Searches:
         )
         with self._spans.span("search.trace"):
             await self._service_log.searched(access, query, page)
-        return page
+
+    def _prepare(self, page: SearchPage) -> None:
+        """Have the next page cost less, where that holds up nobody."""
+        if page.prepare_next is not None and not self.under_way:
+            with contextlib.suppress(RuntimeError):  # the threads have been shut down
+                self._threads.submit(page.prepare_next)
 
     async def get(
         self,
@@ -123,3 +150,8 @@ class Searches:
             return await asyncio.get_running_loop().run_in_executor(threads, work)
         finally:
             self.under_way -= 1
+
+
+def _resolve(future: asyncio.Future[SearchPage], page: SearchPage) -> None:
+    if not future.done():
+        future.set_result(page)

@@ -9,7 +9,6 @@ import sys
 from tests.shape.repository import ROOT
 
 SCRIPT = """
-import numpy as np
 from rbac.identities import SERVICE
 from server.audit_log.batch_columns import columns_by_date
 from server.audit_log.columns.event_scan import _scan_all
@@ -62,8 +61,7 @@ for part in (stored, in_order([stored]), in_order([stored, stored]), part_of(in_
     encoded_columns([(1, part.sequences)], [(2, texts_of(part.types)), (3, texts_of(part.users))])
     texts = [texts_of(each) for each in (part.types, part.uids, part.session_ids, part.users, part.data)]
     receipts = ReceiptColumns(part.sequences, part.sequences, part.times_ms, part.times_ms * 0, [Source("a", "b")])
-    digests = np.zeros(32 * len(part.sequences), np.uint8)
-    encoded_rows(PageColumns(part.times_ms, *texts, digests, receipts))
+    encoded_rows(PageColumns(part.times_ms, *texts, receipts))
 for called in CALLED:
     print(called.__name__, len(called.signatures))
 """

@@ -1,0 +1,104 @@
+"""A page leaves when its trace is durable and not before, whatever is done meanwhile."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, cast
+
+import pytest
+
+from rbac.identities import SERVICE
+from server.audit_log.access import Access
+from server.audit_log.search.query import Cost, SearchPage, SearchQuery, Watermark
+from server.audit_log.search.search import Search
+from server.audit_log.search.searches import Searches
+from server.audit_log.service_log import ServiceLog
+from server.errors import Unavailable
+from server.observability.metrics import Metrics
+
+ACCESS = Access(SERVICE, "peer", "id")
+
+
+class HeldLog:
+    """A service log whose traces become durable, or fail, when a test says so: a disk can't be held up otherwise."""
+
+    def __init__(self) -> None:
+        self.asked = asyncio.Event()
+        self.durable: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    async def searched(self, access: Access, query: SearchQuery, page: SearchPage) -> None:
+        self.asked.set()
+        await self.durable
+
+
+class OnePage:
+    """A search that finds nothing, or fails."""
+
+    def __init__(self, fails: Exception | None = None) -> None:
+        self.fails = fails
+        self.prepared = threading.Event()
+
+    def may_wait(self, storage: str) -> bool:
+        return False
+
+    def page(self, *_: object) -> SearchPage:
+        if self.fails:
+            raise self.fails
+        return SearchPage([], "", "scan", Cost(), Watermark({}, 0), [], "q", prepare_next=self.prepared.set)
+
+
+def _run(work: Callable[[Searches, HeldLog, OnePage], Any], fails: Exception | None = None) -> None:
+    async def main() -> None:
+        log, search = HeldLog(), OnePage(fails)
+        with ThreadPoolExecutor(1) as threads:
+            parts = cast(Search, search), threads, threads, cast(ServiceLog, log)
+            await work(Searches(*parts, Metrics(()).searches, limit_seconds=5), log, search)
+
+    asyncio.run(main())
+
+
+def test_an_answer_that_is_ready_waits_for_its_trace() -> None:
+    async def work(searches: Searches, log: HeldLog, search: OnePage) -> None:
+        made = threading.Event()
+        answer = asyncio.ensure_future(
+            searches.search(ACCESS, SearchQuery(), lambda page: made.set() or page.query_id, timeout=None)
+        )
+        await log.asked.wait()
+        await asyncio.to_thread(made.wait, 5)
+        assert made.is_set()
+        assert not answer.done()
+        log.durable.set_result(None)
+        assert await answer == "q"
+        assert await asyncio.to_thread(search.prepared.wait, 5), "the next page is prepared once this one may leave"
+
+    _run(work)
+
+
+def test_an_answer_without_a_trace_does_not_leave() -> None:
+    async def work(searches: Searches, log: HeldLog, search: OnePage) -> None:
+        log.durable.set_exception(Unavailable("the trace can't be journalled"))
+        with pytest.raises(Unavailable):
+            await searches.search(ACCESS, SearchQuery(), lambda page: page, timeout=None)
+        assert not search.prepared.is_set()
+
+    _run(work)
+
+
+@pytest.mark.parametrize("where", ["search", "convert"])
+def test_what_goes_wrong_is_told_to_the_caller(where: str) -> None:
+    error = ValueError("it went wrong")
+
+    async def work(searches: Searches, log: HeldLog, search: OnePage) -> None:
+        def convert(page: SearchPage) -> SearchPage:
+            raise error
+
+        log.durable.set_result(None)
+        with pytest.raises(ValueError, match="it went wrong"):
+            await searches.search(ACCESS, SearchQuery(), convert, timeout=None)
+        assert log.asked.is_set() == (where == "convert"), "what was read is told of"
+        assert searches.under_way == 0
+
+    _run(work, error if where == "search" else None)
