@@ -191,6 +191,7 @@ def _build(
         intake.goes_first,
         spans,
         alerts,
+        config.external_storage.batches_at_once,
     )
     deliveries = deliveries_to(storages, ways)
     recalling = Recalling(storages, catalogue, log.tail, log.journal, threads.remote_reading)

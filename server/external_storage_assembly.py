@@ -24,6 +24,9 @@ from server.storage.aws.checks.probe import AwsConnectionProbe
 from server.storage.aws.session import AwsSettings
 from server.storage.aws.store import Store
 
+_SENT_BESIDE = 32
+"""Connections for batches and parts of recordings that are sent while objects are fetched."""
+
 
 @dataclass(frozen=True, slots=True)
 class ExternalStorageParts:
@@ -71,7 +74,7 @@ def aws_settings(section: AwsSection) -> AwsSettings:
         connect_timeout=section.connect_timeout_seconds,
         read_timeout=section.read_timeout_seconds,
         attempts=section.attempts,
-        connections=section.workers,
+        connections=section.workers + _SENT_BESIDE,
         store=Store(
             conditional_writes=section.s3_conditional_writes == "yes",
             checksums=section.s3_checksums == "sha256",

@@ -43,8 +43,8 @@ _log = logging.getLogger(__name__)
 STOP_GRACE_SECONDS = 10.0
 _EXPORT_THREADS = 2
 """Reading and encoding a batch takes a processor, and the clients that read several at once wait for each other."""
-_DELIVERIES = 8
-"""Storages that are delivered to at once; a thread is begun where one more is."""
+_DELIVERY_THREADS = 512
+"""Begun where they are needed. Deliveries to each storage have a bound of their own, which is met long before."""
 _REMOTE_SEARCHES = 16
 """Searches at once that may wait for AWS; those of what is on this machine don't wait behind them."""
 _REMOTE_READERS = 8
@@ -91,7 +91,7 @@ def threads_of(search_workers: int) -> Threads:
     """The threads of a service; each is begun when it is first needed."""
     return Threads(
         ThreadPoolExecutor(1, "journal"),
-        ThreadPoolExecutor(_DELIVERIES, "delivery"),
+        ThreadPoolExecutor(_DELIVERY_THREADS, "delivery"),
         ThreadPoolExecutor(search_workers, "search"),
         ThreadPoolExecutor(_EXPORT_THREADS, "export"),
         ThreadPoolExecutor(1, "validation"),

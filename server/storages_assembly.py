@@ -128,13 +128,15 @@ class Ways:
     gives_way: Callable[[], bool]
     spans: Spans
     alerts: Alerts
+    at_once: int
+    """Batches that are sent at once to each storage beside the default one, which is a disk."""
     leaving: Lock = field(default_factory=Lock)
     """Held while a batch leaves the tail, and while what waits for a storage is diverted."""
 
 
 def deliveries_to(storages: Storages, ways: Ways) -> DeliveriesByStorage:
     """Deliveries to these storages, and to those that are added later."""
-    log = ways.log
+    encoding, log = Lock(), ways.log
 
     def make(storage: EventStorage) -> Deliveries:
         delivery = Delivery(
@@ -146,10 +148,11 @@ def deliveries_to(storages: Storages, ways: Ways) -> DeliveriesByStorage:
             log.journal,
             ways.before_leaving,
             ways.leaving,
+            encoding,
         )
-        patience = 0.0 if storage.storage_id == DEFAULT else _PATIENCE_SECONDS
+        patience, at_once = (0.0, 1) if storage.storage_id == DEFAULT else (_PATIENCE_SECONDS, ways.at_once)
         shared = ways.threads, ways.metrics, storage.storage_id, ways.gives_way, ways.spans
-        return Deliveries(delivery, *shared, patience, ways.alerts)
+        return Deliveries(delivery, *shared, patience, ways.alerts, at_once)
 
     deliveries = DeliveriesByStorage(make)
     for storage in storages.all():

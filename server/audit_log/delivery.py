@@ -1,6 +1,7 @@
 """Delivery: from a cut to a confirmed batch. Cut, spool, storage, catalogue, known uids, trim, in that order.
 
-Every step can be done again: a stop between any two of them is taken up by the next start.
+The objects of several batches go out at once; their records follow one after the other, in the order of their cuts,
+since each names the one before it. Every step can be done again: a stop between any two is taken up by the next start.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import logging
 import re
 import time
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from threading import Lock
 
@@ -44,8 +46,22 @@ class Delivered:
     """0 where an attempt before had encoded it."""
 
 
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """A batch whose objects are in the storage."""
+
+    section: Section
+    cut: Cut
+    record: BatchRecord | None
+    """As it was found there, or as it is to be but for the record before it; None where the catalogue has the batch."""
+    objects: Sequence[CatalogueObject]
+    is_recorded: bool = False
+    """Whether the record is there as well."""
+    encoding_seconds: float = 0.0
+
+
 class Delivery:
-    """Delivers the oldest cut section of one storage. Used by one thread at a time."""
+    """Delivers the cut sections of one storage."""
 
     def __init__(
         self,
@@ -57,22 +73,27 @@ class Delivery:
         journal: Journal,
         before_leaving: Callable[[], None] = lambda: None,
         leaving: Lock | None = None,
+        encoding: AbstractContextManager[object] | None = None,
     ) -> None:
         """`before_leaving` is called before the events of a section leave the tail; what it raises stops the delivery,
         which is tried again. `leaving` is held by one delivery at a time while they leave: those of other storages
-        share it."""
+        share it. `encoding` is held while a batch is encoded, which takes a processor and several times its bytes."""
         self._before_leaving = before_leaving
         self._leaving = leaving or Lock()
+        self._encoding = encoding or nullcontext()
         self._storage = storage
         self._tail = tail
         self._spool = spool
         self._catalogue = catalogue
         self._uid_files = uid_files
         self._journal = journal
-        self._encoding_seconds = 0.0
         self._uids_kept: Cut | None = None
         """The cut whose uids were written last: an attempt that fails after that must not write them again, or those of
         older ones would have to make room."""
+
+    def waiting(self, most: int) -> Sequence[Section]:
+        """The storage's oldest cut sections, oldest first."""
+        return self._tail.to_deliver(self._storage.storage_id, most)
 
     def deliver_next(self) -> Delivered | None:
         """Deliver the storage's oldest cut section; None if there is none, or it was diverted meanwhile.
@@ -80,22 +101,55 @@ class Delivery:
         Raises:
             StorageError, OSError: it isn't confirmed; safe to try again.
         """
-        section = self._tail.to_deliver(self._storage.storage_id)
-        if section is None or section.cut is None:
-            return None
+        section = next(iter(self.waiting(1)), None)
+        return None if section is None else self.confirm(self.send(section))
+
+    def send(self, section: Section) -> Sent:
+        """Have the objects of a cut section in the storage. Several threads may, each with another section.
+
+        Raises:
+            StorageError, OSError: they aren't there; safe to try again.
+        """
+        if section.cut is None:
+            raise RuntimeError("a section that isn't cut grows yet")
         cut = section.cut
-        self._encoding_seconds = 0.0
         objects = self._known_objects(cut)
-        record = None if objects is not None else self._confirmed_record(section, cut) or self._send(section, cut)
-        if record is not None:
-            objects = catalogue_objects(record)
+        if objects is not None:
+            return Sent(section, cut, None, objects)
+        recorded = self._recorded(cut)
+        if recorded is not None:
+            return Sent(section, cut, recorded, catalogue_objects(recorded), is_recorded=True)
+        record, encoding_seconds = self._spool.record_of(cut), 0.0
+        if record is None:
+            record, encoding_seconds = self._encode(section, cut)
+        for index in range(len(record.objects)):
+            record = self._send_object(cut, record, index)
+        return Sent(section, cut, record, catalogue_objects(record), encoding_seconds=encoding_seconds)
+
+    def confirm(self, sent: Sent) -> Delivered | None:
+        """Have the record of what was sent last in the storage, and its events leave the journal. One at a time, in the
+        order of the storage's sections. None if it was diverted meanwhile.
+
+        Raises:
+            StorageError, OSError: it isn't confirmed; safe to try again.
+        """
+        section, cut, record = sent.section, sent.cut, sent.record
+        is_oldest = section in self.waiting(1)
+        if not is_oldest and self._tail.has(section):
+            raise RuntimeError("a batch is confirmed before an older one, which its record has to name")
+        if is_oldest and record is not None and not sent.is_recorded:
+            record = self._put_record(cut, record)
         with self._leaving:
             if not self._tail.has(section):
                 _tell_late(cut)
                 return None
             self._leave(section, cut, record)
-        rows, size = (sum(getattr(item, what) for item in objects or ()) for what in ("rows", "bytes"))
-        return Delivered(cut, len(objects or ()), rows, size, self._encoding_seconds)
+        rows, size = (sum(getattr(item, what) for item in sent.objects) for what in ("rows", "bytes"))
+        return Delivered(cut, len(sent.objects), rows, size, sent.encoding_seconds)
+
+    def is_waiting(self, section: Section) -> bool:
+        """Whether a section is there yet, and belongs where it did."""
+        return self._tail.has(section)
 
     def _known_objects(self, cut: Cut) -> list[CatalogueObject] | None:
         """What is there of a batch that a stop kept from leaving the tail once it was confirmed; None where it wasn't.
@@ -122,59 +176,51 @@ class Delivery:
             self._uid_files.append(cut.log_id, np.concatenate(entries))
             self._uids_kept = cut
 
-    def _confirmed_record(self, section: Section, cut: Cut) -> BatchRecord | None:
+    def _recorded(self, cut: Cut) -> BatchRecord | None:
         """The batch record in the storage, which is written last: if it is there, all of the batch is.
+
+        Believed only where nobody else writes; there it stands above bytes that another version would encode otherwise.
+        """
+        storage = self._storage
+        data = None if storage.compares_digests else storage.read_record(cut.record_name)
+        record = _decoded(data)
+        if data is None or record is None or record.cut != cut:
+            return None
+        if [storage.size(item.name) for item in record.objects] != [item.bytes for item in record.objects]:
+            return None
+        # A stop may have come between its rename and its sync, which the storage then makes up for.
+        storage.put_record(cut.record_name, data)
+        return record
+
+    def _put_record(self, cut: Cut, spooled: BatchRecord) -> BatchRecord:
+        """Put the record behind the one before it; gives what is there of it, whose objects are all there.
 
         Raises:
             StorageError: there is a record of that name, and it isn't one of this batch.
-            NameTaken: it is, and an object of the batch has other bytes.
         """
-        storage = self._storage
-        data = storage.read_record(cut.record_name)
-        if data is None:
-            return None
-        with contextlib.suppress(ValueError):
-            record = BatchRecord.decode(data)
-            if record.cut == cut and self._is_there(section, cut, record):
-                # A stop may have come between its rename and its sync, which the storage then makes up for.
-                storage.put_record(cut.record_name, data)
-                return record
-        raise StorageError(f"the record of batch {cut.name} is not one of this batch; move it away")
-
-    def _is_there(self, section: Section, cut: Cut, record: BatchRecord) -> bool:
-        """Whether a record that was found is the batch's own, and its objects are there."""
-        storage = self._storage
-        if not storage.compares_digests:
-            return [storage.size(item.name) for item in record.objects] == [item.bytes for item in record.objects]
-        # Others can write there, and names can be guessed: believed, their record would have the events discarded.
-        ours = self._spool.record_of(cut) or self._encode(section, cut)
-        if replace(ours, previous=record.previous).encode() != record.encode():
-            return False
-        for item in record.objects:  # put again: what was removed comes back, what was replaced is found out
-            storage.put(item.name, str(self._spool.object_path(cut, item.name)), item.sha256, item.bytes)
-        return True
-
-    def _send(self, section: Section, cut: Cut) -> BatchRecord:
-        storage = self._storage
-        record = self._spool.record_of(cut) or self._encode(section, cut)
-        for index in range(len(record.objects)):
-            record = self._send_object(storage, cut, record, index)
-        storage.put_record(cut.record_name, record.encode())
+        record = replace(spooled, previous=self._previous(cut))
+        try:
+            self._storage.put_record(cut.record_name, record.encode())
+        except NameTaken:
+            # An attempt before may have put it when less was known of what stands before it.
+            found = _decoded(self._storage.read_record(cut.record_name))
+            if found is None or replace(found, previous=record.previous).encode() != record.encode():
+                raise StorageError(f"the record of batch {cut.name} is not one of this batch; move it away") from None
+            return found
         return record
 
-    def _encode(self, section: Section, cut: Cut) -> BatchRecord:
-        started = time.perf_counter()
-        record = self._spool.encode(section, cut, self._previous(cut))
-        self._encoding_seconds = time.perf_counter() - started
-        return record
+    def _encode(self, section: Section, cut: Cut) -> tuple[BatchRecord, float]:
+        with self._encoding:
+            started = time.perf_counter()
+            return self._spool.encode(section, cut), time.perf_counter() - started
 
-    def _send_object(self, storage: EventStorage, cut: Cut, record: BatchRecord, index: int) -> BatchRecord:
+    def _send_object(self, cut: Cut, record: BatchRecord, index: int) -> BatchRecord:
         """Send one object; where its name is taken by other bytes, send it under the next free one."""
         for _ in range(_MAX_NAMES):
             item = record.objects[index]
             path = self._spool.object_path(cut, item.name)
             try:
-                storage.put(item.name, str(path), item.sha256, item.bytes)
+                self._storage.put(item.name, str(path), item.sha256, item.bytes)
             except NameTaken:
                 record = record.renamed(index, _next_name(item))
                 self._spool.put_record(cut, record)
@@ -193,6 +239,13 @@ def _tell_late(cut: Cut) -> None:
     """The batch was diverted while it was delivered: it is the other storage's, whatever is in this one."""
     text = "a batch was diverted while it was delivered; what is stored of it here counts no more"
     _log.warning(text, extra={"fields": {"storage": cut.storage, "batch": cut.name}})
+
+
+def _decoded(data: bytes | None) -> BatchRecord | None:
+    """A record that was found, if it is one."""
+    with contextlib.suppress(ValueError):
+        return BatchRecord.decode(data) if data is not None else None
+    return None
 
 
 def _next_name(item: BatchObject) -> str:

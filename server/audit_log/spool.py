@@ -41,8 +41,8 @@ class Spool:
         """Where the spooled bytes of an object are; spooled under its date alone."""
         return self._folder / cut.spool_name / f"{name.partition('/')[0]}.parquet"
 
-    def encode(self, section: Section, cut: Cut, previous: str) -> BatchRecord:
-        """Encode all objects and the record of a cut; durable when it returns."""
+    def encode(self, section: Section, cut: Cut) -> BatchRecord:
+        """Encode all objects and the record of a cut, which names none before it yet; durable when it returns."""
         folder = self._folder / cut.spool_name
         self._files.make_folder(folder)
         objects = [self._encode_date(folder, date, rows, cut) for date, rows in columns_by_date(section.blocks)]
@@ -51,7 +51,7 @@ class Spool:
             cut.first,
             cut.last,
             cut.storage,
-            previous,
+            "",
             tuple(objects),
             gaps([(block.first, block.last) for block in section.blocks], cut.first, cut.last),
             encode_receipts(section.blocks),

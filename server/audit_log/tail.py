@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
 from typing import NamedTuple
 
 import numpy as np
@@ -200,9 +201,11 @@ class Tail:
         """(log_id, first sequence) of every section: batches that may be on their way into a storage."""
         return {(pinned.section.log_id, pinned.section.first) for pinned in self.pin()}
 
-    def to_deliver(self, storage: str) -> Section | None:
-        """The oldest section of a storage, if it is cut."""
-        return next((section for section in self.of_storage(storage)[:1] if section.cut is not None), None)
+    def to_deliver(self, storage: str, most: int = 1) -> list[Section]:
+        """The oldest cut sections of a storage, oldest first."""
+        with self._lock:
+            cut = (each for each in self._sections if each.storage == storage and each.cut is not None)
+            return list(islice(cut, most))
 
     def of_storage(self, storage: str) -> list[Section]:
         """The sections of a storage, oldest first."""

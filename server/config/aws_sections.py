@@ -70,7 +70,7 @@ class AwsSection:
     )
     workers: int = setting(
         8,
-        "Threads that fetch objects of S3, and connections that are kept to each service.",
+        "Threads that fetch objects of one storage in S3, and connections that are kept to each service.",
         unit="threads",
         low=1,
         high=128,
@@ -135,4 +135,10 @@ class ExternalStorageSection:
         unit="bytes",
         low=64 * 1024**2,
         high=100 * 1024**4,
+    )
+    batches_at_once: int = setting(
+        4,
+        "Batches whose objects are sent at once to one External Audit Storage. While it fails, one is.",
+        low=1,
+        high=32,
     )

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -304,6 +306,24 @@ def test_an_object_that_is_read_while_it_comes_again_can_be_given_up_after(tmp_p
         None,
     ):
         assert cache.bytes == 8, "the first one was given up for the second"
+    cache.close()
+
+
+def test_a_storage_that_hangs_keeps_no_object_of_another_from_being_fetched(tmp_path: Path) -> None:
+    cache, go_on = ObjectCache(tmp_path / "cache", 100, 1), threading.Event()
+    wanted = [Wanted(NAME, hashlib.sha256(b"events").hexdigest(), 6)]
+
+    def hang(take: Callable[[bytes], object]) -> None:
+        assert go_on.wait(30)
+        take(b"events")
+
+    with ThreadPoolExecutor(1) as threads:
+        hanging = threads.submit(lambda: cache.held("aws-1", wanted, lambda _: iter([hang]), None).__enter__())
+        reads: Iterator[Read] = iter([lambda take: take(b"events")])
+        with cache.held("aws-2", wanted, lambda _: reads, time.monotonic() + 30) as found:
+            assert isinstance(found[NAME], str)
+        assert not hanging.done()
+        go_on.set()
     cache.close()
 
 

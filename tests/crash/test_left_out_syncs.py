@@ -28,14 +28,14 @@ WITHOUT_LOSS = {
     "sync place.json.part: mark_place < fork_if_needed < open_log": FORKED,
     "sync folder journal: mark_place < fork_if_needed < open_log": FORKED,
     "sync folder data: load < open_log": COVERED,
-    "sync folder data: encode < _encode < _send": COVERED,
-    "sync folder spool: encode < _encode < _send": REBUILT,
+    "sync folder data: encode < _encode < send": COVERED,
+    "sync folder spool: encode < _encode < send": REBUILT,
     "sync folder BATCH: write_durably < _encode_date < <listcomp>": REBUILT,
     "sync record.json.part: write_durably < put_record < encode": REBUILT,
     "sync folder BATCH: write_durably < put_record < encode": REBUILT,
-    "sync folder events: put < _send_object < _send": "the record's folder is made beside the date's before any trim",
-    "sync folder LOG: trim < _leave < deliver_next": "a segment that comes back is known as delivered, and trimmed",
-    "sync folder spool: discard < _leave < deliver_next": "a start clears away what is spooled of confirmed batches",
+    "sync folder events: put < _send_object < send": "the record's folder is made beside the date's before any trim",
+    "sync folder LOG: trim < _leave < confirm": "a segment that comes back is known as delivered, and trimmed",
+    "sync folder spool: discard < _leave < confirm": "a start clears away what is spooled of confirmed batches",
     "sync N.seg: _sync < _write < stop": "it says no more than that the stop was in order",
 }
 SOMETIMES_WITHOUT_LOSS = {
@@ -108,7 +108,7 @@ AFTER_A_KILL: dict[str, Callable[[Operation], bool]] = {
     "folders that were there": is_again,
     "the segment that is gone on in": lambda operation: "sync N.seg.part: write_durably < resume" in kind(operation),
     "the entry of that segment": lambda operation: "sync folder LOG: write_durably < resume" in kind(operation),
-    "a record that was there": lambda operation: "put_record < _confirmed_record" in kind(operation),
+    "a record that was there": lambda operation: "put_record < _recorded" in kind(operation),
 }
 
 

@@ -46,10 +46,13 @@ class ObjectCache:
     """Objects of all external storages in one folder. Safe to use from several threads."""
 
     def __init__(self, folder: Path, most_bytes: int, workers: int) -> None:
-        """At most `most_bytes` are kept, and what is read just now; `workers` objects are fetched at once."""
+        """At most `most_bytes` are kept, and what is read just now; `workers` objects of a storage are fetched at once:
+        one that hangs keeps no other from being read."""
         self._folder = folder
         self._most_bytes = most_bytes
-        self._threads = ThreadPoolExecutor(workers, "fetching")
+        self._workers = workers
+        self._threads: dict[str, ThreadPoolExecutor] = {}
+        """By storage."""
         self._lock = threading.Lock()
         self._entries: OrderedDict[str, _Entry] = OrderedDict()
         """By path, that which was used last at the end."""
@@ -119,7 +122,10 @@ class ObjectCache:
 
     def close(self) -> None:
         """Wait for what is being fetched."""
-        self._threads.shutdown(wait=True, cancel_futures=True)
+        with self._lock:
+            threads = list(self._threads.values())
+        for each in threads:
+            each.shutdown(wait=True, cancel_futures=True)
 
     def _begin(self, storage: str, item: Wanted, fetch: Fetch) -> Future[None]:
         """Fetch an object, unless it is there or somebody does so already."""
@@ -132,7 +138,9 @@ class ObjectCache:
                     done: Future[None] = Future()
                     done.set_result(None)
                     return done
-                fetching = self._fetching[path] = self._threads.submit(self._bring, path, item, fetch)
+                if storage not in self._threads:
+                    self._threads[storage] = ThreadPoolExecutor(self._workers, "fetching")
+                fetching = self._fetching[path] = self._threads[storage].submit(self._bring, path, item, fetch)
         return fetching
 
     def _bring(self, path: str, item: Wanted, fetch: Fetch) -> None:

@@ -51,7 +51,7 @@ async def test_a_delivery_waits_while_it_gives_way_and_goes_on_after(log: LogUnd
         await until(lambda: asked[0] >= 3)
         assert not log.records()
         busy[0] = False
-        await until(lambda: log.log.tail.to_deliver("default") is None)
+        await until(lambda: not log.log.tail.to_deliver("default"))
         deliveries.stop()
         await asyncio.wait_for(task, 10)
     assert [record.first for record in log.records()] == [1]
@@ -65,7 +65,7 @@ async def test_a_stop_waits_for_no_delivery_that_gives_way(log: LogUnderTest) ->
         await settle()
         deliveries.stop()
         await asyncio.wait_for(task, 10)
-    assert log.log.tail.to_deliver("default") is not None, "it stays in the journal"
+    assert log.log.tail.to_deliver("default"), "it stays in the journal"
 
 
 @in_loop

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import logging
+import threading
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
@@ -17,6 +19,7 @@ from server.audit_log.delivery import Delivery
 from server.audit_log.storages import UnknownStorage
 from server.audit_log.switch import JournalSwitch
 from server.errors import Unavailable
+from server.files import Files
 from server.observability.metrics import Metrics
 from server.storage.embedded.storage import EmbeddedStorage
 from server.storage.ports import EventStorage, StorageError
@@ -25,14 +28,28 @@ from tests.loops import in_loop, until
 
 
 class Unreachable(EmbeddedStorage):
-    """Fails as long as it is away."""
+    """Fails as long as it is away, and hangs as long as it is held."""
 
     away = True
 
-    def read_record(self, name: str) -> bytes | None:
+    def __init__(self, files: Files, folder: Path, storage_id: str) -> None:
+        super().__init__(files, folder, storage_id)
+        self.go_on = threading.Event()
+        self.go_on.set()
+        self.counting = threading.Lock()
+        self.under_way = self.most = self.begun = 0
+
+    def put(self, name: str, spool_path: str, digest: str, size: int) -> None:
+        with self.counting:
+            self.begun += 1
+            self.under_way += 1
+            self.most = max(self.most, self.under_way)
+        self.go_on.wait(30)
+        with self.counting:
+            self.under_way -= 1
         if self.away:
             raise StorageError("it is away")
-        return super().read_record(name)
+        super().put(name, spool_path, digest, size)
 
 
 @dataclass
@@ -49,7 +66,7 @@ class Rig:
 
 
 @asynccontextmanager
-async def running(folder: Path, patience: float = 0.0) -> AsyncIterator[Rig]:
+async def running(folder: Path, patience: float = 0.0, at_once: int = 1) -> AsyncIterator[Rig]:
     log = SearchRig(folder, duck_engine(folder))
     far = Unreachable(log.storage._files, folder / "far", "far")
 
@@ -58,19 +75,21 @@ async def running(folder: Path, patience: float = 0.0) -> AsyncIterator[Rig]:
             raise UnknownStorage(storage_id)
         return far
 
-    with ThreadPoolExecutor(4) as threads, ThreadPoolExecutor(1) as journal:
+    with ThreadPoolExecutor(16) as threads, ThreadPoolExecutor(1) as journal:
 
         def make(storage: EventStorage) -> Deliveries:
             delivery = Delivery(storage, log.log.tail, log.log.spool, log.catalogue, log.log.uid_files, log.log.journal)
             bears = 0.0 if storage.storage_id == "default" else patience
             metrics = Metrics([]).deliveries
-            return Deliveries(delivery, threads, metrics, storage.storage_id, lambda: False, patience_seconds=bears)
+            shared = delivery, threads, metrics, storage.storage_id, lambda: False
+            return Deliveries(*shared, patience_seconds=bears, at_once=at_once)
 
         deliveries = DeliveriesByStorage(make)
         deliveries.add(log.storage)
         task = asyncio.create_task(deliveries.run())
         await asyncio.sleep(0)
         yield Rig(log, far, deliveries, JournalSwitch(log.log.writer, journal, log.storages, deliveries, open_storage))
+        far.go_on.set()
         deliveries.stop()
         await asyncio.wait_for(task, 10)
     log.close()
@@ -118,3 +137,57 @@ async def test_a_switch_to_what_nothing_is_known_of_changes_nothing(tmp_path: Pa
         await rig.switch.to("far")
         await rig.switch.to("far")
         assert (rig.log.storages.switches, rig.log.storages.ids()) == (1, ("default", "far"))
+
+
+@in_loop
+async def test_batches_go_out_at_once_within_the_bound_and_each_storage_has_its_own(tmp_path: Path) -> None:
+    """One that hangs takes no other's; once it fails, one of its batches is tried at a time, and said once."""
+    async with running(tmp_path, at_once=3) as rig:
+        rig.far.away = False
+        rig.far.go_on.clear()
+        await rig.switch.to("far")
+        for number in range(8):
+            rig.log.emit(event_json(f"far-{number}"))
+            rig.log.cut()
+        rig.deliveries.wake()
+        await until(lambda: rig.far.under_way == 3)
+        await rig.switch.to("default")
+        rig.log.emit(event_json("here"))
+        rig.log.cut()
+        rig.deliveries.wake()
+        await until(lambda: not rig.waiting("default"))
+        assert rig.waiting("far") == 8
+        rig.far.go_on.set()
+        await until(lambda: not rig.waiting("far"))
+        assert rig.far.most == 3
+        assert [batch.first for batch in rig.log.catalogue.batches() if batch.storage == "far"] == list(range(1, 9))
+
+
+@in_loop
+async def test_while_it_fails_one_batch_is_tried_at_a_time_and_the_reason_is_logged_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    caplog.set_level(logging.INFO, "server.audit_log.deliveries")
+    monkeypatch.setattr("server.audit_log.deliveries._FIRST_PAUSE", 0.01)
+    async with running(tmp_path, at_once=3) as rig:
+        await rig.switch.to("far")
+        for number in range(4):
+            rig.log.emit(event_json(f"{number}"))
+            rig.log.cut()
+        rig.deliveries.wake()
+        await until(lambda: rig.far.begun >= 3 and rig.far.under_way == 0)
+        await until(rig.deliveries.errors)
+        rig.far.go_on.clear()
+        await until(lambda: rig.far.under_way > 0)
+        rig.far.most = rig.far.under_way
+        rig.far.go_on.set()
+        await until(lambda: rig.far.under_way == 0)
+        assert rig.far.most == 1
+        rig.far.away = False
+        await until(lambda: not rig.waiting("far"))
+        assert not rig.deliveries.errors()
+    told = [(each.levelname, each.message) for each in caplog.records if each.message != "batch delivered"]
+    assert told == [
+        ("ERROR", "a batch can't be delivered; it stays in the journal"),
+        ("INFO", "batches can be delivered again"),
+    ]
