@@ -23,7 +23,6 @@ from server.audit_log.intake import Intake
 from server.audit_log.kept_policies import KeptPolicies
 from server.audit_log.outbox_drain import OutboxDrain
 from server.audit_log.recalling import Recalling
-from server.audit_log.scrub.scrubbing import Pace, Scrubbing
 from server.audit_log.scrub.verification import Verification
 from server.audit_log.search.digests import ObjectDigests
 from server.audit_log.self_audit import SelfAudit
@@ -69,6 +68,7 @@ from server.recordings.sessions.session_index import SessionIndex
 from server.recordings.storages import RecordingStorages
 from server.recordings_assembly import Surroundings, assemble
 from server.reloading import Held, Reloading, Settings, cut_limits
+from server.scrub_assembly import StoredRecordings, assemble_scrub
 from server.state.active_storage import active_storage
 from server.state.catalogue import Catalogue
 from server.state.database import Database, open_database
@@ -200,16 +200,15 @@ def _build(
     digests = ObjectDigests(storages)
     service_log = ServiceLog(intake)
     self_audit = SelfAudit(service_log, changes, OutboxDrain(outbox, intake), log.journal)
+    embedded_recordings = EmbeddedRecordings(files, directory.storage / "recordings")
+    recording_storages = RecordingStorages(embedded_recordings, others.open_recordings, lambda: storages.active)
+    uploads = SqlUploads(engine)
     recordings = assemble(
         config,
         Surroundings(
-            RecordingStorages(
-                EmbeddedRecordings(files, directory.storage / "recordings"),
-                others.open_recordings,
-                lambda: storages.active,
-            ),
+            recording_storages,
             others.ids,
-            SqlUploads(engine),
+            uploads,
             SqlSessionPages(engine),
             session_index,
             reindexing,
@@ -245,15 +244,13 @@ def _build(
     damage = SqlStorageDamage(engine)
     if log.is_copy:  # what was walked through is the original's storage
         damage.keep_walk(Walk())
-    scrubbing = Scrubbing(
+    scrubbing = assemble_scrub(
+        config,
         Verification(storages.of(DEFAULT), catalogue, log.tail.pending, digests, damage, _now_ms),
+        StoredRecordings(recording_storages, others.ids, uploads, alerts),
         damage,
         metrics.scrub,
-        Pace(
-            config.scrub.period_seconds,
-            config.scrub.max_bytes_per_second,
-            lambda: intake.goes_first() or searches.under_way > 0,
-        ),
+        lambda: intake.goes_first() or searches.under_way > 0,
         _now_ms,
     )
     status = Status(

@@ -45,10 +45,12 @@ class Bucket:
     open: dict[str, Multipart] = field(default_factory=dict)
     numbers: int = 0
     keeps_versions: bool = True
+    deleted: frozenset[str] = frozenset()
+    """Keys whose newest version is a delete marker."""
 
     def copy(self) -> Bucket:
         opened = {name: replace(each, parts=dict(each.parts)) for name, each in self.open.items()}
-        return Bucket(list(self.versions), opened, self.numbers, self.keeps_versions)
+        return Bucket(list(self.versions), opened, self.numbers, self.keeps_versions, self.deleted)
 
     def put(self, version: Version) -> str:
         """Put an object, over the one before where no versions are kept; gives its version."""
@@ -196,12 +198,15 @@ class MemoryS3:
 
     def _list_objects_v2(self, Prefix: str, **_: Any) -> Any:  # noqa: N803
         assert not self._bucket.keeps_versions
-        return {"Contents": [{"Key": each.key} for each in self._bucket.versions if each.key.startswith(Prefix)]}
+        found = [each for each in self._bucket.versions if each.key.startswith(Prefix)]
+        return {"Contents": [{"Key": each.key, "Size": len(each.data)} for each in found]}
 
     def _list_object_versions(self, Prefix: str, **_: Any) -> Any:  # noqa: N803
         found = [each for each in self._bucket.versions[::-1] if each.key.startswith(Prefix)]
         found.sort(key=lambda each: each.key)  # of one key the last one first
-        return {"Versions": [{"Key": each.key, "VersionId": each.version_id} for each in found]}
+        listed = [{"Key": each.key, "VersionId": each.version_id, "Size": len(each.data)} for each in found]
+        markers = [{"Key": key, "VersionId": "marker", "IsLatest": True} for key in sorted(self._bucket.deleted)]
+        return {"Versions": listed, "DeleteMarkers": markers}
 
 
 def _sha256(data: bytes) -> str:

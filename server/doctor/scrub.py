@@ -13,8 +13,8 @@ FOUND: Final = Fault(
     "scrub_finding",
     Severity.ERROR,
     "The service found an object missing, changed, unlisted or unreadable while it ran.",
-    "Do what the checks `storage` and `records` say of the object. The service looks again every hour and forgets "
-    "what is right again.",
+    "Do what the checks `storage`, `records` and `recordings` say of such an object. In a bucket with versions the one "
+    "that was stored can be brought back. The service looks again every hour and forgets what is right again.",
 )
 LATE: Final = Fault(
     "scrub_late",
@@ -35,7 +35,8 @@ def check(at: DataAtHand) -> Told:
         raise Unexamined("the state database can't be read, or is of an earlier version") from fault
     for each in damage:
         moment = datetime.fromtimestamp(each.found_ms / 1000, UTC)
-        yield FOUND.of(each.name, f"{each.kind} since {moment:%Y-%m-%d %H:%M} UTC: {each.detail}")
+        where = each.name if each.storage == at.recordings.storage_id else f"{each.name} of storage {each.storage}"
+        yield FOUND.of(where, f"{each.kind} since {moment:%Y-%m-%d %H:%M} UTC: {each.detail}")
     if walk.passed_ms is not None:
         yield Fact("last whole walk", f"{datetime.fromtimestamp(walk.passed_ms / 1000, UTC):%Y-%m-%d %H:%M} UTC")
     since_ms = max(walk.begun_ms, walk.passed_ms or 0)

@@ -76,7 +76,7 @@ def check(at: DataAtHand) -> Told:
     yield Fact("recordings", len(completed))
     yield Fact("bytes", sum(row.bytes for row in completed))
     if len(everywhere) > len(completed):
-        yield Fact("recordings in other storages, not looked at", len(everywhere) - len(completed))
+        yield Fact("recordings in other storages, which the scrub looks at", len(everywhere) - len(completed))
     yield Fact("digests checked", len(completed) if at.deep else 0)
     yield Fact("open uploads", len(opened))
 

@@ -16,6 +16,8 @@ CHANGED = "changed"
 UNLISTED = "unlisted"
 UNREADABLE = "unreadable"
 KINDS = (MISSING, CHANGED, UNLISTED, UNREADABLE)
+RECORDINGS = "recordings/"
+"""So names of recordings begin."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +26,7 @@ class Damage:
 
     storage: str
     name: str
-    """As the storage has it; a batch record's begins with `_batches/`."""
+    """As the storage has it; a batch record's begins with `_batches/`, a recording's with `recordings/`."""
     kind: str
     """One of KINDS."""
     detail: str
@@ -86,6 +88,11 @@ class SqlStorageDamage:
         """Forget a finding: the object is right again, or gone where it wasn't to be."""
         with writing(self._engine).begin() as connection:
             _forget(connection, damage)
+
+
+def is_recording(name: str) -> bool:
+    """Whether what has this name is a recording, and no object of events."""
+    return name.startswith(RECORDINGS)
 
 
 def _forget(connection: Connection, damage: Damage) -> None:

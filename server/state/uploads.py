@@ -209,6 +209,12 @@ class SqlUploads:
         with self._engine.connect() as connection:
             return [_recording(row) for row in connection.execute(statement).mappings()]
 
+    def ended_in(self, storage: str) -> list[RecordingRow]:
+        """What is kept in a storage of uploads that have ended, aborted ones among it."""
+        with self._engine.connect() as connection:
+            rows = connection.execute(select(recordings).where(recordings.c.storage == storage)).mappings()
+            return [_recording(row) for row in rows]
+
     def count_kept(self, storage: str) -> int:
         """How many recordings, asides and aborted uploads there are in a storage."""
         statement = select(func.count()).select_from(recordings).where(recordings.c.storage == storage)

@@ -23,6 +23,10 @@ class NotReadable(StorageError):
     """It is kept where nobody can read it, and that won't change."""
 
 
+class RecordingMissing(StorageError):
+    """It isn't there."""
+
+
 @dataclass(frozen=True, slots=True)
 class UploadPlace:
     """Where an upload is; made by the storage when it begins, kept by the caller."""
@@ -53,6 +57,19 @@ class Part:
     offset: int
     size: int
     sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class StoredRecording:
+    """What has a recording's name in a storage."""
+
+    session_id: str
+    key: str
+    """Of the upload that it is named after; '' where it has the session's own name."""
+    sizes: tuple[int, ...]
+    """Of each version, oldest first."""
+    is_deleted: bool = False
+    """Whether it was deleted where versions are kept, so that they are there yet."""
 
 
 class PartWriter(Protocol):
@@ -200,6 +217,15 @@ class RecordingStorage(Protocol):
     def read(self, place: UploadPlace, offset: int, size: int, *, aside: bool) -> bytes:
         """Bytes of what was completed or kept aside; fewer at its end. NotReadable of what was aborted, where the
         storage has it so."""
+        ...
+
+    def stored(self) -> Iterator[StoredRecording]:
+        """Everything that is named like a recording, or like one kept aside, whoever put it there; none is read."""
+        ...
+
+    def checksum(self, place: UploadPlace, *, aside: bool) -> str | None:
+        """The custody digest of what was completed or kept aside, as the storage itself knows it; '' where it doesn't,
+        so that it must be read for it, and None where the bytes aren't there."""
         ...
 
     def custody(self, place: UploadPlace, *, aside: bool) -> bytes | None:

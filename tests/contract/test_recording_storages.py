@@ -28,7 +28,7 @@ from server.storage.ports import StorageError
 from server.storage.recording_port import Part, RecordingStorage, UploadPlace
 from server.storage.spec import S3Location
 from tests.sandbox.running import Sandbox, running_sandbox
-from tests.uploads_under_test import SESSION
+from tests.uploads_under_test import OTHER_SESSION, SESSION
 
 MIB = 1024 * 1024
 DATA = bytes(range(256)) * (5 * MIB // 256) + b"the open part"
@@ -182,6 +182,31 @@ def test_what_was_aborted_is_kept_with_its_record(rig: Rig) -> None:
     assert [each[2] for each in storage.custody_records()] == [True]
     following = upload(storage, "b", *small(b"following"))
     assert key_in(storage.complete(following)) == "b", "it doesn't keep the session from having a recording"
+
+
+def test_what_is_there_is_listed_and_its_checksum_known_without_reading_it_where_the_storage_can(rig: Rig) -> None:
+    storage = rig.open()
+    first, second = upload(storage, "a"), upload(storage, "b", *small(b"second"))
+    storage.complete(first)
+    storage.keep_aside(second)
+    sizes = {(each.session_id, each.key): each.sizes for each in storage.stored()}
+    one_name = {(SESSION, ""): (len(DATA), len(b"second"))}
+    two_names = {(SESSION, ""): (len(DATA),), (SESSION, second.key): (len(b"second"),)}
+    assert sizes in (one_name, two_names)
+    assert not any(each.is_deleted for each in storage.stored())
+    digest = hashlib.sha256(b"".join(bytes.fromhex(part.sha256) for part in PARTS)).hexdigest()
+    assert storage.checksum(first, aside=False) in ("", digest)
+    assert storage.checksum(UploadPlace(OTHER_SESSION, "c" * 32), aside=False) is None
+
+
+def test_what_was_deleted_is_listed_as_such_and_s3_knows_the_custody_digest(sandbox: Sandbox, tmp_path: Path) -> None:
+    storage = s3_rig(sandbox, tmp_path).open()
+    place = upload(storage, "a")
+    storage.complete(place)
+    sandbox.client("s3").delete_object(Bucket=bucket_of(tmp_path), Key=f"audit/sessions/{SESSION}.tar")
+    assert [(each.sizes, each.is_deleted) for each in storage.stored()] == [((len(DATA),), True)]
+    digest = hashlib.sha256(b"".join(bytes.fromhex(part.sha256) for part in PARTS)).hexdigest()
+    assert storage.checksum(place, aside=False) == digest
 
 
 def test_the_first_decision_stays(rig: Rig) -> None:

@@ -13,7 +13,9 @@ from collections.abc import Iterator
 import pytest
 from extaudit_client import Client, Recording, SessionQuery
 
+from server.config import ScrubSection
 from tests.external_world import World, an_account
+from tests.polling import until
 
 MIB = 1024 * 1024
 FIRST, SECOND, THIRD = (f"5c4e9c6e-2f6b-4d0b-9f53-0d4f1a3c7b1{number}" for number in range(3))
@@ -36,13 +38,18 @@ def record(client: Client, data: bytes, session: str) -> Recording:
     return recording
 
 
+def damage(client: Client) -> str:
+    """What status says of damage to what is stored."""
+    return next((each.description for each in client.status().problems if each.name == "storage_damaged"), "")
+
+
 def read(client: Client, session: str) -> bytes:
     return b"".join(client.recordings.read(session))
 
 
 @pytest.mark.timeout(240)
 def test_recordings_go_to_the_account_while_it_is_in_force_and_stay_where_they_began(world: World) -> None:
-    with world.serving(), world.client() as client:
+    with world.serving(scrub=ScrubSection(period_seconds=0.3)), world.client() as client:
         draft = world.set_up(client)
         record(client, b"before", FIRST)
         world.command("storage", "test")
@@ -67,6 +74,10 @@ def test_recordings_go_to_the_account_while_it_is_in_force_and_stay_where_they_b
         assert b"".join(client.recordings.read_range(SECOND, 8 * MIB - 3, 6)) == DATA[8 * MIB - 3 : 8 * MIB + 3]
         s3.put_object(Bucket=bucket, Key=name, Body=b"forged")
         assert read(client, SECOND) == DATA, "the oldest version is the recording"
+        until(lambda: "1 unlisted" in damage(client))
+        s3.delete_object(Bucket=bucket, Key=name)
+        until(lambda: [each.id for each in client.status().alerts] == ["recording-missing"])
+        assert read(client, SECOND) == DATA, "a delete marker hides nothing from the service"
 
         client.storages.disable(reason="enough")
         assert record(client, b"after", THIRD).storage == "default"

@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Final
 
-from server.audit_log.scrub.verification import Verification
+from server.audit_log.scrub.subjects import Subject
 from server.audit_log.state_of_service import Problem
 from server.observability.scrub_metrics import ScrubMetrics
 from server.state.database import StateFault
@@ -49,7 +49,7 @@ class Scrubbing:
 
     def __init__(
         self,
-        verification: Verification,
+        verification: Subject,
         store: SqlStorageDamage,
         metrics: ScrubMetrics,
         pace: Pace,

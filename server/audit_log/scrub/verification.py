@@ -3,33 +3,27 @@
 from __future__ import annotations
 
 import hashlib
-import logging
 import os
 from collections.abc import Callable, Collection, Mapping
-from types import MappingProxyType
 from typing import Final
 
 from server.audit_log.batch_record import record_digest
 from server.audit_log.cuts import Cut
 from server.audit_log.foreign import of_ours
 from server.audit_log.rebuilding import RECORD_NAME
+from server.audit_log.scrub.known_damage import Fault, KnownDamage
 from server.audit_log.search.digests import ObjectDigests
 from server.state.catalogue import Catalogue, CatalogueBatch, CatalogueObject
-from server.state.storage_damage import CHANGED, MISSING, UNLISTED, UNREADABLE, Damage, SqlStorageDamage
+from server.state.storage_damage import CHANGED, MISSING, UNLISTED, UNREADABLE, Damage, SqlStorageDamage, is_recording
 from server.storage.ports import EventStorage, StorageError
 
-_log = logging.getLogger(__name__)
 RECORDS: Final = "_batches/"
-MOST_NEW: Final = 1_000
-"""Findings of one look: where a whole disk is gone, the next looks tell of the rest."""
 _CHUNK: Final = 1024 * 1024
-_Fault = tuple[str, str]
-"""Kind and detail."""
 _OTHER_BYTES: Final = CHANGED, "its bytes aren't those that were stored"
 
 
 class Verification:
-    """Looks at one storage. Used by one thread; `damage` may be read by any."""
+    """Looks at the events of one storage. Used by one thread."""
 
     def __init__(
         self,
@@ -44,15 +38,16 @@ class Verification:
         self._catalogue = catalogue
         self._pending = pending
         self._digests = digests
-        self._store = store
-        self._now_ms = now_ms
-        self.damage: Mapping[str, Damage] = MappingProxyType({})
-        """What is wrong now, by name; replaced, never changed."""
+        self._known = KnownDamage(store, storage.storage_id, lambda name: not is_recording(name), now_ms)
+
+    @property
+    def damage(self) -> Mapping[str, Damage]:
+        """What is wrong now, by name; may be read by any thread."""
+        return self._known.found
 
     def begin(self) -> None:
         """Take up what was found before a stop. StateFault if it can't be read."""
-        known = [each for each in self._store.all() if each.storage == self._storage.storage_id]
-        self.damage = MappingProxyType({each.name: each for each in known})
+        self._known.begin()
 
     def look(self) -> list[str]:
         """Look at existence and sizes, and for what nobody knows; gives all names whose bytes can be checked, sorted.
@@ -74,7 +69,7 @@ class Verification:
         unlisted = [name for name in listed if name not in objects and of_ours(name) not in expected]
         unlisted += [name for name in records if name not in batches and _batch_of(name) not in expected]
         found |= dict.fromkeys(unlisted, (UNLISTED, "no batch record of the catalogue names it"))
-        self._take(found)
+        self._known.take(found)
         return sorted({*objects, *batches})
 
     def check(self, name: str, read: Callable[[int], None]) -> None:
@@ -88,7 +83,7 @@ class Verification:
             return
         item = self._catalogue.object(self._storage.storage_id, name)
         if item is None or item.is_foreign:
-            self._judge(name, None)  # nothing says any more what it is to be
+            self._known.judge(name, None)  # nothing says any more what it is to be
             return
         try:
             state = self._digests.state_of(item)
@@ -99,10 +94,10 @@ class Verification:
             return  # what isn't there is found by looks
         except OSError as error:
             # The plainest sign of a dying disk, and no look at sizes ever comes upon it.
-            self._judge(name, (UNREADABLE, f"can't be read ({os.strerror(error.errno or 0)})"))
+            self._known.judge(name, (UNREADABLE, f"can't be read ({os.strerror(error.errno or 0)})"))
             return
         self._digests.learn(item, state, intact=is_intact)
-        self._judge(name, None if is_intact else _OTHER_BYTES)
+        self._known.judge(name, None if is_intact else _OTHER_BYTES)
 
     def _digest(self, item: CatalogueObject, read: Callable[[int], None]) -> str:
         digest = hashlib.sha256()
@@ -118,25 +113,15 @@ class Verification:
         try:
             data = self._storage.read_record(name.removeprefix(RECORDS))
         except StorageError as error:
-            self._judge(name, (UNREADABLE, str(error)))  # and the walk goes on to the next
+            self._known.judge(name, (UNREADABLE, str(error)))  # and the walk goes on to the next
             return
         if batch is None or data is None:
             return
         read(len(data))
-        self._judge(name, None if record_digest(data) == batch.record_digest else _OTHER_BYTES)
+        self._known.judge(name, None if record_digest(data) == batch.record_digest else _OTHER_BYTES)
 
-    def _judge(self, name: str, fault: _Fault | None) -> None:
-        """Keep what a reading came to: what is wrong, or None if it is as it was stored."""
-        before = self.damage.get(name)
-        if fault is None:
-            if before is not None and before.kind != UNLISTED:
-                self._mend(before)
-        # That what has another size can't be read either is no news: else each look would tell both in turn.
-        elif before is None or before.kind not in (fault[0], CHANGED):
-            self._find(name, *fault)
-
-    def _sizes(self, objects: Collection[CatalogueObject]) -> dict[str, _Fault]:
-        found: dict[str, _Fault] = {}
+    def _sizes(self, objects: Collection[CatalogueObject]) -> dict[str, Fault]:
+        found: dict[str, Fault] = {}
         for item in objects:
             size = self._storage.size(item.name)
             if size is None:
@@ -144,29 +129,6 @@ class Verification:
             elif size != item.bytes:
                 found[item.name] = (CHANGED, f"is {size} bytes and was {item.bytes} when it was stored")
         return found
-
-    def _take(self, found: Mapping[str, _Fault]) -> None:
-        new = 0
-        for name, (kind, detail) in found.items():
-            before = self.damage.get(name)
-            if (before is None or before.kind != kind) and new < MOST_NEW:
-                self._find(name, kind, detail)
-                new += 1
-        for name, damage in self.damage.items():
-            # Whether what was missing or changed is right again only its digest tells.
-            if name not in found and damage.kind == UNLISTED:
-                self._mend(damage)
-
-    def _find(self, name: str, kind: str, detail: str) -> None:
-        damage = Damage(self._storage.storage_id, name, kind, detail, self._now_ms())
-        self._store.found(damage)
-        self.damage = MappingProxyType({**self.damage, name: damage})
-        _log.error("an object in the storage isn't as it should be", extra={"fields": {"object": name, "kind": kind}})
-
-    def _mend(self, damage: Damage) -> None:
-        self._store.mended(damage)
-        self.damage = MappingProxyType({name: each for name, each in self.damage.items() if name != damage.name})
-        _log.info("an object in the storage is right again", extra={"fields": {"object": damage.name}})
 
 
 def _record_name(batch: CatalogueBatch) -> str:

@@ -79,6 +79,16 @@ STANDING: Final[Mapping[str, Condition]] = MappingProxyType(
             "an object of events has other bytes than were stored",
             "find out who replaced it; in a bucket with versions an earlier version can be brought back",
         ),
+        "recording-missing": Condition(
+            Severity.HIGH,
+            "a recording that was stored isn't there, or was deleted",
+            "find out who removed it; in a bucket with versions the version that was stored can be brought back",
+        ),
+        "recording-changed": Condition(
+            Severity.HIGH,
+            "a recording, or its custody record, isn't what was stored",
+            "find out who replaced it; in a bucket with versions the version that was stored can be brought back",
+        ),
         "recording-not-sent": Condition(
             Severity.HIGH,
             "recordings that are complete can't be brought to the storage",

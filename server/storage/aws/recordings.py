@@ -23,7 +23,16 @@ from server.storage.aws.place import Connection
 from server.storage.aws.stored_objects import Stored, aside_name, recording_name
 from server.storage.aws.stored_recordings import StoredRecordings
 from server.storage.ports import StorageError
-from server.storage.recording_port import FoundUpload, NotReadable, Part, PartWriter, UploadPlace, UploadSpool
+from server.storage.recording_port import (
+    FoundUpload,
+    NotReadable,
+    Part,
+    PartWriter,
+    RecordingMissing,
+    StoredRecording,
+    UploadPlace,
+    UploadSpool,
+)
 
 _RECORDING, _ASIDE, _ABORTED = "recording", "aside", "aborted"
 _ATTEMPTS = 3
@@ -192,11 +201,22 @@ class S3Recordings:
             elif told:
                 stored = Stored(aside_name(place.session_id, place.key))
             if stored is None:
-                raise StorageError("the recording isn't there")
+                raise RecordingMissing("the recording isn't there")
             if len(self._known) >= _MOST_KNOWN:
                 self._known.clear()
             self._known[known] = stored
         return stored
+
+    def stored(self) -> Iterator[StoredRecording]:
+        """As S3 lists them: a request for a thousand versions."""
+        return self._stored.all()
+
+    def checksum(self, place: UploadPlace, *, aside: bool) -> str | None:
+        """As S3 compared it when it took the parts; nothing is fetched."""
+        try:
+            return self._stored.checksum(self._to_read(place, aside=aside))
+        except RecordingMissing:
+            return None
 
     def custody(self, place: UploadPlace, *, aside: bool) -> bytes | None:
         """The custody record of an upload, or without a key of the session's recording."""

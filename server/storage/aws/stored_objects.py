@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from server.storage.aws.errors import AwsError
 from server.storage.aws.place import Connection
 from server.storage.aws.store import UNKNOWN_REQUEST
 
+_NAME = re.compile(r"([0-9a-f-]{36})\.tar|_asides/([0-9a-f-]{36})/([0-9a-f]{32})\.tar", re.ASCII)
 UPLOAD = "upload"
 """The name under which a recording's metadata has the key of its upload."""
 
@@ -21,6 +23,9 @@ class Stored:
     name: str
     version: str = ""
     """'' in a bucket that keeps no versions."""
+    size: int = field(default=0, compare=False)
+    is_deleted: bool = field(default=False, compare=False)
+    """True of a delete marker that is the newest version."""
 
     def of(self, way: Connection) -> dict[str, str]:
         """What a request says that is about it."""
@@ -39,17 +44,20 @@ def keeps_versions(way: Connection) -> bool:
         raise
 
 
-def listed(way: Connection, prefix: str) -> Iterator[Stored]:
+def listed(way: Connection, prefix: str, *, deleted: bool = False) -> Iterator[Stored]:
     """What begins so, as S3 orders it: of one name the version that was completed last first.
 
-    Their dates tell less: that of a multipart upload is when it was begun.
+    Their dates tell less: that of a multipart upload is when it was begun. With `deleted` what was deleted is told too.
     """
     before, has_versions = way.place.location.keys_prefix, keeps_versions(way)
     asked: dict[str, Any] = {**way.place.bucket, "Prefix": before + prefix}
     while True:
         page = way.s3.list_object_versions(**asked) if has_versions else way.s3.list_objects_v2(**asked)
         for each in page.get("Versions" if has_versions else "Contents", ()):
-            yield Stored(str(each["Key"]).removeprefix(before), str(each.get("VersionId", "")))
+            yield Stored(str(each["Key"]).removeprefix(before), str(each.get("VersionId", "")), each.get("Size", 0))
+        for each in page.get("DeleteMarkers", ()) if deleted else ():
+            if each["IsLatest"]:
+                yield Stored(str(each["Key"]).removeprefix(before), str(each["VersionId"]), is_deleted=True)
         if not page.get("IsTruncated"):
             return
         if has_versions:
@@ -61,6 +69,12 @@ def listed(way: Connection, prefix: str) -> Iterator[Stored]:
 def recording_name(session_id: str) -> str:
     """The name of a session's recording below the storage's location."""
     return f"{session_id}.tar"
+
+
+def named(name: str) -> tuple[str, str] | None:
+    """Session and upload that a name is of; the latter is '' in a recording's own. None for any other name."""
+    match = _NAME.fullmatch(name)
+    return (match[1] or match[2], match[3] or "") if match is not None else None
 
 
 def aside_name(session_id: str, key: str) -> str:

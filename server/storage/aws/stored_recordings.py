@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import base64
+import binascii
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from server.storage.aws.errors import AwsError, Kind, translated
 from server.storage.aws.place import Connection
-from server.storage.aws.stored_objects import UPLOAD, Stored, aside_name, keeps_versions, listed, recording_name
+from server.storage.aws.stored_objects import UPLOAD, Stored, aside_name, keeps_versions, listed, named, recording_name
 from server.storage.ports import StorageError
-from server.storage.recording_port import Part, UploadPlace
+from server.storage.recording_port import Part, StoredRecording, UploadPlace
 
 
 class StoredRecordings:
@@ -77,6 +78,29 @@ class StoredRecordings:
             is_same = is_same and all(self._has(stored, part) for part in parts)
         if not is_same:
             raise StorageError("what S3 has of the recording isn't what was sent")
+
+    def checksum(self, stored: Stored) -> str | None:
+        """S3's checksum of an object of parts, lower-case hex; '' where it has none, None where it isn't there."""
+        try:
+            found = str(self._head(stored).get("ChecksumSHA256", ""))
+        except AwsError as error:
+            if error.kind is Kind.MISSING:
+                return None
+            raise
+        try:
+            return base64.b64decode(found.partition("-")[0], validate=True).hex()
+        except binascii.Error:
+            return ""
+
+    def all(self) -> Iterator[StoredRecording]:
+        """Everything that is named like a recording."""
+        found: dict[tuple[str, str], list[Stored]] = {}
+        for each in listed(self._connect(), "", deleted=True):
+            if (of := named(each.name)) is not None:
+                found.setdefault(of, []).append(each)
+        for (session_id, key), versions in found.items():
+            sizes = tuple(each.size for each in versions[::-1] if not each.is_deleted)
+            yield StoredRecording(session_id, key, sizes, any(each.is_deleted for each in versions))
 
     def _has(self, stored: Stored, part: Part) -> bool:
         return hashlib.sha256(self.read(stored, part.offset, part.size)).hexdigest() == part.sha256

@@ -16,7 +16,7 @@ from server.storage.embedded.faults import in_own_words
 from server.storage.embedded.part_writer import DATA
 from server.storage.embedded.upload_folders import CUSTODY, UploadFolders
 from server.storage.ports import StorageError
-from server.storage.recording_port import UploadPlace
+from server.storage.recording_port import StoredRecording, UploadPlace
 
 _ASIDES = "_asides"
 _RECORDING_SUFFIX = ".tar"
@@ -70,6 +70,29 @@ class EmbeddedRecordings(UploadFolders):
         record = self._names(place, aside=aside)[1]
         with in_own_words("the custody record can't be read"):
             return self._files.read(record) if self._files.size(record) is not None else None
+
+    def stored(self) -> Iterator[StoredRecording]:
+        """The session's own, then asides."""
+        for name in self._names_in(self._folder):
+            if name.endswith(_RECORDING_SUFFIX):
+                yield from self._sized(self._folder / name, name.removesuffix(_RECORDING_SUFFIX), "")
+        asides = self._folder / _ASIDES
+        for session_id in self._names_in(asides):
+            for name in self._names_in(asides / session_id):
+                if name.endswith(_RECORDING_SUFFIX):
+                    path = asides / session_id / name
+                    yield from self._sized(path, session_id, name.removesuffix(_RECORDING_SUFFIX))
+
+    def _sized(self, path: Path, session_id: str, key: str) -> Iterator[StoredRecording]:
+        with in_own_words("the recordings can't be listed"):
+            size = self._files.size(path)
+        if size is not None:
+            yield StoredRecording(session_id, key, (size,))
+
+    def checksum(self, place: UploadPlace, *, aside: bool) -> str | None:
+        """A file system knows none."""
+        with in_own_words("the recording can't be read"):
+            return None if self._files.size(self._names(place, aside=aside)[0]) is None else ""
 
     def custody_records(self) -> Iterator[tuple[str, bytes, bool]]:
         """Those beside recordings, then those of asides."""

@@ -1,0 +1,182 @@
+"""Whether recordings are what was taken: existence and sizes by listing, then custody record and digests one by one."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Callable, Collection, Iterator, Mapping, Set
+from dataclasses import replace
+from typing import Final, Protocol
+
+from server.audit_log.scrub.known_damage import Fault, KnownDamage
+from server.observability.alerts.alerts import Alerts
+from server.recordings.uploads.custody import Custody
+from server.recordings.uploads.parts import custody_digest
+from server.state.storage_damage import CHANGED, MISSING, RECORDINGS, UNLISTED, UNREADABLE, Damage
+from server.state.uploads import ABORTED, ASIDE, RecordingRow, UploadRow
+from server.storage.ports import StorageError
+from server.storage.recording_port import Part, RecordingStorage, StoredRecording, UploadPlace
+
+_CHUNK: Final = 1024 * 1024
+_GONE: Final = MISSING, "the recording isn't there"
+_DELETED: Final = MISSING, "it was deleted; the version that was stored is there yet, and is what is read"
+_OTHER_BYTES: Final = CHANGED, "its bytes aren't those that were taken"
+_NO_RECORD: Final = CHANGED, "its custody record is lost, or isn't the one that was made"
+_UNKNOWN: Final = UNLISTED, "the service knows of no such recording"
+_PUT_OVER: Final = UNLISTED, "there are more versions than recordings of the session: others have put one over it"
+_ALERTS: Final = {MISSING: "recording-missing", CHANGED: "recording-changed"}
+
+
+class Rows(Protocol):
+    """What the state says of uploads. Every method raises StateFault when it can't be done now."""
+
+    def ended_in(self, storage: str) -> list[RecordingRow]:
+        """What is kept in a storage of uploads that have ended."""
+        ...
+
+    def open(self) -> list[UploadRow]:
+        """Uploads that are open."""
+        ...
+
+
+class RecordingVerification:
+    """Looks at the recordings of one storage; a Subject of the scrub."""
+
+    def __init__(
+        self, storage: Callable[[], RecordingStorage], rows: Rows, known: KnownDamage, alerts: Alerts | None
+    ) -> None:
+        """`storage` gives the one that is looked at; it may raise StorageError. None raises no alerts."""
+        self._storage = storage
+        self._rows = rows
+        self._known = known
+        self._alerts = alerts
+        self._rows_by_name: Mapping[str, RecordingRow] = {}
+        self._hidden: Set[str] = frozenset()
+        """What was deleted where its version is there yet: only the next look tells whether it is so still."""
+
+    @property
+    def damage(self) -> Mapping[str, Damage]:
+        """What is wrong now, by name; may be read by any thread."""
+        return self._known.found
+
+    def begin(self) -> None:
+        """Take up what was found before a stop."""
+        self._known.begin()
+
+    def look(self) -> list[str]:
+        """Look at existence and sizes, and for what nobody knows; gives the names of all that can be checked, sorted.
+
+        Raises:
+            StorageError: the storage can't be listed now.
+            StateFault: the state can't be read, or a finding can't be kept now.
+        """
+        storage = self._storage()
+        # In this order: what is known before must be listed, and what is listed is known after, or open still.
+        before = [row for row in self._rows.ended_in(storage.storage_id) if row.kind != ABORTED]
+        listed = {(each.session_id, each.key): each for each in storage.stored()}
+        opened = {row.session_id for row in self._rows.open()}
+        after = self._rows.ended_in(storage.storage_id)
+        found = dict(_unknown(listed, after, opened))
+        for row in before:
+            if (fault := _fault(row, listed)) is not None:
+                found[name_of(row)] = fault
+        self._known.take(found)
+        self._hidden = {name for name, fault in found.items() if fault is _DELETED}
+        self._rows_by_name = {name_of(row): row for row in before}
+        self._tell(storage.storage_id)
+        return sorted(self._rows_by_name)
+
+    def check(self, name: str, read: Callable[[int], None]) -> None:
+        """Compare custody record and digests of one. `read` is told the bytes, and what it raises ends it.
+
+        Raises:
+            StateFault: a finding can't be kept now.
+        """
+        row = self._rows_by_name.get(name)
+        if row is None:
+            return
+        try:
+            fault = _compared(self._storage(), row, read) or (_DELETED if name in self._hidden else None)
+        except StorageError as error:
+            if not isinstance(error.__cause__, OSError):
+                return  # what is away says nothing of what it holds
+            fault = UNREADABLE, str(error)
+        self._known.judge(name, fault)
+        self._tell(row.storage)
+
+    def _tell(self, storage_id: str) -> None:
+        if self._alerts is None:
+            return
+        for kind, alert in _ALERTS.items():
+            found = sorted(name for name, each in self.damage.items() if each.kind == kind)
+            if not found:
+                self._alerts.clear_standing(storage_id, alert)
+                continue
+            others = f", and {len(found) - 1} others are like that" if len(found) > 1 else ""
+            self._alerts.raise_standing(storage_id, alert, f"{found[0]}: {self.damage[found[0]].detail}{others}")
+
+
+def name_of(row: RecordingRow) -> str:
+    """What a finding calls a recording."""
+    return RECORDINGS + (f"{row.session_id}/{row.key}.tar" if row.kind == ASIDE else f"{row.session_id}.tar")
+
+
+def _fault(row: RecordingRow, listed: Mapping[tuple[str, str], StoredRecording]) -> Fault | None:
+    """What a listing tells of a recording."""
+    entry = listed.get((row.session_id, row.key if row.kind == ASIDE else ""))
+    if entry is None and row.kind == ASIDE:  # then it is a later version of the recording, if it is there
+        versions = listed.get((row.session_id, ""))
+        entry = versions if versions is not None and row.bytes in versions.sizes else None
+    if entry is None or not entry.sizes:
+        return _GONE
+    if row.bytes not in entry.sizes:
+        return CHANGED, f"is {entry.sizes[0]} bytes and was {row.bytes} when it was taken"
+    return _DELETED if entry.is_deleted else None
+
+
+def _unknown(
+    listed: Mapping[tuple[str, str], StoredRecording], rows: Collection[RecordingRow], opened: Set[str]
+) -> Iterator[tuple[str, Fault]]:
+    """What others put there. What is being ended just now is left out."""
+    keys = {(row.session_id, row.key) for row in rows}
+    apart = keys & listed.keys()
+    named = Counter(row.session_id for row in rows if row.kind != ABORTED and (row.session_id, row.key) not in apart)
+    for (session_id, key), each in listed.items():
+        if session_id in opened or (session_id, key) in keys or not each.sizes:
+            continue
+        if key:
+            yield f"{RECORDINGS}{session_id}/{key}.tar", _UNKNOWN
+        elif not named[session_id]:
+            yield f"{RECORDINGS}{session_id}.tar", _UNKNOWN
+        elif len(each.sizes) > named[session_id]:
+            yield f"{RECORDINGS}{session_id}.tar (versions)", _PUT_OVER
+
+
+def _compared(storage: RecordingStorage, row: RecordingRow, read: Callable[[int], None]) -> Fault | None:
+    """What custody record and digests tell: the storage's own, where it knows them, else those of what is read."""
+    place, is_aside = UploadPlace(row.session_id, row.key, row.handle), row.kind == ASIDE
+    record = storage.custody(place, aside=is_aside)
+    try:
+        custody = Custody.decode(record) if record is not None else None
+    except ValueError:
+        custody = None
+    if custody is None or custody.custody_digest != row.custody_digest:
+        return _NO_RECORD
+    digest = storage.checksum(place, aside=is_aside)
+    if digest is None:
+        return _GONE
+    digest = digest or custody_digest(_read_parts(storage, place, custody, read, aside=is_aside))
+    return None if digest == row.custody_digest else _OTHER_BYTES
+
+
+def _read_parts(
+    storage: RecordingStorage, place: UploadPlace, custody: Custody, read: Callable[[int], None], *, aside: bool
+) -> Iterator[Part]:
+    """The parts, each with the digest of what is there of it."""
+    for part in custody.parts:
+        digest, end = hashlib.sha256(), part.offset + part.size
+        for offset in range(part.offset, end, _CHUNK):
+            piece = storage.read(place, offset, min(_CHUNK, end - offset), aside=aside)
+            digest.update(piece)
+            read(len(piece))
+        yield replace(part, sha256=digest.hexdigest())
