@@ -1,4 +1,4 @@
-"""`python -m tests.demo`, or `make demo`: External Audit Storage set up from nothing, step by step."""
+"""`python -m tests.demo`, or `make demo`: External Audit Storage from nothing to the way back, step by step."""
 
 from __future__ import annotations
 
@@ -7,8 +7,11 @@ import time
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from tests.demo.in_force import CHAPTERS as IN_FORCE
+from tests.demo.in_force import Life
 from tests.demo.places import free_port, serving, shell
-from tests.demo.setting_up import CHAPTERS, Scene
+from tests.demo.setting_up import CHAPTERS as SETTING_UP
+from tests.demo.setting_up import Scene
 from tests.demo.story import Otherwise, Story
 from tests.sandbox.running import Sandbox, running_sandbox
 
@@ -41,6 +44,7 @@ def _tell(folder: Path, sandbox: Sandbox) -> None:
     words = ["serve", "--data-dir", "data", "--grpc-listen", "127.0.0.1:0", "--http-listen", "127.0.0.1:0"]
     words += ["--http-public-listen", f"127.0.0.1:{issuer}", "--issuer-url", f"http://127.0.0.1:{issuer}"]
     words += ["--external-storage-region", REGION, "--aws-endpoint", sandbox.endpoint]
+    words += ["--journal-cut-age-seconds", "1"]  # so that nobody waits for a minute
     story.chapter(
         "The service",
         """It has a public listener with the two documents by which AWS gets to know it as an OpenID Connect provider.
@@ -50,8 +54,12 @@ def _tell(folder: Path, sandbox: Sandbox) -> None:
     story.show(*words)
     with serving(folder, dict(story.environment), words) as address:
         story.tell(f"It serves on {address}.")
-        for chapter in CHAPTERS:
-            chapter(Scene(story, sandbox, address))
+        scene = Scene(story, sandbox, address)
+        for chapter in SETTING_UP:
+            chapter(scene)
+        life = Life(scene)
+        for part in IN_FORCE:
+            part(life)
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ from extaudit_cli.text import visible
 
 _RUN = [sys.executable, "-c", "from extaudit_cli.main import main; main()"]
 _COLUMNS = 100
+_WIDEST = 160
 _SECONDS = 60
 
 
@@ -45,7 +46,11 @@ class Story:
 
     def show(self, *words: str) -> None:
         """Show a command as it would be typed."""
-        lines = _wrapped([PROGRAM, *words])
+        self.show_line([PROGRAM, *words])
+
+    def show_line(self, words: Sequence[str]) -> None:
+        """Show what would be typed into a shell."""
+        lines = _wrapped(words)
         self.paint.echo(self.paint("$ " + " \\\n    ".join(lines), "plain"))
 
     def run(self, *words: str, code: int = 0, says: Sequence[str] = (), lines: int = 12) -> str:
@@ -55,14 +60,42 @@ class Story:
             Otherwise: it ends with another code than `code`, or doesn't say all that `says` has.
         """
         self.show(*words)
-        done = self._done([*_RUN, *words])
-        said = done.stdout.decode(errors="replace")
-        self._show_said(said, lines if done.returncode == code else sys.maxsize)
-        if done.returncode != code:
-            raise Otherwise(f"{PROGRAM} {words[0]} ended with {done.returncode}, and not with {code}")
+        said, _ = self._ran(f"{PROGRAM} {' '.join(words[:2])}", [*_RUN, *words], code, lines)
         if lacking := [each for each in says if each not in said]:
             raise Otherwise(f"{PROGRAM} {' '.join(words[:2])} doesn't say {lacking[0]!r}; all of it:\n{said}")
         return said
+
+    def read(self, *words: str, code: int = 0, lines: int = 4) -> bytes:
+        """As `run`, and give the bytes that it writes to stdout."""
+        self.show(*words)
+        return self._ran(f"{PROGRAM} {' '.join(words[:2])}", [*_RUN, *words], code, lines)[1]
+
+    def quiet(self, *words: str) -> bytes:
+        """As `read`, without a word to whoever reads the story."""
+        done = self._done([*_RUN, *words])
+        if done.returncode:
+            raise Otherwise(f"{PROGRAM} {words[0]} ended with {done.returncode}: {done.stderr.decode()}")
+        return done.stdout
+
+    def run_script(self, script: Path, *words: str, environment: Mapping[str, str], lines: int = 20) -> bytes:
+        """Show a script of somebody's own, run it with the Python of this process, and give what it writes to stdout.
+
+        Raises:
+            Otherwise: it ends with another code than 0.
+        """
+        self.paint.echo("\n".join(f"  | {line}".rstrip() for line in script.read_text().splitlines()) + "\n")
+        given = [f"{name}={value}" for name, value in environment.items()]
+        self.show_line([*given, "python", script.name, *words])
+        return self._ran(script.name, ["env", *given, sys.executable, str(script), *words], 0, lines)[1]
+
+    def _ran(self, name: str, command: Sequence[str], code: int, lines: int) -> tuple[str, bytes]:
+        """What a command says, and what of it is on stdout."""
+        done = self._done(command)
+        said = (done.stdout + done.stderr).decode(errors="replace")
+        self._show_said(said, lines if done.returncode == code else sys.maxsize)
+        if done.returncode != code:
+            raise Otherwise(f"{name} ended with {done.returncode}, and not with {code}")
+        return said, done.stdout
 
     def _done(self, command: Sequence[str]) -> subprocess.CompletedProcess[bytes]:
         try:
@@ -71,8 +104,7 @@ class Story:
                 cwd=self.folder,
                 env=dict(self.environment),
                 stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
+                capture_output=True,
                 timeout=_SECONDS,
                 check=False,
             )
@@ -80,7 +112,7 @@ class Story:
             raise Otherwise(f"a command didn't end within {_SECONDS} s") from None
 
     def _show_said(self, said: str, most: int) -> None:
-        lines = said.rstrip("\n").split("\n")
+        lines = [f"{line[:_WIDEST]} …" if len(line) > _WIDEST else line for line in said.rstrip("\n").split("\n")]
         left = len(lines) - most
         shown = [*lines[: most - 1], f"… {left + 1} lines more …", lines[-1]] if left > 1 else lines
         self.paint.echo("\n".join(f"  {visible(line)}".rstrip() for line in shown) + "\n")
