@@ -20,7 +20,10 @@ from server.audit_log.watching.log_parts import Selection
 from server.audit_log.watching.log_reader import LogReader
 from server.audit_log.watching.look import look_on
 from server.errors import FailedPrecondition, NotFound
+from server.files import DiskFiles
+from server.storage.embedded.storage import EmbeddedStorage
 from server.storage.matching import compile_filters
+from server.storage.ports import EventStorage, StorageError
 from server.storage.query import Filters
 from tests.contract.search_rig import ALICE, NOON, SearchRig, duck_engine, event_json
 from tests.crash.diverting_log import told
@@ -172,3 +175,47 @@ def test_the_backlog_is_told_before_and_nothing_is_diverted_from_where_new_data_
     assert rig.catalogue.diversions.all() == ()
     assert making.divert(OTHER, DEFAULT, told) == backlog
     assert making.divert(OTHER, DEFAULT, told).batches == 0, "done again, nothing is left"
+
+
+class Bucket(EmbeddedStorage):
+    """Others can write there, as to a bucket, and it may be gone."""
+
+    compares_digests = True
+    is_gone = False
+
+    def put_record(self, name: str, data: bytes) -> None:
+        if self.is_gone:
+            raise StorageError("the bucket is gone")
+        super().put_record(name, data)
+
+    def read_record(self, name: str) -> bytes | None:
+        if self.is_gone:
+            raise StorageError("the bucket is gone")
+        return super().read_record(name)
+
+
+def test_what_was_confirmed_before_a_stop_leaves_the_journal_though_the_bucket_is_gone_since(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It isn't diverted: it is there. Nor does it wait for ever for a bucket to say so."""
+
+    def opened(folder: Path, name: str) -> EventStorage:
+        return Bucket(DiskFiles(), folder, name)
+
+    def failing(*_: object, **__: object) -> None:
+        raise OSError("no")
+
+    rig = SearchRig(tmp_path, duck_engine(tmp_path), others=(OTHER,), open_other=opened)
+    rig.log.writer.switch(OTHER)
+    rig.emit(event_json("a"))
+    rig.log.writer.switch(DEFAULT)
+    monkeypatch.setattr(rig.log.journal, "trim", failing)
+    with pytest.raises(OSError, match="no"):
+        rig.delivery_to(OTHER).deliver_next()  # the batch is in the catalogue, and its segment in the journal
+    again = rig.reopened()
+    monkeypatch.setattr(Bucket, "is_gone", True)
+    assert [section.storage for section in again.log.tail.of_storage(OTHER)] == [OTHER]
+    assert diverting(again).backlog(OTHER).batches == 0
+    assert again.delivery_to(OTHER).deliver_next() is not None
+    assert again.log.tail.of_storage(OTHER) == []
+    again.close()

@@ -44,7 +44,9 @@ class _MissingReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Missing
     MISSING_REASON_RECEIPTS_UNREADABLE: _MissingReason.ValueType  # 7
     """The batch record that holds the receipts can't be read; rows are there, their emitters are not."""
     MISSING_REASON_OTHER_STORAGE: _MissingReason.ValueType  # 8
-    """Events of the time asked for lie in another storage, or in one that the service can't find."""
+    """Events of the time asked for lie in another storage, perhaps since they were diverted there, or in one that the
+    service can't find.
+    """
     MISSING_REASON_OUTSIDE_TABLE: _MissingReason.ValueType  # 9
     """Athena's table doesn't have the dates of these objects, and Athena was to find what is in them; the scan engine reads them."""
     MISSING_REASON_EXPIRED: _MissingReason.ValueType  # 10
@@ -70,7 +72,9 @@ MISSING_REASON_TIME_LIMIT: MissingReason.ValueType  # 6
 MISSING_REASON_RECEIPTS_UNREADABLE: MissingReason.ValueType  # 7
 """The batch record that holds the receipts can't be read; rows are there, their emitters are not."""
 MISSING_REASON_OTHER_STORAGE: MissingReason.ValueType  # 8
-"""Events of the time asked for lie in another storage, or in one that the service can't find."""
+"""Events of the time asked for lie in another storage, perhaps since they were diverted there, or in one that the
+service can't find.
+"""
 MISSING_REASON_OUTSIDE_TABLE: MissingReason.ValueType  # 9
 """Athena's table doesn't have the dates of these objects, and Athena was to find what is in them; the scan engine reads them."""
 MISSING_REASON_EXPIRED: MissingReason.ValueType  # 10
