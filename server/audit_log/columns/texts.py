@@ -26,7 +26,8 @@ _ESCAPES[list(b'"\\/bfnrt')] = 1
 _HEX: Final = np.full(256, 255, np.uint8)
 for _digit in range(16):
     _HEX[ord(f"{_digit:x}")] = _HEX[ord(f"{_digit:X}")] = _digit
-_ONE, _EIGHT = np.uint64(1), np.uint64(8)
+_ONE, _SEVEN, _EIGHT, _TOP = np.uint64(1), np.uint64(7), np.uint64(8), np.uint64(56)
+_NUMBERS: Final = np.uint64(0x0001020304050607)
 _ONES: Final = np.uint64(0x0101010101010101)
 _QUOTES: Final = _ONES * np.uint64(34)
 _BACKSLASHES: Final = _ONES * np.uint64(92)
@@ -67,15 +68,18 @@ def end_of_string(data: Bytes, start: int, end: int) -> tuple[int, int]:
 def _end_of_plain(data: Bytes, start: int, end: int) -> int:
     """Where the first byte is that is a control character, a quote, a backslash or not ASCII; `end` if there is none.
 
-    Eight at a time: a byte's highest bit in the mask is set where it is one of those, or where a lower byte is.
+    Eight at a time: a byte's highest bit in the mask is set where it is one of those, or where a lower byte is, so that
+    of the lowest one it is right. Multiplied, that one shifts its number to where it can be read.
     """
     at, size = np.uint64(start), np.uint64(end)
     while at + _EIGHT <= size:
         word = word_at(data, at)
         quote, backslash = word ^ _QUOTES, word ^ _BACKSLASHES
         mask = (quote - _ONES) & ~quote | (backslash - _ONES) & ~backslash | (word - _SPACES) & ~word | word
-        if mask & _HIGH_BITS:
-            break
+        mask &= _HIGH_BITS
+        if mask:
+            lowest = (mask & (~mask + _ONE)) >> _SEVEN
+            return signed(at + (lowest * _NUMBERS >> _TOP))
         at += _EIGHT
     while at < size and _PLAIN[data[at]]:
         at += _ONE

@@ -8,10 +8,13 @@ import subprocess
 import sys
 import zlib
 from pathlib import Path
+from typing import Any, cast
 
+import numpy as np
 import pytest
 
 from server.audit_log.columns import compiling
+from server.audit_log.columns.layout import Bytes
 from tests.shape.repository import ROOT
 
 COLUMNS = Path("server/audit_log/columns")
@@ -119,3 +122,20 @@ def test_where_code_cant_be_kept_the_service_says_so_and_works(package: Path, tm
     assert (found.stdout, found.returncode) == (f"{CRC}\n", 0)
     assert "can't be kept" in found.stderr
     assert not list(tmp_path.rglob("*.nbi"))
+
+
+def test_compiled_code_counts_no_references_to_arrays(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each count is an atomic operation, and there would be hundreds for an event."""
+    monkeypatch.setattr(compiling, "_FOLDER", None)
+
+    @compiling.compiled
+    def inner(data: Bytes) -> int:
+        return len(data)
+
+    @compiling.compiled
+    def outer(data: Bytes) -> int:
+        return inner(data) + inner(data[1:])
+
+    assert outer(np.zeros(3, np.uint8)) == 5
+    [code] = cast(Any, outer).inspect_llvm().values()
+    assert "NRT" not in code
