@@ -164,6 +164,12 @@ class SearchRig:
         self.close()
         return replace(self)
 
+    def killed(self) -> SearchRig:
+        """The same after an end out of order."""
+        self.log.uid_files.close()
+        self.database.dispose()
+        return replace(self)
+
     def emit(self, *raw: bytes, by: Identity = ALICE, received_ms: int = NOW_MS) -> list[Kept]:
         """Make events durable in one commit; gives what is new, retries left out."""
         validated = VALIDATOR.validate(joined_payloads(raw), by, NOW_MS)

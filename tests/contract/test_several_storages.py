@@ -17,6 +17,8 @@ from server.audit_log.batch_record import BatchRecord
 from server.audit_log.export.chunk import ChunkQuery
 from server.audit_log.export.listing import ChunkListing
 from server.audit_log.export.tokens import ChunkTokens
+from server.audit_log.journal import forks
+from server.audit_log.journal.forks import Fork
 from server.audit_log.rebuilding import recall
 from server.audit_log.recalling import Recalling
 from server.audit_log.search.query import EventFilter, EventSelector, MissingReason, SearchQuery
@@ -26,6 +28,7 @@ from server.audit_log.watching.log_parts import Selection
 from server.audit_log.watching.log_reader import LogReader
 from server.audit_log.watching.look import look_on
 from server.errors import NotFound
+from server.files import DiskFiles
 from server.recordings.sessions.session_index import SessionIndex
 from server.state.sessions import SqlSessionIndex
 from server.state.tables import catalogue_batches, catalogue_objects
@@ -123,6 +126,17 @@ def test_each_storage_has_its_own_and_all_has_each_once(rig: SearchRig, delivere
             rig.search.get(
                 ALICE, EventSelector(item.receipt.log_id, item.receipt.sequence, storage=other), time.monotonic() + 60
             )
+
+
+def test_batches_beyond_what_waits_of_an_ended_log_are_found(rig: SearchRig) -> None:
+    """As where a copy of the data directory has begun another log while something of the old one waits."""
+    kept = emitted(rig)
+    deliver(rig, "default")
+    forks.ask(DiskFiles(), rig.folder / "journal", Fork("the test wants it"))
+    again = rig.killed()
+    assert again.log.is_copy
+    found = again.page(SearchQuery(storage="all")).rows
+    assert {row.position.uid for row in found} == uids(kept["default"] + kept[OTHER])
 
 
 @pytest.mark.parametrize("delivered", DELIVERED, ids=str)

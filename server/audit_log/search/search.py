@@ -315,10 +315,11 @@ class Search:
         return any(self._narrowing.finders(each) is not None for each in self._storages.chosen(storage))
 
     def _plan(self, query: SearchQuery, start: PageStart | None, chosen: frozenset[str], deadline: float) -> Plan:
+        confirmed = self._catalogue.confirmed()
         pins, ends = self._tail.pin_with_ends()
         # The tail is pinned first: what leaves it from here on is in the catalogue, and left out there by name.
         looked = self.foreign.refresh(query.filters.from_ms, query.filters.to_ms, chosen, deadline)
-        watermark = start.watermark if start is not None else query.watermark or self._watermark(ends)
+        watermark = start.watermark if start is not None else query.watermark or self._watermark(confirmed, ends)
         pinned = {(pin.section.log_id, pin.section.first) for pin in pins}
         filters, position = query.filters, start.position if start is not None else None
         from_ms, to_ms = time_span(filters, query.order, position)
@@ -376,9 +377,11 @@ class Search:
             if item is None or not _counts(item, watermark)
         ]
 
-    def _watermark(self, ends: Mapping[str, int]) -> Watermark:
-        """What this answer counts. For a log with sections they alone say it: the catalogue may have moved on since."""
-        return Watermark({**self._catalogue.confirmed(), **ends}, self._catalogue.revision)
+    def _watermark(self, confirmed: Mapping[str, int], ends: Mapping[str, int]) -> Watermark:
+        """What this answer counts: what was confirmed before the tail was pinned, as what stands before that in the log
+        and isn't confirmed is pinned then, and what the tail has or had. The catalogue may have moved on since."""
+        logs = {log_id: max(confirmed.get(log_id, 0), ends.get(log_id, 0)) for log_id in {*confirmed, *ends}}
+        return Watermark(logs, self._catalogue.revision)
 
     def _holes(self) -> list[Missing]:
         return [
