@@ -23,12 +23,10 @@ from server.audit_log.intake import Intake
 from server.audit_log.kept_policies import KeptPolicies
 from server.audit_log.outbox_drain import OutboxDrain
 from server.audit_log.recalling import Recalling
-from server.audit_log.scrub.verification import Verification
 from server.audit_log.search.digests import ObjectDigests
 from server.audit_log.self_audit import SelfAudit
 from server.audit_log.service_log import ServiceLog
 from server.audit_log.status import Status
-from server.audit_log.storages import DEFAULT
 from server.audit_log.switch import JournalSwitch
 from server.audit_log.validation import Validator
 from server.aws_storages import aws_storages
@@ -68,7 +66,7 @@ from server.recordings.sessions.session_index import SessionIndex
 from server.recordings.storages import RecordingStorages
 from server.recordings_assembly import Surroundings, assemble
 from server.reloading import Held, Reloading, Settings, cut_limits
-from server.scrub_assembly import StoredRecordings, assemble_scrub
+from server.scrub_assembly import StoredEvents, StoredRecordings, assemble_scrub
 from server.state.active_storage import active_storage
 from server.state.catalogue import Catalogue
 from server.state.database import Database, open_database
@@ -246,7 +244,7 @@ def _build(
         damage.keep_walk(Walk())
     scrubbing = assemble_scrub(
         config,
-        Verification(storages.of(DEFAULT), catalogue, log.tail.pending, digests, damage, _now_ms),
+        StoredEvents(storages, catalogue, log.tail.pending, digests, reading.looks),
         StoredRecordings(recording_storages, others.ids, uploads, alerts),
         damage,
         metrics.scrub,

@@ -91,6 +91,8 @@ class ReadingPart:
     searches: Searches
     exports: Exports
     watches: Watches
+    looks: ForeignLooks
+    """Into storages that others can write to."""
 
 
 def assemble(config: Config, around: Surroundings, *, token_key: bytes) -> ReadingPart:
@@ -133,4 +135,4 @@ def assemble(config: Config, around: Surroundings, *, token_key: bytes) -> Readi
         storages,
         remote_threads=threads.remote_reading,
     )
-    return ReadingPart(searches, exports, watches)
+    return ReadingPart(searches, exports, watches, looks)

@@ -1,20 +1,29 @@
-"""Puts together the walk in the background: events of the default storage, and recordings of all storages."""
+"""Puts together the walk in the background: events and recordings of all storages."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
+from typing import Final
 
+from server.audit_log.foreign_looks import ForeignLooks
+from server.audit_log.retention import Retention
+from server.audit_log.scrub.bucket_verification import BucketVerification
 from server.audit_log.scrub.known_damage import KnownDamage
 from server.audit_log.scrub.scrubbing import Pace, Scrubbing
 from server.audit_log.scrub.subjects import Subject, Subjects
+from server.audit_log.scrub.verification import Verification
+from server.audit_log.search.digests import ObjectDigests
+from server.audit_log.storages import Storages
 from server.config import Config
 from server.observability.alerts.alerts import Alerts
 from server.observability.scrub_metrics import ScrubMetrics
 from server.recordings.storages import RecordingStorages
 from server.recordings.verification import RecordingVerification
+from server.state.catalogue import Catalogue
 from server.state.storage_damage import SqlStorageDamage, is_recording
 from server.state.uploads import SqlUploads
+from server.storage.ports import EventStorage
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,9 +37,20 @@ class StoredRecordings:
     alerts: Alerts
 
 
+@dataclass(frozen=True, slots=True)
+class StoredEvents:
+    """What the walk needs of events."""
+
+    storages: Storages
+    catalogue: Catalogue
+    pending: Callable[[], Collection[tuple[str, int]]]
+    digests: ObjectDigests
+    looks: ForeignLooks
+
+
 def assemble_scrub(
     config: Config,
-    events: Subject,
+    events: StoredEvents,
     recordings: StoredRecordings,
     damage: SqlStorageDamage,
     metrics: ScrubMetrics,
@@ -44,7 +64,17 @@ def assemble_scrub(
         found = KnownDamage(damage, storage_id, is_recording, now_ms)
         return RecordingVerification(lambda: recordings.storages.of(storage_id), recordings.store, found, alerts)
 
+    default = Verification(events.storages.all()[0], events.catalogue, events.pending, events.digests, damage, now_ms)
+
+    def events_of(storage: EventStorage) -> BucketVerification:
+        found = KnownDamage(damage, storage.storage_id, lambda name: not is_recording(name), now_ms)
+        retention = Retention(events.storages, events.catalogue)
+        return BucketVerification(storage, events.catalogue, events.pending, events.looks, retention, found)
+
     def others() -> Mapping[str, Subject]:
+        for storage in events.storages.all():
+            if storage.keeps_versions and (prefix := f"{_EVENTS}{storage.storage_id}/") not in known:
+                known[prefix] = events_of(storage)
         default = recordings.storages.default.storage_id
         for storage_id in (default, *recordings.others()):
             if _prefix(storage_id) not in known:
@@ -54,7 +84,11 @@ def assemble_scrub(
         return known
 
     pace = Pace(config.scrub.period_seconds, config.scrub.max_bytes_per_second, gives_way)
-    return Scrubbing(Subjects(events, others), damage, metrics, pace, now_ms)
+    return Scrubbing(Subjects(default, others), damage, metrics, pace, now_ms)
+
+
+_EVENTS: Final = "|"
+"""What names of events in buckets begin with in the walk: behind those of the default storage."""
 
 
 def _prefix(storage_id: str) -> str:

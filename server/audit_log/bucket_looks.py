@@ -94,6 +94,15 @@ class BucketLooks:
             looked.faults.update({(self._storage.storage_id, name): each for name, each in look.faults.items()})
             looked.of_others += look.of_others
 
+    def look(self, date: str) -> DateLook:
+        """Look at one date, unless somebody does or did so just now.
+
+        Raises:
+            StorageError: it can't be listed now.
+        """
+        look: DateLook = self._begin(date, self._look_at).result()
+        return look
+
     def _wanted(self, from_ms: int | None, to_ms: int | None, until: float, looked: Looked) -> Iterator[str]:
         """The dates of a range: each of a short one, of others those that there are."""
         if from_ms is not None and to_ms is not None and to_ms - from_ms <= _FEW_DAYS * DAY_MS:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 from concurrent.futures import ThreadPoolExecutor
 
-from server.audit_log.bucket_dates import BucketDates
+from server.audit_log.bucket_dates import BucketDates, DateLook
 from server.audit_log.bucket_looks import BucketLooks, Freshness, Looked
 from server.audit_log.foreign import ForeignObjects
 from server.audit_log.retention import Retention
@@ -61,6 +61,14 @@ class ForeignLooks:
             else:
                 self._into_folder(storage).refresh(from_ms, to_ms)
         return looked
+
+    def look(self, storage: EventStorage, date: str) -> DateLook:
+        """Look at one date of a storage that keeps versions, unless that was done just now.
+
+        Raises:
+            StorageError: it can't be listed now.
+        """
+        return self._into_bucket(storage).look(date)
 
     def _into_folder(self, storage: EventStorage) -> ForeignObjects:
         look = self._looks.get(storage.storage_id)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Protocol
@@ -131,10 +131,12 @@ class EventStorage(Protocol):
         """
         ...
 
-    def sha256(self, name: str, version: str) -> str:
-        """The SHA-256 of a listed version, in lower-case hex; may read all of it. Only where versions are kept.
+    def sha256(self, name: str, version: str, read: Callable[[int], None] = lambda size: None) -> str:
+        """The SHA-256 of a listed version, or with '' of the newest, in lower-case hex. May read all of it, and tells
+        `read` how many bytes it reads. Only where versions are kept.
 
         Raises:
+            ObjectMissing: there is none.
             StorageError: it can't be told now.
         """
         ...

@@ -19,7 +19,7 @@ from server.storage.ports import EventStorage, StorageError
 
 RECORDS: Final = "_batches/"
 _CHUNK: Final = 1024 * 1024
-_OTHER_BYTES: Final = CHANGED, "its bytes aren't those that were stored"
+OTHER_BYTES: Final = CHANGED, "its bytes aren't those that were stored"
 
 
 class Verification:
@@ -62,12 +62,12 @@ class Verification:
         pending = self._pending()
         storage_id = self._storage.storage_id
         objects = {item.name: item for item in self._catalogue.objects(storage_id) if not item.is_foreign}
-        batches = {_record_name(each): each for each in self._catalogue.batches() if each.storage == storage_id}
+        batches = {record_name(each): each for each in self._catalogue.batches() if each.storage == storage_id}
         found = self._sizes(objects.values())
         found |= dict.fromkeys(batches.keys() - set(records), (MISSING, "the batch record isn't there"))
         expected = {None, *pending}
         unlisted = [name for name in listed if name not in objects and of_ours(name) not in expected]
-        unlisted += [name for name in records if name not in batches and _batch_of(name) not in expected]
+        unlisted += [name for name in records if name not in batches and batch_of(name) not in expected]
         found |= dict.fromkeys(unlisted, (UNLISTED, "no batch record of the catalogue names it"))
         self._known.take(found)
         return sorted({*objects, *batches})
@@ -97,7 +97,7 @@ class Verification:
             self._known.judge(name, (UNREADABLE, f"can't be read ({os.strerror(error.errno or 0)})"))
             return
         self._digests.learn(item, state, intact=is_intact)
-        self._known.judge(name, None if is_intact else _OTHER_BYTES)
+        self._known.judge(name, None if is_intact else OTHER_BYTES)
 
     def _digest(self, item: CatalogueObject, read: Callable[[int], None]) -> str:
         digest = hashlib.sha256()
@@ -118,7 +118,7 @@ class Verification:
         if batch is None or data is None:
             return
         read(len(data))
-        self._known.judge(name, None if record_digest(data) == batch.record_digest else _OTHER_BYTES)
+        self._known.judge(name, None if record_digest(data) == batch.record_digest else OTHER_BYTES)
 
     def _sizes(self, objects: Collection[CatalogueObject]) -> dict[str, Fault]:
         found: dict[str, Fault] = {}
@@ -131,11 +131,12 @@ class Verification:
         return found
 
 
-def _record_name(batch: CatalogueBatch) -> str:
+def record_name(batch: CatalogueBatch) -> str:
+    """The name of a batch's record in its storage."""
     return RECORDS + Cut(batch.log_id, batch.first, batch.last, batch.storage).record_name
 
 
-def _batch_of(record: str) -> tuple[str, int] | None:
+def batch_of(record: str) -> tuple[str, int] | None:
     """Log and first sequence of the batch that a record is of by its name; None if it isn't named like one."""
     match = RECORD_NAME.fullmatch(record.removeprefix(RECORDS))
     return (match[1], int(match[2])) if match is not None else None

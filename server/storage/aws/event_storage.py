@@ -185,13 +185,18 @@ class S3EventStorage:
         """What is there of one date, and what was deleted or written over."""
         return list_versions(self._connect(), date)
 
-    def sha256(self, name: str, version: str) -> str:
+    def sha256(self, name: str, version: str, read: Callable[[int], None] = lambda size: None) -> str:
         """By what S3 has compared, else by reading it."""
         known = checksum(self._connect(), name, version)
         if not known:
-            read = hashlib.sha256()
-            self._read(name, read.update, version)
-            known = read.hexdigest()
+            digest = hashlib.sha256()
+
+            def take(piece: bytes) -> None:
+                digest.update(piece)
+                read(len(piece))
+
+            self._read(name, take, version)
+            known = digest.hexdigest()
         return known
 
     def _listed(self, prefix: str, **others: str) -> Iterator[dict[str, Any]]:

@@ -14,7 +14,7 @@ from typing import Any, Final
 from server.storage.aws.errors import AwsError, Kind
 from server.storage.aws.place import Connection
 from server.storage.aws.stored_objects import keeps_versions
-from server.storage.ports import ObjectChanged, StoredObject, VersionListing, Wanted
+from server.storage.ports import ObjectChanged, ObjectMissing, StoredObject, VersionListing, Wanted
 
 MOST_LISTED: Final = 100_000
 """Versions and delete markers of one date that are listed: a hundred requests."""
@@ -99,6 +99,7 @@ def checksum(way: Connection, name: str, version: str) -> str:
     """The SHA-256 of a version in hex as S3 has compared it; '' where it has none of the whole.
 
     Raises:
+        ObjectMissing: there is none.
         ObjectChanged: other bytes came in its place.
     """
     try:
@@ -106,6 +107,8 @@ def checksum(way: Connection, name: str, version: str) -> str:
     except AwsError as error:
         if error.kind is Kind.CONFLICT or error.status == 412:
             raise ObjectChanged from error
+        if error.kind is Kind.MISSING:
+            raise ObjectMissing from error
         raise
     known = str(found.get("ChecksumSHA256", ""))
     if not known or "-" in known:  # a checksum of parts is not one of the whole

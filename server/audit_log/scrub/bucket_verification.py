@@ -1,0 +1,146 @@
+"""Whether what is in a bucket is what was stored: by listings and checksums, which cost little, else by reading it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Collection, Mapping
+from typing import Final
+
+from server.audit_log.batch_record import record_digest
+from server.audit_log.foreign import of_ours
+from server.audit_log.foreign_looks import ForeignLooks
+from server.audit_log.retention import Retention
+from server.audit_log.scrub.known_damage import Fault, KnownDamage
+from server.audit_log.scrub.verification import OTHER_BYTES, RECORDS, batch_of, record_name
+from server.audit_log.search.query import MissingReason
+from server.state.catalogue import Catalogue
+from server.state.storage_damage import CHANGED, MISSING, UNLISTED, UNREADABLE, Damage
+from server.storage.ports import EventStorage, ObjectMissing, StorageError
+
+_MOST_FAILED: Final = 5
+"""Objects in a row that can't be looked at before it is the bucket that was out of reach."""
+_REQUESTS_PER_SECOND: Final = 20.0
+_KINDS: Final = {
+    MissingReason.OBJECT_MISSING: MISSING,
+    MissingReason.OBJECT_CHANGED: CHANGED,
+    MissingReason.OBJECT_UNREADABLE: UNREADABLE,
+}
+
+
+def _pause() -> None:
+    time.sleep(1 / _REQUESTS_PER_SECOND)
+
+
+class BucketVerification:
+    """Looks at the events of one storage; a Subject of the scrub."""
+
+    def __init__(
+        self,
+        storage: EventStorage,
+        catalogue: Catalogue,
+        pending: Callable[[], Collection[tuple[str, int]]],
+        looks: ForeignLooks,
+        retention: Retention,
+        known: KnownDamage,
+        pause: Callable[[], object] = _pause,
+    ) -> None:
+        """`looks` are those that searches share: what one found out the other doesn't ask again. `pause` is between
+        requests."""
+        self._id = storage.storage_id
+        self._storage = storage
+        self._catalogue = catalogue
+        self._pending = pending
+        self._looks = looks
+        self._retention = retention
+        self._known = known
+        self._pause = pause
+        self._failed: dict[str, str] = {}
+
+    @property
+    def damage(self) -> Mapping[str, Damage]:
+        """What is wrong now, by name; may be read by any thread."""
+        return self._known.found
+
+    def begin(self) -> None:
+        """Take up what was found before a stop. StateFault if it can't be read."""
+        self._known.begin()
+
+    def look(self) -> list[str]:
+        """List all dates and records; gives the names whose bytes can be checked, sorted.
+
+        Raises:
+            StorageError: the storage can't be listed now.
+            StateFault: a finding can't be kept now.
+        """
+        found: dict[str, Fault] = {}
+        for date in sorted({*self._storage.dates(), *self._catalogue.dates(self._id)}):
+            self._pause()
+            faults = self._looks.look(self._storage, date).faults
+            found |= {
+                name: (_KINDS[each.reason], each.description) for name, each in faults.items() if each.reason in _KINDS
+            }
+        self._pause()
+        records = [RECORDS + name for name in self._storage.list_records()]
+        # In this order: a batch that was on its way at the listing is pending still, or in the catalogue by now.
+        expected = {None, *self._pending()}
+        kept = self._retention.of(self._id)
+        every = [each for each in self._catalogue.batches() if each.storage == self._id]
+        every_name = {record_name(each) for each in every}
+        batches = {record_name(each) for each in every if not kept.has_expired(each)}
+        soon = {record_name(each) for each in every if kept.has_expired(each, soon=True)}
+        found |= dict.fromkeys(batches - soon - set(records), (MISSING, "the batch record isn't there"))
+        objects = self._catalogue.objects(self._id)
+        unlisted = [each.name for each in objects if each.is_foreign and of_ours(each.name) not in expected]
+        unknown = (name for name in records if name not in every_name and batch_of(name) not in expected)
+        unlisted += [name for name in unknown if not self._is_diverted(name)]
+        found |= dict.fromkeys(unlisted, (UNLISTED, "no batch record of the catalogue names it"))
+        self._known.take(found)
+        ours = {each.name for each in objects if not each.is_foreign and not kept.has_expired(each)}
+        return sorted({*ours, *batches})
+
+    def _is_diverted(self, record: str) -> bool:
+        """Whether a record is of a batch that was diverted from there, and came late."""
+        place = batch_of(record)
+        diversion = self._catalogue.diversions.of(*place) if place is not None else None
+        return diversion is not None and diversion.storage == self._id
+
+    def check(self, name: str, read: Callable[[int], None]) -> None:
+        """Compare the digest of an object, by the checksum that S3 has compared where it has one, or of a batch record.
+
+        One that can't be looked at is a finding once another can; what is away says nothing of what it holds.
+
+        Raises:
+            StateFault: a finding can't be kept now.
+        """
+        self._pause()
+        try:
+            fault = self._fault(name, read)
+        except ObjectMissing:
+            return  # what isn't there is found by looks
+        except StorageError as error:
+            self._failed[name] = str(error)
+            return
+        failed, self._failed = self._failed, {}
+        if len(failed) < _MOST_FAILED:
+            for each, why in failed.items():
+                self._known.judge(each, (UNREADABLE, why))
+        self._known.judge(name, fault)
+
+    def _fault(self, name: str, read: Callable[[int], None]) -> Fault | None:
+        if name.startswith(RECORDS):
+            return self._fault_of_record(name, read)
+        item = self._catalogue.object(self._id, name)
+        if item is None or item.is_foreign or self._retention.of(self._id).has_expired(item):
+            return None  # nothing says any more what it is to be
+        return None if self._storage.sha256(name, "", read) == item.sha256 else OTHER_BYTES
+
+    def _fault_of_record(self, name: str, read: Callable[[int], None]) -> Fault | None:
+        place = batch_of(name)
+        batch = self._catalogue.batch(*place) if place is not None else None
+        if batch is None or self._retention.of(self._id).has_expired(batch):
+            return None
+        data = self._storage.read_record(name.removeprefix(RECORDS))
+        if data is None:
+            raise ObjectMissing
+        read(len(data))
+        return None if record_digest(data) == batch.record_digest else OTHER_BYTES
