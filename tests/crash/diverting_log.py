@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from itertools import count
 from threading import Lock
 
 from server.audit_log.diverting import Backlog, Diverting
@@ -142,7 +141,8 @@ def check_diverting_life(moment: Moment, state: StateFile) -> None:
     again.divert()
     again.deliver_all()
     again.check()
-    diverting_work(again, count(1000))
+    again.emit(1000)
+    again.log.journal.stop()
     last = DivertingLog(files, state, acknowledged)
     last.log.writer.cut()
     last.deliver_all()
