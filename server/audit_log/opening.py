@@ -88,7 +88,7 @@ def open_log(
     known, uid_files = KnownUids(uid_limits), UidFiles(files, places.known_uids, uid_limits)
     for log_id, entries in uid_files.load():
         known.add(log_id, entries)
-    tail, spool = Tail(catalogue.confirmed()), Spool(files, places.spool)
+    tail, spool = Tail(), Spool(files, places.spool)
     writer = LogWriter(recovery.journal, tail, known, cut_limits, on_cut, _storage_of(catalogue), storages.activate)
     storages.activate(recovery.journal.storage)
     for recovered in recovery.sections:

@@ -7,7 +7,7 @@ whole when their batch is in the catalogue, so a pin is a list of sections with 
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import islice
 from typing import NamedTuple
 
@@ -140,11 +140,10 @@ class Pinned(NamedTuple):
 class Tail:
     """All sections, oldest first."""
 
-    def __init__(self, left: Mapping[str, int] | None = None) -> None:
-        """`left` has for each log the last sequence that a life before this one saw leave."""
+    def __init__(self) -> None:
         self._lock = threading.Lock()
         self._sections: list[Section] = []
-        self._left = dict(left or {})
+        self._left: dict[str, int] = {}
 
     def begin(self, log_id: str, first: int, storage: str) -> Section:
         """Begin a section at the end."""
