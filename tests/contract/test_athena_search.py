@@ -18,6 +18,7 @@ from server.storage.query import Filters, Order
 from server.storage.value_tests import Operator, ValueTest
 from tests.account_under_test import Account, table_input
 from tests.contract.athena_rig import AWS, AthenaRig, athena_rig
+from tests.contract.foreign_files import write_as_teleport
 from tests.contract.search_rig import ALICE, DAY_MS, NOON, event_json
 
 LOGINS = SearchQuery(Filters(types=frozenset({"login"})), storage=AWS, engine="athena")
@@ -135,6 +136,24 @@ def test_what_is_delivered_between_two_pages_comes_once(
         assert [each.cost.queries for each in [first, *rest]] == [1, 0, 0, 0]
         receipts = {row.position: set(row.receipts) for each in [first, *rest] for row in each.rows}
         assert receipts == {item.position: {item.receipt} for item in kept[:4]}
+
+
+def test_rows_of_others_are_the_same_and_marked_whichever_engine_is_asked(
+    account_named: Callable[[str], Account], tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """As Teleport writes them."""
+    folder = tmp_path_factory.mktemp("athena")
+    with athena_rig(account_named("foreign"), folder) as rig:
+        rig.store(event_json("ours", NOON, "user.login"), event_json("other", NOON, "other"))
+        path = write_as_teleport(folder / "theirs", "t1", "t2")
+        rig.account.admin("s3").put_object(**rig.key(f"{path.parent.name}/{path.name}"), Body=path.read_bytes())
+        query = replace(LOGINS, filters=Filters(types=frozenset({"user.login"})))
+        found = [page(rig, replace(query, engine=engine)) for engine in ("scan", "athena")]
+        assert [each.engine for each in found] == ["scan", "athena"]
+        assert found[0].rows == found[1].rows
+        marked = {row.position.uid: bool(row.receipts[0].foreign_object) for row in found[1].rows}
+        assert marked == {"ours": False, "t1": True, "t2": True}
+        assert all(each.complete for each in found)
 
 
 def test_an_object_that_is_gone_is_missed_though_nothing_in_it_would_match(rig: AthenaRig) -> None:

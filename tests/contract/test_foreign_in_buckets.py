@@ -128,6 +128,7 @@ def test_a_batch_on_its_way_is_neither_foreign_nor_missing(bucket: BucketRig, mo
     monkeypatch.setattr(bucket.storage, "list_versions", overtaken)
     page = bucket.page(SearchQuery())
     assert (sorted(uids(page)), page.complete) == (["later", "ours"], True)
+    assert bucket.alerts.listed() == ()
 
 
 def test_others_objects_are_found_whatever_their_name_and_form_and_in_folders_below(bucket: BucketRig) -> None:
