@@ -18,8 +18,9 @@ crash_TESTS := tests/crash
 ways_TESTS := $(wildcard tests/e2e/test_[a-l]*.py) tests/docs
 more-ways_TESTS := $(wildcard tests/e2e/test_[m-z]*.py)
 edge_TESTS := tests/grpc
-other_TESTS := $(filter-out tests/__pycache__ tests/unit tests/crash tests/e2e tests/docs tests/grpc,$(patsubst %/,%,$(wildcard tests/*/)))
-TEST_PARTS := test-unit test-crash test-ways test-more-ways test-other test-edge
+contract_TESTS := tests/contract
+other_TESTS := $(filter-out tests/__pycache__ tests/unit tests/crash tests/e2e tests/docs tests/grpc tests/contract,$(patsubst %/,%,$(wildcard tests/*/)))
+TEST_PARTS := test-crash test-unit test-ways test-more-ways test-other test-contract test-edge
 DOCS_TOOLS := $(subst /,.,$(basename $(wildcard tools/generate_*_docs.py)))
 SOURCES := server rbac clients tools tests benchmarks
 
@@ -33,7 +34,7 @@ help: ## List the targets.
 	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' Makefile
 
 .PHONY: run
-run: .venv/.runtime ## Start the service: gRPC on GRPC_LISTEN, operations HTTP on HTTP_LISTEN, data in DATA_DIR.
+run: .venv/.compiled ## Start the service: gRPC on GRPC_LISTEN, operations HTTP on HTTP_LISTEN, data in DATA_DIR.
 	@exec $(BIN)/extaudit serve --data-dir $(DATA_DIR) --grpc-listen $(GRPC_LISTEN) --http-listen $(HTTP_LISTEN)
 
 .PHONY: sandbox
@@ -48,9 +49,10 @@ demo: .venv/.dev ## Walk through External Audit Storage, by real commands agains
 ##@ Check
 
 .PHONY: check
-check: .venv/.dev ## Everything that CI checks; formats nothing, fixes nothing.
-	@$(MAKE) --no-print-directory --output-sync=target -j 2 lint types imports proto-check docs-check
-	@$(MAKE) --no-print-directory test
+check: ## Everything that CI checks; formats nothing, fixes nothing.
+	@$(MAKE) --no-print-directory -j 2 .venv/.dev .venv/.compiled
+	@$(MAKE) --no-print-directory --output-sync=target -j 2 lint imports proto-check docs-check
+	@$(MAKE) --no-print-directory test BESIDE_TESTS=types
 	@echo "==> all checks passed"
 
 .PHONY: test
@@ -66,7 +68,7 @@ else
 	@echo "==> tests: $(words $(TEST_PARTS)) parts, three at a time"
 	@rm -rf .venv/sent && mkdir .venv/sent
 	@SANDBOX_SENT="$(CURDIR)/.venv/sent" \
-	  $(MAKE) --no-print-directory --output-sync=target --keep-going -j 3 $(TEST_PARTS)
+	  $(MAKE) --no-print-directory --output-sync=target --keep-going -j 3 $(TEST_PARTS) $(BESIDE_TESTS)
 	@echo "==> tests: what all of them had the service send to AWS, against its policy"
 	@$(BIN)/python -m tests.connection.sent_by_suite .venv/sent
 endif
@@ -177,6 +179,9 @@ clean: ## Remove what make built; data and generated code in the repository stay
 	@echo "==> installing what the service needs (requirements/runtime.txt)"
 	@$(PIP) install --require-hashes -r requirements/runtime.txt
 	@$(PIP) install --no-deps --no-build-isolation -e . -e clients/python
+	@touch $@
+
+.venv/.compiled: .venv/.runtime
 	@echo "==> compiling what is compiled (some twenty seconds, once)"
 	@$(BIN)/python -m server.warming
 	@touch $@

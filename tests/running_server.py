@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -18,8 +19,8 @@ from extaudit_client import Client, Connection
 from extaudit_client.files import find_connection
 from extaudit_client.retries import Retries
 
-from tests.server_starter import RUN as RUN
-from tests.server_starter import start
+from tests.started_process import RUN as RUN
+from tests.started_process import run_to_end, start
 
 ANY_PORT = ["--grpc-listen", "127.0.0.1:0", "--http-listen", "127.0.0.1:0"]
 _SECONDS = 60
@@ -31,6 +32,13 @@ def environment() -> dict[str, str]:
     return kept | {"PYTHONPATH": os.pathsep.join(sys.path), "EXTAUDIT_PROFILE": "none"}
 
 
+def extaudit(
+    folder: Path, *arguments: str, given: bytes = b"", variables: Mapping[str, str] | None = None
+) -> subprocess.CompletedProcess[bytes]:
+    """Run a command in `folder`, as a process of its own, to its end."""
+    return run_to_end(arguments, folder, environment() | dict(variables or {}), given)
+
+
 class RunningServer:
     """A server that was started in `folder`: its data is in the folder `data` there, what it says in `serve.log`."""
 
@@ -39,7 +47,7 @@ class RunningServer:
         self._log = folder / "serve.log"
         with self._log.open("ab") as out:
             arguments = ["serve", *ANY_PORT, "--data-dir", data, *flags]
-            self._process = start(arguments, folder, environment(), out.fileno())
+            self._process = start(arguments, folder, environment(), out=out.fileno())
 
     @property
     def said(self) -> str:

@@ -103,7 +103,7 @@ def _query(chance: random.Random) -> SearchQuery:
         emitter_kinds=frozenset({IdentityKind.USER}) if chance.random() < 0.1 else frozenset(),
         order=chance.choice(list(Order)),
         storage=AWS,
-        page_size=chance.choice((3, 20, 1000)),
+        page_size=chance.choice((3, 20, 200, 1000, 1000, 1000)),
     )
 
 
@@ -155,5 +155,6 @@ def test_both_engines_give_the_same_pages(rig: AthenaRig, part: int) -> None:
             assert found == stored.holding(rig.finder.findings[0][0]), (number, query)
         some += 0 < len(found) < BATCHES
         pages += len(asked)
-    assert some, "queries and objects meet"
-    assert pages > QUERIES // PARTS
+    if QUERIES >= 10 * PARTS:  # of fewer it may happen that none meets
+        assert some, "queries and objects meet"
+        assert pages > QUERIES // PARTS

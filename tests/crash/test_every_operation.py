@@ -9,7 +9,7 @@ import pytest
 
 from server.errors import Unavailable
 from tests.crash.forgetful_files import ForgetfulFiles
-from tests.crash.lives import Moment, check_next_life, distinct, moments, work
+from tests.crash.lives import FIRST_LIVES, Moment, check_next_life, distinct, moments, work
 from tests.crash.log_under_test import LogUnderTest, StateFile
 
 
@@ -53,7 +53,7 @@ def test_nor_does_one_that_takes_the_state_database_along(state: StateFile) -> N
 def test_a_loss_of_power_in_the_next_life_loses_nothing_either(state: StateFile, first_power_loss: bool) -> None:
     """After a kill, what the first life didn't sync is seen, believed and built upon: it must be made durable first."""
     starts = list(distinct(moment.after(power_loss=first_power_loss) for moment in first_life(state)))
-    for start in starts[::14]:
+    for start in starts[:: 14 * FIRST_LIVES]:
         check_all([found.after(power_loss=True) for found in moments(start, state, second_life)][::3], state)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from tests.crash.lives import FIRST_LIVES
 from tests.crash.log_under_test import StateFile
 from tests.crash.upload_lives import check_next_life, distinct, life, moments, next_life
 
@@ -27,6 +28,6 @@ def test_a_stop_at_any_operation_loses_nothing_acknowledged(
 def test_a_loss_of_power_in_the_next_life_loses_nothing_either(state: StateFile) -> None:
     """After a kill, what the first life didn't sync is seen, believed and built upon: it must be made durable first."""
     starts = list(distinct(each.after(power_loss=False) for each in list(moments(None, state, life))))
-    for start in starts[::7]:
+    for start in starts[:: 7 * FIRST_LIVES]:
         for moment in distinct(each.after(power_loss=True) for each in list(moments(start, state, next_life))[::3]):
             check_next_life(moment, state)

@@ -12,12 +12,10 @@ from pathlib import Path
 
 from tests.docs.console_blocks import Command, Directive, differs, steps
 from tests.running_server import RunningServer, environment
+from tests.started_process import write_launcher
 
 ROOT = Path(__file__).parents[2]
 _END = "end-of-command-7f3a"
-_LAUNCHER = """#!/bin/sh
-exec {python} -c 'from extaudit_cli.main import main; main()' "$@"
-"""
 
 Hooks = Mapping[str, Callable[..., object]]
 """What directives call, with their other words."""
@@ -63,8 +61,7 @@ def make_checkout(folder: Path) -> None:
     """What a reader has after `make`, as far as the pages use it: the commands, and the sample recordings."""
     commands = folder / ".venv" / "bin"
     commands.mkdir(parents=True)
-    (commands / "extaudit").write_text(_LAUNCHER.format(python=sys.executable))
-    (commands / "extaudit").chmod(0o755)
+    write_launcher(commands / "extaudit")
     (commands / "python").symlink_to(sys.executable)
     samples = Path("clients", "cli", "extaudit_cli")
     (folder / samples).mkdir(parents=True)

@@ -7,7 +7,6 @@ import io
 import json
 import os
 import shutil
-import subprocess
 from contextlib import redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +17,7 @@ from extaudit_client import Client
 
 from server.certificates.issuing import issue_user
 from tests.polling import until
-from tests.running_server import RUN, RunningServer, environment, running_server
+from tests.running_server import RunningServer, extaudit, running_server
 
 SESSION = "0d4c1f0e-6f5b-4f0a-8a39-1b8a2a6f0c11"
 DATES = ("2026-11-20", "2026-11-21", "2026-11-22")
@@ -53,9 +52,8 @@ class Diagnosis:
 
 def doctor(folder: Path, *arguments: str) -> Diagnosis:
     """Run it as a process of its own in `folder`, as people do."""
-    command = [*RUN, "doctor", "--output", "json", *arguments]
-    done = subprocess.run(command, cwd=folder, env=environment(), capture_output=True, text=True, timeout=60)
-    return Diagnosis(done.returncode, json.loads(done.stdout or "{}"), done.stderr)
+    done = extaudit(folder, "doctor", "--output", "json", *arguments)
+    return Diagnosis(done.returncode, json.loads(done.stdout or "{}"), done.stderr.decode())
 
 
 def doctor_here(folder: Path, *arguments: str) -> Diagnosis:

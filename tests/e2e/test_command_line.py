@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.running_server import RUN, environment, running_server
+from tests.running_server import extaudit as in_folder
+from tests.running_server import running_server
 
 EVENT = b'{"event":"user.login","uid":"e2e-1","time":"2024-05-01T12:00:00Z","user":"alice","n":1.10,  "ok":true}'
 
@@ -29,9 +30,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 @pytest.fixture(scope="module")
 def extaudit(folder: Path) -> Extaudit:
     def call(*arguments: str, given: bytes = b"") -> Done:
-        return subprocess.run(
-            [*RUN, *arguments], cwd=folder, env=environment(), input=given, capture_output=True, timeout=60
-        )
+        return in_folder(folder, *arguments, given=given)
 
     return call
 

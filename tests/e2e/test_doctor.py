@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 import threading
 import time
 from datetime import UTC, datetime, timedelta
@@ -31,7 +30,7 @@ from tests.e2e.doctored import (
     tree_of_running,
 )
 from tests.polling import until
-from tests.running_server import RUN, RunningServer, environment, running_server
+from tests.running_server import RunningServer, extaudit, running_server
 
 
 @pytest.fixture(scope="module")
@@ -104,11 +103,9 @@ def test_the_table_tells_fault_subject_and_remedy(made: Path, tmp_path: Path) ->
     folder = copy_of(made, tmp_path)
     lost = objects(folder / "data")[0]
     lost.unlink()
-    done = subprocess.run(
-        [*RUN, "doctor", "--check", "storage"], cwd=folder, env=environment(), capture_output=True, text=True
-    )
+    done = extaudit(folder, "doctor", "--check", "storage")
     assert done.returncode == 1
-    lines = done.stdout.splitlines()
+    lines = done.stdout.decode().splitlines()
     assert lines[0].startswith("ERROR    storage")
     assert lines[1].startswith("  error object_missing: ")
     assert f"{lost.parent.name}/{lost.name}" in lines[2]

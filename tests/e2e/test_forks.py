@@ -13,7 +13,7 @@ import pytest
 from extaudit_client import Client, Query
 from extaudit_client.errors import ExtauditError
 
-from tests.running_server import RUN, RunningServer, environment, running_server
+from tests.running_server import RunningServer, extaudit, running_server
 
 FORKED = "extaudit.journal.fork"
 
@@ -38,9 +38,8 @@ def forks(client: Client) -> list[dict[str, Any]]:
     return [json.loads(row.json) for row in client.search(Query(types=(FORKED,))).rows]
 
 
-def fork(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [*RUN, "journal", "fork", "--data-dir", "data", *arguments]
-    return subprocess.run(command, cwd=folder, env=environment(), capture_output=True, text=True, timeout=60)
+def fork(folder: Path, *arguments: str) -> subprocess.CompletedProcess[bytes]:
+    return extaudit(folder, "journal", "fork", "--data-dir", "data", *arguments)
 
 
 def copied(original: Path, folder: Path) -> Path:
@@ -80,7 +79,7 @@ def test_a_fork_that_is_asked_for_says_who_why_and_what_is_lost(tmp_path: Path) 
         (log_id, sequence) = emit(client, 10)[10]
     asked = fork(copy, "--reason", "the disk was lost", "--last-acknowledged", f"{log_id}:{sequence}")
     assert asked.returncode == 0, asked.stderr
-    assert "a new log begins when the service starts" in asked.stdout
+    assert "a new log begins when the service starts" in asked.stdout.decode()
     with running_server(copy) as server, server.client() as client:
         (event,) = forks(client)
         assert (event["reason"], event["log_id"]) == ("the disk was lost", log_id)
@@ -135,7 +134,7 @@ def test_a_wrong_request_is_one_clear_line_and_changes_nothing(tmp_path: Path, n
     arguments, text = REFUSED[name]
     done = fork(tmp_path, *arguments)
     assert done.returncode == 1
-    assert text in done.stderr
+    assert text in done.stderr.decode()
     assert len(done.stderr.splitlines()) == 1
     assert not (tmp_path / "data" / "journal" / "fork.json").exists()
 
@@ -145,7 +144,7 @@ def test_while_a_server_runs_it_is_refused(tmp_path: Path) -> None:
         server.wait_until_ready()
         done = fork(tmp_path, "--reason", "x")
         assert done.returncode == 1
-        assert "another extaudit serve uses this data directory" in done.stderr
+        assert "another extaudit serve uses this data directory" in done.stderr.decode()
 
 
 def test_a_folder_that_is_none_is_refused_and_left_alone(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pty
-import subprocess
+import tempfile
 import unicodedata
 import uuid
 from collections.abc import Iterator, Sequence
@@ -15,7 +15,8 @@ from pathlib import Path
 import pytest
 from extaudit_cli.main import run
 
-from tests.running_server import RUN, RunningServer, environment, running_server
+from tests.running_server import RunningServer, environment, running_server
+from tests.started_process import start
 
 HOSTILE = "x\x1b]0;title\x07\x9b31m\u202e\u2066\u200b\u2028\ufeffy"
 HOSTILE_CONDITION = "x\u202e\u2066\u200b\ufeffy"  # conditions hold no control characters
@@ -56,22 +57,20 @@ def in_terminal(folder: Path, arguments: Sequence[str]) -> Written:
     """Run a command whose stdout is a terminal, without colours."""
     ours, theirs = pty.openpty()
     variables = environment() | {"NO_COLOR": "1", "COLUMNS": "4000", "EXTAUDIT_DATA_DIR": "data"}
-    process = subprocess.Popen(
-        [*RUN, *arguments], cwd=folder, env=variables, stdin=subprocess.DEVNULL, stdout=theirs, stderr=subprocess.PIPE
-    )
-    os.close(theirs)
-    told = b""
-    try:
-        while data := os.read(ours, 65536):
-            told += data
-    except OSError:  # Linux has no end of a terminal, but an error
-        pass
-    finally:
-        os.close(ours)
-    assert process.stderr is not None
-    err = process.stderr.read()
-    process.stderr.close()
-    return Written(process.wait(60), told.decode(), err.decode())
+    with tempfile.TemporaryFile() as beside:
+        process = start(arguments, folder, variables, out=theirs, err=beside.fileno())
+        os.close(theirs)
+        told = b""
+        try:
+            while data := os.read(ours, 65536):
+                told += data
+        except OSError:  # Linux has no end of a terminal, but an error
+            pass
+        finally:
+            os.close(ours)
+        code = process.wait(60)
+        beside.seek(0)
+        return Written(code, told.decode(), beside.read().decode())
 
 
 @pytest.fixture(scope="module")

@@ -18,7 +18,7 @@ from extaudit_client import Client, ExtauditError, HitPage, TextQuery
 
 from server.recordings.format.writer import RecordingWriter
 from tests.polling import until
-from tests.running_server import RUN, RunningServer, environment, running_server
+from tests.running_server import RunningServer, extaudit, running_server
 
 SAMPLES = Path(extaudit_cli.__file__).parent / "sample-recordings"
 SHELL, DATABASE = "d5b6f0c2-3c1d-4f0e-9a57-51a0c7e3b8f4", "2b164095-6f02-424f-9f4e-2166ede18709"
@@ -140,17 +140,16 @@ def test_the_command_shows_lines_below_their_session(server: RunningServer, tmp_
     with server.client() as client:
         keep(client, SHELL, sample(SHELL))
         search(client, "hoist")
-    command = [*RUN, "recordings", "search", "hoist.log.1", "--data-dir", str(server.data_dir)]
-    shown = subprocess.run(command, cwd=tmp_path, env=environment(), capture_output=True, text=True, check=True).stdout
+
+    def find(*arguments: str) -> subprocess.CompletedProcess[bytes]:
+        done = extaudit(tmp_path, "recordings", "search", *arguments, "--data-dir", str(server.data_dir))
+        done.check_returncode()
+        return done
+
+    shown = find("hoist.log.1").stdout.decode()
     assert shown.splitlines()[0].startswith(SHELL)
     assert "0:00:19.170  -rw-r-----" in shown
-    out = subprocess.run(
-        [*command, "--output", "jsonl"], cwd=tmp_path, env=environment(), capture_output=True, check=True
-    )
-    assert json.loads(out.stdout)["session_id"] == SHELL
-    command[command.index("hoist.log.1")] = "hoist"
-    first = subprocess.run(
-        [*command, "--limit", "1"], cwd=tmp_path, env=environment(), capture_output=True, text=True, check=True
-    )
+    assert json.loads(find("hoist.log.1", "--output", "jsonl").stdout)["session_id"] == SHELL
+    first = find("hoist", "--limit", "1")
     assert len(first.stdout.splitlines()) == 2
-    assert first.stderr == "more: there are others beyond --limit 1\n"
+    assert first.stderr == b"more: there are others beyond --limit 1\n"

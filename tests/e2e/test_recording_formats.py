@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 import stat
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import extaudit_cli
 import pytest
 
-from tests.running_server import RUN, RunningServer, environment, running_server
+from tests.running_server import RunningServer, extaudit, running_server
 
 SAMPLES = Path(extaudit_cli.__file__).parent / "sample-recordings"
 SHELL, DATABASE = "d5b6f0c2-3c1d-4f0e-9a57-51a0c7e3b8f4", "2b164095-6f02-424f-9f4e-2166ede18709"
@@ -26,8 +25,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
 
 
 def run(server: RunningServer, folder: Path, *arguments: str) -> bytes:
-    command = [*RUN, "recordings", *arguments, "--data-dir", str(server.data_dir)]
-    done = subprocess.run(command, cwd=folder, env=environment(), capture_output=True, timeout=60)
+    done = extaudit(folder, "recordings", *arguments, "--data-dir", str(server.data_dir))
     assert done.returncode == 0, done.stderr
     return done.stdout
 

@@ -16,7 +16,7 @@ import pytest
 from extaudit_client import RecordedEvent, Recording, RecordingSummary
 from extaudit_client.custody import CustodyDigest
 
-from tests.running_server import RUN, RunningServer, environment, running_server
+from tests.running_server import RUN, RunningServer, environment, extaudit, running_server
 
 MIB = 1024 * 1024
 
@@ -29,10 +29,7 @@ class CommandLine:
         self._folder = folder
 
     def run(self, *arguments: str, given: bytes = b"") -> subprocess.CompletedProcess[bytes]:
-        command = [*RUN, "recordings", *arguments, "--data-dir", str(self._data_dir)]
-        return subprocess.run(
-            command, cwd=self._folder, env=environment(), input=given, capture_output=True, timeout=60
-        )
+        return extaudit(self._folder, "recordings", *arguments, "--data-dir", str(self._data_dir), given=given)
 
     def json(self, *arguments: str, given: bytes = b"") -> dict[str, Any]:
         done = self.run(*arguments, "--output", "json", given=given)

@@ -14,7 +14,7 @@ from extaudit_client import Client, ConnectionFailed, ExtauditError, Query
 from extaudit_client.files import find_connection
 
 from tests.jwks_server import JwksServer, whole
-from tests.running_server import RUN, RunningServer, environment, running_server
+from tests.running_server import RunningServer, extaudit, running_server
 from tests.tokens_builder import AUDIENCE, ISSUER, SigningKey, ec_key, jwks
 
 CONFIG = """\
@@ -51,10 +51,10 @@ class World:
     def client(self) -> Client:
         return Client(find_connection({}, self.server.data_dir, token_file=self.token_file))
 
-    def extaudit(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+    def extaudit(self, *arguments: str) -> subprocess.CompletedProcess[bytes]:
         # A flag, since beside --data-dir no variable counts.
-        command = [*RUN, *arguments, "--data-dir", str(self.server.data_dir), "--token-file", str(self.token_file)]
-        return subprocess.run(command, env=environment(), capture_output=True, text=True, timeout=60)
+        flags = ["--data-dir", str(self.server.data_dir), "--token-file", str(self.token_file)]
+        return extaudit(self.folder, *arguments, *flags)
 
 
 @pytest.fixture
@@ -121,7 +121,7 @@ def test_the_command_line_takes_the_token_from_a_file_and_status_tells_of_the_is
     [issuer] = json.loads(status.stdout)["token_issuers"]
     assert (issuer["issuer"], issuer["key_ids"], issuer["last_error"]) == (ISSUER, ["one"], "")
     assert issuer["fetch_time"]
-    assert ISSUER in world.extaudit("status").stdout
+    assert ISSUER in world.extaudit("status").stdout.decode()
 
 
 def test_a_failed_fetch_is_told_in_status_and_the_keys_there_are_go_on(world: World) -> None:
@@ -153,7 +153,7 @@ def test_no_token_is_in_any_log_metric_error_or_status(world: World) -> None:
     with urllib.request.urlopen(f"http://{ready['http']}/metrics", timeout=10) as answer:
         metrics = answer.read().decode()
     assert f'extaudit_token_issuer_keys{{issuer="{ISSUER}"}} 1.0' in metrics
-    said = world.server.said + metrics + "".join(each.stdout + each.stderr for each in outputs)
+    said = world.server.said + metrics + b"".join(each.stdout + each.stderr for each in outputs).decode()
     assert "UNAUTHENTICATED" in said
     secrets = {part for token in (good, *bad) for part in token.split(".") if len(part) > 10} - {"garbage-4711"}
     assert len(secrets) > 6
