@@ -218,6 +218,7 @@ def test_beside_a_server_that_takes_and_delivers_events_all_the_time_nothing_is_
         emitting = threading.Thread(target=emit)
         emitting.start()
         try:
+            until(lambda: len(objects(tmp_path / "data")) > 20)
             for _ in range(2):
                 diagnosis = doctor(tmp_path, "--deep")
                 assert diagnosis.findings == []
