@@ -7,7 +7,7 @@ GRPC_LISTEN ?= 127.0.0.1:9443
 HTTP_LISTEN ?= 127.0.0.1:9180
 SANDBOX_PORT ?= 9181
 SANDBOX_FLAGS ?=
-BENCHMARKS ?= start decision ingest_core recording_format emit search search_growth tail export recordings external_search
+BENCHMARKS ?= start decision ingest_core recording_format emit search search_growth tail export recordings
 
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
@@ -146,8 +146,9 @@ lock: .venv/bin/python ## Pin what requirements/*.in ask for, with hashes; uv co
 ##@ Long runs
 
 .PHONY: crash
-crash: .venv/.dev ## Run the crash tests alone, with every case shown and 50 rounds of kill -9.
-	@EXTAUDIT_CRASH_ROUNDS=$${EXTAUDIT_CRASH_ROUNDS:-50} $(BIN)/python -m pytest -v tests/crash
+crash: .venv/.dev ## Run the crash tests alone, with every case shown, 50 rounds of kill -9 and a bucket gone for ten minutes.
+	@EXTAUDIT_CRASH_ROUNDS=$${EXTAUDIT_CRASH_ROUNDS:-50} \
+	  EXTAUDIT_CRASH_OUTAGE_SECONDS=$${EXTAUDIT_CRASH_OUTAGE_SECONDS:-600} $(BIN)/python -m pytest -v tests/crash
 
 .PHONY: fuzz
 fuzz: .venv/.dev ## Run the fuzzing tests alone, with 20,000 rounds of each.

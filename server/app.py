@@ -190,6 +190,7 @@ def _build(
         spans,
         alerts,
         config.external_storage.batches_at_once,
+        config.external_storage.longest_pause_seconds,
     )
     deliveries = deliveries_to(storages, ways)
     recalling = Recalling(storages, catalogue, log.tail, log.journal, threads.remote_reading)

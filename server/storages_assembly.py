@@ -130,6 +130,8 @@ class Ways:
     alerts: Alerts
     at_once: int
     """Batches that are sent at once to each storage beside the default one, which is a disk."""
+    longest_pause_seconds: float
+    """Between attempts to deliver to a storage that fails."""
     leaving: Lock = field(default_factory=Lock)
     """Held while a batch leaves the tail, and while what waits for a storage is diverted."""
 
@@ -152,7 +154,7 @@ def deliveries_to(storages: Storages, ways: Ways) -> DeliveriesByStorage:
         )
         patience, at_once = (0.0, 1) if storage.storage_id == DEFAULT else (_PATIENCE_SECONDS, ways.at_once)
         shared = ways.threads, ways.metrics, storage.storage_id, ways.gives_way, ways.spans
-        return Deliveries(delivery, *shared, patience, ways.alerts, at_once)
+        return Deliveries(delivery, *shared, patience, ways.alerts, at_once, ways.longest_pause_seconds)
 
     deliveries = DeliveriesByStorage(make)
     for storage in storages.all():

@@ -52,6 +52,7 @@ class Deliveries:
         patience_seconds: float = 0.0,
         alerts: Alerts | None = None,
         at_once: int = 1,
+        longest_pause_seconds: float = _LONGEST_PAUSE,
     ) -> None:
         """`gives_way` says whether the next delivery had better wait: callers do for the journal, and it has room.
         Attempts fail for `patience_seconds` before `is_failing` says so: what is far away is out of reach now and then.
@@ -71,6 +72,9 @@ class Deliveries:
         self._alerts = alerts or Alerts()
         self._wake = asyncio.Event()
         self._stopping = False
+        self._longest_pause = longest_pause_seconds
+        self._next_pause = _FIRST_PAUSE
+        """Grows with each failure since the last batch that was delivered, whatever waits behind that."""
         self.last_error = ""
         """Why the last attempt failed, in our own words; '' when it went well."""
 
@@ -96,15 +100,13 @@ class Deliveries:
 
     async def run(self) -> None:
         """Deliver until `stop`."""
-        pause = _FIRST_PAUSE
         while not self._stopping:
             self._wake.clear()
             if await self._deliver_all():
-                pause = _FIRST_PAUSE
                 await self._wake.wait()
             else:
-                await self._pause(pause * random.uniform(0.5, 1.0))  # noqa: S311 -- spreads load, guards nothing
-                pause = min(2 * pause, _LONGEST_PAUSE)
+                seconds, self._next_pause = self._next_pause, min(2 * self._next_pause, self._longest_pause)
+                await self._pause(seconds * random.uniform(0.5, 1.0))  # noqa: S311 -- spreads load, guards nothing
 
     async def _deliver_all(self) -> bool:
         """Whether everything that is cut is delivered."""
@@ -171,7 +173,7 @@ class Deliveries:
     def _recovered(self) -> None:
         if self.last_error:
             _log.info("batches can be delivered again", extra={"fields": {"storage": self._storage_id}})
-        self.last_error, self._failing_since = "", None
+        self.last_error, self._failing_since, self._next_pause = "", None, _FIRST_PAUSE
 
     def _failed(self, error: Exception) -> None:
         reason, kind = _told(error)

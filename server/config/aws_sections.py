@@ -142,3 +142,10 @@ class ExternalStorageSection:
         low=1,
         high=32,
     )
+    longest_pause_seconds: float = setting(
+        30.0,
+        "Attempts to deliver to an External Audit Storage that fails have pauses between them, which grow up to this.",
+        unit="seconds",
+        low=0.5,
+        high=3600.0,
+    )

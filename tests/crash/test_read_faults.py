@@ -8,7 +8,7 @@ from collections import Counter
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from extaudit_client import Client, ExtauditError, Query
+from extaudit_client import Client, ExtauditError, Query, Unavailable
 
 from tests.crash.faulty_world import Case, FaultyWorld
 from tests.external_world import PATIENCE
@@ -25,6 +25,9 @@ READS = {
     "an answer that comes too late": Late(PATIENCE + 1),
     "a denial": Refused("AccessDenied", 403),
 }
+ASK = Where("POST", "^/$")
+ASKS = (LostAnswer(), CutAnswer(), Refused("InternalError", 500))
+"""What befalls one of the requests of a query to Glue and Athena."""
 DAYS = {day: (name, fault) for day, (name, fault) in enumerate(READS.items())}
 EXPORTED = len(READS)
 """The day whose object is first read by an export."""
@@ -45,6 +48,12 @@ def test_no_fault_of_a_read_makes_an_answer_wrong(faulty: FaultyWorld) -> None:
             assert planned.is_over, name
             assert found == whole(day) if complete else not found, name
             assert search(client, day) == (whole(day), True), name
+        for number, fault in enumerate(ASKS * 2, start=1):
+            planned = faulty.plan(Case(fault, (ASK,), first=number))
+            found, complete = search(client, 0, "athena")
+            assert found == whole(0) if complete else not found, planned
+            assert search(client, 0, "athena") == (whole(0), True), planned
+            assert planned.is_over
         everything = sum((whole(day) for day in range(EXPORTED + 1)), Counter[bytes]())
         faulty.plan(Case(WrongBytes(told=False), (object_of(EXPORTED),)))
         assert export(client) in (None, everything)
@@ -64,10 +73,15 @@ def object_of(day: int) -> Where:
     return Where("GET", rf"/{(FIRST_DAY + timedelta(days=day)):%Y-%m-%d}/[^/]+\.parquet$")
 
 
-def search(client: Client, day: int) -> tuple[Counter[bytes], bool]:
+def search(client: Client, day: int, engine: str = "") -> tuple[Counter[bytes], bool]:
     """What is found of a day, and whether the answer says that it is complete."""
     begins = FIRST_DAY + timedelta(days=day)
-    page = client.search(Query(types=("read",), from_time=begins, to_time=begins + timedelta(days=1)))
+    try:
+        page = client.search(
+            Query(types=("read",), from_time=begins, to_time=begins + timedelta(days=1), engine=engine)
+        )
+    except Unavailable:  # as where it is Athena that is asked for, and gives no answer
+        return Counter(), False
     return Counter(row.json for row in page.rows), not [part for part in page.missing if part.name]
 
 

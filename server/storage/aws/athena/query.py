@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from server.storage.aws.clients import ServiceClient
-from server.storage.aws.errors import AwsError
+from server.storage.aws.errors import AwsError, translated
 from server.storage.finding import FinderFailed
 from server.storage.ports import ScanTimeout
 
@@ -84,7 +84,8 @@ class AthenaQuery:
         while True:
             try:
                 self.requests += 1
-                self.id = str(asked.athena.start_query_execution(**given)["QueryExecutionId"])
+                with translated("athena:StartQueryExecution"):
+                    self.id = str(asked.athena.start_query_execution(**given)["QueryExecutionId"])
             except AwsError as error:
                 if not error.retryable:
                     raise FinderFailed(str(error)) from error
@@ -100,7 +101,8 @@ class AthenaQuery:
             FinderFailed: it ended without a result. AwsError: it can't be told.
         """
         self.requests += 1
-        execution = self.question.athena.get_query_execution(QueryExecutionId=self.id)["QueryExecution"]
+        with translated("athena:GetQueryExecution"):  # an answer that was cut off lacks what it should have
+            execution = self.question.athena.get_query_execution(QueryExecutionId=self.id)["QueryExecution"]
         status = execution.get("Status") or {}
         state = status.get("State")
         if state not in ("SUCCEEDED", "FAILED", "CANCELLED"):
@@ -155,13 +157,15 @@ class AthenaQuery:
                 raise ScanTimeout
             try:
                 self.requests += 1
-                page = self.question.athena.get_query_results(**asked)
+                with translated("athena:GetQueryResults"):  # likewise: it would pass for the last page
+                    page = self.question.athena.get_query_results(**asked)
+                    rows = page["ResultSet"]["Rows"]
             except AwsError as error:
                 if not error.retryable:
                     raise FinderFailed(str(error)) from error
                 self._wait(deadline, error)
                 continue
-            found += [[cell.get("VarCharValue", "") for cell in row.get("Data") or ()] for row in _rows_of(page)]
+            found += [[cell.get("VarCharValue", "") for cell in row.get("Data") or ()] for row in rows]
             if not page.get("NextToken"):
                 break
             asked["NextToken"] = page["NextToken"]
@@ -179,11 +183,6 @@ class AthenaQuery:
         length = self._length
         self._length = min(length * _GROWTH, LONGEST_PAUSE)
         return length
-
-
-def _rows_of(page: Any) -> Sequence[Any]:
-    rows: Sequence[Any] = (page.get("ResultSet") or {}).get("Rows") or ()
-    return rows
 
 
 def _words(state: str, reason: str) -> str:
