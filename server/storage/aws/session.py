@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from botocore.session import Session
 
 
+_CHECKSUM = "x-amz-checksum-sha256"
+
+
 @dataclass(frozen=True, slots=True)
 class AwsSettings:
     """How AWS is reached; the section `aws` of the configuration. Times are seconds."""
@@ -108,6 +111,15 @@ def endpoint_of(settings: AwsSettings, service: str) -> str | None:
 def make_client(session: Session, service: str, settings: AwsSettings, config: Config) -> Any:
     """A client of one service."""
     url = endpoint_of(settings, service)
-    return session.create_client(
+    client = session.create_client(
         service, endpoint_url=url, config=config, region_name=config.region_name, verify=settings.ca or True
     )
+    client.meta.events.register("before-sign.s3", _tell_of_checksum)
+    return client
+
+
+def _tell_of_checksum(request: Any, **_: Any) -> None:
+    """Have botocore know of the checksum that we give with a body: else it hashes, and so reads, the body once more to
+    sign it. The checksum's header is signed, and it does so without TLS all the same."""
+    if _CHECKSUM in request.headers:
+        request.context["checksum"] = {"request_algorithm": {"in": "header", "name": _CHECKSUM}}
