@@ -48,6 +48,7 @@ KEY_DROPPED: Final = "extaudit.issuer.key.drop"
 JOURNAL_DAMAGED: Final = "extaudit.journal.damage"
 JOURNAL_FORKED: Final = "extaudit.journal.fork"
 STORAGE_DAMAGED: Final = "extaudit.storage.damage"
+NAME_TAKEN: Final = "extaudit.storage.name_taken"
 ALERT_RAISED: Final = "extaudit.alert.raise"
 ALERT_CLEARED: Final = "extaudit.alert.clear"
 CLOCK_STEPPED: Final = "extaudit.clock.step"
@@ -105,6 +106,7 @@ CODES: Final[Mapping[str, str]] = MappingProxyType(
         CLOCK_STEPPED: "XA6002W",
         EVENT_REFUSED: "XA6003E",
         STORAGE_DAMAGED: "XA6005E",
+        NAME_TAKEN: "XA6006W",
         ALERT_RAISED: "XA6101E",
         ALERT_CLEARED: "XA6101I",
         DRAFT_CREATED: "XA8201I",

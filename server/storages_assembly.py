@@ -18,6 +18,7 @@ from server.audit_log.diverting import Diverting
 from server.audit_log.known_uids import UidLimits
 from server.audit_log.opening import OpenLog, Places, open_log
 from server.audit_log.storages import DEFAULT, Storages
+from server.audit_log.taken_names import TakenName
 from server.audit_log.validation import Validator
 from server.config import Config
 from server.data_directory import DataDirectory
@@ -128,6 +129,7 @@ class Ways:
     gives_way: Callable[[], bool]
     spans: Spans
     alerts: Alerts
+    name_taken: Callable[[TakenName], None]
     at_once: int
     """Batches that are sent at once to each storage beside the default one, which is a disk."""
     longest_pause_seconds: float
@@ -151,6 +153,7 @@ def deliveries_to(storages: Storages, ways: Ways) -> DeliveriesByStorage:
             ways.before_leaving,
             ways.leaving,
             encoding,
+            ways.name_taken,
         )
         patience, at_once = (0.0, 1) if storage.storage_id == DEFAULT else (_PATIENCE_SECONDS, ways.at_once)
         shared = ways.threads, ways.metrics, storage.storage_id, ways.gives_way, ways.spans

@@ -34,6 +34,10 @@ class Cut:
         """Name of the batch record below `_batches`."""
         return f"{self.log_id}/{self.first}-{self.last}.json"
 
+    def numbered_record_name(self, number: int) -> str:
+        """The name of its record where others had taken the names of lower numbers; 0 for `record_name`."""
+        return f"{self.log_id}/{self.first}-{self.last}.r{number}.json" if number else self.record_name
+
     def diverted(self, storage: str) -> Cut:
         """The same sequences, for another storage."""
         return replace(self, storage=storage, diverted_from=self.storage)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import re
 import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -17,21 +16,22 @@ from threading import Lock
 
 import numpy as np
 
-from server.audit_log.batch_record import BatchObject, BatchRecord, record_digest
+from server.audit_log.batch_record import BatchRecord
+from server.audit_log.batch_rows import catalogue_batch, catalogue_objects
 from server.audit_log.cuts import Cut
 from server.audit_log.journal.journal import Journal
 from server.audit_log.known_uids import uid_entries
 from server.audit_log.record_chain import batch_chained_before
 from server.audit_log.spool import Spool
 from server.audit_log.tail import Section, Tail
+from server.audit_log.taken_names import RECORDS, TakenName, next_name, next_number
 from server.audit_log.uid_files import UidFiles
-from server.state.catalogue import Catalogue, CatalogueBatch, CatalogueObject
-from server.storage.ports import EventStorage, NameTaken, StorageError
+from server.state.catalogue import Catalogue, CatalogueObject
+from server.storage.ports import EventStorage, NameTaken, RecordTooLarge
 
 _log = logging.getLogger(__name__)
-_MAX_NAMES = 100
-MAX_TYPES = 256
-MAX_TYPES_CHARACTERS = 16_384
+_MAX_NAMES = 20
+"""Names that are tried at once; another attempt goes on from there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +55,8 @@ class Sent:
     record: BatchRecord | None
     """As it was found there, or as it is to be but for the record before it; None where the catalogue has the batch."""
     objects: Sequence[CatalogueObject]
-    is_recorded: bool = False
-    """Whether the record is there as well."""
+    record_number: int | None = None
+    """By which of its names the record is there as well; None where it isn't."""
     encoding_seconds: float = 0.0
 
 
@@ -74,10 +74,12 @@ class Delivery:
         before_leaving: Callable[[], None] = lambda: None,
         leaving: Lock | None = None,
         encoding: AbstractContextManager[object] | None = None,
+        name_taken: Callable[[TakenName], None] = lambda taken: None,
     ) -> None:
         """`before_leaving` is called before the events of a section leave the tail; what it raises stops the delivery,
         which is tried again. `leaving` is held by one delivery at a time while they leave: those of other storages
-        share it. `encoding` is held while a batch is encoded, which takes a processor and several times its bytes."""
+        share it. `encoding` is held while a batch is encoded, which takes a processor and several times its bytes.
+        `name_taken` is told of names that others took, before what they were for goes out under others."""
         self._before_leaving = before_leaving
         self._leaving = leaving or Lock()
         self._encoding = encoding or nullcontext()
@@ -87,6 +89,8 @@ class Delivery:
         self._catalogue = catalogue
         self._uid_files = uid_files
         self._journal = journal
+        self._name_taken = name_taken
+        self._told: set[str] = set()
         self._uids_kept: Cut | None = None
         """The cut whose uids were written last: an attempt that fails after that must not write them again, or those of
         older ones would have to make room."""
@@ -116,9 +120,9 @@ class Delivery:
         objects = self._known_objects(cut)
         if objects is not None:
             return Sent(section, cut, None, objects)
-        recorded = self._recorded(cut)
+        recorded, number = self._recorded(cut)
         if recorded is not None:
-            return Sent(section, cut, recorded, catalogue_objects(recorded), is_recorded=True)
+            return Sent(section, cut, recorded, catalogue_objects(recorded), number)
         record, encoding_seconds = self._spool.record_of(cut), 0.0
         if record is None:
             record, encoding_seconds = self._encode(section, cut)
@@ -137,13 +141,14 @@ class Delivery:
         is_oldest = section in self.waiting(1)
         if not is_oldest and self._tail.has(section):
             raise RuntimeError("a batch is confirmed before an older one, which its record has to name")
-        if is_oldest and record is not None and not sent.is_recorded:
-            record = self._put_record(cut, record)
+        number = sent.record_number or 0
+        if is_oldest and record is not None and sent.record_number is None:
+            record, number = self._put_record(cut, record)
         with self._leaving:
             if not self._tail.has(section):
                 _tell_late(cut)
                 return None
-            self._leave(section, cut, record)
+            self._leave(section, cut, record, number)
         rows, size = (sum(getattr(item, what) for item in sent.objects) for what in ("rows", "bytes"))
         return Delivered(cut, len(sent.objects), rows, size, sent.encoding_seconds)
 
@@ -160,10 +165,10 @@ class Delivery:
         batch = self._catalogue.batch(cut.log_id, cut.first)
         return self._catalogue.objects_of_batch(batch) if batch and self._storage.compares_digests else None
 
-    def _leave(self, section: Section, cut: Cut, record: BatchRecord | None) -> None:
+    def _leave(self, section: Section, cut: Cut, record: BatchRecord | None, number: int) -> None:
         self._before_leaving()
         if record is not None:
-            self._catalogue.add_batch(catalogue_batch(record), catalogue_objects(record))
+            self._catalogue.add_batch(catalogue_batch(record, number), catalogue_objects(record))
         self._keep_uids(section, cut)
         self._journal.trim(section.log_id, section.first, damaged=section.damaged)
         # From here on searches find its events in the catalogue's objects, before in the tail.
@@ -176,38 +181,62 @@ class Delivery:
             self._uid_files.append(cut.log_id, np.concatenate(entries))
             self._uids_kept = cut
 
-    def _recorded(self, cut: Cut) -> BatchRecord | None:
-        """The batch record in the storage, which is written last: if it is there, all of the batch is.
+    def _recorded(self, cut: Cut) -> tuple[BatchRecord | None, int]:
+        """The batch record in the storage, which is written last: if it is there, all of the batch is. And by which of
+        its names it is there.
 
         Believed only where nobody else writes; there it stands above bytes that another version would encode otherwise.
         """
         storage = self._storage
-        data = None if storage.compares_digests else storage.read_record(cut.record_name)
-        record = _decoded(data)
-        if data is None or record is None or record.cut != cut:
-            return None
-        if [storage.size(item.name) for item in record.objects] != [item.bytes for item in record.objects]:
-            return None
-        # A stop may have come between its rename and its sync, which the storage then makes up for.
-        storage.put_record(cut.record_name, data)
-        return record
+        for number in range(_MAX_NAMES if not storage.compares_digests else 0):
+            name = cut.numbered_record_name(number)
+            data = storage.read_record(name)
+            if data is None:
+                break
+            record = _decoded(data)
+            if record is None or record.cut != cut:
+                continue
+            if [storage.size(item.name) for item in record.objects] == [item.bytes for item in record.objects]:
+                # A stop may have come between its rename and its sync, which the storage then makes up for.
+                storage.put_record(name, data)
+                return record, number
+        return None, 0
 
-    def _put_record(self, cut: Cut, spooled: BatchRecord) -> BatchRecord:
-        """Put the record behind the one before it; gives what is there of it, whose objects are all there.
+    def _put_record(self, cut: Cut, spooled: BatchRecord) -> tuple[BatchRecord, int]:
+        """Put the record behind the one before it, under its next name where others took one; gives what is there of
+        it, and the number of its name.
 
         Raises:
-            StorageError: there is a record of that name, and it isn't one of this batch.
+            NameTaken: one name after the other is taken while this is done.
         """
         record = replace(spooled, previous=self._previous(cut))
+        number = 0
+        for _ in range(_MAX_NAMES):
+            name = cut.numbered_record_name(number)
+            try:
+                self._storage.put_record(name, record.encode())
+            except NameTaken:
+                # An attempt before may have put it when less was known of what stands before it.
+                found = _decoded(self._read_taken(name))
+                if found is not None and replace(found, previous=record.previous).encode() == record.encode():
+                    return found, number
+                number = next_number(number)
+                self._tell_taken(f"{RECORDS}{name}", f"{RECORDS}{cut.numbered_record_name(number)}")
+            else:
+                return record, number
+        raise NameTaken(cut.record_name)
+
+    def _read_taken(self, name: str) -> bytes | None:
         try:
-            self._storage.put_record(cut.record_name, record.encode())
-        except NameTaken:
-            # An attempt before may have put it when less was known of what stands before it.
-            found = _decoded(self._storage.read_record(cut.record_name))
-            if found is None or replace(found, previous=record.previous).encode() != record.encode():
-                raise StorageError(f"the record of batch {cut.name} is not one of this batch; move it away") from None
-            return found
-        return record
+            return self._storage.read_record(name)
+        except RecordTooLarge:
+            return None
+
+    def _tell_taken(self, name: str, instead: str) -> None:
+        """Once for each name, unless the service is begun anew meanwhile."""
+        if name not in self._told:
+            self._name_taken(TakenName(self._storage.storage_id, name, instead))
+            self._told.add(name)
 
     def _encode(self, section: Section, cut: Cut) -> tuple[BatchRecord, float]:
         with self._encoding:
@@ -222,10 +251,10 @@ class Delivery:
             try:
                 self._storage.put(item.name, str(path), item.sha256, item.bytes)
             except NameTaken:
-                record = record.renamed(index, _next_name(item))
-                self._spool.put_record(cut, record)
-                fields = {"storage": cut.storage, "taken": item.name, "name": record.objects[index].name}
-                _log.error("other bytes have an object's name; it goes out under another", extra={"fields": fields})
+                name = next_name(item.name)
+                self._tell_taken(item.name, name)
+                record = record.renamed(index, name)
+                self._spool.put_record(cut, record)  # synced before it is sent: a stop goes on with the same name
             else:
                 return record
         raise NameTaken(record.objects[index].name)
@@ -246,45 +275,3 @@ def _decoded(data: bytes | None) -> BatchRecord | None:
     with contextlib.suppress(ValueError):
         return BatchRecord.decode(data) if data is not None else None
     return None
-
-
-def _next_name(item: BatchObject) -> str:
-    stem, attempt = re.fullmatch(r"(.*?)(?:\.r(\d+))?\.parquet", item.name).groups()  # type: ignore[union-attr]
-    return f"{stem}.r{int(attempt or 0) + 1}.parquet"
-
-
-def catalogue_batch(record: BatchRecord) -> CatalogueBatch:
-    """The catalogue's row for the batch of a record that is in its storage."""
-    return CatalogueBatch(
-        record.storage,
-        record.log_id,
-        record.first,
-        record.last,
-        record_digest(record.encode()),
-        time.time_ns() // 1_000_000,
-    )
-
-
-def catalogue_objects(record: BatchRecord) -> list[CatalogueObject]:
-    """The catalogue's rows for the objects of a batch record."""
-    return [
-        CatalogueObject(
-            storage=record.storage,
-            name=item.name,
-            rows=item.rows,
-            bytes=item.bytes,
-            first_ms=item.first_ms,
-            last_ms=item.last_ms,
-            types=_bounded(item.types),
-            sha256=item.sha256,
-            log_id=record.log_id,
-            first=record.first,
-            last=record.last,
-        )
-        for item in record.objects
-    ]
-
-
-def _bounded(types: Sequence[str]) -> frozenset[str] | None:
-    """The types for the catalogue, which stays in memory; None, for unknown, where emitters made too many."""
-    return frozenset(types) if len(types) <= MAX_TYPES and sum(map(len, types)) <= MAX_TYPES_CHARACTERS else None

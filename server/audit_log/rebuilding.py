@@ -9,7 +9,8 @@ from collections.abc import Callable, Collection, Sequence
 from typing import NamedTuple
 
 from server.audit_log.batch_record import BatchRecord, NewerRecord
-from server.audit_log.delivery import catalogue_batch, catalogue_objects
+from server.audit_log.batch_rows import catalogue_batch, catalogue_objects
+from server.audit_log.cuts import Cut
 from server.audit_log.storages import DEFAULT
 from server.data_directory import LATER_VERSION, DataDirectoryProblem
 from server.state.catalogue import Catalogue, rest
@@ -18,7 +19,7 @@ from server.storage.ports import EventStorage, StorageError
 
 _MOST_UNREAD = 100
 """Batch records that can't be read before a storage counts as out of reach."""
-RECORD_NAME = re.compile(r"([0-9a-f]{20})/([0-9]{1,19})-([0-9]{1,19})\.json")
+RECORD_NAME = re.compile(r"([0-9a-f]{20})/([0-9]{1,19})-([0-9]{1,19})(?:\.r([0-9]{1,18}))?\.json", re.ASCII)
 
 Admits = Callable[[str, int, int], bool]
 """Whether sequences first..last of a log, which are in no known batch, can be those of one that isn't known: they were
@@ -37,9 +38,9 @@ def rebuild(storage: EventStorage, catalogue: Catalogue, pending: Collection[tup
     now_ms = time.time_ns() // 1_000_000
     records: list[BatchRecord] = []
     listed = _listed(storage)
-    for place in listed:
+    for place, numbers in listed.items():
         with contextlib.suppress(StorageError):  # what people leave there stops nothing
-            records += _added(storage, catalogue, *place)
+            records += _added(storage, catalogue, *place, numbers)
     logs = {record.log_id for record in records}
     holes = [(record.log_id, first, last) for record in records for first, last in record.holes]
     ranges = sorted({*listed, *((batch.log_id, batch.first, batch.last) for batch in catalogue.batches())})
@@ -66,7 +67,7 @@ def recall(storage: EventStorage, catalogue: Catalogue, admits: Admits) -> Recal
     """
     added = refused = diverted = 0
     unread: list[str] = []
-    for place in _listed(storage):
+    for place, numbers in _listed(storage).items():
         log_id, first, last = place
         admitted = admits(log_id, first, last)  # before the catalogue is asked: what leaves the tail is there by then
         known = catalogue.batch_from(log_id, first)
@@ -77,7 +78,7 @@ def recall(storage: EventStorage, catalogue: Catalogue, admits: Admits) -> Recal
             refused, diverted = refused + (not is_left), diverted + is_left
             continue
         try:
-            records = _added(storage, catalogue, *place)
+            records = _added(storage, catalogue, *place, numbers)
         except (StorageError, DataDirectoryProblem) as error:  # others can write there: one of theirs stops no other
             unread.append(str(error))
             if len(unread) >= _MOST_UNREAD:
@@ -91,22 +92,35 @@ def recall(storage: EventStorage, catalogue: Catalogue, admits: Admits) -> Recal
     return Recalled(added, refused, diverted)
 
 
-def _listed(storage: EventStorage) -> list[tuple[str, int, int]]:
-    """Log, first and last of every batch whose record is in the storage, in order."""
+def _listed(storage: EventStorage) -> dict[tuple[str, int, int], list[int]]:
+    """Log, first and last of every batch whose record is in the storage, in order, with the numbers of its names."""
     names = (RECORD_NAME.fullmatch(name) for name in storage.list_records())
-    return sorted((match[1], int(match[2]), int(match[3])) for match in names if match is not None)
+    found: dict[tuple[str, int, int], list[int]] = {}
+    for place, number in sorted((_place(match), int(match[4] or 0)) for match in names if match is not None):
+        found.setdefault(place, []).append(number)
+    return found
 
 
-def _added(storage: EventStorage, catalogue: Catalogue, log_id: str, first: int, last: int) -> list[BatchRecord]:
-    """Add a batch that the catalogue doesn't know; [] where it does, or the record isn't one."""
+def _place(match: re.Match[str]) -> tuple[str, int, int]:
+    return match[1], int(match[2]), int(match[3])
+
+
+def _added(
+    storage: EventStorage, catalogue: Catalogue, log_id: str, first: int, last: int, numbers: Sequence[int]
+) -> list[BatchRecord]:
+    """Add a batch that the catalogue doesn't know; [] where it does, or no record is one."""
     if catalogue.batch(log_id, first) is not None:
         return []
-    record = _read_record(storage, log_id, first, last)
+    # Where others had taken the first name, what they left there is mostly no record: the first that is one counts.
+    found = (
+        (number, _read_record(storage, Cut(log_id, first, last, storage.storage_id), number)) for number in numbers
+    )
+    number, record = next(((number, each) for number, each in found if each is not None), (0, None))
     if record is None:
         return []
     if record.diverted_from and storage.storage_id == DEFAULT:  # nobody else can write there
         catalogue.diversions.restore(_diversion(record))
-    catalogue.add_batch(catalogue_batch(record), catalogue_objects(record))
+    catalogue.add_batch(catalogue_batch(record, number), catalogue_objects(record))
     return [record]
 
 
@@ -120,16 +134,16 @@ def _is_pending(log_id: str, first: int, last: int, pending: Collection[tuple[st
     return any(log == log_id and first <= start <= last for log, start in pending)
 
 
-def _read_record(storage: EventStorage, log_id: str, first: int, last: int) -> BatchRecord | None:
+def _read_record(storage: EventStorage, cut: Cut, number: int) -> BatchRecord | None:
     try:
-        data = storage.read_record(f"{log_id}/{first}-{last}.json")
+        data = storage.read_record(cut.numbered_record_name(number))
         record = BatchRecord.decode(data) if data is not None else None
     except NewerRecord as error:
         # Its events would be taken for those of a stranger, without receipts and places.
         raise DataDirectoryProblem(f"{error}; {LATER_VERSION}") from error
     except ValueError:
         return None
-    wanted = storage.storage_id, log_id, first, last
+    wanted = cut.storage, cut.log_id, cut.first, cut.last
     if record is None or (record.storage, record.log_id, record.first, record.last) != wanted:
         return None
     # Its object names become paths, and whoever can write the storage could have written the record.

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from server.audit_log.batch_codec import BatchColumns, UnreadableFooter
 from server.audit_log.batch_decoding import decode, in_order
 from server.audit_log.batch_record import ReceiptTable, gaps
-from server.audit_log.cuts import Cut
+from server.audit_log.batch_rows import cut_of, record_name_of
 from server.audit_log.retention import Retention
 from server.audit_log.search.origins import Origins, OriginUnknown
 from server.audit_log.search.outcomes import Outcomes
@@ -63,7 +63,7 @@ class StoredBatches:
         """
         with self._outcomes.counting((batch.storage,)) as outcome:
             if (kept := self._retention.of(batch.storage)).has_expired(batch):
-                told = kept.told(cut_of(batch).record_name, batch.first, batch.last)
+                told = kept.told(record_name_of(batch), batch.first, batch.last)
                 return BatchRows(batch, in_order([]), None, (told,))
             outcome.asked.add(batch.storage)
             rows = self._read(batch)
@@ -89,7 +89,7 @@ class StoredBatches:
         receipts = self.receipts(batch)
         if receipts is None:
             text = "who emitted its events can't be read"
-            record = cut_of(batch).record_name
+            record = record_name_of(batch)
             missing.append(Missing(MissingReason.RECEIPTS_UNREADABLE, batch.storage, record, text))
         return BatchRows(batch, columns, receipts, tuple(missing))
 
@@ -129,11 +129,6 @@ class StoredBatches:
             for log_id, first, last in self._catalogue.holes()
             if log_id == batch.log_id and first <= batch.last and last >= batch.first
         ]
-
-
-def cut_of(batch: CatalogueBatch) -> Cut:
-    """The cut that made a batch."""
-    return Cut(batch.log_id, batch.first, batch.last, batch.storage)
 
 
 def lost_range(storage: str, log_id: str, first: int, last: int) -> Missing:

@@ -8,7 +8,7 @@ from itertools import pairwise
 from typing import Final
 
 from server.audit_log.batch_record import BatchRecord, record_digest
-from server.audit_log.cuts import Cut
+from server.audit_log.batch_rows import record_name_of
 from server.audit_log.rebuilding import RECORD_NAME
 from server.audit_log.record_chain import batch_chained_before
 from server.doctor.data_at_hand import DataAtHand
@@ -125,4 +125,4 @@ def _gaps(
 
 
 def _name(batch: CatalogueBatch) -> str:
-    return Cut(batch.log_id, batch.first, batch.last, batch.storage).record_name
+    return record_name_of(batch)

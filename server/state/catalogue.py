@@ -63,7 +63,7 @@ class CatalogueObject:
 
 @dataclass(frozen=True, slots=True)
 class CatalogueBatch:
-    """One confirmed batch."""
+    """One confirmed batch; `record_number` is above 0 where others had taken the names before its record's."""
 
     storage: str
     log_id: str
@@ -71,6 +71,7 @@ class CatalogueBatch:
     last: int
     record_digest: str
     confirmed_ms: int
+    record_number: int = 0
 
 
 class Departure(NamedTuple):
@@ -394,7 +395,6 @@ def _read_objects(connection: Connection) -> list[CatalogueObject]:
     rows = connection.execute(select(catalogue_objects).order_by(catalogue_objects.c.revision)).mappings()
     found = []
     for row in rows:
-        values = {field: row[field] for field in CatalogueObject.__slots__}
-        types = row["types"]
+        values, types = {field: row[field] for field in CatalogueObject.__slots__}, row["types"]
         found.append(CatalogueObject(**values | {"types": None if types is None else frozenset(json.loads(types))}))
     return found

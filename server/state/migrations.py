@@ -92,6 +92,13 @@ def create_diverted_batches(connection: Connection) -> None:
     diverted_batches.create(connection)
 
 
+def add_record_numbers(connection: Connection) -> None:
+    """Version 11: by which of its names a batch record is there. New databases have the column since version 2."""
+    table = catalogue_batches.name
+    if "record_number" not in {column["name"] for column in inspect(connection).get_columns(table)}:
+        connection.execute(text(f"ALTER TABLE {table} ADD COLUMN record_number BIGINT NOT NULL DEFAULT 0"))
+
+
 MIGRATIONS: tuple[Migration, ...] = (
     create_issued_certificates,
     create_catalogue,
@@ -103,6 +110,7 @@ MIGRATIONS: tuple[Migration, ...] = (
     create_external_storage,
     add_versions_of_objects,
     create_diverted_batches,
+    add_record_numbers,
 )
 """Migration n (counting from 1) makes version n; append only."""
 

@@ -36,6 +36,7 @@ catalogue_batches = Table(
     Column("last", BigInteger, nullable=False),
     Column("record_digest", String(64), nullable=False),
     Column("confirmed_ms", BigInteger, nullable=False),
+    Column("record_number", BigInteger, nullable=False, server_default="0"),
 )
 """One row for each confirmed batch of ours; rebuildable from the batch records in the storage."""
 

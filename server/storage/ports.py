@@ -61,6 +61,13 @@ class ObjectChanged(StorageError):
         super().__init__("its bytes aren't those that were stored")
 
 
+class RecordTooLarge(StorageError):
+    """What has a batch record's name is larger than one can be."""
+
+    def __init__(self) -> None:
+        super().__init__("a batch record is larger than one can be")
+
+
 @dataclass(frozen=True, slots=True)
 class Wanted:
     """An object that is to be read, and what it is to be."""

@@ -27,6 +27,7 @@ from server.audit_log.search.query import SearchPage, SearchQuery
 from server.audit_log.search.search import Search
 from server.audit_log.search.tokens import PageTokens
 from server.audit_log.storages import Storages
+from server.audit_log.taken_names import TakenName
 from server.audit_log.timestamps import format_rfc3339
 from server.audit_log.validation import Validator, joined_payloads
 from server.files import DiskFiles
@@ -90,6 +91,8 @@ class SearchRig:
     periods: list[tuple[int, str]] = field(default_factory=list)
     """Since when storages were active, as the state would have it."""
     alerts: Alerts = field(default_factory=Alerts)
+    taken: list[TakenName] = field(default_factory=list)
+    """What deliveries told of, over all lives."""
     kept: list[Kept] = field(default_factory=list)
     """In the order of acknowledgement, over all lives."""
 
@@ -120,7 +123,8 @@ class SearchRig:
     def delivery_to(self, storage: str) -> Delivery:
         """Deliveries to one of the storages."""
         log = self.log
-        return Delivery(self.storages.of(storage), log.tail, log.spool, self.catalogue, log.uid_files, log.journal)
+        parts = log.tail, log.spool, self.catalogue, log.uid_files, log.journal
+        return Delivery(self.storages.of(storage), *parts, name_taken=self.taken.append)
 
     @property
     def events_folder(self) -> Path:

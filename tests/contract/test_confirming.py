@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +11,13 @@ import pytest
 from sqlalchemy import delete
 
 from server.audit_log.batch_record import BatchRecord
+from server.audit_log.batch_rows import record_name_of
 from server.audit_log.rebuilding import recall
 from server.audit_log.search.query import SearchQuery
+from server.audit_log.taken_names import TakenName
+from server.state.catalogue import Catalogue
 from server.state.tables import catalogue_batches, catalogue_objects
+from server.storage.aws import event_storage
 from server.storage.ports import StorageError
 from tests.contract.search_rig import SearchRig, duck_engine, event_json
 from tests.contract.test_several_storages import OTHER, deliver, in_s3, switch_to
@@ -25,23 +30,50 @@ def sandbox() -> Iterator[Sandbox]:
         yield running
 
 
-def test_a_record_that_others_left_under_the_name_of_a_batch_confirms_nothing(sandbox: Sandbox, tmp_path: Path) -> None:
-    """Names can be guessed: one without objects would have the events discarded, one of other objects forge them."""
+FORGED = BatchRecord("", 0, 0, OTHER, "", (), (), {"emitters": [], "runs": []})
+
+
+@pytest.mark.parametrize("planted", ["a record", "no record", "too large", "all nine that can be guessed"])
+def test_a_record_that_others_left_under_the_name_of_a_batch_neither_confirms_nor_holds_up_anything(
+    sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, planted: str
+) -> None:
+    """Names can be guessed: one without objects would have the events discarded, one of other objects forge them. Ours
+    goes out under another name, which the catalogue knows, and which is found again where the catalogue is lost."""
     rig = SearchRig(tmp_path, duck_engine(tmp_path), others=(OTHER,), open_other=in_s3(sandbox, tmp_path.name))
     switch_to(rig, OTHER)
-    (kept,) = rig.emit(event_json("a"))
+    kept = [*rig.emit(event_json("a"))]
     rig.cut()
-    (section,) = rig.log.tail.of_storage(OTHER)
+    kept += rig.emit(event_json("b"))
+    rig.cut()
+    (section, _) = rig.log.tail.of_storage(OTHER)
     assert section.cut is not None
-    cut = section.cut
-    false = BatchRecord(cut.log_id, cut.first, cut.last, OTHER, "", (), (), {"emitters": [], "runs": []})
-    rig.storages.of(OTHER).put_record(cut.record_name, false.encode())
-    with pytest.raises(StorageError, match="not one of this batch"):
-        deliver(rig, OTHER)
-    page = rig.page(SearchQuery(storage=OTHER))
-    assert [row.receipts for row in page.rows] == [(kept.receipt,)]
+    cut, storage = section.cut, rig.storages.of(OTHER)
+    false = replace(FORGED, log_id=cut.log_id, first=cut.first, last=cut.last).encode()
+    if planted == "too large":
+        monkeypatch.setattr(event_storage, "MOST_RECORD_BYTES", 1000)
+        false += b" " * 1000
+    for number in range(10 if planted.startswith("all") else 1):
+        storage.put_record(cut.numbered_record_name(number), b"{}" if planted == "no record" else false)
+    deliver(rig, OTHER)
+    first, second = rig.catalogue.batches()
+    assert (first.record_number > 9) if planted.startswith("all") else (first.record_number == 1)
+    assert second.record_number == 0
+    assert rig.taken[0] == TakenName(OTHER, f"_batches/{cut.record_name}", f"_batches/{cut.numbered_record_name(1)}")
+    assert len(rig.taken) == (10 if planted.startswith("all") else 1)
+    read = storage.read_record(second_name := record_name_of(second))
+    assert read is not None, second_name
+    assert BatchRecord.decode(read).previous == first.record_digest, "the chain goes over the name that it has"
+    found = [receipt for row in rig.page(SearchQuery(storage=OTHER)).rows for receipt in row.receipts]
+    assert found == [item.receipt for item in reversed(kept)]
+    if planted == "no record":
+        with rig.database.begin() as connection:
+            connection.execute(delete(catalogue_batches))
+            connection.execute(delete(catalogue_objects))
+        recall(storage, Catalogue(rig.database), lambda *_: True)
     again = rig.reopened()
-    assert [row.receipts for row in again.page(SearchQuery(storage=OTHER)).rows] == [(kept.receipt,)]
+    assert again.catalogue.batches()[0].record_number == first.record_number
+    again_found = [receipt for row in again.page(SearchQuery(storage=OTHER)).rows for receipt in row.receipts]
+    assert again_found == found
     again.close()
 
 

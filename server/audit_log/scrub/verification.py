@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Mapping
 from typing import Final
 
 from server.audit_log.batch_record import record_digest
-from server.audit_log.cuts import Cut
+from server.audit_log.batch_rows import record_name_of
 from server.audit_log.foreign import of_ours
 from server.audit_log.rebuilding import RECORD_NAME
 from server.audit_log.scrub.known_damage import Fault, KnownDamage
@@ -133,7 +133,7 @@ class Verification:
 
 def record_name(batch: CatalogueBatch) -> str:
     """The name of a batch's record in its storage."""
-    return RECORDS + Cut(batch.log_id, batch.first, batch.last, batch.storage).record_name
+    return RECORDS + record_name_of(batch)
 
 
 def batch_of(record: str) -> tuple[str, int] | None:

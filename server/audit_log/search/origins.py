@@ -106,8 +106,9 @@ class Origins:
 
         def read() -> tuple[ReceiptTable, int]:
             try:
-                data = self._storages.of(cut.storage).read_record(cut.record_name)
                 batch = self._catalogue.batch(cut.log_id, cut.first)
+                name = cut.numbered_record_name(batch.record_number if batch is not None else 0)
+                data = self._storages.of(cut.storage).read_record(name)
                 if data is None or batch is None or record_digest(data) != batch.record_digest:
                     raise OriginUnknown(cut.record_name)
                 table = ReceiptTable(BatchRecord.decode(data))

@@ -5,36 +5,32 @@
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from functools import partial
-from typing import IO, Any
+from typing import Any
 
+from server.storage.aws.creation import NewObject, create, head
 from server.storage.aws.errors import AwsError, Kind, translated
 from server.storage.aws.object_cache import ObjectCache, Read
 from server.storage.aws.place import Connection
 from server.storage.aws.versions import checksum, list_versions, modified_ns, others_of, problem_of, read_arguments
 from server.storage.ports import (
     LocalPaths,
-    NameTaken,
     ObjectChanged,
     ObjectMissing,
-    StorageError,
+    RecordTooLarge,
     StoredObject,
     VersionListing,
     Wanted,
 )
 
 _RECORDS = "_batches/"
-_DIGEST = "sha256"
-"""The name under which an object's metadata has its digest."""
 MOST_RECORD_BYTES = 128 * 1024 * 1024
 """What is larger isn't one of ours: others can write to the bucket, and a record is read into memory."""
 _CHUNK = 1024 * 1024
-_ATTEMPTS = 3
 _DATE = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
 
 
@@ -53,86 +49,13 @@ class S3EventStorage:
     def put(self, name: str, spool_path: str, digest: str, size: int) -> None:
         """Store the spooled bytes where nothing is."""
         with open(spool_path, "rb") as file:
-            self._create(name, file, digest, size, "application/vnd.apache.parquet")
+            create(self._connect, NewObject(name, file, digest, size, "application/vnd.apache.parquet"))
         self._cache.take(self.storage_id, name, spool_path, size)
 
     def put_record(self, name: str, data: bytes) -> None:
         """Store a batch record where nothing is."""
-        self._create(_RECORDS + name, data, hashlib.sha256(data).hexdigest(), len(data), "application/json")
-
-    def _create(self, name: str, body: IO[bytes] | bytes, digest: str, size: int, content_type: str) -> None:
-        """Create an object, or find that it is there already: an answer may have been lost on its way."""
-        for _ in range(_ATTEMPTS):
-            way = self._connect()
-            if not isinstance(body, bytes):
-                body.seek(0)
-            try:
-                way.s3.put_object(
-                    **way.place.at(name),
-                    Body=body,
-                    ContentLength=size,
-                    ContentType=content_type,
-                    IfNoneMatch="*",
-                    ChecksumAlgorithm="SHA256",  # a bucket with a retention of its own asks for the name as well
-                    ChecksumSHA256=base64.b64encode(bytes.fromhex(digest)).decode(),
-                    Metadata={_DIGEST: digest},
-                    **way.place.encryption,
-                )
-            except AwsError as error:
-                if error.kind is not Kind.CONFLICT:
-                    raise
-                # 412: something has the name. 409: something may come to have it, or not.
-                if self._is_there(way, name, digest, size):
-                    return
-                continue
-            return
-        raise StorageError("S3 says again and again that others are writing this object")
-
-    def _is_there(self, way: Connection, name: str, digest: str, size: int) -> bool:
-        """Whether these bytes are there under this name; False where nothing is.
-
-        Raises:
-            NameTaken: other bytes are.
-        """
-        found = self._head(way, name)
-        if found is None:
-            return False
-        if found["ContentLength"] != size:
-            raise NameTaken(name)
-        # A checksum of parts is not one of the whole, and metadata say what whoever wrote the object likes.
-        known = found.get("ChecksumSHA256", "")
-        if "-" in known or not known:
-            return self._has(name, digest, size)
-        if known != base64.b64encode(bytes.fromhex(digest)).decode():
-            raise NameTaken(name)
-        return True
-
-    def _has(self, name: str, digest: str, size: int) -> bool:
-        """The same, by reading it."""
-        read, left = hashlib.sha256(), size
-
-        def take(piece: bytes) -> None:
-            nonlocal left
-            left -= len(piece)
-            if left < 0:
-                raise NameTaken(name)
-            read.update(piece)
-
-        try:
-            self._read(name, take)
-        except ObjectMissing:
-            return False
-        if read.hexdigest() != digest:
-            raise NameTaken(name)
-        return True
-
-    def _head(self, way: Connection, name: str) -> Any:
-        try:
-            return way.s3.head_object(**way.place.at(name), ChecksumMode="ENABLED")
-        except AwsError as error:
-            if error.kind is Kind.MISSING:
-                return None
-            raise
+        digest = hashlib.sha256(data).hexdigest()
+        create(self._connect, NewObject(_RECORDS + name, data, digest, len(data), "application/json"))
 
     def read_record(self, name: str) -> bytes | None:
         """The bytes of a batch record, or None if there is none."""
@@ -143,7 +66,7 @@ class S3EventStorage:
             nonlocal left
             left -= len(piece)
             if left < 0:
-                raise StorageError("a batch record is larger than one can be")
+                raise RecordTooLarge
             pieces.append(piece)
 
         try:
@@ -249,7 +172,7 @@ class S3EventStorage:
 
     def size(self, name: str) -> int | None:
         """Bytes of the object as it is now; None if it isn't there."""
-        found = self._head(self._connect(), name)
+        found = head(self._connect(), name)
         return None if found is None else int(found["ContentLength"])
 
     def retention_days(self) -> int:
