@@ -39,7 +39,7 @@ from tests.certificates_builder import CaShape
 from tests.contract.search_rig import ALICE, SearchRig, duck_engine
 
 ROUNDS = 3
-BATCHES = 12
+BATCHES = 8
 EVENTS = 20_000
 PER_MESSAGE = 1_000
 AT_ONCE = 4

@@ -40,7 +40,7 @@ class Rig:
         place = Place(S3Location("created", "events"), self.sandbox.account_id, store=self.store)
         way = Connection(lambda: ServiceClient("s3", self.sandbox.client("s3")), place)
         digest = hashlib.sha256(data).hexdigest()
-        create(lambda: way, NewObject(self.name, data, digest, len(data), "text/plain"))
+        create(lambda: way, NewObject(self.name, data, digest, "text/plain"))
 
     def plant(self, data: bytes, **others: Any) -> None:
         self.sandbox.client("s3").put_object(Bucket="created", Key=f"events/{self.name}", Body=data, **others)

@@ -35,7 +35,7 @@ WITHOUT_LOSS = {
     "sync folder BATCH: write_durably < put_record < encode": REBUILT,
     "sync folder events: put < _send_object < send": "the record's folder is made beside the date's before any trim",
     "sync folder LOG: trim < _leave < confirm": "a segment that comes back is known as delivered, and trimmed",
-    "sync folder spool: discard < _leave < confirm": "a start clears away what is spooled of confirmed batches",
+    "sync folder spool: _discard < discard < _leave": "a start clears away what is spooled of confirmed batches",
     "sync N.seg: _sync < _write < stop": "it says no more than that the stop was in order",
 }
 SOMETIMES_WITHOUT_LOSS = {

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import IO, Any, Final
+from typing import Any, Final
 
 from server.storage.aws.errors import AwsError, Kind, translated
 from server.storage.aws.place import Connection
@@ -26,25 +26,11 @@ class NewObject:
 
     name: str
     """Below the storage's location."""
-    body: IO[bytes] | bytes
+    body: bytes
+    """Whole: a file would be sent in small pieces, each with a call of TLS."""
     digest: str
     """SHA-256 in lower-case hex."""
-    size: int
     content_type: str
-
-    def pieces(self) -> Iterator[bytes]:
-        """The body from its begin."""
-        if isinstance(self.body, bytes):
-            yield self.body
-            return
-        self.rewind()
-        while piece := self.body.read(_CHUNK):
-            yield piece
-
-    def rewind(self) -> None:
-        """Have the body read from its begin again."""
-        if not isinstance(self.body, bytes):
-            self.body.seek(0)
 
 
 def create(connect: Callable[[], Connection], new: NewObject) -> None:
@@ -75,12 +61,10 @@ def create(connect: Callable[[], Connection], new: NewObject) -> None:
 
 
 def _put(way: Connection, new: NewObject) -> None:
-    checksum = way.place.store.checksum(new.digest, new.pieces())
-    new.rewind()
+    checksum = way.place.store.checksum(new.digest, [new.body])
     way.s3.put_object(
         **way.place.at(new.name),
         Body=new.body,
-        ContentLength=new.size,
         ContentType=new.content_type,
         **way.place.condition,
         **checksum,
@@ -103,7 +87,7 @@ def _is_there(way: Connection, new: NewObject) -> bool:
         return _is_hidden(way, new, error)
     if found is None:
         return False
-    if found["ContentLength"] != new.size:
+    if found["ContentLength"] != len(new.body):
         raise NameTaken(new.name)
     # A checksum of parts is not one of the whole, and metadata say what whoever wrote the object likes.
     known = found.get("ChecksumSHA256", "")
@@ -123,7 +107,7 @@ def _is_hidden(way: Connection, new: NewObject, refused: AwsError) -> bool:
         if error.kind is Kind.MISSING:
             return False
     else:
-        if (found["ContentLength"], found.get("Metadata", {}).get(_DIGEST)) != (new.size, new.digest):
+        if (found["ContentLength"], found.get("Metadata", {}).get(_DIGEST)) != (len(new.body), new.digest):
             raise NameTaken(new.name)
         raise refused
     # The answer to a HEAD has no code: that it is the object, and not the role, is told by a GET.
@@ -145,7 +129,7 @@ def _has(way: Connection, new: NewObject) -> bool:
         if error.code in _UNREADABLE:
             raise NameTaken(new.name) from None
         raise
-    read, left = hashlib.sha256(), new.size
+    read, left = hashlib.sha256(), len(new.body)
     with translated("s3:GetObject"):
         for piece in answer["Body"].iter_chunks(_CHUNK):
             left -= len(piece)

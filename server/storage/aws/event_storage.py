@@ -49,13 +49,14 @@ class S3EventStorage:
     def put(self, name: str, spool_path: str, digest: str, size: int) -> None:
         """Store the spooled bytes where nothing is."""
         with open(spool_path, "rb") as file:
-            create(self._connect, NewObject(name, file, digest, size, "application/vnd.apache.parquet"))
+            body = file.read()
+        create(self._connect, NewObject(name, body, digest, "application/vnd.apache.parquet"))
         self._cache.take(self.storage_id, name, spool_path, size)
 
     def put_record(self, name: str, data: bytes) -> None:
         """Store a batch record where nothing is."""
         digest = hashlib.sha256(data).hexdigest()
-        create(self._connect, NewObject(_RECORDS + name, data, digest, len(data), "application/json"))
+        create(self._connect, NewObject(_RECORDS + name, data, digest, "application/json"))
 
     def read_record(self, name: str) -> bytes | None:
         """The bytes of a batch record, or None if there is none."""
