@@ -18,7 +18,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from server.audit_log.parquet_pages import PagesRefused, check_pages
+from server.audit_log.parquet_pages import MOST_UNPACKED_BYTES, TOO_MUCH, PagesRefused, Unpacked, check_pages
 
 DAY_MS = 86_400_000
 ROW_GROUP_ROWS = 8192
@@ -219,6 +219,8 @@ class Footer:
 
 _UNBOUNDED = (-(2**62), 2**62)
 _LATEST_MS = 253_402_300_799_999
+_TEXTS = ["event_type", "uid", "session_id", "user", "event_data"]
+_BATCH_BYTES = 256 * 1024 * 1024
 _NEEDED = ("event_time", "uid", "event_data")
 _FAULTS = (OSError, pa.ArrowException, ValueError, OverflowError, TypeError, RuntimeError)
 """All that pyarrow raises over bytes that others wrote."""
@@ -231,13 +233,16 @@ def read_footer(path: str | os.PathLike[str]) -> Footer:
         UnreadableFooter: it isn't Parquet, lacks one of the six columns, or unpacks to more than there may be room for.
     """
     try:
-        with pq.ParquetFile(path) as file:
+        # A text that a file has once, for many rows, is then had once as well.
+        with pq.ParquetFile(path, read_dictionary=_TEXTS) as file:
             names = [file.metadata.schema.column(index).path for index in range(file.metadata.num_columns)]
             columns = {name: names.index(name) for name in SCHEMA.names}
             if file.metadata.num_rows > MOST_FOREIGN_ROWS:
                 raise PagesRefused(f"has more than {MOST_FOREIGN_ROWS} rows")
-            check_pages(path, _chunks(file.metadata, columns.values()))
-            nulls = _nulls(file, columns)
+            unpacked = check_pages(path, _chunks(file.metadata, columns.values()))
+            if unpacked.most > MOST_UNPACKED_BYTES and _texts_bytes(file, unpacked) > MOST_UNPACKED_BYTES:
+                raise PagesRefused(TOO_MUCH)
+            nulls = _nulls(file, columns, unpacked)
             first_ms, last_ms = _bounds_ms(file, columns["event_time"])
             infinite = _infinite_times(file) if (first_ms, last_ms) == _UNBOUNDED else 0
             problems = [f"{nulls} values of time, uid or JSON are missing"] if nulls else []
@@ -249,14 +254,15 @@ def read_footer(path: str | os.PathLike[str]) -> Footer:
         raise UnreadableFooter(NOT_EVENTS) from error
 
 
-def _chunks(metadata: pq.FileMetaData, columns: Collection[int]) -> Iterator[tuple[int, int]]:
-    """Where the columns begin and end in the file, row group by row group."""
+def _chunks(metadata: pq.FileMetaData, columns: Collection[int]) -> Iterator[tuple[int, int, int]]:
+    """Where the columns begin and end in the file, and their rows, row group by row group."""
     for group in range(metadata.num_row_groups):
+        rows = metadata.row_group(group).num_rows
         for index in columns:
             chunk = metadata.row_group(group).column(index)
             offsets = (chunk.dictionary_page_offset, chunk.data_page_offset)
             start = min(offset for offset in offsets if offset)
-            yield start, start + chunk.total_compressed_size
+            yield start, start + chunk.total_compressed_size, max(rows, chunk.num_values)
 
 
 def _statistics(file: pq.ParquetFile, index: int) -> list[pq.Statistics | None]:
@@ -264,7 +270,24 @@ def _statistics(file: pq.ParquetFile, index: int) -> list[pq.Statistics | None]:
     return [metadata.row_group(group).column(index).statistics for group in range(metadata.num_row_groups)]
 
 
-def _nulls(file: pq.ParquetFile, columns: Mapping[str, int]) -> int:
+def _batch_rows(unpacked: Unpacked) -> int:
+    """How many rows are had at once: each may be as large as a page."""
+    return max(1, min(1024, _BATCH_BYTES // max(1, unpacked.largest)))
+
+
+def _texts_bytes(file: pq.ParquetFile, unpacked: Unpacked) -> int:
+    """Bytes of all texts, each as often as there are rows that have it; counted until there are too many."""
+    total = 0
+    for batch in file.iter_batches(batch_size=_batch_rows(unpacked), columns=_TEXTS):
+        for column in batch.columns:
+            sizes = pc.binary_length(column.dictionary if pa.types.is_dictionary(column.type) else column)
+            total += pc.sum(sizes.take(column.indices) if pa.types.is_dictionary(column.type) else sizes).as_py() or 0
+        if total > MOST_UNPACKED_BYTES:
+            break
+    return total
+
+
+def _nulls(file: pq.ParquetFile, columns: Mapping[str, int], unpacked: Unpacked) -> int:
     """How many values are missing of the columns that a row can't do without."""
     optional = [name for name in _NEEDED if file.schema.column(columns[name]).max_definition_level]
     counted, total = [], 0
@@ -275,7 +298,7 @@ def _nulls(file: pq.ParquetFile, columns: Mapping[str, int]) -> int:
         else:
             counted.append(name)
     if counted:
-        batches = file.iter_batches(batch_size=1024, columns=counted)
+        batches = file.iter_batches(batch_size=_batch_rows(unpacked), columns=counted)
         total += sum(column.null_count for batch in batches for column in batch.columns)
     return total
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -30,6 +30,8 @@ MOST_FOREIGN_BYTES: Final = 256 * 1024 * 1024
 DESCRIBING_SECONDS: Final = 8.0
 """How long one look reads new ones; the next look goes on."""
 _AT_ONCE: Final = 16
+AT_ONCE_BYTES: Final = 64 * 1024 * 1024
+"""Of others' objects that one look has fetched at once: objects of ours wait behind them, and they need room."""
 _CLOCKS_MS: Final = 5_000
 """How far the clock of a storage may be ahead of ours, and its objects still count as those that were stored."""
 _KNOWN_DIGESTS: Final = 10_000
@@ -44,7 +46,11 @@ class DateLook:
     of_others: Sequence[Missing]
     """What of others' objects isn't searched."""
     is_finished: bool
-    """Whether all that is new was read."""
+    """Whether there was time for all that is new."""
+    is_whole: bool = True
+    """Whether all that is there was listed."""
+    has_failed: bool = False
+    """Whether of what others put there something can't be read now, for another reason than time."""
 
 
 class BucketDates:
@@ -88,7 +94,7 @@ class BucketDates:
         if len(foreign) > MOST_FOREIGN or not listing.is_whole:
             text = f"others have put more than {MOST_FOREIGN} objects there, or more versions than are listed"
             gaps.append(self._missing(MissingReason.OBJECT_UNREADABLE, date, f"{text}; the rest isn't looked at"))
-        read = self._learn(sorted(foreign, key=lambda item: item.name)[:MOST_FOREIGN], known, until)
+        unread = self._learn(sorted(foreign, key=lambda item: item.name)[:MOST_FOREIGN], known, until)
         there = {item.name for item in foreign}
         if gone := [each for each in known.values() if each.is_foreign and each.name not in there and listing.is_whole]:
             self._catalogue.remove_foreign(gone)
@@ -99,35 +105,41 @@ class BucketDates:
             for each, entry in found
             if (entry is not None or listing.is_whole) and (fault := self._fault(each, entry)) is not None
         }
-        return DateLook(faults, [*gaps, *read], not read)
+        is_finished = not any(isinstance(error, StorageTimeout) for error in unread.values())
+        has_failed = any(not isinstance(error, StorageTimeout) for error in unread.values())
+        told = [self._unread(name, error) for name, error in unread.items()]
+        return DateLook(faults, [*gaps, *told], is_finished, listing.is_whole, has_failed)
 
     def _learn(
         self, foreign: Sequence[StoredObject], known: Mapping[str, CatalogueObject], until: float
-    ) -> list[Missing]:
-        """Have the catalogue know these; gives what of them couldn't be read now."""
+    ) -> dict[str, StorageError]:
+        """Have the catalogue know these; gives by name why some couldn't be read now."""
         new = [item for item in foreign if (before := known.get(item.name)) is None or before.version != item.version]
-        unread: list[Missing] = []
-        for some in (new[start : start + _AT_ONCE] for start in range(0, len(new), _AT_ONCE)):
+        unread: dict[str, StorageError] = {}
+        for some in _in_parts(new):
+            if time.monotonic() >= until:  # what is asked for is fetched, though nobody waits for it any more
+                unread.update({item.name: StorageTimeout() for item in some})
+                continue
             news = []
             wanted = [Wanted(item.name, "", item.size, item.version) for item in some if not _refused(item)]
             with self._storage.local(wanted, until) as paths:
                 for item in some:
                     path = paths.get(item.name, "")
                     if isinstance(path, StorageError):
-                        unread.append(self._unread(item, path))
+                        unread[item.name] = path
                     else:
                         news.append(described(self._storage.storage_id, item, path, _refused(item)))
             if news:
                 self._catalogue.add_foreign(news)
         return unread
 
-    def _unread(self, item: StoredObject, error: StorageError) -> Missing:
+    def _unread(self, name: str, error: StorageError) -> Missing:
         text = f"others have put it there, and it can't be read now: {error}"
         if isinstance(error, StorageTimeout):
             text = "others have put it there, and there was no time to read it; the next search goes on"
         elif isinstance(error, ObjectMissing | ObjectChanged):
             text = "others removed or replaced it just now"
-        return self._missing(MissingReason.OBJECT_UNREADABLE, item.name, text)
+        return self._missing(MissingReason.OBJECT_UNREADABLE, name, text)
 
     def _fault(self, item: CatalogueObject, entry: StoredObject | None) -> Missing | None:
         """What is wrong with an object of ours; None if it is as it was stored, or as good as that."""
@@ -142,7 +154,9 @@ class BucketDates:
         if entry.size != item.bytes:
             text = f"is {entry.size} bytes and was {item.bytes} when it was stored"
             return self._missing(MissingReason.OBJECT_CHANGED, item.name, text)
-        if entry.versions == 1 and entry.revision // 1_000_000 <= self._stored_ms(item) + _CLOCKS_MS:
+        # Ours are put at once. One of parts, which its ETag shows, has the time at which it was begun.
+        is_first = entry.versions == 1 and "-" not in entry.version.partition(" ")[2]
+        if is_first and entry.revision // 1_000_000 <= self._stored_ms(item) + _CLOCKS_MS:
             return None
         try:
             is_same = self._digest(entry) == item.sha256
@@ -168,6 +182,21 @@ class BucketDates:
 
     def _missing(self, reason: MissingReason, name: str, text: str) -> Missing:
         return Missing(reason, self._storage.storage_id, name, text)
+
+
+def _in_parts(objects: Sequence[StoredObject]) -> Iterator[list[StoredObject]]:
+    """As many as are read at once, one after the other."""
+    part: list[StoredObject] = []
+    size = 0
+    for item in objects:
+        fetched = 0 if _refused(item) else item.size
+        if part and (len(part) == _AT_ONCE or size + fetched > AT_ONCE_BYTES):
+            yield part
+            part, size = [], 0
+        part.append(item)
+        size += fetched
+    if part:
+        yield part
 
 
 def _refused(item: StoredObject) -> str:

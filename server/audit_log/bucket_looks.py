@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Executor, Future
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -26,6 +26,8 @@ _FAILED_SECONDS: Final = 10.0
 _MOST_SECONDS: Final = 10.0
 """How long a search waits for looks, and never longer than half of its time: the rest is for reading."""
 _FEW_DAYS: Final = 62
+MOST_DATES: Final = 20_000
+"""Of a storage that one search looks at, the last ones: whoever can write there makes as many as they like."""
 MISSING: Final = "object-missing"
 CHANGED: Final = "object-changed"
 
@@ -77,7 +79,7 @@ class BucketLooks:
         self._lock = threading.Lock()
         self._begun: dict[str, _Begun] = {}
         """By date; '' for which dates there are."""
-        self._faulty: dict[str, DateLook] = {}
+        self._faulty: dict[str, Mapping[str, Missing]] = {}
 
     def refresh(self, from_ms: int | None, to_ms: int | None, deadline: float | None, looked: Looked) -> None:
         """Look at the dates of [from_ms, to_ms), and add to `looked` what that came to. What can't be looked at in time
@@ -115,7 +117,11 @@ class BucketLooks:
             looked.gaps.append(self._untold("", error))
         low = "" if from_ms is None else utc_date(from_ms)
         high = "~" if to_ms is None else utc_date(to_ms - 1)
-        yield from sorted((date for date in dates if low <= date <= high), reverse=True)
+        reached = sorted((date for date in dates if low <= date <= high), reverse=True)
+        if len(reached) > MOST_DATES:
+            text = f"there are {len(reached)} dates; at those up to {reached[MOST_DATES]} nobody has looked"
+            looked.gaps.append(Missing(MissingReason.OBJECT_UNREADABLE, self._storage.storage_id, "", text))
+        yield from reached[:MOST_DATES]
 
     def _begin(self, date: str, work: Callable[[str], Any]) -> Future[Any]:
         """The look at a date that is under way, or fresh enough; else one that begins now."""
@@ -129,20 +135,24 @@ class BucketLooks:
     def _lasts(self, date: str, work: Future[Any]) -> float:
         if work.exception() is not None:
             return min(_FAILED_SECONDS, self._freshness.last_dates)
-        if isinstance(look := work.result(), DateLook) and not look.is_finished:
-            return 0.0
+        if isinstance(look := work.result(), DateLook):
+            if not look.is_finished:
+                return 0.0
+            if look.has_failed:
+                return min(_FAILED_SECONDS, self._freshness.last_dates)
         is_last = not date or date >= utc_date(time.time_ns() // 1_000_000 - _LAST_DAYS_MS)
         return self._freshness.last_dates if is_last else self._freshness.earlier_dates
 
     def _look_at(self, date: str) -> DateLook:
         look = self._dates.look(date)
         with self._lock:
-            self._faulty.pop(date, None)
-            if look.faults:
-                self._faulty[date] = look
-            faults = [each for of in self._faulty.values() for each in of.faults.values()]
-            self._tell(MISSING, [each for each in faults if each.reason is MissingReason.OBJECT_MISSING])
-            self._tell(CHANGED, [each for each in faults if each.reason is MissingReason.OBJECT_CHANGED])
+            # What isn't listed isn't well again: who can write there can also put more there than is listed.
+            before = self._faulty.pop(date, {})
+            if faults := {**({} if look.is_whole else before), **look.faults}:
+                self._faulty[date] = faults
+            found = [each for of in self._faulty.values() for each in of.values()]
+            self._tell(MISSING, [each for each in found if each.reason is MissingReason.OBJECT_MISSING])
+            self._tell(CHANGED, [each for each in found if each.reason is MissingReason.OBJECT_CHANGED])
         return look
 
     def _tell(self, name: str, faults: list[Missing]) -> None:

@@ -18,7 +18,9 @@ from server.storage.ports import EventStorage, StoredObject
 
 _log = logging.getLogger(__name__)
 UNREADABLE = NOT_EVENTS
-RECORD_GONE = "is of a batch of ours that has no readable record, so who emitted its events isn't known"
+RECORD_GONE = (
+    "is named and made like one of a batch of ours, and no readable record tells so; who emitted its events isn't known"
+)
 _OURS = re.compile(r"\d{4}-\d\d-\d\d/([0-9a-f]{20})-(\d+)-(\d+)(?:\.r\d+)?\.parquet", re.ASCII)
 _SETTLED_NS = 2_000_000_000
 LOOK_EVERYWHERE_SECONDS = 10.0

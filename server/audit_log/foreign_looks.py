@@ -38,7 +38,6 @@ class ForeignLooks:
         self._retention = retention or Retention(storages, catalogue)
         self._looks: dict[str, ForeignObjects] = {}
         self._bucket_looks: dict[str, BucketLooks] = {}
-        self._threads = ThreadPoolExecutor(_THREADS, "looking")
 
     def refresh(
         self,
@@ -81,6 +80,7 @@ class ForeignLooks:
         look = self._bucket_looks.get(storage.storage_id)
         if look is None:
             dates = BucketDates(storage, self._catalogue, self._pending, self._retention)
-            new = BucketLooks(storage, self._catalogue, dates, self._threads, self._alerts, self._freshness)
+            threads = ThreadPoolExecutor(_THREADS, "looking")  # of its own: one that hangs holds up no other
+            new = BucketLooks(storage, self._catalogue, dates, threads, self._alerts, self._freshness)
             look = self._bucket_looks.setdefault(storage.storage_id, new)
         return look

@@ -1,6 +1,7 @@
 """What the pages of a Parquet file say that they unpack to, read from their headers before anything is unpacked.
 
-Libraries make room for as much as a header says, up to 2 GiB, whatever the footer says of it.
+Libraries make room for as much as a header says, up to 2 GiB, whatever the footer says of it. And a page may say once
+what counts for many rows: a value in a dictionary, or the beginning that values share.
 """
 
 from __future__ import annotations
@@ -8,15 +9,24 @@ from __future__ import annotations
 import mmap
 import os
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Final
 
 MOST_PAGE_BYTES: Final = 128 * 1024 * 1024
 """The largest page that is unpacked: a page holds about a megabyte, or one event."""
 MOST_PAGES: Final = 50_000
 """Of one file."""
-_UNPACKED, _PACKED = 2, 3
-"""Numbers of the fields of a page's header that have its sizes."""
+MOST_UNPACKED_BYTES: Final = 4 * 1024 * 1024 * 1024
+"""Of one file: with all values, each as often as there are rows that have it."""
+_KIND, _UNPACKED, _PACKED = (1,), (2,), (3,)
+"""Where a page's header has its kind and its sizes."""
+_ENCODINGS: Final = ((5, 2), (8, 4))
+"""Where it has the encoding of values, in either version."""
+_DICTIONARY_PAGE, _SHARED_BEGINNINGS = 2, 7
+_MOST_FIELDS: Final = 1000
+"""Of one header; there are some twenty."""
 _TRUE, _FALSE, _BYTE, _DOUBLE, _BINARY, _LIST, _SET, _STRUCT = 1, 2, 3, 7, 8, 9, 10, 12
+TOO_MUCH: Final = f"comes to more than {MOST_UNPACKED_BYTES} bytes unpacked"
 _INTEGERS = (4, 5, 6)
 _DEEPEST = 8
 
@@ -25,36 +35,58 @@ class PagesRefused(ValueError):
     """The pages are none, or more or larger than are unpacked; the text is in our own words."""
 
 
-def check_pages(path: str | os.PathLike[str], chunks: Iterable[tuple[int, int]]) -> None:
-    """Look at the headers of all pages in chunks of columns, each given by where it begins and ends.
+@dataclass(slots=True)
+class Unpacked:
+    """What pages come to, in bytes."""
+
+    largest: int = 0
+    """The largest page."""
+    total: int = 0
+    """All pages."""
+    most: int = 0
+    """All values, at most: what is said once may count for every row."""
+
+
+def check_pages(path: str | os.PathLike[str], chunks: Iterable[tuple[int, int, int]]) -> Unpacked:
+    """Look at the headers of all pages in chunks of columns, each given by where it begins and ends, and its rows.
 
     Raises:
         PagesRefused: see there.
         OSError: the file can't be read.
     """
-    pages = 0
+    pages, unpacked = 0, Unpacked()
     with open(path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-        for start, end in chunks:
+        for start, end, rows in chunks:
             at = start
             while at < end:
                 pages += 1
                 if pages > MOST_PAGES:
                     raise PagesRefused(f"has more than {MOST_PAGES} pages")
-                at = _behind_page(data, at)
+                at = _behind_page(data, at, rows, unpacked)
+    if unpacked.total > MOST_UNPACKED_BYTES:
+        raise PagesRefused(TOO_MUCH)
+    return unpacked
 
 
-def _behind_page(data: mmap.mmap, at: int) -> int:
-    """Where the page ends whose header begins here."""
+def _behind_page(data: mmap.mmap, at: int, rows: int, of_all: Unpacked) -> int:
+    """Where the page ends whose header begins here; adds what it comes to."""
     header = _Header(data, at)
     try:
-        sizes = header.integers()
-        unpacked, packed = sizes[_UNPACKED], sizes[_PACKED]
+        found = header.integers()
+        unpacked, packed = found[_UNPACKED], found[_PACKED]
     except (LookupError, ValueError) as error:
         raise PagesRefused("has pages that can't be read") from error
     if unpacked < 0 or packed < 0:
         raise PagesRefused("has pages that can't be read")
     if unpacked > MOST_PAGE_BYTES:
         raise PagesRefused(f"has a page of more than {MOST_PAGE_BYTES} bytes unpacked")
+    of_all.largest = max(of_all.largest, unpacked)
+    of_all.total += unpacked
+    shares = any(found.get(place) == _SHARED_BEGINNINGS for place in _ENCODINGS)
+    most = unpacked * max(1, rows) if shares or found.get(_KIND) == _DICTIONARY_PAGE else unpacked
+    of_all.most += most
+    if shares and most > MOST_UNPACKED_BYTES:
+        raise PagesRefused(f"{TOO_MUCH}, as far as its encoding tells")
     return header.at + packed
 
 
@@ -64,23 +96,29 @@ class _Header:
     def __init__(self, data: mmap.mmap, at: int) -> None:
         self._data = data
         self.at = at
+        self._fields = 0
 
-    def integers(self, depth: int = 0) -> dict[int, int]:
-        """Reads to its end; gives its fields that are integers, by number."""
-        if depth > _DEEPEST:
+    def integers(self) -> dict[tuple[int, ...], int]:
+        """Reads to its end; gives its fields that are integers, and those of structs in it, by their numbers."""
+        found: dict[tuple[int, ...], int] = {}
+        self._struct((), found)
+        return found
+
+    def _struct(self, place: tuple[int, ...], found: dict[tuple[int, ...], int]) -> None:
+        if len(place) > _DEEPEST:
             raise ValueError("nested too deep")
-        found: dict[int, int] = {}
         number = 0
         while first := self._byte():
+            self._count()
             step, kind = first >> 4, first & 15
             number = number + step if step else self._zigzag()
             if kind in _INTEGERS:
-                found[number] = self._zigzag()
+                found[*place, number] = self._zigzag()
             elif kind not in (_TRUE, _FALSE):
-                self._skip(kind, depth)
-        return found
+                self._skip(kind, (*place, number), found)
 
-    def _skip(self, kind: int, depth: int) -> None:
+    def _skip(self, kind: int, place: tuple[int, ...], found: dict[tuple[int, ...], int]) -> None:
+        self._count()
         if kind in (_TRUE, _FALSE, _BYTE):
             self._pass(1)
         elif kind in _INTEGERS:
@@ -90,13 +128,18 @@ class _Header:
         elif kind == _BINARY:
             self._pass(self._varint())
         elif kind == _STRUCT:
-            self.integers(depth + 1)
+            self._struct(place, found)
         elif kind in (_LIST, _SET):
             first = self._byte()
             for _ in range(first >> 4 if first >> 4 < 15 else self._varint()):
-                self._skip(first & 15, depth + 1)
+                self._skip(first & 15, (*place, 0), found)
         else:
             raise ValueError("no header of a page has this")
+
+    def _count(self) -> None:
+        self._fields += 1
+        if self._fields > _MOST_FIELDS:  # a byte is enough for one, and a file may be of nothing else
+            raise ValueError("no header has so many")
 
     def _pass(self, size: int) -> None:
         self.at += size

@@ -87,9 +87,17 @@ class Storages:
         for item in objects:
             by_storage.setdefault(item.storage, []).append(item)
         found: dict[str, str | StorageError] = {}
+        wanted_of = {
+            storage_id: [Wanted(item.name, item.sha256, item.bytes, item.version) for item in items]
+            for storage_id, items in by_storage.items()
+        }
+        if len(by_storage) > 1:  # all begin to fetch: one that doesn't answer takes the time of no other
+            for storage_id, wanted in wanted_of.items():
+                with self.of(storage_id).local(wanted, 0.0):
+                    pass
         with ExitStack() as held:
             for storage_id, items in by_storage.items():
-                wanted = [Wanted(item.name, item.sha256, item.bytes, item.version) for item in items]
+                wanted = wanted_of[storage_id]
                 paths = held.enter_context(self.of(storage_id).local(wanted, deadline))
                 found.update({item.key: paths[item.name] for item in items})
             yield found

@@ -86,6 +86,44 @@ def test_a_small_file_that_unpacks_to_more_than_there_is_room_for_is_named_and_n
     assert [each.description for each in either.page(SearchQuery()).missing] == ["has more than 2 rows"]
 
 
+@pytest.mark.parametrize("encoding", ["RLE_DICTIONARY", "DELTA_BYTE_ARRAY", "PLAIN"])
+def test_what_a_file_unpacks_to_is_counted_with_what_it_has_once_for_many_rows(
+    rig: SearchRig, encoding: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Sixteen kilobytes and a thousand rows are sixteen megabytes to whoever looks for a text in them."""
+    form: dict[str, Any] = {"use_dictionary": True, "dictionary_pagesize_limit": 1 << 20}
+    if encoding != "RLE_DICTIONARY":
+        form = {"use_dictionary": False, "column_encoding": dict.fromkeys(["uid", "event_data"], encoding)}
+    rows = table(1000, '{"event":"' + "x" * 16_000 + '"}').cast(pa.schema([(f.name, f.type) for f in SCHEMA]))
+    name = place(rig, rows, "bomb.parquet", write_statistics=False, **form)
+    for module in [batch_codec] if encoding == "RLE_DICTIONARY" else [parquet_pages]:
+        monkeypatch.setattr(module, "MOST_UNPACKED_BYTES", 8_000_000)
+    page = rig.page(SearchQuery())
+    [told] = page.missing
+    assert (page.rows, told.reason, told.name) == ([], MissingReason.OBJECT_UNREADABLE, name)
+    assert told.description.startswith("comes to more than ")
+
+
+def test_a_text_in_a_dictionary_counts_as_often_as_there_are_rows_that_have_it(
+    rig: SearchRig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = pa.concat_tables([table(1, '{"event":"' + "x" * 16_000 + '"}'), table(1000, "{}", same=False)])
+    place(rig, rows, "fine.parquet", use_dictionary=True)
+    monkeypatch.setattr(batch_codec, "MOST_UNPACKED_BYTES", 100_000)
+    assert rig.page(SearchQuery()).complete
+
+
+def test_a_header_of_nothing_but_fields_is_refused_at_once(tmp_path: Path) -> None:
+    """A file of 256 MiB could have as many of them."""
+    path = tmp_path / "x.parquet"
+    path.write_bytes(b"\x99\xfc\x80\x80\x04" + bytes(70_000))  # a list of 65,536 empty structs
+    with pytest.raises(parquet_pages.PagesRefused):
+        parquet_pages.check_pages(path, [(0, 10, 1)])
+    path.write_bytes(b"\x15\x00" * 5000 + b"\x00")
+    with pytest.raises(parquet_pages.PagesRefused):
+        parquet_pages.check_pages(path, [(0, 10, 1)])
+
+
 def test_headers_of_pages_that_are_none_are_refused_whatever_they_say(tmp_path: Path) -> None:
     """Each byte of a header changed in turn: it is read, or refused in time."""
     pq.write_table(table(10, "{}"), tmp_path / "x.parquet")
@@ -97,8 +135,8 @@ def test_headers_of_pages_that_are_none_are_refused_whatever_they_say(tmp_path: 
         for value in (0x00, 0x19, 0x1C, 0x7F, 0xFF):
             (tmp_path / "y.parquet").write_bytes(whole[:at] + bytes([value]) + whole[at + 1 :])
             try:
-                parquet_pages.check_pages(tmp_path / "y.parquet", [(start, end)])
+                parquet_pages.check_pages(tmp_path / "y.parquet", [(start, end, 10)])
             except parquet_pages.PagesRefused:
                 refused += 1
     assert refused > 40
-    parquet_pages.check_pages(tmp_path / "x.parquet", [(start, end)])
+    parquet_pages.check_pages(tmp_path / "x.parquet", [(start, end, 10)])

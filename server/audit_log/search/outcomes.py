@@ -54,11 +54,15 @@ class Outcome:
         """The answer may lack this, and it is no failure of ours."""
         self._foreign.update((each.storage, each.name) for each in missing)
 
+    def is_of_others(self, missing: Missing) -> bool:
+        """Whether what is missing is something that others put there."""
+        return (missing.storage, missing.name) in self._foreign
+
     def lacks(self, missing: Iterable[Missing]) -> None:
         """The answer lacks this. What others put into a storage may be unreadable without a failure of ours."""
         for each in missing:
             self.ran_out = self.ran_out or each.reason is MissingReason.TIME_LIMIT
-            if each.reason in _FAULTS and (each.storage, each.name) not in self._foreign:
+            if each.reason in _FAULTS and not self.is_of_others(each):
                 self.faults[each.storage] = f"{each.name}: {each.description}"
 
 

@@ -16,6 +16,7 @@ from server.audit_log.search.candidates import time_span
 from server.audit_log.search.column_reader import ColumnReader
 from server.audit_log.search.digests import ObjectDigests
 from server.audit_log.search.elsewhere import Elsewhere
+from server.audit_log.search.gaps import each_once
 from server.audit_log.search.narrowing import Narrowing
 from server.audit_log.search.origins import Origins, OriginUnknown
 from server.audit_log.search.outcomes import Outcome, Outcomes
@@ -60,14 +61,6 @@ def _reading() -> Iterator[None]:
 def _no_such_event(hidden: str = "") -> NotFound:
     """The same error for what isn't there and for what the caller may not see, but for the reason that isn't shown."""
     return NotFound("there is no such event", hidden=hidden)
-
-
-def _each_once(missing: Sequence[Missing]) -> list[Missing]:
-    """What several found out is told in the words of the first."""
-    told: dict[tuple[object, ...], Missing] = {}
-    for each in missing:
-        told.setdefault((each.reason, each.storage, each.name, each.first_sequence), each)
-    return list(told.values())
 
 
 def _counts(item: CatalogueObject, watermark: Watermark) -> bool:
@@ -152,7 +145,7 @@ class Search:
         token = ""
         if page.end is not None:
             token = self._tokens.encode(PageStart(page.end, plan.watermark, plan.query_id), query, caller)
-        missing = _each_once([*plan.missing, *page.missing])
+        missing = each_once([*plan.missing, *page.missing], outcome.is_of_others)
         outcome.faults.update(plan.failures)
         outcome.lacks(missing)
         return SearchPage(
@@ -312,7 +305,7 @@ class Search:
         Raises:
             NotFound: there is no such storage.
         """
-        return any(self._narrowing.finders(each) is not None for each in self._storages.chosen(storage))
+        return any(self._storages.of(each).compares_digests for each in self._storages.chosen(storage))
 
     def _plan(self, query: SearchQuery, start: PageStart | None, chosen: frozenset[str], deadline: float) -> Plan:
         confirmed = self._catalogue.confirmed()
