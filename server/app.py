@@ -68,7 +68,7 @@ from server.recordings.storages import RecordingStorages
 from server.recordings_assembly import Surroundings, assemble
 from server.reloading import Held, Reloading, Settings, cut_limits
 from server.scrub_assembly import StoredEvents, StoredRecordings, assemble_scrub
-from server.state.active_storage import active_storage
+from server.state.active_storage import active_storage, storage_to_come
 from server.state.catalogue import Catalogue
 from server.state.database import Database, open_database
 from server.state.integrations import SqlIntegrations
@@ -196,11 +196,12 @@ def _build(
     )
     deliveries = deliveries_to(storages, ways)
     recalling = Recalling(storages, catalogue, log.tail, log.journal, threads.remote_reading)
-    switch = JournalSwitch(log.writer, threads.journal, storages, deliveries, others.open, recalling.wake)
+    drain = OutboxDrain(outbox, intake, lambda: storage_to_come(engine, storages.active))
+    switch = JournalSwitch(log.writer, threads.journal, storages, deliveries, others.open, recalling.wake, drain.drain)
     wake.append(deliveries.wake)
     digests = ObjectDigests(storages)
     service_log = ServiceLog(intake)
-    self_audit = SelfAudit(service_log, changes, OutboxDrain(outbox, intake), log.journal)
+    self_audit = SelfAudit(service_log, changes, drain, log.journal)
     embedded_recordings = EmbeddedRecordings(files, directory.storage / "recordings")
     recording_storages = RecordingStorages(embedded_recordings, others.open_recordings, lambda: storages.active)
     uploads = SqlUploads(engine)

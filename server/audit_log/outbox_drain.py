@@ -44,9 +44,11 @@ class OutboxDrain:
     drained again is a repeated one to the journal, by its uid, and adds nothing.
     """
 
-    def __init__(self, outbox: Outbox, intake: OwnEvents) -> None:
+    def __init__(self, outbox: Outbox, intake: OwnEvents, switching_to: Callable[[], str] = lambda: "") -> None:
+        """`switching_to` reads the state: the storage that it calls active where the journal isn't there yet, or ''."""
         self._outbox = outbox
         self._intake = intake
+        self._switching_to = switching_to
         self._wake = asyncio.Event()
         self._stopping = False
         self._draining = asyncio.Lock()
@@ -80,10 +82,10 @@ class OutboxDrain:
                 continue
 
     async def drain(self) -> bool:
-        """Bring everything that waits into the journal. Says whether nothing is left; failures are logged once."""
+        """Bring everything that waits into the journal. Says whether that is done; failures are logged once."""
         try:
             async with self._draining:
-                while waiting := await self._on_thread(lambda: self._outbox.first(_AT_ONCE)):
+                while waiting := await self._on_thread(self._next):
                     self.waiting = len(waiting)
                     await self._bring(waiting)
                 self.waiting = 0
@@ -97,6 +99,18 @@ class OutboxDrain:
             return False
         self._failing_since = None
         return True
+
+    def _next(self) -> list[WaitingEvent]:
+        """What can be brought now: all but what belongs to a storage that isn't active yet.
+
+        Of a storage that was active before, it goes to the one that is: late, and not where it belongs, but not lost.
+        """
+        waiting = self._outbox.first(_AT_ONCE)
+        if not any(item.storage for item in waiting):
+            return waiting
+        # Read after what waits: where a change of the active storage is told of, the state has it.
+        to_come = self._switching_to()
+        return [item for item in waiting if not item.storage or item.storage != to_come]
 
     async def _bring(self, waiting: list[WaitingEvent]) -> None:
         done: list[int] = []

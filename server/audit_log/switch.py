@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from concurrent.futures import Executor
 
 from server.audit_log.deliveries_by_storage import DeliveriesByStorage
@@ -27,14 +27,20 @@ class JournalSwitch:
         deliveries: DeliveriesByStorage,
         open_storage: Callable[[str], EventStorage],
         on_new: Callable[[], None] = lambda: None,
+        before: Callable[[], Awaitable[object]] | None = None,
     ) -> None:
-        """`open_storage` finds a storage that isn't known yet, or raises StorageError; `on_new` is told of one."""
+        """`open_storage` finds a storage that isn't known yet, or raises StorageError; `on_new` is told of one.
+
+        `before` brings the journal what still belongs to the storage that was active. It raises nothing: that it can't
+        must not keep events from going elsewhere.
+        """
         self._writer = writer
         self._journal_thread = journal_thread
         self._storages = storages
         self._deliveries = deliveries
         self._open_storage = open_storage
         self._on_new = on_new
+        self._bring_last = before
 
     def problem(self) -> str:
         """Why no storage but the default one can take events; '' if one can."""
@@ -48,6 +54,8 @@ class JournalSwitch:
         """
         await self._know(storage_id)
         before = self._storages.active
+        if storage_id != before and self._bring_last is not None:
+            await self._bring_last()
         await asyncio.get_running_loop().run_in_executor(self._journal_thread, lambda: self._writer.switch(storage_id))
         if storage_id != before:
             _log.info("new events go to another storage", extra={"fields": {"storage": storage_id, "before": before}})

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
@@ -150,7 +150,7 @@ class Promotions:
         )
         change.add_promotion(promotion_row(promotion, cluster.account_id))
         replaced = before.storage_id if before is not None else DEFAULT_STORAGE
-        change.tell(enabled_event(access, cluster, promotion, replaced))
+        _tell_both(change, enabled_event(access, cluster, promotion, replaced), replaced, cluster.storage_id)
         return cluster
 
     def _disable(self, change: StoragesChange, access: Access, revision: str, reason: str) -> None:
@@ -175,7 +175,13 @@ class Promotions:
             description=cluster.description,
         )
         change.add_promotion(promotion_row(promotion, cluster.account_id))
-        change.tell(disabled_event(access, cluster, promotion))
+        _tell_both(change, disabled_event(access, cluster, promotion), cluster.storage_id, DEFAULT_STORAGE)
+
+
+def _tell_both(change: StoragesChange, event: Mapping[str, object], before: str, after: str) -> None:
+    """Each storage has the event, with a uid of its own: who has but one of them sees where its events end or begin."""
+    for storage_id in dict.fromkeys((before, after)):
+        change.tell(event, storage_id)
 
 
 def _passed(test: KeptTest | None, now: int) -> KeptTest | None:

@@ -21,6 +21,16 @@ def active_storage(engine: Engine) -> str:
     return found or "default"
 
 
+def storage_to_come(engine: Engine, active: str) -> str:
+    """The storage that is to take new events where `active` still does; '' where that is the one.
+
+    Raises:
+        StateFault: the database can't be read.
+    """
+    named = active_storage(engine)
+    return named if named != active else ""
+
+
 class PlacedStorage(NamedTuple):
     """Where an external storage is, as it was last in force. Spec and options are JSON."""
 

@@ -145,9 +145,9 @@ class StoragesChange(StoragesView):
         """Add a row to the history."""
         self._connection.execute(insert(promotions).values(asdict(row)))
 
-    def tell(self, event: Mapping[str, object]) -> None:
-        """Add an event to the outbox."""
-        add_to_outbox(self._connection, event)
+    def tell(self, event: Mapping[str, object], storage: str = "") -> None:
+        """Add an event to the outbox, for `storage` if it names one."""
+        add_to_outbox(self._connection, event, storage)
 
 
 class SqlExternalStorages:

@@ -81,10 +81,8 @@ def create_external_storage(connection: Connection) -> None:
 
 
 def add_versions_of_objects(connection: Connection) -> None:
-    """Version 9: which version of a foreign object was seen. New databases have the column since version 2."""
-    table = catalogue_objects.name
-    if "version" not in {column["name"] for column in inspect(connection).get_columns(table)}:
-        connection.execute(text(f"ALTER TABLE {table} ADD COLUMN version TEXT NOT NULL DEFAULT ''"))
+    """Version 9: which version of a foreign object was seen."""
+    _add_column(connection, catalogue_objects.name, "version", "TEXT NOT NULL DEFAULT ''")
 
 
 def create_diverted_batches(connection: Connection) -> None:
@@ -93,10 +91,19 @@ def create_diverted_batches(connection: Connection) -> None:
 
 
 def add_record_numbers(connection: Connection) -> None:
-    """Version 11: by which of its names a batch record is there. New databases have the column since version 2."""
-    table = catalogue_batches.name
-    if "record_number" not in {column["name"] for column in inspect(connection).get_columns(table)}:
-        connection.execute(text(f"ALTER TABLE {table} ADD COLUMN record_number BIGINT NOT NULL DEFAULT 0"))
+    """Version 11: by which of its names a batch record is there."""
+    _add_column(connection, catalogue_batches.name, "record_number", "BIGINT NOT NULL DEFAULT 0")
+
+
+def add_storages_of_outbox(connection: Connection) -> None:
+    """Version 12: which storage an own event belongs to."""
+    _add_column(connection, outbox.name, "storage", "VARCHAR(128) NOT NULL DEFAULT ''")
+
+
+def _add_column(connection: Connection, table: str, name: str, definition: str) -> None:
+    """A new database has it since the version that made the table."""
+    if name not in {column["name"] for column in inspect(connection).get_columns(table)}:
+        connection.execute(text(f"ALTER TABLE {table} ADD COLUMN {name} {definition}"))
 
 
 MIGRATIONS: tuple[Migration, ...] = (
@@ -111,6 +118,7 @@ MIGRATIONS: tuple[Migration, ...] = (
     add_versions_of_objects,
     create_diverted_batches,
     add_record_numbers,
+    add_storages_of_outbox,
 )
 """Migration n (counting from 1) makes version n; append only."""
 

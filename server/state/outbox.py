@@ -18,15 +18,18 @@ class WaitingEvent(NamedTuple):
     number: int
     data: bytes
     """JSON; its uid makes it a repeated event where it has reached the journal before."""
+    storage: str
+    """The storage that it belongs to; '' for whichever is active."""
 
 
-def add(connection: Connection, event: Mapping[str, object]) -> None:
+def add(connection: Connection, event: Mapping[str, object], storage: str = "") -> None:
     """Add an event in the caller's transaction: it is there exactly if the change is.
 
     `event` holds the type, one of server.service_events, as `event`, and whatever belongs to it; code, time and uid are
-    added. The running server brings it to the journal within a second, in the order of adding.
+    added. The running server brings it to the journal within a second, in the order of adding: to what is active then,
+    or to `storage`, which the same transaction takes out of force or brings into it.
     """
-    connection.execute(insert(table).values(event=encoded(event).decode()))
+    connection.execute(insert(table).values(event=encoded(event).decode(), storage=storage))
 
 
 class Outbox:
@@ -46,9 +49,10 @@ class Outbox:
 
     def first(self, limit: int) -> list[WaitingEvent]:
         """The first `limit` events, in the order of adding."""
-        statement = select(table.c.number, table.c.event).order_by(table.c.number).limit(limit)
+        statement = select(table.c.number, table.c.event, table.c.storage).order_by(table.c.number).limit(limit)
         with self._engine.connect() as connection:
-            return [WaitingEvent(number, text.encode()) for number, text in connection.execute(statement)]
+            rows = connection.execute(statement)
+            return [WaitingEvent(number, text.encode(), storage) for number, text, storage in rows]
 
     def remove(self, numbers: Collection[int]) -> None:
         """Forget events that are durable in the journal."""

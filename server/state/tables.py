@@ -99,9 +99,11 @@ outbox = Table(
     metadata,
     Column("number", Integer, primary_key=True, autoincrement=True),
     Column("event", Text, nullable=False),
+    Column("storage", String(128), nullable=False, server_default=""),
     sqlite_autoincrement=True,
 )
-"""One row for each event of the service itself that is not yet durable in the journal; `event` is its JSON."""
+"""One row for each event of the service itself that is not yet durable in the journal: its JSON, and the storage that
+it belongs to, '' for whichever is active."""
 
 locks = Table(
     "locks",

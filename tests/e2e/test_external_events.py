@@ -107,6 +107,12 @@ def test_events_go_to_the_account_while_it_is_in_force_and_each_is_found_once(wo
         assert uids(client, "all") == everything
         assert Counter(uid for block in client.export(Query(types=("external",))) for uid in block.uids) == everything
         assert world.objects(bucket).keys() >= objects.keys(), "disabling touches nothing in AWS"
+        for kind in ("external_audit_storage.enable", "external_audit_storage.disable"):
+            until(lambda kind=kind: len(told(client, kind)) == 2)
+            rows = {each: client.search(Query(types=(kind,), storage=each)).rows for each in ("default", storage)}
+            (here,), (away,) = rows.values()
+            assert here.uid != away.uid, "each storage has its own, where its events end or begin"
+            assert json.loads(here.json)["storage_id"] == json.loads(away.json)["storage_id"]
         location = next(each.location for each in client.status().storages if each.id == storage)
         assert location == draft.spec.audit_events_long_term_uri
 

@@ -17,7 +17,7 @@ from server.audit_log.outbox_drain import OutboxDrain
 from server.errors import InvalidRequest, Unavailable, Violation
 from server.service_events import CLOCK_STEPPED, EVENT_REFUSED
 from server.state.database import open_database
-from server.state.outbox import Outbox
+from server.state.outbox import Outbox, add
 
 
 class OwnJournal:
@@ -132,6 +132,21 @@ def test_a_refused_event_that_is_drained_again_has_the_same_bytes(engine: Engine
     for journal in journals:
         asyncio.run(OutboxDrain(outbox, journal)._submit(data))
     assert journals[0].raw == journals[1].raw
+
+
+def test_what_belongs_to_a_storage_goes_there_before_the_switch_or_waits_for_it(engine: Engine) -> None:
+    """And nothing waits for a storage that is not to be active: it goes to the one that is."""
+    outbox, journal = Outbox(engine), OwnJournal()
+    to_come = ["there"]
+    drain = OutboxDrain(outbox, journal, lambda: to_come[0])
+    with engine.begin() as connection:
+        for number, storage in enumerate(("here", "there", "", "gone")):
+            add(connection, {"event": CLOCK_STEPPED, "number": number}, storage)
+    assert asyncio.run(drain.drain())
+    assert (journal.numbers, len(outbox)) == ([0, 2, 3], 1)
+    to_come[0] = ""
+    assert asyncio.run(drain.drain())
+    assert (journal.numbers, len(outbox)) == ([0, 2, 3, 1], 0)
 
 
 def test_it_runs_until_it_is_stopped_and_wakes_at_once(outbox: Outbox, monkeypatch: pytest.MonkeyPatch) -> None:
