@@ -50,6 +50,8 @@ class Looked:
     """What isn't known of whole dates."""
     of_others: list[Missing] = field(default_factory=list)
     """What of others' objects isn't searched."""
+    late: dict[str, list[Missing]] = field(default_factory=dict)
+    """By storage, which of the gaps are there because there was no time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +93,7 @@ class BucketLooks:
             try:
                 look: DateLook = work.result(max(0.0, until - time.monotonic()))
             except (TimeoutError, StorageError) as error:
-                looked.gaps.append(self._untold(date, error))
+                self._tell_gap(looked, date, error)
                 continue
             looked.faults.update({(self._storage.storage_id, name): each for name, each in look.faults.items()})
             looked.of_others += look.of_others
@@ -114,7 +116,7 @@ class BucketLooks:
         try:
             dates.update(self._begin("", lambda _: self._storage.dates()).result(max(0.0, until - time.monotonic())))
         except (TimeoutError, StorageError) as error:
-            looked.gaps.append(self._untold("", error))
+            self._tell_gap(looked, "", error)
         low = "" if from_ms is None else utc_date(from_ms)
         high = "~" if to_ms is None else utc_date(to_ms - 1)
         reached = sorted((date for date in dates if low <= date <= high), reverse=True)
@@ -163,7 +165,10 @@ class BucketLooks:
         others = f", and {len(faults) - 1} others are like that" if len(faults) > 1 else ""
         self._alerts.raise_standing(self._storage.storage_id, name, f"{first.name}: {first.description}{others}")
 
-    def _untold(self, date: str, error: Exception) -> Missing:
+    def _tell_gap(self, looked: Looked, date: str, error: Exception) -> None:
         why = str(error) if isinstance(error, StorageError) else "there was no time for it"
         text = f"whether its objects are there, and which others put there, can't be told: {why}"
-        return Missing(MissingReason.OBJECT_UNREADABLE, self._storage.storage_id, date, text)
+        gap = Missing(MissingReason.OBJECT_UNREADABLE, self._storage.storage_id, date, text)
+        looked.gaps.append(gap)
+        if not isinstance(error, StorageError):
+            looked.late.setdefault(gap.storage, []).append(gap)

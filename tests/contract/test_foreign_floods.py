@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -14,16 +15,22 @@ import pytest
 
 from server.audit_log import bucket_dates, bucket_looks
 from server.audit_log.bucket_dates import BucketDates
+from server.audit_log.bucket_looks import Freshness
 from server.audit_log.foreign_looks import ForeignLooks
 from server.audit_log.retention import Retention
 from server.audit_log.search import gaps
+from server.audit_log.search.outcomes import Outcomes
 from server.audit_log.search.query import SearchQuery
+from server.audit_log.search.search import Search
+from server.audit_log.search.tokens import PageTokens
 from server.audit_log.storages import Storages
+from server.observability.alerts.alerts import Alerts
+from server.observability.alerts.kinds import AlertKind
 from server.storage.aws import versions
 from server.storage.ports import StorageTimeout, VersionListing, Wanted
 from tests.contract.bucket_rig import BucketRig
 from tests.contract.foreign_files import columns, write, write_as_teleport
-from tests.contract.search_rig import DAY_MS, NOON, SearchRig
+from tests.contract.search_rig import CALLER, DAY_MS, NOON, TOKEN_KEY, SearchRig
 from tests.contract.test_foreign_in_buckets import (
     CHANGED,
     DATE,
@@ -133,6 +140,45 @@ def test_an_object_of_parts_in_the_place_of_ours_is_compared_whatever_its_time(b
     bucket.client.complete_multipart_upload(**where, UploadId=upload, MultipartUpload=parts)
     bucket.delete(name, ours)
     assert missing(bucket.page(THE_DAY)) == [(CHANGED, name)]
+
+
+def counted(rig: SearchRig, alerts: Alerts, seconds: float = 0.0) -> Search:
+    """A search that counts for the alerts; each takes so many seconds by their clock."""
+    looks = ForeignLooks(rig.storages, rig.catalogue, rig.log.tail.pending, freshness=Freshness(0, 0))
+    outcomes = Outcomes(alerts, itertools.count(0.0, seconds).__next__)
+    tokens = PageTokens(TOKEN_KEY)
+    return Search(rig.storages, rig.engine, rig.log.tail, rig.catalogue, tokens, outcomes=outcomes, foreign=looks)
+
+
+def test_what_others_removed_since_it_was_counted_is_no_failure_of_the_storage(either: SearchRig) -> None:
+    """Whoever goes on with what an earlier answer counted would else raise its alert."""
+    alerts = Alerts()
+    search = counted(either, alerts)
+    path = write_as_teleport(either.events_folder, "t1")
+    watermark = either.page(THE_DAY, search=search).watermark
+    path.unlink()
+    for _ in range(4):
+        page = either.page(replace(THE_DAY, watermark=watermark), search=search)
+        assert [reason for reason, _ in missing(page)] == [CHANGED]
+    alerts.evaluate()
+    assert alerts.listed() == ()
+
+
+@pytest.mark.parametrize(("seconds", "raised"), [(0.1, []), (10.0, ["event-search"])])
+def test_a_look_that_a_hurried_caller_didnt_wait_for_is_no_failure_and_no_success(
+    bucket: BucketRig, monkeypatch: pytest.MonkeyPatch, seconds: float, raised: list[str]
+) -> None:
+    stored(bucket)
+    go, alerts = threading.Event(), Alerts()
+    monkeypatch.setattr(bucket.storage, "list_versions", lambda date: go.wait(60))
+    search = counted(bucket, alerts, seconds)
+    for _ in range(4):
+        assert missing(search.page(CALLER, THE_DAY, time.monotonic() + 0.4)) == [(UNREADABLE, DATE)]
+    go.set()
+    tally = alerts._tallies.get(("default", AlertKind.EVENT_SEARCH))
+    assert tally is None or not tally.successes
+    alerts.evaluate()
+    assert [each.id for each in alerts.listed()] == raised
 
 
 class _Listed:

@@ -42,6 +42,7 @@ class Outcome:
     ran_out: bool = False
     """Whether it did."""
     _foreign: set[tuple[str, str]] = field(default_factory=set)
+    _awaited: set[tuple[str, str]] = field(default_factory=set)
 
     def asks(self, objects: Iterable[CatalogueObject]) -> None:
         """These objects are wanted."""
@@ -54,6 +55,10 @@ class Outcome:
         """The answer may lack this, and it is no failure of ours."""
         self._foreign.update((each.storage, each.name) for each in missing)
 
+    def waits(self, missing: Iterable[Missing]) -> None:
+        """The answer lacks this for want of time, which is the storage's failure where it had enough."""
+        self._awaited.update((each.storage, each.name) for each in missing)
+
     def is_of_others(self, missing: Missing) -> bool:
         """Whether what is missing is something that others put there."""
         return (missing.storage, missing.name) in self._foreign
@@ -62,7 +67,8 @@ class Outcome:
         """The answer lacks this. What others put into a storage may be unreadable without a failure of ours."""
         for each in missing:
             self.ran_out = self.ran_out or each.reason is MissingReason.TIME_LIMIT
-            if each.reason in _FAULTS and not self.is_of_others(each):
+            is_fault = each.reason in _FAULTS and (each.storage, each.name) not in self._awaited
+            if is_fault and not self.is_of_others(each):
                 self.faults[each.storage] = f"{each.name}: {each.description}"
 
 
@@ -91,7 +97,7 @@ class Outcomes:
         for storage, fault in outcome.faults.items():
             self._alerts.failed(storage, AlertKind.EVENT_SEARCH, fault)
         if not outcome.ran_out:
-            for storage in outcome.asked - outcome.faults.keys():
+            for storage in outcome.asked - outcome.faults.keys() - outcome.late:
                 self._alerts.succeeded(storage, AlertKind.EVENT_SEARCH)
 
     def _count_late(self, outcome: Outcome, begun: float) -> None:

@@ -71,8 +71,10 @@ class Plan:
     """By storage, what failed though the page can be read without it."""
     late: set[str] = field(default_factory=set)
     """Storages whose objects hadn't come when the time ran out."""
-    of_others: Sequence[Missing] = ()
+    of_others: list[Missing] = field(default_factory=list)
     """Of `missing`, what is so because of others."""
+    untold: Sequence[Missing] = ()
+    """Of `missing`, what is so because a storage wasn't waited for any longer."""
     faults: Mapping[str, Missing] = field(default_factory=dict)
     """By key, what a look found wrong with objects: an engine elsewhere may not have read them as they were stored."""
     engine: str = "scan"

@@ -137,6 +137,7 @@ class Search:
         outcome.asks(plan.objects)
         outcome.late = plan.late
         outcome.passes_over(plan.of_others)
+        outcome.waits(plan.untold)
         plan.missing += self._elsewhere.missing(
             query.storage, chosen, query.filters, self._catalogue.storages(), partial(self._holds, query)
         )
@@ -334,13 +335,17 @@ class Search:
         ]
         query_id = start.query_id if start is not None else str(uuid.uuid4())
         plan = Plan(query, position, query_id, watermark, tail, objects)
-        plan.of_others = looked.of_others
+        plan.of_others = list(looked.of_others)
+        plan.late |= looked.late.keys()
+        plan.untold = [gap for gaps in looked.late.values() for gap in gaps]
         plan.missing += [*looked.gaps, *looked.of_others, *self._holes()]
         plan.faults = {item.key: fault for item in objects if (fault := looked.faults.get((item.storage, item.name)))}
         plan.missing += plan.faults.values()
         plan.missing += self._told_expired(chosen, set(expired.values()), filters)
         if start is not None or query.watermark is not None:
-            plan.missing += [item for each in chosen for item in self._departed(each, watermark, from_ms, to_ms)]
+            departed = [item for each in chosen for item in self._departed(each, watermark, from_ms, to_ms)]
+            plan.missing += departed
+            plan.of_others += departed
         return plan
 
     def _expired(self, objects: Sequence[CatalogueObject], looked: Looked) -> dict[str, str]:
