@@ -59,16 +59,22 @@ def assemble_scrub(
 ) -> Scrubbing:
     """The walk, which looks at storages as they come."""
     known: dict[str, Subject] = {}
+    retention = Retention(events.storages, events.catalogue, now_ms)
 
     def verification(storage_id: str, alerts: Alerts | None) -> RecordingVerification:
         found = KnownDamage(damage, storage_id, is_recording, now_ms)
-        return RecordingVerification(lambda: recordings.storages.of(storage_id), recordings.store, found, alerts)
+        return RecordingVerification(
+            lambda: recordings.storages.of(storage_id),
+            lambda: retention.of(storage_id),
+            recordings.store,
+            found,
+            alerts,
+        )
 
     default = Verification(events.storages.all()[0], events.catalogue, events.pending, events.digests, damage, now_ms)
 
     def events_of(storage: EventStorage) -> BucketVerification:
         found = KnownDamage(damage, storage.storage_id, lambda name: not is_recording(name), now_ms)
-        retention = Retention(events.storages, events.catalogue)
         return BucketVerification(storage, events.catalogue, events.pending, events.looks, retention, found)
 
     def others() -> Mapping[str, Subject]:

@@ -45,6 +45,10 @@ class Kept:
         stored_ms = batch.confirmed_ms if batch is not None else self.now_ms
         return expires_ms(stored_ms, self.days) <= self.now_ms + (_SLACK_MS if soon else 0)
 
+    def is_past(self, since_ms: int) -> bool:
+        """Whether what S3 counts from this time on, or later, may be gone."""
+        return self.days > 0 and expires_ms(since_ms, self.days) <= self.now_ms
+
     def told(self, name: str = "", first: int = 0, last: int = 0) -> Missing:
         """What an answer says of a range that reaches what has expired."""
         text = f"what was stored more than {self.days} days ago has expired, as the storage's retention states"

@@ -8,6 +8,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Set
 from dataclasses import replace
 from typing import Final, Protocol
 
+from server.audit_log.retention import Kept
 from server.audit_log.scrub.known_damage import Fault, KnownDamage
 from server.observability.alerts.alerts import Alerts
 from server.recordings.uploads.custody import Custody
@@ -43,10 +44,17 @@ class RecordingVerification:
     """Looks at the recordings of one storage; a Subject of the scrub."""
 
     def __init__(
-        self, storage: Callable[[], RecordingStorage], rows: Rows, known: KnownDamage, alerts: Alerts | None
+        self,
+        storage: Callable[[], RecordingStorage],
+        kept: Callable[[], Kept],
+        rows: Rows,
+        known: KnownDamage,
+        alerts: Alerts | None,
     ) -> None:
-        """`storage` gives the one that is looked at; it may raise StorageError. None raises no alerts."""
+        """`storage` gives the one that is looked at, `kept` what its retention is now; both may raise StorageError.
+        None raises no alerts."""
         self._storage = storage
+        self._kept = kept
         self._rows = rows
         self._known = known
         self._alerts = alerts
@@ -70,19 +78,23 @@ class RecordingVerification:
             StorageError: the storage can't be listed now.
             StateFault: the state can't be read, or a finding can't be kept now.
         """
-        storage = self._storage()
+        storage, kept = self._storage(), self._kept()
         # In this order: what is known before must be listed, and what is listed is known after, or open still.
         before = [row for row in self._rows.ended_in(storage.storage_id) if row.kind != ABORTED]
         listed = {(each.session_id, each.key): each for each in storage.stored()}
         opened = {row.session_id for row in self._rows.open()}
         after = self._rows.ended_in(storage.storage_id)
         found = dict(_unknown(listed, after, opened))
+        # S3 counts from when a multipart upload was begun, which is after ours was. What has expired is no finding.
+        before = [row for row in before if not kept.is_past(row.begun_ms)]
         for row in before:
             if (fault := _fault(row, listed)) is not None:
                 found[name_of(row)] = fault
         self._known.take(found)
         self._hidden = {name for name, fault in found.items() if fault is _DELETED}
         self._rows_by_name = {name_of(row): row for row in before}
+        for name in self._known.found.keys() - self._rows_by_name.keys():
+            self._known.judge(name, None)  # it has expired, or nothing says any more what it is to be
         self._tell(storage.storage_id)
         return sorted(self._rows_by_name)
 

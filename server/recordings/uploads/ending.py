@@ -179,10 +179,15 @@ class Endings:
         held = _decoded(record)
         if held is not None and held.upload_id == custody.upload_id:
             return UploadState.COMPLETED
-        if held is not None and held.parts == custody.parts and is_intact(storage, held):
+        if held is not None and self._is_kept(held) and held.parts == custody.parts and is_intact(storage, held):
             return UploadState.REPEATED
         storage.keep_aside(place)
         return UploadState.KEPT_ASIDE
+
+    def _is_kept(self, held: Custody) -> bool:
+        """Whether the service has it as the session's recording: what repeats one of others, nobody could read."""
+        kept = self._store.recording(held.session_id)
+        return kept is not None and kept.upload_id == held.upload_id
 
     def _repeats(self, kept: RecordingRow, custody: Custody) -> bool:
         """Whether an upload is what another storage has as the session's recording; False where that can't be told."""

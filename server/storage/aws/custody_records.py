@@ -32,11 +32,15 @@ class CustodyRecords:
         self._connect = connect
 
     def put(self, place: UploadPlace, record: bytes, stored: dict[str, str]) -> bytes:
-        """Put an upload's record with where it is stored, unless there is one; gives the one that is there then."""
+        """Put an upload's record with where it is stored, unless it is there; gives it as it is there then.
+
+        Raises:
+            StorageError: it can't be done now, or others have put something else in its place.
+        """
         name, way = _name_of(place), self._connect()
         data = orjson.dumps(orjson.loads(record) | {_STORED: stored}, option=orjson.OPT_APPEND_NEWLINE)
         if not way.place.condition and (kept := self.of(place)) is not None:
-            return kept
+            return _own(kept, data)
         for _ in range(_ATTEMPTS):
             try:
                 way.s3.put_object(
@@ -52,7 +56,7 @@ class CustodyRecords:
                     raise
                 kept = self.of(place)
                 if kept is not None:
-                    return kept
+                    return _own(kept, data)
                 continue
             return data
         raise StorageError("S3 says again and again that others are writing the custody record")
@@ -90,6 +94,22 @@ def stored_in(record: bytes) -> dict[str, Any]:
         return dict(orjson.loads(record)[_STORED])
     except (ValueError, LookupError, TypeError):
         return {}
+
+
+def _own(kept: bytes, data: bytes) -> bytes:
+    """The record that is there, if it is the one that was to be put: others may have known its name."""
+    if _said(kept) != _said(data):
+        raise StorageError("others have put something else where the recording's custody record is to be")
+    return kept
+
+
+def _said(record: bytes) -> object:
+    """What a record says, but for the multipart upload: what was aborted may have been sent again since."""
+    try:
+        said = dict(orjson.loads(record))
+        return said | {_STORED: {name: each for name, each in said[_STORED].items() if name != "multipart_upload_id"}}
+    except (ValueError, LookupError, TypeError, AttributeError):
+        return None
 
 
 def _name_of(place: UploadPlace) -> str:

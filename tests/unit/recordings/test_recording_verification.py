@@ -12,9 +12,11 @@ from typing import cast
 import pytest
 from sqlalchemy import Engine
 
+from server.audit_log.retention import Kept
 from server.audit_log.scrub.known_damage import KnownDamage
 from server.audit_log.scrub.verification import Verification
 from server.audit_log.search.digests import ObjectDigests
+from server.audit_log.timestamps import DAY_MS
 from server.files import DiskFiles
 from server.observability.alerts.alerts import Alerts
 from server.recordings.verification import RecordingVerification
@@ -42,15 +44,21 @@ class Rig:
         asyncio.run(service.send(b"open", session=OTHER_SESSION))
         self.alerts = Alerts()
         self.read = 0
+        self.days_later, self.retention_days = 0, 0
         self.verification = self.again()
 
     def again(self) -> RecordingVerification:
         """As another start has it."""
         store = SqlStorageDamage(self.service.engine)
         known = KnownDamage(store, self.service.storage.storage_id, is_recording, lambda: 1)
-        made = RecordingVerification(lambda: self.service.storage, self.service.store, known, self.alerts)
+        storage, store_of_uploads = self.service.storage, self.service.store
+        made = RecordingVerification(lambda: storage, self.kept, store_of_uploads, known, self.alerts)
         made.begin()
         return made
+
+    def kept(self) -> Kept:
+        now_ms = self.service.now_ms + self.days_later * DAY_MS
+        return Kept("aws-1", self.retention_days, now_ms, cast(Catalogue, None))
 
     def walk(self) -> dict[str, str]:
         """Look, check everything, look and check what is wrong, as the scrub does; gives what is wrong by name."""
@@ -141,6 +149,16 @@ def test_what_is_gone_is_told_once_also_after_a_restart(engine: Engine) -> None:
     of_events = Verification(storage, catalogue, tuple, digests, SqlStorageDamage(engine), lambda: 1)
     of_events.begin()
     assert of_events.damage == {}, "what looks at events takes none of it for its own"
+
+
+def test_what_has_expired_is_no_finding_and_what_was_found_before_is_forgotten(engine: Engine) -> None:
+    rig = in_bucket(engine)
+    rig.retention_days, rig.days_later = 30, 29
+    bucket_of(rig)[:] = [each for each in bucket_of(rig) if "_custody" in each.key]
+    assert (set(rig.walk().values()), rig.raised()) == ({"missing"}, {"recording-missing"}), "its time isn't over"
+    bucket_of(rig).clear()
+    rig.days_later = 31
+    assert (rig.walk(), rig.raised()) == ({}, set())
 
 
 def test_a_delete_marker_is_told_while_it_lasts_though_the_version_is_there(engine: Engine) -> None:

@@ -81,6 +81,47 @@ def test_what_others_put_there_first_stays_the_oldest(service: S3UploadsUnderTes
     assert [each.data for each in bucket(service)] == [b"of others", DATA]
 
 
+def test_what_repeats_a_recording_of_another_service_is_kept_too(service: S3UploadsUnderTest, tmp_path: Path) -> None:
+    """Its custody record is of an upload that this one never began, so nobody could read it here."""
+    engine = open_database(tmp_path / "other.db")
+    asyncio.run(S3UploadsUnderTest(service.files, engine, Path("data") / "other").record(DATA))
+    engine.dispose()
+    recording, state = asyncio.run(service.record(DATA, who=OTHER_NODE))
+    assert state is UploadState.KEPT_ASIDE
+    assert asyncio.run(service.content(recording)) == DATA
+    assert [each.data for each in bucket(service)] == [DATA, DATA]
+
+
+@pytest.mark.parametrize("change", ["uploader", "version_id", "all"])
+def test_a_custody_record_of_others_that_came_first_lets_nothing_be_complete(
+    service: S3UploadsUnderTest, change: str
+) -> None:
+    """Whoever may write to the bucket sees the upload's key in the object, and may be faster than the record."""
+    upload_id = asyncio.run(service.send(DATA))
+    service.s3.fails = lambda operation: away(operation) if operation == "put_object" else None
+    with pytest.raises(Unavailable):
+        asyncio.run(service.complete(upload_id))
+    service.s3.fails = lambda operation: None
+    place = UploadPlace(SESSION, upload_id[:32])
+    decided = service.storage.decided(place)
+    (version,) = bucket(service)
+    assert decided is not None
+    stored = {"bucket": "bucket", "key": NAME, "kind": "recording", "version_id": version.version_id}
+    record = orjson.loads(decided) | {"stored": stored}
+    forged = {
+        "uploader": record | {"uploader": {"kind": "user", "name": "mallory"}},
+        "version_id": record | {"stored": stored | {"version_id": "planted"}},
+        "all": {},
+    }[change]
+    assert isinstance(service.files, CloudedFiles)
+    key = f"sessions/_custody/{SESSION}/{place.key}.json"
+    service.files.bucket.versions.append(Version(key, "planted", orjson.dumps(forged), {}, ""))
+    with pytest.raises(Unavailable, match="custody record"):
+        asyncio.run(service.complete(upload_id))
+    assert service.storage.read_upload(place, 0, 100) == DATA
+    assert service.store.recording(SESSION) is None
+
+
 def test_where_no_versions_are_kept_nothing_is_put_over_another(service: S3UploadsUnderTest) -> None:
     assert isinstance(service.files, CloudedFiles)
     service.files.bucket.versions.append(Version(NAME, "null", b"of others", {}, ""))
