@@ -384,6 +384,8 @@ def _build(
         others.give_up,
         [
             scrubbing.close,
+            reading.looks.close,
+            session_index.close,
             recordings.close,
             others.close,
             scan.close,

@@ -38,6 +38,7 @@ class ForeignLooks:
         self._retention = retention or Retention(storages, catalogue)
         self._looks: dict[str, ForeignObjects] = {}
         self._bucket_looks: dict[str, BucketLooks] = {}
+        self._threads: list[ThreadPoolExecutor] = []
 
     def refresh(
         self,
@@ -69,6 +70,11 @@ class ForeignLooks:
         """
         return self._into_bucket(storage).look(date)
 
+    def close(self) -> None:
+        """Begin no more looks: a stop would wait for all that were asked for of a bucket that doesn't answer."""
+        for threads in self._threads:
+            threads.shutdown(wait=False, cancel_futures=True)
+
     def _into_folder(self, storage: EventStorage) -> ForeignObjects:
         look = self._looks.get(storage.storage_id)
         if look is None:
@@ -81,6 +87,7 @@ class ForeignLooks:
         if look is None:
             dates = BucketDates(storage, self._catalogue, self._pending, self._retention)
             threads = ThreadPoolExecutor(_THREADS, "looking")  # of its own: one that hangs holds up no other
+            self._threads.append(threads)
             new = BucketLooks(storage, self._catalogue, dates, threads, self._alerts, self._freshness)
             look = self._bucket_looks.setdefault(storage.storage_id, new)
         return look

@@ -207,6 +207,24 @@ def test_a_storage_that_hangs_keeps_no_other_from_being_looked_at(rig: SearchRig
         hangs.set()
 
 
+def test_a_stop_waits_for_no_look_that_hasnt_begun(rig: SearchRig) -> None:
+    """A search of years asks for thousands."""
+    hangs = threading.Event()
+    storage: Any = _Listed("hangs", hangs)
+    listed: list[str] = []
+    storage.list_versions = lambda date: listed.append(date) or hangs.wait(60)
+    looks = ForeignLooks(Storages(storage, active="hangs"), rig.catalogue, rig.log.tail.pending)
+    try:
+        assert len(looks.refresh(NOON, NOON + 30 * DAY_MS, None, time.monotonic() + 0.2).gaps) == 31
+        looks.close()
+    finally:
+        hangs.set()
+    for thread in threading.enumerate():
+        if thread.name.startswith("looking"):
+            thread.join(1)
+    assert len(listed) <= 16
+
+
 def test_searches_of_what_may_have_to_be_listed_run_where_nothing_on_this_machine_waits(
     bucket: BucketRig, tmp_path: Path
 ) -> None:

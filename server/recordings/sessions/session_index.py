@@ -66,6 +66,10 @@ class SessionIndex:
         """Have this called before an index is built: it makes the state know again every recording that is stored."""
         self._recall = recall
 
+    def close(self) -> None:
+        """Look for no more events of others."""
+        self._foreign.close()
+
     def follow(self) -> tuple[int, bool]:
         """Follow the log; gives the generation to read and whether it has all that could be read.
 
