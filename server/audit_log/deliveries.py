@@ -123,6 +123,8 @@ class Deliveries:
                     return True
             return True
         except Exception as error:
+            if not self._delivery.waiting(1):  # it was diverted meanwhile: nothing is left that could go well
+                return True
             self._failed(error)
             return False
         finally:

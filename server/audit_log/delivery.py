@@ -27,7 +27,7 @@ from server.audit_log.tail import Section, Tail
 from server.audit_log.taken_names import RECORDS, TakenName, next_name, next_number
 from server.audit_log.uid_files import UidFiles
 from server.state.catalogue import Catalogue, CatalogueObject
-from server.storage.ports import EventStorage, NameTaken, RecordTooLarge
+from server.storage.ports import EventStorage, NameTaken, RecordUnreadable
 
 _log = logging.getLogger(__name__)
 _MAX_NAMES = 20
@@ -229,7 +229,7 @@ class Delivery:
     def _read_taken(self, name: str) -> bytes | None:
         try:
             return self._storage.read_record(name)
-        except RecordTooLarge:
+        except RecordUnreadable:
             return None
 
     def _tell_taken(self, name: str, instead: str) -> None:

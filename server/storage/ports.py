@@ -61,11 +61,12 @@ class ObjectChanged(StorageError):
         super().__init__("its bytes aren't those that were stored")
 
 
-class RecordTooLarge(StorageError):
-    """What has a batch record's name is larger than one can be."""
+class RecordUnreadable(StorageError):
+    """What has a batch record's name can't be read by whoever wrote ours: it is larger than one can be, archived, or
+    encrypted by a key of somebody else."""
 
-    def __init__(self) -> None:
-        super().__init__("a batch record is larger than one can be")
+    def __init__(self, words: str = "a batch record is larger than one can be") -> None:
+        super().__init__(words)
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,7 +33,7 @@ def sandbox() -> Iterator[Sandbox]:
 FORGED = BatchRecord("", 0, 0, OTHER, "", (), (), {"emitters": [], "runs": []})
 
 
-@pytest.mark.parametrize("planted", ["a record", "no record", "too large", "all nine that can be guessed"])
+@pytest.mark.parametrize("planted", ["a record", "no record", "too large", "archived", "all nine that can be guessed"])
 def test_a_record_that_others_left_under_the_name_of_a_batch_neither_confirms_nor_holds_up_anything(
     sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, planted: str
 ) -> None:
@@ -47,13 +47,17 @@ def test_a_record_that_others_left_under_the_name_of_a_batch_neither_confirms_no
     rig.cut()
     (section, _) = rig.log.tail.of_storage(OTHER)
     assert section.cut is not None
-    cut, storage = section.cut, rig.storages.of(OTHER)
+    cut = section.cut
+    storage: Any = rig.storages.of(OTHER)
     false = replace(FORGED, log_id=cut.log_id, first=cut.first, last=cut.last).encode()
     if planted == "too large":
         monkeypatch.setattr(event_storage, "MOST_RECORD_BYTES", 1000)
         false += b" " * 1000
     for number in range(10 if planted.startswith("all") else 1):
         storage.put_record(cut.numbered_record_name(number), b"{}" if planted == "no record" else false)
+    if planted == "archived":
+        way = storage._connect()
+        way.s3.put_object(**way.place.at(f"_batches/{cut.record_name}"), Body=false, StorageClass="GLACIER")
     deliver(rig, OTHER)
     first, second = rig.catalogue.batches()
     assert (first.record_number > 9) if planted.startswith("all") else (first.record_number == 1)

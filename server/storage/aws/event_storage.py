@@ -21,7 +21,7 @@ from server.storage.ports import (
     LocalPaths,
     ObjectChanged,
     ObjectMissing,
-    RecordTooLarge,
+    RecordUnreadable,
     StoredObject,
     VersionListing,
     Wanted,
@@ -67,13 +67,17 @@ class S3EventStorage:
             nonlocal left
             left -= len(piece)
             if left < 0:
-                raise RecordTooLarge
+                raise RecordUnreadable
             pieces.append(piece)
 
         try:
             self._read(_RECORDS + name, take)
         except ObjectMissing:
             return None
+        except AwsError as error:
+            if error.kind in (Kind.DENIED, Kind.REFUSED):
+                raise RecordUnreadable(str(error)) from error
+            raise
         return b"".join(pieces)
 
     def list_records(self) -> Iterator[str]:

@@ -16,6 +16,7 @@ import pytest
 from server.audit_log.deliveries import Deliveries
 from server.audit_log.deliveries_by_storage import DeliveriesByStorage
 from server.audit_log.delivery import Delivery
+from server.audit_log.diverting import Diverting
 from server.audit_log.storages import UnknownStorage
 from server.audit_log.switch import JournalSwitch
 from server.errors import Unavailable
@@ -24,6 +25,7 @@ from server.observability.metrics import Metrics
 from server.storage.embedded.storage import EmbeddedStorage
 from server.storage.ports import EventStorage, StorageError
 from tests.contract.search_rig import SearchRig, duck_engine, event_json
+from tests.crash.diverting_log import told
 from tests.loops import in_loop, until
 
 
@@ -38,6 +40,8 @@ class Unreachable(EmbeddedStorage):
         self.go_on.set()
         self.counting = threading.Lock()
         self.under_way = self.most = self.begun = 0
+        self.holds_records = False
+        self.at_record, self.go_on_with_records = threading.Event(), threading.Event()
 
     def put(self, name: str, spool_path: str, digest: str, size: int) -> None:
         with self.counting:
@@ -50,6 +54,13 @@ class Unreachable(EmbeddedStorage):
         if self.away:
             raise StorageError("it is away")
         super().put(name, spool_path, digest, size)
+
+    def put_record(self, name: str, data: bytes) -> None:
+        if self.holds_records:
+            self.at_record.set()
+            self.go_on_with_records.wait(30)
+            raise StorageError("it is away")
+        super().put_record(name, data)
 
 
 @dataclass
@@ -191,3 +202,22 @@ async def test_while_it_fails_one_batch_is_tried_at_a_time_and_the_reason_is_log
         ("ERROR", "a batch can't be delivered; it stays in the journal"),
         ("INFO", "batches can be delivered again"),
     ]
+
+
+@in_loop
+async def test_what_fails_only_after_it_was_diverted_is_no_failure(tmp_path: Path) -> None:
+    """Nothing is left there to go well: health and status would tell of it until the next start."""
+    async with running(tmp_path) as rig:
+        rig.far.away, rig.far.holds_records = False, True
+        await rig.switch.to("far")
+        rig.log.emit(event_json("a"))
+        await rig.switch.to("default")
+        rig.log.cut()
+        rig.deliveries.wake()
+        await until(rig.far.at_record.is_set)
+        taken = rig.log.log.tail, rig.log.catalogue, rig.log.storages
+        Diverting(*taken, threading.Lock(), rig.deliveries.diverted).divert("far", "default", told)
+        rig.far.go_on_with_records.set()
+        await until(lambda: not rig.deliveries._by_storage["far"]._under_way)
+        await until(lambda: not rig.waiting("default"))
+        assert (rig.deliveries.errors(), rig.deliveries.is_failing()) == ({}, False)
