@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import io
 from collections.abc import Collection
 from pathlib import Path
@@ -28,14 +29,19 @@ class Spool:
         self._folder = folder
 
     def record_of(self, cut: Cut) -> BatchRecord | None:
-        """The spooled record, or None if the batch isn't wholly encoded (or its record is damaged)."""
+        """The spooled record, or None if the batch isn't wholly encoded, or is damaged: it may have lain there long."""
         folder = self._folder / cut.spool_name
         if _RECORD not in self._files.list(folder):
             return None
         try:
-            return BatchRecord.decode(self._files.read(folder / _RECORD))
-        except ValueError:
+            record = BatchRecord.decode(self._files.read(folder / _RECORD))
+            is_whole = all(self._is_whole(cut, item) for item in record.objects)
+        except (ValueError, OSError):
             return None
+        return record if is_whole else None
+
+    def _is_whole(self, cut: Cut, item: BatchObject) -> bool:
+        return hashlib.sha256(self._files.read(self.object_path(cut, item.name))).hexdigest() == item.sha256
 
     def object_path(self, cut: Cut, name: str) -> Path:
         """Where the spooled bytes of an object are; spooled under its date alone."""

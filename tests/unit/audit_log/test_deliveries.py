@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from server.audit_log.deliveries import Deliveries
+from server.files import write_durably
 from server.observability.metrics import Metrics
 from tests.crash.forgetful_files import ForgetfulFiles
 from tests.crash.log_under_test import LogUnderTest, StateFile
@@ -34,6 +35,21 @@ async def until(holds: Callable[[], bool]) -> None:
     """Poll, bounded by the test's own time limit."""
     while not holds():  # noqa: ASYNC110 -- nothing tells of it
         await asyncio.sleep(0.001)
+
+
+@pytest.mark.parametrize("left", [b"other bytes", None], ids=["changed", "gone"])
+def test_what_went_bad_in_the_spool_is_encoded_once_more(log: LogUnderTest, left: bytes | None) -> None:
+    """It may lie there for days while a storage is away, and the journal is trimmed on its word."""
+    (section,) = log.log.tail.to_deliver("default")
+    assert section.cut is not None
+    item, *_ = log.log.spool.encode(section, section.cut).objects
+    path = log.log.spool.object_path(section.cut, item.name)
+    log.files.remove(path)
+    if left is not None:
+        write_durably(log.files, path, left)
+    log.deliver_all()
+    log.check()
+    assert not log.log.tail.events
 
 
 @in_loop
