@@ -16,7 +16,7 @@ from extaudit_cli.text import visible
 from extaudit_cli.transfers import meter
 
 if TYPE_CHECKING:
-    from extaudit_client import Client, Uploaded
+    from extaudit_client import Client, Recording, Uploaded
 
 
 @click.command(
@@ -28,7 +28,8 @@ Examples:
   extaudit recordings upload session.tar --session 0d4c1f0e-6f5b-4f0a-8a39-1b8a2a6f0c11 --upload UPLOAD
 
 A lost connection is taken up again by itself. After an interruption the error names the upload: with --upload the
-command goes on where it was, given the same file from its beginning. A recording is never replaced: a second, different
+command goes on where it was, given the same file from its beginning. If only its completion failed, the error has the
+command that asks for that again, and nothing need be sent twice. A recording is never replaced: a second, different
 one of a session is kept beside the first.""",
 )
 @click.argument("file", type=click.File("rb"))
@@ -41,8 +42,7 @@ def command(client: Client, file: IO[bytes], session: str, upload_id: str, no_co
     """Upload a recording from FILE, - for stdin, and complete it."""
     uploaded = _upload(client, file, session, upload_id)
     if not no_complete:
-        recording, state = client.recordings.complete(uploaded.upload_id, size=uploaded.bytes, sha256=uploaded.sha256)
-        print_recording(recording, state, output)
+        print_recording(*_complete(client, uploaded), output)
     elif output == "table":
         click.echo(visible(f"upload {uploaded.upload_id} is open, with {uploaded.bytes} bytes"))
     else:
@@ -69,6 +69,16 @@ def _upload(client: Client, file: IO[bytes], session: str, upload_id: str) -> Up
             raise click.ClickException(one_line(error) + visible(more)) from None
         except OSError as error:
             raise click.ClickException(f"can't read the file: {error.strerror}") from None
+
+
+def _complete(client: Client, uploaded: Uploaded) -> tuple[Recording, str]:
+    from extaudit_client import ConnectionFailed, TimedOut, Unavailable
+
+    try:
+        return client.recordings.complete(uploaded.upload_id, size=uploaded.bytes, sha256=uploaded.sha256)
+    except (Unavailable, ConnectionFailed, TimedOut) as error:
+        more = f"; the service has all of it, and `extaudit recordings complete {uploaded.upload_id}` asks again"
+        raise click.ClickException(one_line(error) + visible(more)) from None
 
 
 def _size(file: IO[bytes]) -> int | None:

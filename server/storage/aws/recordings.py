@@ -187,8 +187,7 @@ class S3Recordings:
         return self._stored.read(self._to_read(place, aside=aside), offset, size) if size > 0 else b""
 
     def _to_read(self, place: UploadPlace, *, aside: bool) -> Stored:
-        known = place.session_id, place.key
-        stored = self._known.get(known)
+        stored = self._known.get((place.session_id, place.key))
         if stored is None:
             record = self.custody(place, aside=aside)
             told = stored_in(record) if record is not None else {}
@@ -202,10 +201,13 @@ class S3Recordings:
                 stored = Stored(aside_name(place.session_id, place.key))
             if stored is None:
                 raise RecordingMissing("the recording isn't there")
-            if len(self._known) >= _MOST_KNOWN:
-                self._known.clear()
-            self._known[known] = stored
+            self._remember(place, stored)
         return stored
+
+    def _remember(self, place: UploadPlace, stored: Stored) -> None:
+        if len(self._known) >= _MOST_KNOWN:
+            self._known.clear()
+        self._known[place.session_id, place.key] = stored
 
     def stored(self) -> Iterator[StoredRecording]:
         """As S3 lists them: a request for a thousand versions."""
@@ -224,8 +226,11 @@ class S3Recordings:
             first = self._stored.oldest(place)
             return self._record_of(place, first) if first is not None else None
         record = self._records.of(place)
-        if record is None or (not aside and stored_in(record).get("kind") != _RECORDING):
+        told = stored_in(record) if record is not None else {}
+        if record is None or (not aside and told.get("kind") != _RECORDING):
             return None
+        if version := str(told.get("version_id") or ""):  # what is read next needn't ask for it again
+            self._remember(place, Stored(recording_name(place.session_id), version))
         return record
 
     def custody_records(self) -> Iterator[tuple[str, bytes, bool]]:

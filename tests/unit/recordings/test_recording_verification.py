@@ -117,6 +117,13 @@ def test_in_a_bucket_checksums_tell_and_no_byte_of_a_recording_is_fetched(engine
     assert rig.walk() == {}
     assert rig.read == 0
     assert rig.verification.look() == sorted([RECORDING, rig.aside])
+    if keeps_versions:
+        later = rig.service = S3UploadsUnderTest(rig.service.files, engine)
+        rig.verification = rig.again()
+        rig.verification.look()
+        later.s3.asked.clear()
+        rig.verification.check(RECORDING, lambda size: None)
+        assert later.s3.asked == ["list_object_versions", "get_object", "head_object"], "as docs/cost.md says"
     undo = change(rig, DATA, lambda each: replace(each, data=DATA[:-1] + b"!", checksum="AAAA-7"))
     assert rig.walk() == {RECORDING: "changed"}
     assert rig.raised() == {"recording-changed"}

@@ -50,6 +50,8 @@ def away(operation: str) -> AwsError:
 
 def test_a_recording_is_one_version_of_its_parts_and_custody_names_it(service: S3UploadsUnderTest) -> None:
     recording, state = asyncio.run(service.record(DATA))
+    looks = {name: service.s3.asked.count(name) for name in ("list_object_versions", "head_object", "put_object")}
+    assert looks == {"list_object_versions": 3, "head_object": 3, "put_object": 1}, "as docs/cost.md counts"
     (version,) = bucket(service)
     assert (state, version.data, recording.storage) == (UploadState.COMPLETED, DATA, "aws-1")
     assert version.checksum.endswith("-6"), "the custody digest is what S3 has as its checksum"

@@ -1,0 +1,36 @@
+"""What `extaudit recordings upload` says where a recording has arrived and can't be completed now."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any, cast
+
+import click
+import pytest
+from extaudit_cli.recording_upload import _complete
+from extaudit_client import Client, ConnectionFailed, ExtauditError, RecordingMismatch, Unavailable, Uploaded
+
+ARRIVED = Uploaded("f" * 64, 4, "a" * 64)
+AWAY = Unavailable("UNAVAILABLE", "STORAGE_UNAVAILABLE", "s3:PutObject: no answer came")
+
+
+@pytest.mark.parametrize("error", [AWAY, ConnectionFailed("the connection was lost")])
+def test_it_names_the_command_that_asks_again_so_that_nothing_is_sent_twice(error: ExtauditError) -> None:
+    with pytest.raises(click.ClickException) as raised:
+        _complete(failing(error), ARRIVED)
+    assert f"`extaudit recordings complete {ARRIVED.upload_id}`" in raised.value.message
+    assert error.message in raised.value.message
+
+
+def test_what_asking_again_would_not_help_is_told_as_it_is() -> None:
+    with pytest.raises(RecordingMismatch):
+        _complete(failing(RecordingMismatch("FAILED_PRECONDITION", "RECORDING_MISMATCH", "another digest")), ARRIVED)
+
+
+def failing(error: ExtauditError) -> Client:
+    """A client whose service goes away between the last byte and completion: no real one does so when it is told."""
+
+    def complete(*_: Any, **__: Any) -> None:
+        raise error
+
+    return cast(Client, SimpleNamespace(recordings=SimpleNamespace(complete=complete)))
