@@ -34,6 +34,8 @@ class Recalling:
         self._catalogue = catalogue
         self._tail = tail
         self._journal = journal
+        self._given_before = journal.next_sequence - 1
+        """What the log had given when it was opened: all of it is stored, lost, or in the tail."""
         self._thread = thread
         self._known: set[str] = {DEFAULT}
         self._told: set[str] = set()
@@ -72,7 +74,8 @@ class Recalling:
         pins, ends = self._tail.pin_with_ends()
         holes = {log for log, _, _ in self._catalogue.holes()}
         if log_id == self._journal.log_id:
-            if last >= self._journal.next_sequence:
+            # Not what the journal has given since: there it is before it is in the tail, and as long in no pin.
+            if last > max(self._given_before, ends.get(log_id, 0)):
                 return False
         elif log_id not in ends and log_id not in holes and log_id not in self._catalogue.confirmed():
             return False

@@ -331,6 +331,39 @@ def test_batch_records_that_others_wrote_are_not_taken_for_ours(rig: SearchRig) 
     again.close()
 
 
+@pytest.mark.parametrize("is_begun", [False, True], ids=["in a new section", "in one that grows"])
+def test_a_record_of_sequences_that_are_given_at_this_moment_is_not_taken_for_ours(
+    sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_begun: bool
+) -> None:
+    """They are in the journal before they are in the tail. Whoever can write to the bucket can guess them, and has
+    every record of it looked at; the events would count as delivered."""
+    rig = SearchRig(tmp_path, duck_engine(tmp_path), others=(OTHER,), open_other=in_s3(sandbox, tmp_path.name))
+    switch_to(rig, OTHER)
+    rig.emit(event_json("before"))
+    if not is_begun:
+        rig.cut()
+    log_id, storage, tail = rig.log.journal.log_id, rig.storages.of(OTHER), rig.log.tail
+    recalling = Recalling(rig.storages, rig.catalogue, tail, rig.log.journal, ThreadPoolExecutor(1))
+    given = rig.log.journal.next_sequence
+    forged = BatchRecord(log_id, given, given, OTHER, "", (), (), {"emitters": [], "runs": []})
+    storage.put_record(f"{log_id}/{given}-{given}.json", forged.encode())
+    pinned = tail.pin_with_ends
+
+    def commit_after() -> object:
+        found = pinned()
+        monkeypatch.setattr(tail, "pin_with_ends", pinned)
+        rig.emit(event_json("now"))
+        return found
+
+    monkeypatch.setattr(tail, "pin_with_ends", commit_after)
+    recalled = recall(storage, rig.catalogue, recalling.admits)
+    rig.cut()
+    deliver(rig, OTHER)
+    assert sorted(row.position.uid for row in rig.page(SearchQuery(storage=OTHER)).rows) == ["before", "now"]
+    assert recalled == (0, 1, 0)
+    rig.close()
+
+
 def test_while_s3_is_out_of_reach_what_is_not_here_is_named_and_the_rest_is_given(
     sandbox: Sandbox, tmp_path: Path
 ) -> None:
