@@ -217,8 +217,9 @@ class Delivery:
                 self._storage.put_record(name, record.encode())
             except NameTaken:
                 # An attempt before may have put it when less was known of what stands before it.
-                found = _decoded(self._read_taken(name))
-                if found is not None and replace(found, previous=record.previous).encode() == record.encode():
+                found = _decoded(data := self._read_taken(name))
+                is_ours = found is not None and replace(found, previous=record.previous).encode() == record.encode()
+                if found is not None and is_ours and found.encode() == data:  # its receipts are read by its bytes
                     return found, number
                 number = next_number(number)
                 self._tell_taken(f"{RECORDS}{name}", f"{RECORDS}{cut.numbered_record_name(number)}")

@@ -81,10 +81,12 @@ def test_a_record_that_others_left_under_the_name_of_a_batch_neither_confirms_no
     again.close()
 
 
+@pytest.mark.parametrize("touched", [False, True], ids=["as it was", "written over"])
 def test_a_batch_whose_record_is_there_is_confirmed_and_what_was_removed_of_it_comes_back(
-    sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, touched: bool
 ) -> None:
-    """A stop came between the record and the catalogue."""
+    """A stop came between the record and the catalogue. One that says the same in other bytes isn't ours: nobody would
+    believe its receipts."""
     rig = SearchRig(tmp_path, duck_engine(tmp_path), others=(OTHER,), open_other=in_s3(sandbox, tmp_path.name))
     switch_to(rig, OTHER)
     (kept,) = rig.emit(event_json("a"))
@@ -98,7 +100,11 @@ def test_a_batch_whose_record_is_there_is_confirmed_and_what_was_removed_of_it_c
     (stored,) = storage.list_date("2026-11-18")
     way = storage._connect()
     way.s3.delete_object(**way.place.at(stored.name))
+    (record,) = storage.list_records()
+    if touched:
+        way.s3.put_object(**way.place.at(f"_batches/{record}"), Body=storage.read_record(record) + b" ")
     deliver(rig, OTHER)
+    assert len(list(storage.list_records())) == 1 + touched
     assert len(storage.list_date("2026-11-18")) == 1
     assert [row.receipts for row in rig.page(SearchQuery(storage=OTHER)).rows] == [(kept.receipt,)]
     assert not rig.log.tail.of_storage(OTHER)
