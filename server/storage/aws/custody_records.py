@@ -20,6 +20,8 @@ from server.storage.recording_port import UploadPlace
 _FOLDER = "_custody/"
 _STORED = "stored"
 _ATTEMPTS = 3
+UNREADABLE = frozenset({Kind.DENIED, Kind.REFUSED})
+"""What is said of an object that is archived, or encrypted by a key of somebody else."""
 _MOST_BYTES = 16 * 1024 * 1024
 """What is larger isn't one of ours: others can write to the bucket, and a record is read into memory."""
 
@@ -68,9 +70,22 @@ class CustodyRecords:
         return None if found is None else self._read(found)
 
     def all(self) -> Iterator[tuple[str, bytes]]:
-        """The session's id and the record of each, in the order of their names; empty where it isn't one of ours."""
+        """The session's id and the record of each, in the order of their names; empty where it isn't one of ours.
+
+        One that can't be read is none of ours, as others can archive theirs or encrypt it by a key of their own; unless
+        no other can be read either.
+        """
+        refused, is_read = None, False
         for name, found in self._oldest(_FOLDER).items():
-            yield name.removeprefix(_FOLDER).partition("/")[0], self._read(found)
+            try:
+                record, is_read = self._read(found), True
+            except AwsError as error:
+                if error.kind not in UNREADABLE:
+                    raise
+                record, refused = b"", error
+            yield name.removeprefix(_FOLDER).partition("/")[0], record
+        if refused is not None and not is_read:
+            raise refused
 
     def count(self) -> int:
         """How many there are; none of them is read."""

@@ -16,7 +16,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor
 
-from server.storage.aws.custody_records import CustodyRecords, stored_in
+from server.storage.aws.custody_records import UNREADABLE, CustodyRecords, stored_in
 from server.storage.aws.errors import AwsError, Kind
 from server.storage.aws.multipart import Held, Sending, is_gone
 from server.storage.aws.place import Connection
@@ -95,7 +95,12 @@ class S3Recordings:
             raise StorageError("S3 doesn't list what was completed")
         if self._stored.upload_of(first) == place.key:
             return self._keep_record(place, _RECORDING, first)
-        return self._record_of(place, first)
+        try:
+            return self._record_of(place, first)
+        except AwsError as error:
+            if error.kind not in UNREADABLE:
+                raise
+            return None  # what others put there holds nothing up
 
     def keep_aside(self, place: UploadPlace) -> None:
         """Complete it as a later version, or where there are none under a name of its own."""

@@ -57,11 +57,12 @@ class StoredRecordings:
 
     def upload_of(self, stored: Stored) -> str:
         """Key of the upload that an object was; '' or anything where others put it."""
-        return str(self._head(stored).get("Metadata", {}).get(UPLOAD, ""))
+        return str(self._head(stored, checksum=False).get("Metadata", {}).get(UPLOAD, ""))
 
-    def _head(self, stored: Stored) -> Any:
+    def _head(self, stored: Stored, *, checksum: bool = True) -> Any:
+        """With its checksum only where that is asked for: S3 tells it to nobody who may not use the object's key."""
         way = self._connect()
-        wanted = {"ChecksumMode": "ENABLED"} if way.place.store.checksums else {}
+        wanted = {"ChecksumMode": "ENABLED"} if checksum and way.place.store.checksums else {}
         return way.s3.head_object(**stored.of(way), **wanted)
 
     def check(self, stored: Stored, parts: Sequence[Part]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import orjson
 import pytest
@@ -92,6 +93,48 @@ def test_what_repeats_a_recording_of_another_service_is_kept_too(service: S3Uplo
     assert state is UploadState.KEPT_ASIDE
     assert asyncio.run(service.content(recording)) == DATA
     assert [each.data for each in bucket(service)] == [DATA, DATA]
+
+
+@pytest.mark.parametrize("code", ["InvalidObjectState", "AccessDenied"])
+def test_what_of_others_cant_be_read_holds_up_neither_an_upload_nor_what_the_state_lost(
+    service: S3UploadsUnderTest, monkeypatch: pytest.MonkeyPatch, code: str
+) -> None:
+    """Archived, or encrypted by a key of theirs, and first in S3's order."""
+    asyncio.run(service.record(DATA, session=OTHER_SESSION))
+    assert isinstance(service.files, CloudedFiles)
+    theirs = f"sessions/_custody/{SESSION}/{'0' * 32}.json"
+    service.files.bucket.versions[:0] = [
+        Version(NAME, "v0", b"of others", {"upload": "0" * 32}, ""),
+        Version(theirs, "v0", b"{}", {}, ""),
+    ]
+    get, head = MemoryS3._get_object, MemoryS3._head_object
+    refusal = AwsError("s3:GetObject", Kind.DENIED if code == "AccessDenied" else Kind.REFUSED, code, status=403)
+
+    def gets(self: MemoryS3, Key: str, **asked: Any) -> Any:  # noqa: N803
+        if Key == theirs:
+            raise refusal
+        return get(self, Key, **asked)
+
+    def heads(self: MemoryS3, VersionId: str = "", **asked: Any) -> Any:  # noqa: N803
+        if VersionId == "v0" and "ChecksumMode" in asked:
+            raise refusal
+        return head(self, VersionId=VersionId, **asked)
+
+    monkeypatch.setattr(MemoryS3, "_get_object", gets)
+    monkeypatch.setattr(MemoryS3, "_head_object", heads)
+    aside, state = asyncio.run(service.record(DATA))
+    assert state is UploadState.KEPT_ASIDE
+    assert asyncio.run(service.content(aside)) == DATA
+    before = service.store.recordings_of([SESSION, OTHER_SESSION])
+    with writing(service.engine).begin() as connection:
+        for table in (recordings, uploads):
+            connection.execute(delete(table))
+    later = S3UploadsUnderTest(service.files, service.engine)
+    asyncio.run(later.settling.look())
+    assert later.store.recordings_of([SESSION, OTHER_SESSION]) == before
+    later.s3.fails = lambda operation: refusal if operation == "get_object" else None
+    with pytest.raises(AwsError):
+        list(later.storage.custody_records())
 
 
 @pytest.mark.parametrize("change", ["uploader", "version_id", "all"])
