@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from threading import Lock
+from threading import Lock, Thread
 
 import pytest
 
@@ -219,3 +219,23 @@ def test_what_was_confirmed_before_a_stop_leaves_the_journal_though_the_bucket_i
     assert again.delivery_to(OTHER).deliver_next() is not None
     assert again.log.tail.of_storage(OTHER) == []
     again.close()
+
+
+def test_a_batch_that_is_leaving_is_not_diverted_meanwhile(rig: SearchRig) -> None:
+    """Between the look whether it was diverted and the catalogue's row nothing may come: it would be in both."""
+    delivery = rig.delivery_to(OTHER)
+    making = Diverting(rig.log.tail, rig.catalogue, rig.storages, delivery._leaving, lambda storage: None)
+    diverted: list[int] = []
+    other = Thread(target=lambda: diverted.append(making.divert(OTHER, DEFAULT, told).batches))
+
+    def begin() -> None:
+        other.start()
+        other.join(0.2)  # long enough for one that doesn't wait
+
+    delivery._before_leaving = begin
+    assert delivery.deliver_next() is not None
+    other.join(30)
+    assert diverted == [1], "the one behind it"
+    assert {batch.storage for batch in rig.catalogue.batches()} == {OTHER}
+    deliver(rig, DEFAULT)
+    assert places(rig, "all") == [(uid, OTHER if uid in "bc" else DEFAULT, sequence) for uid, _, sequence in HERE]

@@ -297,6 +297,29 @@ def test_a_name_that_others_took_is_left_alone_and_the_object_has_another(
     assert {receipt for row in page.rows for receipt in row.receipts} == {kept[0].receipt}
 
 
+def test_an_object_under_a_name_that_nobody_can_guess_is_there_once_though_a_stop_came_before_its_record(
+    sandbox: Sandbox, tmp_path: Path
+) -> None:
+    """The next start would think of another name, and find nothing there."""
+    rig = SearchRig(tmp_path, duck_engine(tmp_path), others=(OTHER,), open_other=in_s3(sandbox, tmp_path.name))
+    switch_to(rig, OTHER)
+    rig.emit(event_json("a"))
+    rig.cut()
+    (section,) = rig.log.tail.of_storage(OTHER)
+    assert section.cut is not None
+    theirs, storage = tmp_path / "theirs", rig.storages.of(OTHER)
+    theirs.write_bytes(b"theirs")
+    for number in ("", *(f".r{number}" for number in range(1, 10))):
+        name = f"2026-11-18/{section.cut.name}{number}.parquet"
+        storage.put(name, str(theirs), hashlib.sha256(b"theirs").hexdigest(), 6)
+    rig.delivery_to(OTHER).send(section)
+    again = rig.reopened()
+    deliver(again, OTHER)
+    assert len(again.catalogue.batches()) == 1
+    assert len(storage.list_date("2026-11-18")) == 10 + 1
+    again.close()
+
+
 def test_batch_records_that_others_wrote_are_not_taken_for_ours(rig: SearchRig) -> None:
     """Not of a log that isn't ours, nor of sequences that somebody has or that were never given; what the state lost is
     taken back."""
