@@ -12,7 +12,6 @@ from server.audit_log.retention import Kept
 from server.audit_log.scrub.known_damage import Fault, KnownDamage
 from server.observability.alerts.alerts import Alerts
 from server.recordings.uploads.custody import Custody
-from server.recordings.uploads.parts import custody_digest
 from server.state.storage_damage import CHANGED, MISSING, RECORDINGS, UNLISTED, UNREADABLE, Damage
 from server.state.uploads import ABORTED, ASIDE, RecordingRow, UploadRow
 from server.storage.ports import StorageError
@@ -177,8 +176,11 @@ def _compared(storage: RecordingStorage, row: RecordingRow, read: Callable[[int]
     digest = storage.checksum(place, aside=is_aside)
     if digest is None:
         return _GONE
-    digest = digest or custody_digest(_read_parts(storage, place, custody, read, aside=is_aside))
-    return None if digest == row.custody_digest else _OTHER_BYTES
+    if digest:
+        return None if digest == row.custody_digest else _OTHER_BYTES
+    found = _read_parts(storage, place, custody, read, aside=is_aside)
+    # Not read on behind the first that is another: what is known to be changed is looked at again every hour.
+    return None if all(each == part for each, part in zip(found, custody.parts, strict=True)) else _OTHER_BYTES
 
 
 def _read_parts(
