@@ -221,3 +221,19 @@ async def test_what_fails_only_after_it_was_diverted_is_no_failure(tmp_path: Pat
         await until(lambda: not rig.deliveries._by_storage["far"]._under_way)
         await until(lambda: not rig.waiting("default"))
         assert (rig.deliveries.errors(), rig.deliveries.is_failing()) == ({}, False)
+
+
+@in_loop
+async def test_while_a_storage_fails_one_batch_at_a_time_is_tried(tmp_path: Path) -> None:
+    async with running(tmp_path, at_once=3) as rig:
+        await rig.switch.to("far")
+        for uid in "abc":
+            rig.log.emit(event_json(uid))
+            rig.log.cut()
+        far = rig.deliveries._by_storage["far"]
+        rig.deliveries.wake()
+        await until(lambda: bool(far.last_error) and not far._under_way)
+        rig.far.begun = 0
+        rig.far.go_on.clear()
+        await until(lambda: rig.far.begun > 0)
+        assert len(far._under_way) == 1
