@@ -17,7 +17,7 @@ from server.access.lock_table import LockTable
 from server.audit_log.changes import Changes
 from server.audit_log.clock_steps import ClockSteps
 from server.audit_log.gate import IntakeGate
-from server.audit_log.journal.journal import DAMAGED
+from server.audit_log.journal.trimming import DAMAGED
 from server.audit_log.kept_policies import KeptPolicies
 from server.audit_log.log_writer import LogWriter
 from server.audit_log.status import Status

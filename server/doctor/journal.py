@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from server.audit_log.journal.journal import DAMAGED as SET_ASIDE_FOLDER
 from server.audit_log.journal.segments import LogContent, read_log
+from server.audit_log.journal.trimming import DAMAGED as SET_ASIDE_FOLDER
 from server.doctor.data_at_hand import LOG_ID, DataAtHand
 from server.doctor.findings import Fact, Fault, Finding, Severity, Told, Unexamined
 

@@ -432,3 +432,15 @@ def test_what_is_committed_and_overtaken_after_the_pin_is_not_taken_for_lost(
     part = reader.next(log_id, 1)
     assert part is not None
     assert (part.missing(), [sequence for sequence, *_ in part.rows(Selection(EventFilter()))]) == ((), [2])
+
+
+def test_a_kill_when_the_newest_batch_went_before_an_older_one_ends_no_log(rig: SearchRig) -> None:
+    """The journal has no events of the newest batch any more, and still those of one for a storage that was away."""
+    kept = emitted(rig)
+    deliver(rig, "default")
+    again = rig.killed()
+    every = kept["default"] + kept[OTHER]
+    assert not again.log.is_copy
+    (last,) = again.emit(event_json("f"))
+    assert (last.receipt.log_id, last.receipt.sequence) == (every[0].receipt.log_id, len(every) + 1)
+    assert {row.position.uid for row in again.page(SearchQuery(storage="all")).rows} == uids([*every, last])

@@ -76,6 +76,7 @@ def check_switching_life(moment: Moment, state: StateFile) -> None:
     files = moment.files.copy()
     again = SwitchingLog(files, state, acknowledged)
     assert not again.log.recovery.holes
+    assert not again.log.is_copy
     again.check_switched()
     again.check()
     for number in sorted(acknowledged.keys() - {SWITCHED}):

@@ -8,7 +8,7 @@ from pathlib import Path
 from extaudit_client import Client, Query
 from extaudit_client.files import find_connection
 
-from server.audit_log.journal.journal import DAMAGED
+from server.audit_log.journal.trimming import DAMAGED
 from server.service_events import JOURNAL_DAMAGED
 from tests.crash.damaged_journal import flipped
 from tests.running_app import running_app

@@ -53,12 +53,21 @@ def check_chains(log: SwitchingLog) -> None:
             assert all(storage.size(item.name) == item.bytes for item in record.objects), "recorded before it was there"
 
 
+def check_goes_on(log: SwitchingLog) -> None:
+    """A stop is no fork, and no sequence will be given again, though the newest batches were the first to leave."""
+    assert not log.log.is_copy
+    journal = log.log.journal
+    given = [sequence for place, sequence in log.acknowledged.values() if place.endswith(f"/{journal.log_id}")]
+    assert journal.next_sequence > max(given, default=0)
+
+
 def check_next_life(moment: Moment, state: StateFile) -> None:
     state.put(moment.state if moment.state[0] else None)
     acknowledged = dict(moment.acknowledged)
     files = moment.files.copy()
     again = SwitchingLog(files, state, acknowledged)
     assert not again.log.recovery.holes
+    check_goes_on(again)
     again.check()
     again.log.writer.cut()
     for storage in (OTHER, DEFAULT):
@@ -80,6 +89,14 @@ def test_a_stop_at_any_operation_of_batches_sent_at_once_loses_nothing(state: St
             raise AssertionError(f"stopped before operation {moment.operation}: {error}") from error
         checked += 1
     assert checked > 40
+
+
+def test_no_sequence_is_given_again_where_the_state_database_is_lost_as_well(state: StateFile) -> None:
+    """What is in the other storage isn't known then: the journal alone says how far its log got."""
+    life = moments(None, state, lambda log: work(log, count()), opened=SwitchingLog)
+    for moment in distinct(each.after(power_loss=True).without_catalogue() for each in life):
+        state.put()
+        check_goes_on(SwitchingLog(moment.files.copy(), state, dict(moment.acknowledged)))
 
 
 def test_a_batch_is_not_confirmed_before_an_older_one(state: StateFile) -> None:

@@ -10,8 +10,8 @@ import pytest
 
 from server.audit_log.journal import forks
 from server.audit_log.journal.forks import Fork, LastAcknowledged
-from server.audit_log.journal.journal import DAMAGED
 from server.audit_log.journal.segments import segment_name
+from server.audit_log.journal.trimming import DAMAGED
 from server.files import write_durably
 from server.service_events import JOURNAL_FORKED
 from server.state.outbox import Outbox

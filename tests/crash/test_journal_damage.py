@@ -6,8 +6,9 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from server.audit_log.journal.journal import DAMAGED, new_log_id
+from server.audit_log.journal.journal import new_log_id
 from server.audit_log.journal.recovery import Recovery, recover
+from server.audit_log.journal.trimming import DAMAGED
 from tests.crash.damaged_journal import (
     SEGMENTS,
     Outcome,

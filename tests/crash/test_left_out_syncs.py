@@ -34,7 +34,7 @@ WITHOUT_LOSS = {
     "sync record.json.part: write_durably < put_record < encode": REBUILT,
     "sync folder BATCH: write_durably < put_record < encode": REBUILT,
     "sync folder events: put < _send_object < send": "the record's folder is made beside the date's before any trim",
-    "sync folder LOG: trim < _leave < confirm": "a segment that comes back is known as delivered, and trimmed",
+    "sync folder LOG: trim < trim < _leave": "a segment that comes back is known as delivered, and trimmed",
     "sync folder spool: _discard < discard < _leave": "a start clears away what is spooled of confirmed batches",
     "sync N.seg: _sync < _write < stop": "it says no more than that the stop was in order",
 }

@@ -14,12 +14,10 @@ import orjson
 from server.audit_log.cuts import Cut
 from server.audit_log.journal.frames import FrameType, GroupFrames, encode, encode_commit
 from server.audit_log.journal.segments import FORMAT, segment_name
+from server.audit_log.journal.trimming import Trimming
 from server.audit_log.tail import CommitGroup
 from server.errors import Unavailable
 from server.files import AppendFile, Files, write_durably
-
-DAMAGED = "damaged"
-"""Folder beside the logs where segments with bad bytes are kept for people to look at."""
 
 
 def new_log_id() -> str:
@@ -56,6 +54,7 @@ class Journal:
     def __init__(self, files: Files, folder: Path, log_id: str, next_sequence: int, storage: str) -> None:
         self._files = files
         self._folder = folder / log_id
+        self._trimming = Trimming(files, folder)
         self.log_id = log_id
         self.storage = storage
         """Where the events of the open segment belong, as its last marker says."""
@@ -154,23 +153,12 @@ class Journal:
         self.closed = True
 
     def trim(self, log_id: str, first: int, *, damaged: bool = False) -> None:
-        """Remove a segment whose batch is confirmed, of this log or an older one; a damaged one is set aside instead.
+        """Remove a segment whose batch is confirmed, of this log or an older one; a damaged one is set aside as well.
 
-        The only method that may run beside the others: it touches no file that they write.
+        The newest stays as long as any other does. The only method that may run beside the others: it touches no file
+        that they write.
         """
-        folder = self._folder.parent / log_id
-        name = segment_name(first)
-        if name in self._files.list(folder):
-            if damaged:
-                aside = self._folder.parent / DAMAGED / log_id
-                self._files.make_folder(aside)
-                if name not in self._files.list(aside):
-                    self._files.link(folder / name, aside / name)
-                self._files.sync_folder(aside)
-            self._files.remove(folder / name)
-            self._files.sync_folder(folder)
-        if log_id != self.log_id and log_id in self._files.list(folder.parent) and not self._files.list(folder):
-            self._files.remove_folder(folder)
+        self._trimming.trim(log_id, first, damaged=damaged, current=self.log_id)
 
     def _write(self, data: bytes | memoryview) -> None:
         file = self._open_segment()
