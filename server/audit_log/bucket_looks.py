@@ -60,6 +60,23 @@ class _Begun:
     at: float
 
 
+@dataclass(frozen=True, slots=True)
+class Folders:
+    """The folders of dates that a look at [from_ms, to_ms) goes through."""
+
+    low: str
+    high: str
+
+    @classmethod
+    def of(cls, from_ms: int | None, to_ms: int | None) -> Folders:
+        """Those of a range of times; None is no bound."""
+        return cls("" if from_ms is None else utc_date(from_ms), "~" if to_ms is None else utc_date(to_ms - 1))
+
+    def hold(self, name: str) -> bool:
+        """Whether an object of this name, or a date, is in one of them."""
+        return self.low <= name.partition("/")[0] <= self.high
+
+
 class BucketLooks:
     """The looks into one storage. Safe to use from several threads."""
 
@@ -117,9 +134,8 @@ class BucketLooks:
             dates.update(self._begin("", lambda _: self._storage.dates()).result(max(0.0, until - time.monotonic())))
         except (TimeoutError, StorageError) as error:
             self._tell_gap(looked, "", error)
-        low = "" if from_ms is None else utc_date(from_ms)
-        high = "~" if to_ms is None else utc_date(to_ms - 1)
-        reached = sorted((date for date in dates if low <= date <= high), reverse=True)
+        folders = Folders.of(from_ms, to_ms)
+        reached = sorted((date for date in dates if folders.hold(date)), reverse=True)
         if len(reached) > MOST_DATES:
             text = f"there are {len(reached)} dates; at those up to {reached[MOST_DATES]} nobody has looked"
             looked.gaps.append(Missing(MissingReason.OBJECT_UNREADABLE, self._storage.storage_id, "", text))

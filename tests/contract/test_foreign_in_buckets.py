@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ import pytest
 from server.audit_log import bucket_dates
 from server.audit_log.bucket_looks import Freshness
 from server.audit_log.foreign_looks import ForeignLooks
-from server.audit_log.search.query import MissingReason, SearchPage, SearchQuery
+from server.audit_log.search.query import EventSelector, MissingReason, SearchPage, SearchQuery
 from server.audit_log.search.search import Search
 from server.audit_log.search.tokens import PageTokens
 from server.audit_log.timestamps import utc_date
@@ -23,7 +24,7 @@ from server.storage.query import Filters, Order
 from server.storage.scan.engine import DuckScanEngine
 from tests.contract.bucket_rig import BucketRig, in_bucket
 from tests.contract.foreign_files import columns, write, write_as_teleport
-from tests.contract.search_rig import DAY_MS, NOON, TOKEN_KEY, event_json
+from tests.contract.search_rig import CALLER, DAY_MS, NOON, TOKEN_KEY, event_json
 from tests.contract.test_foreign_faults import NOT_EVENTS
 from tests.contract.test_foreign_objects import NAMES, ODD
 from tests.sandbox.running import Sandbox
@@ -295,3 +296,19 @@ def test_looks_are_as_old_as_they_may_be_and_no_older(
     assert [listings(9, seconds) for seconds in (0, 599, 2)] == [1, 0, 1]
     aws.fail("s3:ListBucketVersions", "AccessDenied", status=403)
     assert [listings(1, seconds) for seconds in (0, 9, 2)] == [1, 0, 1]
+
+
+def test_an_event_in_another_dates_folder_is_in_answers_that_look_there_and_in_no_other(bucket: BucketRig) -> None:
+    """Whatever other searches came upon before: what one doesn't look at it can't know to be there still."""
+    elsewhere = bucket.events_folder / utc_date(NOON + 30 * DAY_MS)
+    path = write(elsewhere / "x.parquet", columns(["strayed"]))
+    both = SearchQuery(Filters(NOON - DAY_MS, NOON + 31 * DAY_MS))
+    for query, expected in ((THE_DAY, []), (SearchQuery(), ["strayed"]), (THE_DAY, []), (both, ["strayed"])):
+        page = bucket.page(query)
+        assert (uids(page), page.complete) == (expected, True)
+    assert bucket.search.get(CALLER, EventSelector(uid="strayed"), time.monotonic() + 60).position.uid == "strayed"
+    path.unlink()
+    again = bucket.page(replace(THE_DAY, watermark=page.watermark))
+    assert (uids(again), again.complete) == ([], True)
+    assert uids(bucket.page(both)) == []
+    assert bucket.page(replace(THE_DAY, watermark=page.watermark)).complete, "it was in no answer to this"

@@ -9,11 +9,12 @@ from dataclasses import replace
 from functools import partial
 
 from rbac.identities import Identity
-from server.audit_log.bucket_looks import Looked
+from server.audit_log.bucket_looks import Folders, Looked
 from server.audit_log.foreign_looks import ForeignLooks
 from server.audit_log.retention import Retention
 from server.audit_log.search.candidates import time_span
 from server.audit_log.search.column_reader import ColumnReader
+from server.audit_log.search.counted import counts, may_hold
 from server.audit_log.search.digests import ObjectDigests
 from server.audit_log.search.elsewhere import Elsewhere
 from server.audit_log.search.gaps import each_once
@@ -61,22 +62,6 @@ def _reading() -> Iterator[None]:
 def _no_such_event(hidden: str = "") -> NotFound:
     """The same error for what isn't there and for what the caller may not see, but for the reason that isn't shown."""
     return NotFound("there is no such event", hidden=hidden)
-
-
-def _counts(item: CatalogueObject, watermark: Watermark) -> bool:
-    """Whether the watermark counts anything of an object."""
-    if item.is_foreign:
-        return item.revision <= watermark.catalogue_revision
-    return item.first <= watermark.logs.get(item.log_id, 0)
-
-
-def _may_hold(item: CatalogueObject, filters: Filters) -> bool:
-    """Whether an object is read for these filters.
-
-    To a caller who may not see every event, what was read must not tell which types there are.
-    """
-    wanted = filters.types
-    return filters.condition is not None or not wanted or item.types is None or not wanted.isdisjoint(item.types)
 
 
 class Search:
@@ -201,7 +186,8 @@ class Search:
             place = self._named(caller, selector, deadline, condition, outcome)
         filters = Filters(place.time_ms, place.time_ms + 1, uids=frozenset({place.uid}))
         chosen = self._storages.chosen(selector.storage)
-        plan = self._plan(SearchQuery(filters, storage=selector.storage), None, chosen, deadline)
+        asked = SearchQuery(filters, storage=selector.storage)
+        plan = self._plan(asked, None, chosen, deadline, in_every_folder=True)  # it may be in that of another date
         outcome.asks(plan.objects)
         rows = self._reader(plan, deadline, only=place).read().rows
         if not rows or rows[0].data is None:
@@ -308,7 +294,15 @@ class Search:
         """
         return any(self._storages.of(each).compares_digests for each in self._storages.chosen(storage))
 
-    def _plan(self, query: SearchQuery, start: PageStart | None, chosen: frozenset[str], deadline: float) -> Plan:
+    def _plan(
+        self,
+        query: SearchQuery,
+        start: PageStart | None,
+        chosen: frozenset[str],
+        deadline: float,
+        *,
+        in_every_folder: bool = False,
+    ) -> Plan:
         confirmed = self._catalogue.confirmed()
         pins, ends = self._tail.pin_with_ends()
         # The tail is pinned first: what leaves it from here on is in the catalogue, and left out there by name.
@@ -317,11 +311,13 @@ class Search:
         pinned = {(pin.section.log_id, pin.section.first) for pin in pins}
         filters, position = query.filters, start.position if start is not None else None
         from_ms, to_ms = time_span(filters, query.order, position)
+        folders = Folders.of(None, None) if in_every_folder else Folders.of(filters.from_ms, filters.to_ms)
         objects = [
             item
             for storage in sorted(chosen)
             for item in self._catalogue.objects(storage, from_ms, to_ms)
-            if _counts(item, watermark) and (item.log_id, item.first) not in pinned and _may_hold(item, filters)
+            if counts(item, watermark) and (item.log_id, item.first) not in pinned and may_hold(item, filters)
+            if not item.is_foreign or self._is_looked_for(storage, item.name, folders)
         ]
         expired = self._expired(objects, looked)
         objects = [item for item in objects if item.key not in expired]
@@ -343,10 +339,15 @@ class Search:
         plan.missing += plan.faults.values()
         plan.missing += self._told_expired(chosen, set(expired.values()), filters)
         if start is not None or query.watermark is not None:
-            departed = [item for each in chosen for item in self._departed(each, watermark, from_ms, to_ms)]
+            departed = [item for each in chosen for item in self._departed(each, watermark, (from_ms, to_ms), folders)]
             plan.missing += departed
             plan.of_others += departed
         return plan
+
+    def _is_looked_for(self, storage: str, name: str, folders: Folders) -> bool:
+        """Whether looks at these folders tell of an object of others. In a bucket one elsewhere would be in an answer
+        only if another search had come upon it, and stay there once it is removed."""
+        return not self._storages.of(storage).keeps_versions or folders.hold(name)
 
     def _expired(self, objects: Sequence[CatalogueObject], looked: Looked) -> dict[str, str]:
         """The storage of each object that has expired, by key. With what S3 deleted a little before we counted."""
@@ -365,14 +366,14 @@ class Search:
             holding = [each for each in chosen if self._retention.of(each).begins_after(filters.from_ms)]
         return [self._retention.of(storage).told() for storage in sorted(holding)]
 
-    def _departed(self, storage: str, watermark: Watermark, from_ms: int, to_ms: int) -> list[Missing]:
+    def _departed(self, storage: str, watermark: Watermark, times: tuple[int, int], folders: Folders) -> list[Missing]:
         """The foreign objects that an earlier answer counted and that can't be counted any more."""
-        gone = self._catalogue.departed(storage, from_ms, to_ms, watermark.catalogue_revision)
+        gone = self._catalogue.departed(storage, *times, watermark.catalogue_revision)
         now = {item.name: self._catalogue.object(storage, item.name) for item in gone}
         return [
             Missing(MissingReason.OBJECT_CHANGED, storage, name, "was replaced or removed since it was counted")
             for name, item in now.items()
-            if item is None or not _counts(item, watermark)
+            if self._is_looked_for(storage, name, folders) and (item is None or not counts(item, watermark))
         ]
 
     def _watermark(self, confirmed: Mapping[str, int], ends: Mapping[str, int]) -> Watermark:
