@@ -43,7 +43,7 @@ class StoredEvents:
 
     storages: Storages
     catalogue: Catalogue
-    pending: Callable[[], Collection[tuple[str, int]]]
+    pending: Callable[[], Collection[tuple[str, int, int]]]
     digests: ObjectDigests
     looks: ForeignLooks
 

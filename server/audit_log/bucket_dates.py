@@ -60,7 +60,7 @@ class BucketDates:
         self,
         storage: EventStorage,
         catalogue: Catalogue,
-        pending: Callable[[], Collection[tuple[str, int]]],
+        pending: Callable[[], Collection[tuple[str, int, int]]],
         retention: Retention,
     ) -> None:
         self._storage = storage

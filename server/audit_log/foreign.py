@@ -21,7 +21,7 @@ UNREADABLE = NOT_EVENTS
 RECORD_GONE = (
     "is named and made like one of a batch of ours, and no readable record tells so; who emitted its events isn't known"
 )
-_OURS = re.compile(r"\d{4}-\d\d-\d\d/([0-9a-f]{20})-(\d+)-(\d+)(?:\.r\d+)?\.parquet", re.ASCII)
+_OURS = re.compile(r"\d{4}-\d\d-\d\d/([0-9a-f]{20})-(\d{1,19})-(\d{1,19})(?:\.r\d+)?\.parquet", re.ASCII)
 _SETTLED_NS = 2_000_000_000
 LOOK_EVERYWHERE_SECONDS = 10.0
 _FEW_DAYS = 62
@@ -34,7 +34,7 @@ class ForeignObjects:
     """
 
     def __init__(
-        self, storage: EventStorage, catalogue: Catalogue, pending: Callable[[], Collection[tuple[str, int]]]
+        self, storage: EventStorage, catalogue: Catalogue, pending: Callable[[], Collection[tuple[str, int, int]]]
     ) -> None:
         self._storage = storage
         self._catalogue = catalogue
@@ -162,21 +162,20 @@ def _without_revision(known: CatalogueObject | None) -> CatalogueObject | None:
     return None if known is None else replace(known, revision=0)
 
 
-def of_ours(name: str) -> tuple[str, int] | None:
-    """Log and first sequence of the batch that an object is of by its name; None if it isn't named like one of ours."""
+def of_ours(name: str) -> tuple[str, int, int] | None:
+    """Log, first and last sequence of the batch that an object is of by its name; None if it isn't named like ours."""
     match = _OURS.fullmatch(name)
-    return (match[1], int(match[2])) if match is not None else None
+    return (match[1], int(match[2]), int(match[3])) if match is not None else None
 
 
 def is_diverted(catalogue: Catalogue, storage_id: str, name: str) -> bool:
     """Whether an object in a storage is of a batch that was diverted from there, by its name: it is known, belongs
     elsewhere, and counts for nothing here."""
     place = of_ours(name)
-    diversion = catalogue.diversions.of(*place) if place is not None else None
-    return diversion is not None and diversion.storage == storage_id
+    return place is not None and catalogue.diversions.has_left(storage_id, *place)
 
 
-def _is_pending(name: str, pending: Collection[tuple[str, int]]) -> bool:
+def _is_pending(name: str, pending: Collection[tuple[str, int, int]]) -> bool:
     return of_ours(name) in pending
 
 

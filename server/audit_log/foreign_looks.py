@@ -24,7 +24,7 @@ class ForeignLooks:
         self,
         storages: Storages,
         catalogue: Catalogue,
-        pending: Callable[[], Collection[tuple[str, int]]],
+        pending: Callable[[], Collection[tuple[str, int, int]]],
         alerts: Alerts | None = None,
         freshness: Freshness | None = None,
         retention: Retention | None = None,

@@ -196,9 +196,13 @@ class Tail:
             ends[pin.section.log_id] = max(pin.last, ends.get(pin.section.log_id, 0))
         return pins, ends
 
-    def pending(self) -> set[tuple[str, int]]:
-        """(log_id, first sequence) of every section: batches that may be on their way into a storage."""
-        return {(pinned.section.log_id, pinned.section.first) for pinned in self.pin()}
+    def pending(self) -> set[tuple[str, int, int]]:
+        """(log_id, first, last sequence) of every section: batches that may be on their way into a storage."""
+        return {
+            (section.log_id, section.first, pinned.last if section.cut is None else section.cut.last)
+            for pinned in self.pin()
+            for section in (pinned.section,)
+        }
 
     def to_deliver(self, storage: str, most: int = 1) -> list[Section]:
         """The oldest cut sections of a storage, oldest first."""

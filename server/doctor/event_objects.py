@@ -151,5 +151,5 @@ def _unknown(
             yield FOREIGN_UNREADABLE.of(name, item.problem or str(row and row.foreign_note))
         elif batch is None:
             yield FOREIGN.of(name, f"{item.size} bytes")
-        elif batch not in pending:
+        elif batch[:2] not in pending:
             yield UNLISTED.of(name, RECORD_GONE if row is not None and row.foreign_note == RECORD_GONE else "")

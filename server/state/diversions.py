@@ -61,6 +61,11 @@ class Diversions:
         """The diversion of the batch that begins with this sequence; None where it stays where it was."""
         return self._known.get((log_id, first))
 
+    def has_left(self, storage: str, log_id: str, first: int, last: int) -> bool:
+        """Whether sequences first..last of a log are one batch, and that was diverted from this storage."""
+        diversion = self.of(log_id, first)
+        return diversion is not None and (diversion.storage, diversion.last) == (storage, last)
+
     def is_left(self, storage: str, log_id: str, first: int, last: int) -> bool:
         """Whether sequences first..last of a log have to do with a batch that was diverted from this storage."""
         return any(

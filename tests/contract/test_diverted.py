@@ -16,6 +16,7 @@ from server.audit_log.export.tokens import ChunkTokens
 from server.audit_log.rebuilding import recall
 from server.audit_log.search.query import EventFilter, MissingReason, SearchQuery
 from server.audit_log.stored_batches import StoredBatches
+from server.audit_log.timestamps import utc_date
 from server.audit_log.watching.log_parts import Selection
 from server.audit_log.watching.log_reader import LogReader
 from server.audit_log.watching.look import look_on
@@ -25,6 +26,7 @@ from server.storage.embedded.storage import EmbeddedStorage
 from server.storage.matching import compile_filters
 from server.storage.ports import EventStorage, StorageError
 from server.storage.query import Filters
+from tests.contract.foreign_files import columns, write
 from tests.contract.search_rig import ALICE, NOON, SearchRig, duck_engine, event_json
 from tests.crash.diverting_log import told
 
@@ -113,6 +115,9 @@ def test_each_read_has_what_was_diverted_once_and_in_its_place(rig: SearchRig, l
     assert chunks(life, place)[0] == [(DEFAULT, 2, 3), (DEFAULT, 4, 4), (DEFAULT, 5, 5)]
     assert recall(life.storages.of(OTHER), life.catalogue, lambda *_: True) == (0, 0, int(late))
     assert places(life, "all") == HERE, "the objects that came late are no strangers'"
+    log_id = life.log.journal.log_id
+    write(Path(life.storages.of(OTHER).location()) / utc_date(NOON) / f"{log_id}-2-999.parquet", columns(["like it"]))
+    assert places(life, OTHER) == [("like it", OTHER, 0)], "that is named nearly like one of them is a stranger's"
     life.close()
 
 

@@ -116,6 +116,10 @@ def test_a_batch_on_its_way_is_neither_foreign_nor_missing(bucket: BucketRig, mo
             bucket.deliver()
     page = bucket.page(SearchQuery())
     assert (uids(page), page.complete, page.rows[0].receipts[0].foreign_object) == (["ours"], True, "")
+    like = f"{page.rows[0].receipts[0].log_id}-1-999.r7.parquet"
+    copied = write(bucket.events_folder / DATE / like, columns(["like it"], NOON - 1))
+    assert uids(bucket.page(SearchQuery())) == ["ours", "like it"], "named nearly like one of it, and none of it"
+    copied.unlink()
     bucket.deliver()
     bucket.emit(event_json("later"))
     bucket.cut()

@@ -38,7 +38,7 @@ class BucketVerification:
         self,
         storage: EventStorage,
         catalogue: Catalogue,
-        pending: Callable[[], Collection[tuple[str, int]]],
+        pending: Callable[[], Collection[tuple[str, int, int]]],
         looks: ForeignLooks,
         retention: Retention,
         known: KnownDamage,
@@ -101,8 +101,7 @@ class BucketVerification:
     def _is_diverted(self, record: str) -> bool:
         """Whether a record is of a batch that was diverted from there, and came late."""
         place = batch_of(record)
-        diversion = self._catalogue.diversions.of(*place) if place is not None else None
-        return diversion is not None and diversion.storage == self._id
+        return place is not None and self._catalogue.diversions.has_left(self._id, *place)
 
     def check(self, name: str, read: Callable[[int], None]) -> None:
         """Compare the digest of an object, by the checksum that S3 has compared where it has one, or of a batch record.
@@ -136,7 +135,7 @@ class BucketVerification:
 
     def _fault_of_record(self, name: str, read: Callable[[int], None]) -> Fault | None:
         place = batch_of(name)
-        batch = self._catalogue.batch(*place) if place is not None else None
+        batch = self._catalogue.batch(*place[:2]) if place is not None else None
         if batch is None or self._retention.of(self._id).has_expired(batch):
             return None
         data = self._storage.read_record(name.removeprefix(RECORDS))

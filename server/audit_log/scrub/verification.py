@@ -29,7 +29,7 @@ class Verification:
         self,
         storage: EventStorage,
         catalogue: Catalogue,
-        pending: Callable[[], Collection[tuple[str, int]]],
+        pending: Callable[[], Collection[tuple[str, int, int]]],
         digests: ObjectDigests,
         store: SqlStorageDamage,
         now_ms: Callable[[], int],
@@ -136,7 +136,7 @@ def record_name(batch: CatalogueBatch) -> str:
     return RECORDS + record_name_of(batch)
 
 
-def batch_of(record: str) -> tuple[str, int] | None:
-    """Log and first sequence of the batch that a record is of by its name; None if it isn't named like one."""
+def batch_of(record: str) -> tuple[str, int, int] | None:
+    """Log, first and last sequence of the batch that a record is of by its name; None if it isn't named like one."""
     match = RECORD_NAME.fullmatch(record.removeprefix(RECORDS))
-    return (match[1], int(match[2])) if match is not None else None
+    return (match[1], int(match[2]), int(match[3])) if match is not None else None
