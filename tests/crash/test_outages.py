@@ -46,6 +46,8 @@ def test_while_the_bucket_is_gone_events_wait_and_an_alert_says_so(faulty: Fault
             until(lambda: is_drained(faulty, client), 60)
         faulty.until_delivered(client)
         until(lambda: client.search(Query(types=(TYPE,), storage="all")).complete, 60)
+        # The alert is down a moment before its event is there.
+        until(lambda: (CLEARED, faulty.storage) in alert_events(client) - before, 20)
         assert alert_events(client) - before == {(RAISED, faulty.storage): 1, (CLEARED, faulty.storage): 1}
         check_stored(in_bucket(faulty.world, faulty.spec), emitting.told, {faulty.storage})
         found = places(client, faulty.storage)

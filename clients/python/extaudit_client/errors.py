@@ -195,6 +195,7 @@ BY_REASON: Final[Mapping[str, type[ExtauditError]]] = MappingProxyType(
         "ACCOUNT_CHANGED": PreconditionFailed,
         "DRAFT_INVALID": PreconditionFailed,
         "SWITCH_UNAVAILABLE": PreconditionFailed,
+        "STORAGE_ACTIVE": PreconditionFailed,
         "AWS_UNAVAILABLE": Unavailable,
         "QUERY_BUDGET_SPENT": Exhausted,
     }

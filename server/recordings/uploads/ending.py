@@ -29,6 +29,7 @@ from server.state.uploads import ABORTED, ASIDE, RECORDING, Ending, RecordingRow
 from server.storage.ports import StorageError
 from server.storage.recording_port import RecordingStorage, UploadPlace
 
+_EMBEDDED = "default"
 _SPEAK_FOR_OTHERS = frozenset({"Auth", "Proxy"})
 """Components that upload what other servers recorded."""
 
@@ -179,13 +180,18 @@ class Endings:
         held = _decoded(record)
         if held is not None and held.upload_id == custody.upload_id:
             return UploadState.COMPLETED
-        if held is not None and self._is_kept(held) and held.parts == custody.parts and is_intact(storage, held):
+        if held is not None and held.parts == custody.parts and self._is_kept(storage, held) and is_intact(storage, held):
             return UploadState.REPEATED
         storage.keep_aside(place)
         return UploadState.KEPT_ASIDE
 
-    def _is_kept(self, held: Custody) -> bool:
-        """Whether the service has it as the session's recording: what repeats one of others, nobody could read."""
+    def _is_kept(self, storage: RecordingStorage, held: Custody) -> bool:
+        """Whether the service has it as the session's recording: what repeats one of others, nobody could read.
+
+        Nobody else writes to the embedded storage, and a state that was lost learns of its recordings only later.
+        """
+        if storage.storage_id == _EMBEDDED:
+            return True
         kept = self._store.recording(held.session_id)
         return kept is not None and kept.upload_id == held.upload_id
 
