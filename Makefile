@@ -7,7 +7,7 @@ GRPC_LISTEN ?= 127.0.0.1:9443
 HTTP_LISTEN ?= 127.0.0.1:9180
 SANDBOX_PORT ?= 9181
 SANDBOX_FLAGS ?=
-BENCHMARKS ?= start decision ingest_core recording_format emit search search_growth tail export recordings external_search recordings_to_s3
+BENCHMARKS ?= start decision ingest_core recording_format emit search search_growth tail export recordings external_search recordings_to_s3 delivery
 
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check

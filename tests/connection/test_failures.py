@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from server.storage.aws.checks import prefixes
+from server.storage.aws.store import Store
 from server.storage.connection import Check, Outcome
 from server.storage.spec import ObjectLockMode, StorageOptions
 from tests.account_under_test import Account, blocks, lock, named, table_input
@@ -356,3 +357,34 @@ def test_where_nothing_answers_each_check_says_so(account: Account) -> None:
 def test_options_that_differ_warn(account: Account) -> None:
     options = replace(account.options, kms_key_arn="arn:aws:kms:us-west-2:123456789012:key/none")
     assert named(account.check(options=options), Outcome.WARNING) == {"prefix.encryption"}
+
+
+STORES: dict[str, tuple[Callable[[Account], None], str]] = {
+    "passes over the condition": (lambda account: account.sandbox.pass_over_conditions(), "passes over"),
+    "does not know the header": (
+        lambda account: account.sandbox.fail("PutObject", "NotImplemented", status=501), "refuses `If-None-Match",
+    ),
+    "takes no such header": (
+        lambda account: account.sandbox.fail("PutObject", "InvalidArgument", status=400), "refuses `If-None-Match",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", STORES)
+def test_a_store_that_does_not_keep_the_condition_fails_by_name(account: Account, name: str) -> None:
+    plant, says = STORES[name]
+    plant(account)
+    checks = account.check()
+    assert named(checks, Outcome.FAILED) == {"store.conditions"}
+    check = first_failed(checks)
+    assert says in check.detail
+    assert check.wrong_setting == "aws.s3_conditional_writes"
+    assert 'aws.s3_conditional_writes = "no"' in check.remedy
+
+
+def test_a_store_that_is_said_to_do_less_warns_and_passes(account: Account, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(account.role_clients, "store", Store(conditional_writes=False, checksums=False))
+    account.sandbox.pass_over_conditions()
+    checks = account.check()
+    assert named(checks, Outcome.FAILED) == set()
+    assert named(checks, Outcome.WARNING) == {"store.conditions", "store.checksums"}

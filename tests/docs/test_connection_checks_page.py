@@ -7,12 +7,12 @@ from pathlib import Path
 
 from server.external_storage.connection_tests import TIME_LIMIT
 from server.external_storage.issuer_documents import ISSUER
-from server.storage.aws.checks import buckets, credentials, prefixes, query, table
+from server.storage.aws.checks import buckets, credentials, prefixes, query, stores, table
 
 PAGE = Path(__file__).parents[2] / "docs" / "connection-test.md"
 CHECKS = {
     ISSUER, credentials.TOKEN, credentials.ROLE, credentials.ACCOUNT, *buckets.OF_BUCKETS, *prefixes.OF_PREFIXES,
-    *table.OF_TABLES, *query.OF_QUERIES, TIME_LIMIT,
+    *table.OF_TABLES, *query.OF_QUERIES, *stores.OF_STORES, TIME_LIMIT,
 }  # fmt: skip
 
 
@@ -23,7 +23,7 @@ def test_the_page_lists_every_check() -> None:
 
 
 def test_every_name_of_a_check_in_the_code_is_one_of_these() -> None:
-    modules = (buckets, credentials, prefixes, query, table)
-    pattern = re.compile(r'"((?:bucket|credentials|prefix|query|table)\.[a-z-]+)"')
+    modules = (buckets, credentials, prefixes, query, stores, table)
+    pattern = re.compile(r'"((?:bucket|credentials|prefix|query|store|table)\.[a-z-]+)"')
     named = {name for module in modules for name in pattern.findall(Path(str(module.__file__)).read_text())}
     assert named <= CHECKS

@@ -40,6 +40,8 @@ class Administration:
             self._calls.clear()
         elif name == "fail":
             self._faults.add(Fault(**given))
+        elif name == "no-conditions":
+            self._faults.no_conditions = True
         elif name == "clear-faults":
             self._faults.clear()
         elif name == "expire-sessions":

@@ -66,6 +66,10 @@ def sandbox(issuer_authority: Path | None, *, as_tls: bool) -> Wsgi:
     def fail_on_demand(asked: Asked) -> None:
         faults.raise_for({asked.operation, *(each.action for each in asked.kept.get("permissions", ()))})
 
+    def pass_over_conditions(asked: Asked) -> None:
+        if asked.service == "s3" and faults.no_conditions:
+            asked.environ.pop("HTTP_IF_NONE_MATCH", None)
+
     def take_for_tls(asked: Asked) -> None:
         if as_tls:
             asked.environ[AS_TLS] = True
@@ -73,7 +77,7 @@ def sandbox(issuer_authority: Path | None, *, as_tls: bool) -> Wsgi:
     lock = threading.Lock()
     queries = Queries(calls, faults, lock)
     checks = [take_for_tls, identify, decode_chunks, authorise, check_trust, check_owner, check_region, fail_on_demand]
-    checks += [check_body, check_key, check_workgroup]
+    checks += [pass_over_conditions, check_body, check_key, check_workgroup]
     rules = [tell_encryption, hide_missing, give_defaults, guard_retention, guard_uploads, keep_checksums]
     answerers: dict[tuple[str, str], Answerer] = {
         ("sts", "AssumeRoleWithWebIdentity"): WebIdentity(issuers),

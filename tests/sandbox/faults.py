@@ -25,6 +25,8 @@ class Faults:
     def __init__(self) -> None:
         self._faults: list[Fault] = []
         self._lock = threading.Lock()
+        self.no_conditions = False
+        """Whether S3 passes over `If-None-Match`, as stores of other makers do."""
 
     def add(self, fault: Fault) -> None:
         """One more, after those there are."""
@@ -35,6 +37,7 @@ class Faults:
         """None any more."""
         with self._lock:
             self._faults.clear()
+            self.no_conditions = False
 
     def raise_for(self, names: set[str]) -> None:
         """Raise the first fault that is due for one of these actions or operations."""

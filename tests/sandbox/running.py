@@ -83,6 +83,10 @@ class Sandbox:
         """Have the next requests for an action ("s3:PutObject") or operation ("UploadPart") fail with an AWS code."""
         self.ask("fail", action=action, code=code, status=status, times=times)
 
+    def pass_over_conditions(self) -> None:
+        """Have S3 write over what is there, whatever `If-None-Match` says, until faults are cleared."""
+        self.ask("no-conditions")
+
     def clear_faults(self) -> None:
         """Take back every failure that didn't happen yet."""
         self.ask("clear-faults")

@@ -14,6 +14,7 @@ from server.storage.aws.checks.findings import Findings, Stopped
 from server.storage.aws.checks.prefixes import check_prefix, prefix_of
 from server.storage.aws.clients import AwsClients
 from server.storage.aws.errors import AwsError, Kind
+from server.storage.aws.store import AWS
 from server.storage.connection import Check, Outcome, Wanted
 from server.storage.spec import ObjectLockMode, S3Location, StorageOptions
 
@@ -72,7 +73,7 @@ class S3:
 def checked(s3: S3, stop_after: int = 100) -> list[Check]:
     told: list[Check] = []
     findings = Findings(told.append, lambda: len(told) >= stop_after)
-    check_prefix(cast(AwsClients, SimpleNamespace(s3=s3)), WANTED, PREFIX, findings)
+    check_prefix(cast(AwsClients, SimpleNamespace(s3=s3, store=AWS)), WANTED, PREFIX, findings)
     return told
 
 

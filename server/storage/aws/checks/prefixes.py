@@ -7,7 +7,6 @@ list that there is no such key, and says AccessDenied to those who may not read.
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import logging
 from dataclasses import dataclass
@@ -130,7 +129,8 @@ def _check_write(clients: AwsClients, wanted: Wanted, at: dict[str, str], prefix
             findings.not_checked(name, prefix.subject, "What could not be taken back is not begun.")
         return
     try:
-        begun = clients.s3.create_multipart_upload(**at, Key=prefix.key, ChecksumAlgorithm="SHA256")
+        kept = {"ChecksumAlgorithm": "SHA256"} if clients.store.checksums else {}
+        begun = clients.s3.create_multipart_upload(**at, Key=prefix.key, **kept)
     except AwsError as error:
         findings.refused(WRITE, prefix.subject, error)
         for name in (ENCRYPTION, LIST_PARTS):
@@ -162,13 +162,13 @@ def _may_abort(clients: AwsClients, at: dict[str, str], prefix: Prefix, findings
 
 
 def _put_part(clients: AwsClients, upload: dict[str, str], prefix: Prefix, findings: Findings) -> bool:
-    digest = base64.b64encode(hashlib.sha256(_PART).digest()).decode()
+    checksum = clients.store.checksum(hashlib.sha256(_PART).hexdigest(), [_PART])
     try:
-        clients.s3.upload_part(**upload, PartNumber=1, Body=_PART, ChecksumSHA256=digest)
+        clients.s3.upload_part(**upload, PartNumber=1, Body=_PART, **checksum)
     except AwsError as error:
         findings.refused(WRITE, prefix.subject, error)
         return False
-    findings.passed(WRITE, prefix.subject, "An upload is begun, and a part written with its SHA-256.")
+    findings.passed(WRITE, prefix.subject, "An upload is begun, and a part written with its checksum.")
     return True
 
 

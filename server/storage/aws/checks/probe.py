@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Callable
 from typing import Final
 
-from server.storage.aws.checks import buckets, prefixes, query, table
+from server.storage.aws.checks import buckets, prefixes, query, stores, table
 from server.storage.aws.checks.credentials import check_credentials
 from server.storage.aws.checks.findings import Findings, Stopped
 from server.storage.aws.clients import AwsClients
@@ -46,14 +46,20 @@ class AwsConnectionProbe:
 def run_checks(clients: AwsClients, wanted: Wanted, findings: Findings) -> None:
     """Make every check with these clients. Raises Stopped where the test is to end."""
     findings.go_on()
+    result = _check_place(clients, wanted, findings)
+    stores.check_store(clients, wanted, result, findings)
+
+
+def _check_place(clients: AwsClients, wanted: Wanted, findings: Findings) -> S3Location | None:
+    """Tell of all but the store; gives the object of the query's result."""
     if not check_credentials(clients, wanted, findings):
         _nothing(wanted, findings)
-        return
+        return None
     first_key = _check_s3(clients, wanted, findings)
     if not table.check_table(clients, wanted, findings):
         query.not_checked(wanted, "There is no table to ask.", findings)
-        return
-    query.check_query(clients, wanted, query.question_of(wanted, first_key), findings)
+        return None
+    return query.check_query(clients, wanted, query.question_of(wanted, first_key), findings)
 
 
 def _check_s3(clients: AwsClients, wanted: Wanted, findings: Findings) -> str | None:

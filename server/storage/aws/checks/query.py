@@ -75,18 +75,18 @@ def not_checked(wanted: Wanted, why: str, findings: Findings, *names: str) -> No
         findings.not_checked(name, subjects.get(name, wanted.spec.athena_workgroup), why)
 
 
-def check_query(clients: AwsClients, wanted: Wanted, question: Question, findings: Findings) -> None:
-    """Tell of a query, from its start to its result."""
+def check_query(clients: AwsClients, wanted: Wanted, question: Question, findings: Findings) -> S3Location | None:
+    """Tell of a query, from its start to its result. Gives the result's object, if it was read and is of this query."""
     query_id = _start(clients, wanted, question, findings)
     if query_id is None:
         not_checked(wanted, "No query could be started.", findings, *OF_QUERIES[1:])
-        return
+        return None
     execution = _wait(clients, query_id, wanted.spec.athena_workgroup, findings)
     if execution is None:
         not_checked(wanted, "The query gave no result.", findings, *OF_QUERIES[2:])
-        return
+        return None
     _check_results(clients, query_id, wanted, question, findings)
-    _check_place(clients, execution, wanted, findings)
+    return _check_place(clients, execution, wanted, findings)
 
 
 def _start(clients: AwsClients, wanted: Wanted, question: Question, findings: Findings) -> str | None:
@@ -211,7 +211,9 @@ def _check_count(count: int, question: Question, subject: str, findings: Finding
         findings.passed(TABLE, subject, "Athena reads the table; S3's listing has nothing to compare it with.", **facts)
 
 
-def _check_place(clients: AwsClients, execution: dict[str, Any], wanted: Wanted, findings: Findings) -> None:
+def _check_place(
+    clients: AwsClients, execution: dict[str, Any], wanted: Wanted, findings: Findings
+) -> S3Location | None:
     planned = S3Location.parse(wanted.spec.athena_results_uri)
     subject = str(planned)
     told = str((execution.get("ResultConfiguration") or {}).get("OutputLocation") or "")
@@ -221,7 +223,7 @@ def _check_place(clients: AwsClients, execution: dict[str, Any], wanted: Wanted,
             setting="result location of the workgroup", remedy="`extaudit storage bootstrap` sets it.",
         )  # fmt: skip
         findings.not_checked(OBJECT, subject, "The result is elsewhere.")
-        return
+        return None
     findings.passed(PLACE, subject, "Athena puts results where they are planned.")
     place = S3Location.parse(told)
     try:
@@ -233,13 +235,14 @@ def _check_place(clients: AwsClients, execution: dict[str, Any], wanted: Wanted,
             OBJECT, subject, error, setting="results" if error.kind is Kind.MISSING else "",
             remedy="See that nothing deletes results at once." if error.kind is Kind.MISSING else "",
         )  # fmt: skip
-        return
+        return None
     if wanted.test_id.encode() in body:
         findings.passed(
             OBJECT, subject, "The result's object is read, and is of this query; it expires with the others."
         )
-    else:
-        findings.failed(
-            OBJECT, subject, "The result's object is not that of this query.", setting="results",
-            remedy="See that nothing else writes under the prefix of the results.",
-        )  # fmt: skip
+        return place
+    findings.failed(
+        OBJECT, subject, "The result's object is not that of this query.", setting="results",
+        remedy="See that nothing else writes under the prefix of the results.",
+    )  # fmt: skip
+    return None
