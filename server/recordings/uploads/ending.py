@@ -180,7 +180,8 @@ class Endings:
         held = _decoded(record)
         if held is not None and held.upload_id == custody.upload_id:
             return UploadState.COMPLETED
-        if held is not None and held.parts == custody.parts and self._is_kept(storage, held) and is_intact(storage, held):
+        same = held is not None and held.parts == custody.parts
+        if held is not None and same and self._is_kept(storage, held) and is_intact(storage, held):
             return UploadState.REPEATED
         storage.keep_aside(place)
         return UploadState.KEPT_ASIDE
