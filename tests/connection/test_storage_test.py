@@ -66,8 +66,8 @@ def test_everything_passes_and_is_kept_though_every_variable_and_file_of_aws_is_
         code, out, _ = call()
     assert code == 0, out
     assert asked == []
-    assert "the connection test passed: 63 passed, 0 failed, 0 warnings, 0 not checked" in out
-    assert out.count("✓") == 63
+    assert "the connection test passed: 65 passed, 0 failed, 0 warnings, 0 not checked" in out
+    assert out.count("✓") == 65
     roles = {each.caller for each in account.sandbox.calls() if "TRAP" in each.caller or "trap" in each.caller}
     assert roles == set()
     last = client.storages.draft().last_test
@@ -117,7 +117,7 @@ def test_asyncio_gives_the_same(account: Account, data_dir: Path) -> None:
 
     *checks, end = asyncio.run(test())
     assert isinstance(end, ConnectionTestEnd)
-    assert (end.passed, len(checks), end.test.passed) == (63, 63, True)
+    assert (end.passed, len(checks), end.test.passed) == (65, 65, True)
     assert {check.outcome for check in checks} == {"passed"}
 
 
