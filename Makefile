@@ -20,7 +20,7 @@ more-ways_TESTS := $(wildcard tests/e2e/test_[m-z]*.py)
 edge_TESTS := tests/grpc
 contract_TESTS := tests/contract
 other_TESTS := $(filter-out tests/__pycache__ tests/unit tests/crash tests/e2e tests/docs tests/grpc tests/contract,$(patsubst %/,%,$(wildcard tests/*/)))
-TEST_PARTS := test-crash test-unit test-ways test-more-ways test-other test-contract test-edge
+TEST_PARTS := test-crash test-more-ways test-ways test-unit test-contract test-other test-edge
 DOCS_TOOLS := $(subst /,.,$(basename $(wildcard tools/generate_*_docs.py)))
 SOURCES := server rbac clients tools tests benchmarks
 
