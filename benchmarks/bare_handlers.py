@@ -1,6 +1,6 @@
 """Floors for the emit benchmarks: a server with a bare unary and a bare stream handler over mTLS, in its own process.
 
-`python benchmarks/bare_handlers.py CERTIFICATE KEY CLIENT_CAS` serves on a free port of the loopback, prints the port
+`python -m benchmarks.bare_handlers CERTIFICATE KEY CLIENT_CAS` serves on a free port of the loopback, prints the port
 and ends with its standard input. Both handlers decode requests and encode answers as the real ones must, and do nothing
 else: no identity, no limits, no durability.
 """
@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -19,6 +18,8 @@ import grpc
 import uvloop
 from extaudit.v1 import audit_log_service_pb2 as pb
 from extaudit.v1.audit_log_service_pb2_grpc import AuditLogServiceServicer, add_AuditLogServiceServicer_to_server
+
+from benchmarks.beside import server_of
 
 
 class BareHandlers(AuditLogServiceServicer):
@@ -39,13 +40,8 @@ class BareHandlers(AuditLogServiceServicer):
 @contextlib.contextmanager
 def bare_server(certificate: Path, key: Path, client_cas: Path) -> Iterator[int]:
     """Run the server in a process of its own; gives the port."""
-    command = [sys.executable, str(Path(__file__)), str(certificate), str(key), str(client_cas)]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        try:
-            yield int(process.stdout.readline())
-        finally:
-            process.terminate()
+    with server_of("bare_handlers", certificate, key, client_cas) as port:
+        yield port
 
 
 async def _serve(certificate: bytes, key: bytes, client_cas: bytes) -> None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -18,6 +17,8 @@ from typing import Any
 import grpc
 import uvloop
 from extaudit.v1 import recording_service_pb2 as pb
+
+from benchmarks.beside import server_of
 
 SERVICE = "extaudit.v1.RecordingService"
 CHUNK = 1024 * 1024
@@ -41,13 +42,8 @@ async def repeat(request: bytes, _context: Any) -> AsyncIterator[bytes]:
 @contextlib.contextmanager
 def bare_server(certificate: Path, key: Path, client_cas: Path) -> Iterator[int]:
     """Run the server in a process of its own; gives the port."""
-    command = [sys.executable, "-m", "benchmarks.bare_recordings", str(certificate), str(key), str(client_cas)]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        try:
-            yield int(process.stdout.readline())
-        finally:
-            process.terminate()
+    with server_of("bare_recordings", certificate, key, client_cas) as port:
+        yield port
 
 
 async def _serve(certificate: bytes, key: bytes, client_cas: bytes) -> None:

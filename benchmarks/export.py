@@ -13,7 +13,6 @@ import json
 import os
 import pickle
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
@@ -28,6 +27,7 @@ import uvloop
 from extaudit.v1 import event_export_pb2 as pb
 from extaudit.v1.audit_log_service_pb2_grpc import AuditLogServiceStub
 
+from benchmarks.beside import server_of
 from benchmarks.emit import our_server, settle
 from benchmarks.generate_events import events
 from server.audit_log.batch_codec import BatchRow, columns_of, encode
@@ -115,13 +115,8 @@ def read_floor(paths: Sequence[Path]) -> float:
 @contextlib.contextmanager
 def bare_server(identity: Path, messages: Path) -> Iterator[int]:
     """A process that streams messages as they are; gives the port."""
-    command = [sys.executable, "-m", "benchmarks.export", str(identity), str(messages)]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        try:
-            yield int(process.stdout.readline())
-        finally:
-            process.terminate()
+    with server_of("export", identity, messages) as port:
+        yield port
 
 
 async def _serve(identity: Path, messages: Messages) -> None:

@@ -12,7 +12,6 @@ import contextlib
 import hashlib
 import itertools
 import ssl
-import subprocess
 import sys
 import threading
 from collections.abc import Iterator
@@ -20,6 +19,8 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import parse_qs, unquote, urlsplit
+
+from benchmarks.beside import server_of
 
 CHUNK = 1024 * 1024
 CHECKSUM = "x-amz-checksum-sha256"
@@ -157,13 +158,8 @@ class Handler(BaseHTTPRequestHandler):
 @contextlib.contextmanager
 def multipart_sink(certificate: Path, key: Path) -> Iterator[str]:
     """Run it in a process of its own; gives its URL."""
-    command = [sys.executable, "-m", "benchmarks.multipart_sink", str(certificate), str(key)]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        try:
-            yield f"https://localhost:{int(process.stdout.readline())}"
-        finally:
-            process.terminate()
+    with server_of("multipart_sink", certificate, key) as port:
+        yield f"https://localhost:{port}"
 
 
 def main(certificate: str, key: str) -> None:

@@ -9,13 +9,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ssl
-import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import cast
 
 import uvloop
+
+from benchmarks.beside import server_of
 
 _ANSWER = b'HTTP/1.1 200 OK\r\nETag: "0"\r\nx-amz-request-id: 0\r\nContent-Length: 0\r\n\r\n'
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
@@ -61,13 +62,8 @@ class Sink(asyncio.Protocol):
 @contextlib.contextmanager
 def null_sink(certificate: Path, key: Path) -> Iterator[int]:
     """Run the sink in a process of its own; gives the port."""
-    command = [sys.executable, "-m", "benchmarks.null_sink", str(certificate), str(key)]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        try:
-            yield int(process.stdout.readline())
-        finally:
-            process.terminate()
+    with server_of("null_sink", certificate, key) as port:
+        yield port
 
 
 async def _serve(certificate: str, key: str) -> None:
