@@ -25,7 +25,7 @@ class Collector(pb_grpc.TraceServiceServicer):  # type: ignore[misc]
 
     def Export(self, request: Any, context: Any) -> Any:  # noqa: N802 -- as the proto has it
         if self.held.is_set():
-            self.go_on.wait(30)
+            self.go_on.wait(60)
         self.requests.append(request)
         return pb.ExportTraceServiceResponse()
 

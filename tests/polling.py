@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-_SECONDS = 20
+_SECONDS = 60
 
 
 def until(condition: Callable[[], object], seconds: float = _SECONDS) -> None:

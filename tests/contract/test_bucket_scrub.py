@@ -176,7 +176,7 @@ def test_the_walk_of_the_service_has_the_events_of_every_bucket(bucket: BucketRi
         until(lambda: scrub.counts()["missing"] == 1)
     finally:
         scrub.stop()
-        thread.join(30)
+        thread.join(60)
         scrub.close()
     assert [(each.storage, each.name, each.kind) for each in damage.all()] == [("default", name, "missing")]
 

@@ -239,7 +239,7 @@ def test_a_batch_that_is_leaving_is_not_diverted_meanwhile(rig: SearchRig) -> No
 
     delivery._before_leaving = begin
     assert delivery.deliver_next() is not None
-    other.join(30)
+    other.join(60)
     assert diverted == [1], "the one behind it"
     assert {batch.storage for batch in rig.catalogue.batches()} == {OTHER}
     deliver(rig, DEFAULT)

@@ -314,7 +314,7 @@ def test_a_storage_that_hangs_keeps_no_object_of_another_from_being_fetched(tmp_
     wanted = [Wanted(NAME, hashlib.sha256(b"events").hexdigest(), 6)]
 
     def hang(take: Callable[[bytes], object]) -> None:
-        assert go_on.wait(30)
+        assert go_on.wait(60)
         take(b"events")
 
     with ThreadPoolExecutor(1) as threads:

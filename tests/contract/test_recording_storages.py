@@ -251,7 +251,7 @@ def test_without_versions_uploads_that_end_at_once_make_one_recording(
     places = {key: upload(storage, key, *small(key.encode())) for key in "ab"}
     with ThreadPoolExecutor(1) as thread:
         first = thread.submit(storage.complete, places["a"])
-        assert looked.wait(30)
+        assert looked.wait(60)
         kept = [storage.complete(places["b"])]
         other_ended.set()
         kept.append(first.result())

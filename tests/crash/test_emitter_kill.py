@@ -39,7 +39,7 @@ class EmittingProcess:
     def kill(self) -> list[str]:
         assert self._process.poll() is None, "it ended by itself"
         self._process.kill()
-        self._process.wait(20)
+        self._process.wait(60)
         text = self._out.read_text()
         return text[: text.rfind("\n") + 1].split()
 

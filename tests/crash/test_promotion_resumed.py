@@ -58,7 +58,7 @@ def serving(folder: Path) -> Iterator[tuple[App, Client]]:
     others = folder / "data" / "storage"
     with (
         running_app(data_dir, others=lambda state: Folders(others, state)) as app,
-        Client(find_connection({}, data_dir), timeout=20) as client,
+        Client(find_connection({}, data_dir), timeout=60) as client,
     ):
         yield app, client
 

@@ -75,7 +75,7 @@ class Tail:
             yield
         finally:
             process.kill()
-            process.wait(30)
+            process.wait(60)
 
     def rows(self) -> list[dict[str, Any]]:
         return [json.loads(line) for line in self._out.read_bytes().splitlines(keepends=True) if line.endswith(b"\n")]

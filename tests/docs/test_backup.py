@@ -75,7 +75,7 @@ class Load:
         """Stop; the original is gone, or goes now."""
         self._stopped.set()
         for thread in self._threads:
-            thread.join(30)
+            thread.join(60)
 
     def check(self) -> None:
         """Compare what the restored service has."""

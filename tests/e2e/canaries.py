@@ -98,7 +98,7 @@ class Caller:
             watch_pb.WatchEventsRequest(filter=wanted, storage="nowhere"),
             watch_pb.WatchEventsRequest(filter=wanted, after=watch_pb.LogPlace(logs={"": 1, log: 1})),
         ):
-            self.call(lambda r=watch: next(stub.WatchEvents(r, timeout=10)))  # type: ignore[misc]
+            self.call(lambda r=watch: next(stub.WatchEvents(r, timeout=60)))  # type: ignore[misc]
         self.call(lambda: list(stub.GetEvent(pb.GetEventRequest(uid=uid, digest=token))))
         self.call(lambda: list(stub.GetEvent(pb.GetEventRequest(uid=uid))))
         for listed in (
@@ -150,13 +150,13 @@ class Caller:
         """What the operations listener tells."""
         for path in ("metrics", "readyz", "healthz", "nothing"):
             with contextlib.suppress(urllib.error.HTTPError, ssl.SSLError):
-                self.told.append(urllib.request.urlopen(f"http://{address}/{path}", timeout=10).read().decode())
+                self.told.append(urllib.request.urlopen(f"http://{address}/{path}", timeout=60).read().decode())
 
     def public_documents(self, address: str) -> None:
         """What the public listener tells."""
         for name in ("openid-configuration", "jwks-oidc"):
             url = f"http://{address}/.well-known/{name}"
-            self.told.append(urllib.request.urlopen(url, timeout=10).read().decode())
+            self.told.append(urllib.request.urlopen(url, timeout=60).read().decode())
 
     def _keep(self, answers: Iterable[Any]) -> None:
         self.told += [str(answer) for answer in answers]

@@ -91,7 +91,7 @@ def watches_and_exports(app: App) -> None:
             watch = stub.WatchEvents(watch_pb.WatchEventsRequest(**start))
             assert next(watch).place.logs
             watch.cancel()
-        app.threads.journal.submit(app.log.writer.cut).result(20)
+        app.threads.journal.submit(app.log.writer.cut).result(60)
         until(lambda: stub.ListEventChunks(export_pb.ListEventChunksRequest()).chunks)
         for chunk in stub.ListEventChunks(export_pb.ListEventChunksRequest()).chunks:
             assert list(stub.ExportEvents(export_pb.ExportEventsRequest(chunk_id=chunk.id)))[-1].done

@@ -98,14 +98,14 @@ def is_refused(channel: grpc.Channel, method: str, shape: MethodDescriptor) -> b
 
 def _call(channel: grpc.Channel, method: str, shape: MethodDescriptor) -> None:
     if shape.client_streaming:
-        for _ in channel.stream_stream(method)(iter(()), timeout=10):
+        for _ in channel.stream_stream(method)(iter(()), timeout=60):
             pass
     elif shape.server_streaming:
-        answer: Any = channel.unary_stream(method)(b"", timeout=10)
+        answer: Any = channel.unary_stream(method)(b"", timeout=60)
         next(answer, None)
         answer.cancel()
     else:
-        channel.unary_unary(method)(b"", timeout=10)
+        channel.unary_unary(method)(b"", timeout=60)
 
 
 def conditional_roles() -> str:

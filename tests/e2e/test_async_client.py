@@ -32,7 +32,7 @@ async def test_events_are_emitted_watched_found_and_exported(connection: Connect
     query = Query(types=("awaited",), order="oldest", page_size=7)
     async with AsyncClient(connection) as client, AsyncEmitter(connection, tmp_path / "spool") as emitter:
         uids = list(await asyncio.gather(*(emitter.emit({"event": "awaited", "n": n}) for n in range(30))))
-        await emitter.flush(10)
+        await emitter.flush(60)
         one = await client.emit(b'{"event":"awaited","n":30}')
         uids.append(one.uid)
         async for answer in client.emit_stream(b'{"event":"awaited","n":%d}' % n for n in range(31, 40)):

@@ -73,7 +73,7 @@ EVENTS = [
     {"participants": [], "level": 3},
     {"participants": {"alice": True}, "level": ["open"]},
 ]
-SECONDS = 20
+SECONDS = 60
 
 
 class Service:

@@ -50,7 +50,7 @@ def told(client: Client, kind: str) -> list[dict[str, Any]]:
 
 
 def metrics(app: App) -> dict[str, float]:
-    with urllib.request.urlopen(f"http://127.0.0.1:{app.http_port}/metrics", timeout=10) as answer:
+    with urllib.request.urlopen(f"http://127.0.0.1:{app.http_port}/metrics", timeout=60) as answer:
         lines = [line for line in answer.read().decode().splitlines() if not line.startswith("#")]
     return {name: float(value) for name, _, value in (line.rpartition(" ") for line in lines)}
 

@@ -284,7 +284,7 @@ def test_the_services_own_tokens_are_no_callers_tokens(world: World) -> None:
 def test_metrics_tell_of_tokens_keys_and_who_fetches_them(world: World) -> None:
     world.sandbox.forget_keys()
     assert world.assume(world.tokens.token(INTEGRATION)) == ""
-    with urllib.request.urlopen(f"http://{world.app.ready['http']}/metrics", timeout=10) as answer:
+    with urllib.request.urlopen(f"http://{world.app.ready['http']}/metrics", timeout=60) as answer:
         lines = dict(line.rsplit(" ", 1) for line in answer.read().decode().splitlines() if line[0] != "#")
     for name in (
         "extaudit_issuer_tokens_signed_total",
@@ -304,7 +304,7 @@ def test_metrics_tell_of_tokens_keys_and_who_fetches_them(world: World) -> None:
 @pytest.mark.parametrize("path", [CONFIGURATION, KEY_SET])
 def test_the_documents_are_on_the_public_listener_alone(world: World, path: str) -> None:
     with pytest.raises(urllib.error.HTTPError) as refused:
-        urllib.request.urlopen(f"http://{world.app.ready['http']}{path}", timeout=10)
+        urllib.request.urlopen(f"http://{world.app.ready['http']}{path}", timeout=60)
     assert refused.value.code == 404
     refused.value.close()
 

@@ -59,7 +59,7 @@ def put(app: App, name: str, text: str | None) -> None:
 
 def search(channel: grpc.Channel) -> grpc.StatusCode:
     try:
-        AuditLogServiceStub(channel).SearchEvents(pb.SearchEventsRequest(page_size=1), timeout=20)
+        AuditLogServiceStub(channel).SearchEvents(pb.SearchEventsRequest(page_size=1), timeout=60)
     except grpc.RpcError as error:
         code: grpc.StatusCode = error.code()
         return code

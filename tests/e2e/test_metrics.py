@@ -39,7 +39,7 @@ def client(app: App, tmp_path: Path) -> Iterator[Client]:
 
 
 def text_of(app: App) -> str:
-    with urllib.request.urlopen(f"http://127.0.0.1:{app.http_port}/metrics", timeout=10) as answer:
+    with urllib.request.urlopen(f"http://127.0.0.1:{app.http_port}/metrics", timeout=60) as answer:
         found: str = answer.read().decode()
     return found
 
@@ -87,7 +87,7 @@ def test_a_call_that_its_client_gives_up_is_counted_and_no_longer_in_flight(app:
     def requests() -> Iterator[pb.EmitEventsRequest]:
         payload = event_pb2.EventPayload(json=b'{"event":"a"}')
         yield pb.EmitEventsRequest(message_number=1, events=[payload])
-        ended.wait(30)
+        ended.wait(60)
 
     with channel_of(app, tmp_path / "data") as channel:
         stream: Any = AuditLogServiceStub(channel).EmitEvents(requests())

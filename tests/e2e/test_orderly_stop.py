@@ -28,7 +28,7 @@ def test_closing_the_terminal_that_it_was_started_in_stops_it(tmp_path: Path) ->
             os.close(theirs)
             until((tmp_path / "data" / "ready.json").exists)
             os.close(ours)
-            assert served.wait(30) == 0
+            assert served.wait(60) == 0
         finally:
             served.kill()
     assert not (tmp_path / "data" / "ready.json").exists()
@@ -48,7 +48,7 @@ def test_nothing_but_log_lines_is_printed_when_it_stops(tmp_path: Path, number: 
                 client.emit(b'{"event":"a"}')
                 assert client.search(Query(types=("a",))).rows
             os.kill(served.pid, number)
-            assert served.wait(30) == 0
+            assert served.wait(60) == 0
         finally:
             served.kill()
     messages = [json.loads(line)["message"] for line in (tmp_path / "log").read_text().splitlines()]

@@ -38,7 +38,7 @@ def test_the_same_client_and_emitter_go_on_with_renewed_files(tmp_path: Path, mo
         connection = Connection(given.address, given.ca, tmp_path / "short.crt", tmp_path / "short.key")
         with Client(connection) as client, Emitter(connection, tmp_path / "spool", retries=retries) as emitter:
             uids = [emitter.emit({"event": "renewed", "n": 0})]
-            emitter.flush(10)
+            emitter.flush(60)
             assert client.status().version
             until(lambda: datetime.now(UTC) > ends)
             with pytest.raises(ExtauditError, match="expired"):
@@ -48,8 +48,8 @@ def test_the_same_client_and_emitter_go_on_with_renewed_files(tmp_path: Path, mo
             assert emitter.stats.queued == 1
             issuing.renew(server.data_dir, "short", tmp_path, 300)
             until(lambda: is_taken(client))  # its serial is on record a moment later
-            emitter.flush(20)
+            emitter.flush(60)
             uids.append(emitter.emit({"event": "renewed", "n": 2}))
-            emitter.flush(20)
+            emitter.flush(60)
             found = [json.loads(row.json)["uid"] for row in client.search_all(Query(types=("renewed",)))]
         assert Counter(found) == Counter(uids)

@@ -133,7 +133,7 @@ def test_control_c_ends_a_tail_quietly(server: RunningServer) -> None:
         assert process.stdout is not None
         assert json.loads(process.stdout.readline())["user"] == "eve"
         process.send_signal(signal.SIGINT)
-        out, err = process.communicate(timeout=20)
+        out, err = process.communicate(timeout=60)
     assert (process.returncode, out, err.strip()) == (130, b"", b"")
 
 
@@ -155,7 +155,7 @@ def test_a_nightly_run_with_a_place_prints_each_event_once(server: RunningServer
     with server.client() as client:
         for number in range(3):
             emit(client, *["nightly"] * number)
-            out, err = tail(server, *flags).communicate(timeout=30)
+            out, err = tail(server, *flags).communicate(timeout=60)
             assert err == b""
             printed.append(len(out.splitlines()))
     assert printed == [0, 1, 2]

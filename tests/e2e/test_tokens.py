@@ -150,7 +150,7 @@ def test_no_token_is_in_any_log_metric_error_or_status(world: World) -> None:
         outputs.append(world.extaudit("events", "search"))
         assert outputs[-1].returncode == 1
     ready = world.server.wait_until_ready()
-    with urllib.request.urlopen(f"http://{ready['http']}/metrics", timeout=10) as answer:
+    with urllib.request.urlopen(f"http://{ready['http']}/metrics", timeout=60) as answer:
         metrics = answer.read().decode()
     assert f'extaudit_token_issuer_keys{{issuer="{ISSUER}"}} 1.0' in metrics
     said = world.server.said + metrics + b"".join(each.stdout + each.stderr for each in outputs).decode()

@@ -58,7 +58,7 @@ class Caller:
     def __init__(self, proxy: FaultProxy, authority: Path) -> None:
         url = urlsplit(proxy.endpoint)
         context = ssl.create_default_context(cafile=str(authority))
-        self.connection = http.client.HTTPSConnection(str(url.hostname), url.port, context=context, timeout=10)
+        self.connection = http.client.HTTPSConnection(str(url.hostname), url.port, context=context, timeout=60)
 
     def ask(self, method: str, path: str) -> tuple[int, bytes, bool] | str:
         """Status, body, and whether there was a checksum; or that the connection was reset."""

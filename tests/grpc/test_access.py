@@ -367,7 +367,7 @@ async def test_an_idle_reflection_stream_does_not_keep_the_server_from_stopping(
         stream = channel.stream_stream(REFLECTION[0])()
         await stream.write(reflection_pb2.ServerReflectionRequest(list_services="").SerializeToString())
         await stream.read()
-        await asyncio.wait_for(rig.server.stop(30), 5)
+        await asyncio.wait_for(rig.server.stop(600), 60)
         failure = await failing(stream.read())
     assert (failure.code, failure.reason) == (Codes.UNAVAILABLE, "STOPPING")
 

@@ -76,7 +76,7 @@ class Server:
 
 
 def ask(who_am_i: Asking) -> str:
-    future = who_am_i.future(b"", timeout=10)
+    future = who_am_i.future(b"", timeout=60)
     if future.code() is grpc.StatusCode.OK:
         return future.result().decode()
     return f"{future.code().name} {future.details()}"

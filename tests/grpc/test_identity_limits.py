@@ -38,13 +38,11 @@ def check(failure: Failure, reason: str, limit: str) -> None:
     assert failure.retry_seconds
 
 
-async def emitted(channel: grpc.aio.Channel) -> None:
-    """Try until it goes well; the test's time bound ends it otherwise."""
-    while True:
-        try:
-            return await emit(channel)
-        except grpc.aio.AioRpcError:
-            await asyncio.sleep(0.02)
+def held_clock(rig: Rig) -> list[float]:
+    """The clock of the rates, which goes on only when it is told to, however long calls take."""
+    seconds = [0.0]
+    rig.server._pipeline._limiter._clock = lambda: seconds[0]
+    return seconds
 
 
 def other(rig: Rig) -> grpc.aio.Channel:
@@ -54,20 +52,22 @@ def other(rig: Rig) -> grpc.aio.Channel:
 @in_loop
 async def test_calls_beyond_the_rate_are_refused_to_one_and_not_to_another() -> None:
     async with serving(limits=limited(calls_per_second=3)) as rig, rig.node() as greedy, other(rig) as modest:
+        clock = held_clock(rig)
         for _ in range(3):
             await emit(greedy)
         failure = await failing(emit(greedy))
         await emit(modest)
         await HealthStub(greedy).Check(health_pb2.HealthCheckRequest())
-        await emitted(greedy)
+        clock[0] += failure.retry_seconds or 0.0
+        await emit(greedy)
     check(failure, "RATE_LIMIT", "limits.calls_per_second")
-    assert failure.retry_seconds
-    assert failure.retry_seconds <= 0.4
+    assert failure.retry_seconds == pytest.approx(1 / 3, abs=0.001)
 
 
 @in_loop
 async def test_another_certificate_of_the_same_identity_shares_its_limits() -> None:
     async with serving(limits=limited(calls_per_second=1)) as rig, rig.node() as first, rig.node() as renewed:
+        held_clock(rig)
         await emit(first)
         check(await failing(emit(renewed)), "RATE_LIMIT", "limits.calls_per_second")
 
@@ -97,6 +97,7 @@ async def test_calls_under_way_are_bounded_and_streams_apart_from_them() -> None
 @in_loop
 async def test_a_stream_faster_than_its_events_ends_after_what_was_taken_is_acknowledged() -> None:
     async with serving(limits=limited(events_per_second=5), holds=True) as rig, rig.node() as channel:
+        clock = held_clock(rig)
         stream = AuditLogServiceStub(channel).EmitEvents()
         for number in (1, 2):
             await stream.write(pb.EmitEventsRequest(message_number=number, events=[EVENT] * 4))
@@ -106,9 +107,10 @@ async def test_a_stream_faster_than_its_events_ends_after_what_was_taken_is_ackn
         assert (await first).durable_through == 1
         failure = await failing(_end(stream))
         rig.intake.holds = False
+        clock[0] += 1.0
         check(failure, "RATE_LIMIT", "limits.events_per_second")
         check(await failing(emit_many(channel, 6)), "RATE_LIMIT", "limits.events_per_second")
-    assert 4 <= len(rig.intake.events) < 4 + 6
+    assert len(rig.intake.events) == 4 + 5
 
 
 async def _end(stream: Any) -> None:
@@ -125,13 +127,13 @@ async def emit_many(channel: grpc.aio.Channel, count: int) -> None:
 @in_loop
 async def test_a_message_larger_than_a_second_s_worth_passes_and_is_paid_off_later() -> None:
     async with serving(limits=limited(events_per_second=5)) as rig, rig.node() as channel:
+        held_clock(rig)
         stream = AuditLogServiceStub(channel).EmitEvents()
         await stream.write(pb.EmitEventsRequest(message_number=1, events=[EVENT] * 20))
         assert (await stream.read()).durable_through == 1
         failure = await failing(emit(channel))
     check(failure, "RATE_LIMIT", "limits.events_per_second")
-    assert failure.retry_seconds
-    assert 2.5 < failure.retry_seconds <= 3.3
+    assert failure.retry_seconds == pytest.approx(3.2, abs=0.001)
 
 
 @in_loop

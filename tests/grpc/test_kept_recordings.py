@@ -95,19 +95,19 @@ def chunks(data: bytes, size: int = MIB, offset: int = 0) -> Iterator[Request]:
 
 def upload(stub: RecordingServiceStub, session_id: str, data: bytes, upload_id: str = "") -> str:
     requests = iter([start(session_id, upload_id), *chunks(data)])
-    *_, last = stub.UploadRecording(requests, timeout=30)
+    *_, last = stub.UploadRecording(requests, timeout=60)
     assert last.durable_offset == len(data)
     return str(last.upload_id)
 
 
 def record(stub: RecordingServiceStub, session_id: str, data: bytes) -> recording_pb2.Recording:
     upload_id = upload(stub, session_id, data)
-    return stub.CompleteUpload(pb.CompleteUploadRequest(upload_id=upload_id), timeout=30).recording
+    return stub.CompleteUpload(pb.CompleteUploadRequest(upload_id=upload_id), timeout=60).recording
 
 
 def download(stub: RecordingServiceStub, session_id: str, **asked: Any) -> bytes:
     request = pb.DownloadRecordingRequest(session_id=session_id, **asked)
-    return b"".join(answer.chunk for answer in stub.DownloadRecording(request, timeout=30))
+    return b"".join(answer.chunk for answer in stub.DownloadRecording(request, timeout=60))
 
 
 def failing(call: Any) -> Failure:
@@ -171,13 +171,13 @@ def test_a_stream_that_takes_an_upload_up_ends_the_one_that_had_it(service: Serv
         def slowly() -> Iterator[Request]:
             yield start(session)
             yield from chunks(data[:MIB])
-            ended.wait(20)
+            ended.wait(60)
 
         stream = first.UploadRecording(slowly())
         upload_id = next(stream).upload_id
         assert next(response for response in stream if response.durable_offset == MIB)
         rest = iter([start(session, upload_id), *chunks(data[MIB:], offset=MIB)])
-        responses = list(second.UploadRecording(rest, timeout=30))
+        responses = list(second.UploadRecording(rest, timeout=60))
         assert responses[0].durable_offset == MIB
         failure = failing(lambda: list(stream))
         ended.set()
@@ -252,13 +252,13 @@ def test_of_a_changed_part_no_byte_leaves(service: Service, at: int) -> None:
     part = at // (8 * MIB)
     given = bytearray()
     with service.user("auditor") as stub:
-        call = stub.DownloadRecording(pb.DownloadRecordingRequest(session_id=session), timeout=30)
+        call = stub.DownloadRecording(pb.DownloadRecordingRequest(session_id=session), timeout=60)
         failure = failing(lambda: [given.extend(answer.chunk) for answer in call])
         assert (failure.code, failure.reason) == (Codes.DATA_LOSS, "RECORDING_DAMAGED")
         assert bytes(given) == data[: part * 8 * MIB]
         if part:
             assert download(stub, session, length=part * 8 * MIB) == data[: part * 8 * MIB]
-        events = stub.StreamRecordingEvents(pb.StreamRecordingEventsRequest(session_id=session), timeout=30)
+        events = stub.StreamRecordingEvents(pb.StreamRecordingEventsRequest(session_id=session), timeout=60)
         assert failing(lambda: list(events)).code is Codes.DATA_LOSS
 
 
@@ -269,7 +269,7 @@ def test_of_many_uploads_at_once_a_bad_and_a_stalled_one_block_no_other(service:
         def requests() -> Iterator[Request]:
             yield start(new_session())
             yield from chunks(b"abc")
-            stall.wait(30)
+            stall.wait(60)
 
         return list(stub.UploadRecording(requests(), timeout=60))
 

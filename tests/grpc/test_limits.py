@@ -87,13 +87,13 @@ async def test_calls_under_way_end_well_while_the_server_stops_and_new_ones_are_
         stream = stub.EmitEvents()
         await stream.write(pb.EmitEventsRequest(message_number=1, events=[EventPayload(json=b"a")]))
         await until(lambda: len(rig.intake.waiting) == 1)
-        stopping = asyncio.ensure_future(rig.server.stop(10))
+        stopping = asyncio.ensure_future(rig.server.stop(600))
         failure = await failing(stub.EmitEvent(EVENT))
         rig.server.health.set_serving(True)
         health = await HealthStub(channel).Check(health_pb2.HealthCheckRequest())
         rig.intake.settle(0)
         assert (await stream.read()).durable_through == 1
-        await asyncio.wait_for(stopping, 5)  # long before the grace is over
+        await asyncio.wait_for(stopping, 60)  # long before the grace is over
         assert rig.intake.events == [b"a"]
     assert (failure.code, failure.reason) == (grpc.StatusCode.UNAVAILABLE, "STOPPING")
     assert health.status == health_pb2.HealthCheckResponse.NOT_SERVING
@@ -104,7 +104,7 @@ async def test_a_call_that_outlives_the_grace_is_cut_off() -> None:
     async with serving(holds=True) as rig, rig.node() as channel:
         call = asyncio.ensure_future(_emit(channel))
         await until(lambda: rig.intake.events)
-        await asyncio.wait_for(rig.server.stop(0.1), 5)
+        await asyncio.wait_for(rig.server.stop(0.1), 60)
         with pytest.raises(grpc.aio.AioRpcError):
             await call
 

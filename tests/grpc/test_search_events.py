@@ -137,12 +137,12 @@ async def test_a_request_larger_than_any_query_is_refused() -> None:
     assert (failure.reason, failure.violations) == ("INVALID_REQUEST", ["request"])
 
 
-@pytest.mark.parametrize(("client", "low", "high"), [(None, 7, 7), (60, 7, 7), (5, 2, 5.5)])
+@pytest.mark.parametrize(("client", "low", "high"), [(None, 70, 70), (600, 70, 70), (50, 5, 50.5)])
 @in_loop
 async def test_the_shorter_of_deadline_and_limit_is_the_use_cases_time(
     client: float | None, low: float, high: float
 ) -> None:
-    async with serving(limits=Limits(search_seconds=7)) as rig, rig.user("auditor") as channel:
+    async with serving(limits=Limits(search_seconds=70)) as rig, rig.user("auditor") as channel:
         rig.searches.found = found(b"{}"), b"{}"
         stub = AuditLogServiceStub(channel)
         await stub.SearchEvents(pb.SearchEventsRequest(), timeout=client)
@@ -182,17 +182,20 @@ async def test_errors_of_the_search_reach_the_caller(
 async def test_a_deadline_that_passes_is_counted_as_such() -> None:
     async with serving() as rig, rig.user("auditor") as channel:
         rig.searches.hangs = True
-        with pytest.raises(grpc.aio.AioRpcError):
-            await AuditLogServiceStub(channel).SearchEvents(pb.SearchEventsRequest(), timeout=0.2)
-        await until(lambda: rig.records.calls)
-        assert [record.code for record in rig.records.calls] == ["DEADLINE_EXCEEDED"]
+        codes: list[str] = []
+        # The client gives up at the same time, and on a busy machine the server may learn of that first.
+        while "DEADLINE_EXCEEDED" not in codes:
+            with pytest.raises(grpc.aio.AioRpcError):
+                await AuditLogServiceStub(channel).SearchEvents(pb.SearchEventsRequest(), timeout=0.2)
+            codes = [record.code for record in rig.records.calls]
+        assert set(codes) <= {"DEADLINE_EXCEEDED", "CANCELLED"}
 
 
 @in_loop
 async def test_a_cancelled_search_is_counted_as_cancelled() -> None:
     async with serving() as rig, rig.user("auditor") as channel:
         rig.searches.hangs = True
-        call = AuditLogServiceStub(channel).SearchEvents(pb.SearchEventsRequest(), timeout=10)
+        call = AuditLogServiceStub(channel).SearchEvents(pb.SearchEventsRequest(), timeout=60)
         await until(lambda: rig.searches.asked)
         call.cancel()
         await until(lambda: rig.records.calls)

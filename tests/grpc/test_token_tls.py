@@ -44,7 +44,7 @@ class Server:
         credentials = grpc.ssl_channel_credentials((ca or self.host).pem, *pair)
         options = [("grpc.use_local_subchannel_pool", 1), ("grpc.ssl_target_name_override", "localhost")]
         with grpc.secure_channel(f"127.0.0.1:{self.port}", credentials, options) as channel:
-            seen: bytes = channel.unary_unary(METHOD)(b"", timeout=10)
+            seen: bytes = channel.unary_unary(METHOD)(b"", timeout=60)
         return seen
 
 

@@ -36,9 +36,9 @@ class Answer:
 
 def ask(port: int, path: str, method: str = "GET", trust: ssl.SSLContext | None = None) -> Answer:
     connection = (
-        http.client.HTTPSConnection("localhost", port, timeout=10, context=trust)
+        http.client.HTTPSConnection("localhost", port, timeout=60, context=trust)
         if trust
-        else http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+        else http.client.HTTPConnection("127.0.0.1", port, timeout=60)
     )
     try:
         connection.request(method, path)
@@ -130,7 +130,7 @@ def test_a_header_without_end_is_refused() -> None:
             reader, writer = await asyncio.open_connection("127.0.0.1", port)
             writer.write(b"GET /healthz HTTP/1.1\r\nx: " + b"a" * 100_000)
             await writer.drain()
-            answer = await asyncio.wait_for(reader.read(4_096), 10)
+            answer = await asyncio.wait_for(reader.read(4_096), 60)
             writer.close()
             return answer
         finally:
@@ -144,8 +144,8 @@ def test_after_stop_nothing_listens_and_open_connections_end() -> None:
         server = OperationsServer("127.0.0.1:0", operations_app(tuple, lambda: b""))
         port = await server.start()
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
-        await asyncio.wait_for(server.stop(), 10)
-        rest = await asyncio.wait_for(reader.read(), 10)
+        await asyncio.wait_for(server.stop(), 60)
+        rest = await asyncio.wait_for(reader.read(), 60)
         writer.close()
         await server.stop()
         return rest, port

@@ -67,7 +67,7 @@ class Sandbox:
             aws_session_token=given.get("SessionToken"),
             verify=str(self.authority) if self.authority else None,
             config=Config(
-                retries={"total_max_attempts": 1}, s3={"addressing_style": "path"}, proxies={}, connect_timeout=10
+                retries={"total_max_attempts": 1}, s3={"addressing_style": "path"}, proxies={}, connect_timeout=60
             ),
         )
 
@@ -114,7 +114,7 @@ class Sandbox:
         opener = urllib.request.build_opener(
             urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=context)
         )
-        with opener.open(f"{self.endpoint}/_sandbox/{name}", json.dumps(fields).encode(), timeout=30) as answer:
+        with opener.open(f"{self.endpoint}/_sandbox/{name}", json.dumps(fields).encode(), timeout=60) as answer:
             return json.loads(answer.read())
 
     def close(self) -> None:

@@ -26,7 +26,7 @@ def enforce(moto: Sandbox, after: str) -> None:
     asked = urllib.request.Request(
         f"{moto.endpoint}/moto-api/reset-auth", after.encode(), {"Content-Type": "text/plain"}
     )
-    urllib.request.urlopen(asked, timeout=10).close()
+    urllib.request.urlopen(asked, timeout=60).close()
 
 
 def test_moto_enforces_nothing_unless_told(moto: Sandbox) -> None:

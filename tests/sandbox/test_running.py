@@ -93,7 +93,7 @@ def test_it_says_how_to_use_it_and_stops_on_ctrl_c(tmp_path: Path) -> None:
         process = subprocess.Popen([sys.executable, "-m", "tests.sandbox", "--explain"], cwd=ROOT, stdout=out)
         until(lambda: "_sandbox/calls" in said.read_text())
         process.send_signal(signal.SIGINT)
-        assert process.wait(20) == 0
+        assert process.wait(60) == 0
     text = said.read_text()
     endpoint = text.partition("AWS_ENDPOINT_URL=")[2].split()[0]
     assert endpoint.startswith("http://127.0.0.1:")

@@ -69,7 +69,7 @@ async def test_a_delivery_waits_while_it_gives_way_and_goes_on_after(log: LogUnd
         busy[0] = False
         await until(lambda: not log.log.tail.to_deliver("default"))
         deliveries.stop()
-        await asyncio.wait_for(task, 10)
+        await asyncio.wait_for(task, 60)
     assert [record.first for record in log.records()] == [1]
 
 
@@ -80,7 +80,7 @@ async def test_a_stop_waits_for_no_delivery_that_gives_way(log: LogUnderTest) ->
         task = asyncio.create_task(deliveries.run())
         await settle()
         deliveries.stop()
-        await asyncio.wait_for(task, 10)
+        await asyncio.wait_for(task, 60)
     assert log.log.tail.to_deliver("default"), "it stays in the journal"
 
 

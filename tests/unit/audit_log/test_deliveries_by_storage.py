@@ -48,7 +48,7 @@ class Unreachable(EmbeddedStorage):
             self.begun += 1
             self.under_way += 1
             self.most = max(self.most, self.under_way)
-        self.go_on.wait(30)
+        self.go_on.wait(60)
         with self.counting:
             self.under_way -= 1
         if self.away:
@@ -58,7 +58,7 @@ class Unreachable(EmbeddedStorage):
     def put_record(self, name: str, data: bytes) -> None:
         if self.holds_records:
             self.at_record.set()
-            self.go_on_with_records.wait(30)
+            self.go_on_with_records.wait(60)
             raise StorageError("it is away")
         super().put_record(name, data)
 
@@ -102,7 +102,7 @@ async def running(folder: Path, patience: float = 0.0, at_once: int = 1) -> Asyn
         yield Rig(log, far, deliveries, JournalSwitch(log.log.writer, journal, log.storages, deliveries, open_storage))
         far.go_on.set()
         deliveries.stop()
-        await asyncio.wait_for(task, 10)
+        await asyncio.wait_for(task, 60)
     log.close()
 
 

@@ -93,7 +93,7 @@ async def running(
             yield Rig(intake, files, tail, thread, metrics, gate, validation, told)
         finally:
             intake.stop()
-            await asyncio.wait_for(task, 10)
+            await asyncio.wait_for(task, 60)
 
 
 def access(identity: Identity = USER) -> Access:
@@ -325,7 +325,7 @@ async def test_who_can_wait_waits_while_the_journal_is_nearly_full_and_goes_on_o
         await settle()
         assert not waiting.done()
         rig.gate.observe(7 * MIB - 1, 1024 * MIB)
-        await asyncio.wait_for(waiting, 10)
+        await asyncio.wait_for(waiting, 60)
 
 
 @pytest.mark.parametrize(
@@ -337,7 +337,7 @@ async def test_who_can_wait_waits_while_the_journal_is_nearly_full_and_goes_on_o
 async def test_nobody_waits_for_room_in_vain(full: int, batches_leave: bool, patience: float) -> None:
     async with running(quota=8 * MIB, batches_leave=batches_leave, patience=patience) as rig:
         rig.gate.observe(full, 1024 * MIB)
-        await asyncio.wait_for(rig.intake.until_room(), 10)
+        await asyncio.wait_for(rig.intake.until_room(), 60)
 
 
 @in_loop
@@ -347,7 +347,7 @@ async def test_a_stop_ends_the_waiting_for_room() -> None:
         waiting = asyncio.create_task(rig.intake.until_room())
         await settle()
         rig.intake.stop()
-        await asyncio.wait_for(waiting, 10)
+        await asyncio.wait_for(waiting, 60)
 
 
 @in_loop

@@ -88,7 +88,7 @@ async def test_an_export_of_it_holds_up_no_export_of_what_is_here(tmp_path: Path
         waiting = asyncio.create_task(events(there))
         await until(Silent.asked.is_set)
         try:
-            assert await asyncio.wait_for(events(here), 10) == 1
+            assert await asyncio.wait_for(events(here), 60) == 1
             assert not waiting.done()
         finally:
             Silent.let.set()
@@ -125,7 +125,7 @@ async def test_a_watch_of_it_holds_up_no_watch_of_what_is_here(tmp_path: Path) -
         waiting = asyncio.create_task(first(FAR))
         await until(Silent.asked.is_set)
         try:
-            assert await asyncio.wait_for(first("default"), 10) == ["here"]
+            assert await asyncio.wait_for(first("default"), 60) == ["here"]
             assert not waiting.done()
         finally:
             Silent.let.set()

@@ -148,7 +148,7 @@ def test_the_thread_asks_before_anybody_calls_and_ends_with_close(sts: Sts) -> N
 
     credentials = RoleCredentials(assume, lambda: "token", lambda: sts.now)
     credentials.start()
-    assert asked.wait(10)
+    assert asked.wait(60)
     credentials.close()
     assert [each.name for each in threading.enumerate() if each.name == "aws-credentials"] == []
 

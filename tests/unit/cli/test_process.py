@@ -31,7 +31,7 @@ def paths() -> dict[str, str]:
 @pytest.mark.parametrize("arguments", [["--help"], ["events", "search", "--help"], ["identity", "--help"]])
 def test_help_imports_nothing_heavy(arguments: list[str]) -> None:
     done = subprocess.run(
-        [sys.executable, "-c", HEAVY, *arguments], env=paths(), capture_output=True, text=True, timeout=30
+        [sys.executable, "-c", HEAVY, *arguments], env=paths(), capture_output=True, text=True, timeout=60
     )
     assert done.returncode == 0
     assert "Examples:" in done.stdout
@@ -48,7 +48,7 @@ def test_a_reader_that_goes_away_ends_the_command_quietly(service: FakeService, 
         assert process.stdout is not None
         process.stdout.readline()
         process.stdout.close()
-        assert process.wait(30) != 0
+        assert process.wait(60) != 0
         assert process.stderr is not None
         assert process.stderr.read() == b""
 
@@ -74,7 +74,7 @@ def test_an_interrupt_ends_the_command_quietly(service: FakeService, pki: Pki) -
 def test_a_failed_handshake_prints_one_line(service: FakeService, pki: Pki) -> None:
     wrong = {**environment(service, pki), "EXTAUDIT_KEY": str(pki.server_key), "EXTAUDIT_CERT": str(pki.server_cert)}
     wrong["EXTAUDIT_CA"] = str(pki.cert)
-    done = subprocess.run([sys.executable, "-c", RUN, "status"], env=wrong, capture_output=True, text=True, timeout=30)
+    done = subprocess.run([sys.executable, "-c", RUN, "status"], env=wrong, capture_output=True, text=True, timeout=60)
     assert done.returncode == 1
     assert done.stdout == ""
     assert len(done.stderr.splitlines()) == 1

@@ -36,7 +36,7 @@ def waits() -> list[float]:
 @pytest.fixture
 def client(connection: Connection, waits: list[float]) -> Iterator[Client]:
     retries = Retries(attempts=2, wait=waits.append, draw=lambda low, high: low)
-    with Client(connection, timeout=10, retries=retries) as opened:
+    with Client(connection, timeout=60, retries=retries) as opened:
         yield opened
 
 

@@ -45,7 +45,7 @@ FAST = Retries(attempts=2, first_delay=0.01)
 
 
 def opened(connection: Connection) -> AsyncClient:
-    return AsyncClient(connection, timeout=10, retries=FAST)
+    return AsyncClient(connection, timeout=60, retries=FAST)
 
 
 def shape(method: Any) -> list[tuple[str, Any]]:

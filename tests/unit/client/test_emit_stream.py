@@ -75,7 +75,7 @@ def test_a_stream_that_says_nothing_more_is_opened_again(service: FakeService, c
     def answer(requests: Stream) -> Answers:
         yield acknowledge(next(requests))
         if next(hangs, False):
-            release.wait(20)
+            release.wait(60)
             return
         yield from acknowledge_all(requests)
 
@@ -124,7 +124,7 @@ def test_no_more_messages_than_the_window_are_under_way(service: FakeService, cl
 
     def hold(requests: Stream) -> Answers:
         held = [next(requests) for _ in range(3)]
-        release.wait(10)
+        release.wait(60)
         for request in held:
             yield acknowledge(request)
         yield from acknowledge_all(requests)

@@ -30,7 +30,7 @@ from tests.unit.client.stored_events import FAST, Answers, Stored, Stream
 def test_events_of_both_kinds_arrive_in_order_and_bytes_stay_as_they_are(emitter: Emitter, stored: Stored) -> None:
     given = b'{"event" : "a",\t"uid":"u-1", "time":"2026-01-01T00:00:00Z"} '
     uids = [emitter.emit(given), emitter.emit({"event": "b", "é": [1, None]}), *emitter.emit_many([{"event": "c"}] * 3)]
-    emitter.flush(10)
+    emitter.flush(60)
     assert list(stored.events) == uids
     assert stored.events["u-1"] == given
     assert json.loads(stored.events[uids[1]])["é"] == [1, None]
@@ -39,7 +39,7 @@ def test_events_of_both_kinds_arrive_in_order_and_bytes_stay_as_they_are(emitter
 
 def test_many_events_share_messages(emitter: Emitter, stored: Stored) -> None:
     emitter.emit_many({"event": "e", "n": n} for n in range(2_000))
-    emitter.flush(10)
+    emitter.flush(60)
     assert len(stored.events) == 2_000
     assert stored.messages <= 10
 
@@ -59,7 +59,7 @@ def test_refused_events_go_aside_with_reasons_and_hold_up_nothing(
     stored.refuses = lambda event: b"wrong" in event
     with Emitter(connection, tmp_path, retries=FAST, on_refused=told.append) as emitter:
         uids = [emitter.emit({"event": "wrong secret" if n % 3 == 0 else "good", "n": n}) for n in range(10)]
-        emitter.flush(10)
+        emitter.flush(60)
         assert (emitter.stats.sent, emitter.stats.refused) == (6, 4)
     expected = [uid for n, uid in enumerate(uids) if n % 3 == 0]
     lines = [json.loads(line) for line in (tmp_path / "refused.jsonl").read_text().splitlines()]
@@ -78,7 +78,7 @@ def test_a_callback_that_fails_ends_nothing(connection: Connection, stored: Stor
     with Emitter(connection, tmp_path, retries=FAST, on_refused=fail) as emitter:
         emitter.emit({"event": "wrong"})
         emitter.emit({"event": "good"})
-        emitter.flush(10)
+        emitter.flush(60)
         assert emitter.stats.sent == 1
 
 
@@ -93,7 +93,7 @@ def test_an_event_too_large_for_a_stream_goes_by_a_call_of_its_own_in_its_turn(
         emitter.emit({"event": "before"})
         emitter.emit({"event": "large", "padding": "x" * STREAM_EVENT_BYTES})
         emitter.emit({"event": "after"})
-        emitter.flush(20)
+        emitter.flush(60)
         assert (emitter.stats.sent, emitter.stats.refused) == (2, 1)
 
 
@@ -109,7 +109,7 @@ def test_what_is_left_is_sent_first_and_in_order_by_the_next_emitter(
     assert before.close(timeout=0) == 20
     with Emitter(connection, tmp_path, retries=FAST) as after:
         uids.append(after.emit({"event": "last"}))
-        after.flush(10)
+        after.flush(60)
     assert list(stored.events) == uids
 
 
@@ -120,7 +120,7 @@ def test_a_full_spool_holds_back_or_refuses_as_chosen(
     stored = Stored()
 
     def hold(requests: Stream) -> Answers:
-        release.wait(20)
+        release.wait(60)
         yield from stored(requests)
 
     service.emit_stream = hold
@@ -133,7 +133,7 @@ def test_a_full_spool_holds_back_or_refuses_as_chosen(
         assert emitter.stats.queued == len(uids) > 20
         assert sum(path.stat().st_size for path in tmp_path.glob("*.events")) <= bound
         release.set()
-        emitter.flush(20)
+        emitter.flush(60)
         assert list(stored.events) == uids
 
 
@@ -189,6 +189,6 @@ def test_a_fault_of_the_emitter_is_told_without_the_event(
     monkeypatch.setattr(EmitterState, "acknowledged", fail)
     with Emitter(connection, tmp_path, retries=FAST) as emitter:
         emitter.emit({"event": "e"})
-        emitter.flush(10)
+        emitter.flush(60)
     assert "the emitter failed: UnicodeDecodeError in fail" in caplog.text
     assert "secret" not in caplog.text

@@ -52,7 +52,7 @@ def test_trouble_is_told_and_tried_again_and_the_events_stay(
     with Emitter(connection, tmp_path, retries=FAST, on_trouble=troubles.append) as emitter:
         uid = emitter.emit({"event": "e"})
         until(lambda: emitter.stats.trouble is not None)
-        emitter.flush(20)
+        emitter.flush(60)
         assert list(stored.events) == [uid]
         assert emitter.stats.trouble is None
     assert [trouble.failures for trouble in troubles] == [1, 2, 3, 4]
@@ -93,7 +93,7 @@ def test_one_event_that_breaks_the_stream_is_found_and_set_aside(
     stored.before, service.emit = break_off, alone
     with Emitter(connection, tmp_path, retries=FAST) as emitter:
         uids = emitter.emit_many({"event": "poison" if n == 3 else "e", "n": n} for n in range(8))
-        emitter.flush(20)
+        emitter.flush(60)
         assert list(stored.events) == [uid for n, uid in enumerate(uids) if n != 3]
         assert (emitter.stats.sent, emitter.stats.refused) == (7, 1)
     (line,) = (tmp_path / "refused.jsonl").read_text().splitlines()
@@ -128,7 +128,7 @@ def test_events_over_which_the_service_fails_are_set_aside_once_it_takes_others(
     kinds = ["e", "poison", "poison", "wrong", "poison", "e", "e"]
     with Emitter(connection, tmp_path, retries=FAST) as emitter:
         uids = emitter.emit_many({"event": kind, "n": n} for n, kind in enumerate(kinds))
-        emitter.flush(20)
+        emitter.flush(60)
         assert list(stored.events) == [uid for uid, kind in zip(uids, kinds, strict=True) if kind == "e"]
         assert (emitter.stats.refused, emitter.stats.queued) == (4, 0)
     lines = [json.loads(line) for line in (tmp_path / "refused.jsonl").read_text().splitlines()]
@@ -162,7 +162,7 @@ def test_a_service_that_fails_over_all_events_loses_none_to_the_refused(
         uids = emitter.emit_many({"event": "e", "n": n} for n in range(3))
         until(lambda: calls > 3 * 2 * 5)
         broken.clear()
-        emitter.flush(20)
+        emitter.flush(60)
         assert sorted(stored.events) == sorted(uids)
     assert not (tmp_path / "refused.jsonl").exists()
 
@@ -193,7 +193,7 @@ def test_an_acknowledgement_that_does_not_match_settles_nothing(
     service.emit_stream = answer
     with Emitter(connection, tmp_path, retries=FAST, on_trouble=troubles.append) as emitter:
         uids = emitter.emit_many([{"event": "a"}, {"event": "b"}, {"event": "c"}])
-        emitter.flush(20)
+        emitter.flush(60)
         assert list(stored.events) == uids
     assert len(troubles) == 3
     assert "doesn't match" in str(troubles[0].error)
@@ -206,7 +206,7 @@ def test_a_stream_that_ends_without_an_answer_settles_nothing(
     service.emit_stream = lambda requests: iter(()) if next(ends, False) else stored(requests)
     with Emitter(connection, tmp_path, retries=FAST) as emitter:
         uid = emitter.emit({"event": "e"})
-        emitter.flush(20)
+        emitter.flush(60)
         assert list(stored.events) == [uid]
 
 
@@ -216,7 +216,7 @@ def test_a_service_that_never_answers_delays_no_close(
     release = threading.Event()
 
     def hang(requests: Stream) -> Answers:
-        release.wait(20)
+        release.wait(60)
         yield from acknowledge_all(requests)
 
     service.emit_stream = hang
@@ -237,19 +237,19 @@ def test_a_service_that_answers_no_more_is_trouble_and_its_events_are_sent_again
         if next(hangs, False):
             yield from stored(iter([next(requests)]))
             next(requests)
-            release.wait(20)
+            release.wait(60)
             return
         yield from stored(requests)
 
     service.emit_stream = answer
     with Emitter(connection, tmp_path, retries=FAST, on_trouble=troubles.append) as emitter:
         uids = [emitter.emit({"event": "first"})]
-        emitter.flush(10)
+        emitter.flush(60)
         began = time.monotonic()
         until(lambda: time.monotonic() - began > 1.0)  # longer than the silence
         assert not troubles, "nothing is due"
         uids.append(emitter.emit({"event": "second"}))
-        emitter.flush(10)
+        emitter.flush(60)
         assert list(stored.events) == uids
     assert "said nothing" in str(troubles[0].error)
     release.set()
@@ -263,5 +263,5 @@ def test_a_missing_certificate_is_trouble_and_no_loss(connection: Connection, st
         until(lambda: emitter.stats.trouble is not None)
         assert connection.cert is not None
         cert.write_bytes(connection.cert.read_bytes())
-        emitter.flush(20)
+        emitter.flush(60)
     assert list(stored.events) == [uid]

@@ -50,7 +50,7 @@ def test_an_unavailable_of_the_service_is_not_taken_for_a_failed_connection(
 
 
 def connection_error(connection: Connection) -> str:
-    with pytest.raises(ConnectionFailed) as caught, Client(connection, timeout=10) as client:
+    with pytest.raises(ConnectionFailed) as caught, Client(connection, timeout=60) as client:
         client.status()
     assert "\n" not in caught.value.message
     return caught.value.message

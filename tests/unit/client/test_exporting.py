@@ -84,7 +84,7 @@ def test_a_chunk_whose_stream_says_nothing_more_is_read_on_over_another(service:
             yield answer(50, done=True)
             return
         yield answer(7)
-        release.wait(20)
+        release.wait(60)
 
     service.export = export
     filters, retries = query_pb.EventFilter(), Retries(first_delay=0.01)
@@ -267,7 +267,7 @@ def test_items_are_read_at_once_and_given_in_order() -> None:
     def parts(item: int) -> Iterator[str]:
         started.add(item)
         if item == 0:
-            gate.wait(10)
+            gate.wait(60)
         yield from (f"{item}.{number}" for number in range(9))
 
     with_parts = prefetched(range(6), parts, 3)

@@ -45,7 +45,7 @@ def renew(own: Pki, name: str) -> None:
 
 
 def test_the_next_call_uses_the_new_certificate(fake: FakeService, own: Pki) -> None:
-    with Client(connection_to(fake, own), timeout=10) as client:
+    with Client(connection_to(fake, own), timeout=60) as client:
         client.status()
         renew(own, "second")
         client.status()
@@ -55,7 +55,7 @@ def test_the_next_call_uses_the_new_certificate(fake: FakeService, own: Pki) -> 
 
 @in_loop
 async def test_so_it_does_for_asyncio(fake: FakeService, own: Pki) -> None:
-    async with AsyncClient(connection_to(fake, own), timeout=10) as client:
+    async with AsyncClient(connection_to(fake, own), timeout=60) as client:
         await client.status()
         renew(own, "second")
         await client.status()
@@ -66,7 +66,7 @@ async def test_so_it_does_for_asyncio(fake: FakeService, own: Pki) -> None:
 def test_half_of_a_pair_a_broken_file_or_none_changes_nothing(fake: FakeService, own: Pki) -> None:
     cert, key = renew_client(own, "second")
     old = own.key.read_bytes()
-    with Client(connection_to(fake, own), timeout=10) as client:
+    with Client(connection_to(fake, own), timeout=60) as client:
         client.status()
         for data in (key, b"no PEM", b"", key[:100]):
             put(own.key, data)
@@ -85,7 +85,7 @@ def test_half_of_a_pair_a_broken_file_or_none_changes_nothing(fake: FakeService,
 
 def test_a_stream_under_way_goes_on_over_the_channel_it_began_on(fake: FakeService, own: Pki) -> None:
     fake.emit_stream = acknowledge_all
-    with Client(connection_to(fake, own), timeout=10) as client:
+    with Client(connection_to(fake, own), timeout=60) as client:
         answers = client.emit_stream((b"%d" % n for n in range(40)), batch_size=1, window=2)
         first = [next(answers) for _ in range(5)]
         for number in range(3):

@@ -133,7 +133,7 @@ def test_a_stream_that_falls_silent_is_taken_for_dead(service: FakeService, clie
 
     def answers(request: pb.WatchEventsRequest) -> Iterator[pb.WatchEventsResponse]:
         yield answer(request.after.logs.get("l", 0) + 1)
-        over.wait(10)
+        over.wait(60)
 
     service.watch = answers
     progress = WatchProgress(Query(), {}, None, client._caller.retries)

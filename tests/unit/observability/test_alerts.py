@@ -243,8 +243,8 @@ def test_the_evaluation_looks_every_period_until_it_is_stopped() -> None:
         running = asyncio.create_task(evaluation.run())
         for _ in range(4):
             alerts.failed("aws-1", KIND, "x")
-        await asyncio.wait_for(raised.wait(), 5)
+        await asyncio.wait_for(raised.wait(), 60)
         evaluation.stop()
-        await asyncio.wait_for(running, 5)
+        await asyncio.wait_for(running, 60)
 
     asyncio.run(evaluate())

@@ -213,7 +213,7 @@ def test_of_two_changes_at_once_the_second_sees_what_the_first_did(store: SqlInt
 
     def slow(found: Found | None) -> RoleChange:
         inside.set()
-        assert go_on.wait(10)
+        assert go_on.wait(60)
         return to_other(found)
 
     def second(found: Found | None) -> None:
@@ -222,9 +222,9 @@ def test_of_two_changes_at_once_the_second_sees_what_the_first_did(store: SqlInt
 
     first = threading.Thread(target=lambda: store.change("ours", OTHER, NOW, slow))
     first.start()
-    assert inside.wait(10)
+    assert inside.wait(60)
     other = threading.Thread(target=lambda: store.change("ours", OTHER, NOW, second))
     other.start()
     go_on.set()
-    first.join(10), other.join(10)
+    first.join(60), other.join(60)
     assert seen == ["r-2"]

@@ -93,7 +93,7 @@ def test_who_waits_for_room_gets_it_when_events_are_settled(tmp_path: Path) -> N
     waiting = threading.Thread(target=lambda: opened.append([b"y" * 10_000], None))
     waiting.start()
     opened.settle(before)
-    waiting.join(20)
+    waiting.join(60)
     assert not waiting.is_alive()
     assert opened.committed == before + 1
     opened.close()
@@ -115,7 +115,7 @@ def test_who_waits_for_room_is_told_when_the_spool_is_closed(tmp_path: Path) -> 
     waiting = threading.Thread(target=wait)
     waiting.start()
     opened.close()
-    waiting.join(20)
+    waiting.join(60)
     assert len(failures) == 1
 
 

@@ -85,7 +85,7 @@ class SlowReads(DiskFiles):
 
     def read_range(self, path: Path, offset: int, size: int) -> bytes:
         self.begun.release()
-        assert self.go_on.wait(20)
+        assert self.go_on.wait(60)
         return super().read_range(path, offset, size)
 
 
@@ -101,8 +101,8 @@ def test_many_completions_that_read_their_uploads_again_leave_threads_to_those_t
         ends = [asyncio.create_task(service.complete(upload_id)) for upload_id in begun]
         try:
             for _ in range(2):
-                assert await asyncio.to_thread(files.begun.acquire, timeout=20)
-            await asyncio.wait_for(service.send(b"another", session=str(uuid.UUID(int=7))), 10)
+                assert await asyncio.to_thread(files.begun.acquire, timeout=60)
+            await asyncio.wait_for(service.send(b"another", session=str(uuid.UUID(int=7))), 60)
         finally:
             files.go_on.set()
         assert {state for _, state in await asyncio.gather(*ends)} == {UploadState.COMPLETED}

@@ -369,4 +369,4 @@ class StallingFiles(FaultyFiles):
         if operation == "append" and self.stalls:
             self.stalls = False
             self.stalled.set()
-            assert self._until.wait(20)
+            assert self._until.wait(60)
