@@ -98,9 +98,17 @@ def assemble(config: Config, around: Surroundings, *, upload_key: bytes, token_k
     threads = ThreadPoolExecutor(section.workers, "recordings")
     room = DiskRoom(floor_bytes(config))
     storages, store = around.storages, around.store
-    endings = Endings(store, storages, lambda session_id: sessions.servers_of(session_id), around.now_ms, around.alerts)
+    ids = UploadIds(upload_key)
+    endings = Endings(
+        store,
+        storages,
+        lambda session_id: sessions.servers_of(session_id),
+        around.now_ms,
+        ids.is_of,
+        around.alerts,
+    )
     limits = upload_limits(config, room)
-    uploads = Uploads(UploadIds(upload_key), store, storages, endings, threads, limits, around.now_ms, around.alerts)
+    uploads = Uploads(ids, store, storages, endings, threads, limits, around.now_ms, around.alerts)
     kept = KeptRecordings(store, uploads.view)
     sessions = Sessions(around.index, around.pages, kept, SessionTokens(token_key), around.search_threads)
     unreadable = recover(store, storages.default, endings) + _recover_others(around)

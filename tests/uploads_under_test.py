@@ -80,13 +80,15 @@ class UploadsUnderTest:
     admit: Callable[[int], None] = lambda size: None
     threads: Executor = field(default_factory=SameThread)
     now_ms: int = 1_795_000_000_000
+    secret: bytes = SECRET
 
     def __post_init__(self) -> None:
         self.store = SqlUploads(self.engine)
         self.storage = self._storage()
         storages = RecordingStorages(self.storage, self._no_other, lambda: self.storage.storage_id)
         self.alerts = Alerts()
-        endings = Endings(self.store, storages, self._servers_of, self._tick, self.alerts)
+        ids = UploadIds(self.secret)
+        endings = Endings(self.store, storages, self._servers_of, self._tick, ids.is_of, self.alerts)
         self.failed = self._recover(endings)
         limits = UploadLimits(
             StreamLimits(self.max_bytes, lambda size: self.admit(size)),
@@ -96,7 +98,6 @@ class UploadsUnderTest:
             schedule=self.schedule,
             idle_seconds=0.0,
         )
-        ids = UploadIds(SECRET)
         self.uploads = Uploads(ids, self.store, storages, endings, self.threads, limits, self._tick, self.alerts)
         self.settling = Settling(
             self.uploads,

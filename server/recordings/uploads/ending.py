@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import orjson
 
-from rbac.identities import IdentityKind
+from rbac.identities import Identity, IdentityKind
 from server.audit_log.access import Access
 from server.errors import DataLoss, FailedPrecondition
 from server.observability.alerts.alerts import Alerts
@@ -24,6 +24,7 @@ from server.recordings.uploads.custody import Custody
 from server.recordings.uploads.events import ending_event
 from server.recordings.uploads.kept_bytes import is_intact, read_sha256
 from server.recordings.uploads.owners import owner_members, owner_of
+from server.recordings.uploads.upload_ids import key_of
 from server.recordings.uploads.writing import Writing
 from server.state.uploads import ABORTED, ASIDE, RECORDING, Ending, RecordingRow, SqlUploads, UploadRow
 from server.storage.ports import StorageError
@@ -65,12 +66,15 @@ class Endings:
         storages: RecordingStorages,
         servers_of: Callable[[str], Collection[str]],
         now_ms: Callable[[], int],
+        is_ours: Callable[[str, Identity], bool],
         alerts: Alerts | None = None,
     ) -> None:
+        """`is_ours` tells whether the service gave an identity an upload's id."""
         self._store = store
         self._storages = storages
         self._servers_of = servers_of
         self._now_ms = now_ms
+        self._is_ours = is_ours
         self._alerts = alerts or Alerts()
 
     def complete(self, access: Access, row: UploadRow, writing: Writing, request: CompletionRequest) -> UploadRow:
@@ -180,7 +184,7 @@ class Endings:
         held = _decoded(record)
         if held is not None and held.upload_id == custody.upload_id:
             return UploadState.COMPLETED
-        same = held is not None and held.parts == custody.parts
+        same = held is not None and (held.session_id, held.parts) == (custody.session_id, custody.parts)
         if held is not None and same and self._is_kept(storage, held) and is_intact(storage, held):
             return UploadState.REPEATED
         storage.keep_aside(place)
@@ -189,12 +193,16 @@ class Endings:
     def _is_kept(self, storage: RecordingStorage, held: Custody) -> bool:
         """Whether the service has it as the session's recording: what repeats one of others, nobody could read.
 
-        Nobody else writes to the embedded storage, and a state that was lost learns of its recordings only later.
+        A state that was lost learns of it only later. Until then nobody else writes to the embedded storage, and in a
+        bucket its upload's id is proof.
         """
         if storage.storage_id == _EMBEDDED:
             return True
         kept = self._store.recording(held.session_id)
-        return kept is not None and kept.upload_id == held.upload_id
+        if kept is not None:
+            return kept.upload_id == held.upload_id
+        is_unknown = self._store.get(key_of(held.upload_id)) is None
+        return is_unknown and self._is_ours(held.upload_id, owner_of(held.uploader))
 
     def _repeats(self, kept: RecordingRow, custody: Custody) -> bool:
         """Whether an upload is what another storage has as the session's recording; False where that can't be told."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -87,12 +88,43 @@ def test_what_others_put_there_first_stays_the_oldest(service: S3UploadsUnderTes
 def test_what_repeats_a_recording_of_another_service_is_kept_too(service: S3UploadsUnderTest, tmp_path: Path) -> None:
     """Its custody record is of an upload that this one never began, so nobody could read it here."""
     engine = open_database(tmp_path / "other.db")
-    asyncio.run(S3UploadsUnderTest(service.files, engine, Path("data") / "other").record(DATA))
+    asyncio.run(S3UploadsUnderTest(service.files, engine, Path("data") / "other", secret=b"o" * 32).record(DATA))
     engine.dispose()
     recording, state = asyncio.run(service.record(DATA, who=OTHER_NODE))
     assert state is UploadState.KEPT_ASIDE
     assert asyncio.run(service.content(recording)) == DATA
     assert [each.data for each in bucket(service)] == [DATA, DATA]
+
+
+def test_what_repeats_a_recording_that_the_state_lost_and_has_yet_to_recall_is_a_repeat(
+    service: S3UploadsUnderTest,
+) -> None:
+    first, _ = asyncio.run(service.record(DATA))
+    with writing(service.engine).begin() as connection:
+        for table in (recordings, uploads):
+            connection.execute(delete(table))
+    upload_id = asyncio.run(service.send(DATA, who=OTHER_NODE))
+    with pytest.raises(Unavailable, match="isn't known yet"):
+        asyncio.run(service.complete(upload_id, who=OTHER_NODE))
+    asyncio.run(service.settling.look())
+    recording, state = asyncio.run(service.complete(upload_id, who=OTHER_NODE))
+    assert (state, recording.upload_id) == (UploadState.REPEATED, first.upload_id)
+
+
+@pytest.mark.parametrize("record", ["as it was", "of this session"])
+def test_what_repeats_a_copy_that_others_made_of_another_sessions_recording_is_kept(
+    service: S3UploadsUnderTest, record: str
+) -> None:
+    """Nobody could read it as this session's recording, whatever its custody record says."""
+    assert isinstance(service.files, CloudedFiles)
+    versions = service.files.bucket.versions
+    asyncio.run(service.record(DATA, session=OTHER_SESSION))
+    for each in list(versions):
+        data = each.data.replace(OTHER_SESSION.encode(), SESSION.encode()) if record != "as it was" else each.data
+        versions.append(replace(each, key=each.key.replace(OTHER_SESSION, SESSION), data=data))
+    aside, state = asyncio.run(service.record(DATA, who=OTHER_NODE))
+    assert state is UploadState.KEPT_ASIDE
+    assert asyncio.run(service.content(aside)) == DATA
 
 
 @pytest.mark.parametrize("code", ["InvalidObjectState", "AccessDenied"])
