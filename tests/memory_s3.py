@@ -53,10 +53,10 @@ class Bucket:
         return Bucket(list(self.versions), opened, self.numbers, self.keeps_versions, self.deleted)
 
     def put(self, version: Version) -> str:
-        """Put an object, over the one before where no versions are kept; gives its version."""
+        """Put an object, over what was put likewise where no versions are kept (any more); gives its version."""
         if not self.keeps_versions:
             version = replace(version, version_id="null")
-            self.versions = [each for each in self.versions if each.key != version.key]
+            self.versions = [each for each in self.versions if (each.key, each.version_id) != (version.key, "null")]
         self.versions.append(version)
         return version.version_id
 

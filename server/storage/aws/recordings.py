@@ -4,17 +4,18 @@ An upload is in the local spool until it is complete, and goes to S3 in parts me
 is a later version, or where it was aborted a multipart upload that stays open. Each upload that has ended has a custody
 record, `_custody/<session id>/<key>.json`, which names its version. Nothing is ever overwritten or deleted.
 
-Where the bucket keeps no versions, what is no session's recording is `_asides/<session id>/<key>.tar`, and an upload is
-completed only where nothing has its name: under a condition if the store knows any, else after a look alone.
+An upload becomes the recording only where nothing has its name: under a condition if the store knows any, else after a
+look alone. Where the bucket adds no versions (any more), what is no session's recording is
+`_asides/<session id>/<key>.tar`, and gets there likewise.
 """
 
 from __future__ import annotations
 
-import contextlib
 import re
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor
+from typing import Any
 
 from server.storage.aws.custody_records import UNREADABLE, CustodyRecords, stored_in
 from server.storage.aws.errors import AwsError, Kind
@@ -106,12 +107,11 @@ class S3Recordings:
         """Complete it as a later version, or where there are none under a name of its own."""
         kept = self._stored.of_upload(place)
         if kept is None:
-            name = aside_name(place.session_id, place.key)
-            if self._stored.keeps_versions():
-                name = recording_name(place.session_id)
-                if Stored(name, "null") in self._stored.of_session(place):
-                    raise StorageError("the bucket isn't versioned: another recording would overwrite the session's")
-            kept = self._store(place, name)
+            name = recording_name(place.session_id)
+            if self._stored.takes_another(name):
+                kept = self._store(place, name, over=True)
+            else:
+                kept = self._store(place, aside_name(place.session_id, place.key))
         if kept is None:
             raise StorageError("others have put an object where this one is to be kept aside")
         self._keep_record(place, _ASIDE, kept)
@@ -130,33 +130,35 @@ class S3Recordings:
                 return
         raise _aborted_again()
 
-    def _store(self, place: UploadPlace, name: str) -> Stored | None:
+    def _store(self, place: UploadPlace, name: str, *, over: bool = False) -> Stored | None:
         """Complete it under this name; gives what it has become, also where it was complete and the answer lost.
 
-        Without versions None where another object has the name: nothing is put over it.
+        None where another object has the name: nothing is put over it, but with `over` a later version.
         """
-        parts, once = self._parts(place), not self._stored.keeps_versions()
+        parts = self._parts(place)
         for _ in range(_ATTEMPTS):
             try:
                 held = self._sending.store(place, parts, name)
-                if once:
-                    self._complete_once(held)
-                else:
+                if over:
                     self._sending.complete(held, {})
+                else:
+                    self._complete_once(held)
             except AwsError as error:
-                if not (is_gone(error) or (once and error.kind is Kind.CONFLICT)):
+                if not (is_gone(error) or (not over and error.kind is Kind.CONFLICT)):
                     raise
             stored = self._stored.of_upload(place)
-            if stored is not None or (once and self._stored.exists(Stored(name))):
+            if stored is not None or (not over and self._stored.exists(Stored(name))):
                 return stored
             self._sending.begin_anew(place)  # somebody has aborted it
         raise _aborted_again()
 
     def _complete_once(self, held: Held) -> None:
-        """Complete it where nothing has its name."""
-        condition = self._connect().place.condition
+        """Complete it where nothing has its name. Also where versions are kept: nobody says how long they are."""
+        if condition := self._connect().place.condition:
+            self._sending.complete(held, condition)
+            return
         # Without a condition nothing keeps another process from coming between, but this one does it one by one.
-        with contextlib.nullcontext() if condition else self._completing:
+        with self._completing:
             if not self._stored.exists(Stored(held.name)):
                 self._sending.complete(held, condition)
 
@@ -198,16 +200,20 @@ class S3Recordings:
             told = stored_in(record) if record is not None else {}
             if told.get("kind") == _ABORTED:
                 raise NotReadable("an aborted upload's bytes are in a multipart upload, which S3 lets nobody read")
-            if version := str(told.get("version_id") or ""):
-                stored = Stored(recording_name(place.session_id), version)
+            if told.get("version_id") or (aside and told):
+                stored = self._told(place, told)
             elif not aside:
                 stored = self._stored.oldest(place)
-            elif told:
-                stored = Stored(aside_name(place.session_id, place.key))
             if stored is None:
                 raise RecordingMissing("the recording isn't there")
             self._remember(place, stored)
         return stored
+
+    def _told(self, place: UploadPlace, told: dict[str, Any]) -> Stored:
+        """The object that a custody record tells: of the two that an upload may become."""
+        version, name = str(told.get("version_id") or ""), aside_name(place.session_id, place.key)
+        is_apart = not version or told.get("key") == self._connect().place.at(name)["Key"]
+        return Stored(name if is_apart else recording_name(place.session_id), version)
 
     def _remember(self, place: UploadPlace, stored: Stored) -> None:
         if len(self._known) >= _MOST_KNOWN:
@@ -234,8 +240,8 @@ class S3Recordings:
         told = stored_in(record) if record is not None else {}
         if record is None or (not aside and told.get("kind") != _RECORDING):
             return None
-        if version := str(told.get("version_id") or ""):  # what is read next needn't ask for it again
-            self._remember(place, Stored(recording_name(place.session_id), version))
+        if told.get("version_id"):  # what is read next needn't ask for it again
+            self._remember(place, self._told(place, told))
         return record
 
     def custody_records(self) -> Iterator[tuple[str, bytes, bool]]:

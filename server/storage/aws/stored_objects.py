@@ -14,6 +14,8 @@ from server.storage.aws.store import UNKNOWN_REQUEST
 _NAME = re.compile(r"([0-9a-f-]{36})\.tar|_asides/([0-9a-f-]{36})/([0-9a-f]{32})\.tar", re.ASCII)
 UPLOAD = "upload"
 """The name under which a recording's metadata has the key of its upload."""
+UNVERSIONED = "null"
+"""The version id of what was put while the bucket kept no versions; only such a one can be put over."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,9 +35,13 @@ class Stored:
 
 
 def keeps_versions(way: Connection) -> bool:
-    """Whether what is put later leaves what is there. A store that needs versions isn't asked: its test has told."""
-    if way.place.store.needs_versions:
-        return True
+    """Whether versions are listed, and asked for. A store that needs them isn't asked: its test has told, and what was
+    put since somebody suspended them is listed as a version all the same."""
+    return way.place.store.needs_versions or adds_versions(way)
+
+
+def adds_versions(way: Connection) -> bool:
+    """Whether what is put now leaves what is there: the bucket is asked, as its owner may have suspended versions."""
     try:
         return bool(way.s3.get_bucket_versioning(**way.place.bucket).get("Status") == "Enabled")
     except AwsError as error:

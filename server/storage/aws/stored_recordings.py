@@ -10,7 +10,17 @@ from typing import Any
 
 from server.storage.aws.errors import AwsError, Kind, translated
 from server.storage.aws.place import Connection
-from server.storage.aws.stored_objects import UPLOAD, Stored, aside_name, keeps_versions, listed, named, recording_name
+from server.storage.aws.stored_objects import (
+    UNVERSIONED,
+    UPLOAD,
+    Stored,
+    adds_versions,
+    aside_name,
+    keeps_versions,
+    listed,
+    named,
+    recording_name,
+)
 from server.storage.ports import StorageError
 from server.storage.recording_port import Part, StoredRecording, UploadPlace
 
@@ -22,23 +32,21 @@ class StoredRecordings:
         """`connect` gives the way there as of now; it may raise StorageError."""
         self._connect = connect
 
-    def keeps_versions(self) -> bool:
-        """Whether what is put later leaves what is there."""
-        return keeps_versions(self._connect())
+    def takes_another(self, name: str) -> bool:
+        """Whether what is put under a name leaves what has it; looked at again, should versions be suspended next."""
+        return adds_versions(self._connect()) and all(each.version != UNVERSIONED for each in self._versions(name))
 
-    def of_session(self, place: UploadPlace) -> list[Stored]:
-        """The versions of the session's recording, oldest first; or without versions the recording, and then what is
-        kept aside of this upload."""
-        name = recording_name(place.session_id)
-        if self.keeps_versions():
-            return [each for each in listed(self._connect(), name) if each.name == name][::-1]
-        named = [Stored(name), Stored(aside_name(place.session_id, place.key))]
-        return [each for each in named if self.exists(each)]
+    def _versions(self, name: str) -> list[Stored]:
+        """The versions of an object, oldest first; without versions the object."""
+        way = self._connect()
+        if keeps_versions(way):
+            return [each for each in listed(way, name) if each.name == name][::-1]
+        return [each for each in [Stored(name)] if self.exists(each)]
 
     def exists(self, stored: Stored) -> bool:
         """Whether an object is there."""
         try:
-            self._head(stored)
+            self._head(stored, checksum=False)
         except AwsError as error:
             if error.kind is Kind.MISSING:
                 return False
@@ -47,12 +55,12 @@ class StoredRecordings:
 
     def oldest(self, place: UploadPlace) -> Stored | None:
         """What is the session's recording; None if there is none."""
-        name = recording_name(place.session_id)
-        return next((each for each in self.of_session(place) if each.name == name), None)
+        return next(iter(self._versions(recording_name(place.session_id))), None)
 
     def of_upload(self, place: UploadPlace) -> Stored | None:
         """What this upload has become."""
-        found = self.of_session(place)[::-1]
+        names = recording_name(place.session_id), aside_name(place.session_id, place.key)
+        found = (each for name in names for each in self._versions(name)[::-1])
         return next((each for each in found if self.upload_of(each) == place.key), None)
 
     def upload_of(self, stored: Stored) -> str:

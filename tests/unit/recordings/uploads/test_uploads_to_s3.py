@@ -199,12 +199,29 @@ def test_a_custody_record_of_others_that_came_first_lets_nothing_be_complete(
     assert service.store.recording(SESSION) is None
 
 
-def test_where_no_versions_are_kept_nothing_is_put_over_another(service: S3UploadsUnderTest) -> None:
+@pytest.mark.parametrize("versions", ["suspended", "begun later", "suspended later"])
+def test_what_could_be_put_over_is_left_alone_whatever_becomes_of_the_buckets_versions(
+    service: S3UploadsUnderTest, versions: str
+) -> None:
+    """Its owner may suspend them at any time; what was put meanwhile can be put over, but for a condition."""
     assert isinstance(service.files, CloudedFiles)
-    service.files.bucket.versions.append(Version(NAME, "null", b"of others", {}, ""))
-    with pytest.raises(Unavailable, match="isn't versioned"):
-        asyncio.run(service.record(DATA))
-    assert [each.data for each in bucket(service)] == [b"of others"]
+    bucket_now = service.files.bucket
+    bucket_now.keeps_versions = versions == "begun later"
+    theirs = Version(NAME, "n0" if versions == "suspended later" else "null", b"of others", {}, "")
+
+    def comes_between(operation: str) -> None:
+        if operation == "complete_multipart_upload" and not bucket(service):
+            bucket_now.versions.append(theirs)
+
+    service.s3.fails = comes_between
+    aside, state = asyncio.run(service.record(DATA))
+    other, again = asyncio.run(service.record(b"another", who=OTHER_NODE))
+    assert (state, again) == (UploadState.KEPT_ASIDE, UploadState.KEPT_ASIDE)
+    assert bucket(service) == [theirs], "nothing else has a name that can be put over"
+    bucket_now.versions.append(Version(f"sessions/_asides/{SESSION}/{aside.upload_id[:32]}.tar", "v", b"over", {}, ""))
+    later = S3UploadsUnderTest(service.files, service.engine)
+    for reading in (service, later):
+        assert [asyncio.run(reading.content(each)) for each in (aside, other)] == [DATA, b"another"]
 
 
 def test_where_none_need_be_kept_another_recording_has_a_name_of_its_own(engine: Engine) -> None:
