@@ -14,13 +14,14 @@ from rbac.formulas import Formula
 from rbac.policy import Policy
 from rbac.roles import Role, Rule
 from server.audit_log.access import Access
-from server.audit_log.search.query import Cost, EventSelector, FoundEvent, SearchQuery
+from server.audit_log.search.gaps import told
+from server.audit_log.search.query import Cost, EventSelector, FoundEvent, Missing, MissingReason, SearchQuery
 from server.audit_log.search.rights import condition_of, restricted
 from server.audit_log.search.search import NOT_ADMITTED
 from server.errors import FailedPrecondition, NotFound, PermissionDenied, Unavailable
 from server.storage.ports import ConditionUnsupported
 from server.storage.query import Filters, Order, ScanRequest, ScanResult
-from tests.contract.search_rig import ALICE, NOON, SearchRig, event_json
+from tests.contract.search_rig import ALICE, DAY_MS, NOON, SearchRig, event_json
 
 OWN = "event.owner == user.metadata.name"
 SECRET = "event.level == 'secret'"
@@ -214,3 +215,26 @@ def test_what_was_read_does_not_tell_whether_there_is_something_that_may_not_be_
     there, not_there = cost({"types": "user.login", "emitters": ALICE.name}[ask]), cost("no-such-thing")
     assert there.objects > 0
     assert there == not_there
+
+
+def test_an_object_that_is_gone_makes_the_answer_incomplete_and_is_not_named(rig: SearchRig) -> None:
+    """Its name would tell of which date there were events, and how many."""
+    rig.store(event_json("others", NOON - DAY_MS, owner="bob"))
+    rig.store(event_json("too", NOON - 2 * DAY_MS, owner="bob"))
+    rig.store(event_json("own", owner="alice"))
+    for path in rig.objects()[:2]:
+        path.unlink()
+    page = rig.page(restricted(SearchQuery(), rights(allow=OWN)))
+    assert [row.position.uid for row in page.rows] == ["own"]
+    [part] = page.missing
+    assert (part.reason, part.storage, part.name, page.complete) == (MissingReason.OBJECT_MISSING, "default", "", False)
+    everything = rig.page(SearchQuery())
+    assert len({each.name for each in everything.missing}) == 2
+
+
+def test_nothing_is_named_but_sequences_and_storages() -> None:
+    for reason in MissingReason:
+        [part] = told([Missing(reason, "s", "2026-11-17/x", "of 2026-11-17", 4, 7)] * 2, sees_all=False)
+        is_kept = (part.name, part.first_sequence) == ("2026-11-17/x", 4)
+        assert is_kept == (reason.value in {"JOURNAL_HOLE", "TIME_LIMIT", "OTHER_STORAGE", "EXPIRED"})
+        assert is_kept or "2026" not in part.description

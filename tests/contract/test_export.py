@@ -144,6 +144,9 @@ def test_an_object_that_others_changed_is_named_and_nothing_of_it_is_given(
     assert (part.reason, part.storage, part.name) == (reason, "default", f"{path.parent.name}/{path.name}")
     assert (messages[-1].done, messages[-1].through_sequence) == (True, exporting.chunk().last)
     assert exporting.metrics.get_sample_value("extaudit_export_incomplete_total") == 1
+    exporting.condition = OPEN  # of the rest the name would tell that there were events of that date
+    [part] = exporting.given(ExportQuery(exporting.chunk()))[-1].missing
+    assert (part.reason, part.storage, part.name) == (reason, "default", "")
 
 
 def test_without_its_record_a_chunk_gives_events_of_emitters_that_are_not_known(exporting: Exporting) -> None:

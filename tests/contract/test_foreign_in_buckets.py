@@ -12,6 +12,9 @@ import pytest
 
 from server.audit_log import bucket_dates
 from server.audit_log.bucket_looks import Freshness
+from server.audit_log.export.chunk import ChunkPage, ChunkQuery
+from server.audit_log.export.listing import ChunkListing
+from server.audit_log.export.tokens import ChunkTokens
 from server.audit_log.foreign_looks import ForeignLooks
 from server.audit_log.search.query import EventSelector, MissingReason, SearchPage, SearchQuery
 from server.audit_log.search.search import Search
@@ -39,7 +42,7 @@ def uids(page: SearchPage) -> list[str]:
     return [row.position.uid for row in page.rows]
 
 
-def missing(page: SearchPage) -> list[tuple[MissingReason, str]]:
+def missing(page: SearchPage | ChunkPage) -> list[tuple[MissingReason, str]]:
     return [(item.reason, item.name) for item in page.missing]
 
 
@@ -174,14 +177,23 @@ def test_a_bucket_that_cant_be_listed_makes_answers_incomplete_and_hides_nothing
     bucket: BucketRig, aws: Sandbox
 ) -> None:
     stored(bucket)
+    write_as_teleport(bucket.events_folder, "t1")
+    bucket.mirror()
     aws.fail("s3:ListBucketVersions", "AccessDenied", status=403, times=9)
     page = bucket.page(THE_DAY)
     assert (uids(page), missing(page)) == (["two", "one"], [(UNREADABLE, DATE)])
     assert "can't be told: s3:ListBucketVersions: AWS did not allow it" in page.missing[0].description
     page = bucket.page(SearchQuery())
     assert (uids(page), missing(page)) == (["two", "one"], [(UNREADABLE, DATE)])
+    tail, refresh = bucket.log.tail, bucket.search.foreign.refresh
+    listing = ChunkListing(bucket.storages, tail, bucket.catalogue, ChunkTokens(TOKEN_KEY), refresh)
+    listed, told = (listing.page(CALLER, ChunkQuery(), sees_all=sees_all) for sees_all in (True, False))
+    assert (listed.foreign_objects, missing(listed)) == (0, [(UNREADABLE, DATE)]), "it is too low, and says so"
+    assert missing(told) == [(UNREADABLE, "")], "who sees some events only isn't told the dates"
     aws.clear_faults()
     assert bucket.page(THE_DAY).complete
+    listed = listing.page(CALLER, ChunkQuery(), sees_all=True)
+    assert (listed.foreign_objects, missing(listed)) == (1, [])
 
 
 def test_more_or_larger_than_anyone_stores_is_named_and_not_fetched(

@@ -10,6 +10,8 @@ import pyarrow as pa
 import pytest
 from sqlalchemy import text
 
+from server.audit_log.bucket_looks import Looked
+from server.audit_log.search.query import Missing, MissingReason
 from server.audit_log.timestamps import utc_date
 from server.errors import Unavailable
 from server.recordings.sessions import following, reindexing
@@ -199,8 +201,18 @@ def test_an_object_that_cant_be_read_is_named_and_the_rest_is_indexed(sessions: 
     sessions.rebuild()
     [missing] = sessions.page().missing
     assert damaged.name in missing
+    [told] = sessions.page(access=access_of(ALICE)).missing  # of the rest its name would tell the date
+    assert (told, damaged.parent.name in told) == ("some of the stored events couldn't be read", False)
     assert len(sessions.ids()) == 1
     assert set(sessions.ids()) < set(ids)
+
+
+def test_dates_that_couldnt_be_looked_at_for_objects_of_others_are_named(
+    sessions: SessionRig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gap = Missing(MissingReason.OBJECT_UNREADABLE, "s3", "2026-11-18", "no answer came")
+    monkeypatch.setattr(sessions.index._foreign, "refresh", lambda: Looked(gaps=[gap]))
+    assert sessions.rebuild()[-1].missing == sessions.page().missing == ("s3/2026-11-18 no answer came",)
 
 
 def run_reindexing(

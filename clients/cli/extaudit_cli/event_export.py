@@ -104,7 +104,7 @@ def command(
     Summary(outcome, progress, place).tell(output)
     if outcome.interrupted:
         return _INTERRUPTED
-    return _INCOMPLETE if outcome.state.missing else 0
+    return _INCOMPLETE if outcome.state.gaps else 0
 
 
 def _tell_lost(error: ExtauditError, seconds: float) -> None:

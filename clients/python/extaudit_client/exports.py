@@ -94,6 +94,7 @@ def exported(
 ) -> Iterator[ExportedEvents]:
     """Give everything after a place once; what can't be given is told as it is noticed."""
     place = dict(after)
+    uncounted: set[tuple[object, ...]] = set()
 
     def read(chunk: EventChunk) -> Iterator[ExportedEvents]:
         return source.export_chunk(chunk, query, place.get(chunk.log_id, 0))
@@ -101,7 +102,10 @@ def exported(
     while True:
         listed = source.chunks(query, place)
         for part in listed.missing:
-            missing(part)
+            what = part.reason, part.storage, part.name, part.first_sequence
+            if what not in uncounted:  # each list tells it again
+                uncounted.add(what)
+                missing(part)
         chunks = to_read(listed.chunks, place)
         for chunk, parts in prefetched(chunks, read, parallel):
             for events in parts:

@@ -23,6 +23,7 @@ from server.audit_log.batch_decoding import (
 from server.audit_log.batch_record import ReceiptTable
 from server.audit_log.column_matching import matching
 from server.audit_log.receipts import Emitter
+from server.audit_log.search.gaps import told
 from server.audit_log.search.page_reader import OMIT_BYTES, OMITTED_USER_CHARACTERS, PAGE_BYTES
 from server.audit_log.search.query import EventFilter, Missing, emitter_test
 from server.audit_log.stored_batches import BatchRows
@@ -96,18 +97,23 @@ class ChunkReader:
         if not len(passing.sequences) and not is_last:
             return []
         through = self._rows.batch.last if is_last else int(self._parts[number].sequences[-1])
-        return self._encoded(passing, through, done=is_last)
+        missing = told(self._rows.missing, sees_all=filters.condition is None)
+        return self._encoded(passing, through, missing, done=is_last)
 
-    def _encoded(self, part: BatchColumns, through: int, *, done: bool) -> list[EncodedBlock]:
-        data, rows = self._convert(self._block(part, through, done=done)), len(part.sequences)
+    def _encoded(
+        self, part: BatchColumns, through: int, missing: Sequence[Missing], *, done: bool
+    ) -> list[EncodedBlock]:
+        """`missing` goes out with the last one."""
+        block = self._block(part, through, missing if done else (), done=done)
+        data, rows = self._convert(block), len(part.sequences)
         if len(data) <= MESSAGE_BYTES or rows < 2:
             return [EncodedBlock(data, rows, through)]
         # Of many emitters with long names, say: they count for no block's size.
         half = rows // 2
         before, after = part_of(part, 0, half), part_of(part, half, rows)
         return [
-            *self._encoded(before, int(before.sequences[-1]), done=False),
-            *self._encoded(after, through, done=done),
+            *self._encoded(before, int(before.sequences[-1]), (), done=False),
+            *self._encoded(after, through, missing, done=done),
         ]
 
     def _passing(self, part: BatchColumns, filters: Filters) -> BatchColumns:
@@ -119,7 +125,7 @@ class ChunkReader:
         mask = matching(part, filters)
         return part if mask.all() else taken(part, np.flatnonzero(mask))
 
-    def _block(self, part: BatchColumns, through: int, *, done: bool) -> EventBlock:
+    def _block(self, part: BatchColumns, through: int, missing: Sequence[Missing], *, done: bool) -> EventBlock:
         batch = self._rows.batch
         json: bytes | memoryview = joined_json(part)
         sizes, users = json_sizes(part), texts_of(part.users)
@@ -144,7 +150,7 @@ class ChunkReader:
             received,
             through,
             done,
-            self._rows.missing if done else (),
+            missing,
         )
 
 

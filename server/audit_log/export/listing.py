@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from rbac.identities import Identity
+from server.audit_log.bucket_looks import Looked
 from server.audit_log.export.chunk import Chunk, ChunkId, ChunkPage, ChunkQuery
 from server.audit_log.export.tokens import ChunkTokens, ListStart
+from server.audit_log.search.gaps import each_once, told
 from server.audit_log.search.query import Missing, MissingReason
 from server.audit_log.storages import Storages
 from server.audit_log.stored_batches import lost_range
@@ -33,9 +35,9 @@ class ChunkListing:
         tail: Tail,
         catalogue: Catalogue,
         tokens: ChunkTokens,
-        refresh_foreign: Callable[[int | None, int | None, frozenset[str]], object],
+        refresh_foreign: Callable[[int | None, int | None, frozenset[str]], Looked],
     ) -> None:
-        """`refresh_foreign` has foreign objects of times looked for in storages."""
+        """`refresh_foreign` has foreign objects of times looked for in storages; what couldn't be looked at is told."""
         self._storages = storages
         self._tail = tail
         self._catalogue = catalogue
@@ -84,12 +86,15 @@ class ChunkListing:
             log_id: max(start.complete.get(log_id, 0), query.after.get(log_id, 0))
             for log_id in sorted({*start.complete, *query.after})
         }
-        missing = [*self._lost(start.complete, query.after), *self._unknown(query.after)]
         times = (query.from_ms, query.to_ms) if sees_all else (None, None)
         try:
-            self._refresh_foreign(*times, storages)
+            looked = self._refresh_foreign(*times, storages)
         except StorageError as error:
             raise Unavailable("the storage can't be listed now") from error
+        of_others = set(looked.of_others)
+        uncounted = each_once([*looked.gaps, *looked.of_others], of_others.__contains__)
+        lost = [*self._lost(start.complete, query.after), *self._unknown(query.after)]
+        missing = told([*lost, *uncounted], sees_all=sees_all)
         foreign = sum(self._catalogue.foreign_objects(storage, *times) for storage in storages)
         return ChunkPage(chunks, "", through, missing, foreign)
 

@@ -3,13 +3,40 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Final
 
-from server.audit_log.search.query import Missing
+from server.audit_log.search.query import Missing, MissingReason
 
 MOST_OF_OTHERS: Final = 200
 """Of others' objects that one answer names as missing: their number, and names of a kilobyte, are in others' hands."""
+
+_UNNAMED: Final[Mapping[MissingReason, str]] = MappingProxyType(
+    {
+        MissingReason.OBJECT_MISSING: "an object that was stored isn't there",
+        MissingReason.OBJECT_CHANGED: "an object was replaced, removed or changed",
+        MissingReason.OBJECT_UNREADABLE: "what is stored can't be read, or can't be listed",
+        MissingReason.ROWS_UNREADABLE: "some rows can't be read",
+        MissingReason.RECEIPTS_UNREADABLE: "who emitted some events can't be read",
+        MissingReason.OUTSIDE_TABLE: "some dates lie outside those that Athena's table has; scan reads them",
+    }
+)
+"""What is said in place of a name and of words about it. What isn't here names no objects: ranges of sequences, which
+every answer's watermark tells, periods of storages, retentions."""
+
+
+def told(missing: Sequence[Missing], *, sees_all: bool) -> list[Missing]:
+    """What is missing as its caller is told of it: to one who may not see every event each reason once for a storage
+    and without names, as the names of objects tell the dates of events and how many there are."""
+    if sees_all:
+        return list(missing)
+    return list(dict.fromkeys(map(_without_name, missing)))
+
+
+def _without_name(missing: Missing) -> Missing:
+    text = _UNNAMED.get(missing.reason)
+    return missing if text is None else Missing(missing.reason, missing.storage, "", text)
 
 
 def each_once(missing: Sequence[Missing], is_of_others: Callable[[Missing], bool]) -> list[Missing]:

@@ -17,7 +17,7 @@ from server.audit_log.search.column_reader import ColumnReader
 from server.audit_log.search.counted import counts, may_hold
 from server.audit_log.search.digests import ObjectDigests
 from server.audit_log.search.elsewhere import Elsewhere
-from server.audit_log.search.gaps import each_once
+from server.audit_log.search.gaps import each_once, told
 from server.audit_log.search.narrowing import Narrowing
 from server.audit_log.search.origins import Origins, OriginUnknown
 from server.audit_log.search.outcomes import Outcome, Outcomes
@@ -140,7 +140,7 @@ class Search:
             plan.engine,
             page.cost,
             plan.watermark,
-            missing,
+            told(missing, sees_all=query.filters.condition is None),
             plan.query_id,
             plan.reason,
             page.prepare_next if start is not None else None,

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 from server.audit_log.access import Access
 from server.audit_log.commit_notice import CommitNotice
+from server.audit_log.search.gaps import told
 from server.audit_log.search.query import EventFilter, Missing
 from server.audit_log.search.rights import condition_of
 from server.audit_log.watching.log_parts import Selection
@@ -131,11 +132,13 @@ class Watch:
 
     def _take_condition(self) -> None:
         filters = replace(self._wanted.filters, condition=condition_of(self.caller))
+        self._sees_all = filters.condition is None
         self._selection, self._matches = Selection(replace(self._wanted, filters=filters)), compile_filters(filters)
 
     def _not_named(self, look: Look) -> list[Missing]:
+        """What is missing that the watcher wasn't told of; one after the other also where no names are told."""
         new = [part for part in dict.fromkeys(look.missing) if part not in self._named]
         if len(self._named) + len(new) > _REMEMBERED:
             self._named.clear()
         self._named.update(new)
-        return new
+        return told(new, sees_all=self._sees_all)

@@ -99,9 +99,12 @@ class SessionIndex:
                 # No event may stop deliveries; an index that has fallen behind says so and is built anew.
                 _log.exception("the session index can't follow the log")
 
-    def missing(self, generation: int, *, is_level: bool) -> tuple[str, ...]:
-        """What the index misses, in words."""
-        found = [f"{name} {note}" for name, note in sorted(self._index.gaps(generation).items())]
+    def missing(self, generation: int, *, is_level: bool, names: bool = True) -> tuple[str, ...]:
+        """What the index misses, in words; without `names` not of which objects: they tell the dates of events."""
+        gaps = sorted(self._index.gaps(generation).items())
+        found = [f"{name} {note}" for name, note in gaps if names]
+        if gaps and not names:
+            found.append("some of the stored events couldn't be read")
         found += [
             f"events {first} to {last} of log {log_id} were lost to damage of the journal"
             for log_id, first, last in self._catalogue.holes()
@@ -137,7 +140,9 @@ class SessionIndex:
         # The foreign ones first: once the log is followed, deliveries keep it so.
         self._recall()
         self._index.add_uploaded(follower.generation)
-        self._foreign.refresh()
+        looked = self._foreign.refresh()
+        unlisted = {f"{each.storage}/{each.name}": each.description for each in [*looked.gaps, *looked.of_others]}
+        follower.take(told_by(()), {}, unlisted)
         self._stored.begin(go_on)
         self._take(follower, self._stored.of_foreign_objects(), {})
         while not follower.follow():

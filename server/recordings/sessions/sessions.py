@@ -107,7 +107,7 @@ class Sessions:
         reader = PageReader(self._pages, self._kept, generation, filters_of(query, condition), condition)
         found, end = reader.read(after, query.page_size)
         token = "" if end is None else self._tokens.encode(end, query, access.identity)
-        missing = self._index.missing(generation, is_level=level)
+        missing = self._index.missing(generation, is_level=level, names=condition is None)
         missing += tuple(
             f"session {session.session_id} has more than the {MOST_KEPT} asides or uploads that are listed"
             for session in found

@@ -14,10 +14,13 @@ from typing import Any
 import pytest
 
 from rbac.identities import Identity, IdentityKind
+from server.audit_log.bucket_looks import Looked
 from server.audit_log.export import listing
 from server.audit_log.export.chunk import Chunk, ChunkId, ChunkPage, ChunkQuery
 from server.audit_log.export.listing import ChunkListing
 from server.audit_log.export.tokens import ChunkTokens
+from server.audit_log.search.gaps import MOST_OF_OTHERS
+from server.audit_log.search.query import Missing, MissingReason
 from server.audit_log.storages import Storages
 from server.audit_log.tail import Tail
 from server.errors import InvalidRequest, NotFound, Unavailable
@@ -42,6 +45,7 @@ class Lists:
     catalogue: Catalogue
     tail: Tail = field(default_factory=Tail)
     refreshed: list[tuple[int | None, int | None]] = field(default_factory=list)
+    looked: Looked = field(default_factory=Looked)
     fails: Exception | None = None
 
     def __post_init__(self) -> None:
@@ -50,10 +54,11 @@ class Lists:
     def with_key(self, key: bytes) -> ChunkListing:
         return ChunkListing(Storages(NOWHERE), self.tail, self.catalogue, ChunkTokens(key), self._refresh)
 
-    def _refresh(self, from_ms: int | None, to_ms: int | None, storages: frozenset[str]) -> None:
+    def _refresh(self, from_ms: int | None, to_ms: int | None, storages: frozenset[str]) -> Looked:
         self.refreshed.append((from_ms, to_ms))
         if self.fails:
             raise self.fails
+        return self.looked
 
     def store(
         self, first: int, last: int, log_id: str = LOG, storage: str = "default", times: Sequence[int] = (0,)
@@ -272,6 +277,18 @@ def test_foreign_objects_are_counted_in_the_storages_and_times_chosen(lists: Lis
     assert lists.pages(storage="default")[1].foreign_objects == 2
     assert lists.pages(from_ms=20)[1].foreign_objects == 1
     assert lists.pages(from_ms=20, sees_all=False)[1].foreign_objects == 3
+
+
+def test_what_of_others_cannot_be_read_is_told_beside_how_many_there_are(lists: Lists) -> None:
+    """Of their names, which are in their hands, so many that an answer holds them."""
+    lists.store(1, 1)
+    parts = [Missing(MissingReason.OBJECT_UNREADABLE, "s3", f"{DAY}/{number}", "no") for number in range(300)]
+    lists.looked = Looked(of_others=parts)
+    page = lists.page()
+    assert page.missing[:-1] == parts[:MOST_OF_OTHERS]
+    assert page.missing[-1].description.startswith("100 objects more")
+    [told] = lists.page(sees_all=False).missing
+    assert (told.reason, told.storage, told.name) == (MissingReason.OBJECT_UNREADABLE, "s3", "")
 
 
 def test_a_storage_that_cannot_be_listed_is_unavailable(lists: Lists) -> None:

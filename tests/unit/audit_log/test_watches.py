@@ -138,6 +138,31 @@ async def test_what_is_missing_is_named_once(tmp_path: Path) -> None:
         assert rig.counted() == [0, 3, 1]
 
 
+@in_loop
+async def test_a_watcher_with_conditions_is_told_of_each_gap_without_a_name(tmp_path: Path) -> None:
+    """Two gaps look alike then, and the second is told as well."""
+    async with watching(tmp_path) as rig:
+        for day in range(3):
+            rig.log.emit(event_json(f"e{day}", NOON + day * 86_400_000, user="alice"))
+            rig.deliver()
+        first, second, _ = rig.log.objects()
+        first.unlink()
+        rig.access = replace(CALLER, condition=condition("alice"))
+        watch = await rig.watch()
+        told = [await watch.next()]
+        assert uids(told[0]) == ["e1", "e2"]
+        rig.log.emit(event_json("e3", NOON, user="alice"), event_json("e4", NOON + 86_400_000, user="alice"))
+        rig.deliver()
+        next(path for path in rig.log.objects() if path.parent == second.parent and path != second).unlink()
+        rig.notice.tell()
+        told.append(await watch.next())
+        assert uids(told[1]) == ["e3"]
+        parts = [part for answer in told if answer for part in answer.missing]
+        assert [(part.reason, part.storage, part.name) for part in parts] == [
+            (MissingReason.OBJECT_MISSING, "default", "")
+        ] * 2
+
+
 def only(user: str) -> Access:
     return replace(CALLER, condition=condition(user))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import os
 import signal
@@ -141,6 +142,28 @@ def test_what_is_missing_is_named_kept_and_exits_with_3(service: FakeService, ex
     assert Path("out/log-1-3.jsonl").exists()
     again = extaudit("events", "export", "--out", "out/")
     assert (again.code, again.err) == (3, done.err), "what is missing stays so, and is said on every run"
+
+
+def test_dates_that_couldnt_be_counted_are_named_once_and_only_until_they_are(
+    service: FakeService, extaudit: Command
+) -> None:
+    """How many foreign objects there are is counted anew by each list, and no event is missing for it."""
+    lists, requests = service.chunks, itertools.count()
+
+    def uncounted(request: pb.ListEventChunksRequest) -> pb.ListEventChunksResponse:
+        answer, why = lists(request), f"no: request {next(requests)}"
+        reason = query_pb.MISSING_REASON_OBJECT_UNREADABLE
+        answer.missing.add(reason=reason, storage="s3", name="2026-11-18", description=why)
+        return answer
+
+    service.chunks = uncounted
+    done = extaudit("events", "export", "--out", "out/")
+    assert (done.code, done.err.count("INCOMPLETE"), done.err.count("2026-11-18")) == (3, 1, 1)
+    assert b"INCOMPLETE: 1 part missing" in done.out
+    again = extaudit("events", "export", "--out", "out/")
+    assert (again.code, again.err.count("INCOMPLETE")) == (3, 1), "it is so in this list as well"
+    service.chunks = lists
+    assert extaudit("events", "export", "--out", "out/").code == 0
 
 
 def test_a_chunk_that_is_gone_is_named_and_stops_no_other(service: FakeService, extaudit: Command) -> None:

@@ -36,7 +36,7 @@ class Progress:
     _watched: bool = field(default_factory=lambda: sys.stderr.isatty())
     _began: float = field(default_factory=time.monotonic)
     _shown: float = field(default_factory=time.monotonic)
-    _told: set[MissingPart] = field(default_factory=set)
+    _told: set[tuple[object, ...]] = field(default_factory=set)
 
     def expect(self, sequences: int) -> None:
         """So many more sequences are in chunks."""
@@ -59,8 +59,10 @@ class Progress:
     def missing(self, parts: Iterable[MissingPart]) -> None:
         """Tell of each part once."""
         for part in parts:
-            if part not in self._told:
-                self._told.add(part)
+            # Whatever the words: they may have the number of a request in them.
+            what = part.reason, part.storage, part.name, part.first_sequence
+            if what not in self._told:
+                self._told.add(what)
                 self.clear()
                 click.echo(f"INCOMPLETE: {describe(part)}", err=True)
 

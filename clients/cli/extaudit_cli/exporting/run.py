@@ -118,8 +118,11 @@ class Export:
             for chunk, blocks in found:
                 self._write(chunk, _before(chunk, place), blocks)
         self._pending.place |= listed.complete_through
-        self._pending.missing |= dict.fromkeys(listed.missing)
-        self._advance(foreign_objects=listed.foreign_objects)
+        lost = [part for part in listed.missing if part.last_sequence]
+        uncounted = tuple(part for part in listed.missing if not part.last_sequence)
+        self._pending.missing |= dict.fromkeys(lost)
+        self._progress.missing(uncounted)
+        self._advance(foreign_objects=listed.foreign_objects, uncounted=uncounted)
         self._output.checkpoint()
         return bool(chunks)
 

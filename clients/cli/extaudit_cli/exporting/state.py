@@ -55,7 +55,14 @@ class ExportState:
     json_bytes: int = 0
     missing: tuple[MissingPart, ...] = ()
     foreign_objects: int = 0
+    uncounted: tuple[MissingPart, ...] = ()
+    """Why the last list may have counted too few of them; another one counts anew."""
     finished: bool = False
+
+    @property
+    def gaps(self) -> tuple[MissingPart, ...]:
+        """All that is missing, for good or from the last count."""
+        return (*self.missing, *self.uncounted)
 
 
 class StateFile:
@@ -111,5 +118,6 @@ def _state(document: Mapping[str, Any]) -> ExportState:
     members = {name: value for name, value in document.items() if name != "version"}
     opened = members["open"]
     members["open"] = OpenFile(**opened) if opened is not None else None
-    members["missing"] = tuple(MissingPart(**part) for part in members["missing"])
+    for name in ("missing", "uncounted"):
+        members[name] = tuple(MissingPart(**part) for part in members.get(name, ()))
     return ExportState(**members)

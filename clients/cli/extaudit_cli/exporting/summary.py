@@ -40,9 +40,9 @@ class Summary:
             "json_bytes": self.progress.json_bytes,
             "all_events": state.events,
             "files": state.files,
-            "complete": state.finished and not state.missing,
+            "complete": state.finished and not state.gaps,
             "complete_through": dict(state.place),
-            "missing": [asdict(part) for part in state.missing],
+            "missing": [asdict(part) for part in state.gaps],
             "foreign_objects": state.foreign_objects,
             "out": str(self.destination.path),
             "state": str(self.destination.state) if self.destination.state else None,
@@ -63,7 +63,7 @@ class Summary:
             lines.append(
                 f"{count_text(state.foreign_objects, 'foreign object')} not exported; searches find their events"
             )
-        if state.missing:
-            lines.append(f"INCOMPLETE: {count_text(len(state.missing), 'part')} missing, named above and in the state")
+        if state.gaps:
+            lines.append(f"INCOMPLETE: {count_text(len(state.gaps), 'part')} missing, named above and in the state")
         rows = [[log_id, str(sequence)] for log_id, sequence in sorted(state.place.items())]
         return [*lines, *(table_lines(("LOG", "COMPLETE THROUGH"), rows) if rows else [])]

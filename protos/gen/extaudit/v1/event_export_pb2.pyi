@@ -101,7 +101,8 @@ class ListEventChunksResponse(_message.Message):
     @_builtins.property
     def missing(self) -> _containers.RepeatedCompositeFieldContainer[_event_query_pb2.MissingPart]:
         """What can't be exported before complete_through: ranges lost to damage, and what `after` says was given though the
-        service doesn't have it. Only with the last page.
+        service doesn't have it. And where foreign objects couldn't be looked for, so that foreign_objects may be too low;
+        these have no sequences. Only with the last page.
         """
 
     def __init__(

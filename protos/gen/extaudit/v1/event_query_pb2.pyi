@@ -218,7 +218,9 @@ class MissingPart(_message.Message):
     storage: _builtins.str
     """Storage it belongs to."""
     name: _builtins.str
-    """Name of the object, or log id of the journal hole."""
+    """Name of the object, or log id of the journal hole. Of objects empty to a caller who may see only such events as
+    conditions admit, who is told each reason once for a storage: their names tell the dates of events.
+    """
     first_sequence: _builtins.int
     """First sequence of a journal hole."""
     last_sequence: _builtins.int
