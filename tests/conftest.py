@@ -10,6 +10,9 @@ import grpc.aio
 # its teardown, makes the process crash. It does so rarely; no program but one of tests begins and ends it so often.
 grpc.aio.init_grpc_aio()
 
-# What a shell runs in the background ignores SIGINT, and so would every program that a test starts and interrupts.
+# What a shell runs in the background ignores SIGINT, what outlives it SIGHUP, and so would every program that a test
+# starts and signals.
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+if signal.getsignal(signal.SIGHUP) == signal.SIG_IGN:
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)

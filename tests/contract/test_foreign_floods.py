@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -42,6 +42,7 @@ from tests.contract.test_foreign_in_buckets import (
     searching,
     stored,
 )
+from tests.polling import until
 from tests.sandbox.running import Sandbox
 
 
@@ -171,9 +172,10 @@ def test_a_look_that_a_hurried_caller_didnt_wait_for_is_no_failure_and_no_succes
     stored(bucket)
     go, alerts = threading.Event(), Alerts()
     monkeypatch.setattr(bucket.storage, "list_versions", lambda date: go.wait(60))
+    monkeypatch.setattr("server.audit_log.bucket_looks._MOST_SECONDS", 0.1)
     search = counted(bucket, alerts, seconds)
     for _ in range(4):
-        assert missing(search.page(CALLER, THE_DAY, time.monotonic() + 0.4)) == [(UNREADABLE, DATE)]
+        assert missing(search.page(CALLER, THE_DAY, time.monotonic() + 60)) == [(UNREADABLE, DATE)]
     go.set()
     tally = alerts._tallies.get(("default", AlertKind.EVENT_SEARCH))
     assert tally is None or not tally.successes
@@ -202,7 +204,7 @@ def test_a_storage_that_hangs_keeps_no_other_from_being_looked_at(rig: SearchRig
     month = 30 * DAY_MS
     try:
         assert len(looks.refresh(NOON, NOON + month, ["hangs"], time.monotonic() + 0.1).gaps) == 31
-        assert looks.refresh(NOON, NOON + month, ["well"], time.monotonic() + 20).gaps == []
+        assert looks.refresh(NOON, NOON + month, ["well"], time.monotonic() + 60).gaps == []
     finally:
         hangs.set()
 
@@ -219,9 +221,8 @@ def test_a_stop_waits_for_no_look_that_hasnt_begun(rig: SearchRig) -> None:
         looks.close()
     finally:
         hangs.set()
-    for thread in threading.enumerate():
-        if thread.name.startswith("looking"):
-            thread.join(1)
+    for threads in looks._threads:
+        threads.shutdown(wait=True)
     assert len(listed) <= 16
 
 
@@ -234,13 +235,17 @@ def test_searches_of_what_may_have_to_be_listed_run_where_nothing_on_this_machin
 
 
 class _Hangs:
-    """A storage whose objects never come; a mock, since a real one would take as long as its time-outs."""
+    """A storage whose objects don't come before another's; a mock, since what hangs is to hang until it is told."""
 
     storage_id = "hangs"
 
+    def __init__(self, others: Callable[[], object]) -> None:
+        self._others = others
+
     @contextmanager
     def local(self, objects: Sequence[Wanted], deadline: float) -> Iterator[dict[str, StorageTimeout]]:
-        time.sleep(max(0.0, deadline - time.monotonic()))
+        if deadline:  # else it is only asked to begin
+            until(self._others)
         yield {item.name: StorageTimeout() for item in objects}
 
 
@@ -248,10 +253,11 @@ def test_objects_of_a_storage_that_answers_are_had_beside_one_that_hangs(bucket:
     """Else the one that answers would count as late, and raise an alert."""
     stored(bucket)
     rig = emptied(bucket)
-    hangs: Any = _Hangs()
+    cache = rig.storage._cache  # type: ignore[attr-defined]
+    hangs: Any = _Hangs(lambda: cache.bytes)
     storages = Storages(hangs, rig.storage)
     ours = rig.catalogue.objects("default")[0]
     theirs = replace(ours, storage="hangs")
-    with storages.local([theirs, ours], time.monotonic() + 0.5) as found:
+    with storages.local([theirs, ours], time.monotonic() + 100) as found:
         assert [type(found[item.key]) for item in (theirs, ours)] == [StorageTimeout, str]
     rig.close()

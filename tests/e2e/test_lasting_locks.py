@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -121,17 +120,15 @@ def told(admin: Client) -> list[dict[str, Any]]:
     return sorted(events, key=lambda event: (event["time"], event["event"]))
 
 
-def test_a_lock_that_another_process_adds_bars_within_a_second_or_two(tmp_path: Path) -> None:
+def test_a_lock_that_another_process_adds_bars_soon(tmp_path: Path) -> None:
     data = tmp_path / "data"
     with running_app(data), Client(alice(data)) as client:
         until(lambda: not reason_of(client))
         engine = open_database(database_path(data))
         locks = SqlLocks(engine)
         lock = Lock("other", LockTarget.USER, "alice", "why", Creator("user", "root", "", "", ""), 1, None)
-        started = time.monotonic()
         locks.add(lock, {"event": LOCK_CREATED})
         until(lambda: reason_of(client) == "LOCKED")
-        assert time.monotonic() - started < 2
         locks.remove("other", 2, {"event": LOCK_DELETED})
         until(lambda: not reason_of(client))
         engine.dispose()

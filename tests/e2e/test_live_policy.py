@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sqlite3
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,8 +21,6 @@ from server.state.database import database_path
 from tests.polling import until
 from tests.running_app import running_app
 
-RIGHTS_END_SECONDS = 5.0
-"""Within which a right that is lost ends what rests on it."""
 DENY = (
     "{kind: role, version: v7, metadata: {name: no-locks}, spec: {deny: {rules: [{resources: [lock], verbs: ['*']}]}}}"
 )
@@ -108,17 +105,18 @@ def test_reloads_under_load_fail_no_call_and_leave_no_stale_decision(tmp_path: P
 
 
 @pytest.mark.parametrize("trouble", ["write lock", "no table"])
-def test_a_state_database_in_trouble_holds_no_change_of_roles_up(tmp_path: Path, trouble: str) -> None:
+def test_a_state_database_in_trouble_holds_no_change_of_roles_up(
+    tmp_path: Path, trouble: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("server.state.database.BUSY_TIMEOUT_MS", 100_000)  # what waits for it does so for too long
     with running_app(tmp_path / "data") as app:
         database = sqlite3.connect(database_path(app.config.data_dir), isolation_level=None)
         if trouble == "write lock":
             database.execute("BEGIN IMMEDIATE")
         else:
             database.execute("ALTER TABLE issued_certificates RENAME TO away")
-        started = time.monotonic()
         for number in range(3):  # the event of the first already waits for the database
             put(app, f"other-{number}.yaml", OTHER.format(number))
-        assert time.monotonic() - started < RIGHTS_END_SECONDS
         if trouble == "no table":
             database.execute("ALTER TABLE away RENAME TO issued_certificates")
         database.close()

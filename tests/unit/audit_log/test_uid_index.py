@@ -118,11 +118,11 @@ def test_an_older_entry_of_one_uid_is_not_taken_for_the_newest_of_another() -> N
 
 def seconds_to_claim(events: list[Known]) -> float:
     known, table = KnownUids(UidLimits()), table_of(events)
-    started = time.perf_counter()
+    started = time.thread_time()
     for first in range(0, len(events), 1000):
         known.claim(table[first : first + 1000], LOGS[0], first, 0)
     known.forget(len(events))
-    return time.perf_counter() - started
+    return time.thread_time() - started
 
 
 def test_a_uid_that_always_comes_again_takes_no_longer_than_new_ones() -> None:

@@ -80,8 +80,8 @@ async def test_a_place_in_a_log_without_events_is_the_beginning(tmp_path: Path) 
 async def test_while_nothing_wanted_comes_the_place_does_now_and_then(tmp_path: Path) -> None:
     async with watching(tmp_path, limits=replace(AT_ONCE, heartbeat_seconds=0.1)) as rig:
         watch = await rig.watch(WatchQuery(EventFilter(Filters(types=frozenset({"none"}))), after={}))
-        assert (await watch.next()) is not None
         started = asyncio.get_running_loop().time()
+        assert (await watch.next()) is not None
         rig.emit("unwanted")
         beat = await watch.next()
         assert asyncio.get_running_loop().time() - started >= 0.09
@@ -92,8 +92,8 @@ async def test_while_nothing_wanted_comes_the_place_does_now_and_then(tmp_path: 
 async def test_looks_of_a_busy_log_are_spaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async with watching(tmp_path, limits=WatchLimits(look_seconds=0.2)) as rig:
         watch = await rig.watch()
-        await watch.next()
         started = asyncio.get_running_loop().time()
+        await watch.next()
         for number in range(5):
             rig.emit(f"e{number}")
         assert uids(await watch.next()) == [f"e{number}" for number in range(5)]

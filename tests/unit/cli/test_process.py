@@ -4,11 +4,12 @@ import os
 import signal
 import subprocess
 import sys
-import time
+import threading
 
 import pytest
 from extaudit.v1 import audit_log_service_pb2 as pb
 
+from tests.polling import until
 from tests.unit.cli.test_commands import message
 from tests.unit.client.certificates import Pki
 from tests.unit.client.fake_service import FakeService
@@ -54,19 +55,20 @@ def test_a_reader_that_goes_away_ends_the_command_quietly(service: FakeService, 
 
 
 def test_an_interrupt_ends_the_command_quietly(service: FakeService, pki: Pki) -> None:
+    over = threading.Event()
+
     def hang(_: object) -> pb.SearchEventsResponse:
-        time.sleep(5)
+        over.wait(100)
         return pb.SearchEventsResponse()
 
     service.search = hang
     command = [sys.executable, "-c", RUN, "events", "search"]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
     with subprocess.Popen(command, env=environment(service, pki), **pipes) as process:
-        deadline = time.monotonic() + 10
-        while not service.searches and time.monotonic() < deadline:
-            time.sleep(0.02)
+        until(lambda: service.searches)
         process.send_signal(signal.SIGINT)
-        out, err = process.communicate(timeout=3)
+        out, err = process.communicate(timeout=60)
+    over.set()
     # The newline ends the line on which the terminal showed ^C.
     assert (process.returncode, out, err) == (130, b"", b"\n")
 

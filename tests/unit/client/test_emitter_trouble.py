@@ -5,8 +5,8 @@ from __future__ import annotations
 import functools
 import json
 import threading
-import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import grpc
@@ -18,6 +18,7 @@ from extaudit_client import (
     Retries,
     Trouble,
     emitter_thread,
+    patience,
 )
 from extaudit_client.sending import Sending
 
@@ -230,25 +231,34 @@ def test_a_service_that_answers_no_more_is_trouble_and_its_events_are_sent_again
     connection: Connection, service: FakeService, stored: Stored, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its machine answers pings, so that only the silence tells."""
-    monkeypatch.setattr(emitter_thread, "Sending", functools.partial(Sending, silence=0.4))
-    release, hangs, troubles = threading.Event(), iter([True]), list[Trouble]()
+    clock = [0.0]
+    monkeypatch.setattr(patience, "time", SimpleNamespace(monotonic=lambda: clock[0]))
+    monkeypatch.setattr(emitter_thread, "Sending", functools.partial(Sending, silence=0.1))
+    release, unanswered, silent = threading.Event(), threading.Event(), threading.Event()
+    hangs, troubles = iter([True]), list[Trouble]()
+
+    def trouble(told: Trouble) -> None:
+        troubles.append(told)
+        silent.set()
 
     def answer(requests: Stream) -> Answers:
         if next(hangs, False):
             yield from stored(iter([next(requests)]))
             next(requests)
+            unanswered.set()
             release.wait(60)
             return
         yield from stored(requests)
 
     service.emit_stream = answer
-    with Emitter(connection, tmp_path, retries=FAST, on_trouble=troubles.append) as emitter:
+    with Emitter(connection, tmp_path, retries=FAST, on_trouble=trouble) as emitter:
         uids = [emitter.emit({"event": "first"})]
         emitter.flush(60)
-        began = time.monotonic()
-        until(lambda: time.monotonic() - began > 1.0)  # longer than the silence
-        assert not troubles, "nothing is due"
+        clock[0] += 1.0  # longer than the silence
+        assert not silent.wait(0.1), "nothing is due"
         uids.append(emitter.emit({"event": "second"}))
+        assert unanswered.wait(60)
+        clock[0] += 1.0
         emitter.flush(60)
         assert list(stored.events) == uids
     assert "said nothing" in str(troubles[0].error)
