@@ -114,7 +114,7 @@ def assemble(config: Config, around: Surroundings, *, upload_key: bytes, token_k
     unreadable = recover(store, storages.default, endings) + _recover_others(around)
     around.index.before_building(lambda: recall(store, storages.default))
     settling = Settling(uploads, store, storages, around.others, endings, threads, around.alerts)
-    reading, events = Recordings(store, storages, threads, around.alerts), EventReading(threads)
+    reading, events = Recordings(store, storages, threads, around.now_ms, around.alerts), EventReading(threads)
     opening = Opening(reading, sessions, events, around.service_log)
     index = TextIndex(around.text_index)
     indexing = TextIndexing(

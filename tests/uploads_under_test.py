@@ -108,7 +108,7 @@ class UploadsUnderTest:
             self.threads,
             self.alerts,
         )
-        self.recordings = Recordings(self.store, storages, self.threads, self.alerts)
+        self.recordings = Recordings(self.store, storages, self.threads, self._tick, self.alerts)
 
     def _storage(self) -> RecordingStorage:
         return EmbeddedRecordings(self.files, self.folder)
@@ -168,13 +168,20 @@ class UploadsUnderTest:
 class S3UploadsUnderTest(UploadsUnderTest):
     """The same with a bucket in memory, `files` being CloudedFiles."""
 
+    retention_days: int = 0
+
     def _storage(self) -> RecordingStorage:
         assert isinstance(self.files, CloudedFiles)
         self.s3 = MemoryS3(self.files)
         store = Store(needs_versions=self.files.bucket.keeps_versions)
-        place = Place(S3Location("bucket", "sessions"), "123456789012", store=store)
-        way = Connection(lambda: cast(ServiceClient, self.s3), place)
-        return S3Recordings("aws-1", UploadFolders(self.files, self.folder), lambda: way, SameThread())
+
+        def way() -> Connection:
+            place = Place(
+                S3Location("bucket", "sessions"), "123456789012", store=store, retention_days=self.retention_days
+            )
+            return Connection(lambda: cast(ServiceClient, self.s3), place)
+
+        return S3Recordings("aws-1", UploadFolders(self.files, self.folder), way, SameThread())
 
     def _recover(self, endings: Endings) -> int:
         return recover_spooled(self.store, self.storage)

@@ -26,6 +26,16 @@ def expires_ms(stored_ms: int, days: int) -> int:
     return (stored_ms // DAY_MS + days + 1) * DAY_MS
 
 
+def is_past(since_ms: int, days: int, now_ms: int) -> bool:
+    """Whether what S3 counts from this time on, or later, may be gone; `days` of 0 are for ever."""
+    return days > 0 and expires_ms(since_ms, days) <= now_ms
+
+
+def expired_text(days: int) -> str:
+    """What is told of what is gone for that."""
+    return f"what was stored more than {days} days ago has expired, as the storage's retention states"
+
+
 @dataclass(frozen=True, slots=True)
 class Kept:
     """What a storage keeps at a time."""
@@ -47,12 +57,11 @@ class Kept:
 
     def is_past(self, since_ms: int) -> bool:
         """Whether what S3 counts from this time on, or later, may be gone."""
-        return self.days > 0 and expires_ms(since_ms, self.days) <= self.now_ms
+        return is_past(since_ms, self.days, self.now_ms)
 
     def told(self, name: str = "", first: int = 0, last: int = 0) -> Missing:
         """What an answer says of a range that reaches what has expired."""
-        text = f"what was stored more than {self.days} days ago has expired, as the storage's retention states"
-        return Missing(MissingReason.EXPIRED, self.storage, name, text, first, last)
+        return Missing(MissingReason.EXPIRED, self.storage, name, expired_text(self.days), first, last)
 
     def begins_after(self, from_ms: int | None) -> bool:
         """Whether times from `from_ms` on begin before what is kept, whatever there is of them."""

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from concurrent.futures import Executor
 from contextlib import AbstractContextManager
 from typing import TypeVar
 
-from server.errors import DataLoss, Unavailable
+from server.audit_log.retention import expired_text, is_past
+from server.errors import AuditStoreError, DataLoss, FailedPrecondition, Unavailable
 from server.observability.alerts.alerts import Alerts
 from server.observability.alerts.kinds import AlertKind
 from server.recordings.recording import Recording
@@ -22,7 +23,7 @@ from server.recordings.uploads.views import recording_of
 from server.state.database import StateFault
 from server.state.uploads import SqlUploads
 from server.storage.ports import StorageError
-from server.storage.recording_port import NotReadable, Part, UploadPlace
+from server.storage.recording_port import NotReadable, Part, RecordingMissing, UploadPlace
 
 Answer = TypeVar("Answer")
 PIECE_BYTES = 1024 * 1024
@@ -33,11 +34,17 @@ class Recordings:
     """Finds and reads recordings. Lives on the event loop."""
 
     def __init__(
-        self, store: SqlUploads, storages: RecordingStorages, threads: Executor, alerts: Alerts | None = None
+        self,
+        store: SqlUploads,
+        storages: RecordingStorages,
+        threads: Executor,
+        now_ms: Callable[[], int],
+        alerts: Alerts | None = None,
     ) -> None:
         self._store = store
         self._storages = storages
         self._threads = threads
+        self._now_ms = now_ms
         self._alerts = alerts or Alerts()
 
     async def find(self, session_id: str, upload_id: str = "") -> Recording | None:
@@ -60,7 +67,8 @@ class Recordings:
         The next part is read while this one is given.
 
         Raises:
-            DataLoss: a part isn't what was taken; nothing of it is given.
+            DataLoss: a part isn't what was taken; nothing of it is given. Or the recording isn't there.
+            FailedPrecondition: it isn't there, and its time was over.
             Unavailable: it can't be read now.
         """
         loop = asyncio.get_running_loop()
@@ -89,8 +97,10 @@ class Recordings:
     def _read_custody(self, recording: Recording) -> Custody:
         with self._counting(recording):
             data = self._storages.of(recording.storage).custody(_place(recording), aside=recording.aside)
+            if data is None:
+                raise self._gone(recording, "the recording's custody record is lost")
             try:
-                custody = Custody.decode(data) if data is not None else None
+                custody = Custody.decode(data)
             except ValueError:
                 custody = None
             if custody is None or custody.custody_digest != recording.custody_digest:
@@ -99,16 +109,25 @@ class Recordings:
 
     def _read(self, recording: Recording, part: Part) -> bytes:
         with self._counting(recording):
-            data = self._storages.of(recording.storage).read(
-                _place(recording), part.offset, part.size, aside=recording.aside
-            )
+            storage = self._storages.of(recording.storage)
+            try:
+                data = storage.read(_place(recording), part.offset, part.size, aside=recording.aside)
+            except RecordingMissing:
+                raise self._gone(recording, "the recording is lost: its storage has it no more") from None
             if hashlib.sha256(data).hexdigest() != part.sha256:
                 message = f"part {part.number} of the recording, from byte {part.offset} on, isn't what was taken"
                 raise DataLoss(message, part=str(part.number), offset=str(part.offset))
             return data
 
+    def _gone(self, recording: Recording, text: str) -> AuditStoreError:
+        """What is told of what isn't there: whether its storage's owner had it expire."""
+        days = self._storages.of(recording.storage).retention_days()
+        if is_past(recording.begun_ms, days, self._now_ms()):
+            return FailedPrecondition(expired_text(days), reason="RECORDING_EXPIRED")
+        return DataLoss(text)
+
     def _counting(self, recording: Recording) -> AbstractContextManager[None]:
-        """What nobody can read any more, as an aborted upload's bytes, is no failure."""
+        """What nobody can read any more, as an aborted upload's bytes or what has expired, is no failure."""
         kind, failures = AlertKind.SESSION_DOWNLOAD, (StorageError, DataLoss)
         return self._alerts.counting(recording.storage, kind, failures, but=(NotReadable,))
 

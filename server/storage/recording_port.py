@@ -215,8 +215,8 @@ class RecordingStorage(Protocol):
         ...
 
     def read(self, place: UploadPlace, offset: int, size: int, *, aside: bool) -> bytes:
-        """Bytes of what was completed or kept aside; fewer at its end. NotReadable of what was aborted, where the
-        storage has it so."""
+        """Bytes of what was completed or kept aside; fewer at its end. RecordingMissing where it isn't there, and
+        NotReadable of what was aborted, where the storage has it so."""
         ...
 
     def stored(self) -> Iterator[StoredRecording]:
@@ -230,6 +230,10 @@ class RecordingStorage(Protocol):
 
     def custody(self, place: UploadPlace, *, aside: bool) -> bytes | None:
         """The custody record of what was completed or kept aside; None if there is none."""
+        ...
+
+    def retention_days(self) -> int:
+        """After how many days what is stored is deleted, as the storage's owner stated; 0 where it is kept for ever."""
         ...
 
     def uploads(self) -> Iterator[FoundUpload]:

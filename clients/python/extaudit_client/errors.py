@@ -191,6 +191,7 @@ BY_REASON: Final[Mapping[str, type[ExtauditError]]] = MappingProxyType(
         "NO_EXTERNAL_STORAGE": NotFound,
         "NO_ISSUER": PreconditionFailed,
         "UPLOAD_NOT_READABLE": PreconditionFailed,
+        "RECORDING_EXPIRED": PreconditionFailed,
         "KEY_NOT_PUBLISHED": PreconditionFailed,
         "ACCOUNT_CHANGED": PreconditionFailed,
         "DRAFT_INVALID": PreconditionFailed,

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final, Protocol, TypeVar
 
-from server.errors import DataLoss
+from server.errors import DataLoss, FailedPrecondition
 from server.recordings.recorded_events import EventReading
 from server.recordings.recording import Recording
 from server.recordings.text_search.recorded_text import RecordedText
@@ -139,8 +139,8 @@ class TextIndexing:
                     self._read(recording), 0, lambda items: addition.add(text.lines(items))
                 ):
                     pass
-            except DataLoss:
-                note = "a part of it isn't what was taken; what follows isn't indexed"
+            except (DataLoss, FailedPrecondition) as error:
+                note = f"{error.message}; what follows isn't indexed"
             await self._on_thread(lambda: _end(addition, recording, text, note))
         except BaseException:
             await self._on_thread(addition.give_up)

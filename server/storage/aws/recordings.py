@@ -244,6 +244,10 @@ class S3Recordings:
             self._remember(place, self._told(place, told))
         return record
 
+    def retention_days(self) -> int:
+        """As the options state."""
+        return self._connect().place.retention_days
+
     def custody_records(self) -> Iterator[tuple[str, bytes, bool]]:
         """All of them, in the order of their names."""
         for session_id, record in self._records.all():

@@ -22,7 +22,10 @@ from server.storage.aws.stored_objects import (
     recording_name,
 )
 from server.storage.ports import StorageError
-from server.storage.recording_port import Part, StoredRecording, UploadPlace
+from server.storage.recording_port import Part, RecordingMissing, StoredRecording, UploadPlace
+
+_GONE = frozenset({"NoSuchKey", "NoSuchVersion"})
+"""The codes of a GET that finds no object where there is a bucket."""
 
 
 class StoredRecordings:
@@ -115,13 +118,15 @@ class StoredRecordings:
         return hashlib.sha256(self.read(stored, part.offset, part.size)).hexdigest() == part.sha256
 
     def read(self, stored: Stored, offset: int, size: int) -> bytes:
-        """Bytes of an object; fewer at its end."""
+        """Bytes of an object; fewer at its end. RecordingMissing where it isn't there."""
         way = self._connect()
         try:
             answer = way.s3.get_object(**stored.of(way), Range=f"bytes={offset}-{offset + size - 1}")
         except AwsError as error:
             if error.code == "InvalidRange":
                 return b""
+            if error.code in _GONE:
+                raise RecordingMissing("the recording isn't there") from error
             raise
         with translated("s3:GetObject"):
             return bytes(answer["Body"].read())

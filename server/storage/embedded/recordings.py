@@ -16,7 +16,7 @@ from server.storage.embedded.faults import in_own_words
 from server.storage.embedded.part_writer import DATA
 from server.storage.embedded.upload_folders import CUSTODY, UploadFolders
 from server.storage.ports import StorageError
-from server.storage.recording_port import StoredRecording, UploadPlace
+from server.storage.recording_port import RecordingMissing, StoredRecording, UploadPlace
 
 _ASIDES = "_asides"
 _RECORDING_SUFFIX = ".tar"
@@ -63,7 +63,10 @@ class EmbeddedRecordings(UploadFolders):
     def read(self, place: UploadPlace, offset: int, size: int, *, aside: bool) -> bytes:
         """Bytes of a recording, or of what was kept aside."""
         with in_own_words("the recording can't be read"):
-            return self._files.read_range(self._names(place, aside=aside)[0], offset, size)
+            try:
+                return self._files.read_range(self._names(place, aside=aside)[0], offset, size)
+            except FileNotFoundError:
+                raise RecordingMissing("the recording isn't there") from None
 
     def custody(self, place: UploadPlace, *, aside: bool) -> bytes | None:
         """The custody record of a recording, or of what was kept aside."""
@@ -93,6 +96,10 @@ class EmbeddedRecordings(UploadFolders):
         """A file system knows none."""
         with in_own_words("the recording can't be read"):
             return None if self._files.size(self._names(place, aside=aside)[0]) is None else ""
+
+    def retention_days(self) -> int:
+        """Everything is kept."""
+        return 0
 
     def custody_records(self) -> Iterator[tuple[str, bytes, bool]]:
         """Those beside recordings, then those of asides."""

@@ -134,6 +134,8 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """New data goes to this storage, so what waits for it can't be diverted; disable it, or promote another one first.
     Example metadata: `{"storage": "aws-b5a8ee26a4b1c9d0"}`.
     """
+    ERROR_REASON_RECORDING_EXPIRED: _ErrorReason.ValueType  # 48
+    """The recording is gone, and was stored for longer than its storage's retention states: its owner had it deleted."""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Why a call failed: the `reason` of the google.rpc.ErrorInfo that every error carries, without the prefix `ERROR_REASON_`;
@@ -252,4 +254,6 @@ ERROR_REASON_STORAGE_ACTIVE: ErrorReason.ValueType  # 47
 """New data goes to this storage, so what waits for it can't be diverted; disable it, or promote another one first.
 Example metadata: `{"storage": "aws-b5a8ee26a4b1c9d0"}`.
 """
+ERROR_REASON_RECORDING_EXPIRED: ErrorReason.ValueType  # 48
+"""The recording is gone, and was stored for longer than its storage's retention states: its owner had it deleted."""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

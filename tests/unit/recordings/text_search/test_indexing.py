@@ -11,7 +11,7 @@ import pytest
 from extaudit.recording.v1 import recorded_event_pb2 as pb
 
 from rbac.identities import SERVICE
-from server.errors import DataLoss, Unavailable
+from server.errors import DataLoss, FailedPrecondition, Unavailable
 from server.recordings.format.writer import RecordingWriter
 from server.recordings.recording import Recording
 from server.recordings.text_search.indexing import TextIndexing
@@ -75,14 +75,16 @@ async def test_one_that_can_not_be_read_now_stops_no_other_and_is_named(tmp_path
 
 
 @in_loop
-async def test_one_whose_bytes_have_changed_is_told_and_not_tried_again(tmp_path: Path) -> None:
+async def test_one_whose_bytes_have_changed_or_expired_is_told_and_not_tried_again(tmp_path: Path) -> None:
     kept = Kept()
-    kept.data = {"changed": DataLoss("it isn't what was taken")}
+    expired = FailedPrecondition("it has expired", reason="RECORDING_EXPIRED")
+    kept.data = {"changed": DataLoss("it isn't what was taken"), "expired": expired}
     async with indexing(kept, tmp_path) as (service, index):
-        await until_indexed(index, "changed")
-        (missing,) = service.missing(names=True)
-        assert "isn't what was taken" in missing
-        assert service.missing(names=False) == ("1 recordings aren't wholly indexed",)
+        await until_indexed(index, *kept.data)
+        changed, gone = service.missing(names=True)
+        assert "isn't what was taken" in changed
+        assert "has expired" in gone
+        assert service.missing(names=False) == ("2 recordings aren't wholly indexed",)
 
 
 @in_loop

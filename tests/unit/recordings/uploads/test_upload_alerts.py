@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine
 
+from server.audit_log.timestamps import DAY_MS
 from server.errors import AuditStoreError, DataLoss, FailedPrecondition, Unavailable
 from server.recordings.uploads.settling import Waiting
 from server.state.database import open_database
@@ -141,6 +142,29 @@ def test_downloads_that_fail_or_have_other_bytes_raise_their_alert(service: S3Up
     for _ in range(2):
         asyncio.run(service.content(recording))
     assert raised(service) == []
+
+
+@pytest.mark.parametrize("of", ["recording", "custody record"])
+def test_what_its_storages_retention_let_go_of_has_expired_and_raises_nothing_but_what_is_lost_before_does(
+    service: S3UploadsUnderTest, of: str
+) -> None:
+    recording, _ = asyncio.run(service.record(DATA))
+    assert isinstance(service.files, CloudedFiles)
+    service.retention_days = 30
+    asyncio.run(service.content(recording))
+    versions = service.files.bucket.versions
+    versions[:] = [each for each in versions if "_custody" in each.key and of == "recording"]
+    service.now_ms += 31 * DAY_MS
+    for _ in range(4):
+        with pytest.raises(FailedPrecondition, match="more than 30 days ago has expired") as refused:
+            asyncio.run(service.content(recording))
+        assert refused.value.reason == "RECORDING_EXPIRED"
+    assert raised(service) == []
+    service.retention_days = 60
+    for _ in range(4):
+        with pytest.raises(DataLoss, match="lost"):
+            asyncio.run(service.content(recording))
+    assert raised(service) == ["session-download"]
 
 
 @pytest.mark.parametrize("operation", ["mkdir", "open", "append"])
