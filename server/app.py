@@ -28,7 +28,7 @@ from server.audit_log.self_audit import SelfAudit
 from server.audit_log.service_log import ServiceLog
 from server.audit_log.status import Status
 from server.audit_log.switch import JournalSwitch
-from server.audit_log.taken_names import telling_of
+from server.audit_log.taken_names import TakenNames
 from server.audit_log.validation import Validator
 from server.aws_storages import aws_storages
 from server.callers_assembly import certificates_of, token_listener, tokens_of
@@ -190,7 +190,7 @@ def _build(
         intake.goes_first,
         spans,
         alerts,
-        telling_of(outbox, alerts),
+        TakenNames(outbox, alerts),
         config.external_storage.batches_at_once,
         config.external_storage.longest_pause_seconds,
     )
@@ -248,7 +248,7 @@ def _build(
         damage.keep_walk(Walk())
     scrubbing = assemble_scrub(
         config,
-        StoredEvents(storages, catalogue, log.tail.pending, digests, reading.looks),
+        StoredEvents(storages, catalogue, log.tail.pending, digests, reading.looks, ways.taken_names),
         StoredRecordings(recording_storages, others.ids, uploads, alerts),
         damage,
         metrics.scrub,

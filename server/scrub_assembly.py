@@ -15,6 +15,7 @@ from server.audit_log.scrub.subjects import Subject, Subjects
 from server.audit_log.scrub.verification import Verification
 from server.audit_log.search.digests import ObjectDigests
 from server.audit_log.storages import Storages
+from server.audit_log.taken_names import TakenNames
 from server.config import Config
 from server.observability.alerts.alerts import Alerts
 from server.observability.scrub_metrics import ScrubMetrics
@@ -46,6 +47,7 @@ class StoredEvents:
     pending: Callable[[], Collection[tuple[str, int, int]]]
     digests: ObjectDigests
     looks: ForeignLooks
+    taken: TakenNames
 
 
 def assemble_scrub(
@@ -71,11 +73,15 @@ def assemble_scrub(
             alerts,
         )
 
-    default = Verification(events.storages.all()[0], events.catalogue, events.pending, events.digests, damage, now_ms)
+    default = Verification(
+        events.storages.all()[0], events.catalogue, events.pending, events.digests, damage, now_ms, events.taken
+    )
 
     def events_of(storage: EventStorage) -> BucketVerification:
         found = KnownDamage(damage, storage.storage_id, lambda name: not is_recording(name), now_ms)
-        return BucketVerification(storage, events.catalogue, events.pending, events.looks, retention, found)
+        return BucketVerification(
+            storage, events.catalogue, events.pending, events.looks, retention, found, events.taken
+        )
 
     def others() -> Mapping[str, Subject]:
         for storage in events.storages.all():

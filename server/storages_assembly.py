@@ -18,7 +18,7 @@ from server.audit_log.diverting import Diverting
 from server.audit_log.known_uids import UidLimits
 from server.audit_log.opening import OpenLog, Places, open_log
 from server.audit_log.storages import DEFAULT, Storages
-from server.audit_log.taken_names import TakenName
+from server.audit_log.taken_names import TakenNames
 from server.audit_log.validation import Validator
 from server.config import Config
 from server.data_directory import DataDirectory
@@ -129,7 +129,7 @@ class Ways:
     gives_way: Callable[[], bool]
     spans: Spans
     alerts: Alerts
-    name_taken: Callable[[TakenName], None]
+    taken_names: TakenNames
     at_once: int
     """Batches that are sent at once to each storage beside the default one, which is a disk."""
     longest_pause_seconds: float
@@ -153,7 +153,7 @@ def deliveries_to(storages: Storages, ways: Ways) -> DeliveriesByStorage:
             ways.before_leaving,
             ways.leaving,
             encoding,
-            ways.name_taken,
+            ways.taken_names.tell,
         )
         patience, at_once = (0.0, 1) if storage.storage_id == DEFAULT else (_PATIENCE_SECONDS, ways.at_once)
         shared = ways.threads, ways.metrics, storage.storage_id, ways.gives_way, ways.spans

@@ -16,6 +16,7 @@ from server.audit_log.scrub.known_damage import KnownDamage
 from server.audit_log.search.digests import ObjectDigests
 from server.audit_log.search.query import MissingReason, SearchQuery
 from server.audit_log.storages import Storages
+from server.audit_log.taken_names import TakenName, TakenNames
 from server.config import Config, ScrubSection
 from server.files import DiskFiles
 from server.observability.alerts.alerts import Alerts
@@ -24,6 +25,7 @@ from server.observability.scrub_metrics import ScrubMetrics
 from server.recordings.storages import RecordingStorages
 from server.scrub_assembly import StoredEvents, StoredRecordings, assemble_scrub
 from server.state.diversions import Diversion
+from server.state.outbox import Outbox
 from server.state.storage_damage import SqlStorageDamage
 from server.state.uploads import SqlUploads
 from server.storage.embedded.recordings import EmbeddedRecordings
@@ -49,6 +51,7 @@ class Walker:
             rig.search.foreign,
             rig.retention,
             KnownDamage(SqlStorageDamage(rig.database), "default", lambda name: True, lambda: 7),
+            TakenNames(Outbox(rig.database), rig.alerts),
             lambda: None,
         )
         self.read = 0
@@ -161,8 +164,12 @@ def test_the_walk_of_the_service_has_the_events_of_every_bucket(bucket: BucketRi
     bucket.delete(name)
     folder = EmbeddedStorage(DiskFiles(), tmp_path / "events", "folder")
     damage, known = SqlStorageDamage(bucket.database), Storages(folder)
-    events = StoredEvents(known, bucket.catalogue, frozenset, ObjectDigests(known), bucket.search.foreign)
     alerts, metrics = Alerts(), ScrubMetrics(Instruments(CollectorRegistry(), []))
+    taken = TakenNames(Outbox(bucket.database), alerts)
+    for storage in ("folder", "default"):
+        taken.tell(TakenName(storage, "2026-11-18/a.parquet", "2026-11-18/a.r1.parquet"))
+    digests = ObjectDigests(known)
+    events = StoredEvents(known, bucket.catalogue, frozenset, digests, bucket.search.foreign, taken)
     kept = RecordingStorages(EmbeddedRecordings(DiskFiles(), tmp_path / "recordings"), no_other, lambda: "default")
     recordings = StoredRecordings(kept, tuple, SqlUploads(bucket.database), alerts)
     config = replace(Config(data_dir=tmp_path), scrub=ScrubSection(period_seconds=0.2))
@@ -172,8 +179,10 @@ def test_the_walk_of_the_service_has_the_events_of_every_bucket(bucket: BucketRi
     try:
         until(lambda: damage.walk().passed_ms)
         assert scrub.counts()["missing"] == 0
+        assert [alert.storage_id for alert in alerts.listed()] == ["default"], "nothing has the other one's name"
         known.add(bucket.storage)
         until(lambda: scrub.counts()["missing"] == 1)
+        until(lambda: not alerts.listed())
     finally:
         scrub.stop()
         thread.join(60)

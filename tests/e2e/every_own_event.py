@@ -28,7 +28,7 @@ from server.app import App
 from server.audit_log.cuts import Cut
 from server.audit_log.fork_request import request_fork
 from server.audit_log.tail import Tail
-from server.audit_log.taken_names import TakenName, telling_of
+from server.audit_log.taken_names import TakenName, TakenNames
 from server.certificates.issuing import issue_user, renew
 from server.config import AwsSection, Config, ConfigProblems, GrpcSection, SearchSection
 from server.external_storage.backlogs import DiversionRequest
@@ -258,7 +258,8 @@ class Lives:
         assert forget_signing_keys(self.data_dir, "the wrapping key is lost", "root")
         request_fork(self.data_dir, "restored from a backup", "root", None)
         engine = open_database(database_path(self.data_dir))
-        telling_of(Outbox(engine), Alerts())(TakenName("default", "2026-11-20/a.parquet", "2026-11-20/a.r1.parquet"))
+        taken = TakenName("default", "2026-11-20/a.parquet", "2026-11-20/a.r1.parquet")
+        TakenNames(Outbox(engine), Alerts()).tell(taken)
         Outbox(engine).put(b'{"event":"extaudit.lock.create","uid":"u","time":"2999-01-01T00:00:00Z"}')
         asyncio.run(promotions(Storages(engine)))
         asyncio.run(uploads_that_end(UploadsUnderTest(DiskFiles(), engine, self.data_dir / "storage" / "recordings")))

@@ -13,6 +13,7 @@ from server.audit_log.retention import Retention
 from server.audit_log.scrub.known_damage import Fault, KnownDamage
 from server.audit_log.scrub.verification import OTHER_BYTES, RECORDS, batch_of, record_name
 from server.audit_log.search.query import MissingReason
+from server.audit_log.taken_names import TakenNames
 from server.state.catalogue import Catalogue
 from server.state.storage_damage import CHANGED, MISSING, UNLISTED, UNREADABLE, Damage
 from server.storage.ports import EventStorage, ObjectMissing, StorageError
@@ -42,6 +43,7 @@ class BucketVerification:
         looks: ForeignLooks,
         retention: Retention,
         known: KnownDamage,
+        taken: TakenNames,
         pause: Callable[[], object] = _pause,
     ) -> None:
         """`looks` are those that searches share: what one found out the other doesn't ask again. `pause` is between
@@ -53,6 +55,7 @@ class BucketVerification:
         self._looks = looks
         self._retention = retention
         self._known = known
+        self._taken = taken
         self._pause = pause
         self._failed: dict[str, str] = {}
 
@@ -95,6 +98,7 @@ class BucketVerification:
         unlisted += [name for name in unknown if not self._is_diverted(name)]
         found |= dict.fromkeys(unlisted, (UNLISTED, "no batch record of the catalogue names it"))
         self._known.take(found)
+        self._taken.look(self._storage, self._catalogue)
         ours = {each.name for each in objects if not each.is_foreign and not kept.has_expired(each)}
         return sorted({*ours, *batches})
 

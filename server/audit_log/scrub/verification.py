@@ -13,6 +13,7 @@ from server.audit_log.foreign import of_ours
 from server.audit_log.rebuilding import RECORD_NAME
 from server.audit_log.scrub.known_damage import Fault, KnownDamage
 from server.audit_log.search.digests import ObjectDigests
+from server.audit_log.taken_names import TakenNames
 from server.state.catalogue import Catalogue, CatalogueBatch, CatalogueObject
 from server.state.storage_damage import CHANGED, MISSING, UNLISTED, UNREADABLE, Damage, SqlStorageDamage, is_recording
 from server.storage.ports import EventStorage, StorageError
@@ -33,11 +34,13 @@ class Verification:
         digests: ObjectDigests,
         store: SqlStorageDamage,
         now_ms: Callable[[], int],
+        taken: TakenNames,
     ) -> None:
         self._storage = storage
         self._catalogue = catalogue
         self._pending = pending
         self._digests = digests
+        self._taken = taken
         self._known = KnownDamage(store, storage.storage_id, lambda name: not is_recording(name), now_ms)
 
     @property
@@ -70,6 +73,7 @@ class Verification:
         unlisted += [name for name in records if name not in batches and batch_of(name) not in expected]
         found |= dict.fromkeys(unlisted, (UNLISTED, "no batch record of the catalogue names it"))
         self._known.take(found)
+        self._taken.look(self._storage, self._catalogue)
         return sorted({*objects, *batches})
 
     def check(self, name: str, read: Callable[[int], None]) -> None:

@@ -18,11 +18,14 @@ from server.audit_log.scrub.scrubbing import Pace, Scrubbing
 from server.audit_log.scrub.verification import Verification
 from server.audit_log.search.digests import ObjectDigests
 from server.audit_log.storages import Storages
+from server.audit_log.taken_names import TakenNames
 from server.files import DiskFiles
+from server.observability.alerts.alerts import Alerts
 from server.observability.instruments import Instruments
 from server.observability.scrub_metrics import ScrubMetrics
 from server.state.catalogue import Catalogue, CatalogueBatch, CatalogueObject
 from server.state.database import database_path, open_database
+from server.state.outbox import Outbox
 from server.state.storage_damage import SqlStorageDamage, Walk
 from server.storage.embedded.storage import EmbeddedStorage
 from server.storage.ports import StorageError
@@ -56,7 +59,8 @@ class Rig:
         storage = reader(DiskFiles(), folder / "events")
         digests = ObjectDigests(Storages(storage))
         self.object = names[0]
-        self.verification = Verification(storage, catalogue, frozenset, digests, self.store, now_ms)
+        taken = TakenNames(Outbox(self.engine), Alerts())
+        self.verification = Verification(storage, catalogue, frozenset, digests, self.store, now_ms, taken)
         defaults: dict[str, object] = {
             "period_seconds": 0.1,
             "bytes_per_second": 2**30,

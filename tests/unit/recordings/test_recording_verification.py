@@ -16,6 +16,7 @@ from server.audit_log.retention import Kept
 from server.audit_log.scrub.known_damage import KnownDamage
 from server.audit_log.scrub.verification import Verification
 from server.audit_log.search.digests import ObjectDigests
+from server.audit_log.taken_names import TakenNames
 from server.audit_log.timestamps import DAY_MS
 from server.files import DiskFiles
 from server.observability.alerts.alerts import Alerts
@@ -152,8 +153,8 @@ def test_what_is_gone_is_told_once_also_after_a_restart(engine: Engine) -> None:
     assert rig.walk() == {RECORDING: "missing", rig.aside: "missing"}
     assert (rig.told(), rig.raised()) == (3, {"recording-missing"})
     storage = cast(EventStorage, SimpleNamespace(storage_id=rig.service.storage.storage_id))
-    catalogue, digests = cast(Catalogue, None), cast(ObjectDigests, None)
-    of_events = Verification(storage, catalogue, tuple, digests, SqlStorageDamage(engine), lambda: 1)
+    catalogue, digests, taken = cast(Catalogue, None), cast(ObjectDigests, None), cast(TakenNames, None)
+    of_events = Verification(storage, catalogue, tuple, digests, SqlStorageDamage(engine), lambda: 1, taken)
     of_events.begin()
     assert of_events.damage == {}, "what looks at events takes none of it for its own"
 
