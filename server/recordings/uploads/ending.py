@@ -174,44 +174,48 @@ class Endings:
         if custody.aborted:
             storage.keep_aborted(place)
             return UploadState.ABORTED
-        elsewhere = self._store.recording(custody.session_id)
-        if elsewhere is not None and elsewhere.storage != storage.storage_id:
-            if self._repeats(elsewhere, custody):
-                return UploadState.REPEATED
-            storage.keep_aside(place)
-            return UploadState.KEPT_ASIDE
-        record = storage.complete(place)
-        held = _decoded(record)
-        if held is not None and held.upload_id == custody.upload_id:
-            return UploadState.COMPLETED
-        same = held is not None and (held.session_id, held.parts) == (custody.session_id, custody.parts)
-        if held is not None and same and self._is_kept(storage, held) and is_intact(storage, held):
+        kept = self._store.recording(custody.session_id)
+        if kept is not None and kept.key != place.key:
+            # Also where the storage has it no more: it stays the session's recording, and this may be the only copy.
+            repeats = self._repeats(kept, custody, storage)
+        else:
+            held = _decoded(storage.complete(place))
+            if held is not None and held.upload_id == custody.upload_id:
+                return UploadState.COMPLETED
+            repeats = held is not None and self._repeats_held(held, custody, storage)
+        if repeats:
             return UploadState.REPEATED
         storage.keep_aside(place)
         return UploadState.KEPT_ASIDE
 
-    def _is_kept(self, storage: RecordingStorage, held: Custody) -> bool:
-        """Whether the service has it as the session's recording: what repeats one of others, nobody could read.
-
-        A state that was lost learns of it only later. Until then nobody else writes to the embedded storage, and in a
-        bucket its upload's id is proof.
-        """
-        if storage.storage_id == _EMBEDDED:
-            return True
-        kept = self._store.recording(held.session_id)
-        if kept is not None:
-            return kept.upload_id == held.upload_id
-        is_unknown = self._store.get(key_of(held.upload_id)) is None
-        return is_unknown and self._is_ours(held.upload_id, owner_of(held.uploader))
-
-    def _repeats(self, kept: RecordingRow, custody: Custody) -> bool:
-        """Whether an upload is what another storage has as the session's recording; False where that can't be told."""
+    def _repeats(self, kept: RecordingRow, custody: Custody, storage: RecordingStorage) -> bool:
+        """Whether an upload is what the session's recording is; False where another storage can't tell that now."""
         if kept.custody_digest != custody.custody_digest:
             return False
         try:
-            return is_intact(self._storages.of(kept.storage), custody)
+            place = UploadPlace(kept.session_id, kept.key, kept.handle)
+            return is_intact(self._storages.of(kept.storage), place, custody.parts)
         except StorageError:
+            if kept.storage == storage.storage_id:
+                raise
             return False
+
+    def _repeats_held(self, held: Custody, custody: Custody, storage: RecordingStorage) -> bool:
+        """Whether an upload is what its storage has as the session's recording, of which the state knows nothing."""
+        if (held.session_id, held.parts) != (custody.session_id, custody.parts) or not self._is_kept(storage, held):
+            return False
+        return is_intact(storage, UploadPlace(held.session_id, key_of(held.upload_id)), held.parts)
+
+    def _is_kept(self, storage: RecordingStorage, held: Custody) -> bool:
+        """Whether the service took it as the session's recording: what repeats one of others, nobody could read.
+
+        A state that was lost learns of it later. Nobody else writes to the embedded storage, and in a bucket its
+        upload's id is proof.
+        """
+        if storage.storage_id == _EMBEDDED:
+            return True
+        is_unknown = self._store.get(key_of(held.upload_id)) is None
+        return is_unknown and self._is_ours(held.upload_id, owner_of(held.uploader))
 
     def _custody(
         self,

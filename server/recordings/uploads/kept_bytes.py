@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from server.errors import DataLoss
 from server.recordings.uploads.custody import Custody
 from server.state.uploads import ASIDE, RecordingRow
-from server.storage.recording_port import Part, RecordingStorage, UploadPlace
+from server.storage.recording_port import Part, RecordingMissing, RecordingStorage, UploadPlace
 
 _PIECE = 1024 * 1024
 
 
-def is_intact(storage: RecordingStorage, custody: Custody) -> bool:
-    """Whether the session's recording is what was taken. Raises StorageError where it can't be told now."""
-    place = UploadPlace(custody.session_id, "")
-    return all(_digest(_pieces(storage, place, part, aside=False)) == part.sha256 for part in custody.parts)
+def is_intact(storage: RecordingStorage, place: UploadPlace, parts: Sequence[Part]) -> bool:
+    """Whether a recording is there and what was taken. Raises StorageError where it can't be told now."""
+    try:
+        return all(_digest(_pieces(storage, place, part, aside=False)) == part.sha256 for part in parts)
+    except RecordingMissing:
+        return False
 
 
 def read_sha256(storage: RecordingStorage, kept: RecordingRow) -> str:

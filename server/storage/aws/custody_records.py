@@ -19,7 +19,10 @@ from server.storage.recording_port import UploadPlace
 
 _FOLDER = "_custody/"
 _STORED = "stored"
+_MAY_DIFFER = frozenset({"kind", "multipart_upload_id"})
 _ATTEMPTS = 3
+RECORDING = "recording"
+"""The kind of what is a session's recording."""
 UNREADABLE = frozenset({Kind.DENIED, Kind.REFUSED})
 """What is said of an object that is archived, or encrypted by a key of somebody else."""
 _MOST_BYTES = 16 * 1024 * 1024
@@ -112,19 +115,26 @@ def stored_in(record: bytes) -> dict[str, Any]:
 
 
 def _own(kept: bytes, data: bytes) -> bytes:
-    """The record that is there, if it is the one that was to be put: others may have known its name."""
-    if _said(kept) != _said(data):
+    """The record that is there, if it is the one that was to be put: others may have known its name.
+
+    Its kind may be another: what this storage had completed is kept aside where another had been faster to be told of.
+    """
+    if _said(kept) != _said(data) or _kind(kept) not in (_kind(data), RECORDING):
         raise StorageError("others have put something else where the recording's custody record is to be")
     return kept
 
 
 def _said(record: bytes) -> object:
-    """What a record says, but for the multipart upload: what was aborted may have been sent again since."""
+    """What a record says, but for its kind, and the multipart upload: what was aborted may have been sent again."""
     try:
         said = dict(orjson.loads(record))
-        return said | {_STORED: {name: each for name, each in said[_STORED].items() if name != "multipart_upload_id"}}
+        return said | {_STORED: {name: each for name, each in said[_STORED].items() if name not in _MAY_DIFFER}}
     except (ValueError, LookupError, TypeError, AttributeError):
         return None
+
+
+def _kind(record: bytes) -> object:
+    return stored_in(record).get("kind")
 
 
 def _name_of(place: UploadPlace) -> str:

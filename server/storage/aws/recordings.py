@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor
 from typing import Any
 
-from server.storage.aws.custody_records import UNREADABLE, CustodyRecords, stored_in
+from server.storage.aws.custody_records import RECORDING, UNREADABLE, CustodyRecords, stored_in
 from server.storage.aws.errors import AwsError, Kind
 from server.storage.aws.multipart import Held, Sending, is_gone
 from server.storage.aws.place import Connection
@@ -35,7 +35,7 @@ from server.storage.recording_port import (
     UploadSpool,
 )
 
-_RECORDING, _ASIDE, _ABORTED = "recording", "aside", "aborted"
+_ASIDE, _ABORTED = "aside", "aborted"
 _ATTEMPTS = 3
 _MOST_KNOWN = 1_024
 _KEY = re.compile(r"[0-9a-f]{32}", re.ASCII)
@@ -95,7 +95,7 @@ class S3Recordings:
         if first is None:
             raise StorageError("S3 doesn't list what was completed")
         if self._stored.upload_of(first) == place.key:
-            return self._keep_record(place, _RECORDING, first)
+            return self._keep_record(place, RECORDING, first)
         try:
             return self._record_of(place, first)
         except AwsError as error:
@@ -238,7 +238,7 @@ class S3Recordings:
             return self._record_of(place, first) if first is not None else None
         record = self._records.of(place)
         told = stored_in(record) if record is not None else {}
-        if record is None or (not aside and told.get("kind") != _RECORDING):
+        if record is None or (not aside and told.get("kind") != RECORDING):
             return None
         if told.get("version_id"):  # what is read next needn't ask for it again
             self._remember(place, self._told(place, told))
@@ -251,7 +251,7 @@ class S3Recordings:
     def custody_records(self) -> Iterator[tuple[str, bytes, bool]]:
         """All of them, in the order of their names."""
         for session_id, record in self._records.all():
-            yield session_id, record, stored_in(record).get("kind") != _RECORDING
+            yield session_id, record, stored_in(record).get("kind") != RECORDING
 
     def count_custody_records(self) -> int:
         """By their names."""

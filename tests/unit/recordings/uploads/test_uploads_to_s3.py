@@ -169,7 +169,7 @@ def test_what_of_others_cant_be_read_holds_up_neither_an_upload_nor_what_the_sta
         list(later.storage.custody_records())
 
 
-@pytest.mark.parametrize("change", ["uploader", "version_id", "all"])
+@pytest.mark.parametrize("change", ["uploader", "version_id", "kind", "all"])
 def test_a_custody_record_of_others_that_came_first_lets_nothing_be_complete(
     service: S3UploadsUnderTest, change: str
 ) -> None:
@@ -188,6 +188,7 @@ def test_a_custody_record_of_others_that_came_first_lets_nothing_be_complete(
     forged = {
         "uploader": record | {"uploader": {"kind": "user", "name": "mallory"}},
         "version_id": record | {"stored": stored | {"version_id": "planted"}},
+        "kind": record | {"stored": stored | {"kind": "aborted"}},
         "all": {},
     }[change]
     assert isinstance(service.files, CloudedFiles)
@@ -234,6 +235,20 @@ def test_where_none_need_be_kept_another_recording_has_a_name_of_its_own(engine:
     assert record is not None
     named = f"sessions/_asides/{SESSION}/{aside.upload_id[:32]}.tar"
     assert orjson.loads(record)["stored"] == {"bucket": "bucket", "key": named, "kind": "aside"}
+
+
+@pytest.mark.parametrize("data", [DATA, b"another"], ids=["the same", "another"])
+def test_what_comes_after_a_recording_that_is_gone_is_kept_aside_and_not_put_in_its_place(
+    service: S3UploadsUnderTest, data: bytes
+) -> None:
+    """Expired, or deleted with all its versions: it may be the only copy, and the state knows what the other was."""
+    first, _ = asyncio.run(service.record(DATA))
+    assert isinstance(service.files, CloudedFiles)
+    service.files.bucket.versions.clear()
+    aside, state = asyncio.run(service.record(data, who=OTHER_NODE))
+    assert state is UploadState.KEPT_ASIDE
+    assert asyncio.run(service.content(aside)) == data
+    assert asyncio.run(service.recordings.find(SESSION)) == first
 
 
 def test_what_others_put_over_a_recording_later_is_not_read(service: S3UploadsUnderTest) -> None:
@@ -405,3 +420,21 @@ def test_an_upload_stays_in_its_storage_and_a_session_has_one_recording_over_all
     assert asyncio.run(cloud.complete(repeat, who=OTHER_NODE)) == (first, UploadState.REPEATED)
     assert [asyncio.run(cloud.content(each)) for each in (first, aside)] == [DATA, b"another"]
     assert asyncio.run(cloud.uploads.get(access(), begun_before)).storage == "default"
+
+
+def test_of_two_storages_that_complete_a_recording_of_a_session_at_once_the_second_keeps_its_own_aside(
+    engine: Engine,
+) -> None:
+    files = CloudedFiles()
+    embedded, cloud = UploadsUnderTest(files, engine), S3UploadsUnderTest(files, engine, Path("data") / "cloud")
+    for part in (cloud.recordings, cloud.uploads._endings):
+        part._storages = RecordingStorages(embedded.storage, lambda storage_id: cloud.storage, lambda: "aws-1")
+    upload_id = asyncio.run(cloud.send(b"another", who=OTHER_NODE))
+    cloud.s3.loses = lambda operation: operation == "put_object"  # complete and recorded in S3, and not told yet
+    with pytest.raises(Unavailable):
+        asyncio.run(cloud.complete(upload_id, who=OTHER_NODE))
+    cloud.s3.loses = lambda operation: False
+    first, _ = asyncio.run(embedded.record(DATA))
+    aside, state = asyncio.run(cloud.complete(upload_id, who=OTHER_NODE))
+    assert (state, asyncio.run(cloud.recordings.find(SESSION))) == (UploadState.KEPT_ASIDE, first)
+    assert asyncio.run(cloud.content(aside)) == b"another"
