@@ -101,8 +101,8 @@ def assemble(config: Config, around: Surroundings, *, token_key: bytes) -> Readi
     elsewhere = Elsewhere(lambda: active_periods(around.state), lambda: storages.switches, catalogue.diversions.all)
     scan_bytes = min(config.athena.scan_bytes, config.external_storage.cache_bytes)
     narrowing = Narrowing(storages, around.finder, scan_bytes=scan_bytes)
-    outcomes, tokens = Outcomes(around.alerts), PageTokens(token_key)
     looks = ForeignLooks(storages, catalogue, log.tail.pending, around.alerts)
+    outcomes, tokens = Outcomes(around.alerts, has_own_alert=looks.has_alert), PageTokens(token_key)
     search = Search(
         storages, around.scan, log.tail, catalogue, tokens, around.digests, elsewhere, narrowing, outcomes, looks
     )

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Executor, Future
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any, Final
 
 from server.audit_log.bucket_dates import BucketDates, DateLook
@@ -30,6 +32,7 @@ MOST_DATES: Final = 20_000
 """Of a storage that one search looks at, the last ones: whoever can write there makes as many as they like."""
 MISSING: Final = "object-missing"
 CHANGED: Final = "object-changed"
+_TOLD: Final = frozenset({MissingReason.OBJECT_MISSING, MissingReason.OBJECT_CHANGED})
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +99,8 @@ class BucketLooks:
         self._alerts = alerts
         self._freshness = freshness
         self._lock = threading.Lock()
-        self._begun: dict[str, _Begun] = {}
+        self._begun = OrderedDict[str, _Begun]()
+        """By date, in the order in which they began: of those that ended about as many as one search looks at."""
         """By date; '' for which dates there are."""
         self._faulty: dict[str, Mapping[str, Missing]] = {}
 
@@ -124,6 +128,12 @@ class BucketLooks:
         look: DateLook = self._begin(date, self._look_at).result()
         return look
 
+    def has_alert(self, name: str) -> bool:
+        """Whether an alert stands as an object of this name was found gone or changed."""
+        with self._lock:
+            fault = self._faulty.get(name.partition("/")[0], {}).get(name)
+        return fault is not None
+
     def _wanted(self, from_ms: int | None, to_ms: int | None, until: float, looked: Looked) -> Iterator[str]:
         """The dates of a range: each of a short one, of others those that there are."""
         if from_ms is not None and to_ms is not None and to_ms - from_ms <= _FEW_DAYS * DAY_MS:
@@ -148,7 +158,17 @@ class BucketLooks:
             begun = self._begun.get(date)
             if begun is None or (begun.work.done() and now - begun.at >= self._lasts(date, begun.work)):
                 begun = self._begun[date] = _Begun(self._threads.submit(work, date), now)
+                self._begun.move_to_end(date)
+                self._forget_some()
         return begun.work
+
+    def _forget_some(self) -> None:
+        """Let go of the oldest looks, two for each that begins: callers may ask for any dates. Never of one that is
+        under way, or another would begin beside it."""
+        if len(self._begun) > MOST_DATES:
+            for date in [*islice(self._begun, 2)]:
+                if self._begun[date].work.done():
+                    del self._begun[date]
 
     def _lasts(self, date: str, work: Future[Any]) -> float:
         if work.exception() is not None:
@@ -166,7 +186,8 @@ class BucketLooks:
         with self._lock:
             # What isn't listed isn't well again: who can write there can also put more there than is listed.
             before = self._faulty.pop(date, {})
-            if faults := {**({} if look.is_whole else before), **look.faults}:
+            told = {name: each for name, each in look.faults.items() if each.reason in _TOLD}
+            if faults := {**({} if look.is_whole else before), **told}:
                 self._faulty[date] = faults
             found = [each for of in self._faulty.values() for each in of.values()]
             self._tell(MISSING, [each for each in found if each.reason is MissingReason.OBJECT_MISSING])

@@ -70,6 +70,11 @@ class ForeignLooks:
         """
         return self._into_bucket(storage).look(date)
 
+    def has_alert(self, storage_id: str, name: str) -> bool:
+        """Whether an alert stands as looks found an object of ours gone or changed."""
+        looks = self._bucket_looks.get(storage_id)
+        return looks is not None and looks.has_alert(name)
+
     def close(self) -> None:
         """Begin no more looks: a stop would wait for all that were asked for of a bucket that doesn't answer."""
         for threads in self._threads:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,10 +17,13 @@ from server.audit_log.export.chunk import ChunkPage, ChunkQuery
 from server.audit_log.export.listing import ChunkListing
 from server.audit_log.export.tokens import ChunkTokens
 from server.audit_log.foreign_looks import ForeignLooks
+from server.audit_log.search.outcomes import Outcomes
 from server.audit_log.search.query import EventSelector, MissingReason, SearchPage, SearchQuery
 from server.audit_log.search.search import Search
 from server.audit_log.search.tokens import PageTokens
+from server.audit_log.stored_batches import StoredBatches
 from server.audit_log.timestamps import utc_date
+from server.errors import Unavailable
 from server.storage.aws import versions
 from server.storage.aws.store import Store
 from server.storage.ports import StorageError
@@ -86,6 +90,35 @@ def test_what_is_gone_for_good_is_told_and_shown_as_long_as_there_is_a_copy(buck
     rig = emptied(bucket)
     page = rig.page(SearchQuery())
     assert (uids(page), missing(page)) == (["two"], [(MISSING, name)])
+    rig.close()
+
+
+def test_an_object_that_has_an_alert_of_its_own_is_no_failure_of_searches(bucket: BucketRig, aws: Sandbox) -> None:
+    """Nor of gets, exports and watches: who removed it is what somebody has to find out, and nothing fails."""
+    name = stored(bucket)
+    rig = emptied(bucket)
+    outcomes = Outcomes(rig.alerts, has_own_alert=rig.search.foreign.has_alert)
+    parts = rig.storages, rig.engine, rig.log.tail, rig.catalogue, PageTokens(TOKEN_KEY)
+    search = Search(*parts, outcomes=outcomes, foreign=rig.search.foreign)
+    batches, [batch] = StoredBatches(rig.storages, rig.catalogue, outcomes), rig.catalogue.batches()[:1]
+
+    def read(times: int = 4) -> list[str]:
+        for _ in range(times):
+            rig.page(SearchQuery(), search=search)
+            for selector in (EventSelector(uid="one"), EventSelector(log_id=batch.log_id, sequence=batch.first)):
+                with suppress(Unavailable):
+                    search.get(CALLER, selector, time.monotonic() + 60)
+            with suppress(StorageError):
+                batches.read(batch)
+        rig.alerts.evaluate()
+        return sorted(alert.id for alert in rig.alerts.listed())
+
+    aws.fail("s3:GetObject", "InternalError", status=500, times=1_000)
+    assert read() == ["event-search"], "else this shows nothing"
+    aws.clear_faults()
+    rig.delete(name, rig.versions(name)[0])
+    assert read(8) == ["object-missing"], "and what was read all the same lets the other one end"
+    assert read() == ["object-missing"]
     rig.close()
 
 

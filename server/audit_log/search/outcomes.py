@@ -25,8 +25,14 @@ _FAULTS: Final = frozenset(
 )
 """What an answer lacks because a storage failed. A hole of the journal is none of a storage; a range elsewhere wasn't
 asked for; time that ran out is its own matter."""
+HasOwnAlert = Callable[[str, str], bool]
+"""Whether a standing alert tells that an object, by storage and name, is gone or changed."""
 PATIENCE_SECONDS: Final = 10.0
 """How long a storage may take to give objects before time that runs out is its failure, and not its caller's."""
+
+
+def _has_none(_storage: str, _name: str) -> bool:
+    return False
 
 
 @dataclass(slots=True)
@@ -41,6 +47,9 @@ class Outcome:
     """Storages whose objects hadn't come when the time ran out."""
     ran_out: bool = False
     """Whether it did."""
+    has_own_alert: HasOwnAlert = _has_none
+    excused: set[str] = field(default_factory=set)
+    """Storages of which something couldn't be read that has an alert of its own."""
     _foreign: set[tuple[str, str]] = field(default_factory=set)
     _awaited: set[tuple[str, str]] = field(default_factory=set)
 
@@ -68,21 +77,33 @@ class Outcome:
         for each in missing:
             self.ran_out = self.ran_out or each.reason is MissingReason.TIME_LIMIT
             is_fault = each.reason in _FAULTS and (each.storage, each.name) not in self._awaited
-            if is_fault and not self.is_of_others(each):
+            if is_fault and not self.is_of_others(each) and not self.excuses(each.storage, each.name):
                 self.faults[each.storage] = f"{each.name}: {each.description}"
+
+    def excuses(self, storage: str, name: str) -> bool:
+        """Whether an object that can't be read is one that others removed or changed, which an alert tells already."""
+        if is_excused := self.has_own_alert(storage, name):
+            self.excused.add(storage)
+        return is_excused
 
 
 class Outcomes:
     """Counts readings. Safe to use from several threads."""
 
-    def __init__(self, alerts: Alerts | None = None, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        alerts: Alerts | None = None,
+        clock: Callable[[], float] = time.monotonic,
+        has_own_alert: HasOwnAlert = _has_none,
+    ) -> None:
         self._alerts = alerts or Alerts()
         self._clock = clock
+        self._has_own_alert = has_own_alert
 
     @contextmanager
     def counting(self, chosen: Collection[str]) -> Iterator[Outcome]:
         """Count what the block does with the `chosen` storages; what ends with another error counts as nothing."""
-        outcome, begun = Outcome(), self._clock()
+        outcome, begun = Outcome(has_own_alert=self._has_own_alert), self._clock()
         try:
             yield outcome
         except DeadlineExceeded:
@@ -90,7 +111,8 @@ class Outcomes:
             raise
         except (StorageError, Unavailable) as error:
             named = error.metadata.get("storage", "") if isinstance(error, Unavailable) else ""
-            for storage in [named] if named in chosen else outcome.faults or outcome.asked or chosen:
+            failed = outcome.faults or {*(outcome.asked or chosen)} - outcome.excused
+            for storage in [named] if named in chosen else failed:
                 self._alerts.failed(storage, AlertKind.EVENT_SEARCH, outcome.faults.get(storage, str(error)))
             raise
         self._count_late(outcome, begun)

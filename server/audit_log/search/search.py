@@ -181,7 +181,7 @@ class Search:
         outcome: Outcome,
     ) -> FoundEvent:
         if selector.log_id:
-            place = self._at(selector, condition)
+            place = self._at(selector, condition, outcome)
         else:
             place = self._named(caller, selector, deadline, condition, outcome)
         filters = Filters(place.time_ms, place.time_ms + 1, uids=frozenset({place.uid}))
@@ -206,7 +206,7 @@ class Search:
             columns=self._columns,
         )
 
-    def _at(self, selector: EventSelector, condition: RowCondition | None) -> Position:
+    def _at(self, selector: EventSelector, condition: RowCondition | None, outcome: Outcome) -> Position:
         """The place of the event at a log's sequence."""
         chosen = self._storages.chosen(selector.storage)
         log_id, sequence = selector.log_id, selector.sequence
@@ -226,6 +226,7 @@ class Search:
                 row_number = self._row_of(item, sequence)
             except OriginUnknown:  # the event may be in another object of its batch
                 unreadable = True
+                outcome.excuses(item.storage, item.name)
                 continue
             if row_number is not None:
                 return self._place_of_row(item, row_number, condition)

@@ -67,7 +67,7 @@ STANDING: Final[Mapping[str, Condition]] = MappingProxyType(
         "object-name-taken": Condition(
             Severity.MEDIUM,
             "other bytes have the name of an object of events, which went out under another name",
-            "nothing is lost; find out who writes to the storage and takes names that the service gives, and delete what "
+            "nothing is lost; find out who writes to the storage and takes names that the service gives; delete what "
             "has them",
         ),
         "object-missing": Condition(
