@@ -12,7 +12,7 @@ from server.recordings.uploads.custody import Custody
 from server.state.database import StateFault
 from server.state.uploads import ASIDE, RecordingRow, UploadRow
 from server.storage.ports import StorageError
-from server.storage.recording_port import UploadPlace
+from server.storage.recording_port import RecordingMissing, UploadPlace
 
 _CHUNK: Final = 1024 * 1024
 _RESTORE = (
@@ -103,9 +103,7 @@ def _recording(at: DataAtHand, row: RecordingRow) -> Iterator[Finding]:
         if not at.recordings.read(place, max(0, row.bytes - 1), 2, aside=is_aside) and row.bytes:
             yield CHANGED.of(subject, f"is shorter than {row.bytes} bytes")
             return
-    except StorageError as error:
-        if not isinstance(error.__cause__, FileNotFoundError):
-            raise
+    except RecordingMissing as error:
         yield MISSING.of(subject, str(error))
         return
     if len(at.recordings.read(place, row.bytes, 1, aside=is_aside)):
