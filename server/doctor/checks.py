@@ -19,6 +19,7 @@ from server.doctor import (
     scrub,
     session_recordings,
     state_database,
+    stores,
     tokens,
 )
 from server.doctor.check import Check
@@ -43,6 +44,7 @@ LOCAL_CHECKS: Final[tuple[Check[DataAtHand], ...]] = (
         identity_provider.FAULTS,
         identity_provider.check,
     ),
+    Check("store", "What the store that takes the place of S3 is said not to do.", stores.FAULTS, stores.check),
     Check("clock", "The clock against what was stored last.", clock.FAULTS, clock.check),
     Check("disk", "Room on the disk, and how many days it lasts.", disk.FAULTS, disk.check),
     Check("journal", "Journal and spool: damage, age, size, and what is left over.", journal.FAULTS, journal.check),

@@ -93,6 +93,11 @@ def config(*lines: str) -> Callable[[Path], object]:
     return lambda data: data.with_name(CONFIG).write_text("\n".join(lines))
 
 
+def store(setting: str) -> Callable[[Path], object]:
+    """The store of another maker can do less."""
+    return config("[aws]", 's3_endpoint = "https://store.test"', setting)
+
+
 def with_signing_keys(data_dir: Path) -> None:
     config('issuer_url = "https://own.test"')(data_dir)
     rig = KeysUnderTest(database_path(data_dir), b"k" * 32)
@@ -263,6 +268,9 @@ PLANTS = [
     Plant("issuer_not_for_aws", config('issuer_url = "https://own.test:8443"'), "port 443", WITH_CONFIG),
     Plant("issuer_not_published_here", config('issuer_url = "https://own.test"'), "public_listen", WITH_CONFIG),
     Plant("signing_key_old", old_signing_key, "rotate-key", WITH_CONFIG),
+    Plant("store_writes_unconditional", store('s3_conditional_writes = "no"'), "storage test", WITH_CONFIG),
+    Plant("store_checksums_weak", store('s3_checksums = "md5"'), "sha256", WITH_CONFIG),
+    Plant("store_versions_optional", store('s3_versioning = "optional"'), "required", WITH_CONFIG),
     Plant("known_uids_damaged", damage_uids, "copy"),
     Plant("roles_refused", lambda data: (data / "roles" / "x.yaml").write_text("kind: nothing"), "roles check"),
     Plant(
