@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import random
 import shutil
@@ -18,6 +19,7 @@ from server.audit_log.batch_codec import BatchRow, columns_of, encode
 from server.audit_log.search import decoded_objects
 from server.audit_log.search.decoded_objects import DecodedObjects, OddObject
 from server.audit_log.search.page_columns import PageColumns
+from server.audit_log.search.page_reader import PageReader, Plan
 from server.audit_log.search.query import SearchPage, SearchQuery, Watermark
 from server.state.catalogue import CatalogueObject
 from server.storage.query import Filters, Order
@@ -141,6 +143,19 @@ def test_what_becomes_of_an_object_after_it_was_decoded_is_seen(rig: SearchRig) 
     _flip(rig.objects()[0])
     later = rig.page(replace(query, page_token=first.next_page_token))
     assert (list(later.rows), [each.reason.name for each in later.missing]) == ([], ["OBJECT_CHANGED"])
+
+
+def test_a_page_leaves_no_cycles_that_would_keep_its_rows(rig: SearchRig) -> None:
+    """Cycles are looked for so seldom that a thousand pages would be in memory at once."""
+    rig.store(*[event_json(f"u{number}", NOON + number) for number in range(6)])
+    gc.collect()
+    gc.disable()
+    try:
+        for query in (SearchQuery(page_size=2), SearchQuery(Filters(types=TYPES), page_size=2)):
+            assert len(list(rig.pages(query))) == 3
+        assert not [each for each in gc.get_objects() if isinstance(each, PageReader | Plan | SearchPage)]
+    finally:
+        gc.enable()
 
 
 def test_more_equal_rows_than_a_page_has_are_one_row_by_columns_too(rig: SearchRig) -> None:

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from itertools import groupby
 from operator import attrgetter
 
@@ -131,7 +132,8 @@ class PageReader:
         self._selection = RowSelection(origins, plan.watermark, self._wanted)
         self._stored = StoredRead(
             engine,
-            self._local,
+            # No method of the reader: both would refer to each other, and keep the page until cycles are looked for.
+            partial(_local, storages, plan.late),
             digests.is_intact,
             self._selection,
             _within(query.filters, query.order, plan.reach),
@@ -140,14 +142,6 @@ class PageReader:
             query.page_size + _AHEAD,
             deadline,
         )
-
-    @contextmanager
-    def _local(
-        self, objects: Collection[CatalogueObject], deadline: float
-    ) -> Iterator[Mapping[str, str | StorageError]]:
-        with self._storages.local(objects, deadline) as found:
-            self._plan.late |= {item.storage for item in objects if isinstance(found[item.key], StorageTimeout)}
-            yield found
 
     def read(self) -> Page:
         """Read the page.
@@ -338,6 +332,16 @@ class PageReader:
         return Missing(
             MissingReason.TIME_LIMIT, storage if storage not in ("", "active") else self._storages.active, "", text
         )
+
+
+@contextmanager
+def _local(
+    storages: Storages, late: set[str], objects: Collection[CatalogueObject], deadline: float
+) -> Iterator[Mapping[str, str | StorageError]]:
+    """Has objects on this machine; `late` learns of the storages that didn't give theirs in time."""
+    with storages.local(objects, deadline) as found:
+        late |= {item.storage for item in objects if isinstance(found[item.key], StorageTimeout)}
+        yield found
 
 
 def _is_within(time_ms: int, end: Position | None, order: Order) -> bool:
