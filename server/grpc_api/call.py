@@ -26,9 +26,9 @@ class Call:
     """What the steps learn about a call, and what handlers may do with it. Servicers get it as their context."""
 
     __slots__ = (
-        "_access", "_at_end", "_metadata", "certificate", "checks", "code", "condition", "context", "decode",
-        "end_well", "granted", "hidden", "identity", "method", "patience_seconds", "peer", "reason", "received_bytes",
-        "request", "request_id", "spend_events", "token", "traffic",
+        "_access", "_at_end", "_metadata", "_responds", "certificate", "checks", "code", "condition", "context",
+        "decode", "end_well", "granted", "hidden", "identity", "method", "patience_seconds", "peer", "reason",
+        "received_bytes", "request", "request_id", "spend_events", "token", "traffic",
     )  # fmt: skip
 
     def __init__(self, method: str, request: Any, context: Any, traffic: Traffic | None = None) -> None:
@@ -67,6 +67,7 @@ class Call:
         self._access: Access | None = None
         self._at_end: list[Callable[[], None]] = []
         self._metadata: Metadata | None = None
+        self._responds = False
 
     @property
     def access(self) -> Access:
@@ -154,6 +155,9 @@ class Call:
             ResourceExhausted: it took nothing for `patience_seconds`.
         """
         try:
+            if not self._responds:
+                self._responds = True
+                await self._send_headers()
             if self.patience_seconds is None:
                 await self.context.write(message)
             else:
@@ -164,6 +168,16 @@ class Call:
         except grpc.aio.InternalError:
             # The connection is gone. To the handler that is the same as a cancelled call.
             raise asyncio.CancelledError from None
+
+    async def _send_headers(self) -> None:
+        """Before the first message and not with it: grpc would count them as not sent until the client has taken that
+        message, and a call that was cut meanwhile could be given no status. Its client would wait for ever."""
+        sending = asyncio.ensure_future(self.context.send_initial_metadata(()))
+        try:
+            await asyncio.shield(sending)
+        except asyncio.CancelledError:
+            await asyncio.wait({sending})
+            raise
 
     async def abort(self, code: grpc.StatusCode, message: str, details: bytes) -> NoReturn:
         """End the call with this status; `details` is an encoded google.rpc.Status."""

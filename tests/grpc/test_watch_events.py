@@ -18,6 +18,7 @@ from rbac.policy import Policy
 from server.audit_log.receipts import Emitter, Receipt
 from server.audit_log.search.query import EventFilter, FoundEvent, Missing, MissingReason
 from server.audit_log.watching.query import Watched, WatchQuery
+from server.grpc_api.call import Call
 from server.storage.query import FieldEquality, Filters, Position
 from tests.grpc.failures import Failure, failing, failure_of
 from tests.grpc.rig import serving
@@ -139,6 +140,23 @@ async def test_a_watch_ends_when_the_right_does() -> None:
         rig.server.look_again()
         failure = await end_of(call)
         await until(lambda: rig.watches.begun[0].closed)
+    assert (failure.code, failure.reason) == (Codes.PERMISSION_DENIED, "ACCESS_DENIED")
+
+
+@in_loop
+async def test_a_watch_whose_right_ends_while_its_first_answer_is_written_is_told(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with serving() as rig, rig.user("auditor") as channel:
+        respond = Call.respond
+
+        async def responding(call: Call, message: Any) -> None:
+            rig.policy.current = Policy.of(())
+            rig.server.look_again()
+            await respond(call, message)
+
+        monkeypatch.setattr(Call, "respond", responding)
+        failure = await end_of(watch(channel))
     assert (failure.code, failure.reason) == (Codes.PERMISSION_DENIED, "ACCESS_DENIED")
 
 
