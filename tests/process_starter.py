@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
 import json
 import os
+import pkgutil
 import selectors
 import signal
 import socket
@@ -19,12 +21,16 @@ _BYTES = 1 << 20
 
 def main(name: str, life: int) -> None:
     """Fork at every request, and tell who asked how it ended, until the process that this one is for has ended."""
-    from extaudit_cli.main import main as _imported  # noqa: F401
+    import extaudit_cli
+    import extaudit_client
     from extaudit_cli.serve import _flags
 
     import server.__main__  # noqa: F401
     from server.warming import warm_up
 
+    for package in (extaudit_client, extaudit_cli):
+        for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
+            importlib.import_module(module.name)
     _flags()
     warm_up()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
