@@ -74,7 +74,7 @@ class Files(Protocol):
         """The number that its file system knows a file or folder by: kept when it is renamed, another one in a copy."""
         ...
 
-    def size(self, path: Path) -> int | None:
+    def size(self, path: Path | str) -> int | None:
         """Bytes of a regular file; None if there is none."""
         ...
 
@@ -180,7 +180,7 @@ class DiskFiles:
         """The number that its file system knows a file or folder by."""
         return os.stat(path, follow_symlinks=False).st_ino
 
-    def size(self, path: Path) -> int | None:
+    def size(self, path: Path | str) -> int | None:
         """Bytes of a regular file; None if there is none. Links are not followed."""
         try:
             found = os.stat(path, follow_symlinks=False)

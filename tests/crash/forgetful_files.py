@@ -94,9 +94,9 @@ class ForgetfulFiles:
         assert isinstance(found, _Content | _Folder)
         return found.number
 
-    def size(self, path: Path) -> int | None:
+    def size(self, path: Path | str) -> int | None:
         try:
-            return len(self.read(path))
+            return len(self.read(Path(path)))
         except FileNotFoundError:
             return None
 

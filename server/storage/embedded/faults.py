@@ -11,11 +11,16 @@ from server.storage.ports import StorageError
 from server.storage.recording_port import StorageFull
 
 
+def fault(text: str, error: OSError) -> StorageError:
+    """What is raised for an OSError: says `text` and what the fault is."""
+    kind = StorageFull if error.errno in (errno.ENOSPC, errno.EDQUOT) else StorageError
+    return kind(f"{text} ({os.strerror(error.errno) if error.errno else 'unknown fault'})")
+
+
 @contextlib.contextmanager
 def in_own_words(text: str) -> Iterator[None]:
-    """Turn an OSError into a StorageError that says `text` and what the fault is."""
+    """Turn an OSError into its fault."""
     try:
         yield
     except OSError as error:
-        kind = StorageFull if error.errno in (errno.ENOSPC, errno.EDQUOT) else StorageError
-        raise kind(f"{text} ({os.strerror(error.errno) if error.errno else 'unknown fault'})") from error
+        raise fault(text, error) from error
