@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from server.storage.aws.errors import AwsError, Kind
+from server.storage.aws.errors import AwsError, Kind, of_answer
 from tests.crash.forgetful_files import ForgetfulFiles
 
 
@@ -47,10 +47,12 @@ class Bucket:
     keeps_versions: bool = True
     deleted: frozenset[str] = frozenset()
     """Keys whose newest version is a delete marker."""
+    archived: frozenset[str] = frozenset()
+    """Keys whose versions a lifecycle rule has archived."""
 
     def copy(self) -> Bucket:
         opened = {name: replace(each, parts=dict(each.parts)) for name, each in self.open.items()}
-        return Bucket(list(self.versions), opened, self.numbers, self.keeps_versions, self.deleted)
+        return Bucket(list(self.versions), opened, self.numbers, self.keeps_versions, self.deleted, self.archived)
 
     def put(self, version: Version) -> str:
         """Put an object, over what was put likewise where no versions are kept (any more); gives its version."""
@@ -189,6 +191,9 @@ class MemoryS3:
 
     def _get_object(self, Key: str, VersionId: str = "", Range: str = "", **_: Any) -> Any:  # noqa: N803
         data = self._found(Key, VersionId).data
+        if Key in self._bucket.archived:
+            told = {"Error": {"Code": "InvalidObjectState"}, "ResponseMetadata": {"HTTPStatusCode": 403}}
+            raise of_answer("s3:GetObject", told)
         if Range:
             first, last = map(int, Range.removeprefix("bytes=").split("-"))
             if first >= len(data):
@@ -204,7 +209,15 @@ class MemoryS3:
     def _list_object_versions(self, Prefix: str, **_: Any) -> Any:  # noqa: N803
         found = [each for each in self._bucket.versions[::-1] if each.key.startswith(Prefix)]
         found.sort(key=lambda each: each.key)  # of one key the last one first
-        listed = [{"Key": each.key, "VersionId": each.version_id, "Size": len(each.data)} for each in found]
+        listed = [
+            {
+                "Key": each.key,
+                "VersionId": each.version_id,
+                "Size": len(each.data),
+                "StorageClass": "GLACIER" if each.key in self._bucket.archived else "STANDARD",
+            }
+            for each in found
+        ]
         markers = [{"Key": key, "VersionId": "marker", "IsLatest": True} for key in sorted(self._bucket.deleted)]
         return {"Versions": listed, "DeleteMarkers": markers}
 

@@ -49,6 +49,8 @@ class DateLook:
     """Whether there was time for all that is new."""
     is_whole: bool = True
     """Whether all that is there was listed."""
+    archived: Sequence[Missing] = ()
+    """Objects of ours that are archived: what isn't copied here, or was restored, can't be read."""
     has_failed: bool = False
     """Whether of what others put there something can't be read now, for another reason than time."""
 
@@ -105,10 +107,12 @@ class BucketDates:
             for each, entry in found
             if (entry is not None or listing.is_whole) and (fault := self._fault(each, entry)) is not None
         }
+        entries = [entry for each in ours if (entry := listing.objects.get(each.name)) is not None and entry.problem]
+        archived = [self._missing(MissingReason.OBJECT_ARCHIVED, each.name, each.problem) for each in entries]
         is_finished = not any(isinstance(error, StorageTimeout) for error in unread.values())
         has_failed = any(not isinstance(error, StorageTimeout) for error in unread.values())
         told = [self._unread(name, error) for name, error in unread.items()]
-        return DateLook(faults, [*gaps, *told], is_finished, listing.is_whole, has_failed)
+        return DateLook(faults, [*gaps, *told], is_finished, listing.is_whole, archived, has_failed)
 
     def _learn(
         self, foreign: Sequence[StoredObject], known: Mapping[str, CatalogueObject], until: float

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, Future
 from dataclasses import dataclass, field
 from itertools import islice
@@ -32,6 +32,7 @@ MOST_DATES: Final = 20_000
 """Of a storage that one search looks at, the last ones: whoever can write there makes as many as they like."""
 MISSING: Final = "object-missing"
 CHANGED: Final = "object-changed"
+ARCHIVED: Final = "object-archived"
 _TOLD: Final = frozenset({MissingReason.OBJECT_MISSING, MissingReason.OBJECT_CHANGED})
 
 
@@ -103,6 +104,7 @@ class BucketLooks:
         """By date, in the order in which they began: of those that ended about as many as one search looks at."""
         """By date; '' for which dates there are."""
         self._faulty: dict[str, Mapping[str, Missing]] = {}
+        self._archived: dict[str, Sequence[Missing]] = {}
 
     def refresh(self, from_ms: int | None, to_ms: int | None, deadline: float | None, looked: Looked) -> None:
         """Look at the dates of [from_ms, to_ms), and add to `looked` what that came to. What can't be looked at in time
@@ -189,9 +191,13 @@ class BucketLooks:
             told = {name: each for name, each in look.faults.items() if each.reason in _TOLD}
             if faults := {**({} if look.is_whole else before), **told}:
                 self._faulty[date] = faults
+            self._archived.pop(date, None)
+            if look.archived:
+                self._archived[date] = look.archived
             found = [each for of in self._faulty.values() for each in of.values()]
             self._tell(MISSING, [each for each in found if each.reason is MissingReason.OBJECT_MISSING])
             self._tell(CHANGED, [each for each in found if each.reason is MissingReason.OBJECT_CHANGED])
+            self._tell(ARCHIVED, [each for of in self._archived.values() for each in of])
         return look
 
     def _tell(self, name: str, faults: list[Missing]) -> None:

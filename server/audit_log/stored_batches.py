@@ -18,7 +18,7 @@ from server.audit_log.search.outcomes import Outcomes
 from server.audit_log.search.query import Missing, MissingReason, reason_of
 from server.audit_log.storages import Storages
 from server.state.catalogue import Catalogue, CatalogueBatch, CatalogueObject
-from server.storage.ports import ObjectChanged, ObjectMissing, StorageError
+from server.storage.ports import ObjectArchived, ObjectChanged, ObjectMissing, StorageError
 
 _PASSING = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN, errno.EINTR})
 """Faults of the moment that say nothing of the object."""
@@ -56,7 +56,7 @@ class StoredBatches:
     def read(self, batch: CatalogueBatch) -> BatchRows:
         """Read a batch whole, and check each object's bytes against the digest that its record had.
 
-        What others removed or changed is named in `missing`, and stops nothing else.
+        What others removed, changed or archived is named in `missing`, and stops nothing else.
 
         Raises:
             StorageError: it can't be read now; safe to try again.
@@ -88,9 +88,8 @@ class StoredBatches:
         missing += [lost_range(batch.storage, batch.log_id, *gap) for gap in lost]
         receipts = self.receipts(batch)
         if receipts is None:
-            text = "who emitted its events can't be read"
-            record = record_name_of(batch)
-            missing.append(Missing(MissingReason.RECEIPTS_UNREADABLE, batch.storage, record, text))
+            reason, text = self._origins.without_receipts(batch.log_id, batch.first)
+            missing.append(Missing(reason, batch.storage, record_name_of(batch), text))
         return BatchRows(batch, columns, receipts, tuple(missing))
 
     def receipts(self, batch: CatalogueBatch) -> ReceiptTable | None:
@@ -101,7 +100,7 @@ class StoredBatches:
             return None
 
     def _read_object(self, item: CatalogueObject, path: str | StorageError) -> BatchColumns | Missing:
-        if isinstance(path, ObjectMissing | ObjectChanged):
+        if isinstance(path, ObjectMissing | ObjectChanged | ObjectArchived):
             return _missing(reason_of(path), item, str(path))
         if isinstance(path, StorageError):
             raise path

@@ -22,7 +22,7 @@ from server.recordings.uploads.upload_ids import key_of
 from server.recordings.uploads.views import recording_of
 from server.state.database import StateFault
 from server.state.uploads import SqlUploads
-from server.storage.ports import StorageError
+from server.storage.ports import ObjectArchived, StorageError
 from server.storage.recording_port import NotReadable, Part, RecordingMissing, UploadPlace
 
 Answer = TypeVar("Answer")
@@ -68,7 +68,7 @@ class Recordings:
 
         Raises:
             DataLoss: a part isn't what was taken; nothing of it is given. Or the recording isn't there.
-            FailedPrecondition: it isn't there, and its time was over.
+            FailedPrecondition: it isn't there, and its time was over; or it is archived.
             Unavailable: it can't be read now.
         """
         loop = asyncio.get_running_loop()
@@ -127,9 +127,9 @@ class Recordings:
         return DataLoss(text)
 
     def _counting(self, recording: Recording) -> AbstractContextManager[None]:
-        """What nobody can read any more, as an aborted upload's bytes or what has expired, is no failure."""
+        """What nobody can read (any more), as an aborted upload's bytes or what its owner archived, is no failure."""
         kind, failures = AlertKind.SESSION_DOWNLOAD, (StorageError, DataLoss)
-        return self._alerts.counting(recording.storage, kind, failures, but=(NotReadable,))
+        return self._alerts.counting(recording.storage, kind, failures, but=(NotReadable, ObjectArchived))
 
 
 async def _told(reading: asyncio.Future[Answer]) -> Answer:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Mapping, Set
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence, Set
 from dataclasses import replace
 from typing import Final, Protocol
 
@@ -58,6 +58,7 @@ class RecordingVerification:
         self._known = known
         self._alerts = alerts
         self._rows_by_name: Mapping[str, RecordingRow] = {}
+        self._archived: Sequence[str] = ()
         self._hidden: Set[str] = frozenset()
         """What was deleted where its version is there yet: only the next look tells whether it is so still."""
 
@@ -91,6 +92,7 @@ class RecordingVerification:
                 found[name_of(row)] = fault
         self._known.take(found)
         self._hidden = {name for name, fault in found.items() if fault is _DELETED}
+        self._archived = sorted(name_of(row) for row in before if _is_archived(row, listed))
         self._rows_by_name = {name_of(row): row for row in before}
         for name in self._known.found.keys() - self._rows_by_name.keys():
             self._known.judge(name, None)  # it has expired, or nothing says any more what it is to be
@@ -118,13 +120,20 @@ class RecordingVerification:
     def _tell(self, storage_id: str) -> None:
         if self._alerts is None:
             return
+        damage = self.damage
         for kind, alert in _ALERTS.items():
-            found = sorted(name for name, each in self.damage.items() if each.kind == kind)
-            if not found:
-                self._alerts.clear_standing(storage_id, alert)
-                continue
-            others = f", and {len(found) - 1} others are like that" if len(found) > 1 else ""
-            self._alerts.raise_standing(storage_id, alert, f"{found[0]}: {self.damage[found[0]].detail}{others}")
+            found = sorted(name for name, each in damage.items() if each.kind == kind)
+            _stand(self._alerts, storage_id, alert, found, damage[found[0]].detail if found else "")
+        _stand(self._alerts, storage_id, "recording-archived", self._archived, "is archived")
+
+
+def _stand(alerts: Alerts, storage_id: str, alert: str, found: Sequence[str], detail: str) -> None:
+    """Have an alert stand as long as something was found; it names the first."""
+    if not found:
+        alerts.clear_standing(storage_id, alert)
+        return
+    others = f", and {len(found) - 1} others are like that" if len(found) > 1 else ""
+    alerts.raise_standing(storage_id, alert, f"{found[0]}: {detail}{others}")
 
 
 def name_of(row: RecordingRow) -> str:
@@ -132,12 +141,23 @@ def name_of(row: RecordingRow) -> str:
     return RECORDINGS + (f"{row.session_id}/{row.key}.tar" if row.kind == ASIDE else f"{row.session_id}.tar")
 
 
-def _fault(row: RecordingRow, listed: Mapping[tuple[str, str], StoredRecording]) -> Fault | None:
-    """What a listing tells of a recording."""
+def _entry(row: RecordingRow, listed: Mapping[tuple[str, str], StoredRecording]) -> StoredRecording | None:
+    """What is listed of a recording."""
     entry = listed.get((row.session_id, row.key if row.kind == ASIDE else ""))
     if entry is None and row.kind == ASIDE:  # then it is a later version of the recording, if it is there
         versions = listed.get((row.session_id, ""))
         entry = versions if versions is not None and row.bytes in versions.sizes else None
+    return entry
+
+
+def _is_archived(row: RecordingRow, listed: Mapping[tuple[str, str], StoredRecording]) -> bool:
+    entry = _entry(row, listed)
+    return entry is not None and entry.is_archived
+
+
+def _fault(row: RecordingRow, listed: Mapping[tuple[str, str], StoredRecording]) -> Fault | None:
+    """What a listing tells of a recording."""
+    entry = _entry(row, listed)
     if entry is None or not entry.sizes:
         return _GONE
     if row.bytes not in entry.sizes:

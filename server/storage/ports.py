@@ -61,12 +61,20 @@ class ObjectChanged(StorageError):
         super().__init__("its bytes aren't those that were stored")
 
 
+class ObjectArchived(StorageError):
+    """The object is in an archive: whoever owns the storage has to restore it before anybody can read it."""
+
+
 class RecordUnreadable(StorageError):
     """What has a batch record's name can't be read by whoever wrote ours: it is larger than one can be, archived, or
     encrypted by a key of somebody else."""
 
     def __init__(self, words: str = "a batch record is larger than one can be") -> None:
         super().__init__(words)
+
+
+class RecordArchived(RecordUnreadable, ObjectArchived):
+    """The second of these."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -68,6 +68,8 @@ class StoredRecording:
     """Of the upload that it is named after; '' where it has the session's own name."""
     sizes: tuple[int, ...]
     """Of each version, oldest first."""
+    is_archived: bool = False
+    """Whether one of them is in an archive: it has to be restored before it can be read."""
     is_deleted: bool = False
     """Whether it was deleted where versions are kept, so that they are there yet."""
 
@@ -216,7 +218,7 @@ class RecordingStorage(Protocol):
 
     def read(self, place: UploadPlace, offset: int, size: int, *, aside: bool) -> bytes:
         """Bytes of what was completed or kept aside; fewer at its end. RecordingMissing where it isn't there, and
-        NotReadable of what was aborted, where the storage has it so."""
+        NotReadable of what was aborted, where the storage has it so. ObjectArchived: see there."""
         ...
 
     def stored(self) -> Iterator[StoredRecording]:

@@ -79,6 +79,17 @@ class BucketRig(SearchRig):
         """As others do: by a mark, or for good."""
         self.client.delete_object(**self.key(name), **({"VersionId": version} if version else {}))
 
+    def archive(self, name: str) -> None:
+        """As a lifecycle rule does: the version that is there has another storage class."""
+        [version] = self.versions(name)
+        key = self.key(name)
+        self.client.copy_object(**key, CopySource=key, StorageClass="GLACIER")
+        self.delete(name, version)
+
+    def restore(self, name: str) -> None:
+        """As the bucket's owner does."""
+        self.client.restore_object(**self.key(name), RestoreRequest={"Days": 1})
+
     def versions(self, name: str) -> list[str]:
         """The ids of an object's versions and marks, the newest first."""
         found = self.client.list_object_versions(Bucket=self.name, Prefix=self.key(name)["Key"])

@@ -15,9 +15,9 @@ from rbac.policy import Policy
 from rbac.roles import Role, Rule
 from server.audit_log.access import Access
 from server.audit_log.search.gaps import told
+from server.audit_log.search.not_given import NOT_ADMITTED
 from server.audit_log.search.query import Cost, EventSelector, FoundEvent, Missing, MissingReason, SearchQuery
 from server.audit_log.search.rights import condition_of, restricted
-from server.audit_log.search.search import NOT_ADMITTED
 from server.errors import FailedPrecondition, NotFound, PermissionDenied, Unavailable
 from server.storage.ports import ConditionUnsupported
 from server.storage.query import Filters, Order, ScanRequest, ScanResult

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from server.audit_log import bucket_dates
+from server.audit_log.batch_rows import record_name_of
 from server.audit_log.bucket_looks import Freshness
 from server.audit_log.export.chunk import ChunkPage, ChunkQuery
 from server.audit_log.export.listing import ChunkListing
@@ -23,7 +24,7 @@ from server.audit_log.search.search import Search
 from server.audit_log.search.tokens import PageTokens
 from server.audit_log.stored_batches import StoredBatches
 from server.audit_log.timestamps import utc_date
-from server.errors import Unavailable
+from server.errors import FailedPrecondition, Unavailable
 from server.storage.aws import versions
 from server.storage.aws.store import Store
 from server.storage.ports import StorageError
@@ -38,7 +39,7 @@ from tests.sandbox.running import Sandbox
 
 DATE = utc_date(NOON)
 MISSING, CHANGED = MissingReason.OBJECT_MISSING, MissingReason.OBJECT_CHANGED
-UNREADABLE = MissingReason.OBJECT_UNREADABLE
+UNREADABLE, ARCHIVED = MissingReason.OBJECT_UNREADABLE, MissingReason.OBJECT_ARCHIVED
 THE_DAY = SearchQuery(Filters(NOON - DAY_MS // 2, NOON + DAY_MS // 2))
 
 
@@ -94,7 +95,7 @@ def test_what_is_gone_for_good_is_told_and_shown_as_long_as_there_is_a_copy(buck
 
 
 def test_an_object_that_has_an_alert_of_its_own_is_no_failure_of_searches(bucket: BucketRig, aws: Sandbox) -> None:
-    """Nor of gets, exports and watches: who removed it is what somebody has to find out, and nothing fails."""
+    """Nor of gets, exports and watches: who archived or removed it is what somebody has to find out; nothing fails."""
     name = stored(bucket)
     rig = emptied(bucket)
     outcomes = Outcomes(rig.alerts, has_own_alert=rig.search.foreign.has_alert)
@@ -106,7 +107,7 @@ def test_an_object_that_has_an_alert_of_its_own_is_no_failure_of_searches(bucket
         for _ in range(times):
             rig.page(SearchQuery(), search=search)
             for selector in (EventSelector(uid="one"), EventSelector(log_id=batch.log_id, sequence=batch.first)):
-                with suppress(Unavailable):
+                with suppress(Unavailable, FailedPrecondition):
                     search.get(CALLER, selector, time.monotonic() + 60)
             with suppress(StorageError):
                 batches.read(batch)
@@ -116,8 +117,10 @@ def test_an_object_that_has_an_alert_of_its_own_is_no_failure_of_searches(bucket
     aws.fail("s3:GetObject", "InternalError", status=500, times=1_000)
     assert read() == ["event-search"], "else this shows nothing"
     aws.clear_faults()
+    rig.archive(name)
+    assert read(8) == ["object-archived"], "and what was read all the same lets the other one end"
+    assert read() == ["object-archived"]
     rig.delete(name, rig.versions(name)[0])
-    assert read(8) == ["object-missing"], "and what was read all the same lets the other one end"
     assert read() == ["object-missing"]
     rig.close()
 
@@ -135,6 +138,39 @@ def test_what_is_written_over_is_told_and_the_version_that_was_stored_is_read(
         assert [(alert.storage_id, alert.id) for alert in rig.alerts.listed()] == [("default", "object-changed")]
     rig.put(name, ours)
     assert (rig.page(SearchQuery()).complete, rig.alerts.listed()) == (True, ()), "it is as it was stored again"
+    rig.close()
+
+
+def test_what_is_archived_is_named_as_such_and_read_where_it_was_restored_or_is_copied_here(bucket: BucketRig) -> None:
+    name = stored(bucket)
+    record = f"_batches/{next(bucket.storage.list_records())}"
+    assert bucket.page(SearchQuery()).complete
+    for each in (name, record):
+        bucket.archive(each)
+    page = bucket.page(SearchQuery())
+    assert (uids(page), missing(page)) == (["two", "one"], []), "both are copied here, and asked for no more"
+    [alert] = bucket.alerts.listed()
+    assert (alert.id, alert.detail) == ("object-archived", f"{name}: is archived")
+    rig = emptied(bucket)
+    page = rig.page(SearchQuery())
+    assert (uids(page), missing(page)) == (["two"], [(ARCHIVED, name)])
+    assert "is archived, and can be read once it was restored" in page.missing[0].description
+    batch = next(each for each in rig.catalogue.batches() if each.first == 1)
+    for selector in (EventSelector(uid="one"), EventSelector(log_id=batch.log_id, sequence=1)):
+        with pytest.raises(FailedPrecondition, match="is archived") as refused:
+            rig.search.get(CALLER, selector, time.monotonic() + 60)
+        assert refused.value.reason == "OBJECT_ARCHIVED"
+    exported = StoredBatches(rig.storages, rig.catalogue).read(batch)
+    assert [(each.reason, each.name) for each in exported.missing if each.first_sequence == 0] == [
+        (ARCHIVED, name),
+        (ARCHIVED, record_name_of(batch)),
+    ]
+    rig.restore(name)
+    page = rig.page(SearchQuery())
+    assert (uids(page), missing(page)) == (["two", "one"], [(ARCHIVED, name)])
+    assert page.missing[0].description.startswith("who emitted its events is in a batch record that is archived")
+    rig.restore(record)
+    assert rig.page(SearchQuery()).complete
     rig.close()
 
 

@@ -192,6 +192,7 @@ BY_REASON: Final[Mapping[str, type[ExtauditError]]] = MappingProxyType(
         "NO_ISSUER": PreconditionFailed,
         "UPLOAD_NOT_READABLE": PreconditionFailed,
         "RECORDING_EXPIRED": PreconditionFailed,
+        "OBJECT_ARCHIVED": PreconditionFailed,
         "KEY_NOT_PUBLISHED": PreconditionFailed,
         "ACCOUNT_CHANGED": PreconditionFailed,
         "DRAFT_INVALID": PreconditionFailed,

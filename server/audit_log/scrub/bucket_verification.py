@@ -16,7 +16,7 @@ from server.audit_log.search.query import MissingReason
 from server.audit_log.taken_names import TakenNames
 from server.state.catalogue import Catalogue
 from server.state.storage_damage import CHANGED, MISSING, UNLISTED, UNREADABLE, Damage
-from server.storage.ports import EventStorage, ObjectMissing, StorageError
+from server.storage.ports import EventStorage, ObjectArchived, ObjectMissing, StorageError
 
 _MOST_FAILED: Final = 5
 """Objects in a row that can't be looked at before it is the bucket that was out of reach."""
@@ -118,8 +118,8 @@ class BucketVerification:
         self._pause()
         try:
             fault = self._fault(name, read)
-        except ObjectMissing:
-            return  # what isn't there is found by looks
+        except (ObjectMissing, ObjectArchived):
+            return  # looks find what isn't there, and what is archived
         except StorageError as error:
             self._failed[name] = str(error)
             return

@@ -17,6 +17,7 @@ _UNNAMED: Final[Mapping[MissingReason, str]] = MappingProxyType(
         MissingReason.OBJECT_MISSING: "an object that was stored isn't there",
         MissingReason.OBJECT_CHANGED: "an object was replaced, removed or changed",
         MissingReason.OBJECT_UNREADABLE: "what is stored can't be read, or can't be listed",
+        MissingReason.OBJECT_ARCHIVED: "some objects are archived, and can be read once they were restored",
         MissingReason.ROWS_UNREADABLE: "some rows can't be read",
         MissingReason.RECEIPTS_UNREADABLE: "who emitted some events can't be read",
         MissingReason.OUTSIDE_TABLE: "some dates lie outside those that Athena's table has; scan reads them",

@@ -11,14 +11,15 @@ from server.audit_log.batch_codec import UnreadableFooter, read_sequences
 from server.audit_log.batch_record import BatchRecord, ReceiptTable, record_digest
 from server.audit_log.cuts import Cut
 from server.audit_log.receipts import Emitter, Receipt
-from server.audit_log.search.query import Watermark
+from server.audit_log.search.query import MissingReason, Watermark
 from server.audit_log.storages import Storages
 from server.audit_log.weighted_cache import WeightedCache
 from server.state.catalogue import Catalogue, CatalogueObject
-from server.storage.ports import StorageError
+from server.storage.ports import ObjectArchived, StorageError
 
 _CACHED_ROWS = 4_000_000
 _CACHED_RECEIPTS = 1_000_000
+_MOST_ARCHIVED = 100_000
 
 
 class OriginUnknown(Exception):
@@ -55,6 +56,8 @@ class Origins:
         self._catalogue = catalogue
         self._sequences: WeightedCache[str, Sequence[int]] = WeightedCache(_CACHED_ROWS)
         self._receipts: WeightedCache[tuple[str, int, int], ReceiptTable] = WeightedCache(_CACHED_RECEIPTS)
+        self._archived: dict[tuple[str, int], None] = {}
+        """Log and first sequence of batches whose record was archived when it was last asked for."""
 
     def of(self, object_: CatalogueObject) -> ObjectOrigin:
         """What is known of the rows of an object; asked once a page, as asking costs as much as a receipt."""
@@ -113,10 +116,26 @@ class Origins:
                     raise OriginUnknown(cut.record_name)
                 table = ReceiptTable(BatchRecord.decode(data))
             except (StorageError, ValueError, LookupError, TypeError, OverflowError) as error:
+                self._remember(cut, is_archived=isinstance(error, ObjectArchived))
                 raise OriginUnknown(cut.record_name) from error
+            self._remember(cut, is_archived=False)
             return table, cut.last - cut.first + 1
 
         return self._receipts.get((cut.log_id, cut.first, cut.last), read)
+
+    def without_receipts(self, log_id: str, first: int) -> tuple[MissingReason, str]:
+        """What an answer says that lacks the receipts of a batch."""
+        if (log_id, first) not in self._archived:
+            return MissingReason.RECEIPTS_UNREADABLE, "who emitted its events can't be read"
+        text = "who emitted its events is in a batch record that is archived, and can be read once it was restored"
+        return MissingReason.OBJECT_ARCHIVED, text
+
+    def _remember(self, cut: Cut, *, is_archived: bool) -> None:
+        key = cut.log_id, cut.first
+        if not is_archived:
+            self._archived.pop(key, None)
+        elif len(self._archived) < _MOST_ARCHIVED:
+            self._archived[key] = None
 
 
 class RowSelection:

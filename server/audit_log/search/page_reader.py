@@ -317,7 +317,9 @@ class PageReader:
             text = f"holds more than {MOST_EQUAL_ROWS} equal rows; not all their receipts are shown"
             self._miss(MissingReason.RECEIPTS_UNREADABLE, by_key[key], text)
         for key in sorted(self._selection.unknown):
-            self._miss(MissingReason.RECEIPTS_UNREADABLE, by_key[key], "who emitted its events can't be read")
+            item = by_key[key]
+            reason, text = self._origins.without_receipts(item.log_id, item.first)
+            self._miss(reason, item, text)
         for item in objects:
             if item.key in self._stored.opened:
                 page.cost.objects += 1

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from rbac.identities import IdentityKind
 from server.audit_log.receipts import Emitter, Receipt
-from server.storage.ports import ObjectChanged, ObjectMissing, StorageError
+from server.storage.ports import ObjectArchived, ObjectChanged, ObjectMissing, StorageError
 from server.storage.query import Filters, Order, Position
 
 DEFAULT_PAGE_SIZE = 100
@@ -82,12 +82,15 @@ class MissingReason(enum.Enum):
     OTHER_STORAGE = "OTHER_STORAGE"
     OUTSIDE_TABLE = "OUTSIDE_TABLE"
     EXPIRED = "EXPIRED"
+    OBJECT_ARCHIVED = "OBJECT_ARCHIVED"
 
 
 def reason_of(error: StorageError) -> MissingReason:
     """Why an object that can't be had is missing."""
     if isinstance(error, ObjectMissing):
         return MissingReason.OBJECT_MISSING
+    if isinstance(error, ObjectArchived):
+        return MissingReason.OBJECT_ARCHIVED
     return MissingReason.OBJECT_CHANGED if isinstance(error, ObjectChanged) else MissingReason.OBJECT_UNREADABLE
 
 

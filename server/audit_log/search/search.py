@@ -19,6 +19,7 @@ from server.audit_log.search.digests import ObjectDigests
 from server.audit_log.search.elsewhere import Elsewhere
 from server.audit_log.search.gaps import each_once, told
 from server.audit_log.search.narrowing import Narrowing
+from server.audit_log.search.not_given import NOT_ADMITTED, cant_be_read, no_such_event
 from server.audit_log.search.origins import Origins, OriginUnknown
 from server.audit_log.search.outcomes import Outcome, Outcomes
 from server.audit_log.search.page_reader import PAGE_BOUNDS, PageReader, Plan
@@ -35,15 +36,13 @@ from server.audit_log.search.query import (
 from server.audit_log.search.tokens import PageStart, PageTokens
 from server.audit_log.storages import Storages
 from server.audit_log.tail import Tail
-from server.errors import FailedPrecondition, NotFound, PermissionDenied, Unavailable
+from server.errors import FailedPrecondition, PermissionDenied, Unavailable
 from server.state.catalogue import Catalogue, CatalogueObject
 from server.storage.matching import compile_filters
-from server.storage.ports import ConditionUnsupported, ScanEngine, StorageError
+from server.storage.ports import ConditionUnsupported, ObjectArchived, ScanEngine, StorageError
 from server.storage.query import Filters, Order, Position, ScanObject, ScanRequest
 from server.storage.value_tests import RowCondition
 
-NOT_ADMITTED = "there is such an event, and the caller's roles don't admit it"
-"""Why an event isn't found, for the audit event alone."""
 _SAYS_NOTHING_OF_ONE = frozenset({MissingReason.JOURNAL_HOLE, MissingReason.OTHER_STORAGE, MissingReason.EXPIRED})
 """What can be missing from an answer though an event that isn't found isn't there."""
 
@@ -57,11 +56,6 @@ def _reading() -> Iterator[None]:
     except ConditionUnsupported as error:
         hidden = "an engine can't put the conditions of the roles into its query"
         raise PermissionDenied("access denied", hidden=hidden, kind="event", verb="list") from error
-
-
-def _no_such_event(hidden: str = "") -> NotFound:
-    """The same error for what isn't there and for what the caller may not see, but for the reason that isn't shown."""
-    return NotFound("there is no such event", hidden=hidden)
 
 
 class Search:
@@ -214,9 +208,9 @@ class Search:
         for row in (row for pin in pins for row in pin.rows()):
             if row.sequence == sequence:
                 if not compile_filters(Filters(condition=condition))(*row.event[:6]):
-                    raise _no_such_event(NOT_ADMITTED)
+                    raise no_such_event(NOT_ADMITTED)
                 return row.position
-        unreadable = False
+        unreadable: list[OriginUnknown] = []
         for item in (item for storage in chosen for item in self._catalogue.objects(storage)):
             if item.log_id != log_id or not item.first <= sequence <= item.last:
                 continue
@@ -224,13 +218,15 @@ class Search:
                 continue
             try:
                 row_number = self._row_of(item, sequence)
-            except OriginUnknown:  # the event may be in another object of its batch
-                unreadable = True
+            except OriginUnknown as error:  # the event may be in another object of its batch
+                unreadable.append(error)
                 outcome.excuses(item.storage, item.name)
                 continue
             if row_number is not None:
                 return self._place_of_row(item, row_number, condition)
-        raise Unavailable("the event can't be read now") if unreadable else _no_such_event()
+        if not unreadable:
+            raise no_such_event()
+        raise cant_be_read(is_archived=any(isinstance(each.__cause__, ObjectArchived) for each in unreadable))
 
     def _row_of(self, item: CatalogueObject, sequence: int) -> int | None:
         if not self._digests.is_intact(item):
@@ -243,7 +239,7 @@ class Search:
             found = self._engine.scan(ScanRequest(objects, filters, Order.NEWEST_FIRST, 1, inline_bytes=0))
         if found.rows:
             return found.rows[0].position
-        raise Unavailable("the event can't be read now") if found.unreadable else _no_such_event(NOT_ADMITTED)
+        raise cant_be_read() if found.unreadable else no_such_event(NOT_ADMITTED)
 
     def _named(
         self,
@@ -260,11 +256,11 @@ class Search:
         if places:
             message = f"{len(places)} events have this uid; give the digest or the position"
             raise FailedPrecondition(message, reason="AMBIGUOUS_UID", uid=selector.uid, count=str(len(places)))
-        if any(item.reason not in _SAYS_NOTHING_OF_ONE for item in missing):
-            raise Unavailable("the event can't be read now")
+        if reasons := {item.reason for item in missing} - _SAYS_NOTHING_OF_ONE:
+            raise cant_be_read(is_archived=MissingReason.OBJECT_ARCHIVED in reasons)
         # Looked for again even if there is none, so that time doesn't tell either.
         is_there = condition is not None and self._places(caller, selector, deadline, None, outcome)[0]
-        raise _no_such_event(NOT_ADMITTED if is_there else "")
+        raise no_such_event(NOT_ADMITTED if is_there else "")
 
     def _places(
         self,

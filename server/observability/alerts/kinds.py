@@ -62,6 +62,9 @@ class Condition:
     remedy: str
 
 
+_RESTORE: Final = (
+    "restore what is to be read; and have the bucket's lifecycle rules archive nothing that is searched or played"
+)
 STANDING: Final[Mapping[str, Condition]] = MappingProxyType(
     {
         "object-name-taken": Condition(
@@ -80,6 +83,11 @@ STANDING: Final[Mapping[str, Condition]] = MappingProxyType(
             "an object of events has other bytes than were stored",
             "find out who replaced it; in a bucket with versions an earlier version can be brought back",
         ),
+        "object-archived": Condition(
+            Severity.MEDIUM,
+            "objects of events are archived: those that aren't copied here can't be read, and answers say so",
+            _RESTORE,
+        ),
         "recording-missing": Condition(
             Severity.HIGH,
             "a recording that was stored isn't there, or was deleted",
@@ -89,6 +97,11 @@ STANDING: Final[Mapping[str, Condition]] = MappingProxyType(
             Severity.HIGH,
             "a recording, or its custody record, isn't what was stored",
             "find out who replaced it; in a bucket with versions the version that was stored can be brought back",
+        ),
+        "recording-archived": Condition(
+            Severity.MEDIUM,
+            "recordings are archived, and can't be downloaded",
+            _RESTORE,
         ),
         "recording-not-sent": Condition(
             Severity.HIGH,

@@ -8,16 +8,17 @@ from collections.abc import Iterator, Sequence
 from server.errors import DataLoss
 from server.recordings.uploads.custody import Custody
 from server.state.uploads import ASIDE, RecordingRow
+from server.storage.ports import ObjectArchived
 from server.storage.recording_port import Part, RecordingMissing, RecordingStorage, UploadPlace
 
 _PIECE = 1024 * 1024
 
 
 def is_intact(storage: RecordingStorage, place: UploadPlace, parts: Sequence[Part]) -> bool:
-    """Whether a recording is there and what was taken. Raises StorageError where it can't be told now."""
+    """Whether a recording is there to be read, and what was taken. Raises StorageError where it can't be told now."""
     try:
         return all(_digest(_pieces(storage, place, part, aside=False)) == part.sha256 for part in parts)
-    except RecordingMissing:
+    except (RecordingMissing, ObjectArchived):
         return False
 
 

@@ -10,7 +10,7 @@ from typing import TypeVar
 from server.errors import AuditStoreError, DataLoss, FailedPrecondition, ResourceExhausted, Unavailable
 from server.recordings.uploads.pipeline import Means, Pipeline
 from server.recordings.uploads.writing import Writing
-from server.storage.ports import StorageError
+from server.storage.ports import ObjectArchived, StorageError
 from server.storage.recording_port import NotReadable, StorageFull
 
 _log = logging.getLogger(__name__)
@@ -128,6 +128,8 @@ def in_callers_words(error: Exception) -> AuditStoreError:
         return ResourceExhausted(message, reason="DISK_FLOOR", retry_after=5.0)
     if isinstance(error, NotReadable):
         return FailedPrecondition(str(error), reason="UPLOAD_NOT_READABLE")
+    if isinstance(error, ObjectArchived):
+        return FailedPrecondition(str(error), reason="OBJECT_ARCHIVED")
     if isinstance(error, AuditStoreError):
         return error
     if not isinstance(error, StorageError):

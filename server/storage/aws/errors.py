@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Final
 
-from server.storage.ports import StorageError
+from server.storage.ports import ObjectArchived, StorageError
 
 
 class Kind(enum.Enum):
@@ -64,6 +64,10 @@ class AwsError(StorageError):
     def retryable(self) -> bool:
         """True where the same call may be answered otherwise in a moment."""
         return self.kind in {Kind.THROTTLED, Kind.UNREACHABLE, Kind.FAILING, Kind.CREDENTIALS}
+
+
+class ArchivedInS3(AwsError, ObjectArchived):
+    """The object's storage class is one of archives, or its tier, and nobody had it restored."""
 
 
 class CredentialsUnavailable(AwsError):
@@ -123,6 +127,8 @@ _THROTTLED: Final = {
 }  # fmt: skip
 _REFUSED_ACTION: Final = re.compile(r"not authorized to perform:? ([a-z][a-z0-9-]{1,30}:[A-Za-z]{3,60})\b", re.ASCII)
 """AWS says which action it was; with a key of KMS it is another than the call's own."""
+ARCHIVED: Final = "InvalidObjectState"
+"""The code of a GET of what is archived."""
 _PLAIN_CODE: Final = re.compile(r"[A-Za-z0-9._-]{1,64}", re.ASCII)
 _PLAIN_ID: Final = re.compile(r"[A-Za-z0-9._=+/-]{1,128}", re.ASCII)
 
@@ -165,6 +171,9 @@ def of_answer(action: str, response: dict[str, Any]) -> AwsError:
     request_id = str(about.get("RequestId") or "")
     request_id = request_id if _PLAIN_ID.fullmatch(request_id) else ""
     kind = _kind(code, status)
+    if code == ARCHIVED:
+        words = "the object is archived, and can be read once it was restored"
+        return ArchivedInS3(action, kind, code, status=status, request_id=request_id, words=words)
     named = _REFUSED_ACTION.search(str(told.get("Message") or "")) if kind is Kind.DENIED else None
     return AwsError(named[1] if named else action, kind, code, status=status, request_id=request_id)
 

@@ -19,8 +19,10 @@ from server.storage.aws.place import Connection
 from server.storage.aws.versions import checksum, list_versions, modified_ns, others_of, problem_of, read_arguments
 from server.storage.ports import (
     LocalPaths,
+    ObjectArchived,
     ObjectChanged,
     ObjectMissing,
+    RecordArchived,
     RecordUnreadable,
     StoredObject,
     VersionListing,
@@ -74,6 +76,8 @@ class S3EventStorage:
             self._read(_RECORDS + name, take)
         except ObjectMissing:
             return None
+        except ObjectArchived as error:
+            raise RecordArchived(str(error)) from error
         except AwsError as error:
             if error.kind in (Kind.DENIED, Kind.REFUSED):
                 raise RecordUnreadable(str(error)) from error

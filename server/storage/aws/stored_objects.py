@@ -14,6 +14,8 @@ from server.storage.aws.store import UNKNOWN_REQUEST
 _NAME = re.compile(r"([0-9a-f-]{36})\.tar|_asides/([0-9a-f-]{36})/([0-9a-f]{32})\.tar", re.ASCII)
 UPLOAD = "upload"
 """The name under which a recording's metadata has the key of its upload."""
+ARCHIVES = frozenset({"GLACIER", "DEEP_ARCHIVE"})
+"""Storage classes whose objects have to be restored before they are read; Athena passes over them in silence."""
 UNVERSIONED = "null"
 """The version id of what was put while the bucket kept no versions; only such a one can be put over."""
 
@@ -26,6 +28,7 @@ class Stored:
     version: str = ""
     """'' in a bucket that keeps no versions."""
     size: int = field(default=0, compare=False)
+    is_archived: bool = field(default=False, compare=False)
     is_deleted: bool = field(default=False, compare=False)
     """True of a delete marker that is the newest version."""
 
@@ -60,7 +63,8 @@ def listed(way: Connection, prefix: str, *, deleted: bool = False) -> Iterator[S
     while True:
         page = way.s3.list_object_versions(**asked) if has_versions else way.s3.list_objects_v2(**asked)
         for each in page.get("Versions" if has_versions else "Contents", ()):
-            yield Stored(str(each["Key"]).removeprefix(before), str(each.get("VersionId", "")), each.get("Size", 0))
+            name, version = str(each["Key"]).removeprefix(before), str(each.get("VersionId", ""))
+            yield Stored(name, version, each.get("Size", 0), each.get("StorageClass") in ARCHIVES)
         for each in page.get("DeleteMarkers", ()) if deleted else ():
             if each["IsLatest"]:
                 yield Stored(str(each["Key"]).removeprefix(before), str(each["VersionId"]), is_deleted=True)

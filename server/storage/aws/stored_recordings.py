@@ -112,7 +112,10 @@ class StoredRecordings:
                 found.setdefault(of, []).append(each)
         for (session_id, key), versions in found.items():
             sizes = tuple(each.size for each in versions[::-1] if not each.is_deleted)
-            yield StoredRecording(session_id, key, sizes, any(each.is_deleted for each in versions))
+            is_archived, is_deleted = (
+                any(getattr(each, of) for each in versions) for of in ("is_archived", "is_deleted")
+            )
+            yield StoredRecording(session_id, key, sizes, is_archived, is_deleted)
 
     def _has(self, stored: Stored, part: Part) -> bool:
         return hashlib.sha256(self.read(stored, part.offset, part.size)).hexdigest() == part.sha256

@@ -13,20 +13,18 @@ from typing import Any, Final
 
 from server.storage.aws.errors import AwsError, Kind
 from server.storage.aws.place import Connection
-from server.storage.aws.stored_objects import keeps_versions
+from server.storage.aws.stored_objects import ARCHIVES, keeps_versions
 from server.storage.ports import ObjectChanged, ObjectMissing, StoredObject, VersionListing, Wanted
 
 MOST_LISTED: Final = 100_000
 """Versions and delete markers of one date that are listed: a hundred requests."""
 _MOST_TRIED: Final = 16
 """Versions of one object that are looked at for the one with its digest."""
-_ARCHIVED: Final = frozenset({"GLACIER", "DEEP_ARCHIVE"})
-"""Storage classes whose objects have to be restored before they are read; Athena passes over them in silence."""
 
 
 def problem_of(item: dict[str, Any]) -> str:
     """Why what is listed can't be read; '' if nothing is known against it."""
-    return "is archived" if item.get("StorageClass") in _ARCHIVED else ""
+    return "is archived" if item.get("StorageClass") in ARCHIVES else ""
 
 
 def modified_ns(item: dict[str, Any]) -> int:

@@ -169,6 +169,17 @@ def test_what_has_expired_is_no_finding_and_what_was_found_before_is_forgotten(e
     assert (rig.walk(), rig.raised()) == ({}, set())
 
 
+def test_what_is_archived_is_no_finding_and_has_an_alert_of_its_own_while_it_is(engine: Engine) -> None:
+    rig = in_bucket(engine)
+    assert isinstance(rig.service.files, CloudedFiles)
+    bucket = rig.service.files.bucket
+    bucket.archived = frozenset(each.key for each in bucket.versions)
+    assert (rig.walk(), rig.raised()) == ({}, {"recording-archived"})
+    assert rig.alerts.listed()[0].detail == f"{RECORDING}: is archived, and 1 others are like that"
+    bucket.archived = frozenset()
+    assert (rig.walk(), rig.raised()) == ({}, set())
+
+
 def test_a_delete_marker_is_told_while_it_lasts_though_the_version_is_there(engine: Engine) -> None:
     rig = in_bucket(engine)
     assert isinstance(rig.service.files, CloudedFiles)

@@ -136,6 +136,8 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """
     ERROR_REASON_RECORDING_EXPIRED: _ErrorReason.ValueType  # 48
     """The recording is gone, and was stored for longer than its storage's retention states: its owner had it deleted."""
+    ERROR_REASON_OBJECT_ARCHIVED: _ErrorReason.ValueType  # 49
+    """The recording, its custody record, or what may hold the event is archived in S3: it can be read once the bucket's owner has restored it."""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Why a call failed: the `reason` of the google.rpc.ErrorInfo that every error carries, without the prefix `ERROR_REASON_`;
@@ -256,4 +258,6 @@ Example metadata: `{"storage": "aws-b5a8ee26a4b1c9d0"}`.
 """
 ERROR_REASON_RECORDING_EXPIRED: ErrorReason.ValueType  # 48
 """The recording is gone, and was stored for longer than its storage's retention states: its owner had it deleted."""
+ERROR_REASON_OBJECT_ARCHIVED: ErrorReason.ValueType  # 49
+"""The recording, its custody record, or what may hold the event is archived in S3: it can be read once the bucket's owner has restored it."""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

@@ -51,6 +51,10 @@ class _MissingReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Missing
     """Athena's table doesn't have the dates of these objects, and Athena was to find what is in them; the scan engine reads them."""
     MISSING_REASON_EXPIRED: _MissingReason.ValueType  # 10
     """What was stored before its storage's retention, which the storage's owner stated, is kept no more."""
+    MISSING_REASON_OBJECT_ARCHIVED: _MissingReason.ValueType  # 11
+    """An object, or the batch record with who emitted its events, is archived in S3: it can be read once the bucket's owner
+    has restored it.
+    """
 
 class MissingReason(_MissingReason, metaclass=_MissingReasonEnumTypeWrapper):
     """Why part of an answer is missing."""
@@ -79,6 +83,10 @@ MISSING_REASON_OUTSIDE_TABLE: MissingReason.ValueType  # 9
 """Athena's table doesn't have the dates of these objects, and Athena was to find what is in them; the scan engine reads them."""
 MISSING_REASON_EXPIRED: MissingReason.ValueType  # 10
 """What was stored before its storage's retention, which the storage's owner stated, is kept no more."""
+MISSING_REASON_OBJECT_ARCHIVED: MissingReason.ValueType  # 11
+"""An object, or the batch record with who emitted its events, is archived in S3: it can be read once the bucket's owner
+has restored it.
+"""
 Global___MissingReason: _TypeAlias = MissingReason  # noqa: Y015
 
 @_typing.final

@@ -11,6 +11,7 @@ from sqlalchemy import Engine
 
 from server.audit_log.timestamps import DAY_MS
 from server.errors import AuditStoreError, DataLoss, FailedPrecondition, Unavailable
+from server.recordings.recording import UploadState
 from server.recordings.uploads.settling import Waiting
 from server.state.database import open_database
 from server.storage.aws.errors import AwsError, Kind
@@ -165,6 +166,23 @@ def test_what_its_storages_retention_let_go_of_has_expired_and_raises_nothing_bu
         with pytest.raises(DataLoss, match="lost"):
             asyncio.run(service.content(recording))
     assert raised(service) == ["session-download"]
+
+
+@pytest.mark.parametrize("of", ["recording", "custody record"])
+def test_what_is_archived_is_told_as_that_and_raises_nothing(service: S3UploadsUnderTest, of: str) -> None:
+    recording, _ = asyncio.run(service.record(DATA))
+    assert isinstance(service.files, CloudedFiles)
+    bucket = service.files.bucket
+    bucket.archived = frozenset(each.key for each in bucket.versions if ("_custody" in each.key) == (of != "recording"))
+    for _ in range(4):
+        with pytest.raises(FailedPrecondition, match="archived, and can be read once it was restored") as refused:
+            asyncio.run(service.content(recording))
+        assert refused.value.reason == "OBJECT_ARCHIVED"
+    assert raised(service) == []
+    _, state = asyncio.run(service.record(DATA))
+    assert state is UploadState.KEPT_ASIDE, "it may be the only copy that can be read"
+    bucket.archived = frozenset()
+    assert asyncio.run(service.content(recording)) == DATA
 
 
 @pytest.mark.parametrize("operation", ["mkdir", "open", "append"])
