@@ -38,8 +38,9 @@ class AppendFile(Protocol):
         """
         ...
 
-    def release(self) -> None:
-        """Let the system use the memory that holds what was synced for something else; reads then come from disk."""
+    def release(self, end: int) -> None:
+        """Let the system use the memory that holds the first `end` bytes, which were synced, for something else; reads
+        of them then come from disk."""
         ...
 
     def truncate(self, size: int) -> None:
@@ -131,9 +132,9 @@ class DiskAppendFile:
         """Make the content durable."""
         os.fdatasync(self._fd)
 
-    def release(self) -> None:
-        """Let the system use the memory that holds what was synced for something else."""
-        os.posix_fadvise(self._fd, 0, 0, os.POSIX_FADV_DONTNEED)
+    def release(self, end: int) -> None:
+        """Let the system use the memory that holds the first `end` bytes for something else."""
+        os.posix_fadvise(self._fd, 0, end, os.POSIX_FADV_DONTNEED)
 
     def truncate(self, size: int) -> None:
         """Cut the file to `size` bytes."""

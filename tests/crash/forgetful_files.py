@@ -226,7 +226,7 @@ class _OpenFile:
             start, end = content.dropped
             content.durable = content.now[:start] + b"\0" * (end - start) + content.now[end:]
 
-    def release(self) -> None:
+    def release(self, end: int) -> None:
         """Nothing that a stop could be before."""
 
     def truncate(self, size: int) -> None:

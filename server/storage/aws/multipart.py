@@ -22,7 +22,8 @@ from server.storage.aws.stored_objects import UPLOAD, recording_name
 from server.storage.ports import StorageError
 from server.storage.recording_port import Part, UploadPlace, UploadSpool
 
-_BUFFER = 1024 * 1024
+_PIECE = 1024 * 1024
+"""What is read of the spool at once."""
 _PAUSE_SECONDS = 30.0
 """How long no part is sent ahead after one couldn't be."""
 _log = logging.getLogger(__name__)
@@ -144,14 +145,13 @@ class Sending:
 
     def _send(self, place: UploadPlace, name: str, handle: str, part: Part) -> None:
         way = self._connect()
-        body = io.BufferedReader(_PartBody(self._spool, place, part), _BUFFER)
         pieces = (self._spool.read_upload(place, at, size) for at, size in _pieces(part))
         way.s3.upload_part(
             **way.place.at(name),
             **way.place.store.checksum(part.sha256, pieces),
             UploadId=handle,
             PartNumber=part.number,
-            Body=body,
+            Body=PartBody(self._spool, place, part),
             ContentLength=part.size,
         )
 
@@ -167,36 +167,45 @@ class Sending:
             asked["PartNumberMarker"] = page["NextPartNumberMarker"]
 
 
-class _PartBody(io.RawIOBase):
-    """One part in the spool as a file: botocore reads it again where it sends it again."""
+class PartBody:
+    """One part in the spool as a file for botocore, which reads it again where it sends it again.
+
+    botocore takes it in small blocks: each is a view of a piece that is read at once, and copied nowhere.
+    """
 
     def __init__(self, spool: UploadSpool, place: UploadPlace, part: Part) -> None:
-        super().__init__()
         self._spool = spool
         self._place = place
         self._part = part
         self._at = 0
-
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
+        self._piece = memoryview(b"")
+        self._piece_at = 0
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        """As of any file."""
         start = {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: self._part.size}[whence]
         self._at = max(0, start + offset)
         return self._at
 
     def tell(self) -> int:
+        """As of any file."""
         return self._at
 
-    def readinto(self, buffer: Any) -> int:
-        size = min(len(buffer), max(0, self._part.size - self._at))
-        found = self._spool.read_upload(self._place, self._part.offset + self._at, size) if size else b""
-        buffer[: len(found)] = found
+    def read(self, size: int = -1) -> bytes | memoryview:
+        """At most `size` bytes, all that are left where it is negative; none at the end."""
+        left = max(0, self._part.size - self._at)
+        if size < 0 or size > _PIECE:
+            found: bytes | memoryview = self._read(left if size < 0 else min(size, left))
+        else:
+            start = self._at - self._piece_at
+            if left and not 0 <= start < len(self._piece):
+                self._piece, self._piece_at, start = memoryview(self._read(min(_PIECE, left))), self._at, 0
+            found = self._piece[start : start + min(size, left)] if left else b""
         self._at += len(found)
-        return len(found)
+        return found
+
+    def _read(self, size: int) -> bytes:
+        return self._spool.read_upload(self._place, self._part.offset + self._at, size) if size else b""
 
 
 def is_gone(error: AwsError) -> bool:
@@ -207,7 +216,7 @@ def is_gone(error: AwsError) -> bool:
 def _pieces(part: Part) -> Iterator[tuple[int, int]]:
     """Offsets and sizes that a part is read by."""
     end = part.offset + part.size
-    return ((at, min(_BUFFER, end - at)) for at in range(part.offset, end, _BUFFER))
+    return ((at, min(_PIECE, end - at)) for at in range(part.offset, end, _PIECE))
 
 
 def _has_size(part: Part, listed: dict[int, dict[str, Any]]) -> bool:

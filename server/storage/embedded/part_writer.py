@@ -18,9 +18,9 @@ from server.storage.recording_port import Part
 
 DATA = "data"
 PROGRESS = "progress"
-_LARGE = 64 * 1024 * 1024
-"""Size of an upload from which on it isn't held in memory once it is synced: else large ones would push out all that
-searches read, and taking ever new memory costs as much time as writing it."""
+_HELD = 64 * 1024 * 1024
+"""What is held in memory of an upload's newest bytes, to be sent on from there. Of a large one no more is, once it is
+synced: else it would push out all that searches read, and taking ever new memory costs as much time as writing it."""
 _MOST_LINES = 4_096
 """Lines of progress that describe nothing but the open part, before the file is written anew without them."""
 
@@ -87,8 +87,8 @@ class DiskPartWriter:
         """Sync the data, then the progress that tells of it."""
         with in_own_words("the recording can't be synced"):
             self._data.sync()
-            if self._data.size > _LARGE:
-                self._data.release()
+            if (end := self._data.size - _HELD) > 0:
+                self._data.release(end)
             self._parts += full
             self._lines += 1
             if self._lines > _MOST_LINES:
