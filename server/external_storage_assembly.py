@@ -22,7 +22,7 @@ from server.state.external_storages import SqlExternalStorages
 from server.state.uploads import SqlUploads
 from server.storage.aws.checks.probe import AwsConnectionProbe
 from server.storage.aws.session import AwsSettings
-from server.storage.aws.store import Store
+from server.storage.aws.store import Refusal, Store
 
 _SENT_BESIDE = 32
 """Connections for batches and parts of recordings that are sent while objects are fetched."""
@@ -79,5 +79,6 @@ def aws_settings(section: AwsSection) -> AwsSettings:
             conditional_writes=section.s3_conditional_writes == "yes",
             checksums=section.s3_checksums == "sha256",
             needs_versions=section.s3_versioning == "required",
+            refusal=Refusal(is_seen=(section.s3_endpoint or section.endpoint) is None),
         ),
     )

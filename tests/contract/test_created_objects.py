@@ -5,17 +5,22 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from server.audit_log.search.query import SearchQuery
 from server.storage.aws.clients import ServiceClient
 from server.storage.aws.creation import NewObject, create
 from server.storage.aws.errors import AwsError
 from server.storage.aws.place import Connection, Place
-from server.storage.aws.store import Store
-from server.storage.ports import NameTaken
+from server.storage.aws.store import Refusal, Store
+from server.storage.ports import NameTaken, StorageError
+from server.storage.scan.engine import DuckScanEngine
 from server.storage.spec import S3Location
+from tests.contract.bucket_rig import BucketRig, in_bucket
+from tests.contract.search_rig import event_json
 from tests.sandbox.running import Sandbox, running_sandbox
 
 BODY = b"events"
@@ -83,6 +88,87 @@ def test_an_object_is_created_once_and_other_bytes_are_never_touched(rig: Rig) -
     assert {"x-amz-checksum-sha256" in headers for headers in sent} == {rig.store.checksums}
     assert {"content-md5" in headers for headers in sent} == {not rig.store.checksums}
     assert len(sent) == (2 if rig.store.conditional_writes else 1), "without a condition it is looked for first"
+
+
+def calls(sandbox: Sandbox) -> list[str]:
+    return [call.operation for call in sandbox.calls()]
+
+
+def test_a_store_of_another_maker_is_looked_at_until_it_was_seen_to_refuse(sandbox: Sandbox) -> None:
+    store = Store(refusal=Refusal(is_seen=False))
+    rig = Rig(sandbox, store, "first of another maker")
+    events = sandbox.client("s3").meta.events
+
+    def then_fail(**_: object) -> None:
+        events.unregister("after-call.s3.PutObject", then_fail)
+        sandbox.fail("PutObject", "SlowDown", status=503)
+
+    events.register("after-call.s3.PutObject", then_fail)
+    twice = ["HeadObject", "PutObject", "PutObject"]
+    for name, expected in (("not yet", twice), ("seen", twice), ("later", ["PutObject"])):
+        rig.name = f"{name} of another maker"
+        sandbox.clear_calls()
+        rig.create()
+        assert calls(sandbox) == expected
+        assert (rig.bytes(), store.refusal.is_seen) == (BODY, name != "not yet")
+
+
+def test_nothing_is_put_over_anything_in_a_store_that_passes_over_the_condition(sandbox: Sandbox) -> None:
+    """Where it was said to know it: deliveries stop, and say which setting it needs. With that all goes well."""
+    store = Store(refusal=Refusal(is_seen=False))
+    rig, taken, later = (Rig(sandbox, store, f"{name} of a careless store") for name in ("one", "taken", "later"))
+    taken.plant(b"theirs")
+    later.plant(b"theirs")
+    sandbox.pass_over_conditions()
+    with pytest.raises(NameTaken):
+        taken.create()
+    with pytest.raises(StorageError, match="s3_conditional_writes"):
+        rig.create()
+    sandbox.clear_calls()
+    for each in (rig, taken, later):
+        with pytest.raises(StorageError, match="s3_conditional_writes"):
+            each.create()
+    assert calls(sandbox) == []
+    for each in (rig, taken, later):
+        each.store = Store(conditional_writes=False)
+    rig.create()
+    for each in (taken, later):
+        with pytest.raises(NameTaken):
+            each.create()
+    assert (rig.bytes(), taken.bytes(), later.bytes()) == (BODY, b"theirs", b"theirs")
+    sandbox.clear_faults()
+
+
+@pytest.mark.parametrize("conditional_writes", [True, False])
+def test_a_delivery_to_a_store_that_passes_over_the_condition_writes_over_nothing_and_loses_nothing(
+    tmp_path: Path, scan_engine: DuckScanEngine, aws: Sandbox, conditional_writes: bool
+) -> None:
+    """As it was said to know it, the batch waits in the journal for the setting; else it looks before it writes."""
+    prefix, store = tmp_path.name, Store(conditional_writes=conditional_writes, refusal=Refusal(is_seen=False))
+    opened, client = in_bucket(aws, prefix, store=store), aws.client("s3")
+    rig = BucketRig(tmp_path / "data", scan_engine, open_default=opened, client=client, prefix=prefix)
+    aws.pass_over_conditions()
+    [kept] = rig.emit(event_json("e"))
+    rig.cut()
+    name = f"2026-11-18/{kept.receipt.log_id}-1-1.parquet"
+    rig.put(name, b"theirs")
+    if conditional_writes:
+        for _ in range(2):
+            with pytest.raises(StorageError, match="s3_conditional_writes"):
+                rig.deliver()
+        assert [pin.section.first for pin in rig.log.tail.pin()][:1] == [1]
+        rig.open_default = in_bucket(aws, prefix, store=Store(conditional_writes=False))
+        again = rig.reopened()
+        assert isinstance(again, BucketRig)
+        rig = again
+    rig.deliver()
+    assert [each.name for each in rig.taken] == [name]
+    assert client.get_object(**rig.key(name))["Body"].read() == b"theirs"
+    assert len(rig.versions(name)) == 1
+    page = rig.page(SearchQuery())
+    assert [row.receipts for row in page.rows] == [(kept.receipt,)]
+    aws.clear_faults()
+    rig.close()
 
 
 @pytest.mark.parametrize("code", ["InvalidRequest", "InvalidObjectState"])

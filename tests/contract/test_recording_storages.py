@@ -9,6 +9,7 @@ import hashlib
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -21,7 +22,7 @@ from server.storage.aws.clients import ServiceClient
 from server.storage.aws.errors import AwsError, Kind
 from server.storage.aws.place import Connection, Place
 from server.storage.aws.recordings import S3Recordings
-from server.storage.aws.store import AWS, Store
+from server.storage.aws.store import AWS, Refusal, Store
 from server.storage.embedded.recordings import EmbeddedRecordings
 from server.storage.embedded.upload_folders import UploadFolders
 from server.storage.ports import StorageError
@@ -277,6 +278,27 @@ def test_without_versions_the_condition_keeps_what_another_process_put_between(
     storage.keep_aside(place)
     assert storage.read(UploadPlace(SESSION, ""), 0, 9, aside=False) == b"x"
     assert storage.read(place, 0, 7 * MIB, aside=True) == DATA
+
+
+@pytest.mark.parametrize("taken", [f"{SESSION}.tar", f"_custody/{SESSION}/{'a' * 32}.json"])
+def test_a_store_that_was_not_seen_to_refuse_is_looked_at_before_what_is_there_is_written_over(
+    sandbox: Sandbox, tmp_path: Path, taken: str
+) -> None:
+    """It may pass over the condition, and then nothing else keeps what others put there a moment ago."""
+    where = {"Bucket": bucket_of(tmp_path), "Key": f"audit/sessions/{taken}"}
+
+    def meddle(client: ServiceClient, method: str) -> Callable[..., Any]:
+        if method == "list_parts":
+            sandbox.client("s3").put_object(**where, Body=b"x")
+        return cast(Callable[..., Any], getattr(client, method))
+
+    store = Store(needs_versions=False, refusal=Refusal(is_seen=False))
+    storage = s3_rig(sandbox, tmp_path, store, meddle=meddle).open()
+    sandbox.pass_over_conditions()
+    with suppress(StorageError):  # of a custody record that isn't ours
+        assert storage.complete(upload(storage, "a")) is None
+    sandbox.clear_faults()
+    assert sandbox.client("s3").get_object(**where)["Body"].read() == b"x"
 
 
 def test_without_checksums_the_spool_goes_only_after_the_bytes_were_read_again(

@@ -16,6 +16,11 @@ _DIGEST: Final = "sha256"
 """The name under which an object's metadata has its digest."""
 _CHUNK: Final = 1024 * 1024
 _ATTEMPTS: Final = 3
+_TAKEN: Final = 412
+_PASSED_OVER: Final = (
+    "the store passes over `If-None-Match: *` and would write over what is there, so nothing is put into it; set "
+    '`aws.s3_conditional_writes = "no"` and start the service again'
+)
 _UNREADABLE: Final = frozenset({"InvalidRequest", "InvalidObjectState", "InvalidArgument"})
 """What S3 says to whoever reads an object that has a key of somebody else's, or is archived."""
 
@@ -37,7 +42,7 @@ def create(connect: Callable[[], Connection], new: NewObject) -> None:
     """Create an object, or find that it is there already.
 
     Where the store has no conditional writes it is looked for first: two that create another one at the same moment
-    then overwrite each other, and nobody is told.
+    then overwrite each other, and nobody is told. Likewise until one that is said to have them was seen to refuse.
 
     Raises:
         NameTaken: other bytes have its name. They were not touched.
@@ -45,7 +50,10 @@ def create(connect: Callable[[], Connection], new: NewObject) -> None:
     """
     for _ in range(_ATTEMPTS):
         way = connect()
-        if not way.place.store.conditional_writes and _is_there(way, new):
+        store = way.place.store
+        if store.refusal.is_passed_over:
+            raise StorageError(_PASSED_OVER)
+        if not store.refuses and _is_there(way, new):
             return
         try:
             _put(way, new)
@@ -56,6 +64,8 @@ def create(connect: Callable[[], Connection], new: NewObject) -> None:
             if _is_there(way, new):
                 return
             continue
+        if store.conditional_writes and not store.refusal.is_seen:
+            _try_refusal(way, new)
         return
     raise StorageError("S3 says again and again that others are writing this object")
 
@@ -71,6 +81,22 @@ def _put(way: Connection, new: NewObject) -> None:
         Metadata={_DIGEST: new.digest},
         **way.place.encryption,
     )
+
+
+def _try_refusal(way: Connection, new: NewObject) -> None:
+    """Have the store refuse the object that it has just made: one that makes it again would write over anything.
+
+    Raises:
+        StorageError: it does.
+    """
+    refusal = way.place.store.refusal
+    try:
+        _put(way, new)
+    except AwsError as error:
+        refusal.is_seen = error.status == _TAKEN  # else the next object tells
+        return
+    refusal.is_passed_over = True
+    raise StorageError(_PASSED_OVER)
 
 
 def _is_there(way: Connection, new: NewObject) -> bool:

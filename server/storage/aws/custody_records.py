@@ -44,7 +44,7 @@ class CustodyRecords:
         """
         name, way = _name_of(place), self._connect()
         data = orjson.dumps(orjson.loads(record) | {_STORED: stored}, option=orjson.OPT_APPEND_NEWLINE)
-        if not way.place.condition and (kept := self.of(place)) is not None:
+        if not way.place.store.refuses and (kept := self.of(place)) is not None:
             return _own(kept, data)
         for _ in range(_ATTEMPTS):
             try:

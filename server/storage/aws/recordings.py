@@ -154,10 +154,12 @@ class S3Recordings:
 
     def _complete_once(self, held: Held) -> None:
         """Complete it where nothing has its name. Also where versions are kept: nobody says how long they are."""
-        if condition := self._connect().place.condition:
+        place = self._connect().place
+        condition = place.condition
+        if place.store.refuses:
             self._sending.complete(held, condition)
             return
-        # Without a condition nothing keeps another process from coming between, but this one does it one by one.
+        # Without one that counts nothing keeps another process from coming between, but this one does it one by one.
         with self._completing:
             if not self._stored.exists(Stored(held.name)):
                 self._sending.complete(held, condition)
