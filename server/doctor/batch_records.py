@@ -11,7 +11,7 @@ from server.audit_log.batch_record import BatchRecord, record_digest
 from server.audit_log.batch_rows import record_name_of
 from server.audit_log.rebuilding import RECORD_NAME
 from server.audit_log.record_chain import batch_chained_before
-from server.doctor.data_at_hand import DataAtHand
+from server.doctor.data_at_hand import DataAtHand, is_on_its_way
 from server.doctor.findings import Fact, Fault, Finding, Severity, Told, Unexamined
 from server.state.catalogue import Catalogue, CatalogueBatch
 from server.storage.ports import StorageError
@@ -20,6 +20,10 @@ SAMPLE: Final = 500
 _RESTORE = (
     "Put the record back from a copy: it says who emitted the events of its batch. Until then searches by emitter and "
     "receipts miss them, and say so. Look for who could write to the storage."
+)
+_ANEW = (
+    "Stop the server, move state.db away and start it: the catalogue is made anew from the records. Issued "
+    "certificates and locks are in state.db alone: keep it, and put it back if that is not what was wrong."
 )
 
 MISSING: Final = Fault("record_missing", Severity.ERROR, "The batch record of a stored batch isn't there.", _RESTORE)
@@ -42,8 +46,14 @@ UNKNOWN_OBJECT: Final = Fault(
     "record_names_unknown_object",
     Severity.ERROR,
     "A batch record names an object that the catalogue doesn't know, so that searches don't read it.",
-    "Stop the server, move state.db away and start it: the catalogue is made anew from the records. Issued "
-    "certificates and locks are in state.db alone: keep it, and put it back if that is not what was wrong.",
+    _ANEW,
+)
+OTHER_OBJECT: Final = Fault(
+    "record_differs",
+    Severity.ERROR,
+    "The catalogue has another size, digest or number of events of an object than its batch record, which is what was "
+    "stored: searches take the object for changed.",
+    _ANEW,
 )
 GAP: Final = Fault(
     "sequence_gap",
@@ -52,7 +62,7 @@ GAP: Final = Fault(
     "Look for the batch's record and objects in a copy, put them back and restart the server.",
 )
 
-FAULTS: Final = (MISSING, CHANGED, UNLISTED, CHAIN, UNKNOWN_OBJECT, GAP)
+FAULTS: Final = (MISSING, CHANGED, UNLISTED, CHAIN, UNKNOWN_OBJECT, OTHER_OBJECT, GAP)
 
 
 def check(at: DataAtHand) -> Told:
@@ -67,7 +77,7 @@ def check(at: DataAtHand) -> Told:
     names = {_name(batch): batch for batch in batches}
     for name in sorted(listed - names.keys()):
         match = RECORD_NAME.fullmatch(name)
-        if match is not None and (match[1], int(match[2])) not in pending:
+        if match is not None and not is_on_its_way(pending, match[1], int(match[2]), int(match[3])):
             yield UNLISTED.of(f"_batches/{name}")
     read = batches if at.deep else random.sample(batches, min(len(batches), SAMPLE))
     chosen = {_name(batch) for batch in read}
@@ -104,8 +114,11 @@ def _read(at: DataAtHand, catalogue: Catalogue, batch: CatalogueBatch) -> Iterat
     if record.previous != (before.record_digest if before is not None else ""):
         yield CHAIN.of(f"_batches/{name}", f"names {record.previous or 'none'} as the one before")
     for item in record.objects:
-        if catalogue.object(batch.storage, item.name) is None:
+        known = catalogue.object(batch.storage, item.name)
+        if known is None:
             yield UNKNOWN_OBJECT.of(item.name, f"named by _batches/{name}")
+        elif (known.sha256, known.bytes, known.rows) != (item.sha256, item.bytes, item.rows):
+            yield OTHER_OBJECT.of(item.name, f"named by _batches/{name} with SHA-256 {item.sha256}")
 
 
 def _gaps(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -77,6 +77,12 @@ class DataAtHand:
     def is_served(self) -> bool | None:
         """Whether a server serves from it; None where the system doesn't tell."""
         return is_served(self.directory)
+
+
+def is_on_its_way(pending: Collection[tuple[str, int]], log_id: str, first: int, last: int) -> bool:
+    """Whether something can be of a batch that a segment is to become: it ends where the next segment begins."""
+    following = [start for log, start in pending if log == log_id and start > first]
+    return (log_id, first) in pending and (not following or last < min(following))
 
 
 def is_served(directory: DataDirectory) -> bool | None:

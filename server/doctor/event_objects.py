@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
 from server.audit_log.foreign import RECORD_GONE, of_ours
-from server.doctor.data_at_hand import DataAtHand
+from server.doctor.data_at_hand import DataAtHand, is_on_its_way
 from server.doctor.findings import Fact, Fault, Finding, Severity, Told
 from server.state.catalogue import CatalogueObject
 from server.storage.ports import StorageError, StoredObject
@@ -151,5 +151,5 @@ def _unknown(
             yield FOREIGN_UNREADABLE.of(name, item.problem or str(row and row.foreign_note))
         elif batch is None:
             yield FOREIGN.of(name, f"{item.size} bytes")
-        elif batch[:2] not in pending:
+        elif not is_on_its_way(pending, *batch):
             yield UNLISTED.of(name, RECORD_GONE if row is not None and row.foreign_note == RECORD_GONE else "")

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from cryptography.hazmat.primitives.serialization import Encoding
 
+from server.audit_log.journal.segments import segment_name
 from server.certificates.authorities import new_authority_certificate, server_certificate
 from server.certificates.claims import ADMINISTRATOR
 from server.certificates.local_authority import SERVER, USER_CA, load_local_authority
@@ -77,6 +78,19 @@ class Plant:
 def _unlisted(data_dir: Path) -> None:
     found = objects(data_dir)[0]
     found.with_name("0123456789abcdef0123-1-9.parquet").write_bytes(found.read_bytes())
+
+
+def _like_one_on_its_way(among: Callable[[Path], list[Path]]) -> Callable[[Path], None]:
+    """Named like what the journal's segment is to become, but for its end, at which the next one has begun."""
+
+    def plant(data_dir: Path) -> None:
+        segment = segments(data_dir)[-1]
+        log_id, first = segment.parent.name, int(segment.stem)
+        segment.with_name(segment_name(first + 5)).touch()
+        name = f"{first}-{first + 9}.json" if among is records else f"{log_id}-{first}-{first + 9}.parquet"
+        (among(data_dir)[0].parent / name).touch()
+
+    return plant
 
 
 def _foreign(data_dir: Path) -> None:
@@ -258,6 +272,7 @@ PLANTS = [
     Plant("object_changed", lambda data: flip(objects(data)[0]), "copy"),
     Plant("object_changed", lambda data: objects(data)[0].write_bytes(b"PAR1"), "copy"),
     Plant("object_unlisted", _unlisted, "move it away"),
+    Plant("object_unlisted", _like_one_on_its_way(objects), "move it away"),
     Plant("object_foreign", _foreign, "move it away"),
     Plant("owner_differs", lambda data: os.chown(data / "identity" / "admin.key", 12345, -1), "chown"),
     Plant("foreign_unreadable", lambda data: (objects(data)[0].parent / "x.parquet").mkdir(), "move it away"),
@@ -295,6 +310,8 @@ PLANTS = [
     Plant("record_missing", lambda data: records(data)[0].unlink(), "copy"),
     Plant("record_changed", lambda data: append(records(data)[0], b" "), "copy"),
     Plant("record_unlisted", lambda data: copy_beside(records(data)[0], "9000001-9000002.json"), "Restart"),
+    Plant("record_unlisted", _like_one_on_its_way(records), "Restart"),
+    Plant("record_differs", lambda data: on_state(data, "UPDATE catalogue_objects SET sha256 = 'x'"), "state.db"),
     Plant("record_chain_broken", forget_second_batch, "copy"),
     Plant("sequence_gap", forget_second_batch, "copy"),
     Plant("record_names_unknown_object", lambda data: on_state(data, "DELETE FROM catalogue_objects"), "state.db"),
