@@ -7,6 +7,7 @@ import importlib
 import json
 import os
 import pkgutil
+import runpy
 import selectors
 import signal
 import socket
@@ -75,7 +76,7 @@ def _end(pid: int, asking: socket.socket) -> None:
 
 
 def _become(request: dict[str, Any], descriptors: Sequence[int]) -> NoReturn:
-    """Be the command line with these arguments, to the end."""
+    """Be the command line, or a module, with these arguments, to the end."""
     code = 1
     try:
         for standard, descriptor in enumerate(descriptors):
@@ -87,10 +88,13 @@ def _become(request: dict[str, Any], descriptors: Sequence[int]) -> NoReturn:
         os.environ.clear()
         os.environ.update(request["environment"])
         time.tzset()
-        sys.argv = ["extaudit", *request["arguments"]]
-        from extaudit_cli.main import main as run
+        sys.argv = [request["module"] or "extaudit", *request["arguments"]]
+        if request["module"]:
+            runpy.run_module(request["module"], run_name="__main__")
+        else:
+            from extaudit_cli.main import main as run
 
-        run()
+            run()
         code = 0
     except SystemExit as ended:
         code = ended.code if isinstance(ended.code, int) else int(ended.code is not None)

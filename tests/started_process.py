@@ -12,6 +12,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import uuid
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -24,13 +25,14 @@ _LAUNCHER = """\
 import array, json, os, socket, sys
 asking = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
 asking.connect({address!r})
-request = {{"arguments": sys.argv[1:], "folder": os.getcwd(), "environment": dict(os.environ)}}
+request = {{"arguments": sys.argv[1:], "folder": os.getcwd(), "environment": dict(os.environ), "module": None}}
 descriptors = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [0, 1, 2]))]
 asking.sendmsg([json.dumps(request).encode()], descriptors)
 asking.recv(1024)  # that it has begun
 code = json.loads(asking.recv(1024))["code"]
 os._exit(code if code >= 0 else 128 - code)
 """
+_STARTING = threading.Lock()
 _FORKS = sys.platform == "linux"  # nowhere else is it safe to fork, and possible to wait for what others forked
 
 
@@ -83,17 +85,19 @@ def start(
     out: int,
     err: int | None = None,
     given: int | None = None,
+    module: str | None = None,
 ) -> StartedProcess | subprocess.Popen[bytes]:
-    """Run the command line with these arguments in `folder`.
+    """Run the command line with these arguments in `folder`, or a module as `python -m` does.
 
     What it says goes to the file descriptor `out`, its errors to `err` or `out` too; its input is `given`, or empty.
     """
     err = out if err is None else err
     if not _FORKS:
         stdin = subprocess.DEVNULL if given is None else given
-        command = [*RUN, *arguments]
+        command = [*(RUN if module is None else [sys.executable, "-m", module]), *arguments]
         return subprocess.Popen(command, cwd=folder, env=environment, stdin=stdin, stdout=out, stderr=err)
-    request = {"arguments": list(arguments), "folder": str(folder), "environment": dict(environment)}
+    request: dict[str, Any] = {"arguments": list(arguments), "folder": str(folder), "module": module}
+    request["environment"] = dict(environment)
     with open(os.devnull, "rb") as empty:
         asking = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         asking.connect(_address())
@@ -141,7 +145,8 @@ def _told(by: socket.socket) -> dict[str, Any]:
 
 def _address() -> bytes:
     """Where the starter of this process listens: a name that Linux keeps in no file system."""
-    return f"\0{_starter()[0]}".encode()
+    with _STARTING:  # threads that come first together would else begin two
+        return f"\0{_starter()[0]}".encode()
 
 
 @functools.cache

@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import os
 import random
-import subprocess
-import sys
 import threading
 import time
 from collections import Counter
@@ -17,7 +15,9 @@ from extaudit_client import Emitter, Query, Retries
 
 from tests.polling import until
 from tests.running_server import RunningServer, environment
+from tests.started_process import start
 
+EMITTING = "tests.crash.emitting_process"
 ROUNDS = max(4, int(os.environ.get("EXTAUDIT_CRASH_ROUNDS", "0")))
 
 
@@ -26,15 +26,9 @@ class EmittingProcess:
 
     def __init__(self, folder: Path, name: str, seed: int) -> None:
         self._out = folder / f"{name}.keys"
-        with self._out.open("wb") as out:
-            command = [
-                sys.executable,
-                "-m",
-                "tests.crash.emitting_process",
-                str(folder / "data"),
-                str(folder / "spool"),
-            ]
-            self._process = subprocess.Popen([*command, name, str(seed)], env=environment(), stdout=out)
+        arguments = [str(folder / "data"), str(folder / "spool"), name, str(seed)]
+        with self._out.open("wb") as out, (folder / f"{name}.errors").open("wb") as err:
+            self._process = start(arguments, folder, environment(), out=out.fileno(), err=err.fileno(), module=EMITTING)
 
     def kill(self) -> list[str]:
         assert self._process.poll() is None, "it ended by itself"
@@ -44,11 +38,8 @@ class EmittingProcess:
         return text[: text.rfind("\n") + 1].split()
 
     def wait_for_some(self) -> None:
-        deadline = time.monotonic() + 30
-        while self._out.stat().st_size < 200:
-            assert self._process.poll() is None
-            assert time.monotonic() < deadline
-            time.sleep(0.01)
+        until(lambda: self._process.poll() is not None or self._out.stat().st_size >= 200)
+        assert self._process.poll() is None
 
 
 @pytest.mark.timeout(400)

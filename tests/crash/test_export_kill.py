@@ -9,7 +9,6 @@ import random
 import socket
 import subprocess
 import threading
-import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
@@ -20,7 +19,9 @@ import pytest
 from extaudit_client import Position
 
 from tests.crash.load import Load
-from tests.running_server import RUN, RunningServer, environment
+from tests.polling import until
+from tests.running_server import RunningServer, environment
+from tests.started_process import run_to_end, start
 
 ROUNDS = int(os.environ.get("EXTAUDIT_CRASH_ROUNDS", "3"))
 SEED = int(os.environ.get("EXTAUDIT_CRASH_SEED", random.getrandbits(32)))
@@ -29,8 +30,9 @@ TARGETS = {
     "folder": ["--out", "out/", "--receipts"],
     "file": ["--out", "out.jsonl.gz", "--receipts", "--state", "state.json"],
 }
-SHORTEST_LIFE, LONGEST_LIFE = 1.0, 3.0
-LONGEST_LOAD = 3.0
+SHORTEST_LIFE, LONGEST_LIFE = 0.2, 1.5
+ENOUGH = 400
+"""Events of a round before the kill."""
 
 
 LONG = pytest.mark.skipif("EXTAUDIT_CRASH_ROUNDS" not in os.environ, reason="takes a minute: make crash runs it")
@@ -42,14 +44,15 @@ def test_every_acknowledged_event_is_exported_once(tmp_path: Path, target: str) 
     print(f"EXTAUDIT_CRASH_SEED={SEED}")
     dice = random.Random(SEED)
     flags = [*OFTEN, "--grpc-listen", f"127.0.0.1:{_free_port()}"]  # where a following export finds it again
-    feed = _Feed(tmp_path, [*RUN, "events", "export", *TARGETS[target], "--parallel", "3"], dice.getrandbits(32))
+    feed = _Feed(tmp_path, ["events", "export", *TARGETS[target], "--parallel", "3"], dice.getrandbits(32))
     acknowledged: dict[Position, bytes] = {}
     with feed.running():
         for number in range(ROUNDS):
             with RunningServer(tmp_path, *flags).until_killed() as server, server.client() as client:
                 load = Load(f"round.{number}", dice)
                 with load.running(client):
-                    time.sleep(dice.uniform(0, LONGEST_LOAD))  # the random moment
+                    enough = ENOUGH + dice.randrange(ENOUGH)
+                    until(lambda: load.progress > enough)  # noqa: B023 -- called at once
                     server.kill()
             acknowledged |= {at: load.events[key] for key, at in load.acknowledged.items()}
     with RunningServer(tmp_path, *flags).until_killed() as server:
@@ -66,9 +69,9 @@ def test_every_acknowledged_event_is_exported_once(tmp_path: Path, target: str) 
 class _Feed:
     """An export that follows, and lives for a short while each time."""
 
-    def __init__(self, folder: Path, command: list[str], seed: int) -> None:
+    def __init__(self, folder: Path, arguments: list[str], seed: int) -> None:
         self._folder = folder
-        self._command = command
+        self._arguments = arguments
         self._dice = random.Random(seed)
         self._over = threading.Event()
         self.killed_at: set[int] = set()
@@ -87,9 +90,7 @@ class _Feed:
 
     def finish(self) -> None:
         """Export what is left."""
-        done = subprocess.run(
-            self._command, cwd=self._folder, env=environment(), capture_output=True, timeout=60, check=False
-        )
+        done = run_to_end(self._arguments, self._folder, environment())
         assert done.returncode == 0, done.stderr
 
     def state(self) -> dict[str, Any]:
@@ -101,13 +102,12 @@ class _Feed:
 
     def _live(self) -> None:
         while not self._over.is_set():
-            process = subprocess.Popen(
-                [*self._command, "--follow"], cwd=self._folder, env=environment(), stderr=subprocess.DEVNULL
-            )
-            with suppress(subprocess.TimeoutExpired):  # one that finds no service ends by itself
+            with (self._folder / "export.errors").open("ab") as out:
+                process = start([*self._arguments, "--follow"], self._folder, environment(), out=out.fileno())
+            with suppress(TimeoutError, subprocess.TimeoutExpired):  # one that finds no service ends by itself
                 process.wait(self._dice.uniform(SHORTEST_LIFE, LONGEST_LIFE))  # the random moment
             process.kill()
-            process.wait()
+            process.wait(60)
             self.killed_at.add(self.state()["events"])
 
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
+import os
 import random
-import subprocess
-import sys
 from collections import Counter
 from pathlib import Path
 
@@ -14,6 +13,7 @@ from extaudit_client import Query
 from tests.crash.switching_load import Emitting, Place, places
 from tests.crash.switching_server import OTHERS
 from tests.running_server import RunningServer, environment
+from tests.started_process import start
 
 SWITCHES = 20
 LIVES = 4
@@ -25,31 +25,30 @@ class SwitchingServer(RunningServer):
     def __init__(self, folder: Path) -> None:
         self.data_dir = folder / "data"
         self._log = folder / "serve.log"
-        with self._log.open("ab") as out:
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", "tests.crash.switching_server", str(self.data_dir)],
-                env=environment(), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=out, text=True,
+        given, told = os.pipe(), os.pipe()
+        with self._log.open("ab") as err:
+            self._process = start(
+                [str(self.data_dir)], folder, environment(), out=told[1], err=err.fileno(), given=given[0],
+                module="tests.crash.switching_server",
             )  # fmt: skip
+        os.close(given[0])
+        os.close(told[1])
+        self._told, self._asking = os.fdopen(told[0]), os.fdopen(given[1], "w")
 
     def switch(self, storage: str) -> None:
         """Switch; returns once it is made."""
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        self._process.stdin.write(f"{storage}\n")
-        self._process.stdin.flush()
-        assert self._process.stdout.readline() == f"{storage}\n", self.said
+        print(storage, file=self._asking, flush=True)
+        assert self._told.readline() == f"{storage}\n", self.said
 
     def kill(self) -> None:
         """End it with kill -9, and let go of its pipes."""
         super().kill()
-        for pipe in (self._process.stdin, self._process.stdout):
-            if pipe is not None:
-                pipe.close()
+        for pipe in (self._told, self._asking):
+            pipe.close()
 
     def stop(self) -> None:
         """End it in an orderly way."""
-        assert self._process.stdin is not None
-        self._process.stdin.close()
+        self._asking.close()
         assert self.wait() == 0, self.said
 
 

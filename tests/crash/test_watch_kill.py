@@ -6,7 +6,6 @@ import json
 import os
 import random
 import socket
-import subprocess
 import threading
 from collections import Counter
 from collections.abc import Iterator
@@ -19,7 +18,8 @@ from extaudit_client import Client, Connection, EventRow, Position, Query, Retri
 
 from tests.crash.load import Load
 from tests.polling import until
-from tests.running_server import RUN, RunningServer, environment
+from tests.running_server import RunningServer, environment
+from tests.started_process import start
 
 ROUNDS = int(os.environ.get("EXTAUDIT_CRASH_ROUNDS", "3"))
 SEED = int(os.environ.get("EXTAUDIT_CRASH_SEED", random.getrandbits(32)))
@@ -64,13 +64,13 @@ class Tail:
     def __init__(self, folder: Path, data_dir: Path, address: str) -> None:
         self._out = folder / "tail.jsonl"
         flags = ["--since", "2020-01-01", "--place", str(folder / "place.json"), "--output", "json"]
-        self._command = [*RUN, "events", "tail", *flags, "--data-dir", str(data_dir), "--address", address]
-        self._process: subprocess.Popen[bytes] | None = None
+        self._folder = folder
+        self._arguments = ["events", "tail", *flags, "--data-dir", str(data_dir), "--address", address]
 
     @contextmanager
     def running(self) -> Iterator[None]:
-        with self._out.open("ab") as out:
-            process = subprocess.Popen(self._command, env=environment(), stdout=out, stderr=subprocess.DEVNULL)
+        with self._out.open("ab") as out, (self._folder / "tail.errors").open("ab") as err:
+            process = start(self._arguments, self._folder, environment(), out=out.fileno(), err=err.fileno())
         try:
             yield
         finally:

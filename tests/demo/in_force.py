@@ -26,7 +26,7 @@ _LINES: Final = ("--output", "jsonl")
 _SENT: Final = ("--emitter", "collector")
 _OWN: Final = {"session.upload", "external_audit_storage.enable"}
 """Types of the service's own events, beside those that begin with `extaudit.`."""
-_SECONDS: Final = 30
+_SECONDS: Final = 60
 
 
 class Life:
@@ -81,9 +81,7 @@ def promotion(life: Life) -> None:
         events and upload recordings and nothing else, and Bob, who audits: he may read all, and change nothing.""",
     )
     for name, role in {"collector": "importer", "bob": "auditor"}.items():
-        story.run("identity", "issue", name, "--role", role, "--out-dir", name)
-        files = ("--ca", "data/identity/ca.crt", "--cert", f"{name}/{name}.crt", "--key", f"{name}/{name}.key")
-        story.run("profile", "add", name, "--address", scene.address, *files)
+        scene.issue(name, role, name)
     story.tell("The collector sends three events, which are to show later where they went.")
     life.emit(_write(story.folder / "before.jsonl", "before", 3), "default", "--file", "before.jsonl")
     story.tell("The test passed a moment ago, so the draft may come into force. No restart, and no call waits for it.")

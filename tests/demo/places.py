@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import socket
-import subprocess
 import sys
 import time
 from collections.abc import Iterator
@@ -14,6 +13,7 @@ from pathlib import Path
 
 from tests.demo.story import Otherwise
 from tests.sandbox.running import Sandbox
+from tests.started_process import start
 
 _SECONDS = 60
 ADMINISTRATOR = "administrator"
@@ -55,14 +55,7 @@ def serving(folder: Path, environment: dict[str, str], words: list[str]) -> Iter
     ready, log = folder / "data" / "ready.json", folder / "serve.log"
     mine = {name: value for name, value in environment.items() if not name.startswith("AWS_")}
     with log.open("wb") as out:
-        process = subprocess.Popen(
-            [sys.executable, "-c", "from extaudit_cli.main import main; main()", *words],
-            cwd=folder,
-            env=mine,
-            stdin=subprocess.DEVNULL,
-            stdout=out,
-            stderr=out,
-        )
+        process = start(words, folder, mine, out=out.fileno())
     try:
         deadline = time.monotonic() + _SECONDS
         while not ready.exists():

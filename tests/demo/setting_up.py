@@ -24,6 +24,13 @@ class Scene:
     sandbox: Sandbox
     address: str
 
+    def issue(self, name: str, role: str, profile: str, *words: str) -> None:
+        """Issue an identity, keep a profile for it, and wait until the service knows of it."""
+        self.story.run("identity", "issue", name, "--role", role, "--out-dir", name)
+        files = ("--ca", "data/identity/ca.crt", "--cert", f"{name}/{name}.crt", "--key", f"{name}/{name}.key")
+        self.story.run("profile", "add", profile, "--address", self.address, *files, *words)
+        self.story.until_known(profile)
+
 
 def identity(scene: Scene) -> None:
     """Who does all this."""
@@ -32,9 +39,7 @@ def identity(scene: Scene) -> None:
         """Alice is to set it up. The role editor, which comes with the service, may create, update, read and list
         integrations and external audit storages; her certificate says who she is and that she has it.""",
     )
-    scene.story.run("identity", "issue", "alice", "--role", "editor", "--out-dir", "alice")
-    files = ("--ca", "data/identity/ca.crt", "--cert", "alice/alice.crt", "--key", "alice/alice.key")
-    scene.story.run("profile", "add", "demo", "--address", scene.address, *files, "--use")
+    scene.issue("alice", "editor", "demo", "--use")
     scene.story.run("roles", "can", "create", "external_audit_storage", says=["allow"])
 
 

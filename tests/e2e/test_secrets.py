@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import os
 import signal
-import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,7 +20,7 @@ from server.state.examining import examining
 from tests.e2e.canaries import Caller, Canaries
 from tests.otlp_collector import Collector, collecting
 from tests.polling import until
-from tests.running_server import ANY_PORT, RUN, RunningServer, environment
+from tests.running_server import ANY_PORT, RunningServer, extaudit
 from tests.tokens_builder import AUDIENCE, ISSUER, ed_key, jwks
 
 RAW_KEYS = {"page-token.key", "known-uids.key", "upload-id.key", "session-token.key", "signing-keys.key"}
@@ -155,8 +154,7 @@ def test_a_start_that_fails_does_not_repeat_what_it_was_given(tmp_path: Path, pl
     else:
         variables = {place: url}
         flags = ["--http-listen", "127.0.0.1:0", "--grpc-certificate", "missing.crt"]
-    command = [*RUN, "serve", "--data-dir", str(tmp_path / "data"), *flags]
-    run = subprocess.run(command, env=environment() | variables, capture_output=True, text=True, timeout=60)
+    run = extaudit(tmp_path, "serve", "--data-dir", str(tmp_path / "data"), *flags, variables=variables)
     assert run.returncode != 0
     assert run.stderr
-    assert canaries.seen_in([run.stdout, run.stderr]) == []
+    assert canaries.seen_in([run.stdout.decode(), run.stderr.decode()]) == []
