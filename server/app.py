@@ -332,6 +332,7 @@ def _build(
             threads,
             [scrubbing.record, issuer.record],
         ).render,
+        alerts.listed,
     )
     http = OperationsServer(config.http.listen, operations, config.http.certificate, config.http.key)
     watched = Watched(

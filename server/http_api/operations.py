@@ -11,6 +11,7 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
 from server.audit_log.state_of_service import Problem
+from server.observability.alerts.alerts import Alert
 from server.observability.metrics import CONTENT_TYPE
 
 log = logging.getLogger(__name__)
@@ -18,23 +19,29 @@ log = logging.getLogger(__name__)
 _HEADERS = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
 
 
-def operations_app(problems: Callable[[], Sequence[Problem]], render_metrics: Callable[[], bytes]) -> Starlette:
+def operations_app(
+    problems: Callable[[], Sequence[Problem]],
+    render_metrics: Callable[[], bytes],
+    alerts: Callable[[], Sequence[Alert]] = tuple,
+) -> Starlette:
     """The application with its three paths.
 
     Args:
         problems: What keeps the service from taking events or answering searches now; empty when it is ready. What is
-            merely worth a warning doesn't belong here. Both callables run on the loop, so neither may block.
+            merely worth a warning doesn't belong here. All callables run on the loop, so none may block.
         render_metrics: All metrics, in Prometheus' text form.
+        alerts: Those that are raised, which leave the service ready.
     """
 
     async def alive(_: Request) -> Response:
         return PlainTextResponse("alive\n", headers=_HEADERS)
 
     async def ready(_: Request) -> Response:
-        names = _problem_names(problems)
-        if not names:
+        names, raised = _problem_names(problems), sorted({alert.id for alert in alerts()})
+        if not names and not raised:
             return PlainTextResponse("ready\n", headers=_HEADERS)
-        return JSONResponse({"problems": names}, status_code=503, headers=_HEADERS)
+        told = {"problems": names} | ({"alerts": raised} if raised else {})
+        return JSONResponse(told, status_code=503 if names else 200, headers=_HEADERS)
 
     async def metrics(_: Request) -> Response:
         return Response(render_metrics(), headers=_HEADERS | {"Content-Type": CONTENT_TYPE})

@@ -21,6 +21,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from server.audit_log.state_of_service import Problem
 from server.http_api.listener import ListenerError, OperationsServer
 from server.http_api.operations import operations_app
+from server.observability.alerts.alerts import Alerts
 from server.observability.metrics import Metrics
 
 Problems = Callable[[], Sequence[Problem]]
@@ -74,6 +75,24 @@ def test_a_living_process_says_so_whatever_its_problems() -> None:
 def test_ready_is_200_without_problems() -> None:
     [answer] = serve_and_ask(("GET", "/readyz"))
     assert (answer.status, answer.body) == (200, "ready\n")
+
+
+def test_an_alert_is_named_without_its_storage_and_leaves_the_service_ready() -> None:
+    alerts = Alerts()
+    for storage in ("aws-1", "aws-2"):
+        alerts.raise_standing(storage, "object-missing", "a name of AWS")
+
+    async def asked(problems: Problems) -> Answer:
+        server = OperationsServer("127.0.0.1:0", operations_app(problems, lambda: b"", alerts.listed))
+        port = await server.start()
+        try:
+            return await asyncio.to_thread(ask, port, "/readyz")
+        finally:
+            await server.stop()
+
+    ready, not_ready = (asyncio.run(asked(each)) for each in (tuple, lambda: [Problem("journal_full", "")]))
+    assert (ready.status, json.loads(ready.body)) == (200, {"problems": [], "alerts": ["object-missing"]})
+    assert (not_ready.status, json.loads(not_ready.body)["alerts"]) == (503, ["object-missing"])
 
 
 def test_not_ready_names_the_problems_and_not_their_descriptions() -> None:
