@@ -58,6 +58,7 @@ class JournalSwitch:
             await self._bring_last()
         await asyncio.get_running_loop().run_in_executor(self._journal_thread, lambda: self._writer.switch(storage_id))
         if storage_id != before:
+            await asyncio.to_thread(self._storages.of(before).forget_copies)
             _log.info("new events go to another storage", extra={"fields": {"storage": storage_id, "before": before}})
 
     async def _know(self, storage_id: str) -> None:

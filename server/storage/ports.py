@@ -162,6 +162,10 @@ class EventStorage(Protocol):
         first, those that aren't there by `deadline` (of time.monotonic) have a StorageTimeout in their place."""
         ...
 
+    def forget_copies(self) -> None:
+        """Keep no copies here of what is stored elsewhere, but what is read just now; whoever needs one fetches it."""
+        ...
+
     def local_path(self, name: str) -> str:
         """Where an engine on this machine reads the object, if it is there: outside of `local` nothing says so."""
         ...

@@ -360,6 +360,22 @@ def test_the_cache_keeps_its_bound_and_gives_up_what_was_used_longest_ago(s3: Ri
     assert sum(Path(rig.storage.local_path(name)).exists() for name in names) == 2
 
 
+def test_a_cache_is_emptied_of_one_storage_and_of_what_is_read_once_that_is_read(s3: Rig) -> None:
+    names = [f"2026-11-18/0123456789abcdef0123-{number}-{number}.parquet" for number in range(1, 3)]
+    for name in names:
+        s3.put(name)
+    cache: ObjectCache = s3.storage._cache  # type: ignore[attr-defined]
+    path, _, size = s3.spooled(b"of another")
+    cache.take("aws-10", names[0], path, size)
+    other = cache.path("aws-10", names[0])
+    reading, left = (Path(s3.storage.local_path(name)) for name in names)
+    with s3.storage.local([Wanted(names[0], hashlib.sha256(b"events").hexdigest(), 6)]):
+        s3.storage.forget_copies()
+        assert (reading.exists(), left.exists()) == (True, False)
+    assert (reading.exists(), Path(other).exists(), cache.bytes) == (False, True, size)
+    assert s3.read(names[1]) == b"events", "it is fetched again"
+
+
 def test_a_fetch_that_takes_too_long_is_told_and_goes_on(sandbox: Sandbox, s3: Rig) -> None:
     s3.put(NAME)
     rig = fresh(s3)

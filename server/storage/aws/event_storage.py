@@ -175,6 +175,10 @@ class S3EventStorage:
             for piece in answer["Body"].iter_chunks(_CHUNK):
                 take(piece)
 
+    def forget_copies(self) -> None:
+        """Those in the cache."""
+        self._cache.empty(self.storage_id)
+
     def local_path(self, name: str) -> str:
         """Where the object is in the cache."""
         return self._cache.path(self.storage_id, name)

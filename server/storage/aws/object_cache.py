@@ -40,6 +40,8 @@ class _Entry:
     """Whether its digest was compared since the start."""
     users: int = 0
     """How many read it now: as long as there are any it stays."""
+    goes: bool = False
+    """Whether it is given up then, whatever room there is."""
 
 
 class ObjectCache:
@@ -119,6 +121,15 @@ class ObjectCache:
             os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
             os.link(spool_path, path)
             self._add(path, size)
+
+    def empty(self, storage: str) -> None:
+        """Give up what is kept of a storage; what is read just now goes once it is read."""
+        below = self.path(storage, "")
+        with self._lock:
+            for path, entry in list(self._entries.items()):
+                if path.startswith(below):
+                    entry.goes = True
+                    self._give_up_if_free(path, entry)
 
     def close(self) -> None:
         """Wait for what is being fetched."""
@@ -227,8 +238,14 @@ class ObjectCache:
     def _let_go(self, held: Sequence[str]) -> None:
         with self._lock:
             for path in held:
-                self._entries[path].users -= 1
+                entry = self._entries[path]
+                entry.users -= 1
+                self._give_up_if_free(path, entry)
             self._give_up()
+
+    def _give_up_if_free(self, path: str, entry: _Entry) -> None:
+        if entry.goes and not entry.users:
+            self._remove(path)
 
     def _give_up(self, but: str = "") -> None:
         """Remove what was used longest ago until the rest fits; called with the lock held."""

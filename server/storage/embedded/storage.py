@@ -129,6 +129,9 @@ class EmbeddedStorage:
         """Where the objects are anyway."""
         yield {item.name: self.local_path(item.name) for item in objects}
 
+    def forget_copies(self) -> None:
+        """There are none."""
+
     def local_path(self, name: str) -> str:
         """Where an engine on this machine reads the object."""
         return f"{self._folder}/{name}"  # every search asks for every object of its times, and joining takes longer

@@ -41,6 +41,7 @@ class Unreachable(EmbeddedStorage):
         self.counting = threading.Lock()
         self.under_way = self.most = self.begun = 0
         self.holds_records = False
+        self.has_forgotten = False
         self.at_record, self.go_on_with_records = threading.Event(), threading.Event()
 
     def put(self, name: str, spool_path: str, digest: str, size: int) -> None:
@@ -54,6 +55,9 @@ class Unreachable(EmbeddedStorage):
         if self.away:
             raise StorageError("it is away")
         super().put(name, spool_path, digest, size)
+
+    def forget_copies(self) -> None:
+        self.has_forgotten = True
 
     def put_record(self, name: str, data: bytes) -> None:
         if self.holds_records:
@@ -111,7 +115,9 @@ async def test_a_storage_that_fails_holds_up_no_other_and_its_own_go_out_once_it
     async with running(tmp_path) as rig:
         await rig.switch.to("far")
         rig.log.emit(event_json("a"))
+        assert not rig.far.has_forgotten
         await rig.switch.to("default")
+        assert rig.far.has_forgotten, "what was fetched of a storage that is replaced is kept no longer"
         rig.log.emit(event_json("b"))
         rig.log.cut()
         rig.deliveries.wake()
