@@ -6,8 +6,6 @@ Events are looked at one by one only where someone reads them; on their way to t
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from functools import cached_property
 from itertools import accumulate, groupby
 
 import numpy as np
@@ -37,42 +35,27 @@ _MOST_SLACK = 4
 """How many times as large as its events the buffer of a block may be."""
 
 
-@dataclass(frozen=True)
 class EventBlock:
     """Events in the order they came. `columns.layout` names the table's columns; nothing of it changes."""
 
-    data: Bytes
-    table: Table
+    __slots__ = ("bytes", "data", "days", "first_ms", "last_ms", "table")
+
+    def __init__(self, data: Bytes, table: Table) -> None:
+        self.data = data
+        self.table = table
+        self.bytes, self.first_ms, self.last_ms = summary(table)
+        """Bytes of JSON; the earliest and the latest time of an event, in ms since 1970. All 0 without events."""
+        self.days = self._days()
+        """UTC days since 1970 that the events fall on."""
 
     def __len__(self) -> int:
         return len(self.table)
 
-    @cached_property
-    def bytes(self) -> int:
-        """Bytes of JSON."""
-        return self._summary[0]
-
-    @cached_property
-    def days(self) -> set[int]:
-        """UTC days since 1970 that the events fall on."""
+    def _days(self) -> frozenset[int]:
         first, last = self.first_ms // DAY_MS, self.last_ms // DAY_MS
         if last > first:
-            return set((self.table[:, TIME_MS] // DAY_MS).tolist())
-        return {first} if len(self.table) else set()
-
-    @cached_property
-    def first_ms(self) -> int:
-        """The earliest time of an event, in ms since 1970; 0 without events."""
-        return self._summary[1]
-
-    @cached_property
-    def last_ms(self) -> int:
-        """The latest time of an event, in ms since 1970; 0 without events."""
-        return self._summary[2]
-
-    @cached_property
-    def _summary(self) -> tuple[int, int, int]:
-        return summary(self.table)
+            return frozenset((self.table[:, TIME_MS] // DAY_MS).tolist())
+        return frozenset((first,)) if len(self.table) else frozenset()
 
     def event(self, index: int) -> Event:
         """One event; `index` counts from 0 within the block."""

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
-from functools import partial
 from typing import TypeVar
 
 from server.audit_log.log_writer import LogWriter, Submission
@@ -26,13 +26,14 @@ _GROUP_BYTES = 8 * 1024 * 1024
 _JOINED_AT_ONCE = 256
 """Single events joined in one go, between which the loop's other work gets its turn."""
 
+_log = logging.getLogger(__name__)
+
 Answer = TypeVar("Answer")
 Answers = list[BatchAcknowledgement | AuditStoreError]
-Outcome = asyncio.Future[BatchAcknowledgement]
-Settle = Callable[[BatchAcknowledgement | Exception], None]
-"""Is told what became of a submission."""
-Group = list[tuple[Submission, Settle]]
-Pending = tuple[Submission, Settle] | SingleEvent
+Tell = Callable[[BatchAcknowledgement | Exception], None]
+"""Is told, once and on the event loop, what became of a submission."""
+Group = list[tuple[Submission, Tell]]
+Pending = tuple[Submission, Tell] | SingleEvent
 
 
 class GroupCommit:
@@ -62,11 +63,9 @@ class GroupCommit:
         self._wake = asyncio.Event()
         self._stopping = False
 
-    def add(self, submission: Submission) -> Outcome:
-        """Have a submission committed; what is returned resolves when it is durable, or fails."""
-        outcome: Outcome = asyncio.get_running_loop().create_future()
-        self._add((submission, partial(settle, outcome)), submission.bytes)
-        return outcome
+    def add(self, submission: Submission, tell: Tell) -> None:
+        """Have a submission committed; `tell` is told when it is durable, or what became of it else."""
+        self._add((submission, tell), submission.block.bytes)
 
     def add_single(self, event: SingleEvent) -> None:
         """Have a single event validated and committed with others; its outcome resolves, or fails.
@@ -153,12 +152,12 @@ class GroupCommit:
         if isinstance(answers, Exception):
             # A fault of ours: nobody is told that it went well, and whoever reads the log learns of it.
             for _, tell in group:
-                tell(answers)
+                _tell(tell, answers)
             return
         for (_, tell), answer in zip(group, answers, strict=True):
-            tell(answer)
+            _tell(tell, answer)
         self._committed()
-        size = sum(submission.bytes for submission, _ in group)
+        size = sum(submission.block.bytes for submission, _ in group)
         self._measure(answers, time.perf_counter() - started, size)
 
     def _on_journal_thread(self, submissions: list[Submission]) -> asyncio.Future[Answers | Exception]:
@@ -194,7 +193,14 @@ class GroupCommit:
 
 
 def _size(pending: Pending) -> int:
-    return len(pending.payload) if isinstance(pending, SingleEvent) else pending[0].bytes
+    return len(pending.payload) if isinstance(pending, SingleEvent) else pending[0].block.bytes
+
+
+def _tell(tell: Tell, outcome: BatchAcknowledgement | Exception) -> None:
+    try:
+        tell(outcome)
+    except Exception:  # a fault of ours must stop neither the others nor the service
+        _log.exception("a caller can't be told what became of its events")
 
 
 def _resolve(future: asyncio.Future[Answer], answer: Answer) -> None:

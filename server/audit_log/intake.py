@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
+from functools import partial
 from typing import TypeVar
 
 from server.audit_log.access import Access
 from server.audit_log.emitter_bytes import EmitterTable
 from server.audit_log.gate import IntakeGate
-from server.audit_log.group_commit import Group, GroupCommit, settle
+from server.audit_log.group_commit import Group, GroupCommit, Tell, settle
 from server.audit_log.journal.journal import JournalClosed
 from server.audit_log.log_writer import LogWriter, Submission
 from server.audit_log.receipts import Acknowledgement, BatchAcknowledgement
@@ -63,6 +64,7 @@ class Intake:
         """Bytes of events that may wait for a commit; may be changed at any time."""
         self._now_ms = now_ms
         self._emitters = EmitterTable()
+        self._validating: set[asyncio.Task[None]] = set()
         self._off_loop_bytes = 0
         """Bytes that wait to be validated on the thread."""
         self._stopping = False
@@ -85,7 +87,7 @@ class Intake:
             submission = await self._on_thread(size, lambda: self._validate_one(access, payload))
         else:
             submission = self._validate_one(access, payload)
-        [(_, acknowledgement)] = shares(submission.block, await self._take(submission))
+        [(_, acknowledgement)] = shares(submission.block, await self._awaited(submission))
         return acknowledgement
 
     def _join(self, events: Sequence[SingleEvent]) -> Group:
@@ -116,7 +118,7 @@ class Intake:
         if not len(validated.block):
             return []
         submission = self._submission(access, now_ms, validated)
-        self._gate.admit(submission.bytes)
+        self._gate.admit(submission.block.bytes)
 
         def tell(answer: BatchAcknowledgement | Exception) -> None:
             if isinstance(answer, Exception):
@@ -128,31 +130,45 @@ class Intake:
 
         return [(submission, tell)]
 
+    @property
+    def has_room(self) -> bool:
+        """Whether a message had better not wait for `until_room`."""
+        return not self._gate.is_nearly_full(self._off_loop_bytes) or not self._batches_leave() or self._stopping
+
     async def until_room(self) -> None:
         """Wait while the journal is nearly full, as long as batches leave it and for a bounded time: a stream that is
         faster than deliveries is slowed down, and refused only if that doesn't help."""
         loop = asyncio.get_running_loop()
         until = loop.time() + self._patience_seconds
-        while self._is_worth_waiting() and loop.time() < until:  # noqa: ASYNC110 -- nobody tells of room
+        while not self.has_room and loop.time() < until:  # noqa: ASYNC110 -- nobody tells of room
             await asyncio.sleep(_LOOK_SECONDS)
 
-    def _is_worth_waiting(self) -> bool:
-        return self._gate.is_nearly_full(self._off_loop_bytes) and self._batches_leave() and not self._stopping
-
-    def submit(self, access: Access, payloads: Payloads | UnreadPayloads) -> asyncio.Future[BatchAcknowledgement]:
-        """Validate and take a message's events at once; what is returned resolves when they are durable.
+    def submit(self, access: Access, payloads: Payloads | UnreadPayloads, tell: Tell) -> None:
+        """Validate and take a message's events at once; `tell` is told when they are durable, or why they aren't.
 
         Raises:
-            ResourceExhausted, Unavailable: nothing of the message is taken. The awaitable may raise them as well.
+            ResourceExhausted, Unavailable: nothing of the message is taken, and nothing is told.
         """
         if isinstance(payloads, UnreadPayloads):
-            return asyncio.ensure_future(self._submit_large(access, payloads.size, payloads.read))
-        if payloads.largest > LARGE_BYTES or len(payloads.data) > LARGE_MESSAGE_BYTES:
-            return asyncio.ensure_future(self._submit_large(access, len(payloads.data), lambda: payloads))
-        return self._take(self._validated(access, payloads))
+            self._submit_large(access, payloads.size, payloads.read, tell)
+        elif payloads.largest > LARGE_BYTES or len(payloads.data) > LARGE_MESSAGE_BYTES:
+            self._submit_large(access, len(payloads.data), lambda: payloads, tell)
+        else:
+            self._take(self._validated(access, payloads), tell)
 
-    async def _submit_large(self, access: Access, size: int, read: Callable[[], Payloads]) -> BatchAcknowledgement:
-        return await self._take(await self._on_thread(size, lambda: self._validated(access, read())))
+    def _submit_large(self, access: Access, size: int, read: Callable[[], Payloads], tell: Tell) -> None:
+        async def submit() -> None:
+            try:
+                self._take(await self._on_thread(size, lambda: self._validated(access, read())), tell)
+            except asyncio.CancelledError:
+                tell(Unavailable("the events are not known to be stored; send them again"))
+                raise
+            except Exception as error:  # whatever it is, the caller waits for an answer
+                tell(error)
+
+        task = asyncio.create_task(submit())
+        self._validating.add(task)  # the loop itself keeps no task
+        task.add_done_callback(self._validating.discard)
 
     async def _on_thread(self, size: int, work: Callable[[], Answer]) -> Answer:
         """Megabytes of JSON can be made to take a second to validate, which must hold up their sender alone; while they
@@ -177,12 +193,13 @@ class Intake:
 
     def _submission(self, access: Access, now_ms: int, validated: Validated) -> Submission:
         receipt = self._emitters.find(access).receipt
-        refused, denied = validated.refused, validated.denied
-        return Submission(receipt, now_ms, validated.block, refused, validated.assigned, denied)
+        if not validated.errors:
+            return Submission(receipt, now_ms, validated.block, (), validated.assigned)
+        return Submission(receipt, now_ms, validated.block, validated.refused, validated.assigned, validated.denied)
 
     def submit_own(self, access: Access, payload: bytes) -> asyncio.Future[BatchAcknowledgement]:
         """Take an event of the service itself, which has a reserve beyond quota and floor."""
-        return self._take(self._validate_one(access, payload, own=True), own=True)
+        return self._awaited(self._validate_one(access, payload, own=True), own=True)
 
     async def run(self) -> None:
         """Commit what is pending, group after group, until `stop`."""
@@ -202,10 +219,17 @@ class Intake:
         """Bytes that wait for a commit."""
         return self._commits.pending_bytes
 
-    def _take(self, submission: Submission, *, own: bool = False) -> asyncio.Future[BatchAcknowledgement]:
-        self._check_room(submission.bytes)
-        self._gate.admit(submission.bytes, own=own)
-        return self._commits.add(submission)
+    def _awaited(self, submission: Submission, *, own: bool = False) -> asyncio.Future[BatchAcknowledgement]:
+        """Take a submission; what is returned resolves when it is durable, or fails."""
+        outcome: asyncio.Future[BatchAcknowledgement] = asyncio.get_running_loop().create_future()
+        self._take(submission, partial(settle, outcome), own=own)
+        return outcome
+
+    def _take(self, submission: Submission, tell: Tell, *, own: bool = False) -> None:
+        size = submission.block.bytes
+        self._check_room(size)
+        self._gate.admit(size, own=own)
+        self._commits.add(submission, tell)
 
     def _check_room(self, size: int) -> None:
         """Raise what a caller is told when nothing more can be taken now."""

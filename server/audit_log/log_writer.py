@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from server.audit_log.cuts import CutLimits
 from server.audit_log.event_block import EventBlock, join_blocks
@@ -18,27 +18,18 @@ from server.audit_log.tail import CommitGroup, Section, Tail, TailBlock
 from server.errors import AuditStoreError, Unavailable, Violation
 
 
-@dataclass(slots=True)
-class Submission:
+class Submission(NamedTuple):
     """The events of one message, from one emitter, validated."""
 
     receipt: bytes
     received_ms: int
     block: EventBlock
-    refused: list[tuple[int, list[Violation]]] = field(default_factory=list)
+    refused: Sequence[tuple[int, list[Violation]]] = ()
     """By index in the message, as is all that names an event."""
-    assigned: list[tuple[int, str]] = field(default_factory=list)
+    assigned: Sequence[tuple[int, str]] = ()
     """The uids that were given to events that came without."""
     denied: int = 0
     """How many of `refused` speak for another component."""
-    bytes: int = field(init=False)
-    """Bytes of JSON."""
-    days: set[int] = field(init=False)
-    """UTC days since 1970 that its events fall on."""
-
-    def __post_init__(self) -> None:
-        self.bytes = self.block.bytes
-        self.days = self.block.days
 
 
 class LogWriter:
@@ -98,12 +89,12 @@ class LogWriter:
         events, size, days = section.events, section.bytes, set(section.days)
         for submission in submissions:
             events += len(submission.block)
-            size += submission.bytes
-            days |= submission.days
+            size += submission.block.bytes
+            days |= submission.block.days
             if not groups or self._are_over(events, size, len(days)):
                 groups.append([])
                 if len(groups) > 1:
-                    events, size, days = len(submission.block), submission.bytes, set(submission.days)
+                    events, size, days = len(submission.block), submission.block.bytes, set(submission.block.days)
             groups[-1].append(submission)
         return groups
 
@@ -131,8 +122,8 @@ class LogWriter:
         """Whether the open section must be cut before it takes this much more."""
         section = self.section
         events = section.events + sum(len(submission.block) for submission in group)
-        size = section.bytes + sum(submission.bytes for submission in group)
-        days = section.days.union(*(submission.days for submission in group))
+        size = section.bytes + sum(submission.block.bytes for submission in group)
+        days = section.days.union(*(submission.block.days for submission in group))
         return bool(section.events) and self._are_over(events, size, len(days))
 
     def _are_over(self, events: int, size: int, dates: int) -> bool:

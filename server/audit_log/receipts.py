@@ -83,8 +83,8 @@ class BatchAcknowledgement:
     log_id: str
     sequences: list[tuple[int, int]] = field(default_factory=list)
     """First and last of each range given to the accepted events, in message order."""
-    assigned_uids: list[tuple[int, str]] = field(default_factory=list)
-    refused: list[tuple[int, list[Violation]]] = field(default_factory=list)
+    assigned_uids: Sequence[tuple[int, str]] = ()
+    refused: Sequence[tuple[int, list[Violation]]] = ()
     repeated: list[tuple[int, str, str, int]] = field(default_factory=list)
     """Index, storage, log_id and sequence of the first acknowledgement."""
     uid_reused: list[int] = field(default_factory=list)

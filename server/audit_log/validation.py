@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
-from typing import TypeAlias
+from itertools import accumulate
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 
@@ -13,7 +13,7 @@ from rbac.identities import Identity, IdentityKind
 from server.audit_log.columns.event_scan import scan_events
 from server.audit_log.columns.hashing import HashKeys, hash_keys
 from server.audit_log.columns.layout import STATE, Bytes, Table
-from server.audit_log.columns.summaries import longest
+from server.audit_log.emitter_bytes import MAX_REMEMBERED
 from server.audit_log.event import Event, parse_event, stored_event
 from server.audit_log.event_block import EventBlock, settled_block
 from server.audit_log.timestamps import DAY_MS
@@ -25,23 +25,20 @@ _NAMELESS = np.frombuffer(b"\0", np.uint8)
 """A server id that no event has."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Payloads:
     """The JSON of a message's events: where each is in one buffer, or why it has none."""
 
     data: Bytes
     spans: Table
     """Start and end of each; shape (events, 2)."""
+    largest: int
+    """Bytes of the largest."""
     refused: dict[int, InvalidRequest] = field(default_factory=dict)
     """By index, those that have no JSON; their spans are empty."""
 
     def __len__(self) -> int:
         return len(self.spans)
-
-    @property
-    def largest(self) -> int:
-        """Bytes of the largest."""
-        return longest(self.spans)
 
     def payload(self, index: int) -> bytes:
         """The JSON of one."""
@@ -66,22 +63,23 @@ def joined_payloads(payloads: Sequence[bytes | InvalidRequest]) -> Payloads:
     """The payloads in one buffer."""
     pieces = [b"" if isinstance(payload, InvalidRequest) else payload for payload in payloads]
     refused = {index: payload for index, payload in enumerate(payloads) if isinstance(payload, InvalidRequest)}
-    ends = np.cumsum([0, *(len(piece) for piece in pieces)], dtype=np.int64)
-    spans = np.stack([ends[:-1], ends[1:]], axis=1)
-    return Payloads(np.frombuffer(b"".join(pieces), np.uint8), spans, refused)
+    sizes = [len(piece) for piece in pieces]
+    spans = np.empty((len(pieces), 2), np.int64)
+    spans[:, 1] = list(accumulate(sizes))
+    spans[:, 0] = spans[:, 1] - sizes
+    return Payloads(np.frombuffer(b"".join(pieces), np.uint8), spans, max(sizes, default=0), refused)
 
 
 Refusal: TypeAlias = InvalidRequest | PermissionDenied
 
 
-@dataclass(frozen=True, slots=True)
-class Validated:
+class Validated(NamedTuple):
     """What of a message is accepted, and why the rest isn't."""
 
     block: EventBlock
-    errors: Mapping[int, Refusal] = field(default_factory=dict)
+    errors: Mapping[int, Refusal] = {}
     """By index in the message."""
-    assigned: list[tuple[int, str]] = field(default_factory=list)
+    assigned: Sequence[tuple[int, str]] = ()
     """The uids that were given to events that came without."""
 
     @property
@@ -99,27 +97,58 @@ def _violations(error: Refusal) -> list[Violation]:
     return [Violation("server_id", error.message)] if isinstance(error, PermissionDenied) else error.violations
 
 
+class _Emitter(NamedTuple):
+    """What all events of one emitter share."""
+
+    identity: Identity
+    keys: HashKeys
+    own: Bytes
+    """The server id that it may speak for; empty where it may name any."""
+
+
+def _own(emitter: Identity) -> Bytes:
+    if emitter.kind is not IdentityKind.COMPONENT:
+        return _NOBODY
+    return np.frombuffer(emitter.name.encode(), np.uint8) if emitter.name else _NAMELESS
+
+
 class Validator:
     """Validates events. Safe to use from several threads."""
 
     def __init__(self, secret: bytes, max_event_bytes: int) -> None:
         """`secret` keys the fingerprints; with another one no retry of an event from before is known as one."""
+        self._secret = secret
         self._max_event_bytes = max_event_bytes
-        self._keys = lru_cache(4096)(lambda emitter: hash_keys(secret, emitter.encode()))
+        self._known: dict[int, _Emitter] = {}
 
     def keys(self, emitter: Identity) -> HashKeys:
         """The keys of an emitter's hashes."""
-        keys: HashKeys = self._keys("\0".join(emitter.key))
-        return keys
+        return self._emitter(emitter).keys
+
+    def _emitter(self, identity: Identity) -> _Emitter:
+        # By the object, as in emitter_bytes.py: what is remembered keeps its identity.
+        known = self._known.get(id(identity))
+        if known is None:
+            if len(self._known) >= MAX_REMEMBERED:
+                self._known.clear()
+            known = self._known[id(identity)] = _Emitter(identity, self._keys("\0".join(identity.key)), _own(identity))
+        return known
+
+    def _keys(self, emitter: str) -> HashKeys:
+        return hash_keys(self._secret, emitter.encode())
 
     def validate(self, payloads: Payloads, emitter: Identity, now_ms: int, *, own: bool = False) -> Validated:
         """Validate a message's events. With `own` they may be twice as large: the service's."""
-        keys, most = self.keys(emitter), self._max_event_bytes * (2 if own else 1)
-        speaker = _NOBODY
-        if emitter.kind is IdentityKind.COMPONENT:
-            speaker = np.frombuffer(emitter.name.encode(), np.uint8) if emitter.name else _NAMELESS
+        _, keys, speaker = self._emitter(emitter)
+        most = self._max_event_bytes * (2 if own else 1)
         table, slow = scan_events(
-            payloads.data, payloads.spans, keys, newest_ms=now_ms + DAY_MS, max_bytes=most, own=speaker
+            payloads.data,
+            payloads.spans,
+            keys,
+            largest=payloads.largest,
+            newest_ms=now_ms + DAY_MS,
+            max_bytes=most,
+            own=speaker,
         )
         if not slow:
             return Validated(EventBlock(payloads.data, table))
@@ -137,9 +166,10 @@ class Validator:
 
     def stored(self, data: Sequence[bytes]) -> EventBlock:
         """The block of events that were validated before, from their stored JSON; their fingerprints are not set."""
-        keys: HashKeys = self._keys("")
-        payloads = joined_payloads(data)
-        table, slow = scan_events(payloads.data, payloads.spans, keys, newest_ms=2**62, max_bytes=2**62)
+        keys, payloads = self._keys(""), joined_payloads(data)
+        table, slow = scan_events(
+            payloads.data, payloads.spans, keys, largest=payloads.largest, newest_ms=2**62, max_bytes=2**62
+        )
         events = (
             {index: stored_event(data[index]) for index in np.flatnonzero(table[:, STATE]).tolist()} if slow else {}
         )

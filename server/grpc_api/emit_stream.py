@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
-from functools import partial
 
 from extaudit.v1 import audit_log_service_pb2 as pb
 
 from server.audit_log.access import Access
 from server.audit_log.denials import Refusal
 from server.audit_log.receipts import BatchAcknowledgement
-from server.errors import AuditStoreError, InvalidRequest, PermissionDenied, Unavailable, Violation
+from server.errors import AuditStoreError, InvalidRequest, PermissionDenied, Violation
 from server.grpc_api.acknowledgements import emits_response
 from server.grpc_api.call import Call
 from server.grpc_api.draining import Drain, stopping
@@ -29,11 +28,23 @@ class Window:
     bytes: int = 16 * 1024 * 1024
 
 
-@dataclass(frozen=True, slots=True)
 class _Pending:
-    number: int
-    size: int
-    outcome: asyncio.Future[BatchAcknowledgement]
+    """A message that was submitted, and what became of it."""
+
+    __slots__ = ("_settled", "access", "number", "outcome", "size")
+
+    def __init__(self, number: int, size: int, access: Access, settled: Callable[[_Pending], None]) -> None:
+        self.number = number
+        self.size = size
+        self.access = access
+        self.outcome: BatchAcknowledgement | Exception | None = None
+        """None until it is known."""
+        self._settled = settled
+
+    def tell(self, outcome: BatchAcknowledgement | Exception) -> None:
+        """Take in what became of it."""
+        self.outcome = outcome
+        self._settled(self)
 
 
 class EmitStream:
@@ -82,15 +93,16 @@ class EmitStream:
         finally:
             self._drain.unsubscribe(self._stop)
             self._reader.cancel()
-            for pending in self._pending:
-                pending.outcome.add_done_callback(_look_at)
 
     async def _read(self) -> None:
         try:
             async for message in self._requests:
-                await self._intake.until_room()
+                if not self._intake.has_room:
+                    await self._intake.until_room()
                 self._submit(message)
-                await self._until_room()
+                while self._is_full():
+                    self._freed.clear()
+                    await self._freed.wait()
         except Exception as failure:
             self._failure = failure
         finally:
@@ -100,12 +112,10 @@ class EmitStream:
     def _submit(self, message: EmitBatch) -> None:
         self._check(message)
         self._call.spend_events(len(message.payloads))
-        access = self._call.access
-        outcome = asyncio.ensure_future(self._intake.submit(access, message.payloads))
-        size = self._call.received_bytes
-        self._pending.append(_Pending(message.number, size, outcome))
-        self._pending_bytes += size
-        outcome.add_done_callback(partial(self._settled, access))
+        pending = _Pending(message.number, self._call.received_bytes, self._call.access, self._settled)
+        self._intake.submit(pending.access, message.payloads, pending.tell)
+        self._pending.append(pending)
+        self._pending_bytes += pending.size
 
     def _check(self, message: EmitBatch) -> None:
         violations = []
@@ -117,18 +127,16 @@ class EmitStream:
             raise InvalidRequest(violations)
         self._last_number = message.number
 
-    async def _until_room(self) -> None:
-        while len(self._pending) >= self._window.messages or self._pending_bytes >= self._window.bytes:
-            self._freed.clear()
-            await self._freed.wait()
+    def _is_full(self) -> bool:
+        return len(self._pending) >= self._window.messages or self._pending_bytes >= self._window.bytes
 
     async def _next_durable(self) -> list[tuple[int, BatchAcknowledgement]]:
         """The messages that have become durable, at least one; none at the end of the stream."""
         while True:
             if durable := self._take_durable():
                 return durable
-            if self._pending and self._pending[0].outcome.done():
-                self._failure = _failure_of(self._pending[0].outcome)
+            if self._pending and isinstance(failure := self._pending[0].outcome, Exception):
+                self._failure = failure
                 return []
             if self._ended and not self._pending:
                 return []
@@ -137,19 +145,20 @@ class EmitStream:
 
     def _take_durable(self) -> list[tuple[int, BatchAcknowledgement]]:
         durable = []
-        while self._pending and _is_durable(self._pending[0].outcome):
+        while self._pending and isinstance(outcome := self._pending[0].outcome, BatchAcknowledgement):
             pending = self._pending.popleft()
             self._pending_bytes -= pending.size
-            durable.append((pending.number, pending.outcome.result()))
+            durable.append((pending.number, outcome))
         if durable:
             self._freed.set()
         return durable
 
-    def _settled(self, access: Access, outcome: asyncio.Future[BatchAcknowledgement]) -> None:
+    def _settled(self, pending: _Pending) -> None:
         # Also when the stream is over: who hangs up at once must not get away without a trace.
-        if _is_durable(outcome) and (denied := outcome.result().denied):
+        outcome = pending.outcome
+        if isinstance(outcome, BatchAcknowledgement) and outcome.denied:
             refusal = Refusal(self._call.method, "PERMISSION_DENIED", PermissionDenied.reason, "")
-            self._denials.refused(access, refusal, denied)
+            self._denials.refused(pending.access, refusal, outcome.denied)
         self._changed.set()
 
     def _stop(self) -> None:
@@ -161,19 +170,3 @@ class EmitStream:
             self._ended = True
             self._reader.cancel()
             self._changed.set()
-
-
-def _is_durable(outcome: asyncio.Future[BatchAcknowledgement]) -> bool:
-    return outcome.done() and not outcome.cancelled() and outcome.exception() is None
-
-
-def _failure_of(outcome: asyncio.Future[BatchAcknowledgement]) -> BaseException | None:
-    if outcome.cancelled():
-        return Unavailable("the events are not known to be stored; send them again")
-    return outcome.exception()
-
-
-def _look_at(outcome: asyncio.Future[BatchAcknowledgement]) -> None:
-    # No one waits for it any more; a failure that no one looks at would be logged as a fault.
-    if not outcome.cancelled():
-        outcome.exception()

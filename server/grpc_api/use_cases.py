@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Callable
 from datetime import datetime
 from typing import Protocol
 
@@ -35,15 +35,26 @@ class Intake(Protocol):
         """
         ...
 
+    @property
+    def has_room(self) -> bool:
+        """Whether another message had better not wait for `until_room`."""
+        ...
+
     async def until_room(self) -> None:
         """Wait, a bounded time, until there is room for another message."""
         ...
 
-    def submit(self, access: Access, payloads: Payloads | UnreadPayloads) -> Awaitable[BatchAcknowledgement]:
-        """Validate and take a message's events at once; what is returned resolves when they are durable.
+    def submit(
+        self,
+        access: Access,
+        payloads: Payloads | UnreadPayloads,
+        tell: Callable[[BatchAcknowledgement | Exception], None],
+    ) -> None:
+        """Validate and take a message's events at once; `tell` is told, once, when they are durable, or why they
+        aren't.
 
         Raises:
-            ResourceExhausted, Unavailable: nothing of the message is taken. The awaitable may raise them as well.
+            ResourceExhausted, Unavailable: nothing of the message is taken, and nothing is told.
         """
         ...
 

@@ -28,7 +28,9 @@ class MemoryIntake:
     holds: bool = False
     events: list[bytes] = field(default_factory=list)
     accesses: list[Access] = field(default_factory=list)
-    waiting: list[asyncio.Future[BatchAcknowledgement]] = field(default_factory=list)
+    has_room: bool = True
+    waiting: list[Callable[[BatchAcknowledgement | Exception], None]] = field(default_factory=list)
+    """What tells the outcome of each message that was submitted."""
     acks: list[BatchAcknowledgement] = field(default_factory=list)
     refuses: Exception | None = None
 
@@ -46,33 +48,34 @@ class MemoryIntake:
     async def until_room(self) -> None:
         """There always is."""
 
-    def submit(self, access: Access, payloads: Payloads) -> asyncio.Future[BatchAcknowledgement]:
+    def submit(
+        self, access: Access, payloads: Payloads, tell: Callable[[BatchAcknowledgement | Exception], None]
+    ) -> None:
         if self.refuses:
             raise self.refuses
         self.accesses.append(access)
-        ack = BatchAcknowledgement("default", "log")
+        refused: list[tuple[int, list[Violation]]] = []
+        ack = BatchAcknowledgement("default", "log", refused=refused)
         first = len(self.events) + 1
         for index in range(len(payloads)):
             if index in payloads.refused:
-                ack.refused.append((index, payloads.refused[index].violations))
+                refused.append((index, payloads.refused[index].violations))
             elif payloads.payload(index) == b"bad":
-                ack.refused.append((index, [Violation("time", "must be RFC 3339")]))
+                refused.append((index, [Violation("time", "must be RFC 3339")]))
             elif payloads.payload(index) == b"of another":
-                ack.refused.append((index, [Violation("server_id", "must not speak for another component")]))
+                refused.append((index, [Violation("server_id", "must not speak for another component")]))
                 ack.denied += 1
             else:
                 self.events.append(payloads.payload(index))
         if len(self.events) >= first:
             ack.sequences.append((first, len(self.events)))
-        future: asyncio.Future[BatchAcknowledgement] = asyncio.get_running_loop().create_future()
         self.acks.append(ack)
-        self.waiting.append(future)
+        self.waiting.append(tell)
         if not self.holds:
-            future.set_result(ack)
-        return future
+            tell(ack)
 
     def settle(self, index: int) -> None:
-        self.waiting[index].set_result(self.acks[index])
+        self.waiting[index](self.acks[index])
 
 
 @dataclass

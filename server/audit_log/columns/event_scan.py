@@ -20,7 +20,6 @@ from server.audit_log.columns.layout import (
 )
 from server.audit_log.columns.scanner import ALL_KEYS, MAX_DEPTH, scan_event
 from server.audit_log.columns.siphash import Word, Words
-from server.audit_log.columns.summaries import longest
 
 _NOBODY = np.frombuffer(b"", np.uint8)
 
@@ -61,7 +60,7 @@ def _scan_all(
 
 
 def scan_events(
-    data: Bytes, spans: Table, keys: HashKeys, *, newest_ms: int, max_bytes: int, own: Bytes = _NOBODY
+    data: Bytes, spans: Table, keys: HashKeys, *, largest: int, newest_ms: int, max_bytes: int, own: Bytes = _NOBODY
 ) -> tuple[Table, int]:
     """The table of the events at `spans` (start and end of each), and how many of them the scan couldn't settle.
 
@@ -69,12 +68,13 @@ def scan_events(
         data: the buffer.
         spans: shape (events, 2).
         keys: of the emitter.
+        largest: bytes of the largest event.
         newest_ms: the latest time that an event may have.
         max_bytes: the largest event.
         own: for a component the server id it may speak for.
     """
     table = np.empty((len(spans), COLUMNS), np.int64)
-    scratch = np.empty(longest(spans) // 8 + 32, np.uint64)
+    scratch = np.empty(largest // 8 + 32, np.uint64)
     slow = _scan_all(
         data,
         spans,

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from server.audit_log.columns.compiling import compiled
+from server.audit_log.columns.compiling import brief, compiled
 from server.audit_log.columns.layout import END, SESSION, START, TIME_MS, TYPE, UID, USER, Table
 
 
-@compiled
+@brief
 def summary(table: Table) -> tuple[int, int, int]:
     """Bytes of JSON, and the earliest and the latest time of an event in ms since 1970; zeros for none."""
     size, first, last = 0, 0, 0
@@ -16,15 +16,6 @@ def summary(table: Table) -> tuple[int, int, int]:
         first = time if event == 0 else min(first, time)
         last = time if event == 0 else max(last, time)
     return size, first, last
-
-
-@compiled
-def longest(spans: Table) -> int:
-    """The length of the longest of spans."""
-    found = 0
-    for number in range(len(spans)):
-        found = max(found, spans[number, 1] - spans[number, 0])
-    return found
 
 
 @compiled

@@ -14,7 +14,7 @@ from server.audit_log.batch_columns import columns_by_date
 from server.audit_log.columns.event_scan import _scan_all
 from server.audit_log.columns.framing import write_event_frames
 from server.audit_log.columns.gathering import gather_texts, uid_prefixes
-from server.audit_log.columns.summaries import longest, shift_offsets, summary
+from server.audit_log.columns.summaries import shift_offsets, summary
 from server.audit_log.columns.uid_index import claim_all, forget_newest, forget_oldest, insert_all, move_all
 from server.audit_log.journal.frames import GroupFrames
 from server.audit_log.known_uids import KnownUids, UidLimits, uid_entries
@@ -32,7 +32,7 @@ from tests.unit.audit_log.emitters import NODE, NOW_MS, USER
 from tests.unit.audit_log.test_validation import BARE, FAST, SLOW, WRONG
 
 CALLED = (
-    _scan_all, write_event_frames, claim_all, insert_all, forget_newest, forget_oldest, _read, gather_texts, longest,
+    _scan_all, write_event_frames, claim_all, insert_all, forget_newest, forget_oldest, _read, gather_texts,
     uid_prefixes, summary, shift_offsets, move_all, write_numbers, write_texts, write_rows,
 )
 warm_up()
@@ -73,5 +73,5 @@ def test_what_python_calls_is_compiled_for_one_kind_of_arguments() -> None:
     command = [sys.executable, "-c", SCRIPT]
     found = subprocess.run(command, env=environment, cwd=ROOT, capture_output=True, text=True, timeout=100, check=True)
     called = dict(line.split() for line in found.stdout.splitlines())
-    assert len(called) == 16
+    assert len(called) == 15
     assert set(called.values()) == {"1"}, called

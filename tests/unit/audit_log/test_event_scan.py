@@ -31,7 +31,13 @@ ROUNDS = 3000
 def scanned(data: Bytes, spans: Table, emitter: Identity, now_ms: int, max_bytes: int = MAX_BYTES) -> Table:
     own = emitter.name.encode() if emitter.kind is IdentityKind.COMPONENT else b""
     table, slow = scan_events(
-        data, spans, KEYS, newest_ms=now_ms + DAY_MS, max_bytes=max_bytes, own=np.frombuffer(own, np.uint8)
+        data,
+        spans,
+        KEYS,
+        largest=len(data),
+        newest_ms=now_ms + DAY_MS,
+        max_bytes=max_bytes,
+        own=np.frombuffer(own, np.uint8),
     )
     assert slow == np.count_nonzero(table[:, STATE])
     assert table[:, INDEX].tolist() == list(range(len(spans)))

@@ -97,7 +97,7 @@ def test_what_was_committed_is_read_back_block_for_block() -> None:
     section = _section(Tail(), recovered, known, VALIDATOR)
     assert len(section.blocks) == len(committed)
     assert section.bytes == sum(item.block.bytes for item in committed)
-    assert section.days == set.union(*(item.block.days for item in committed))
+    assert section.days == frozenset.union(*(item.block.days for item in committed))
     for found, wanted in zip(section.blocks, committed, strict=True):
         assert (found.first, found.received_ms, found.receipt) == (wanted.first, wanted.received_ms, wanted.receipt)
         for index in range(len(wanted.block)):

@@ -21,7 +21,7 @@ from server.audit_log.known_uids import KnownUids, UidLimits
 from server.audit_log.log_writer import LogWriter
 from server.audit_log.receipts import BatchAcknowledgement
 from server.audit_log.tail import Tail
-from server.audit_log.validation import UnreadPayloads, Validator, joined_payloads
+from server.audit_log.validation import Payloads, UnreadPayloads, Validator, joined_payloads
 from server.errors import InvalidRequest, PermissionDenied, ResourceExhausted, Unavailable, Violation
 from server.observability.metrics import Metrics
 from tests.crash.forgetful_files import ForgetfulFiles
@@ -105,7 +105,21 @@ def event(number: int, size: int = 0) -> bytes:
 
 
 def submit(rig: Rig, who: Access, payloads: Sequence[bytes | InvalidRequest]) -> asyncio.Future[BatchAcknowledgement]:
-    return rig.intake.submit(who, joined_payloads(payloads))
+    return submit_message(rig, who, joined_payloads(payloads))
+
+
+def submit_message(rig: Rig, who: Access, payloads: Payloads | UnreadPayloads) -> asyncio.Future[BatchAcknowledgement]:
+    """What is returned resolves when the outcome is told; a second one would be an error of the loop."""
+    outcome: asyncio.Future[BatchAcknowledgement] = asyncio.get_running_loop().create_future()
+
+    def tell(answer: BatchAcknowledgement | Exception) -> None:
+        if isinstance(answer, Exception):
+            outcome.set_exception(answer)
+        else:
+            outcome.set_result(answer)
+
+    rig.intake.submit(who, payloads, tell)
+    return outcome
 
 
 async def settle() -> None:
@@ -300,11 +314,24 @@ async def test_a_message_that_takes_long_holds_up_its_sender_alone(unread: bool)
     payloads = joined_payloads([brackets] * 10)
     async with running() as rig:
         message = UnreadPayloads(10, len(payloads.data), lambda: payloads) if unread else payloads
-        slow = rig.intake.submit(access(), message)
+        slow = submit_message(rig, access(), message)
         small = submit(rig, access(), [event(1)])
         assert not slow.done()
         assert (await small).sequences == [(1, 1)]
         assert (await slow).sequences == [(2, 11)]
+
+
+@in_loop
+async def test_a_message_that_is_given_up_before_it_is_validated_is_told_as_not_known_to_be_stored() -> None:
+    async with running() as rig:
+        go_on = threading.Event()
+        rig.validation.submit(go_on.wait, 20)
+        given_up = submit(rig, access(), [event(0, 100_000)])
+        await settle()
+        rig.validation.shutdown(wait=False, cancel_futures=True)
+        go_on.set()
+        with pytest.raises(Unavailable):
+            await given_up
 
 
 @in_loop
@@ -377,7 +404,24 @@ async def test_what_waits_to_be_validated_off_the_loop_counts_as_waiting() -> No
             await rig.intake.emit(access(), event(2, 100_000))
         for payloads in (unread, message):
             with pytest.raises(ResourceExhausted):
-                await rig.intake.submit(access(), payloads)
+                await submit_message(rig, access(), payloads)
         go_on.set()
         await asyncio.gather(*emits)
-        await rig.intake.submit(access(), message)  # once they are durable there is room again
+        await submit_message(rig, access(), message)  # once they are durable there is room again
+
+
+@in_loop
+async def test_a_fault_of_who_is_told_stops_neither_the_others_nor_the_intake(caplog: pytest.LogCaptureFixture) -> None:
+    def fail(_outcome: object) -> None:
+        raise ZeroDivisionError
+
+    async with running() as rig:
+        go_on = rig.block()
+        first = submit(rig, access(), [event(0)])
+        await settle()
+        rig.intake.submit(access(), joined_payloads([event(1)]), fail)
+        second = submit(rig, access(), [event(2)])
+        go_on.set()
+        assert [(await each).sequences for each in (first, second)] == [[(1, 1)], [(3, 3)]]
+        assert (await submit(rig, access(), [event(3)])).sequences == [(4, 4)]
+    assert [record.exc_info[0] for record in caplog.records if record.exc_info] == [ZeroDivisionError]

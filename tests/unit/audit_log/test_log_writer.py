@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import pytest
 
@@ -86,7 +86,7 @@ def test_submissions_that_fit_share_one_sync_and_each_gets_its_sequences() -> No
 
 def test_a_submission_with_nothing_but_refusals_costs_no_sync() -> None:
     rig = Rig()
-    refused = replace(submission(), refused=[(0, [Violation("time", "wrong")])])
+    refused = submission()._replace(refused=[(0, [Violation("time", "wrong")])])
     (answer,) = rig.writer.commit([refused])
     assert (done(answer).refused, done(answer).sequences, rig.syncs()) == (refused.refused, [], 0)
 
@@ -218,7 +218,7 @@ def test_a_fault_right_after_uids_were_claimed_leaves_nothing_known_that_is_not_
 
 def test_a_fault_while_sequences_are_given_leaves_nothing_known_that_is_not_stored() -> None:
     rig = Rig()
-    faulty = replace(submission(event(2)), receipt=None)  # type: ignore[arg-type]  # the fault
+    faulty = submission(event(2))._replace(receipt=None)  # type: ignore[arg-type]  # the fault
     with pytest.raises(TypeError):
         rig.writer.commit([submission(event(1)), faulty])
     (answer,) = rig.writer.commit([submission(event(1))])
