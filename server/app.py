@@ -195,7 +195,7 @@ def _build(
         config.external_storage.longest_pause_seconds,
     )
     deliveries = deliveries_to(storages, ways)
-    recalling = Recalling(storages, catalogue, log.tail, log.journal, threads.remote_reading)
+    recalling = Recalling(storages, catalogue, log.tail, log.journal, log.proofs, threads.remote_reading)
     drain = OutboxDrain(outbox, intake, lambda: storage_to_come(engine, storages.active))
     switch = JournalSwitch(log.writer, threads.journal, storages, deliveries, others.open, recalling.wake, drain.drain)
     wake.append(deliveries.wake)

@@ -17,11 +17,12 @@ from server.audit_log.delivery import Delivery
 from server.audit_log.diverting import Diverting
 from server.audit_log.known_uids import UidLimits
 from server.audit_log.opening import OpenLog, Places, open_log
+from server.audit_log.record_proof import RecordProofs
 from server.audit_log.storages import DEFAULT, Storages
 from server.audit_log.taken_names import TakenNames
 from server.audit_log.validation import Validator
 from server.config import Config
-from server.data_directory import DataDirectory
+from server.data_directory import DataDirectory, kept_secret
 from server.files import Files
 from server.observability.alerts.alerts import Alerts
 from server.observability.delivery_metrics import DeliveryMetrics
@@ -114,6 +115,7 @@ def open_audit_log(
         UidLimits(journal.known_uids_minimum, journal.known_uids_bound, journal.known_uids_hours),
         on_cut,
         validator,
+        RecordProofs(kept_secret(files, directory, "batch-records.key")),
     )
 
 
@@ -150,6 +152,7 @@ def deliveries_to(storages: Storages, ways: Ways) -> DeliveriesByStorage:
             ways.catalogue,
             log.uid_files,
             log.journal,
+            log.proofs,
             ways.before_leaving,
             ways.leaving,
             encoding,

@@ -55,6 +55,8 @@ class BatchRecord:
     receipts: Mapping[str, Any]
     diverted_from: str = ""
     """The storage that it was taken out of, undelivered; '' for all that is where it was acknowledged."""
+    proof: str = ""
+    """What RecordProofs gives it, lower-case hex; '' before that, and in records of versions that gave none."""
 
     @property
     def cut(self) -> Cut:
@@ -82,6 +84,8 @@ class BatchRecord:
         }
         if self.diverted_from:
             members["diverted_from"] = self.diverted_from
+        if self.proof:
+            members["proof"] = self.proof
         return orjson.dumps(members)
 
     @staticmethod
@@ -109,6 +113,7 @@ class BatchRecord:
                 tuple((_number(first), _number(last)) for first, last in members["holes"]),
                 members["receipts"],
                 _text(members.get("diverted_from", "")),
+                _text(members.get("proof", "")),
             )
         except NewerRecord:
             raise

@@ -18,6 +18,7 @@ from server.observability.alerts.alerts import Alerts
 from server.observability.alerts.kinds import AlertKind
 from server.observability.delivery_metrics import BatchFigures, DeliveryMetrics
 from server.observability.spans import NO_SPANS, Spans
+from server.state.catalogue import BatchOverlaps
 from server.storage.ports import NameTaken, StorageError
 
 _T, _R = TypeVar("_T"), TypeVar("_R")
@@ -216,6 +217,8 @@ def _told(error: Exception) -> tuple[str, str]:
         return str(error), "storage"
     if isinstance(error, NameTaken):
         return f"other bytes have the name of {error} and stay there; move them away", "name_taken"
+    if isinstance(error, BatchOverlaps):
+        return str(error), "fault"
     if isinstance(error, OSError):
         return "the batch can't be written to disk", "disk"
     return "a fault of the service; its log has the details", "fault"

@@ -17,11 +17,12 @@ from threading import Lock
 import numpy as np
 
 from server.audit_log.batch_record import BatchRecord
-from server.audit_log.batch_rows import catalogue_batch, catalogue_objects
+from server.audit_log.batch_rows import catalogue_batch, catalogue_objects, cut_of
 from server.audit_log.cuts import Cut
 from server.audit_log.journal.journal import Journal
 from server.audit_log.known_uids import uid_entries
 from server.audit_log.record_chain import batch_chained_before
+from server.audit_log.record_proof import RecordProofs
 from server.audit_log.spool import Spool
 from server.audit_log.tail import Section, Tail
 from server.audit_log.taken_names import RECORDS, TakenName, next_name, next_number
@@ -71,6 +72,7 @@ class Delivery:
         catalogue: Catalogue,
         uid_files: UidFiles,
         journal: Journal,
+        proofs: RecordProofs,
         before_leaving: Callable[[], None] = lambda: None,
         leaving: Lock | None = None,
         encoding: AbstractContextManager[object] | None = None,
@@ -89,6 +91,7 @@ class Delivery:
         self._catalogue = catalogue
         self._uid_files = uid_files
         self._journal = journal
+        self._proofs = proofs
         self._name_taken = name_taken
         self._told: set[str] = set()
         self._uids_kept: Cut | None = None
@@ -163,7 +166,10 @@ class Delivery:
         asked: it may be gone.
         """
         batch = self._catalogue.batch(cut.log_id, cut.first)
-        return self._catalogue.objects_of_batch(batch) if batch and self._storage.compares_digests else None
+        if batch is None or not self._storage.compares_digests:
+            return None
+        # Another batch that begins where it does is none of it: to leave the tail for that would lose it.
+        return self._catalogue.objects_of_batch(batch) if cut_of(batch) == replace(cut, diverted_from="") else None
 
     def _leave(self, section: Section, cut: Cut, record: BatchRecord | None, number: int) -> None:
         self._before_leaving()
@@ -209,23 +215,30 @@ class Delivery:
         Raises:
             NameTaken: one name after the other is taken while this is done.
         """
-        record = replace(spooled, previous=self._previous(cut))
+        record = self._proofs.proven(replace(spooled, previous=self._previous(cut)))
         number = 0
         for _ in range(_MAX_NAMES):
             name = cut.numbered_record_name(number)
             try:
                 self._storage.put_record(name, record.encode())
             except NameTaken:
-                # An attempt before may have put it when less was known of what stands before it.
-                found = _decoded(data := self._read_taken(name))
-                is_ours = found is not None and replace(found, previous=record.previous).encode() == record.encode()
-                if found is not None and is_ours and found.encode() == data:  # its receipts are read by its bytes
+                found = self._found_again(name, record)
+                if found is not None:
                     return found, number
                 number = next_number(number)
                 self._tell_taken(f"{RECORDS}{name}", f"{RECORDS}{cut.numbered_record_name(number)}")
             else:
                 return record, number
         raise NameTaken(cut.record_name)
+
+    def _found_again(self, name: str, record: BatchRecord) -> BatchRecord | None:
+        """What an attempt before has put under a name that is taken, maybe when less was known of what stands before
+        it; None if others took it."""
+        found = _decoded(data := self._read_taken(name))
+        if found is None or found.encode() != data:  # its receipts are read by its bytes
+            return None
+        is_same = self._proofs.proven(replace(found, previous=record.previous)) == record
+        return found if is_same and self._proofs.is_own(found) else None
 
     def _read_taken(self, name: str) -> bytes | None:
         try:

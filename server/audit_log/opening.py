@@ -21,6 +21,7 @@ from server.audit_log.journal.recovery import Batches, RecoveredSection, Recover
 from server.audit_log.known_uids import KnownUids, UidLimits, uid_entries
 from server.audit_log.log_writer import LogWriter
 from server.audit_log.rebuilding import rebuild, recall
+from server.audit_log.record_proof import RecordProofs
 from server.audit_log.spool import Spool
 from server.audit_log.storages import DEFAULT, Storages
 from server.audit_log.tail import Section, Tail, TailBlock
@@ -55,6 +56,7 @@ class OpenLog:
     writer: LogWriter
     spool: Spool
     uid_files: UidFiles
+    proofs: RecordProofs
     recovery: Recovery
     is_copy: bool
     """Whether the data directory turned out to be a copy, of whose files nothing is known yet."""
@@ -70,6 +72,7 @@ def open_log(
     uid_limits: UidLimits,
     on_cut: Callable[[], None],
     validator: Validator,
+    proofs: RecordProofs,
 ) -> OpenLog:
     """Recover what a stop left and open the journal. A new log begins in the active one of the storages.
 
@@ -80,7 +83,7 @@ def open_log(
     active = storages.active
     rebuild(storages.of(DEFAULT), catalogue, forks.segments_of(files, places.journal))
     fork = fork_if_needed(files, places.journal, places.token_keys, active, catalogue, outbox)
-    further = partial(_look_further, storages, catalogue)
+    further = partial(_look_further, storages, catalogue, proofs)
     recovery = recover(files, places.journal, catalogue.settled(), _cut_of(catalogue), active, new_log_id, further)
     holes = [(hole.log_id, hole.first_sequence, hole.last_sequence) for hole in recovery.holes]
     # Before anything of a damaged log can be delivered and set aside.
@@ -104,10 +107,10 @@ def open_log(
     for log_id, first, damaged in recovery.empty:
         recovery.journal.trim(log_id, first, damaged=damaged)
     spool.clean({pin.section.cut.spool_name for pin in tail.pin() if pin.section.cut is not None})
-    return OpenLog(recovery.journal, tail, writer, spool, uid_files, recovery, is_copy=fork is not None)
+    return OpenLog(recovery.journal, tail, writer, spool, uid_files, proofs, recovery, is_copy=fork is not None)
 
 
-def _look_further(storages: Storages, catalogue: Catalogue, lost: Settled) -> Settled:
+def _look_further(storages: Storages, catalogue: Catalogue, proofs: RecordProofs, lost: Settled) -> Settled:
     """What is settled once external storages were looked in for what seems to be lost: the state may have lost it."""
 
     def admits(log_id: str, first: int, last: int) -> bool:
@@ -115,7 +118,7 @@ def _look_further(storages: Storages, catalogue: Catalogue, lost: Settled) -> Se
 
     for storage in storages.all()[1:]:
         try:
-            recall(storage, catalogue, admits)
+            recall(storage, catalogue, admits, proofs)
         except StorageError as error:
             fields = {"storage": storage.storage_id, "reason": str(error)}
             _log.error("events that aren't in the journal can't be looked for in a storage", extra={"fields": fields})

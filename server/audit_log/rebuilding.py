@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
+import logging
 import re
 import time
 from collections.abc import Callable, Collection, Sequence
@@ -11,12 +11,15 @@ from typing import NamedTuple
 from server.audit_log.batch_record import BatchRecord, NewerRecord
 from server.audit_log.batch_rows import catalogue_batch, catalogue_objects
 from server.audit_log.cuts import Cut
+from server.audit_log.record_proof import RecordProofs
 from server.audit_log.storages import DEFAULT
 from server.data_directory import LATER_VERSION, DataDirectoryProblem
-from server.state.catalogue import Catalogue, rest
+from server.state.catalogue import BatchOverlaps, Catalogue
 from server.state.diversions import Diversion
+from server.state.ranges import rest
 from server.storage.ports import EventStorage, StorageError
 
+_log = logging.getLogger(__name__)
 _MOST_UNREAD = 100
 """Batch records that can't be read before a storage counts as out of reach."""
 RECORD_NAME = re.compile(r"([0-9a-f]{20})/([0-9]{1,19})-([0-9]{1,19})(?:\.r([0-9]{1,18}))?\.json", re.ASCII)
@@ -39,8 +42,12 @@ def rebuild(storage: EventStorage, catalogue: Catalogue, pending: Collection[tup
     records: list[BatchRecord] = []
     listed = _listed(storage)
     for place, numbers in listed.items():
-        with contextlib.suppress(StorageError):  # what people leave there stops nothing
+        try:
             records += _added(storage, catalogue, *place, numbers)
+        except StorageError:  # what people leave there stops nothing
+            continue
+        except BatchOverlaps as error:
+            _log.error("a batch record isn't believed", extra={"fields": {"reason": str(error)}})
     logs = {record.log_id for record in records}
     holes = [(record.log_id, first, last) for record in records for first, last in record.holes]
     ranges = sorted({*listed, *((batch.log_id, batch.first, batch.last) for batch in catalogue.batches())})
@@ -54,18 +61,21 @@ class Recalled(NamedTuple):
 
     added: int
     refused: int
+    """How many are of sequences that the storage can't have."""
+    unproven: int
+    """How many are of such as it can have, and have no proof to be the service's own."""
     diverted: int
     """How many are of batches that were diverted from there: they were delivered late, and count no more."""
 
 
-def recall(storage: EventStorage, catalogue: Catalogue, admits: Admits) -> Recalled:
-    """The same of a storage that others can write to, with every range that `admits` lets pass. Nothing is taken for
-    lost: it may be on its way.
+def recall(storage: EventStorage, catalogue: Catalogue, admits: Admits, proofs: RecordProofs) -> Recalled:
+    """The same of a storage that others can write to, with every range that `admits` lets pass and whose record has its
+    proof. Nothing is taken for lost: it may be on its way.
 
     Raises:
         StorageError: the storage can't be read now. What was read is kept.
     """
-    added = refused = diverted = 0
+    added = refused = unproven = diverted = 0
     unread: list[str] = []
     for place, numbers in _listed(storage).items():
         log_id, first, last = place
@@ -78,18 +88,22 @@ def recall(storage: EventStorage, catalogue: Catalogue, admits: Admits) -> Recal
             refused, diverted = refused + (not is_left), diverted + is_left
             continue
         try:
-            records = _added(storage, catalogue, *place, numbers)
+            records = _added(storage, catalogue, *place, numbers, proofs.is_own)
         except (StorageError, DataDirectoryProblem) as error:  # others can write there: one of theirs stops no other
             unread.append(str(error))
             if len(unread) >= _MOST_UNREAD:
                 break
             continue
+        except BatchOverlaps:
+            refused += 1
+            continue
+        unproven += not records
         for record in records:
             added += 1
             catalogue.found_again(record.log_id, rest(record.first, record.last, record.holes))
     if unread:
         raise StorageError(f"batch records can't be read, {len(unread)} of them or more: {unread[0]}")
-    return Recalled(added, refused, diverted)
+    return Recalled(added, refused, unproven, diverted)
 
 
 def _listed(storage: EventStorage) -> dict[tuple[str, int, int], list[int]]:
@@ -106,16 +120,23 @@ def _place(match: re.Match[str]) -> tuple[str, int, int]:
 
 
 def _added(
-    storage: EventStorage, catalogue: Catalogue, log_id: str, first: int, last: int, numbers: Sequence[int]
+    storage: EventStorage,
+    catalogue: Catalogue,
+    log_id: str,
+    first: int,
+    last: int,
+    numbers: Sequence[int],
+    is_own: Callable[[BatchRecord], bool] = lambda record: True,
 ) -> list[BatchRecord]:
-    """Add a batch that the catalogue doesn't know; [] where it does, or no record is one."""
-    if catalogue.batch(log_id, first) is not None:
+    """Add a batch that the catalogue doesn't know; [] where it does, or no record is one of ours."""
+    known = catalogue.batch(log_id, first)
+    if known is not None and (known.storage, known.last) == (storage.storage_id, last):
         return []
-    # Where others had taken the first name, what they left there is mostly no record: the first that is one counts.
+    # Where others had taken the first name, what they left there isn't ours: the first that is counts.
     found = (
         (number, _read_record(storage, Cut(log_id, first, last, storage.storage_id), number)) for number in numbers
     )
-    number, record = next(((number, each) for number, each in found if each is not None), (0, None))
+    number, record = next(((number, each) for number, each in found if each is not None and is_own(each)), (0, None))
     if record is None:
         return []
     if record.diverted_from and storage.storage_id == DEFAULT:  # nobody else can write there

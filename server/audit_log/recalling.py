@@ -1,8 +1,8 @@
 """Recalling: the catalogue learns what is in external storages, beside everything else and as often as it takes.
 
 What was delivered is known already. This is for what the state lost, or a backup of it doesn't have. Others can write
-to such a storage, and nothing proves a batch record: it is taken only for sequences that a log of ours has given and
-that nobody has.
+to such a storage: a batch record is taken only with its proof, and for sequences that a log of ours has given and that
+nobody has.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from concurrent.futures import Executor
 
 from server.audit_log.journal.journal import Journal
 from server.audit_log.rebuilding import recall
+from server.audit_log.record_proof import RecordProofs
 from server.audit_log.storages import DEFAULT, Storages
 from server.audit_log.tail import Tail
 from server.data_directory import DataDirectoryProblem
@@ -28,12 +29,19 @@ class Recalling:
     """Reads the batch records of every storage but the default one, once. Lives on the event loop."""
 
     def __init__(
-        self, storages: Storages, catalogue: Catalogue, tail: Tail, journal: Journal, thread: Executor
+        self,
+        storages: Storages,
+        catalogue: Catalogue,
+        tail: Tail,
+        journal: Journal,
+        proofs: RecordProofs,
+        thread: Executor,
     ) -> None:
         self._storages = storages
         self._catalogue = catalogue
         self._tail = tail
         self._journal = journal
+        self._proofs = proofs
         self._given_before = journal.next_sequence - 1
         """What the log had given when it was opened: all of it is stored, lost, or in the tail."""
         self._thread = thread
@@ -87,8 +95,8 @@ class Recalling:
             return
         storage, loop = self._storages.of(storage_id), asyncio.get_running_loop()
         try:
-            added, refused, diverted = await loop.run_in_executor(
-                self._thread, recall, storage, self._catalogue, self.admits
+            added, refused, unproven, diverted = await loop.run_in_executor(
+                self._thread, recall, storage, self._catalogue, self.admits, self._proofs
             )
         except (StorageError, StateFault, DataDirectoryProblem) as error:
             reason = str(error) if not isinstance(error, StateFault) else "the state database can't be used"
@@ -103,6 +111,9 @@ class Recalling:
         if refused:
             text = "batch records in a storage are of sequences that it can't have; who wrote them?"
             _log.error(text, extra={"fields": {"storage": storage_id, "records": str(refused)}})
+        if unproven:
+            text = "batch records in a storage have no proof of this service: others wrote them, or its key is lost"
+            _log.error(text, extra={"fields": {"storage": storage_id, "records": str(unproven)}})
         if diverted:
             text = "batches that were diverted from a storage are there as well; they came late, and count no more"
             _log.warning(text, extra={"fields": {"storage": storage_id, "batches": str(diverted)}})

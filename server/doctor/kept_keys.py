@@ -9,14 +9,15 @@ from server.doctor.data_at_hand import DataAtHand
 from server.doctor.findings import Fact, Fault, Severity, Told
 
 SECRET_BYTES: Final = 32
-SECRETS: Final = ("known-uids.key", "page-token.key", "upload-id.key", "session-token.key")
+SECRETS: Final = ("known-uids.key", "page-token.key", "upload-id.key", "session-token.key", "batch-records.key")
 
 DAMAGED: Final = Fault(
     "key_damaged",
     Severity.ERROR,
     "A key of the service isn't as it was made; the server refuses to start with it.",
     "Put it back from a copy. Or remove it, and the next start makes another: page tokens and upload ids that are out "
-    "are then refused, and without known-uids.key retries of earlier events aren't recognised.",
+    "are then refused; without known-uids.key retries of earlier events aren't recognised, and without "
+    "batch-records.key nothing that a lost state knew of buckets is known again.",
 )
 MISSING: Final = Fault(
     "key_missing",

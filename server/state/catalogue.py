@@ -10,7 +10,7 @@ import threading
 from bisect import bisect_left, bisect_right, insort
 from collections import deque
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import NamedTuple
 
 from sqlalchemy import Connection, Engine, delete, insert, select
@@ -19,6 +19,7 @@ from server.service_events import JOURNAL_DAMAGED
 from server.state import outbox
 from server.state.database import writing
 from server.state.diversions import Diversions
+from server.state.ranges import rest
 from server.state.tables import catalogue_batches, catalogue_objects, journal_holes
 
 _EARLIEST, _LATEST = -(2**63), 2**63 - 1
@@ -72,6 +73,10 @@ class CatalogueBatch:
     record_digest: str
     confirmed_ms: int
     record_number: int = 0
+
+
+class BatchOverlaps(Exception):
+    """Sequences of a batch are known to be in another one; which of the two holds is for people to find out."""
 
 
 class Departure(NamedTuple):
@@ -132,14 +137,22 @@ class Catalogue:
             return self._revision
 
     def add_batch(self, batch: CatalogueBatch, objects: Sequence[CatalogueObject]) -> None:
-        """Add a confirmed batch with its objects, durably; adding it again changes nothing."""
+        """Add a confirmed batch with its objects, durably; adding it again changes nothing.
+
+        Raises:
+            BatchOverlaps: another one has some of its sequences.
+        """
         with self._changes:
-            if self.batch(batch.log_id, batch.first) is None:
+            known = self.batch_from(batch.log_id, batch.first)
+            if known is None or known.first > batch.last:
                 self._add_batch(batch, objects)
+            elif (known.storage, known.first, known.last) != (batch.storage, batch.first, batch.last):
+                where = f"sequences {batch.first} to {batch.last} of log {batch.log_id}"
+                raise BatchOverlaps(f"{where} are in another batch as well")
 
     def _add_batch(self, batch: CatalogueBatch, objects: Sequence[CatalogueObject]) -> None:
         with writing(self._engine).begin() as connection:
-            connection.execute(insert(catalogue_batches).values(**_batch_row(batch)))
+            connection.execute(insert(catalogue_batches).values(asdict(batch)))
             for object_ in objects:
                 # What was found by listing before its batch record was becomes ours.
                 _delete_object(connection, object_)
@@ -354,25 +367,9 @@ class Catalogue:
                 self._by_batch[before.log_id, before.first].remove(before)
 
 
-def rest(first: int, last: int, settled: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
-    """What of first..last isn't in the ranges, which may come in any order, as ranges."""
-    found = []
-    for start, end in sorted(settled):
-        if start > last:
-            break
-        if start > first:
-            found.append((first, start - 1))
-        first = max(first, end + 1)
-    return [*found, (first, last)] if first <= last else found
-
-
 def _read_holes(connection: Connection) -> list[tuple[str, int, int]]:
     rows = connection.execute(select(journal_holes).order_by(journal_holes.c.log_id, journal_holes.c.first))
     return [(row.log_id, row.first, row.last) for row in rows]
-
-
-def _batch_row(batch: CatalogueBatch) -> dict[str, object]:
-    return {field: getattr(batch, field) for field in CatalogueBatch.__slots__}
 
 
 def _delete_object(connection: Connection, object_: CatalogueObject) -> None:

@@ -21,6 +21,7 @@ from server.audit_log.known_uids import UidLimits
 from server.audit_log.log_writer import Submission
 from server.audit_log.opening import OpenLog, Places, open_log
 from server.audit_log.receipts import BatchAcknowledgement, Emitter, Receipt, decode_emitter, encode_emitter
+from server.audit_log.record_proof import RecordProofs
 from server.audit_log.retention import Retention
 from server.audit_log.search.elsewhere import Elsewhere
 from server.audit_log.search.query import SearchPage, SearchQuery
@@ -50,6 +51,7 @@ NODE = Identity(IdentityKind.COMPONENT, "node-1", frozenset({"Node"}), "host-anc
 CALLER = ALICE
 TOKEN_KEY = b"k" * 32
 VALIDATOR = Validator(b"secret", 2**24)
+PROOFS = RecordProofs(b"secret")
 
 
 def event_json(uid: str, time_ms: int = NOON, type_: str = "user.login", **members: object) -> bytes:
@@ -116,6 +118,7 @@ class SearchRig:
             uids,
             lambda: None,
             VALIDATOR,
+            PROOFS,
         )
         self.delivery = self.delivery_to("default")
         self.search = self.search_with(self.engine)
@@ -123,7 +126,7 @@ class SearchRig:
     def delivery_to(self, storage: str) -> Delivery:
         """Deliveries to one of the storages."""
         log = self.log
-        parts = log.tail, log.spool, self.catalogue, log.uid_files, log.journal
+        parts = log.tail, log.spool, self.catalogue, log.uid_files, log.journal, log.proofs
         return Delivery(self.storages.of(storage), *parts, name_taken=self.taken.append)
 
     @property

@@ -92,6 +92,7 @@ class SessionRig:
             log.catalogue,
             log.log.uid_files,
             log.log.journal,
+            log.log.proofs,
             self.index.before_leaving,
         )
         self.threads = ThreadPoolExecutor(1)

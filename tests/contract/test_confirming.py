@@ -15,11 +15,11 @@ from server.audit_log.batch_rows import record_name_of
 from server.audit_log.rebuilding import recall
 from server.audit_log.search.query import SearchQuery
 from server.audit_log.taken_names import TakenName
-from server.state.catalogue import Catalogue
+from server.state.catalogue import BatchOverlaps, Catalogue, CatalogueBatch
 from server.state.tables import catalogue_batches, catalogue_objects
 from server.storage.aws import event_storage
 from server.storage.ports import StorageError
-from tests.contract.search_rig import SearchRig, duck_engine, event_json
+from tests.contract.search_rig import PROOFS, SearchRig, duck_engine, event_json
 from tests.contract.test_several_storages import OTHER, deliver, in_s3, switch_to
 from tests.sandbox.running import Sandbox, running_sandbox
 
@@ -73,7 +73,7 @@ def test_a_record_that_others_left_under_the_name_of_a_batch_neither_confirms_no
         with rig.database.begin() as connection:
             connection.execute(delete(catalogue_batches))
             connection.execute(delete(catalogue_objects))
-        recall(storage, Catalogue(rig.database), lambda *_: True)
+        recall(storage, Catalogue(rig.database), lambda *_: True, PROOFS)
     again = rig.reopened()
     assert again.catalogue.batches()[0].record_number == first.record_number
     again_found = [receipt for row in again.page(SearchQuery(storage=OTHER)).rows for receipt in row.receipts]
@@ -81,12 +81,12 @@ def test_a_record_that_others_left_under_the_name_of_a_batch_neither_confirms_no
     again.close()
 
 
-@pytest.mark.parametrize("touched", [False, True], ids=["as it was", "written over"])
+@pytest.mark.parametrize("touched", ["as it was", "in other bytes", "chained to another one"])
 def test_a_batch_whose_record_is_there_is_confirmed_and_what_was_removed_of_it_comes_back(
-    sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, touched: bool
+    sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, touched: str
 ) -> None:
-    """A stop came between the record and the catalogue. One that says the same in other bytes isn't ours: nobody would
-    believe its receipts."""
+    """A stop came between the record and the catalogue. One that says the same in other bytes isn't ours, as
+    nobody would believe its receipts; nor one that names another before it."""
     rig = SearchRig(tmp_path, duck_engine(tmp_path), others=(OTHER,), open_other=in_s3(sandbox, tmp_path.name))
     switch_to(rig, OTHER)
     (kept,) = rig.emit(event_json("a"))
@@ -101,13 +101,34 @@ def test_a_batch_whose_record_is_there_is_confirmed_and_what_was_removed_of_it_c
     way = storage._connect()
     way.s3.delete_object(**way.place.at(stored.name))
     (record,) = storage.list_records()
-    if touched:
-        way.s3.put_object(**way.place.at(f"_batches/{record}"), Body=storage.read_record(record) + b" ")
+    data = storage.read_record(record)
+    if touched != "as it was":
+        other = replace(BatchRecord.decode(data), previous="0" * 64).encode()
+        body = data + b" " if touched == "in other bytes" else other
+        way.s3.put_object(**way.place.at(f"_batches/{record}"), Body=body)
     deliver(rig, OTHER)
-    assert len(list(storage.list_records())) == 1 + touched
+    assert len(list(storage.list_records())) == 1 + (touched != "as it was")
     assert len(storage.list_date("2026-11-18")) == 1
     assert [row.receipts for row in rig.page(SearchQuery(storage=OTHER)).rows] == [(kept.receipt,)]
     assert not rig.log.tail.of_storage(OTHER)
+    rig.close()
+
+
+@pytest.mark.parametrize("first", [1, 2], ids=["which begins where it does", "which begins later"])
+def test_a_batch_that_has_sequences_of_a_known_one_stays_in_the_journal(
+    sandbox: Sandbox, tmp_path: Path, first: int
+) -> None:
+    """Whatever made two of them: the events of one would be taken for those of the other, and lost."""
+    rig = SearchRig(tmp_path, duck_engine(tmp_path), others=(OTHER,), open_other=in_s3(sandbox, tmp_path.name))
+    switch_to(rig, OTHER)
+    rig.emit(event_json("a"), event_json("b"), event_json("c"))
+    rig.cut()
+    log_id = rig.log.journal.log_id
+    rig.catalogue.add_batch(CatalogueBatch(OTHER, log_id, first, 2, "0" * 64, 0), [])
+    for _ in range(2):
+        with pytest.raises(BatchOverlaps, match=f"sequences 1 to 3 of log {log_id} are in another batch"):
+            deliver(rig, OTHER)
+    assert [section.events for section in rig.log.tail.of_storage(OTHER)] == [3]
     rig.close()
 
 
@@ -127,6 +148,6 @@ def test_a_record_that_nobody_can_read_keeps_no_other_from_being_recalled(sandbo
         connection.execute(delete(catalogue_objects))
     again = rig.reopened()
     with pytest.raises(StorageError, match="format 99"):
-        recall(again.storages.of(OTHER), again.catalogue, lambda *_: True)
+        recall(again.storages.of(OTHER), again.catalogue, lambda *_: True, PROOFS)
     assert [(batch.first, batch.last) for batch in again.catalogue.batches()] == [(2, 2)]
     again.close()

@@ -8,6 +8,7 @@ from threading import Lock, Thread
 
 import pytest
 
+from server.audit_log.bucket_looks import Looked
 from server.audit_log.delivery import Delivery
 from server.audit_log.diverting import Diverting
 from server.audit_log.export.chunk import ChunkQuery
@@ -27,7 +28,7 @@ from server.storage.matching import compile_filters
 from server.storage.ports import EventStorage, StorageError
 from server.storage.query import Filters
 from tests.contract.foreign_files import columns, write
-from tests.contract.search_rig import ALICE, NOON, SearchRig, duck_engine, event_json
+from tests.contract.search_rig import ALICE, NOON, PROOFS, SearchRig, duck_engine, event_json
 from tests.crash.diverting_log import told
 
 DEFAULT, OTHER = "default", "other"
@@ -84,7 +85,7 @@ def watched(rig: SearchRig) -> list[tuple[str, str, int]]:
 
 
 def chunks(rig: SearchRig, after: dict[str, int]) -> tuple[list[tuple[str, int, int]], dict[str, int]]:
-    listing = ChunkListing(rig.storages, rig.log.tail, rig.catalogue, ChunkTokens(b"k" * 32), lambda *_: None)
+    listing = ChunkListing(rig.storages, rig.log.tail, rig.catalogue, ChunkTokens(b"k" * 32), lambda *_: Looked())
     page = listing.page(ALICE, ChunkQuery(after=after), sees_all=True)
     assert page.complete_through is not None
     return [(item.id.storage, item.id.first, item.id.last) for item in page.chunks], dict(page.complete_through)
@@ -113,7 +114,7 @@ def test_each_read_has_what_was_diverted_once_and_in_its_place(rig: SearchRig, l
     deliver(life, DEFAULT)
     check_reads(life)
     assert chunks(life, place)[0] == [(DEFAULT, 2, 3), (DEFAULT, 4, 4), (DEFAULT, 5, 5)]
-    assert recall(life.storages.of(OTHER), life.catalogue, lambda *_: True) == (0, 0, int(late))
+    assert recall(life.storages.of(OTHER), life.catalogue, lambda *_: True, PROOFS) == (0, 0, 0, int(late))
     assert places(life, "all") == HERE, "the objects that came late are no strangers'"
     log_id = life.log.journal.log_id
     write(Path(life.storages.of(OTHER).location()) / utc_date(NOON) / f"{log_id}-2-999.parquet", columns(["like it"]))

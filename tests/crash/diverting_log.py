@@ -14,7 +14,7 @@ from server.service_events import STORAGE_DIVERTED
 from server.storage.embedded.storage import EmbeddedStorage
 from server.storage.ports import StorageError
 from tests.crash.lives import Moment
-from tests.crash.log_under_test import StateFile
+from tests.crash.log_under_test import PROOFS, StateFile
 from tests.crash.switching_log import DEFAULT, OTHER, OTHER_FOLDER, SWITCHED, SwitchingLog
 
 
@@ -53,7 +53,7 @@ class DivertingLog(SwitchingLog):
 
     def check_left(self) -> None:
         """What came late to the storage that was gone is known as that, by its records and by its objects."""
-        _added, refused, late = recall(self.other, self.catalogue, lambda *_: True)
+        _added, refused, _unproven, late = recall(self.other, self.catalogue, lambda *_: True, PROOFS)
         unknown = [name for name in self.other.list_records() if not self._is_known(name)]
         assert (refused, late) == (0, len(unknown)), f"of {unknown}, {late} are known to be diverted"
         known = {item.name for item in self.catalogue.objects(OTHER)}

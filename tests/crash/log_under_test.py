@@ -21,6 +21,7 @@ from server.audit_log.known_uids import UidLimits
 from server.audit_log.log_writer import Submission
 from server.audit_log.opening import OpenLog, Places, open_log
 from server.audit_log.receipts import BatchAcknowledgement
+from server.audit_log.record_proof import RecordProofs
 from server.audit_log.storages import Storages
 from server.audit_log.validation import Validator, joined_payloads
 from server.files import Files
@@ -38,6 +39,7 @@ STORAGE = ROOT / "storage" / "events"
 EMITTER = Identity(IdentityKind.USER, "tester", frozenset({"importer"}))
 NOW_MS = 1_795_000_000_000
 VALIDATOR = Validator(b"secret", 2**20)
+PROOFS = RecordProofs(b"secret")
 CUT_EVENTS = 4
 
 
@@ -109,6 +111,7 @@ class LogUnderTest:
             UidLimits(minimum=1000, bound=2000, generation=100),
             on_cut=lambda: None,
             validator=VALIDATOR,
+            proofs=PROOFS,
         )
         self.told = self._drained()
         """First and last sequence of each hole that this start told the outbox of."""
@@ -125,7 +128,7 @@ class LogUnderTest:
 
     def _delivery(self, storage: EventStorage) -> Delivery:
         log = self.log
-        return Delivery(storage, log.tail, log.spool, self.catalogue, log.uid_files, log.journal)
+        return Delivery(storage, log.tail, log.spool, self.catalogue, log.uid_files, log.journal, log.proofs)
 
     def _drained(self) -> list[tuple[int, int]]:
         outbox = Outbox(self.state.engine)

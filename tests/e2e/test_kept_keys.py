@@ -10,15 +10,16 @@ from server.data_directory import DataDirectory, DataDirectoryProblem
 from tests.running_app import running_app
 
 NAMES = ["known-uids.key", "page-token.key"]
+EVERY = [*NAMES, "batch-records.key"]
 
 
 def test_keys_outlive_a_restart(tmp_path: Path) -> None:
     identity = DataDirectory(tmp_path).identity
     with running_app(tmp_path):
-        keys = [(identity / name).read_bytes() for name in NAMES]
+        keys = [(identity / name).read_bytes() for name in EVERY]
     with running_app(tmp_path):
-        assert [(identity / name).read_bytes() for name in NAMES] == keys
-    assert len({*keys}) == 2
+        assert [(identity / name).read_bytes() for name in EVERY] == keys
+    assert len({*keys}) == len(EVERY)
 
 
 @pytest.mark.parametrize("name", NAMES)

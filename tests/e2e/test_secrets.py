@@ -23,7 +23,14 @@ from tests.polling import until
 from tests.running_server import ANY_PORT, RunningServer, extaudit
 from tests.tokens_builder import AUDIENCE, ISSUER, ed_key, jwks
 
-RAW_KEYS = {"page-token.key", "known-uids.key", "upload-id.key", "session-token.key", "signing-keys.key"}
+RAW_KEYS = {
+    "page-token.key",
+    "known-uids.key",
+    "upload-id.key",
+    "session-token.key",
+    "signing-keys.key",
+    "batch-records.key",
+}
 """Keys that are bytes which no output could show as they are."""
 CONFIG = """
 issuer_url = "https://own.test"

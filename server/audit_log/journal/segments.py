@@ -24,7 +24,7 @@ from server.audit_log.journal.frames import (
 )
 from server.data_directory import LATER_VERSION, DataDirectoryProblem
 from server.files import Files
-from server.state.catalogue import rest
+from server.state.ranges import rest
 
 FORMAT = 1
 """Of segments; of a later one nothing is known, so nothing is read."""

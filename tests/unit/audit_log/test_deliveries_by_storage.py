@@ -93,7 +93,8 @@ async def running(folder: Path, patience: float = 0.0, at_once: int = 1) -> Asyn
     with ThreadPoolExecutor(16) as threads, ThreadPoolExecutor(1) as journal:
 
         def make(storage: EventStorage) -> Deliveries:
-            delivery = Delivery(storage, log.log.tail, log.log.spool, log.catalogue, log.log.uid_files, log.log.journal)
+            parts = log.log.tail, log.log.spool, log.catalogue, log.log.uid_files, log.log.journal, log.log.proofs
+            delivery = Delivery(storage, *parts)
             bears = 0.0 if storage.storage_id == "default" else patience
             metrics = Metrics([]).deliveries
             shared = delivery, threads, metrics, storage.storage_id, lambda: False

@@ -44,6 +44,21 @@ def test_a_record_is_taken_only_if_its_objects_are_named_as_its_own(name: str, t
     engine.dispose()
 
 
+def test_a_record_that_has_sequences_of_another_one_is_not_believed_and_stops_nothing(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    storage = EmbeddedStorage(DiskFiles(), tmp_path / "storage")
+    for first, last in ((1, 2), (1, 3), (2, 4), (5, 5)):
+        record = BatchRecord(LOG, first, last, "default", "", (), (), {"emitters": [], "runs": []})
+        storage.put_record(f"{LOG}/{first}-{last}.json", record.encode())
+    engine = open_database(tmp_path / "state.db")
+    catalogue = Catalogue(engine)
+    assert rebuild(storage, catalogue) == 2
+    assert [(each.first, each.last) for each in catalogue.batches()] == [(1, 2), (5, 5)]
+    assert [each.message for each in caplog.records] == ["a batch record isn't believed"] * 2
+    engine.dispose()
+
+
 WHOLE = BatchRecord(
     LOG, 1, 2, "default", "", (BatchObject(f"2026-11-23/{LOG}-1-2.parquet", 2, 9, "0" * 64, 1, 2, ("x",)),), (), {}
 )
