@@ -11,6 +11,7 @@ look alone. Where the bucket adds no versions (any more), what is no session's r
 
 from __future__ import annotations
 
+import logging
 import re
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -36,6 +37,7 @@ from server.storage.recording_port import (
 )
 
 _ASIDE, _ABORTED = "aside", "aborted"
+_log = logging.getLogger(__name__)
 _ATTEMPTS = 3
 _MOST_KNOWN = 1_024
 _KEY = re.compile(r"[0-9a-f]{32}", re.ASCII)
@@ -47,10 +49,12 @@ class S3Recordings:
     def __init__(
         self, storage_id: str, spool: UploadSpool, connect: Callable[[], Connection], threads: Executor
     ) -> None:
-        """`connect` gives the way there as of now; it may raise StorageError. Parts are sent on `threads`."""
+        """`connect` gives the way there as of now; it may raise StorageError. Parts are sent on `threads`, and what has
+        ended is removed from the spool."""
         self.storage_id = storage_id
         self._spool = spool
         self._connect = connect
+        self._threads = threads
         self._sending = Sending(spool, connect, threads)
         self._records = CustodyRecords(connect)
         self._stored = StoredRecordings(connect)
@@ -78,9 +82,17 @@ class S3Recordings:
         return self._spool.decided(place)
 
     def forget(self, place: UploadPlace) -> None:
-        """In the spool. A multipart upload that isn't complete stays open."""
+        """In the spool, and beside everything else: a large file takes long to remove, and nobody waits for it. What a
+        stop leaves of it goes at the next start. A multipart upload that isn't complete stays open."""
         self._sending.forget(place)
-        self._spool.forget(place)
+        self._threads.submit(self._remove, place)
+
+    def _remove(self, place: UploadPlace) -> None:
+        try:
+            self._spool.forget(place)
+        except StorageError as error:
+            fields = {"upload": place.key, "reason": str(error)}
+            _log.error("an upload that has ended can't be removed from the spool", extra={"fields": fields})
 
     def uploads(self) -> Iterator[FoundUpload]:
         """Those in the spool."""

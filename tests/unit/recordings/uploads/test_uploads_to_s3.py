@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -64,6 +65,21 @@ def test_a_recording_is_one_version_of_its_parts_and_custody_names_it(service: S
     assert orjson.loads(record)["stored"] == where
     assert [event["storage"] for event in service.told()] == ["aws-1"]
     assert list(service.storage.uploads()) == [], "nothing is left in the spool"
+
+
+def test_a_spool_that_lets_nothing_go_keeps_no_answer_back_and_is_emptied_by_the_next_start(
+    service: S3UploadsUnderTest, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def remove(path: Path) -> None:
+        raise OSError(errno.EIO, "input/output error")
+
+    with monkeypatch.context() as faulty:
+        faulty.setattr(service.files, "remove", remove)
+        _, state = asyncio.run(service.record(DATA))
+    assert (state, len(list(service.storage.uploads()))) == (UploadState.COMPLETED, 1)
+    assert "can't be removed from the spool" in caplog.text
+    later = S3UploadsUnderTest(service.files, service.engine)
+    assert list(later.storage.uploads()) == []
 
 
 def test_the_oldest_version_stays_the_recording_and_another_is_a_later_one(service: S3UploadsUnderTest) -> None:
