@@ -22,7 +22,7 @@ from server.storage.aws.custody_records import RECORDING, UNREADABLE, CustodyRec
 from server.storage.aws.errors import AwsError, Kind
 from server.storage.aws.multipart import Held, Sending, is_gone
 from server.storage.aws.place import Connection
-from server.storage.aws.stored_objects import Stored, aside_name, recording_name
+from server.storage.aws.stored_objects import UNVERSIONED, Stored, aside_name, recording_name
 from server.storage.aws.stored_recordings import StoredRecordings
 from server.storage.ports import StorageError
 from server.storage.recording_port import (
@@ -100,13 +100,13 @@ class S3Recordings:
 
     def complete(self, place: UploadPlace) -> bytes | None:
         """Complete it if the session has no recording, and look which it is then."""
-        first = self._stored.oldest(place)
+        first, own = self._stored.oldest(place), None
         if first is None:
-            self._store(place, recording_name(place.session_id))
+            own = self._store(place, recording_name(place.session_id))
             first = self._stored.oldest(place)
         if first is None:
             raise StorageError("S3 doesn't list what was completed")
-        if self._stored.upload_of(first) == place.key:
+        if first == own or self._stored.upload_of(first) == place.key:
             return self._keep_record(place, RECORDING, first)
         try:
             return self._record_of(place, first)
@@ -150,11 +150,10 @@ class S3Recordings:
         parts = self._parts(place)
         for _ in range(_ATTEMPTS):
             try:
-                held = self._sending.store(place, parts, name)
-                if over:
-                    self._sending.complete(held, {})
-                else:
-                    self._complete_once(held)
+                held = self._sending.sent(place, parts, name)
+                version = self._sending.complete(place, held, {}) if over else self._complete_once(place, held)
+                if version not in ("", UNVERSIONED):
+                    return Stored(name, version)
             except AwsError as error:
                 if not (is_gone(error) or (not over and error.kind is Kind.CONFLICT)):
                     raise
@@ -164,17 +163,16 @@ class S3Recordings:
             self._sending.begin_anew(place)  # somebody has aborted it
         raise _aborted_again()
 
-    def _complete_once(self, held: Held) -> None:
-        """Complete it where nothing has its name. Also where versions are kept: nobody says how long they are."""
-        place = self._connect().place
-        condition = place.condition
-        if place.store.refuses:
-            self._sending.complete(held, condition)
-            return
+    def _complete_once(self, place: UploadPlace, held: Held) -> str:
+        """Complete it where nothing has its name; gives its version, '' where it has none or may be another's. Also
+        where versions are kept: nobody says how long they are."""
+        into = self._connect().place
+        if into.store.refuses:
+            return self._sending.complete(place, held, into.condition)
         # Without one that counts nothing keeps another process from coming between, but this one does it one by one.
         with self._completing:
-            if not self._stored.exists(Stored(held.name)):
-                self._sending.complete(held, condition)
+            there = self._stored.exists(Stored(held.name))
+            return "" if there else self._sending.complete(place, held, into.condition)
 
     def _parts(self, place: UploadPlace) -> Sequence[Part]:
         writer = self._spool.open(place)
