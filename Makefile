@@ -151,8 +151,9 @@ crash: .venv/.dev ## Run the crash tests alone, with every case shown, 50 rounds
 	  EXTAUDIT_CRASH_OUTAGE_SECONDS=$${EXTAUDIT_CRASH_OUTAGE_SECONDS:-600} $(BIN)/python -m pytest -v tests/crash
 
 .PHONY: fuzz
-fuzz: .venv/.dev ## Run the fuzzing tests alone, with 20,000 rounds of each.
+fuzz: .venv/.dev ## Run the fuzzing tests alone, with 20,000 rounds of each, and hold both search engines equal on 500 queries.
 	@EXTAUDIT_FUZZ_ROUNDS=$${EXTAUDIT_FUZZ_ROUNDS:-20000} $(BIN)/python -m pytest -q tests/fuzz
+	@EXTAUDIT_QUERIES=$${EXTAUDIT_QUERIES:-500} $(BIN)/python -m pytest -q --timeout 900 tests/contract/test_athena_oracle.py
 
 .PHONY: bench
 bench: .venv/.dev ## Run the benchmarks named in BENCHMARKS; each prints JSON lines with its floor and target.

@@ -41,6 +41,7 @@ DELIVERIES = {
     "a conflict though it was done": Case(Refused("ConditionalRequestConflict", 409, done=True), (OBJECT, RECORD)),
     "a lost answer, and the look after it fails": Case(LostAnswer(), (OBJECT, LOOK), times=2),
     "an expired token": Case(Refused("ExpiredToken", 400), (OBJECT,), times=2),
+    "a key that is disabled for a while": Case(Refused("KMS.DisabledException", 400), (OBJECT, RECORD), times=2),
     "what is denied for a while": Case(Refused("AccessDenied", 403), (OBJECT, RECORD), times=2),
 }
 

@@ -44,8 +44,9 @@ class EventChunk:
 class EventChunks:
     """What there is to export, log by log in the order of sequences.
 
-    What lies beyond `complete_through` (log id → sequence) is in no batch yet. `missing` can't be exported;
-    `foreign_objects` are in the storages and in no batch, so that only searches find them.
+    What lies beyond `complete_through` (log id → sequence) is in no batch yet. `missing` can't be exported, or, without
+    sequences, says where foreign objects couldn't be counted; `foreign_objects` are in the storages and in no batch, so
+    that only searches find them.
     """
 
     chunks: tuple[EventChunk, ...]
