@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -20,7 +21,7 @@ from server.audit_log.journal.journal import Journal, new_log_id
 from server.audit_log.journal.recovery import Batches, RecoveredSection, Recovery, Settled, recover
 from server.audit_log.known_uids import KnownUids, UidLimits, uid_entries
 from server.audit_log.log_writer import LogWriter
-from server.audit_log.rebuilding import rebuild, recall
+from server.audit_log.rebuilding import RECALLED_AT_ONCE, rebuild, recall
 from server.audit_log.record_proof import RecordProofs
 from server.audit_log.spool import Spool
 from server.audit_log.storages import DEFAULT, Storages
@@ -31,7 +32,7 @@ from server.files import Files
 from server.state.catalogue import Catalogue
 from server.state.diversions import Diversion
 from server.state.outbox import Outbox
-from server.storage.ports import StorageError
+from server.storage.ports import EventStorage, StorageError
 
 _log = logging.getLogger(__name__)
 
@@ -116,12 +117,15 @@ def _look_further(storages: Storages, catalogue: Catalogue, proofs: RecordProofs
     def admits(log_id: str, first: int, last: int) -> bool:
         return any(start <= first and last <= end for start, end in lost.get(log_id, ()))
 
-    for storage in storages.all()[1:]:
+    def look(storage: EventStorage) -> None:
         try:
             recall(storage, catalogue, admits, proofs)
         except StorageError as error:
             fields = {"storage": storage.storage_id, "reason": str(error)}
             _log.error("events that aren't in the journal can't be looked for in a storage", extra={"fields": fields})
+
+    with ThreadPoolExecutor(RECALLED_AT_ONCE, "recalling") as threads:
+        list(threads.map(look, storages.all()[1:]))
     return catalogue.settled()
 
 

@@ -8,11 +8,12 @@ nobody has.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from concurrent.futures import Executor
 
 from server.audit_log.journal.journal import Journal
-from server.audit_log.rebuilding import recall
+from server.audit_log.rebuilding import RECALLED_AT_ONCE, recall
 from server.audit_log.record_proof import RecordProofs
 from server.audit_log.storages import DEFAULT, Storages
 from server.audit_log.tail import Tail
@@ -26,7 +27,7 @@ RETRY_SECONDS = 60.0
 
 
 class Recalling:
-    """Reads the batch records of every storage but the default one, once. Lives on the event loop."""
+    """Reads the batch records of every storage but the default one, once; some at a time. Lives on the event loop."""
 
     def __init__(
         self,
@@ -46,6 +47,7 @@ class Recalling:
         """What the log had given when it was opened: all of it is stored, lost, or in the tail."""
         self._thread = thread
         self._known: set[str] = {DEFAULT}
+        self._under_way: set[str] = set()
         self._told: set[str] = set()
         self._wake = asyncio.Event()
         self._stopping = False
@@ -61,15 +63,16 @@ class Recalling:
 
     async def run(self) -> None:
         """Recall until `stop`."""
-        while not self._stopping:
-            self._wake.clear()
-            waiting = {each for each in self._storages.ids() if each not in self._known}
-            for storage_id in sorted(waiting):
-                await self._recall(storage_id)
-            try:
-                await asyncio.wait_for(self._wake.wait(), RETRY_SECONDS if waiting - self._known else None)
-            except TimeoutError:
-                continue
+        places = asyncio.Semaphore(RECALLED_AT_ONCE)  # those who read batches have threads left
+        async with asyncio.TaskGroup() as tasks:
+            while not self._stopping:
+                self._wake.clear()
+                waiting = {each for each in self._storages.ids() if each not in self._known}
+                for storage_id in sorted(waiting - self._under_way):
+                    self._under_way.add(storage_id)
+                    tasks.create_task(self._recall_in_turn(storage_id, places))
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self._wake.wait(), RETRY_SECONDS if waiting else None)
 
     def admits(self, log_id: str, first: int, last: int) -> bool:
         """Whether sequences that are in no known batch can be in one: of a log of ours, given, and not in the tail.
@@ -89,6 +92,13 @@ class Recalling:
             return False
         sections = (pin for pin in pins if pin.section.log_id == log_id)
         return not any(pin.section.first <= last and first <= max(pin.last, pin.section.first) for pin in sections)
+
+    async def _recall_in_turn(self, storage_id: str, places: asyncio.Semaphore) -> None:
+        try:
+            async with places:
+                await self._recall(storage_id)
+        finally:
+            self._under_way.discard(storage_id)
 
     async def _recall(self, storage_id: str) -> None:
         if self._stopping:

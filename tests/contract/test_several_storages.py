@@ -396,24 +396,6 @@ def test_what_the_state_lost_is_taken_back_from_records_with_a_proof_alone(
     rig.close()
 
 
-def test_names_of_records_are_walked_through_and_not_gathered(rig: SearchRig, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Others can put as many there as they like."""
-    storage, asked, listed = rig.storages.of(OTHER), list[str](), 0
-
-    def names() -> Iterator[str]:
-        nonlocal listed
-        for number in range(1, 4):
-            for name in (f"{'f' * 20}/{number}-9.json", f"{'f' * 20}/{number}-9.r1.json"):
-                listed += 1
-                assert listed - len(asked) <= 2, "nobody has looked at those before"
-                yield name
-
-    monkeypatch.setattr(storage, "list_records", names)
-    monkeypatch.setattr(storage, "read_record", asked.append)
-    assert recall(storage, rig.catalogue, lambda *_: True, PROOFS) == (0, 0, 3, 0)
-    assert asked == [f"{'f' * 20}/{number}-9{end}.json" for number in range(1, 4) for end in ("", ".r1")]
-
-
 @pytest.mark.parametrize("is_begun", [False, True], ids=["in a new section", "in one that grows"])
 def test_a_record_of_sequences_that_are_given_at_this_moment_is_not_taken_for_ours(
     sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_begun: bool

@@ -1,0 +1,114 @@
+"""What the state lost of several storages comes back though one of them gives no answer."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from sqlalchemy import delete
+
+from server.audit_log.rebuilding import RECALLED_AT_ONCE
+from server.audit_log.recalling import Recalling
+from server.files import DiskFiles
+from server.state.tables import catalogue_batches, catalogue_objects
+from server.storage.embedded.storage import EmbeddedStorage
+from server.storage.ports import StorageError
+from tests.contract.search_rig import SearchRig, duck_engine, event_json
+from tests.loops import in_loop, until
+
+FAR = "far"
+SILENT = tuple(f"a-silent-{number}" for number in range(RECALLED_AT_ONCE + 2))
+
+
+class Meeting(EmbeddedStorage):
+    """Lists its records once others are asked for theirs as well."""
+
+    meet = threading.Barrier(2)
+
+    def list_records(self) -> Iterator[str]:
+        Meeting.meet.wait(60)
+        yield from super().list_records()
+
+
+class Silent(EmbeddedStorage):
+    """Gives no list of records until it may; the one that is far is away until then, or gives it at once."""
+
+    asked: list[str]
+    let: threading.Event
+    is_away: bool
+
+    def list_records(self) -> Iterator[str]:
+        if Silent.is_away:
+            raise StorageError("it is away")
+        Silent.asked.append(self.storage_id)
+        if self.storage_id != FAR:
+            assert Silent.let.wait(60)
+        yield from super().list_records()
+
+
+def without_its_state(folder: Path) -> SearchRig:
+    """A log of which the state lost a batch in the storage FAR."""
+    rig = SearchRig(folder, duck_engine(folder), others=(FAR,))
+    rig.log.writer.switch(FAR)
+    rig.emit(event_json("e"))
+    rig.cut()
+    rig.delivery_to(FAR).deliver_next()
+    with rig.database.begin() as connection:
+        connection.execute(delete(catalogue_batches))
+        connection.execute(delete(catalogue_objects))
+    return rig
+
+
+@asynccontextmanager
+async def recalling(folder: Path, *others: str) -> AsyncIterator[tuple[SearchRig, Recalling]]:
+    """Batches are recalled, of which none could be at the start."""
+    Silent.asked, Silent.let, Silent.is_away = [], threading.Event(), True
+    rig = without_its_state(folder)
+    rig.others, rig.open_other = (FAR, *others), lambda at, name: Silent(DiskFiles(), at, name)
+    rig = rig.reopened()
+    Silent.is_away = False
+    assert rig.catalogue.holes()
+    log = rig.log
+    with ThreadPoolExecutor(8) as threads:
+        work = Recalling(rig.storages, rig.catalogue, log.tail, log.journal, log.proofs, threads)
+        task = asyncio.create_task(work.run())
+        try:
+            yield rig, work
+        finally:
+            Silent.let.set()
+            work.stop()
+            await task
+    rig.close()
+
+
+@in_loop
+async def test_one_that_gives_no_answer_holds_up_no_other(tmp_path: Path) -> None:
+    async with recalling(tmp_path, SILENT[0]) as (rig, work):
+        await until(lambda: rig.catalogue.batches() and {*Silent.asked} == {FAR, SILENT[0]})
+        await until(lambda: not rig.catalogue.holes())
+        rig.storages.add(Silent(DiskFiles(), tmp_path / "new", "new"))
+        work.wake()
+        await until(lambda: "new" in Silent.asked)
+        assert not Silent.let.is_set()
+        assert Silent.asked.count(SILENT[0]) == 1, "it is asked yet"
+
+
+@in_loop
+async def test_no_more_than_some_are_asked_at_once_and_all_in_the_end(tmp_path: Path) -> None:
+    async with recalling(tmp_path, *SILENT):
+        await until(lambda: len(Silent.asked) == RECALLED_AT_ONCE)
+        assert FAR not in Silent.asked, "it comes after them, and they have every place"
+        Silent.let.set()
+        await until(lambda: {*Silent.asked} == {FAR, *SILENT})
+
+
+def test_a_start_that_misses_events_asks_storages_at_once(tmp_path: Path) -> None:
+    rig = without_its_state(tmp_path)
+    rig.others, rig.open_other = (FAR, "other"), lambda at, name: Meeting(DiskFiles(), at, name)
+    rig = rig.reopened()
+    assert not rig.catalogue.holes()
+    rig.close()
