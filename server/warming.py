@@ -11,7 +11,7 @@ from rbac.identities import SERVICE
 from server.audit_log.batch_columns import columns_by_date
 from server.audit_log.batch_decoding import texts_in
 from server.audit_log.columns.selecting import TypeSelection
-from server.audit_log.event_block import join_blocks
+from server.audit_log.event_block import rows_of
 from server.audit_log.journal.frames import GroupFrames
 from server.audit_log.known_uids import KnownUids, UidLimits, uid_entries
 from server.audit_log.search.page_columns import PageColumns, ReceiptColumns, Source
@@ -34,7 +34,7 @@ def warm_up() -> None:
     known.forget(1)
     known.add("0" * 20, np.repeat(uid_entries(block.table, 1, 0), 10_000, axis=0))  # so many that the table grows
     blocks = [TailBlock(1, 0, b"[]", block), TailBlock(3, 0, b"[]", other)]
-    GroupFrames().encode(CommitGroup(blocks, join_blocks([block, other])))
+    GroupFrames().encode(CommitGroup(blocks, rows_of([block, other])))
     list(columns_by_date(blocks))
     TypeSelection(["a"]).rows(block.data, block.table)
     number, text = np.zeros(1, np.int64), texts_in(["a"])

@@ -105,11 +105,16 @@ def join_blocks(blocks: Sequence[EventBlock]) -> EventBlock:
     # Blocks that were validated together have one buffer.
     buffers = [next(same).data for _, same in groupby(blocks, lambda block: id(block.data))]
     places = dict(zip(map(id, buffers), accumulate(map(len, buffers), initial=0), strict=False))
-    table = np.concatenate([block.table for block in blocks])
+    table = rows_of(blocks)
     if len(buffers) == 1:
         return EventBlock(buffers[0], table)
     shift_offsets(table, owners(blocks), np.array([places[id(block.data)] for block in blocks]))
     return EventBlock(_joined(buffers), table)
+
+
+def rows_of(blocks: Sequence[EventBlock]) -> Table:
+    """The rows of all blocks' tables, in order; their offsets are into each block's own buffer."""
+    return blocks[0].table if len(blocks) == 1 else np.concatenate([block.table for block in blocks])
 
 
 def owners(blocks: Sequence[EventBlock]) -> Table:

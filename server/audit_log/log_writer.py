@@ -9,8 +9,9 @@ import contextlib
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
+from server.audit_log.columns.layout import Table
 from server.audit_log.cuts import CutLimits
-from server.audit_log.event_block import EventBlock, join_blocks
+from server.audit_log.event_block import EventBlock, rows_of
 from server.audit_log.journal.journal import Journal
 from server.audit_log.known_uids import ALL_NEW, Claims, KnownUids
 from server.audit_log.receipts import BatchAcknowledgement
@@ -104,9 +105,9 @@ class LogWriter:
         section = self.section
         claimed = self._known.claimed
         try:
-            answers, blocks, joined = self._number(group)
+            answers, blocks, table = self._number(group)
             if blocks:
-                self.journal.commit(CommitGroup(blocks, joined))
+                self.journal.commit(CommitGroup(blocks, table))
         except BaseException:
             # Else a retry of what isn't stored would be told that it is.
             self._known.forget(self._known.claimed - claimed)
@@ -130,15 +131,15 @@ class LogWriter:
         limits = self.limits
         return events > limits.events or size > limits.bytes or dates > limits.dates
 
-    def _number(self, group: Sequence[Submission]) -> tuple[list[BatchAcknowledgement], list[TailBlock], EventBlock]:
-        """Give sequences to the new events of the group, and find its repeated ones.
+    def _number(self, group: Sequence[Submission]) -> tuple[list[BatchAcknowledgement], list[TailBlock], Table]:
+        """Give sequences to the new events of the group, and find its repeated ones; with the rows of the new ones.
 
         All of them are looked up at once: threads that hand Python's lock to each other for every message would wait
         for it most of their time.
         """
         log_id, storage, first = self.journal.log_id, self.journal.storage, self.journal.next_sequence
-        joined = join_blocks([submission.block for submission in group])
-        claims = self._known.claim(joined.table, log_id, first, group[-1].received_ms)
+        table = rows_of([submission.block for submission in group])
+        claims = self._known.claim(table, log_id, first, group[-1].received_ms)
         answers: list[BatchAcknowledgement] = []
         blocks: list[TailBlock] = []
         start = 0
@@ -154,7 +155,9 @@ class LogWriter:
                 answer.sequences.append((blocks[-1].first, first - 1))
             answers.append(answer)
             start = end
-        return answers, blocks, joined.only(claims.new(start)) if claims.repeated else joined
+        if claims.repeated and blocks:
+            table = rows_of([item.block for item in blocks])
+        return answers, blocks, table
 
     def _take_claims(self, block: EventBlock, claims: Claims, answer: BatchAcknowledgement) -> EventBlock:
         """Say which events are repeated and which uids reused; gives the block of the new events."""

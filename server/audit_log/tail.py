@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from server.audit_log.columns.layout import TIME_MS
+from server.audit_log.columns.layout import TIME_MS, Table
 from server.audit_log.cuts import Cut
 from server.audit_log.event import Event, digest_of
 from server.audit_log.event_block import EventBlock
@@ -56,10 +56,10 @@ class TailBlock(NamedTuple):
 
 
 class CommitGroup(NamedTuple):
-    """What one commit makes durable: blocks whose sequences follow each other, and one block of all their events."""
+    """What one commit makes durable: blocks whose sequences follow each other, and the rows of all their tables."""
 
     blocks: Sequence[TailBlock]
-    joined: EventBlock
+    table: Table
 
 
 ANY_TIME = -(2**62), 2**62

@@ -7,6 +7,7 @@ from typing import Final
 from server.audit_log.columns.compiling import compiled
 from server.audit_log.columns.copying import copy_into
 from server.audit_log.columns.crc32 import crc32
+from server.audit_log.columns.instructions import copy_from
 from server.audit_log.columns.layout import END, FINGERPRINT, START, Bytes, Table
 
 FRAME_HEAD: Final = 16
@@ -28,9 +29,9 @@ def _put(out: Bytes, at: int, value: int, size: int) -> int:
 @compiled
 def write_event_frames(
     out: Bytes,
-    data: Bytes,
     table: Table,
     owners: Table,
+    addresses: Table,
     receipts: Bytes,
     spans: Table,
     received_ms: Table,
@@ -40,8 +41,9 @@ def write_event_frames(
 
     Args:
         out: has room for each event's JSON, receipt and both heads.
-        data, table: the events.
+        table: the events, each with offsets into the buffer of its own submission.
         owners: for each event the number of its submission.
+        addresses: where in memory each submission's buffer begins; the caller holds them.
         receipts, spans: the submissions' receipts, and where each begins and ends.
         received_ms: when each submission was received.
         sequence: of the first event.
@@ -50,7 +52,8 @@ def write_event_frames(
     for index in range(len(table)):
         row, owner = table[index], owners[index]
         receipt = receipts[spans[owner, 0] : spans[owner, 1]]
-        length = EVENT_HEAD + len(receipt) + row[END] - row[START]
+        size = row[END] - row[START]
+        length = EVENT_HEAD + len(receipt) + size
         payload = at + FRAME_HEAD
         place = _put(out, payload, sequence + index, 8)
         place = _put(out, place, received_ms[owner], 8)
@@ -59,8 +62,8 @@ def write_event_frames(
         place = _put(out, place, row[FINGERPRINT + 1], 8)
         copy_into(out, place, receipt)
         place += len(receipt)
-        copy_into(out, place, data[row[START] : row[END]])
-        place += row[END] - row[START]
+        copy_from(out, place, addresses[owner] + row[START], size)
+        place += size
         crc = crc32(out[payload:place], _EVENT << 28 ^ length)
         _put(out, at, _MAGIC, 4)
         _put(out, at + 4, _EVENT, 4)

@@ -12,6 +12,7 @@ import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import IntEnum
+from itertools import accumulate, pairwise
 
 import numpy as np
 
@@ -85,20 +86,21 @@ class GroupFrames:
 
     def encode(self, group: CommitGroup) -> memoryview:
         """A frame for every event of the group, and the commit frame that ends it; valid until the next call."""
-        blocks, joined = group
+        blocks, table = group
         heads = HEADER_BYTES + _EVENT.size
-        commit = encode_commit(blocks[0].first, blocks[-1].last, len(joined))
-        wanted = joined.bytes + sum(len(item.block) * (heads + len(item.receipt)) for item in blocks) + len(commit)
+        commit = encode_commit(blocks[0].first, blocks[-1].last, len(table))
+        wanted = sum(item.block.bytes + len(item.block) * (heads + len(item.receipt)) for item in blocks) + len(commit)
         if wanted > len(self._room):
             self._room = np.empty(wanted * 5 // 4, np.uint8)
-        ends = np.cumsum([len(item.receipt) for item in blocks])
+        receipts = [item.receipt for item in blocks]
+        ends = list(accumulate(map(len, receipts), initial=0))
         end = write_event_frames(
             self._room,
-            joined.data,
-            joined.table,
+            table,
             owners([item.block for item in blocks]),
-            np.frombuffer(b"".join([item.receipt for item in blocks]), np.uint8),
-            np.stack([np.concatenate([[0], ends[:-1]]), ends], axis=1),
+            np.array([item.block.data.ctypes.data for item in blocks]),
+            np.frombuffer(b"".join(receipts), np.uint8),
+            np.array(list(pairwise(ends))),
             np.array([item.received_ms for item in blocks]),
             blocks[0].first,
         )

@@ -18,7 +18,7 @@ from server.audit_log.columns.summaries import shift_offsets, summary
 from server.audit_log.columns.uid_index import claim_all, forget_newest, forget_oldest, insert_all, move_all
 from server.audit_log.journal.frames import GroupFrames
 from server.audit_log.known_uids import KnownUids, UidLimits, uid_entries
-from server.audit_log.event_block import join_blocks
+from server.audit_log.event_block import rows_of
 from server.audit_log.tail import CommitGroup, TailBlock
 from server.audit_log.validation import Validator, joined_payloads
 from server.audit_log.batch_codec import BatchRow, columns_of
@@ -45,8 +45,8 @@ for emitter in (USER, NODE, SERVICE):
         claims = known.claim(block.table, "log", 1, NOW_MS)
         if len(block):
             blocks = [TailBlock(1, NOW_MS, b"[]", block)]
-            frames.encode(CommitGroup(blocks, block))
-            frames.encode(CommitGroup(blocks * 2, join_blocks([block, block])))
+            frames.encode(CommitGroup(blocks, block.table))
+            frames.encode(CommitGroup(blocks * 2, rows_of([block, block])))
             list(columns_by_date(blocks * 2))
             stored = validator.stored([block.event(0).data])
             known.add("log", uid_entries(stored.table, 1, NOW_MS))

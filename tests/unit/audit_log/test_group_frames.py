@@ -8,7 +8,7 @@ import numpy as np
 
 from rbac.identities import Identity
 from server.audit_log.columns.layout import FINGERPRINT, UID_KEY
-from server.audit_log.event_block import join_blocks
+from server.audit_log.event_block import rows_of
 from server.audit_log.journal.frames import EventFrame, GroupFrames, encode_commit, encode_event
 from server.audit_log.journal.journal import Journal
 from server.audit_log.journal.recovery import RecoveredSection
@@ -38,7 +38,7 @@ def block(first: int, raws: list[bytes], emitter: Identity = USER, received_ms: 
 
 
 def together(blocks: list[TailBlock]) -> CommitGroup:
-    return CommitGroup(blocks, join_blocks([item.block for item in blocks]))
+    return CommitGroup(blocks, rows_of([item.block for item in blocks]))
 
 
 def plainly(blocks: list[TailBlock]) -> bytes:

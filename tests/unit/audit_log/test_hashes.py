@@ -8,7 +8,7 @@ import zlib
 import numpy as np
 import pytest
 
-from server.audit_log.columns.crc32 import crc32
+from server.audit_log.columns.crc32 import by_tables, crc32
 from server.audit_log.columns.hashing import hash_keys, hash_span, uid_key
 from server.audit_log.columns.siphash import siphash
 
@@ -105,10 +105,18 @@ def test_no_two_purposes_or_emitters_share_a_key() -> None:
 
 def test_the_crc_is_that_of_zlib_at_every_length_and_seed() -> None:
     chance = random.Random(8)
-    for length in [*range(71), 4096, 70_001]:
+    for length in [*range(200), 4096, 70_001]:
         for seed in (0, 1, 2 << 28 ^ length, 0x80000000, 0xFFFFFFFF, chance.randrange(2**32)):
             data = chance.randbytes(length)
             assert crc32(np.frombuffer(data, np.uint8), seed) == zlib.crc32(data, seed), (length, seed)
+
+
+def test_the_crc_is_the_same_where_the_processor_cant_fold() -> None:
+    chance, begun = random.Random(10), np.uint64(0xFFFFFFFF)
+    for length in [*range(0, 200, 7), 70_001]:
+        data = chance.randbytes(length)
+        found = by_tables(np.frombuffer(data, np.uint8), np.uint64(0), begun)
+        assert int(found) ^ int(begun) == zlib.crc32(data), length
 
 
 def test_the_crc_of_a_part_of_a_buffer_is_of_that_part() -> None:
