@@ -6,7 +6,7 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import Executor, Future
+from concurrent.futures import CancelledError, Executor, Future
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any, Final
@@ -28,6 +28,10 @@ _FAILED_SECONDS: Final = 10.0
 _MOST_SECONDS: Final = 10.0
 """How long a search waits for looks, and never longer than half of its time: the rest is for reading."""
 _FEW_DAYS: Final = 62
+_PATIENCE_SECONDS: Final = 600.0
+"""How long the dates of a bucket are waited for where nobody waits for an answer."""
+_MOST_LOOKS: Final = 100
+"""At one date until all that is new there was read: each has some seconds for it."""
 MOST_DATES: Final = 20_000
 """Of a storage that one search looks at, the last ones: whoever can write there makes as many as they like."""
 MISSING: Final = "object-missing"
@@ -120,6 +124,24 @@ class BucketLooks:
                 continue
             looked.faults.update({(self._storage.storage_id, name): each for name, each in look.faults.items()})
             looked.of_others += look.of_others
+
+    def refresh_all(self, go_on: Callable[[], object], looked: Looked) -> None:
+        """The same of every date, for whoever has the time: again where a look hadn't enough for all that is new.
+        `go_on` is called every second; what it raises ends it."""
+        dates = self._wanted(None, None, time.monotonic() + _PATIENCE_SECONDS, looked)
+        begun = {date: self._begin(date, self._look_at) for date in dates}
+        for date, work in begun.items():
+            look: DateLook | None = None
+            try:
+                for _ in range(_MOST_LOOKS):
+                    look = _awaited(work, go_on)
+                    if look.is_finished:
+                        break
+                    work = self._begin(date, self._look_at)
+            except StorageError as error:
+                self._tell_gap(looked, date, error)
+            if look is not None:
+                looked.of_others += look.of_others
 
     def look(self, date: str) -> DateLook:
         """Look at one date, unless somebody does or did so just now.
@@ -215,3 +237,17 @@ class BucketLooks:
         looked.gaps.append(gap)
         if not isinstance(error, StorageError):
             looked.late.setdefault(gap.storage, []).append(gap)
+
+
+def _awaited(work: Future[Any], go_on: Callable[[], object]) -> DateLook:
+    while True:
+        go_on()
+        try:
+            look: DateLook = work.result(1.0)
+        except TimeoutError:
+            if work.done():
+                raise
+        except CancelledError:
+            raise StorageError("the service is stopping") from None
+        else:
+            return look

@@ -62,6 +62,20 @@ class ForeignLooks:
                 self._into_folder(storage).refresh(from_ms, to_ms)
         return looked
 
+    def refresh_all(self, go_on: Callable[[], object]) -> Looked:
+        """Look at every date of all storages, however long it takes; `go_on` is called often, and may raise.
+
+        Raises:
+            StorageError: a storage can't be listed that is on this machine.
+        """
+        looked = Looked()
+        for storage in self._storages.all():
+            if storage.keeps_versions:
+                self._into_bucket(storage).refresh_all(go_on, looked)
+            else:
+                self._into_folder(storage).refresh(None, None)
+        return looked
+
     def look(self, storage: EventStorage, date: str) -> DateLook:
         """Look at one date of a storage that keeps versions, unless that was done just now.
 

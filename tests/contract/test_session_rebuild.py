@@ -211,7 +211,7 @@ def test_dates_that_couldnt_be_looked_at_for_objects_of_others_are_named(
     sessions: SessionRig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     gap = Missing(MissingReason.OBJECT_UNREADABLE, "s3", "2026-11-18", "no answer came")
-    monkeypatch.setattr(sessions.index._foreign, "refresh", lambda: Looked(gaps=[gap]))
+    monkeypatch.setattr(sessions.index._foreign, "refresh_all", lambda go_on: Looked(gaps=[gap]))
     assert sessions.rebuild()[-1].missing == sessions.page().missing == ("s3/2026-11-18 no answer came",)
 
 

@@ -140,7 +140,7 @@ class SessionIndex:
         # The foreign ones first: once the log is followed, deliveries keep it so.
         self._recall()
         self._index.add_uploaded(follower.generation)
-        looked = self._foreign.refresh()
+        looked = self._foreign.refresh_all(go_on)
         unlisted = {f"{each.storage}/{each.name}": each.description for each in [*looked.gaps, *looked.of_others]}
         follower.take(told_by(()), {}, unlisted)
         self._stored.begin(go_on)

@@ -13,16 +13,20 @@ import pytest
 from server.audit_log import bucket_looks
 from server.audit_log.bucket_dates import DateLook
 from server.audit_log.bucket_looks import BucketLooks, Freshness, Looked
+from server.audit_log.search.query import Missing, MissingReason
 from server.audit_log.timestamps import DAY_MS
 from server.observability.alerts.alerts import Alerts
 from tests.polling import until
 
+UNREAD = Missing(MissingReason.OBJECT_UNREADABLE, "s3", "1970-01-01/x", "there was no time")
+
 
 class Dates:
-    """Of which nothing is wrong; one can be held up."""
+    """Of which nothing is wrong; one can be held up, or take several looks."""
 
     def __init__(self) -> None:
         self.looks: list[str] = []
+        self.unfinished = 0
         self.held = ""
         self.goes_on = threading.Event()
 
@@ -30,7 +34,9 @@ class Dates:
         self.looks.append(date)
         if date == self.held:
             assert self.goes_on.wait(60)
-        return DateLook({}, (), is_finished=True)
+        self.unfinished -= 1
+        is_finished = self.unfinished < 0
+        return DateLook({}, () if is_finished else (UNREAD,), is_finished=is_finished)
 
 
 @pytest.fixture
@@ -41,11 +47,11 @@ def dates() -> Dates:
 @pytest.fixture
 def looks(dates: Dates, monkeypatch: pytest.MonkeyPatch) -> Iterator[BucketLooks]:
     monkeypatch.setattr(bucket_looks, "MOST_DATES", 5)
-    unused: Any = None
-    storage: Any = SimpleNamespace(storage_id="s3")
+    catalogue: Any = SimpleNamespace(dates=lambda storage: ["1970-01-02"])
+    storage: Any = SimpleNamespace(storage_id="s3", dates=lambda: ["1970-01-01"])
     freshness = Freshness(last_dates=0, earlier_dates=600)
     with ThreadPoolExecutor(4) as threads:
-        yield BucketLooks(storage, unused, dates, threads, Alerts(), freshness)  # type: ignore[arg-type]
+        yield BucketLooks(storage, catalogue, dates, threads, Alerts(), freshness)  # type: ignore[arg-type]
 
 
 def day(number: int) -> tuple[int, int]:
@@ -85,3 +91,34 @@ def test_a_look_under_way_is_never_forgotten_so_that_none_begins_beside_it(looks
         dates.goes_on.set()
         assert first.result(60) is second.result(60)
     assert dates.looks.count(dates.held) == 1
+
+
+def test_whoever_has_the_time_waits_for_all_dates_and_for_what_several_looks_take(
+    looks: BucketLooks, dates: Dates, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bucket_looks, "_MOST_SECONDS", 0.0)
+    dates.held, dates.unfinished = "1970-01-01", 3
+    hasty, patient = Looked(), Looked()
+    looks.refresh(*day(0), None, hasty)
+    assert [gap.name for gap in hasty.gaps] == [dates.held]
+    asked: list[None] = []
+
+    def go_on() -> None:
+        asked.append(None)
+        if len(asked) == 2:  # it waited a second in vain
+            dates.goes_on.set()
+
+    looks.refresh_all(go_on, patient)
+    assert (patient.gaps, patient.of_others) == ([], [])
+    assert (dates.looks.count("1970-01-01"), dates.looks.count("1970-01-02")) in ((4, 1), (3, 2), (2, 3), (1, 4))
+
+
+def test_a_stop_ends_the_wait_for_all_dates(looks: BucketLooks, dates: Dates) -> None:
+    dates.held = "1970-01-01"
+
+    def stopping() -> None:
+        raise InterruptedError
+
+    with pytest.raises(InterruptedError):
+        looks.refresh_all(stopping, Looked())
+    dates.goes_on.set()
