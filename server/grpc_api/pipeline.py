@@ -87,11 +87,11 @@ class Pipeline:
         serve = self._served(method, self.live.around(handler) if streams else handler, steps, checks)
         return self._rpc(method, serve, rpc)
 
-    def unknown(self, who: Check) -> grpc.GenericRpcHandler:
-        """Answers every method that no other handler has, in whatever shape it is called."""
+    def unknown(self, who: Check) -> RpcHandler:
+        """Answers every method that there is no handler of, in whatever shape it is called."""
         checks = self._barring(who)
         serve = self._served("unknown", _refuse_unknown, (self._calls.admit, *checks), checks)
-        return _Fallback(grpc.stream_stream_rpc_method_handler(_without_requests(serve)))
+        return grpc.stream_stream_rpc_method_handler(_without_requests(serve))
 
     def hold_to(self, limits: IdentityLimits) -> None:
         """Hold every identity to other limits from now on."""
@@ -154,14 +154,6 @@ class Pipeline:
                 tell(observers, call, time.perf_counter() - started)
 
         return serve
-
-
-class _Fallback(grpc.GenericRpcHandler):
-    def __init__(self, handler: RpcHandler) -> None:
-        self._handler = handler
-
-    def service(self, handler_call_details: grpc.HandlerCallDetails) -> RpcHandler:
-        return self._handler
 
 
 async def _refuse_unknown(_call: Call) -> None:
