@@ -10,7 +10,7 @@ from extaudit_client import EmitterAtPeer, EventChunk, EventChunks, ExportedEven
 
 _TIME = datetime(2026, 11, 1, tzinfo=UTC)
 _EMITTERS = (EmitterAtPeer(Identity("user", "alice", "ca", "1"), "ipv4:127.0.0.1:1"),)
-PIECE = 4
+PIECE = 2
 
 
 class Logs:

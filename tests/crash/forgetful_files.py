@@ -10,6 +10,7 @@ import errno
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import cache
 from itertools import count
 from pathlib import Path
 from types import FrameType
@@ -280,7 +281,15 @@ def _call_site(frame: FrameType | None) -> str:
     """The functions of the service, or of the client's spool, that lead to an operation, innermost first."""
     names: list[str] = []
     while frame is not None and len(names) < 3:
-        if frame.f_globals["__name__"].startswith(("server.", "extaudit_client.spool.")):
+        module = frame.f_globals["__name__"]
+        if module == "_pytest.python":
+            break  # what is behind the test is not looked at: it is most of the stack
+        if _is_ours(module):
             names.append(frame.f_code.co_name)
         frame = frame.f_back
     return " < ".join(names)
+
+
+@cache
+def _is_ours(module: str) -> bool:
+    return module.startswith(("server.", "extaudit_client.spool."))

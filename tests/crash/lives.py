@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import count
 from typing import TypeVar
 
-from tests.crash.forgetful_files import ForgetfulFiles
+from tests.crash.forgetful_files import ForgetfulFiles, Stopped
 from tests.crash.log_under_test import LogUnderTest, StateFile
 
 Acknowledged = dict[int, tuple[str, int]]
@@ -61,20 +62,25 @@ def moments(
     act: Callable[[Log], None],
     files: ForgetfulFiles | None = None,
     opened: Callable[[ForgetfulFiles, StateFile, Acknowledged], Log] = LogUnderTest,  # type: ignore[assignment]
+    among: range | None = None,
 ) -> Iterator[Moment]:
     """Live from `start` (or from nothing) on `files`, and give what a stop before each operation, and one after the
-    last, would leave."""
+    last, would leave; or before those `among` alone, and then no longer than to the last of them."""
     files = files or (start.files.copy() if start else ForgetfulFiles())
     state.put(start.state if start and start.state[0] else None)
     acknowledged = dict(start.acknowledged) if start else {}
     found: list[Moment] = []
 
     def note(number: int, name: str) -> None:
-        found.append(Moment(number, files.copy(), state.content(), dict(acknowledged)))
+        if among is None or number in among:
+            found.append(Moment(number, files.copy(), state.content(), dict(acknowledged)))
+        elif number >= among.stop:
+            raise Stopped
 
     files.before = note
-    act(opened(files, state, acknowledged))
-    note(len(files.operations) + 1, "end")
+    with suppress(Stopped):
+        act(opened(files, state, acknowledged))
+        note(len(files.operations) + 1, "end")
     files.before = lambda number, name: None
     state.close()
     return iter(found)

@@ -80,10 +80,7 @@ def lives_with_one_left_out(state: StateFile) -> Iterator[tuple[Operation, list[
         until = next(same, end)
         files = ForgetfulFiles()
         files.leaves_out = lambda operation, number=left_out.number: operation.number == number or is_again(operation)
-        yield (
-            left_out,
-            [found for found in moments(None, state, life, files) if left_out.number < found.operation <= until],
-        )
+        yield left_out, list(moments(None, state, life, files, among=range(left_out.number + 1, until + 1)))
 
 
 @pytest.mark.timeout(300)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Iterator
+from itertools import count
 
 import pytest
 from extaudit_client.spool.errors import SpoolFailed, SpoolFull
@@ -15,12 +16,10 @@ EVENT = b"e" * 9_000
 
 
 def stops(
-    start: SpoolUnderTest | None = None, *, durably: bool = True, leaves_out: str = ""
+    start: SpoolUnderTest | None = None, *, durably: bool = True, leaves_out: str = "", every: int = 1
 ) -> Iterator[tuple[Operation, SpoolUnderTest]]:
-    """A life stopped before each of its operations in turn."""
-    number = 0
-    while True:
-        number += 1
+    """A life stopped before each of its operations in turn, or before one of so many."""
+    for number in count(1, every):
         life = SpoolUnderTest(ForgetfulFiles(), durably=durably)
         if start is not None:
             life = SpoolUnderTest(start.files.copy(), durably=durably)
@@ -63,10 +62,9 @@ def test_a_process_that_is_killed_loses_nothing_though_nothing_is_synced() -> No
 @pytest.mark.parametrize("first_power_loss", [False, True], ids=["kill", "power loss"])
 def test_nor_does_a_loss_of_power_in_the_next_life(first_power_loss: bool) -> None:
     """What a killed life left unsynced is seen and built upon: it must be made durable first."""
-    starts = list(stops())
-    for operation, start in starts[::7]:
+    for operation, start in stops(every=7):
         found = start.after(power_loss=first_power_loss)
-        for later, life in list(stops(found))[::3]:
+        for later, life in stops(found, every=3):
             try:
                 life.after(power_loss=True).check()
             except Exception as error:
