@@ -7,6 +7,8 @@ makes Athena's functions NULL, TRY does.
 
 from __future__ import annotations
 
+from functools import cache
+
 import duckdb
 
 from tests.sandbox.athena_sql import MACROS, read_query, to_duckdb
@@ -41,5 +43,6 @@ class AthenaOnDuckDb:
         self._database.close()
 
 
+@cache
 def _translated(sql: str) -> str:
     return to_duckdb(read_query(sql))

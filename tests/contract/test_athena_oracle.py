@@ -25,7 +25,7 @@ from tests.contract.athena_rig import AWS, AthenaRig, athena_rig
 from tests.contract.search_rig import ALICE, BOB, DAY_MS, NODE, NOON, shown
 from tests.contract.test_conditions_at_random import SCALARS, TEXTS, some_formula, some_value
 
-QUERIES = int(os.environ.get("EXTAUDIT_QUERIES", "100"))
+QUERIES = int(os.environ.get("EXTAUDIT_QUERIES", "40"))
 SEED = int(os.environ.get("EXTAUDIT_SEED", "7"))
 TYPES = ("user.login", "it's", "session.end", 'a "b"', "x?y")
 USERS = ("ann", "Bé", "O'Neill", "", "100%", "a_b")

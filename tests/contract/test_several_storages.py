@@ -6,24 +6,16 @@ import hashlib
 import shutil
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
-from sqlalchemy import delete
 
-from server.audit_log.batch_record import BatchRecord, record_digest
 from server.audit_log.bucket_looks import Looked
 from server.audit_log.export.chunk import ChunkQuery
 from server.audit_log.export.listing import ChunkListing
 from server.audit_log.export.tokens import ChunkTokens
 from server.audit_log.journal import forks
 from server.audit_log.journal.forks import Fork
-from server.audit_log.rebuilding import recall
-from server.audit_log.recalling import Recalling
-from server.audit_log.record_proof import RecordProofs
 from server.audit_log.search.query import EventFilter, EventSelector, MissingReason, SearchQuery
 from server.audit_log.stored_batches import StoredBatches
 from server.audit_log.tail import Pinned
@@ -34,18 +26,16 @@ from server.audit_log.watching.look import look_on
 from server.errors import NotFound
 from server.files import DiskFiles
 from server.recordings.sessions.session_index import SessionIndex
-from server.state.catalogue import Catalogue
 from server.state.sessions import SqlSessionIndex
-from server.state.tables import catalogue_batches, catalogue_objects
 from server.storage.aws.clients import ServiceClient
 from server.storage.aws.event_storage import S3EventStorage
 from server.storage.aws.object_cache import ObjectCache
 from server.storage.aws.place import Connection, Place
 from server.storage.matching import compile_filters
-from server.storage.ports import EventStorage, StorageError
+from server.storage.ports import EventStorage
 from server.storage.query import Filters
 from server.storage.spec import S3Location
-from tests.contract.search_rig import ALICE, NOON, PROOFS, Kept, SearchRig, duck_engine, event_json
+from tests.contract.search_rig import ALICE, NOON, Kept, SearchRig, duck_engine, event_json
 from tests.sandbox.running import Sandbox, running_sandbox
 
 OTHER = "other"
@@ -94,11 +84,6 @@ def emitted(rig: SearchRig) -> dict[str, list[Kept]]:
     third = rig.emit(event_json("e"))
     rig.cut()
     return {"default": first + third, OTHER: second}
-
-
-def recalling_of(rig: SearchRig) -> Recalling:
-    log = rig.log
-    return Recalling(rig.storages, rig.catalogue, log.tail, log.journal, log.proofs, ThreadPoolExecutor(1))
 
 
 def deliver(rig: SearchRig, storage: str) -> None:
@@ -327,106 +312,6 @@ def test_an_object_under_a_name_that_nobody_can_guess_is_there_once_though_a_sto
     assert len(again.catalogue.batches()) == 1
     assert len(storage.list_date("2026-11-18")) == 10 + 1
     again.close()
-
-
-def test_batch_records_that_others_wrote_are_not_taken_for_ours(rig: SearchRig) -> None:
-    """Not of a log that isn't ours, nor of sequences that somebody has or that were never given; what the state lost is
-    taken back."""
-    kept = emitted(rig)  # default has 1, 2 and 5, the other one 3 and 4
-    deliver(rig, OTHER)
-    log_id, storage = rig.log.journal.log_id, rig.storages.of(OTHER)
-    recalling = recalling_of(rig)
-    (record,) = [
-        BatchRecord.decode(data) for name in storage.list_records() if (data := storage.read_record(name)) is not None
-    ]
-    forged = [(log_id, 1, 2), (log_id, 4, 4), (log_id, 5, 5), (log_id, 6, 9), (log_id, 3, 5), ("f" * 20, 1, 2)]
-    for log, first, last in forged:
-        stem = f"{log}-{first}-{last}"
-        objects = tuple(replace(item, name=f"2026-11-18/{stem}.parquet") for item in record.objects)
-        false = replace(record, log_id=log, first=first, last=last, objects=objects)
-        storage.put_record(f"{log}/{first}-{last}.json", false.encode())
-    assert recall(storage, rig.catalogue, recalling.admits, PROOFS) == (0, 6, 0, 0)
-    recalling.stop()
-    with pytest.raises(StorageError, match="stopping"):  # however many records there are
-        recall(storage, rig.catalogue, recalling.admits, PROOFS)
-    with rig.database.begin() as connection:
-        connection.execute(delete(catalogue_batches).where(catalogue_batches.c.storage == OTHER))
-        connection.execute(delete(catalogue_objects).where(catalogue_objects.c.storage == OTHER))
-    again = rig.reopened()
-    assert not again.catalogue.holes()
-    page = again.page(SearchQuery(storage="all"))
-    assert page.complete
-    found = [receipt for row in page.rows for receipt in row.receipts]
-    assert sorted(found, key=lambda each: each.sequence) == sorted(
-        (item.receipt for each in kept.values() for item in each), key=lambda each: each.sequence
-    )
-    again.close()
-
-
-@pytest.mark.parametrize("proof", ["none", "another record's", "of another key"])
-def test_what_the_state_lost_is_taken_back_from_records_with_a_proof_alone(
-    sandbox: Sandbox, tmp_path: Path, proof: str
-) -> None:
-    """Whoever can write to the bucket can delete a record, and write another one of the same sequences; or one of a log
-    of ours that has ended, beyond its end, which a state that was lost doesn't know."""
-    rig = SearchRig(tmp_path, duck_engine(tmp_path), others=(OTHER,), open_other=in_s3(sandbox, tmp_path.name))
-    emitted(rig)
-    deliver(rig, OTHER)
-    storage: Any = rig.storages.of(OTHER)
-    (name,) = storage.list_records()
-    data = storage.read_record(name)
-    assert data is not None
-    record = BatchRecord.decode(data)
-    forged = replace(record, receipts={"emitters": [], "runs": []}, previous="0" * 64)
-    other = RecordProofs(b"another").proven(forged).proof
-    forged = replace(forged, proof={"none": "", "another record's": record.proof, "of another key": other}[proof])
-    with rig.database.begin() as connection:
-        connection.execute(delete(catalogue_batches).where(catalogue_batches.c.storage == OTHER))
-        connection.execute(delete(catalogue_objects).where(catalogue_objects.c.storage == OTHER))
-    way = storage._connect()
-    way.s3.put_object(**way.place.at(f"_batches/{name}"), Body=forged.encode())
-    catalogue = Catalogue(rig.database)
-    assert recall(storage, catalogue, lambda *_: True, PROOFS) == (0, 0, 1, 0)
-    assert catalogue.batch(record.log_id, record.first) is None
-    storage.put_record(name.replace(".json", ".r1.json"), data)
-    assert recall(storage, catalogue, lambda *_: True, PROOFS) == (1, 0, 0, 0), "it is found behind the forged one"
-    found = catalogue.batch(record.log_id, record.first)
-    assert found is not None
-    assert (found.record_number, found.record_digest) == (1, record_digest(data))
-    rig.close()
-
-
-@pytest.mark.parametrize("is_begun", [False, True], ids=["in a new section", "in one that grows"])
-def test_a_record_of_sequences_that_are_given_at_this_moment_is_not_taken_for_ours(
-    sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_begun: bool
-) -> None:
-    """They are in the journal before they are in the tail. Whoever can write to the bucket can guess them, and has
-    every record of it looked at; the events would count as delivered."""
-    rig = SearchRig(tmp_path, duck_engine(tmp_path), others=(OTHER,), open_other=in_s3(sandbox, tmp_path.name))
-    switch_to(rig, OTHER)
-    rig.emit(event_json("before"))
-    if not is_begun:
-        rig.cut()
-    log_id, storage, tail = rig.log.journal.log_id, rig.storages.of(OTHER), rig.log.tail
-    recalling = recalling_of(rig)
-    given = rig.log.journal.next_sequence
-    forged = BatchRecord(log_id, given, given, OTHER, "", (), (), {"emitters": [], "runs": []})
-    storage.put_record(f"{log_id}/{given}-{given}.json", forged.encode())
-    pinned = tail.pin_with_ends
-
-    def commit_after() -> object:
-        found = pinned()
-        monkeypatch.setattr(tail, "pin_with_ends", pinned)
-        rig.emit(event_json("now"))
-        return found
-
-    monkeypatch.setattr(tail, "pin_with_ends", commit_after)
-    recalled = recall(storage, rig.catalogue, recalling.admits, PROOFS)
-    rig.cut()
-    deliver(rig, OTHER)
-    assert sorted(row.position.uid for row in rig.page(SearchQuery(storage=OTHER)).rows) == ["before", "now"]
-    assert recalled == (0, 1, 0, 0)
-    rig.close()
 
 
 def test_while_s3_is_out_of_reach_what_is_not_here_is_named_and_the_rest_is_given(

@@ -15,11 +15,8 @@ from extaudit.v1.external_audit_storage_service_pb2_grpc import ExternalAuditSto
 from extaudit.v1.status_service_pb2 import GetStatusRequest
 from extaudit.v1.status_service_pb2_grpc import StatusServiceStub
 
-from server.audit_log.diverting import Backlog
 from server.errors import Unavailable
-from server.external_storage.backlogs import DiversionRequest, Diverted
 from server.external_storage.regions import RegionRule
-from server.state.uploads import UploadRow
 from tests.grpc.failures import Failure, failing
 from tests.grpc.rig import Rig, serving
 from tests.grpc.test_external_storages import SETTER_UP, spec
@@ -375,27 +372,3 @@ async def test_where_the_switch_fails_the_answer_says_that_the_state_has_changed
         assert (await stub.GetCluster(pb.GetClusterRequest())).cluster.storage_id == draft.storage_id
     assert (failure.code, failure.reason) == (Codes.UNAVAILABLE, "JOURNAL_CLOSED")
     assert "it is done" in failure.message
-
-
-@in_loop
-async def test_what_was_diverted_is_answered_and_a_reason_that_is_too_long_is_refused_first() -> None:
-    upload = UploadRow("k", "u", "s", "aws-gone", "h", "open", "{}", "o", 7, 1_500, None, 0)
-    backlog = Backlog(2, 5, 99, (("l", 1, 3), ("l", 7, 8)), 1_000, 2_000)
-    async with serving() as rig, rig.user("editor", name="carol") as carol:
-        stub: Any = Stub(carol)
-        rig.backlogs.waits["aws-gone"] = Diverted(backlog, [upload])
-        asked = pb.DivertStorageRequest(storage_id="aws-gone", to="default", reason="closed", validate_only=True)
-        answer = await stub.DivertStorage(asked)
-        ((access, request),) = rig.backlogs.asked
-        long = await failing(stub.DivertStorage(pb.DivertStorageRequest(storage_id="aws-gone", reason="x" * 1025)))
-        rig.backlogs.waits["aws-gone"] = Diverted(Backlog(), [])
-        nothing = await stub.DivertStorage(asked)
-    assert (access.identity.name, request) == ("carol", DiversionRequest("aws-gone", "default", "closed", True))
-    assert (answer.batches, answer.events, answer.bytes) == (2, 5, 99)
-    ranges = [(each.log_id, each.first_sequence, each.last_sequence) for each in answer.sequences]
-    assert ranges == [("l", 1, 3), ("l", 7, 8)]
-    times = answer.oldest_received_time, answer.newest_received_time, answer.uploads[0].begin_time
-    assert [each.ToMilliseconds() for each in times] == [1_000, 2_000, 1_500]
-    assert [(each.session_id, each.bytes) for each in answer.uploads] == [("s", 7)]
-    assert (long.code, long.reason, len(rig.backlogs.asked)) == (Codes.INVALID_ARGUMENT, "INVALID_REQUEST", 2)
-    assert nothing == pb.DivertStorageResponse()

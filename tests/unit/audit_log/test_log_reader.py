@@ -15,13 +15,21 @@ from server.audit_log.watching.log_reader import LogReader, beyond
 from server.audit_log.watching.look import Look, look_on
 from server.storage.matching import compile_filters
 from server.storage.query import FieldEquality, Filters
+from server.storage.scan.engine import DuckScanEngine
 from tests.contract.search_rig import ALICE, BOB, DAY_MS, NODE, NOON, NOW_MS, SearchRig, duck_engine, event_json
 from tests.crash.damaged_journal import flipped
 
 
+@pytest.fixture(scope="module")
+def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DuckScanEngine]:
+    engine = duck_engine(tmp_path_factory.getbasetemp())
+    yield engine
+    engine.close()
+
+
 @pytest.fixture
-def rig(tmp_path: Path) -> Iterator[SearchRig]:
-    rig = SearchRig(tmp_path, duck_engine(tmp_path))
+def rig(tmp_path: Path, engine: DuckScanEngine) -> Iterator[SearchRig]:
+    rig = SearchRig(tmp_path, engine)
     yield rig
     rig.close()
 
