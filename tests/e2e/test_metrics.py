@@ -110,6 +110,7 @@ def test_a_call_whose_connection_is_lost_is_counted(app: App, tmp_path: Path) ->
 
 def test_a_deadline_that_passes_is_counted(app: App, tmp_path: Path) -> None:
     with channel_of(app, tmp_path / "data") as channel:
+        grpc.channel_ready_future(channel).result(60)  # else time may run out before the service hears of the call
         stub = AuditLogServiceStub(channel)
         stream: Any = stub.EmitEvents(iter(threading.Event().wait, None), timeout=0.2)
         with pytest.raises(grpc.RpcError):
