@@ -146,10 +146,10 @@ class UploadsUnderTest:
         return stream.upload.upload_id
 
     async def complete(
-        self, upload_id: str, *, who: Identity = NODE, size: int | None = None, sha256: str = "", **rights: bool
+        self, upload_id: str, *, who: Identity = NODE, size: int | None = None, **given: Any
     ) -> tuple[Recording, UploadState]:
-        given = {"partial": False, "may_update": False} | rights
-        return await self.uploads.complete(access(who), upload_id, size=size, sha256=sha256, **given)
+        given = {"sha256": "", "custody_digest": "", "partial": False, "may_update": False} | given
+        return await self.uploads.complete(access(who), upload_id, size=size, **given)
 
     async def record(self, data: bytes, **how: Any) -> tuple[Recording, UploadState]:
         """Send and complete."""

@@ -90,8 +90,9 @@ def completion_violations(request: pb.CompleteUploadRequest) -> list[Violation]:
     found = upload_violations(request.upload_id)
     if request.bytes > MAX_OFFSET:
         found.append(Violation("bytes", f"must be at most {MAX_OFFSET}"))
-    if request.sha256 and not _SHA256.fullmatch(request.sha256):
-        found.append(Violation("sha256", "must be 64 lower-case hexadecimal digits"))
+    for name in ("sha256", "custody_digest"):
+        if (digest := getattr(request, name)) and not _SHA256.fullmatch(digest):
+            found.append(Violation(name, "must be 64 lower-case hexadecimal digits"))
     return found
 
 

@@ -70,6 +70,7 @@ class RecordingServicer:
             request.upload_id,
             size=request.bytes if request.HasField("bytes") else None,
             sha256=request.sha256,
+            custody_digest=request.custody_digest,
             partial=request.partial,
             may_update=UPDATE_SESSIONS in call.granted,
         )

@@ -75,7 +75,15 @@ class Uploads(Protocol):
         ...
 
     async def complete(
-        self, access: Access, upload_id: str, *, size: int | None, sha256: str, partial: bool, may_update: bool
+        self,
+        access: Access,
+        upload_id: str,
+        *,
+        size: int | None,
+        sha256: str,
+        custody_digest: str,
+        partial: bool,
+        may_update: bool,
     ) -> tuple[Recording, UploadState]:
         """Make an upload a recording; gives the recording that holds its bytes, and what became of the upload.
 
@@ -83,7 +91,7 @@ class Uploads(Protocol):
 
         Raises:
             NotFound: no such upload, or not the caller's.
-            FailedPrecondition: it can't be completed as it is, or isn't what `size` or `sha256` say.
+            FailedPrecondition: it can't be completed as it is, or isn't what `size` or a digest say.
         """
         ...
 

@@ -59,7 +59,9 @@ async def test_a_recording_goes_up_and_comes_back(connection: Connection, tmp_pa
         recordings = client.recordings
         done = await recordings.upload(io.BytesIO(data), SAMPLE.stem)
         assert done.sha256 == hashlib.sha256(data).hexdigest()
-        recording, state = await recordings.complete(done.upload_id, size=done.bytes, sha256=done.sha256)
+        recording, state = await recordings.complete(
+            done.upload_id, size=done.bytes, custody_digest=done.custody_digest
+        )
         assert (recording.bytes, state) == (len(data), "completed")
         await recordings.download(SAMPLE.stem, tmp_path / "back.tar")
         assert await asyncio.to_thread((tmp_path / "back.tar").read_bytes) == data

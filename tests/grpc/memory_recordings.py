@@ -83,9 +83,17 @@ class MemoryUploads:
         return self._upload(access, "s", upload_id)
 
     async def complete(
-        self, access: Access, upload_id: str, *, size: int | None, sha256: str, partial: bool, may_update: bool
+        self,
+        access: Access,
+        upload_id: str,
+        *,
+        size: int | None,
+        sha256: str,
+        custody_digest: str,
+        partial: bool,
+        may_update: bool,
     ) -> tuple[Recording, UploadState]:
-        self.asked.append((access, (upload_id, size, sha256, partial, may_update)))
+        self.asked.append((access, (upload_id, size, sha256, custody_digest, partial, may_update)))
         return recording_of(bytes(self.data.get(upload_id, b"")), access), UploadState.KEPT_ASIDE
 
     async def abort(self, access: Access, upload_id: str) -> Upload:

@@ -192,6 +192,7 @@ def test_a_stream_that_takes_an_upload_up_ends_the_one_that_had_it(service: Serv
     [
         (pb.CompleteUploadRequest(bytes=5), "RECORDING_MISMATCH"),
         (pb.CompleteUploadRequest(sha256="0" * 64), "RECORDING_MISMATCH"),
+        (pb.CompleteUploadRequest(custody_digest="0" * 64), "RECORDING_MISMATCH"),
     ],
 )
 def test_what_is_not_what_the_client_says_is_not_completed(

@@ -29,6 +29,7 @@ REFUSED: list[tuple[str, Any, list[str]]] = [
     ("CompleteUpload", pb.CompleteUploadRequest(sha256="A" * 64), ["upload_id", "sha256"]),
     ("CompleteUpload", pb.CompleteUploadRequest(upload_id="u", sha256="a" * 63), ["sha256"]),
     ("CompleteUpload", pb.CompleteUploadRequest(upload_id="u", sha256="a" * 64 + "\n"), ["sha256"]),
+    ("CompleteUpload", pb.CompleteUploadRequest(upload_id="u", custody_digest="A" * 64), ["custody_digest"]),
     ("CompleteUpload", pb.CompleteUploadRequest(upload_id="u", bytes=MAX_OFFSET + 1), ["bytes"]),
     ("DownloadRecording", pb.DownloadRecordingRequest(), ["session_id"]),
     (
@@ -99,15 +100,16 @@ def test_completion_hands_on_what_is_asked_and_whether_the_caller_may_update(
     @in_loop
     async def check() -> None:
         async with serving(roles=tmp_path) as rig, rig.user(*roles) as channel:
-            request = pb.CompleteUploadRequest(upload_id="u-1", bytes=0, sha256="a" * 64, partial=True)
+            digests = {"sha256": "a" * 64, "custody_digest": "b" * 64}
+            request = pb.CompleteUploadRequest(upload_id="u-1", bytes=0, partial=True, **digests)
             answer = await RecordingServiceStub(channel).CompleteUpload(request)
             assert answer.state == recording_pb2.UPLOAD_STATE_KEPT_ASIDE
             assert answer.recording.complete_time.ToMilliseconds() == 2_000
             await RecordingServiceStub(channel).CompleteUpload(pb.CompleteUploadRequest(upload_id="u-1"))
             asked = [what for _, what in rig.uploads.asked]
             assert asked == [
-                ("u-1", 0, "a" * 64, True, may_update),
-                ("u-1", None, "", False, may_update),
+                ("u-1", 0, "a" * 64, "b" * 64, True, may_update),
+                ("u-1", None, "", "", False, may_update),
             ]
             assert rig.transfers.outcomes == ["kept_aside", "kept_aside"]
 

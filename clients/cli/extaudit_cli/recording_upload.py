@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import stat
-from typing import IO, TYPE_CHECKING
+from dataclasses import asdict
+from typing import IO, TYPE_CHECKING, BinaryIO
 
 import click
 
@@ -36,21 +37,23 @@ one of a session is kept beside the first.""",
 @click.option("--session", required=True, metavar="ID", help="The session that is recorded, a UUID in lower case.")
 @click.option("--upload", "upload_id", default="", metavar="ID", help="Go on with this upload.")
 @click.option("--no-complete", is_flag=True, help="Leave the upload open; `recordings complete` ends it.")
+@click.option("--with-sha256", is_flag=True, help="Have the SHA-256 of the whole made and kept too; it takes longer.")
 @output_option
 @connected
-def command(client: Client, file: IO[bytes], session: str, upload_id: str, no_complete: bool, output: str) -> None:
+def command(
+    client: Client, file: IO[bytes], session: str, upload_id: str, no_complete: bool, with_sha256: bool, output: str
+) -> None:
     """Upload a recording from FILE, - for stdin, and complete it."""
-    uploaded = _upload(client, file, session, upload_id)
+    uploaded = _upload(client, file, session, upload_id, with_sha256=with_sha256)
     if not no_complete:
         print_recording(*_complete(client, uploaded), output)
     elif output == "table":
         click.echo(visible(f"upload {uploaded.upload_id} is open, with {uploaded.bytes} bytes"))
     else:
-        record = {"upload_id": uploaded.upload_id, "bytes": uploaded.bytes, "sha256": uploaded.sha256}
-        write_json(record, indent=2 if output == "json" else None)
+        write_json(asdict(uploaded), indent=2 if output == "json" else None)
 
 
-def _upload(client: Client, file: IO[bytes], session: str, upload_id: str) -> Uploaded:
+def _upload(client: Client, file: IO[bytes], session: str, upload_id: str, *, with_sha256: bool) -> Uploaded:
     from extaudit_client import ExtauditError
 
     known = upload_id
@@ -63,7 +66,8 @@ def _upload(client: Client, file: IO[bytes], session: str, upload_id: str) -> Up
             shown.show(durable)
 
         try:
-            return client.recordings.upload(file, session, upload_id, progress)  # type: ignore[arg-type]  # click's IO
+            source: BinaryIO = file  # type: ignore[assignment]  # click's IO
+            return client.recordings.upload(source, session, upload_id, progress, with_sha256=with_sha256)
         except ExtauditError as error:
             more = f"; go on with --upload {known}" if known else ""
             raise click.ClickException(one_line(error) + visible(more)) from None
@@ -75,7 +79,10 @@ def _complete(client: Client, uploaded: Uploaded) -> tuple[Recording, str]:
     from extaudit_client import ConnectionFailed, TimedOut, Unavailable
 
     try:
-        return client.recordings.complete(uploaded.upload_id, size=uploaded.bytes, sha256=uploaded.sha256)
+        custody, sha256 = uploaded.custody_digest, uploaded.sha256
+        return client.recordings.complete(
+            uploaded.upload_id, size=uploaded.bytes, custody_digest=custody, sha256=sha256
+        )
     except (Unavailable, ConnectionFailed, TimedOut) as error:
         more = f"; the service has all of it, and `extaudit recordings complete {uploaded.upload_id}` asks again"
         raise click.ClickException(one_line(error) + visible(more)) from None

@@ -28,11 +28,17 @@ class AsyncRecordings:
         self._stub = caller.stubs.recordings
 
     async def upload(
-        self, source: BinaryIO, session_id: str, upload_id: str = "", progress: Progress | None = None
+        self,
+        source: BinaryIO,
+        session_id: str,
+        upload_id: str = "",
+        progress: Progress | None = None,
+        *,
+        with_sha256: bool = False,
     ) -> Uploaded:
         """Upload everything that `source` gives, which is read on a thread."""
-        opened = self._stub.UploadRecording
-        run = AsyncUploading(opened, Source(source), session_id, upload_id, self._caller.retries, progress)
+        opened, read = self._stub.UploadRecording, Source(source, with_sha256=with_sha256)
+        run = AsyncUploading(opened, read, session_id, upload_id, self._caller.retries, progress)
         with self._caller.errors():
             return await run.run()
 
@@ -41,10 +47,18 @@ class AsyncRecordings:
         return await self._caller.run_async(recording_calls.get_upload(upload_id))
 
     async def complete(
-        self, upload_id: str, *, size: int | None = None, sha256: str = "", partial: bool = False
+        self,
+        upload_id: str,
+        *,
+        size: int | None = None,
+        custody_digest: str = "",
+        sha256: str = "",
+        partial: bool = False,
     ) -> tuple[Recording, str]:
         """Make an upload a recording."""
-        return await self._caller.run_async(recording_calls.complete(upload_id, size, sha256, partial=partial))
+        return await self._caller.run_async(
+            recording_calls.complete(upload_id, size, custody_digest, sha256, partial=partial)
+        )
 
     async def abort(self, upload_id: str) -> Upload:
         """Give an upload up."""

@@ -19,11 +19,14 @@ def get_upload(upload_id: str) -> Call[Upload]:
     )
 
 
-def complete(upload_id: str, size: int | None, sha256: str, *, partial: bool) -> Call[tuple[Recording, str]]:
+def complete(
+    upload_id: str, size: int | None, custody_digest: str, sha256: str, *, partial: bool
+) -> Call[tuple[Recording, str]]:
     """Make an upload a recording."""
+    digests = {"custody_digest": custody_digest, "sha256": sha256}
     return Call(
         lambda stubs: stubs.recordings.CompleteUpload,
-        pb.CompleteUploadRequest(upload_id=upload_id, bytes=size, sha256=sha256, partial=partial),
+        pb.CompleteUploadRequest(upload_id=upload_id, bytes=size, partial=partial, **digests),
         lambda answer: (recording_from(answer.recording), upload_state(answer.state)),
     )
 

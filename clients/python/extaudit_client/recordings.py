@@ -32,14 +32,23 @@ class Recordings:
         self._retries = caller.retries
 
     def upload(
-        self, source: BinaryIO, session_id: str, upload_id: str = "", progress: Progress | None = None
+        self,
+        source: BinaryIO,
+        session_id: str,
+        upload_id: str = "",
+        progress: Progress | None = None,
+        *,
+        with_sha256: bool = False,
     ) -> Uploaded:
         """Upload everything that `source` gives; durable when this returns, and then to be completed.
 
         With `upload_id` an upload is gone on with: what is durable already is skipped in the source, which must begin
         at the recording's beginning. `progress` is told of the upload whenever more of it is durable.
+        `with_sha256` has the SHA-256 of the whole made too, here and in the service, which keeps it: everything is
+        hashed twice then. The custody digest proves the same without.
         """
-        run = Uploading(self._stub.UploadRecording, Source(source), session_id, upload_id, self._retries, progress)
+        opened, read = self._stub.UploadRecording, Source(source, with_sha256=with_sha256)
+        run = Uploading(opened, read, session_id, upload_id, self._retries, progress)
         with self._errors():
             return run.run()
 
@@ -48,15 +57,22 @@ class Recordings:
         return self._caller.run(recording_calls.get_upload(upload_id))
 
     def complete(
-        self, upload_id: str, *, size: int | None = None, sha256: str = "", partial: bool = False
+        self,
+        upload_id: str,
+        *,
+        size: int | None = None,
+        custody_digest: str = "",
+        sha256: str = "",
+        partial: bool = False,
     ) -> tuple[Recording, str]:
         """Make an upload a recording; gives the recording that holds its bytes, and the state of the upload.
 
         The state is `completed`, `kept_aside` (the session had another recording) or `repeated` (it had the same).
-        `size` in bytes and `sha256` (lower-case hex) are what the whole must have. `partial` completes another's upload
-        with what has arrived. Safe to repeat.
+        `size` in bytes and the digests (lower-case hex) are what the whole must have. A `sha256` that `upload` wasn't
+        told of has the service read everything again. `partial` completes another's upload with what has arrived. Safe
+        to repeat.
         """
-        return self._caller.run(recording_calls.complete(upload_id, size, sha256, partial=partial))
+        return self._caller.run(recording_calls.complete(upload_id, size, custody_digest, sha256, partial=partial))
 
     def abort(self, upload_id: str) -> Upload:
         """Give an upload up; the service keeps what arrived, set aside. Safe to repeat."""

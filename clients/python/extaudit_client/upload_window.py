@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -10,6 +9,7 @@ from typing import BinaryIO, Final
 
 from extaudit.v1 import recording_service_pb2 as pb
 
+from extaudit_client.custody import CustodyDigest
 from extaudit_client.errors import ExtauditError
 
 CHUNK_BYTES: Final = 1024 * 1024
@@ -22,32 +22,34 @@ Progress = Callable[[str, int], None]
 
 @dataclass(frozen=True, slots=True)
 class Uploaded:
-    """What was uploaded, all of it durable. `bytes` and `sha256` (lower-case hex) are those of the whole source."""
+    """What was uploaded, all of it durable: size and digests (lower-case hex) of the whole source.
+
+    `custody_digest` is as the service makes it, see custody; `sha256` is '' of more than one part (8 MiB) but with
+    `with_sha256`.
+    """
 
     upload_id: str
     bytes: int
+    custody_digest: str
     sha256: str
 
 
 class Source:
     """Where the bytes come from: any binary stream, from the recording's beginning."""
 
-    def __init__(self, stream: BinaryIO) -> None:
+    def __init__(self, stream: BinaryIO, *, with_sha256: bool = False) -> None:
         self._stream = stream
-        self._digest = hashlib.sha256()
+        self.with_sha256 = with_sha256
+        self.digest = CustodyDigest(whole=with_sha256)
+        """Of all that was read or passed over."""
         # A pipe gives what there is instead of waiting until a chunk is full: a session may be streamed as it lasts.
         self._read: Callable[[int], bytes] = getattr(stream, "read1", stream.read)
 
     def read(self) -> bytes:
         """The next bytes; none at the end."""
         data = self._read(CHUNK_BYTES)
-        self._digest.update(data)
+        self.digest.update(data)
         return data
-
-    @property
-    def sha256(self) -> str:
-        """SHA-256 of all that was read or passed over, lower-case hex."""
-        return self._digest.hexdigest()
 
     def skip(self, size: int) -> None:
         """Pass over bytes.
@@ -57,7 +59,7 @@ class Source:
         """
         while size > 0:
             data = self._stream.read(min(size, CHUNK_BYTES))
-            self._digest.update(data)
+            self.digest.update(data)
             if not data:
                 raise ExtauditError("FAILED_PRECONDITION", "", "the source is shorter than what was uploaded already")
             size -= len(data)
@@ -90,11 +92,13 @@ class UploadWindow:
     @property
     def uploaded(self) -> Uploaded:
         """What was uploaded, once it is done."""
-        return Uploaded(self.upload_id, self._end, self.source.sha256)
+        digest = self.source.digest
+        return Uploaded(self.upload_id, self._end, digest.custody, digest.sha256)
 
     def start(self) -> pb.UploadRecordingRequest:
         """The first request of a stream."""
-        start = pb.UploadStart(session_id=self._session_id, upload_id=self.upload_id, with_sha256=True)
+        with_sha256 = self.source.with_sha256
+        start = pb.UploadStart(session_id=self._session_id, upload_id=self.upload_id, with_sha256=with_sha256)
         return pb.UploadRecordingRequest(start=start)
 
     def note(self, response: pb.UploadRecordingResponse, *, first: bool) -> None:

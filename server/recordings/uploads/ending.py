@@ -41,9 +41,10 @@ class CompletionRequest:
 
     size: int | None = None
     sha256: str = ""
+    custody_digest: str = ""
     partial: bool = False
 
-    def check(self, size: int, sha256: str | None) -> None:
+    def check(self, size: int, *, sha256: str | None = None, custody_digest: str | None = None) -> None:
         """Compare with what arrived; a digest of None isn't known yet.
 
         Raises:
@@ -52,6 +53,9 @@ class CompletionRequest:
         if self.size is not None and self.size != size:
             message = f"the upload has {size} bytes, not {self.size}"
             raise FailedPrecondition(message, reason="RECORDING_MISMATCH", bytes=str(size))
+        if self.custody_digest and custody_digest is not None and self.custody_digest != custody_digest:
+            message = f"the upload's custody digest is {custody_digest}, not {self.custody_digest}"
+            raise FailedPrecondition(message, reason="RECORDING_MISMATCH", custody_digest=custody_digest)
         if self.sha256 and sha256 is not None and self.sha256 != sha256:
             message = f"the upload's SHA-256 is {sha256}, not {self.sha256}"
             raise FailedPrecondition(message, reason="RECORDING_MISMATCH", sha256=sha256)
@@ -91,12 +95,12 @@ class Endings:
                     size = writing.open()
                     if not size:
                         raise FailedPrecondition("nothing of the upload has arrived", reason="RECORDING_MISMATCH")
-                    request.check(size, None)
+                    request.check(size)
                     sha256 = writing.sha256(wanted=bool(request.sha256))
                     custody = self._custody(access, row, writing, sha256, partial=request.partial)
                 finally:
                     writing.close()
-                request.check(size, custody.sha256)
+                request.check(size, sha256=custody.sha256, custody_digest=custody.custody_digest)
                 storage.decide(place_of(row), custody.encode())
             return self._finish(row)
 

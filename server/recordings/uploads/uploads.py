@@ -119,25 +119,34 @@ class Uploads:
         return await self._to_its_end(self._get(self._ids.key(upload_id, access.identity)))
 
     async def complete(
-        self, access: Access, upload_id: str, *, size: int | None, sha256: str, partial: bool, may_update: bool
+        self,
+        access: Access,
+        upload_id: str,
+        *,
+        size: int | None,
+        sha256: str,
+        custody_digest: str,
+        partial: bool,
+        may_update: bool,
     ) -> tuple[Recording, UploadState]:
         """Make an upload a recording; gives the recording that holds its bytes, and what became of the upload.
 
         With `may_update`, `partial` completes another's with what has arrived. Its owner's is never partial.
 
         Raises:
-            InvalidRequest: the digest isn't one.
+            InvalidRequest: a digest isn't one.
             NotFound: no such upload, or not the caller's.
-            FailedPrecondition: it was aborted, is empty, or isn't what `size` or `sha256` say; another's is written to.
+            FailedPrecondition: it was aborted, is empty, or isn't what `size` or a digest say; another's is written to.
             DataLoss: what is kept of it isn't what was taken.
             Unavailable: it isn't completed, or not known to be; safe to repeat.
         """
-        if sha256 and not _SHA256.fullmatch(sha256):
-            raise InvalidRequest([Violation("sha256", "must be 64 characters of lower-case hex")])
+        digests = {"sha256": sha256, "custody_digest": custody_digest}
+        if wrong := [name for name, digest in digests.items() if digest and not _SHA256.fullmatch(digest)]:
+            raise InvalidRequest([Violation(name, "must be 64 characters of lower-case hex") for name in wrong])
         is_own = self._ids.is_of(upload_id, access.identity)
         if not is_own and not (partial and may_update):
             raise no_such_upload("the upload id is another identity's or was never given")
-        request = CompletionRequest(size, sha256, partial=not is_own)
+        request = CompletionRequest(size, sha256, custody_digest, partial=not is_own)
         row = await self._to_its_end(self._complete(access, upload_id, request))
         return await self._outcome(row, request)
 
@@ -300,9 +309,9 @@ class Uploads:
         )
         if kept is None:
             raise Unavailable("the recording isn't known yet", reason="STATE_UNAVAILABLE")
-        request.check(kept.bytes, None)
+        request.check(kept.bytes, custody_digest=kept.custody_digest)
         if request.sha256:
-            request.check(kept.bytes, await self._on_thread(lambda: self._endings.sha256_of(kept)))
+            request.check(kept.bytes, sha256=await self._on_thread(lambda: self._endings.sha256_of(kept)))
         return recording_of(kept), state
 
     async def _row(self, key: str) -> UploadRow:

@@ -10,7 +10,7 @@ import pytest
 from extaudit_cli.recording_upload import _complete
 from extaudit_client import Client, ConnectionFailed, ExtauditError, RecordingMismatch, Unavailable, Uploaded
 
-ARRIVED = Uploaded("f" * 64, 4, "a" * 64)
+ARRIVED = Uploaded("f" * 64, 4, "c" * 64, "a" * 64)
 AWAY = Unavailable("UNAVAILABLE", "STORAGE_UNAVAILABLE", "s3:PutObject: no answer came")
 
 

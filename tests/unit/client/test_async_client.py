@@ -204,10 +204,11 @@ async def test_a_broken_upload_is_gone_on_with_from_what_is_durable(
     told: list[int] = []
     async with opened(connection) as client:
         done = await client.recordings.upload(
-            io.BytesIO(data), SESSION, progress=lambda upload_id, durable: told.append(durable)
+            io.BytesIO(data), SESSION, progress=lambda upload_id, durable: told.append(durable), with_sha256=True
         )
     assert uploads.data == data
     assert (done.bytes, done.sha256) == (len(data), hashlib.sha256(data).hexdigest())
+    assert uploads.with_sha256 == [True] * 4
     assert uploads.starts == [(SESSION, ""), *[(SESSION, "u-1")] * 3]
     assert told == sorted(told)
     assert told[-1] == len(data)

@@ -34,10 +34,12 @@ class FakeUploads:
         self.data = bytearray()
         self.starts: list[tuple[str, str]] = []
         self.received = 0
+        self.with_sha256: list[bool] = []
 
     def __call__(self, requests: Requests) -> Responses:
         start = next(requests).start
         self.starts.append((start.session_id, start.upload_id))
+        self.with_sha256.append(start.with_sha256)
         limit, failure = self.breaks.pop(0) if self.breaks else (-1, None)
         yield self._durable()
         for number, request in enumerate(requests):
@@ -59,10 +61,22 @@ def test_everything_is_uploaded_and_its_size_and_digest_come_back(service: FakeS
     told: list[tuple[str, int]] = []
     done = client.recordings.upload(io.BytesIO(data), SESSION, progress=lambda *each: told.append(each))
     assert uploads.data == data
-    assert (done.upload_id, done.bytes, done.sha256) == ("u-1", len(data), hashlib.sha256(data).hexdigest())
+    assert (done.upload_id, done.bytes, done.custody_digest) == ("u-1", len(data), digest_by_hand(data, [PART_BYTES]))
     assert told[0] == ("u-1", 0)
     assert told[-1] == ("u-1", len(data))
     assert uploads.starts == [(SESSION, "")]
+
+
+def test_the_whole_is_hashed_where_that_is_asked_for_and_nowhere_else(service: FakeService, client: Client) -> None:
+    service.upload = uploads = FakeUploads()
+    data = os.urandom(PART_BYTES + 1)
+    digests = []
+    for with_sha256 in (False, True):
+        done = client.recordings.upload(io.BytesIO(data), SESSION, with_sha256=with_sha256)
+        digests.append((done.custody_digest, done.sha256))
+    custody = digest_by_hand(data, [PART_BYTES] * 2)
+    assert digests == [(custody, ""), (custody, hashlib.sha256(data).hexdigest())]
+    assert uploads.with_sha256 == [False, True]
 
 
 @pytest.mark.parametrize("data", [b"", b"x"])
@@ -80,7 +94,7 @@ def test_a_broken_stream_is_gone_on_with_from_what_is_durable(
     data = os.urandom(5 * CHUNK_BYTES)
     done = client.recordings.upload(io.BytesIO(data), SESSION)
     assert uploads.data == data
-    assert done.sha256 == hashlib.sha256(data).hexdigest()
+    assert done.custody_digest == digest_by_hand(data, [PART_BYTES])
     assert uploads.starts == [(SESSION, ""), *[(SESSION, "u-1")] * 3]
     assert waits == [0.5, 0.5, 0.5]
 
@@ -92,7 +106,7 @@ def test_an_upload_of_before_is_gone_on_with_where_it_was(service: FakeService, 
     done = client.recordings.upload(io.BytesIO(data), SESSION, upload_id="u-1")
     assert uploads.data == data
     assert uploads.received == len(data) - CHUNK_BYTES - 7
-    assert (done.bytes, done.sha256) == (len(data), hashlib.sha256(data).hexdigest())
+    assert (done.bytes, done.custody_digest) == (len(data), digest_by_hand(data, [PART_BYTES]))
 
 
 def test_a_source_shorter_than_what_is_durable_is_refused(service: FakeService, client: Client) -> None:
@@ -207,14 +221,16 @@ def digest_by_hand(data: bytes, schedule: list[int]) -> str:
     return hashlib.sha256(digests).hexdigest()
 
 
+@pytest.mark.parametrize("whole", [False, True])
 @pytest.mark.parametrize("size", [0, 1, PART_BYTES - 1, PART_BYTES, PART_BYTES + 1, 2 * PART_BYTES, 2 * PART_BYTES + 9])
-def test_the_custody_digest_is_over_the_digests_of_the_parts(size: int) -> None:
+def test_the_custody_digest_is_over_the_digests_of_the_parts(size: int, whole: bool) -> None:
     data = os.urandom(size)
-    digest = CustodyDigest()
+    digest = CustodyDigest(whole=whole)
     for start in range(0, size, 3_000_001):
         digest.update(data[start : start + 3_000_001])
     assert digest.custody == digest_by_hand(data, [PART_BYTES] * 3)
-    assert digest.sha256 == hashlib.sha256(data).hexdigest()
+    is_known = whole or size <= PART_BYTES
+    assert digest.sha256 == (hashlib.sha256(data).hexdigest() if is_known else "")
     assert digest.size == size
 
 
@@ -230,6 +246,7 @@ class FakeDownload:
         self.breaks = list(breaks)
         self.offsets: list[int] = []
         self.custody = digest_by_hand(data, [PART_BYTES] * 4)
+        self.sha256 = hashlib.sha256(data).hexdigest()
 
     def __call__(self, request: pb.DownloadRecordingRequest) -> Iterator[pb.DownloadRecordingResponse]:
         self.offsets.append(request.offset)
@@ -238,7 +255,7 @@ class FakeDownload:
             upload_id="u-1",
             bytes=len(self.data),
             custody_digest=self.custody,
-            sha256=hashlib.sha256(self.data).hexdigest(),
+            sha256=self.sha256,
         )
         yield pb.DownloadRecordingResponse(recording=recording)
         limit, failure = self.breaks.pop(0) if self.breaks else (len(self.data), None)
@@ -262,6 +279,18 @@ def test_a_download_is_there_once_it_is_whole(service: FakeService, client: Clie
     assert fake.offsets == [0, 3000, 7000]
     assert told[-1] == 10_000
     assert [path.name for path in tmp_path.iterdir()] == ["s.tar"]
+
+
+def test_a_recording_of_which_no_sha256_of_the_whole_is_kept_is_downloaded(
+    service: FakeService, client: Client, tmp_path: Path
+) -> None:
+    service.download = fake = FakeDownload(os.urandom(10_000))
+    fake.sha256 = ""
+    client.recordings.download(SESSION, tmp_path / "s.tar")
+    assert (tmp_path / "s.tar").read_bytes() == fake.data
+    fake.sha256 = "0" * 64
+    with pytest.raises(ExtauditError, match="custody digest"):
+        client.recordings.download(SESSION, tmp_path / "t.tar")
 
 
 def test_a_download_of_before_is_gone_on_with(service: FakeService, client: Client, tmp_path: Path) -> None:

@@ -197,6 +197,7 @@ class CompleteUploadRequest(_message.Message):
     BYTES_FIELD_NUMBER: _builtins.int
     SHA256_FIELD_NUMBER: _builtins.int
     PARTIAL_FIELD_NUMBER: _builtins.int
+    CUSTODY_DIGEST_FIELD_NUMBER: _builtins.int
     upload_id: _builtins.str
     """The upload."""
     bytes: _builtins.int
@@ -205,6 +206,10 @@ class CompleteUploadRequest(_message.Message):
     """SHA-256 that the whole must have, lower-case hex, if given."""
     partial: _builtins.bool
     """Completes somebody else's upload with what has arrived. Its owner has no use for it."""
+    custody_digest: _builtins.str
+    """Custody digest that it must have, lower-case hex, if given: SHA-256 over the SHA-256 digests of its parts, 8 MiB each
+    and 8 MiB more after every 1,000. It proves what `sha256` does, and costs the service nothing.
+    """
     def __init__(
         self,
         *,
@@ -212,10 +217,11 @@ class CompleteUploadRequest(_message.Message):
         bytes: _builtins.int | None = ...,
         sha256: _builtins.str = ...,
         partial: _builtins.bool = ...,
+        custody_digest: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_bytes", b"_bytes", "bytes", b"bytes"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_bytes", b"_bytes", "bytes", b"bytes", "partial", b"partial", "sha256", b"sha256", "upload_id", b"upload_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_bytes", b"_bytes", "bytes", b"bytes", "custody_digest", b"custody_digest", "partial", b"partial", "sha256", b"sha256", "upload_id", b"upload_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__bytes: _TypeAlias = _typing.Literal["bytes"]  # noqa: Y015
     _WhichOneofArgType__bytes: _TypeAlias = _typing.Literal["_bytes", b"_bytes"]  # noqa: Y015

@@ -116,7 +116,7 @@ class RecordingServiceServicer:
         If the session has a recording with the same bytes already, that one is the answer; with other bytes, this one is
         kept aside. Emits `session.upload`.
         Needs `session:create` and to be who began it; or, with `partial`, `session:update`.
-        Errors: FAILED_PRECONDITION (aborted, empty, being written to, or not what `bytes` or `sha256` say).
+        Errors: FAILED_PRECONDITION (aborted, empty, being written to, or not what `bytes`, `custody_digest` or `sha256` say).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

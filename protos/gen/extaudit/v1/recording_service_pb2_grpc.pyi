@@ -53,7 +53,7 @@ class RecordingServiceStub:
     If the session has a recording with the same bytes already, that one is the answer; with other bytes, this one is
     kept aside. Emits `session.upload`.
     Needs `session:create` and to be who began it; or, with `partial`, `session:update`.
-    Errors: FAILED_PRECONDITION (aborted, empty, being written to, or not what `bytes` or `sha256` say).
+    Errors: FAILED_PRECONDITION (aborted, empty, being written to, or not what `bytes`, `custody_digest` or `sha256` say).
     """
     AbortUpload: _grpc.UnaryUnaryMultiCallable[_recording_service_pb2.AbortUploadRequest, _recording_service_pb2.AbortUploadResponse]
     """Gives an upload up. What arrived is kept, set aside. Safe to repeat. Needs `session:create` and to be who began it."""
@@ -105,7 +105,7 @@ class RecordingServiceAsyncStub(RecordingServiceStub):
     If the session has a recording with the same bytes already, that one is the answer; with other bytes, this one is
     kept aside. Emits `session.upload`.
     Needs `session:create` and to be who began it; or, with `partial`, `session:update`.
-    Errors: FAILED_PRECONDITION (aborted, empty, being written to, or not what `bytes` or `sha256` say).
+    Errors: FAILED_PRECONDITION (aborted, empty, being written to, or not what `bytes`, `custody_digest` or `sha256` say).
     """
     AbortUpload: _aio.UnaryUnaryMultiCallable[_recording_service_pb2.AbortUploadRequest, _recording_service_pb2.AbortUploadResponse]  # type: ignore[assignment]
     """Gives an upload up. What arrived is kept, set aside. Safe to repeat. Needs `session:create` and to be who began it."""
@@ -172,7 +172,7 @@ class RecordingServiceServicer(metaclass=_abc_1.ABCMeta):
         If the session has a recording with the same bytes already, that one is the answer; with other bytes, this one is
         kept aside. Emits `session.upload`.
         Needs `session:create` and to be who began it; or, with `partial`, `session:update`.
-        Errors: FAILED_PRECONDITION (aborted, empty, being written to, or not what `bytes` or `sha256` say).
+        Errors: FAILED_PRECONDITION (aborted, empty, being written to, or not what `bytes`, `custody_digest` or `sha256` say).
         """
 
     @_abc_1.abstractmethod

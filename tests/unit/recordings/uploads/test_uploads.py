@@ -158,7 +158,9 @@ def test_completing_ends_the_stream_and_keeps_what_it_sent(service: UploadsUnder
 
 
 @pytest.mark.parametrize(
-    "claim", [{"size": 99}, {"size": 101}, {"sha256": "0" * 64}], ids=["too few", "too many", "another digest"]
+    "claim",
+    [{"size": 99}, {"size": 101}, {"sha256": "0" * 64}, {"custody_digest": "0" * 64}],
+    ids=["too few", "too many", "another digest", "another custody digest"],
 )
 def test_what_is_not_as_the_client_says_stays_open(service: UploadsUnderTest, claim: dict[str, Any]) -> None:
     async def live() -> None:
@@ -168,7 +170,7 @@ def test_what_is_not_as_the_client_says_stays_open(service: UploadsUnderTest, cl
             await service.complete(upload_id, **claim)
         assert refused.value.reason == "RECORDING_MISMATCH"
         assert (await service.uploads.get(access(), upload_id)).state is UploadState.OPEN
-        right = {"size": 100, "sha256": hashlib.sha256(DATA).hexdigest()}
+        right = {"size": 100, "sha256": hashlib.sha256(DATA).hexdigest(), "custody_digest": custody_of(DATA)}
         assert (await service.complete(upload_id, **right))[1] is UploadState.COMPLETED
         assert (await service.complete(upload_id, **right))[1] is UploadState.COMPLETED
         with pytest.raises(FailedPrecondition):
@@ -203,8 +205,9 @@ def test_the_digest_of_a_recording_of_one_part_is_known_without_being_asked_for(
 
 def test_a_digest_that_is_none_is_invalid(service: UploadsUnderTest) -> None:
     upload_id = asyncio.run(service.send(DATA))
-    with pytest.raises(InvalidRequest):
-        asyncio.run(service.complete(upload_id, sha256="A" * 64))
+    with pytest.raises(InvalidRequest) as refused:
+        asyncio.run(service.complete(upload_id, sha256="A" * 64, custody_digest="0"))
+    assert [each.field for each in refused.value.violations] == ["sha256", "custody_digest"]
 
 
 def test_an_empty_upload_is_not_completed(service: UploadsUnderTest) -> None:
