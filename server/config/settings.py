@@ -8,6 +8,7 @@ import re
 import typing
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -123,6 +124,7 @@ class Setting:
             raise WrongValue(f"must be {self.bounds} {self.unit}")
 
 
+@cache
 def settings() -> tuple[Setting, ...]:
     """All settings, those above the sections first, each section in its own order."""
     top: list[Setting] = []
@@ -164,6 +166,7 @@ class Tables:
         return _of_class(self.name, self.of)
 
 
+@cache
 def tables() -> tuple[Tables, ...]:
     """All lists of tables."""
     return tuple(
