@@ -15,7 +15,9 @@ import pytest
 from sqlalchemy import Engine, delete, insert, update
 
 from server.aws_storages import AwsStorages
+from server.config.aws_sections import AwsSection
 from server.external_storage.kept import options_text, spec_text
+from server.external_storage_assembly import aws_settings
 from server.state.database import open_database
 from server.state.external_storage_tables import integrations, promotions
 from server.storage.aws.athena.budget import ReadBudget
@@ -165,3 +167,18 @@ def test_what_was_given_up_is_not_sent_again() -> None:
         for each in connections:
             each.close()
         clients.close()
+
+
+@pytest.mark.parametrize(
+    ("section", "is_known"),
+    [
+        (AwsSection(), True),
+        (AwsSection(endpoint="https://store.test"), False),
+        (AwsSection(s3_endpoint="https://store.test"), False),
+        (AwsSection(s3_conditional_writes="no"), False),
+    ],
+)
+def test_of_s3_itself_alone_it_is_known_that_it_refuses_an_object_where_there_is_one(
+    section: AwsSection, is_known: bool
+) -> None:
+    assert aws_settings(section).store.refuses == is_known
