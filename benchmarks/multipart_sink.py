@@ -111,7 +111,7 @@ class Handler(BaseHTTPRequestHandler):
             self.answer(f"<InitiateMultipartUploadResult>{told}</InitiateMultipartUploadResult>")
             return
         self.server.objects[key] = self.server.uploads.pop(asked["uploadId"])
-        self.answer("<CompleteMultipartUploadResult></CompleteMultipartUploadResult>")
+        self.answer("<CompleteMultipartUploadResult></CompleteMultipartUploadResult>", x_amz_version_id="v")
 
     def do_PUT(self) -> None:
         """Take a part, or an object that comes whole."""

@@ -141,7 +141,7 @@ class MemoryS3:
         if _sha256(data) != ChecksumSHA256:
             raise _refusal("BadDigest", 400)
         self._opened(UploadId).parts[PartNumber] = data
-        return {}
+        return {"ETag": _etag(data)}
 
     def _list_parts(self, UploadId: str, Key: str, PartNumberMarker: int = 0, **_: Any) -> Any:  # noqa: N803
         if self._opened(UploadId).key != Key:

@@ -169,6 +169,7 @@ class S3UploadsUnderTest(UploadsUnderTest):
     """The same with a bucket in memory, `files` being CloudedFiles."""
 
     retention_days: int = 0
+    senders: Executor = field(default_factory=SameThread)
 
     def _storage(self) -> RecordingStorage:
         assert isinstance(self.files, CloudedFiles)
@@ -181,7 +182,7 @@ class S3UploadsUnderTest(UploadsUnderTest):
             )
             return Connection(lambda: cast(ServiceClient, self.s3), place)
 
-        return S3Recordings("aws-1", UploadFolders(self.files, self.folder), way, SameThread())
+        return S3Recordings("aws-1", UploadFolders(self.files, self.folder), way, self.senders)
 
     def _recover(self, endings: Endings) -> int:
         return recover_spooled(self.store, self.storage)

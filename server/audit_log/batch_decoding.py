@@ -159,8 +159,8 @@ def are_whole(columns: BatchColumns) -> bool:
 
 
 def bytes_of(columns: BatchColumns) -> int:
-    """What the columns take in memory, about."""
-    return 16 * len(columns.sequences) + sum(int(getattr(columns, name).nbytes) for name in _TEXTS)
+    """What the columns keep in memory, about: of a slice all that it is a part of."""
+    return 16 * len(columns.sequences) + sum(int(getattr(columns, name).get_total_buffer_size()) for name in _TEXTS)
 
 
 def _one_array(column: pa.ChunkedArray) -> pa.Array:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 import re
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from itertools import groupby
 from typing import NamedTuple
 
 from server.audit_log.batch_record import BatchRecord, NewerRecord
@@ -26,6 +27,8 @@ _MOST_UNREAD = 100
 """Batch records that can't be read before a storage counts as out of reach."""
 RECORD_NAME = re.compile(r"([0-9a-f]{20})/([0-9]{1,19})-([0-9]{1,19})(?:\.r([0-9]{1,18}))?\.json", re.ASCII)
 
+Place = tuple[str, int, int]
+"""Log, first and last sequence of a batch."""
 Admits = Callable[[str, int, int], bool]
 """Whether sequences first..last of a log, which are in no known batch, can be those of one that isn't known: they were
 given, and aren't in the journal."""
@@ -42,10 +45,11 @@ def rebuild(storage: EventStorage, catalogue: Catalogue, pending: Collection[tup
     """
     now_ms = time.time_ns() // 1_000_000
     records: list[BatchRecord] = []
-    listed = _listed(storage)
-    for place, numbers in listed.items():
+    listed: set[Place] = set()
+    for place, numbers in _listed(storage):
+        listed.add(place)
         try:
-            records += _added(storage, catalogue, *place, numbers)
+            records += _added(storage, catalogue, place, numbers)
         except StorageError:  # what people leave there stops nothing
             continue
         except BatchOverlaps as error:
@@ -79,18 +83,20 @@ def recall(storage: EventStorage, catalogue: Catalogue, admits: Admits, proofs: 
     """
     added = refused = unproven = diverted = 0
     unread: list[str] = []
-    for place, numbers in _listed(storage).items():
+    for place, numbers in _listed(storage):
         log_id, first, last = place
-        admitted = admits(log_id, first, last)  # before the catalogue is asked: what leaves the tail is there by then
-        known = catalogue.batch_from(log_id, first)
-        if known is not None and (known.storage, known.first, known.last) == (storage.storage_id, first, last):
+        if _is_known(storage, catalogue, place):
             continue
+        admitted = admits(log_id, first, last)  # before the catalogue is asked: what leaves the tail is there by then
+        if _is_known(storage, catalogue, place):
+            continue
+        known = catalogue.batch_from(log_id, first)
         if (known is not None and known.first <= last) or not admitted:
             is_left = catalogue.diversions.is_left(storage.storage_id, log_id, first, last)
             refused, diverted = refused + (not is_left), diverted + is_left
             continue
         try:
-            records = _added(storage, catalogue, *place, numbers, proofs.is_own)
+            records = _added(storage, catalogue, place, numbers, proofs.is_own)
         except (StorageError, DataDirectoryProblem) as error:  # others can write there: one of theirs stops no other
             unread.append(str(error))
             if len(unread) >= _MOST_UNREAD:
@@ -108,36 +114,36 @@ def recall(storage: EventStorage, catalogue: Catalogue, admits: Admits, proofs: 
     return Recalled(added, refused, unproven, diverted)
 
 
-def _listed(storage: EventStorage) -> dict[tuple[str, int, int], list[int]]:
-    """Log, first and last of every batch whose record is in the storage, in order, with the numbers of its names."""
+def _listed(storage: EventStorage) -> Iterator[tuple[Place, Iterator[int]]]:
+    """Every batch whose record is in the storage, with the numbers of its names. In the order of names, in which those
+    of one batch follow each other; none is kept, as others can put as many as they like."""
     names = (RECORD_NAME.fullmatch(name) for name in storage.list_records())
-    found: dict[tuple[str, int, int], list[int]] = {}
-    for place, number in sorted((_place(match), int(match[4] or 0)) for match in names if match is not None):
-        found.setdefault(place, []).append(number)
-    return found
+    for place, matches in groupby((match for match in names if match is not None), _place):
+        yield place, (int(match[4] or 0) for match in matches)
 
 
-def _place(match: re.Match[str]) -> tuple[str, int, int]:
+def _place(match: re.Match[str]) -> Place:
     return match[1], int(match[2]), int(match[3])
+
+
+def _is_known(storage: EventStorage, catalogue: Catalogue, place: Place) -> bool:
+    known = catalogue.batch(*place[:2])
+    return known is not None and (known.storage, known.log_id, known.first, known.last) == (storage.storage_id, *place)
 
 
 def _added(
     storage: EventStorage,
     catalogue: Catalogue,
-    log_id: str,
-    first: int,
-    last: int,
-    numbers: Sequence[int],
+    place: Place,
+    numbers: Iterable[int],
     is_own: Callable[[BatchRecord], bool] = lambda record: True,
 ) -> list[BatchRecord]:
     """Add a batch that the catalogue doesn't know; [] where it does, or no record is one of ours."""
-    known = catalogue.batch(log_id, first)
-    if known is not None and (known.storage, known.last) == (storage.storage_id, last):
+    if _is_known(storage, catalogue, place):
         return []
     # Where others had taken the first name, what they left there isn't ours: the first that is counts.
-    found = (
-        (number, _read_record(storage, Cut(log_id, first, last, storage.storage_id), number)) for number in numbers
-    )
+    cut = Cut(*place, storage.storage_id)
+    found = ((number, _read_record(storage, cut, number)) for number in numbers)
     number, record = next(((number, each) for number, each in found if each is not None and is_own(each)), (0, None))
     if record is None:
         return []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
 
 import numpy as np
@@ -22,23 +23,25 @@ _MOST_BESIDE_TEXTS = 160
 """Of a row: its tags, lengths, time and digest."""
 _MOST_BESIDE_SOURCE = 64
 """Of a receipt: its tags, lengths, sequence and time."""
+_MOST_KEPT = 4 << 20
+_OF_THREAD = threading.local()
 
 
 def search_answer(page: SearchPage) -> bytes:
     """The answer to SearchEvents, encoded; for threads."""
     if isinstance(page.rows, PageColumns):
-        return b"".join((encoded_rows(page.rows), search_head(page).SerializeToString()))
+        return encoded_rows(page.rows, search_head(page).SerializeToString())
     return search_response(page).SerializeToString()
 
 
-def encoded_rows(rows: PageColumns) -> memoryview:
-    """The events of a SearchEventsResponse, encoded."""
+def encoded_rows(rows: PageColumns, rest: bytes = b"") -> bytes:
+    """The events of a SearchEventsResponse, encoded, and the rest of it."""
     receipts = rows.receipts
     sources = _texts([_encoded(source) for source in receipts.sources])
     texts = (rows.json, rows.types, rows.uids, rows.session_ids, rows.users)
     size = _MOST_BESIDE_TEXTS * len(rows) + sum(len(each.data) for each in texts)
     size += _MOST_BESIDE_SOURCE * len(receipts.sequences) + int(_lengths(sources)[receipts.source_numbers].sum())
-    out = np.empty(size, np.uint8)
+    out = _room(size)
     end = write_rows(
         out,
         frozen(rows.times_ms),
@@ -47,14 +50,25 @@ def encoded_rows(rows: PageColumns) -> memoryview:
         *_frozen(rows.uids),
         *_frozen(rows.session_ids),
         *_frozen(rows.users),
-        frozen(rows.digests()),
+        frozen(rows.digests),
         frozen(receipts.ends),
         frozen(receipts.sequences),
         frozen(receipts.received_ms),
         frozen(receipts.source_numbers),
         *_frozen(sources),
     )
-    return out[:end].data
+    return b"".join((out[:end].data, rest))
+
+
+def _room(size: int) -> Bytes:
+    """Memory of this thread's own, which the next page is written to as well: new memory is cleared by the kernel, page
+    by page, which takes longer than writing to it."""
+    kept: Bytes | None = getattr(_OF_THREAD, "room", None)
+    if kept is None or len(kept) < size:
+        kept = np.empty(size, np.uint8)
+        if size <= _MOST_KEPT:
+            _OF_THREAD.room = kept
+    return kept
 
 
 def _encoded(source: Source) -> bytes:

@@ -11,6 +11,7 @@ from threading import Thread
 import pytest
 from prometheus_client import CollectorRegistry
 
+from server.audit_log.scrub import bucket_verification
 from server.audit_log.scrub.bucket_verification import BucketVerification
 from server.audit_log.scrub.known_damage import KnownDamage
 from server.audit_log.search.digests import ObjectDigests
@@ -128,6 +129,22 @@ def test_everything_that_others_did_is_found_once_and_forgotten_when_it_is_right
     assert again.walk() == {}
     assert again.read > len(body[smaller]) + len(body[other])
     assert bucket.alerts.listed() == ()
+
+
+def test_records_of_others_beyond_a_number_are_no_findings_and_those_that_are_stay(
+    walker: Walker, bucket: BucketRig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However many there are, none beyond it is kept in memory, and none of ours is missed for them."""
+    monkeypatch.setattr(bucket_verification, "MOST_OF_OTHERS", 2)
+    log_id = bucket.catalogue.batches()[0].log_id
+    planted = [f"{RECORDS}{log_id}/7-{last}.json" for last in (7, 8, 9)]
+    for name in planted[1:]:
+        bucket.put(name, b"{}")
+    assert walker.walk() == dict.fromkeys(planted[1:], "unlisted")
+    bucket.put(planted[0], b"{}")
+    ours = f"{RECORDS}{log_id}/1-1.json"
+    bucket.delete(ours)
+    assert walker.walk() == {ours: "missing"} | dict.fromkeys(planted[1:], "unlisted")
 
 
 def test_one_that_cant_be_looked_at_is_named_and_stops_none_and_several_in_a_row_are_none(

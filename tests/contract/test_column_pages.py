@@ -7,7 +7,7 @@ import hashlib
 import random
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,15 +15,17 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from server.audit_log.batch_codec import BatchRow, columns_of, encode
-from server.audit_log.search import decoded_objects
+from server.audit_log.batch_codec import BatchColumns, BatchRow, columns_of, encode
+from server.audit_log.search import column_reader, decoded_objects, merging
 from server.audit_log.search.decoded_objects import DecodedObjects, OddObject
+from server.audit_log.search.merging import MergedRows, Span
 from server.audit_log.search.page_columns import PageColumns
 from server.audit_log.search.page_reader import PageReader, Plan
 from server.audit_log.search.query import SearchPage, SearchQuery, Watermark
 from server.state.catalogue import CatalogueObject
 from server.storage.query import Filters, Order
 from server.storage.scan.engine import DuckScanEngine
+from server.storage.value_tests import Operator, ValueTest
 from tests.contract.search_rig import ALICE, BOB, CALLER, NODE, NOON, SearchRig, event_json
 
 TYPES = frozenset({"user.login", "session.start"})
@@ -70,7 +72,11 @@ def _told(page: SearchPage) -> Told:
 
 def _walks(rig: SearchRig, query: SearchQuery) -> tuple[list[Told], list[Told], list[bool]]:
     """The pages of a walk and of the same row by row, and which of the first were made by columns."""
-    by_columns = list(rig.pages(query, search=rig.search_with(rig.engine)))
+    by_columns: list[SearchPage] = []
+    for page in rig.pages(query, search=rig.search_with(rig.engine)):
+        by_columns.append(page)
+        if page.prepare_next is not None and len(by_columns) % 3:  # of three pages two are read ahead
+            page.prepare_next()
     filters = replace(query.filters, types=TYPES)
     by_rows = list(rig.pages(replace(query, filters=filters), search=rig.search_with(rig.engine)))
     assert not any(isinstance(page.rows, PageColumns) for page in by_rows)
@@ -239,31 +245,78 @@ def test_further_receipts_count_for_the_size_of_a_page(rig: SearchRig) -> None:
     assert made == [True, True]
 
 
-def test_the_object_of_the_next_page_is_decoded_ahead_for_whoever_pages(
-    rig: SearchRig, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def made(monkeypatch: pytest.MonkeyPatch) -> list[Span]:
+    """The spans that pages were made of, in turn."""
+    spans: list[Span] = []
+
+    def noting(parts: Sequence[BatchColumns], span: Span) -> MergedRows:
+        spans.append(span)
+        return merging.merged(parts, span)
+
+    monkeypatch.setattr(column_reader, "merged", noting)
+    return spans
+
+
+def _walk_to_second(rig: SearchRig, page_size: int = 2) -> tuple[SearchQuery, SearchPage]:
+    """A query for the third page, and the second one."""
     for number in range(4):
         rig.store(*[event_json(f"u{number}-{step}", NOON + 10 * number + step) for step in range(3)])
-    read: list[str] = []
-    decoded = decoded_objects._decoded
-    monkeypatch.setattr(
-        decoded_objects, "_decoded", lambda item, path: (read.append(item.name), decoded(item, path))[1]
-    )
-    query = SearchQuery(page_size=2)
+    query = SearchQuery(page_size=page_size)
     first = rig.page(query)
     assert first.prepare_next is None, "most searches end with their first page"
     second = rig.page(replace(query, page_token=first.next_page_token))
+    return replace(query, page_token=second.next_page_token), second
+
+
+def test_the_next_page_is_read_ahead_for_whoever_pages(rig: SearchRig, made: list[Span]) -> None:
+    query, second = _walk_to_second(rig)
+    expected = rig.page(query)
     assert second.prepare_next is not None
-    before = list(read)
+    before = len(made)
     second.prepare_next()
-    assert len(read) == len(before) + 1
-    third = rig.page(replace(query, page_token=second.next_page_token))
-    assert len(read) == len(before) + 1
-    assert third.prepare_next is not None
-    with monkeypatch.context() as patch:
-        patch.setattr(rig.storage, "compares_digests", True)
-        again = rig.page(replace(query, page_token=second.next_page_token))
-        assert again.prepare_next is None, "what has to be fetched is fetched for those alone who ask for it"
-    _remove(rig.objects()[0])
-    third.prepare_next()
-    assert len(read) == len(before) + 1, "what isn't there as it was stored isn't decoded, and nothing fails"
+    third = rig.page(query)
+    assert len(made) == before + 1, "it was made once, before it was asked for"
+    assert _told(third) == _told(expected)
+    assert _told(rig.page(query)) == _told(expected)
+    assert len(made) == before + 2, "a page that is asked for again is made again"
+
+
+def test_what_has_to_be_fetched_is_fetched_for_those_alone_who_ask_for_it(
+    rig: SearchRig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    query, _ = _walk_to_second(rig)
+    monkeypatch.setattr(rig.storage, "compares_digests", True)
+    assert rig.page(query).prepare_next is None
+
+
+@pytest.mark.parametrize("fault", [_remove, _flip, _add_foreign])
+def test_what_befalls_a_storage_after_a_page_was_read_ahead_is_told(
+    rig: SearchRig, fault: Callable[[Path], None]
+) -> None:
+    query, second = _walk_to_second(rig)
+    assert second.prepare_next is not None
+    second.prepare_next()
+    fault(next(path for path in rig.objects() if "-7-" in path.name))
+    told = _told(rig.page(query))
+    assert told == _told(rig.page(query, search=rig.search_with(rig.engine)))
+
+
+def test_a_page_without_receipts_is_not_kept(rig: SearchRig, made: list[Span]) -> None:
+    query, second = _walk_to_second(rig, page_size=3)  # of the object of the third page no receipt is known yet
+    records, gone = rig.events_folder / "_batches", rig.events_folder / "gone"
+    assert second.prepare_next is not None
+    records.rename(gone)
+    second.prepare_next()
+    gone.rename(records)
+    assert rig.page(query).complete
+    assert len(made) == 4, "the third page was made twice"
+
+
+def test_who_may_not_see_every_event_is_given_no_page_that_was_read_ahead_for_another(rig: SearchRig) -> None:
+    query, second = _walk_to_second(rig)
+    assert second.prepare_next is not None
+    second.prepare_next()
+    nothing = ValueTest(("user",), Operator.ONE_OF, ("nobody",), holds=True)
+    found = rig.page(replace(query, filters=replace(query.filters, condition=nothing)))
+    assert not found.rows

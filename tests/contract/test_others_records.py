@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -95,6 +96,24 @@ def test_what_the_state_lost_is_taken_back_from_records_with_a_proof_alone(
     assert found is not None
     assert (found.record_number, found.record_digest) == (1, record_digest(data))
     rig.close()
+
+
+def test_names_of_records_are_walked_through_and_not_gathered(rig: SearchRig, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Others can put as many there as they like."""
+    storage, asked, listed = rig.storages.of(OTHER), list[str](), 0
+
+    def names() -> Iterator[str]:
+        nonlocal listed
+        for number in range(1, 4):
+            for name in (f"{'f' * 20}/{number}-9.json", f"{'f' * 20}/{number}-9.r1.json"):
+                listed += 1
+                assert listed - len(asked) <= 2, "nobody has looked at those before"
+                yield name
+
+    monkeypatch.setattr(storage, "list_records", names)
+    monkeypatch.setattr(storage, "read_record", asked.append)
+    assert recall(storage, rig.catalogue, lambda *_: True, PROOFS) == (0, 0, 3, 0)
+    assert asked == [f"{'f' * 20}/{number}-9{end}.json" for number in range(1, 4) for end in ("", ".r1")]
 
 
 @pytest.mark.parametrize("is_begun", [False, True], ids=["in a new section", "in one that grows"])

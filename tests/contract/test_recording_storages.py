@@ -288,7 +288,7 @@ def test_a_store_that_was_not_seen_to_refuse_is_looked_at_before_what_is_there_i
     where = {"Bucket": bucket_of(tmp_path), "Key": f"audit/sessions/{taken}"}
 
     def meddle(client: ServiceClient, method: str) -> Callable[..., Any]:
-        if method == "list_parts":
+        if method == "upload_part":  # of the open part, once the session was seen to have no recording
             sandbox.client("s3").put_object(**where, Body=b"x")
         return cast(Callable[..., Any], getattr(client, method))
 
@@ -296,7 +296,7 @@ def test_a_store_that_was_not_seen_to_refuse_is_looked_at_before_what_is_there_i
     storage = s3_rig(sandbox, tmp_path, store, meddle=meddle).open()
     sandbox.pass_over_conditions()
     with suppress(StorageError):  # of a custody record that isn't ours
-        assert storage.complete(upload(storage, "a")) is None
+        assert storage.complete(upload(storage, "a", *small(b"recording"))) is None
     sandbox.clear_faults()
     assert sandbox.client("s3").get_object(**where)["Body"].read() == b"x"
 

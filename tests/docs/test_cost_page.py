@@ -25,7 +25,7 @@ LOOKS = DAYS * 86_400 / LOOK_SECONDS
 WALKS = DAYS * 86_400 / ScrubSection().period_seconds
 RECORDINGS, RECORDED = 1_000, 20 * MIB
 """A day, and the size of each."""
-BESIDE_PARTS, HEADS = 8, 3
+BESIDE_PARTS, HEADS = 5, 1
 """Requests of an upload."""
 
 
@@ -75,7 +75,7 @@ def test_an_upload_takes_as_many_requests_as_are_told(tmp_path: Path) -> None:
     assert (heads, by_operation.total()) == (HEADS, BESIDE_PARTS), by_operation
     assert parts == 2
     assert f"*n* + {BESIDE_PARTS} requests at the price of a PUT" in PAGE
-    assert f"and {HEADS} HEAD requests" in PAGE
+    assert f"and {HEADS} HEAD request" in PAGE
 
 
 def test_the_prices_and_bounds_that_the_rows_are_made_of_are_told() -> None:

@@ -14,12 +14,14 @@ from server.audit_log.scrub.known_damage import Fault, KnownDamage
 from server.audit_log.scrub.verification import OTHER_BYTES, RECORDS, batch_of, record_name
 from server.audit_log.search.query import MissingReason
 from server.audit_log.taken_names import TakenNames
-from server.state.catalogue import Catalogue
+from server.state.catalogue import Catalogue, CatalogueBatch
 from server.state.storage_damage import CHANGED, MISSING, UNLISTED, UNREADABLE, Damage
 from server.storage.ports import EventStorage, ObjectArchived, ObjectMissing, StorageError
 
 _MOST_FAILED: Final = 5
 """Objects in a row that can't be looked at before it is the bucket that was out of reach."""
+MOST_OF_OTHERS: Final = 10_000
+"""Findings from which on no new record of others becomes one."""
 _REQUESTS_PER_SECOND: Final = 20.0
 _KINDS: Final = {
     MissingReason.OBJECT_MISSING: MISSING,
@@ -83,24 +85,42 @@ class BucketVerification:
                 name: (_KINDS[each.reason], each.description) for name, each in faults.items() if each.reason in _KINDS
             }
         self._pause()
-        records = [RECORDS + name for name in self._storage.list_records()]
+        gone, others = self._listed_records(self._records())
         # In this order: a batch that was on its way at the listing is pending still, or in the catalogue by now.
         expected = {None, *self._pending()}
-        kept = self._retention.of(self._id)
-        every = [each for each in self._catalogue.batches() if each.storage == self._id]
-        every_name = {record_name(each) for each in every}
-        batches = {record_name(each) for each in every if not kept.has_expired(each)}
-        soon = {record_name(each) for each in every if kept.has_expired(each, soon=True)}
-        found |= dict.fromkeys(batches - soon - set(records), (MISSING, "the batch record isn't there"))
+        kept, every = self._retention.of(self._id), self._records()
+        batches = [name for name, batch in every.items() if not kept.has_expired(batch)]
+        lost = [name for name in gone if not kept.has_expired(every[name], soon=True)]
+        found |= dict.fromkeys(lost, (MISSING, "the batch record isn't there"))
         objects = self._catalogue.objects(self._id)
         unlisted = [each.name for each in objects if each.is_foreign and of_ours(each.name) not in expected]
-        unknown = (name for name in records if name not in every_name and batch_of(name) not in expected)
+        unknown = (name for name in others if name not in every and batch_of(name) not in expected)
         unlisted += [name for name in unknown if not self._is_diverted(name)]
         found |= dict.fromkeys(unlisted, (UNLISTED, "no batch record of the catalogue names it"))
         self._known.take(found)
         self._taken.look(self._storage, self._catalogue)
         ours = {each.name for each in objects if not each.is_foreign and not kept.has_expired(each)}
         return sorted({*ours, *batches})
+
+    def _records(self) -> dict[str, CatalogueBatch]:
+        """The batches that are known to be there, by the names of their records."""
+        return {record_name(each): each for each in self._catalogue.batches() if each.storage == self._id}
+
+    def _listed_records(self, known: Collection[str]) -> tuple[set[str], list[str]]:
+        """Which of these records aren't listed, and which others are: of new ones as many as there may be findings, as
+        whoever can write there can put as many as they like."""
+        gone, others = set(known), list[str]()
+        new = max(0, MOST_OF_OTHERS - len(self._known.found))
+        for name in self._storage.list_records():
+            record = RECORDS + name
+            gone.discard(record)
+            if record in known:
+                continue
+            is_new = record not in self._known.found
+            if not is_new or new:
+                others.append(record)
+                new -= is_new
+        return gone, others
 
     def _is_diverted(self, record: str) -> bool:
         """Whether a record is of a batch that was diverted from there, and came late."""

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
+from math import inf
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -22,6 +24,7 @@ from server.audit_log.search.decoded_objects import MOST_BYTES, DecodedObjects, 
 from server.audit_log.search.merging import MergedRows, Span, Unsuited, merged
 from server.audit_log.search.origins import Origins, OriginUnknown
 from server.audit_log.search.page_columns import PageColumns, ReceiptColumns, Source
+from server.audit_log.search.pages_ahead import Asked, PagesAhead
 from server.audit_log.search.query import SearchQuery, Watermark
 from server.audit_log.storages import Storages
 from server.state.catalogue import CatalogueObject
@@ -42,7 +45,7 @@ class ColumnPage(NamedTuple):
     without_receipts: Collection[CatalogueObject]
     """Objects with rows of which nobody can tell now who emitted them."""
     prepare_next: Callable[[], None] | None = None
-    """Decodes the next object; None where that is of no use."""
+    """Reads the next page ahead; None where there is none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +68,7 @@ class ColumnReader:
         self._is_intact = is_intact
         self._bounds = bounds
         self._decoded = DecodedObjects()
+        self._ahead: PagesAhead[ColumnPage] = PagesAhead()
 
     def page(
         self,
@@ -78,60 +82,76 @@ class ColumnReader:
         if query.emitters or query.emitter_kinds or replace(query.filters, from_ms=None, to_ms=None) != Filters():
             return None
         low, high = time_span(query.filters, query.order, start)
-        span = Span(query.order, low, high, start, query.page_size + 1)
+        asked = _asked(Span(query.order, low, high, start, query.page_size + 1), watermark.logs, objects)
+        page = self._ahead.take(asked, deadline)
         try:
-            read, following = self._read(span, watermark, objects, deadline)
-            items, parts = [item for item, _ in read], [part for _, part in read]
-            # As many rows as were wanted: slices end there, and may have more.
-            is_all = following is None and span.last_time(parts) is None
-            page = self._cut(merged(parts, span), items, query.page_size, deadline, is_all=is_all)
-            return page._replace(prepare_next=self._decoding(following))
+            if page is None or not all(map(self._is_intact, page.objects)):
+                page, _ = self._made(asked, deadline)
         except (Unsuited, OddObject, StorageError):
             return None
+        return page._replace(prepare_next=self._reading(asked, page.end))
 
-    def _read(
-        self, span: Span, watermark: Watermark, objects: Sequence[CatalogueObject], deadline: float
-    ) -> tuple[list[tuple[CatalogueObject, BatchColumns]], CatalogueObject | None]:
-        """The slices that the span's first rows are in, by key of their objects, and the next object."""
-        reached = [item for item in objects if item.last_ms >= span.low and item.first_ms < span.high]
-        waiting = sorted(reached, key=_newest if span.newest_first else _oldest, reverse=span.newest_first)
+    def _reading(self, asked: Asked, end: Position | None) -> Callable[[], None] | None:
+        """Reads the page after one of what was asked; None where there is none."""
+        if end is None:
+            return None
+        span = asked.span
+        low, high = time_span(Filters(span.low, span.high), span.order, end)
+        following = _asked(replace(span, low=low, high=high, beyond=end), asked.counted, asked.objects)
+        if any(self._storages.of(storage).compares_digests for storage in {item.storage for item in following.objects}):
+            return None  # what has to be fetched is fetched for those alone who ask for it
+
+        return partial(self._ahead.read, following, partial(self._made_ahead, following))
+
+    def _made_ahead(self, asked: Asked) -> tuple[ColumnPage | None, int]:
+        """A page with its digests; None where it has to be made when it is asked for."""
+        with contextlib.suppress(Unsuited, OddObject, StorageError):
+            page, size = self._made(asked, inf)
+            if not page.without_receipts:  # somebody may have put back what tells of them by then
+                page.rows.digests  # noqa: B018 -- made by looking
+                return page, size
+        return None, 0
+
+    def _made(self, asked: Asked, deadline: float) -> tuple[ColumnPage, int]:
+        """A page, and the bytes of what it was made of."""
+        span = asked.span
+        read, size, is_all = self._read(asked, deadline)
+        items, parts = [item for item, _ in read], [part for _, part in read]
+        # As many rows as were wanted: slices end there, and may have more.
+        is_all = is_all and span.last_time(parts) is None
+        return self._cut(merged(parts, span), items, span.rows - 1, deadline, is_all=is_all), size
+
+    def _read(self, asked: Asked, deadline: float) -> tuple[list[tuple[CatalogueObject, BatchColumns]], int, bool]:
+        """The slices that the span's first rows are in, by key of their objects; the bytes of those, and whether there
+        are no others."""
+        span = asked.span
+        waiting = sorted(asked.objects, key=_newest if span.newest_first else _oldest, reverse=span.newest_first)
         read: list[tuple[CatalogueObject, BatchColumns]] = []
-        room = MOST_BYTES
-        following = None
+        size = 0
+        is_all = True
         for item in waiting:
             last = span.last_time([part for _, part in read])
             if last is not None and (item.last_ms < last if span.newest_first else item.first_ms > last):
-                following = item
+                is_all = False
                 break
             if item.is_foreign or len(read) == _MOST_OBJECTS or time.monotonic() >= deadline:
                 raise Unsuited
             columns = self._columns(item, deadline)
-            room -= bytes_of(columns)
-            if room < 0:
+            size += bytes_of(columns)
+            if size > MOST_BYTES:
                 raise Unsuited
-            counted = watermark.logs.get(item.log_id, 0)
+            counted = asked.counted.get(item.log_id, 0)
             if item.last > counted:
                 columns = taken(columns, np.flatnonzero(columns.sequences <= counted))
             read.append((item, span.slice_of(columns)))
-        return sorted(read, key=_key), following
+        return sorted(read, key=_key), size, is_all
 
-    def _columns(self, item: CatalogueObject, deadline: float | None = None) -> BatchColumns:
+    def _columns(self, item: CatalogueObject, deadline: float) -> BatchColumns:
         with self._storages.local([item], deadline) as found:
             path = found[item.key]
             if isinstance(path, StorageError) or not self._is_intact(item):
                 raise Unsuited
             return self._decoded.columns(item, path)
-
-    def _decoding(self, item: CatalogueObject | None) -> Callable[[], None] | None:
-        """Decodes an object that is on this machine anyway; others are fetched for those alone who ask for them."""
-        if item is None or item.is_foreign or self._storages.of(item.storage).compares_digests:
-            return None
-
-        def decode() -> None:
-            with contextlib.suppress(Unsuited, OddObject, StorageError):
-                self._columns(item)
-
-        return decode
 
     def _cut(
         self, rows: MergedRows, items: Sequence[CatalogueObject], page_size: int, deadline: float, *, is_all: bool
@@ -201,6 +221,10 @@ class ColumnReader:
         with contextlib.suppress(OriginUnknown):
             return self._origins.receipts(Cut(item.log_id, item.first, item.last, item.storage))
         return None
+
+
+def _asked(span: Span, counted: Mapping[str, int], objects: Sequence[CatalogueObject]) -> Asked:
+    return Asked(span, counted, [item for item in objects if item.last_ms >= span.low and item.first_ms < span.high])
 
 
 def _newest(item: CatalogueObject) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from hashlib import sha256
 from itertools import pairwise
 from typing import overload
@@ -50,7 +51,7 @@ class ReceiptColumns:
         return Receipt(source.storage, source.log_id, sequence, source.emitter, source.peer, received_ms)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class PageColumns(Sequence[FoundEvent]):
     """Rows in the order of the page, none of them without its JSON. As a sequence it makes each row when asked for."""
 
@@ -87,6 +88,7 @@ class PageColumns(Sequence[FoundEvent]):
         digest = sha256(self.json.text(row)).hexdigest()
         return Position(int(self.times_ms[row]), self.uids.text(row).decode(), digest)
 
+    @cached_property
     def digests(self) -> Bytes:
         """SHA-256 of each JSON, DIGEST_BYTES each. Takes longer than all the rest of a page."""
         data, ends = self.json.data.data, (self.json.offsets - self.json.offsets[0]).tolist()

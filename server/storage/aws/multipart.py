@@ -46,7 +46,9 @@ class _Sent:
     """What this process knows of one upload."""
 
     lock: threading.Lock = field(default_factory=threading.Lock)
-    coming: list[Future[None]] = field(default_factory=list)
+    coming: dict[Part, Future[None]] = field(default_factory=dict)
+    tags: dict[tuple[str, Part], str] = field(default_factory=dict)
+    """By multipart upload and part, S3's tag of what it has taken and compared."""
 
 
 class Sending:
@@ -61,9 +63,9 @@ class Sending:
 
     def ahead(self, place: UploadPlace, parts: Sequence[Part]) -> None:
         """Have parts sent that are durable in the spool. Nothing waits for it: completion sends what is missing."""
-        sent = self._sent.setdefault(place.key, _Sent())
-        sent.coming = [each for each in sent.coming if not each.done()]
-        sent.coming += [self._threads.submit(self._send_ahead, place, part) for part in parts]
+        sent = self._of(place)
+        sent.coming = {part: each for part, each in sent.coming.items() if not each.done()}
+        sent.coming |= {part: self._threads.submit(self._send_ahead, place, part) for part in parts}
 
     def _send_ahead(self, place: UploadPlace, part: Part) -> None:
         if time.monotonic() < self._paused_until:
@@ -83,9 +85,7 @@ class Sending:
         """
         if not parts:
             return Held(name, "", ())
-        for each in self._of(place).coming:
-            if not each.cancel():
-                each.result()
+        self._finish(place)
         handle, is_there = self._handle(place, name), self._compared
         listed = self._listed(name, handle)
         missing = [part for part in parts if not is_there(part, listed)]
@@ -97,12 +97,36 @@ class Sending:
             raise StorageError("S3 doesn't have the parts that were sent")
         return Held(name, handle, tuple((part, str(listed[part.number]["ETag"])) for part in parts))
 
+    def sent(self, place: UploadPlace, parts: Sequence[Part], name: str) -> Held:
+        """As `store`, but that S3 isn't asked for parts that it has told this process to have: `complete` has them
+        compared, and raises what is wrong with the multipart upload."""
+        if not self._connect().place.store.checksums:
+            return self.store(place, parts, name)
+        self._finish(place)
+        handle, tags = self._handle(place, name), self._of(place).tags
+        missing = [part for part in parts if (handle, part) not in tags]
+        if len(missing) > 1:  # else it is the one that was open to the end
+            return self.store(place, parts, name)
+        for part in missing:
+            self._send(place, name, handle, part)
+        return Held(name, handle, tuple((part, tags[handle, part]) for part in parts))
+
+    def _finish(self, place: UploadPlace) -> None:
+        """Wait for parts that are to be sent ahead, and send some too: those at the other end, so that nothing stands
+        in line behind other uploads."""
+        for part, future in reversed(self._of(place).coming.items()):
+            if future.cancel():
+                self._send_ahead(place, part)
+            else:
+                future.result()
+
     @property
     def _compared(self) -> Callable[[Part, dict[int, dict[str, Any]]], bool]:
         return _has_digest if self._connect().place.store.checksums else _has_size
 
-    def complete(self, held: Held, condition: dict[str, str]) -> None:
-        """Make an object of what `store` gave, under a condition as `Place` writes it. NoSuchUpload as there."""
+    def complete(self, place: UploadPlace, held: Held, condition: dict[str, str]) -> str:
+        """Make an object of what `store` or `sent` gave, under a condition as `Place` writes it; gives its version, ''
+        where it has none. NoSuchUpload as there."""
         way = self._connect()
         with_digests = way.place.store.checksums
         told = [
@@ -110,9 +134,13 @@ class Sending:
             | ({"ChecksumSHA256": base64_of(part.sha256)} if with_digests else {})
             for part, tag in held.parts
         ]
-        way.s3.complete_multipart_upload(
-            **way.place.at(held.name), **condition, UploadId=held.handle, MultipartUpload={"Parts": told}
-        )
+        asked = {**way.place.at(held.name), **condition, "UploadId": held.handle, "MultipartUpload": {"Parts": told}}
+        try:
+            answer = way.s3.complete_multipart_upload(**asked)
+        except AwsError:
+            self._of(place).tags.clear()  # S3 may have other parts than it told: it is asked for them next time
+            raise
+        return str(answer.get("VersionId", ""))
 
     def begin_anew(self, place: UploadPlace) -> None:
         """Have all parts sent again, into another multipart upload."""
@@ -146,7 +174,7 @@ class Sending:
     def _send(self, place: UploadPlace, name: str, handle: str, part: Part) -> None:
         way = self._connect()
         pieces = (self._spool.read_upload(place, at, size) for at, size in _pieces(part))
-        way.s3.upload_part(
+        answer = way.s3.upload_part(
             **way.place.at(name),
             **way.place.store.checksum(part.sha256, pieces),
             UploadId=handle,
@@ -154,6 +182,7 @@ class Sending:
             Body=PartBody(self._spool, place, part),
             ContentLength=part.size,
         )
+        self._of(place).tags[handle, part] = str(answer["ETag"])
 
     def _listed(self, name: str, handle: str) -> dict[int, dict[str, Any]]:
         way = self._connect()

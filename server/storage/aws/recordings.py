@@ -11,6 +11,7 @@ look alone. Where the bucket adds no versions (any more), what is no session's r
 
 from __future__ import annotations
 
+import logging
 import re
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -21,7 +22,7 @@ from server.storage.aws.custody_records import RECORDING, UNREADABLE, CustodyRec
 from server.storage.aws.errors import AwsError, Kind
 from server.storage.aws.multipart import Held, Sending, is_gone
 from server.storage.aws.place import Connection
-from server.storage.aws.stored_objects import Stored, aside_name, recording_name
+from server.storage.aws.stored_objects import UNVERSIONED, Stored, aside_name, recording_name
 from server.storage.aws.stored_recordings import StoredRecordings
 from server.storage.ports import StorageError
 from server.storage.recording_port import (
@@ -36,6 +37,7 @@ from server.storage.recording_port import (
 )
 
 _ASIDE, _ABORTED = "aside", "aborted"
+_log = logging.getLogger(__name__)
 _ATTEMPTS = 3
 _MOST_KNOWN = 1_024
 _KEY = re.compile(r"[0-9a-f]{32}", re.ASCII)
@@ -47,10 +49,12 @@ class S3Recordings:
     def __init__(
         self, storage_id: str, spool: UploadSpool, connect: Callable[[], Connection], threads: Executor
     ) -> None:
-        """`connect` gives the way there as of now; it may raise StorageError. Parts are sent on `threads`."""
+        """`connect` gives the way there as of now; it may raise StorageError. Parts are sent on `threads`, and what has
+        ended is removed from the spool."""
         self.storage_id = storage_id
         self._spool = spool
         self._connect = connect
+        self._threads = threads
         self._sending = Sending(spool, connect, threads)
         self._records = CustodyRecords(connect)
         self._stored = StoredRecordings(connect)
@@ -78,9 +82,17 @@ class S3Recordings:
         return self._spool.decided(place)
 
     def forget(self, place: UploadPlace) -> None:
-        """In the spool. A multipart upload that isn't complete stays open."""
+        """In the spool, and beside everything else: a large file takes long to remove, and nobody waits for it. What a
+        stop leaves of it goes at the next start. A multipart upload that isn't complete stays open."""
         self._sending.forget(place)
-        self._spool.forget(place)
+        self._threads.submit(self._remove, place)
+
+    def _remove(self, place: UploadPlace) -> None:
+        try:
+            self._spool.forget(place)
+        except StorageError as error:
+            fields = {"upload": place.key, "reason": str(error)}
+            _log.error("an upload that has ended can't be removed from the spool", extra={"fields": fields})
 
     def uploads(self) -> Iterator[FoundUpload]:
         """Those in the spool."""
@@ -88,13 +100,13 @@ class S3Recordings:
 
     def complete(self, place: UploadPlace) -> bytes | None:
         """Complete it if the session has no recording, and look which it is then."""
-        first = self._stored.oldest(place)
+        first, own = self._stored.oldest(place), None
         if first is None:
-            self._store(place, recording_name(place.session_id))
+            own = self._store(place, recording_name(place.session_id))
             first = self._stored.oldest(place)
         if first is None:
             raise StorageError("S3 doesn't list what was completed")
-        if self._stored.upload_of(first) == place.key:
+        if first == own or self._stored.upload_of(first) == place.key:
             return self._keep_record(place, RECORDING, first)
         try:
             return self._record_of(place, first)
@@ -138,11 +150,10 @@ class S3Recordings:
         parts = self._parts(place)
         for _ in range(_ATTEMPTS):
             try:
-                held = self._sending.store(place, parts, name)
-                if over:
-                    self._sending.complete(held, {})
-                else:
-                    self._complete_once(held)
+                held = self._sending.sent(place, parts, name)
+                version = self._sending.complete(place, held, {}) if over else self._complete_once(place, held)
+                if version not in ("", UNVERSIONED):
+                    return Stored(name, version)
             except AwsError as error:
                 if not (is_gone(error) or (not over and error.kind is Kind.CONFLICT)):
                     raise
@@ -152,17 +163,16 @@ class S3Recordings:
             self._sending.begin_anew(place)  # somebody has aborted it
         raise _aborted_again()
 
-    def _complete_once(self, held: Held) -> None:
-        """Complete it where nothing has its name. Also where versions are kept: nobody says how long they are."""
-        place = self._connect().place
-        condition = place.condition
-        if place.store.refuses:
-            self._sending.complete(held, condition)
-            return
+    def _complete_once(self, place: UploadPlace, held: Held) -> str:
+        """Complete it where nothing has its name; gives its version, '' where it has none or may be another's. Also
+        where versions are kept: nobody says how long they are."""
+        into = self._connect().place
+        if into.store.refuses:
+            return self._sending.complete(place, held, into.condition)
         # Without one that counts nothing keeps another process from coming between, but this one does it one by one.
         with self._completing:
-            if not self._stored.exists(Stored(held.name)):
-                self._sending.complete(held, condition)
+            there = self._stored.exists(Stored(held.name))
+            return "" if there else self._sending.complete(place, held, into.condition)
 
     def _parts(self, place: UploadPlace) -> Sequence[Part]:
         writer = self._spool.open(place)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+import errno
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -21,7 +23,15 @@ from server.state.tables import recordings, uploads
 from server.storage.aws.errors import AwsError, Kind
 from server.storage.recording_port import UploadPlace
 from tests.memory_s3 import CloudedFiles, MemoryS3, Version
-from tests.uploads_under_test import OTHER_NODE, OTHER_SESSION, SESSION, S3UploadsUnderTest, UploadsUnderTest, access
+from tests.uploads_under_test import (
+    OTHER_NODE,
+    OTHER_SESSION,
+    SESSION,
+    S3UploadsUnderTest,
+    SameThread,
+    UploadsUnderTest,
+    access,
+)
 
 DATA = bytes(range(90))
 """Six parts, the last one not full."""
@@ -53,7 +63,8 @@ def away(operation: str) -> AwsError:
 def test_a_recording_is_one_version_of_its_parts_and_custody_names_it(service: S3UploadsUnderTest) -> None:
     recording, state = asyncio.run(service.record(DATA))
     looks = {name: service.s3.asked.count(name) for name in ("list_object_versions", "head_object", "put_object")}
-    assert looks == {"list_object_versions": 3, "head_object": 3, "put_object": 1}, "as docs/cost.md counts"
+    assert looks == {"list_object_versions": 2, "head_object": 1, "put_object": 1}, "as docs/cost.md counts"
+    assert "list_parts" not in service.s3.asked
     (version,) = bucket(service)
     assert (state, version.data, recording.storage) == (UploadState.COMPLETED, DATA, "aws-1")
     assert version.checksum.endswith("-6"), "the custody digest is what S3 has as its checksum"
@@ -64,6 +75,21 @@ def test_a_recording_is_one_version_of_its_parts_and_custody_names_it(service: S
     assert orjson.loads(record)["stored"] == where
     assert [event["storage"] for event in service.told()] == ["aws-1"]
     assert list(service.storage.uploads()) == [], "nothing is left in the spool"
+
+
+def test_a_spool_that_lets_nothing_go_keeps_no_answer_back_and_is_emptied_by_the_next_start(
+    service: S3UploadsUnderTest, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def remove(path: Path) -> None:
+        raise OSError(errno.EIO, "input/output error")
+
+    with monkeypatch.context() as faulty:
+        faulty.setattr(service.files, "remove", remove)
+        _, state = asyncio.run(service.record(DATA))
+    assert (state, len(list(service.storage.uploads()))) == (UploadState.COMPLETED, 1)
+    assert "can't be removed from the spool" in caplog.text
+    later = S3UploadsUnderTest(service.files, service.engine)
+    assert list(later.storage.uploads()) == []
 
 
 def test_the_oldest_version_stays_the_recording_and_another_is_a_later_one(service: S3UploadsUnderTest) -> None:
@@ -334,6 +360,40 @@ def test_a_multipart_upload_that_others_aborted_is_sent_again(service: S3Uploads
     assert isinstance(service.files, CloudedFiles)
     service.files.bucket.open.clear()
     asyncio.run(service.complete(upload_id))
+    assert [each.data for each in bucket(service)] == [DATA]
+
+
+def test_a_part_that_others_put_in_place_of_one_is_found_out_and_sent_again(service: S3UploadsUnderTest) -> None:
+    """S3 has told of every part that it is there, and isn't asked again before it refuses to complete."""
+    upload_id = asyncio.run(service.send(DATA))
+    assert isinstance(service.files, CloudedFiles)
+    (multipart,) = service.files.bucket.open.values()
+    multipart.parts[2] = b"of others"
+    with pytest.raises(Unavailable):
+        asyncio.run(service.complete(upload_id))
+    asyncio.run(service.complete(upload_id))
+    assert [each.data for each in bucket(service)] == [DATA]
+
+
+def test_completion_sends_what_waits_behind_other_uploads_itself_the_last_first(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Busy(SameThread):
+        def submit(self, work: Callable[..., Any], /, *_: Any, **__: Any) -> Future[Any]:
+            return Future()
+
+    service = S3UploadsUnderTest(CloudedFiles(), engine, senders=Busy())
+    sent, upload_part = list[int](), MemoryS3._upload_part
+
+    def notes(self: MemoryS3, PartNumber: int, **asked: Any) -> Any:  # noqa: N803
+        sent.append(PartNumber)
+        return upload_part(self, PartNumber=PartNumber, **asked)
+
+    monkeypatch.setattr(MemoryS3, "_upload_part", notes)
+    upload_id = asyncio.run(service.send(DATA))
+    assert not sent
+    asyncio.run(service.complete(upload_id))
+    assert sent == [5, 4, 3, 2, 1, 6], "those who send ahead begin with the first; the open one was never to be"
     assert [each.data for each in bucket(service)] == [DATA]
 
 
