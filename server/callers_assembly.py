@@ -38,7 +38,13 @@ def certificates_of(config: Config, local: LocalAuthority, serials: SerialTable,
 
     issuers = [each.issuer for each in config.grpc.token_issuers]
     return Certificates(
-        sources, config.cluster_name, serials.current, on_problem, token_issuers=issuers, on_change=on_change
+        sources,
+        config.cluster_name,
+        serials.current,
+        on_problem,
+        token_issuers=issuers,
+        learn=serials.learn,
+        on_change=on_change,
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 
@@ -46,6 +47,14 @@ class Unauthenticated(AuditStoreError):
     """The certificate or token gives no identity."""
 
     reason = "UNAUTHENTICATED"
+
+
+class NotKnownYet(Unauthenticated):
+    """What the caller shows isn't known. After `learn`, which may wait, it may be."""
+
+    def __init__(self, message: str, learn: Callable[[], Awaitable[None]]) -> None:
+        super().__init__(message)
+        self.learn = learn
 
 
 class PermissionDenied(AuditStoreError):

@@ -75,10 +75,6 @@ class Housekeeping:
         """Make `run` return after the look that is under way."""
         self._stopped.set()
 
-    def refresh_serials(self) -> None:
-        """Read the recorded certificates now; blocks."""
-        self._watched.serials.refresh()
-
     async def run(self) -> None:
         """Look until `stop`. A look that fails is logged and tried again."""
         async with asyncio.TaskGroup() as group:

@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives import hashes
 from rbac.identities import Identity, IdentityKind
 from server.certificates.anchors import TrustAnchors, load_anchors
 from server.certificates.problems import CertificateProblem
-from server.certificates.resolver import IdentityResolver
+from server.certificates.resolver import IdentityResolver, Learn, learn_nothing
 from server.certificates.server_credentials import ServerPair, configuration, credentials, load_server_pair
 from server.certificates.signing import milliseconds
 from server.certificates.sources import CertificateSources
@@ -68,13 +68,14 @@ class Certificates:
         on_problem: Callable[[str], None],
         *,
         token_issuers: Sequence[str] = (),
+        learn: Learn = learn_nothing,
         on_change: Callable[[Sequence[StateOfCertificate], Sequence[StateOfCertificate]], None] = lambda *_: None,
         clock: Callable[[], float] = time.monotonic,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         """Load everything. CertificateProblem if anything is wrong: a server doesn't start with a part of it.
 
-        No certificate gives a user the name that a token of `token_issuers` would give.
+        No certificate gives a user the name that a token of `token_issuers` would give. `learn`: see IdentityResolver.
         `on_change` is told the certificates that are no longer in force and those that newly are; it must not wait.
         """
         self._sources = sources
@@ -82,6 +83,7 @@ class Certificates:
         self._serials = serials
         self._on_problem = on_problem
         self._token_issuers = tuple(token_issuers)
+        self._learn = learn
         self._on_change = on_change
         self._clock = clock
         self._now = now
@@ -166,7 +168,8 @@ class Certificates:
         return load_server_pair(self._sources.certificate, self._sources.key, self._now())
 
     def _resolver(self, anchors: TrustAnchors) -> IdentityResolver:
-        return IdentityResolver(anchors, self._cluster, self._serials, token_issuers=self._token_issuers)
+        issuers = self._token_issuers
+        return IdentityResolver(anchors, self._cluster, self._serials, token_issuers=issuers, learn=self._learn)
 
     def _try(self, what: str, load: Callable[[], _Loaded]) -> _Loaded | None:
         try:

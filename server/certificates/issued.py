@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+import asyncio
+import contextlib
+import logging
+from threading import Lock
+from typing import Final, Protocol
 
 from server.state.issued_certificates import IssuedCertificate
 
 __all__ = ["IssuedCertificate", "IssuedCertificates", "SerialTable"]
+MAX_WAITING: Final = 16
+"""Calls that wait at a time for what they show to be looked for."""
+WAIT_SECONDS: Final = 5.0
+_log = logging.getLogger(__name__)
 
 
 class IssuedCertificates(Protocol):
@@ -27,20 +35,51 @@ class IssuedCertificates(Protocol):
         """The serials of all of them, lower-case hex without leading zeros."""
         ...
 
+    def has(self, serial: str) -> bool:
+        """Whether one is recorded."""
+        ...
+
 
 class SerialTable:
     """The recorded serials in memory, so that a call never waits for the database.
 
-    `identity issue` runs as another process, so the table is as old as the last `refresh`.
+    `identity issue` runs as another process, so the table is as old as the last `refresh`, but for serials that a
+    caller came with meanwhile.
     """
 
     def __init__(self, issued: IssuedCertificates) -> None:
         self._issued = issued
         self._serials: frozenset[str] = frozenset()
+        self._reading = Lock()
+        """Held from a reading to what it changes: else an older one could take away what a newer one added."""
+        self._waiting = 0
 
     def refresh(self) -> None:
         """Read the recorded serials; blocks. On an error the table keeps what it had and the error is raised."""
-        self._serials = self._issued.serials()
+        with self._reading:
+            self._serials = self._issued.serials()
+
+    async def learn(self, serial: str) -> None:
+        """Look whether one was recorded since, on a thread. Returns at once where as many as may be are looked for, and
+        never raises: a database that can't tell it now leaves it unknown. Called on the event loop."""
+        if self._waiting >= MAX_WAITING:
+            return
+        looking = asyncio.get_running_loop().run_in_executor(None, self._look_for, serial)
+        self._waiting += 1
+        looking.add_done_callback(self._looked)
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(asyncio.shield(looking), WAIT_SECONDS)
+
+    def _looked(self, looking: asyncio.Future[None]) -> None:
+        self._waiting -= 1
+
+    def _look_for(self, serial: str) -> None:
+        try:
+            with self._reading:
+                if self._issued.has(serial):
+                    self._serials |= {serial}
+        except Exception:
+            _log.warning("whether a certificate is on record can't be read now", exc_info=True)
 
     def current(self) -> frozenset[str]:
         """The serials of the last refresh; none before the first."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
 from functools import lru_cache
 from threading import Lock
@@ -12,9 +12,14 @@ from urllib.parse import unquote
 from rbac.identities import Identity
 from server.certificates.anchors import TrustAnchors
 from server.certificates.leaves import Leaf, plain_address, read_leaf
-from server.errors import Unauthenticated
+from server.errors import NotKnownYet, Unauthenticated
 
 MAX_CACHED = 4096
+Learn = Callable[[str], Awaitable[None]]
+
+
+async def learn_nothing(serial: str) -> None:
+    """Nothing more will be known of it."""
 
 
 class IdentityResolver:
@@ -33,11 +38,14 @@ class IdentityResolver:
         max_cached: int = MAX_CACHED,
         *,
         token_issuers: Sequence[str] = (),
+        learn: Learn = learn_nothing,
     ) -> None:
+        """`learn` looks whether a serial was recorded since, and has `serials` give it then."""
         self._anchors = anchors
         self._token_users = tuple(f"@{issuer}" for issuer in token_issuers)
         self._cluster = cluster_name
         self._serials = serials
+        self._learn = learn
         self._max_cached = max_cached
         self._leaves: OrderedDict[bytes, Leaf] = OrderedDict()
         self._lock = Lock()
@@ -52,6 +60,7 @@ class IdentityResolver:
             now: aware of its zone.
 
         Raises:
+            NotKnownYet: a local CA signed it, and it isn't on record; asking again after `learn` may go better.
             Unauthenticated: it gives no identity; reason CERTIFICATE_EXPIRED if only its time is over.
         """
         leaf = self._leaf(pem)
@@ -61,7 +70,7 @@ class IdentityResolver:
             raise Unauthenticated("the certificate is not valid yet")
         identity = leaf.identity
         if leaf.local and identity.certificate_serial not in self._serials():
-            raise Unauthenticated("the certificate is not on record")
+            raise NotKnownYet("the certificate is not on record", lambda: self._learn(identity.certificate_serial))
         if identity.pinned_ip and identity.pinned_ip != self._peer_address(peer):
             raise Unauthenticated("the certificate is pinned to another address")
         return identity

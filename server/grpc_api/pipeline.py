@@ -13,6 +13,7 @@ from typing import Any, TypeAlias
 import grpc
 
 from rbac.permissions import PERMISSIONS, Permission
+from server.errors import NotKnownYet
 from server.grpc_api.call import Call, Check, Handler
 from server.grpc_api.draining import Drain
 from server.grpc_api.interceptors.admission import Admission
@@ -27,7 +28,6 @@ from server.grpc_api.live_calls import LiveCalls
 from server.grpc_api.status import UnknownMethod
 from server.grpc_api.use_cases import LockCheck, PolicySource
 from server.observability.call_metrics import Traffic
-from server.tokens.resolver import KeyNotKnown
 
 RpcHandler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
 Served: TypeAlias = Callable[[Any, Any], Coroutine[Any, Any, Any]]
@@ -133,8 +133,8 @@ class Pipeline:
                     for step in steps:
                         try:
                             step(call)
-                        except KeyNotKnown as unknown:
-                            # Only here, where a call may wait: a key that a stream began with is known, or has ended.
+                        except NotKnownYet as unknown:
+                            # Only here, where a call may wait: what a stream began with is known, or counts no more.
                             await unknown.learn()
                             step(call)
                     response = await handler(call)

@@ -228,7 +228,7 @@ class TokenAuthenticator(Protocol):
 
         Raises:
             Unauthenticated: the token gives none, or not now.
-            KeyNotKnown: its key isn't known; asking again after `learn` may go better.
+            NotKnownYet: its key isn't known; asking again after `learn` may go better.
             Unavailable: the issuer's keys can't be had.
         """
         ...

@@ -70,6 +70,11 @@ class SqlIssuedCertificates:
         with self._engine.connect() as connection:
             return frozenset(connection.execute(select(table.c.serial)).scalars())
 
+    def has(self, serial: str) -> bool:
+        """Whether one is recorded."""
+        with self._engine.connect() as connection:
+            return connection.execute(select(table.c.serial).where(table.c.serial == serial)).first() is not None
+
 
 def _event_of(cert: IssuedCertificate, *, renews: bool) -> dict[str, object]:
     return {

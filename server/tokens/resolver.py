@@ -4,27 +4,19 @@ from __future__ import annotations
 
 import hashlib
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from rbac.identities import Identity
 from server.config import TokenIssuer
-from server.errors import Unauthenticated, Unavailable
+from server.errors import NotKnownYet, Unauthenticated, Unavailable
 from server.tokens.claims import Validity, check_audience, read_validity, user_of
 from server.tokens.compact import UnverifiedToken, read_token
 from server.tokens.issuer_keys import RETRY_SECONDS, HeldKey, IssuerKeys
 from server.tokens.signatures import is_signed_by
 
 MAX_CACHED = 4096
-
-
-class KeyNotKnown(Unauthenticated):
-    """The token names a key that isn't known. After `learn`, which may wait for a fetch, it may be."""
-
-    def __init__(self, learn: Callable[[], Awaitable[None]]) -> None:
-        super().__init__("the token is signed with a key that its issuer doesn't have")
-        self.learn = learn
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +61,7 @@ class TokenResolver:
 
         Raises:
             Unauthenticated: it gives no identity; reason TOKEN_EXPIRED if only its time is over.
-            KeyNotKnown: it names a key that isn't known.
+            NotKnownYet: it names a key that isn't known.
             Unavailable: the issuer's keys can't be had, so nothing can be told of the token.
         """
         # By the exact bytes: another spelling of the same token is verified for itself.
@@ -109,7 +101,8 @@ def _signer(token: UnverifiedToken, keys: IssuerKeys) -> HeldKey:
         )
     named = keys.find(token.key_id)
     if not named:
-        raise KeyNotKnown(lambda: keys.ask_for(token.key_id))
+        message = "the token is signed with a key that its issuer doesn't have"
+        raise NotKnownYet(message, lambda: keys.ask_for(token.key_id))
     if all(token.algorithm != held.key.algorithm for held in named):
         raise Unauthenticated("the token's algorithm is not its key's")
     for held in named:

@@ -102,7 +102,6 @@ class Service:
         pems = (Path(path).read_bytes() for path in (issued.ca, issued.key, issued.certificate))
         channel = grpc.secure_channel(self._app.ready["grpc"], grpc.ssl_channel_credentials(*pems))
         self._channels.append(channel)
-        self._app.housekeeping.refresh_serials()
         return AuditLogServiceStub(channel)
 
     def emit(self, uid: str, **members: Any) -> None:

@@ -91,7 +91,6 @@ def test_a_denied_call_touches_neither_files_nor_state_and_leaves_one_event_a_mi
     with running_app(tmp_path / "data", files=files, watching=False) as app:  # type: ignore[arg-type]
         channel = channel_of(app, tmp_path, "eve", ["no-such-role"])
         allowed = channel_of(app, tmp_path, "carol", ["editor", "auditor", "importer"])
-        app.housekeeping.refresh_serials()
         app.self_audit.outbox.stop()  # it looks into the state twice a second
         with counted_statements() as statements:
             before = app.log.journal.next_sequence

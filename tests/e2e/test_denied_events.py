@@ -28,7 +28,6 @@ def test_a_stream_that_speaks_for_another_goes_on_and_is_told_of_with_a_count(tm
     data_dir = tmp_path / "data"
     with running_app(data_dir) as app:
         issued = issue_component(data_dir, "web-1", ["Node"], 1, tmp_path)
-        app.housekeeping.refresh_serials()
         pems = (Path(path).read_bytes() for path in (issued.ca, issued.key, issued.certificate))
         with grpc.secure_channel(app.ready["grpc"], grpc.ssl_channel_credentials(*pems)) as channel:
             stub = AuditLogServiceStub(channel)

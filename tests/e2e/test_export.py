@@ -164,7 +164,6 @@ def test_a_caller_with_a_condition_exports_what_it_admits_and_learns_no_numbers(
             last = emit(admin, f"u-{number}", owner="alice" if number % 4 == 0 else "bob")
         store(app, admin, last)
         issued = issue_user(data_dir, "alice", ["own-events"], 1, tmp_path / "alice")
-        app.housekeeping.refresh_serials()
         paths = {"ca": str(issued.ca), "key": str(issued.key), "cert": str(issued.certificate)}
         with stub_of(app, paths) as alice:
             follower = Follower()

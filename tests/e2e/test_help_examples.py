@@ -14,7 +14,7 @@ import pytest
 from extaudit_cli.main import run
 from extaudit_cli.storage_file import storage_document, yaml_text
 from extaudit_cli.tree import calls_in, every_command
-from extaudit_client import Client, NotFound, TextQuery, Unauthenticated
+from extaudit_client import Client, NotFound, TextQuery
 
 from tests.polling import until
 from tests.running_server import RunningServer, running_server
@@ -131,13 +131,6 @@ def storage_draft(client: Client, folder: Path, *, there: bool) -> str:
     return ""
 
 
-def is_known(server: RunningServer) -> bool:
-    """Whether the service has read the record of the administrator's certificate, as it does every second."""
-    with server.client() as client, contextlib.suppress(Unauthenticated):
-        return bool(client.status().version)
-    return False
-
-
 def remove_draft(client: Client) -> None:
     with contextlib.suppress(NotFound):
         client.storages.delete_draft()
@@ -165,8 +158,6 @@ def test_an_example_does_what_it_shows(
         assert (code, captured.err if code else "") == (0, "")
         if words[-2:] == ["--output", "json"]:
             json.loads(captured.out)
-    if "identity renew" in line:
-        until(lambda: is_known(server))
 
 
 def test_what_is_not_run_is_there_no_more_than_it_is_needed() -> None:

@@ -36,7 +36,6 @@ OTHER = "{{kind: role, version: v7, metadata: {{name: other-{0}}}, spec: {{}}}}"
 @contextmanager
 def channel_of(app: App, folder: Path, name: str, *roles: str) -> Iterator[grpc.Channel]:
     issued = issue_user(app.config.data_dir, name, roles, 1, folder)
-    app.housekeeping.refresh_serials()
     pems = [path.read_bytes() for path in (issued.ca, issued.key, issued.certificate)]
     with grpc.secure_channel(app.ready["grpc"], grpc.ssl_channel_credentials(*pems)) as channel:
         yield channel

@@ -56,7 +56,6 @@ def test_the_trace_is_kept_from_the_reserve_and_without_a_trace_nothing_is_read(
     data_dir = tmp_path / "data"
     with running_app(data_dir, watching=False) as app, client_of(data_dir) as client:
         eve = issue_user(data_dir, "eve", ["auditor"], 1, tmp_path)
-        app.housekeeping.refresh_serials()
         with client_of(data_dir, eve.certificate, eve.key) as denied:
             close(app, how, 1)
             assert failure(client.emit, EVENT).code == "RESOURCE_EXHAUSTED"

@@ -43,7 +43,6 @@ class Callers:
 
     def _call(self, name: str, roles: str, issue: Callable[..., object]) -> Client:
         issued = issue(self._app.config.data_dir, name, roles.split(","), 1, self._folder / name)
-        self._app.housekeeping.refresh_serials()
         paths = (Path(getattr(issued, part)) for part in ("ca", "certificate", "key"))
         self.clients.append(Client(Connection(self._app.ready["grpc"], *paths)))
         return self.clients[-1]

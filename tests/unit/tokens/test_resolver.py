@@ -11,10 +11,10 @@ import pytest
 
 from rbac.identities import Identity
 from server.config import TokenIssuer
-from server.errors import AuditStoreError, Unauthenticated, Unavailable
+from server.errors import AuditStoreError, NotKnownYet, Unauthenticated, Unavailable
 from server.tokens import resolver as module
 from server.tokens.issuer_keys import MAX_AGE_SECONDS, IssuerKeys
-from server.tokens.resolver import KeyNotKnown, TokenResolver, TrustedIssuer
+from server.tokens.resolver import TokenResolver, TrustedIssuer
 from tests.loops import in_loop
 from tests.tokens_builder import (
     ISSUER,
@@ -130,7 +130,7 @@ async def test_a_dropped_key_ends_its_tokens_at_once() -> None:
     rig.resolve(token)
     rig.source.document = jwks(OTHER)
     await rig.fetch()
-    assert isinstance(rig.refusal(token), KeyNotKnown)
+    assert isinstance(rig.refusal(token), NotKnownYet)
     assert rig.resolve(OTHER.token())
 
 
@@ -159,7 +159,7 @@ async def test_an_unknown_key_may_be_learned() -> None:
     rig = await Rig().fetch()
     rig.source.document = jwks(KEY, OTHER)
     refusal = rig.refusal(OTHER.token())
-    assert isinstance(refusal, KeyNotKnown)
+    assert isinstance(refusal, NotKnownYet)
     await refusal.learn()
     assert rig.resolve(OTHER.token()).name == "alice"
 
@@ -178,7 +178,7 @@ async def test_an_issuers_key_does_not_sign_for_another_issuer() -> None:
     rig.source.document = jwks(OTHER)
     await rig.keys[1].refresh()
     assert rig.resolve(KEY.token())
-    assert isinstance(rig.refusal(KEY.token(iss="https://b.test")), KeyNotKnown)
+    assert isinstance(rig.refusal(KEY.token(iss="https://b.test")), NotKnownYet)
     assert rig.refusal(KEY.token({"kid": "two"}, iss="https://b.test")).message == "the token's signature is wrong"
 
 
@@ -205,7 +205,7 @@ async def test_keys_of_one_id_are_all_tried() -> None:
 @in_loop
 async def test_a_token_without_a_key_id_finds_no_key_that_has_one() -> None:
     rig = await Rig().fetch()
-    assert isinstance(rig.refusal(KEY.token({"kid": MISSING})), KeyNotKnown)
+    assert isinstance(rig.refusal(KEY.token({"kid": MISSING})), NotKnownYet)
 
 
 @in_loop
