@@ -9,7 +9,7 @@ import numpy as np
 
 from rbac.identities import SERVICE
 from server.audit_log.batch_columns import columns_by_date
-from server.audit_log.batch_decoding import texts_in
+from server.audit_log.batch_decoding import PickedTexts, texts_in
 from server.audit_log.columns.selecting import TypeSelection
 from server.audit_log.event_block import rows_of
 from server.audit_log.journal.frames import GroupFrames
@@ -40,7 +40,8 @@ def warm_up() -> None:
     number, text = np.zeros(1, np.int64), texts_in(["a"])
     encoded_columns([(1, number)], [(1, text)])
     receipts = ReceiptColumns(number + 1, number, number, number, [Source("a", "a")])
-    encoded_rows(PageColumns(number, text, text, text, text, text, receipts))
+    texts = PickedTexts(text.offsets[:1], text.offsets[1:], text.data)
+    encoded_rows(PageColumns(number, texts, texts, texts, texts, texts, receipts))
 
 
 if __name__ == "__main__":

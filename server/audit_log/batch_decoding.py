@@ -32,6 +32,24 @@ class Texts(NamedTuple):
         return self.data[start:end].tobytes()
 
 
+class PickedTexts(NamedTuple):
+    """Some texts of a column where they are, in any order. Text n is data[starts[n]:ends[n]]."""
+
+    starts: Offsets
+    ends: Offsets
+    data: Bytes
+    """UTF-8."""
+
+    @property
+    def lengths(self) -> Offsets:
+        """Bytes of each."""
+        return self.ends - self.starts
+
+    def text(self, number: int) -> bytes:
+        """Text n in UTF-8."""
+        return self.data[self.starts[number] : self.ends[number]].tobytes()
+
+
 _NO_TEXTS = Texts(np.frombuffer(bytes(4), np.int32), np.frombuffer(b"", np.uint8))
 _TEXTS = ("types", "uids", "session_ids", "users", "data")
 
@@ -118,6 +136,13 @@ def texts_of(column: pa.Array) -> Texts:
     _, offsets, data = column.buffers()
     found = np.frombuffer(offsets, np.int32)[column.offset : column.offset + len(column) + 1]
     return Texts(found, np.frombuffer(data or b"", np.uint8)[found[0] : found[-1]])
+
+
+def picked(column: pa.Array, rows: Numbers) -> PickedTexts:
+    """The texts of these rows, in this order, without a copy."""
+    offsets, data = texts_of(column)
+    starts = offsets - offsets[0]
+    return PickedTexts(starts[:-1][rows], starts[1:][rows], data)
 
 
 def texts_in(values: Sequence[str]) -> Texts:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 from extaudit.v1 import event_pb2
 
-from server.audit_log.batch_decoding import Numbers, Offsets, Texts
+from server.audit_log.batch_decoding import Numbers, PickedTexts, Texts
 from server.audit_log.columns.compiling import compiled
 from server.audit_log.columns.copying import copy_into
 from server.audit_log.columns.layout import Bytes
@@ -38,24 +38,26 @@ def encoded_rows(rows: PageColumns, rest: bytes = b"") -> bytes:
     """The events of a SearchEventsResponse, encoded, and the rest of it."""
     receipts = rows.receipts
     sources = _texts([_encoded(source) for source in receipts.sources])
-    texts = (rows.json, rows.types, rows.uids, rows.session_ids, rows.users)
-    size = _MOST_BESIDE_TEXTS * len(rows) + sum(len(each.data) for each in texts)
+    json, types, uids = _frozen(rows.json), _frozen(rows.types), _frozen(rows.uids)
+    session_ids, users = _frozen(rows.session_ids), _frozen(rows.users)
+    texts = (json, types, uids, session_ids, users)
+    size = _MOST_BESIDE_TEXTS * len(rows) + sum(int(each.lengths.sum()) for each in texts)
     size += _MOST_BESIDE_SOURCE * len(receipts.sequences) + int(_lengths(sources)[receipts.source_numbers].sum())
     out = _room(size)
     end = write_rows(
         out,
         frozen(rows.times_ms),
-        *_frozen(rows.json),
-        *_frozen(rows.types),
-        *_frozen(rows.uids),
-        *_frozen(rows.session_ids),
-        *_frozen(rows.users),
+        json,
+        types,
+        uids,
+        session_ids,
+        users,
         frozen(rows.digests),
         frozen(receipts.ends),
         frozen(receipts.sequences),
         frozen(receipts.received_ms),
         frozen(receipts.source_numbers),
-        *_frozen(sources),
+        Texts(frozen(sources.offsets), frozen(sources.data)),
     )
     return b"".join((out[:end].data, rest))
 
@@ -83,8 +85,8 @@ def _texts(encoded: Sequence[bytes]) -> Texts:
     return Texts(offsets, np.frombuffer(b"".join(encoded), np.uint8))
 
 
-def _frozen(texts: Texts) -> Texts:
-    return Texts(frozen(texts.offsets), frozen(texts.data))
+def _frozen(texts: PickedTexts) -> PickedTexts:
+    return PickedTexts(frozen(texts.starts), frozen(texts.ends), frozen(texts.data))
 
 
 def _lengths(texts: Texts) -> Numbers:
@@ -168,40 +170,34 @@ def _receipt_bytes(source: int, sequence: int, received_ms: int) -> int:
 def write_rows(
     out: Bytes,
     times_ms: Numbers,
-    json_offsets: Offsets,
-    json: Bytes,
-    type_offsets: Offsets,
-    types: Bytes,
-    uid_offsets: Offsets,
-    uids: Bytes,
-    session_offsets: Offsets,
-    session_ids: Bytes,
-    user_offsets: Offsets,
-    users: Bytes,
+    json: PickedTexts,
+    types: PickedTexts,
+    uids: PickedTexts,
+    session_ids: PickedTexts,
+    users: PickedTexts,
     digests: Bytes,
     receipt_ends: Numbers,
     sequences: Numbers,
     received_ms: Numbers,
     source_numbers: Numbers,
-    source_offsets: Offsets,
-    sources: Bytes,
+    sources: Texts,
 ) -> int:
     """Write each row as an EventRow in field 1; gives where the last one ends."""
     at, receipt = 0, 0
     for row in range(len(times_ms)):
         time_ms = times_ms[row]
-        data = json[json_offsets[row] - json_offsets[0] : json_offsets[row + 1] - json_offsets[0]]
-        type_ = types[type_offsets[row] - type_offsets[0] : type_offsets[row + 1] - type_offsets[0]]
-        uid = uids[uid_offsets[row] - uid_offsets[0] : uid_offsets[row + 1] - uid_offsets[0]]
-        session = session_ids[session_offsets[row] - session_offsets[0] : session_offsets[row + 1] - session_offsets[0]]
-        user = users[user_offsets[row] - user_offsets[0] : user_offsets[row + 1] - user_offsets[0]]
+        data = json.data[json.starts[row] : json.ends[row]]
+        type_ = types.data[types.starts[row] : types.ends[row]]
+        uid = uids.data[uids.starts[row] : uids.ends[row]]
+        session = session_ids.data[session_ids.starts[row] : session_ids.ends[row]]
+        user = users.data[users.starts[row] : users.ends[row]]
         inner = _time_bytes(time_ms)
         size = 1 + _varint_bytes(np.uint64(inner)) + inner + 2 + 2 * _DIGEST_BYTES + _number_bytes(len(data))
         size += _text_bytes(len(data)) + _text_bytes(len(type_)) + _text_bytes(len(uid))
         size += _text_bytes(len(session)) + _text_bytes(len(user))
         for number in range(receipt, receipt_ends[row]):
             source = source_numbers[number]
-            length = source_offsets[source + 1] - source_offsets[source]
+            length = sources.offsets[source + 1] - sources.offsets[source]
             inner = _receipt_bytes(length, sequences[number], received_ms[number])
             size += 1 + _varint_bytes(np.uint64(inner)) + inner
         out[at] = 0x0A
@@ -215,7 +211,7 @@ def write_rows(
         at = _write_digest(out, at, 0x3A, digests[row * _DIGEST_BYTES : (row + 1) * _DIGEST_BYTES])
         while receipt < receipt_ends[row]:
             source = source_numbers[receipt]
-            encoded = sources[source_offsets[source] : source_offsets[source + 1]]
+            encoded = sources.data[sources.offsets[source] : sources.offsets[source + 1]]
             out[at] = 0x42
             inner = _receipt_bytes(len(encoded), sequences[receipt], received_ms[receipt])
             at = write_varint(out, at + 1, np.uint64(inner))

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from extaudit.v1 import audit_log_service_pb2 as pb
 
-from server.audit_log.batch_decoding import texts_in
+from server.audit_log.batch_decoding import PickedTexts, picked
 from server.audit_log.receipts import Emitter
 from server.audit_log.search.page_columns import PageColumns, ReceiptColumns, Source
 from server.audit_log.search.query import Cost, Missing, MissingReason, SearchPage, Watermark
@@ -22,15 +23,21 @@ JSON = ["{}", "", '{"a":"é"}', "x" * 127, "x" * 128, "x" * 70_000]
 TIMES = [0, 999, 1000, 1_795_003_200_001, 253_402_300_799_999, 5]
 
 
+def _texts(values: list[str]) -> PickedTexts:
+    """The values, picked from a column that has them the other way round between others."""
+    column = pa.array(["before", *reversed(values), "after"], pa.string())
+    return picked(column.slice(1), np.arange(len(values))[::-1])
+
+
 def _page(rows: int, receipts: list[int]) -> PageColumns:
     number = sum(receipts)
     return PageColumns(
         np.array(TIMES[:rows], np.int64),
-        texts_in(["a.b"] * rows),
-        texts_in([f"uid-{row}" for row in range(rows)]),
-        texts_in(["", "s", "", "s" * 300, "", "é"][:rows]),
-        texts_in(["", "user", "ü", "", "", ""][:rows]),
-        texts_in(JSON[:rows]),
+        _texts(["a.b"] * rows),
+        _texts([f"uid-{row}" for row in range(rows)]),
+        _texts(["", "s", "", "s" * 300, "", "é"][:rows]),
+        _texts(["", "user", "ü", "", "", ""][:rows]),
+        _texts(JSON[:rows]),
         ReceiptColumns(
             np.cumsum(receipts, dtype=np.int64),
             np.array([0, 1, 127, 128, 2**62, 5, 6, 7, 8, 9][:number], np.int64),

@@ -16,7 +16,7 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from server.audit_log.batch_codec import BatchColumns
-from server.audit_log.batch_decoding import Numbers, bytes_of, json_sizes, part_of, taken, texts_of
+from server.audit_log.batch_decoding import Numbers, bytes_of, json_sizes, picked, taken
 from server.audit_log.batch_record import ReceiptTable
 from server.audit_log.cuts import Cut
 from server.audit_log.search.candidates import MOST_EQUAL_ROWS, time_span
@@ -154,51 +154,48 @@ class ColumnReader:
             return self._decoded.columns(item, path)
 
     def _cut(
-        self, rows: MergedRows, items: Sequence[CatalogueObject], page_size: int, deadline: float, *, is_all: bool
+        self, found: MergedRows, items: Sequence[CatalogueObject], page_size: int, deadline: float, *, is_all: bool
     ) -> ColumnPage:
         """The page that begins with the first of these rows."""
-        columns = rows.columns
-        if not len(columns.sequences):
+        if not len(found.rows):
             raise Unsuited
-        ends = np.append(rows.firsts[1:], len(columns.sequences))  # where the next row begins that isn't equal
-        equal = ends - rows.firsts
+        ends = np.append(found.firsts[1:], len(found.rows))  # where the next row begins that isn't equal
+        equal = ends - found.firsts
         if equal.max() > MOST_EQUAL_ROWS:
             raise Unsuited
-        sizes = json_sizes(columns)[rows.firsts]
+        rows = found.rows[found.firsts]
+        sizes = json_sizes(found.columns)[rows]
         used = np.cumsum(sizes + self._bounds.receipt * (equal - 1))
         fits = np.concatenate([[0], used[:-1]]) + sizes <= self._bounds.page
         fits[0] = True
         count = min(page_size, len(sizes) if fits.all() else int(np.argmin(fits)))
         if not is_all and count == len(sizes):
             raise Unsuited  # so many rows are equal that there may be more to this page
-        receipts, unknown = self._receipts(rows, ends[:count], items, deadline)
-        shown = part_of(columns, 0, count) if ends[count - 1] == count else taken(columns, rows.firsts[:count])
-        page = self._page(shown, receipts)
+        receipts, unknown = self._receipts(found, ends[:count], items, deadline)
+        page = self._page(found.columns, rows[:count], receipts)
         end = page.position(count - 1) if count < len(sizes) else None
         return ColumnPage(page, end, items, unknown)
 
-    def _page(self, shown: BatchColumns, receipts: ReceiptColumns) -> PageColumns:
+    def _page(self, columns: BatchColumns, rows: Numbers, receipts: ReceiptColumns) -> PageColumns:
         page = PageColumns(
-            shown.times_ms,
-            texts_of(shown.types),
-            texts_of(shown.uids),
-            texts_of(shown.session_ids),
-            texts_of(shown.users),
-            texts_of(shown.data),
+            columns.times_ms[rows],
+            picked(columns.types, rows),
+            picked(columns.uids, rows),
+            picked(columns.session_ids, rows),
+            picked(columns.users, rows),
+            picked(columns.data, rows),
             receipts,
         )
-        beside = np.zeros(len(page), np.int64)
-        for texts in (page.types, page.uids, page.session_ids, page.users):
-            beside += np.diff(texts.offsets)
-        if beside.max() > _MOST_COLUMN_BYTES or json_sizes(shown).max() > self._bounds.row - _MOST_COLUMN_BYTES:
+        beside = page.types.lengths + page.uids.lengths + page.session_ids.lengths + page.users.lengths
+        if beside.max() > _MOST_COLUMN_BYTES or page.json.lengths.max() > self._bounds.row - _MOST_COLUMN_BYTES:
             raise Unsuited
         return page
 
     def _receipts(
-        self, rows: MergedRows, ends: Numbers, items: Sequence[CatalogueObject], deadline: float
+        self, found: MergedRows, ends: Numbers, items: Sequence[CatalogueObject], deadline: float
     ) -> tuple[ReceiptColumns, list[CatalogueObject]]:
         """The receipts of the rows up to the last of `ends`, and the objects that have some of which there is none."""
-        sequences, parts = rows.columns.sequences[: ends[-1]], rows.parts[: ends[-1]]
+        sequences, parts = found.columns.sequences[found.rows[: ends[-1]]], found.parts[: ends[-1]]
         received, numbers = np.zeros(len(sequences), np.int64), np.empty(len(sequences), np.int64)
         sources: list[Source] = []
         unknown: list[CatalogueObject] = []

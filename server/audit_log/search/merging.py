@@ -11,7 +11,7 @@ from typing import Final
 import numpy as np
 
 from server.audit_log.batch_codec import BatchColumns
-from server.audit_log.batch_decoding import Numbers, joined, part_of, taken, texts_of
+from server.audit_log.batch_decoding import Numbers, joined, part_of, picked
 from server.audit_log.search.candidates import MOST_EQUAL_ROWS
 from server.storage.query import Order, Position
 
@@ -27,10 +27,13 @@ class MergedRows:
     """Rows in the order of a search; equal ones follow each other."""
 
     columns: BatchColumns
+    """Of all parts, one part after the other."""
+    rows: Numbers
+    """The rows of the columns, in order."""
     parts: Numbers
-    """The part that each row is of."""
+    """The part that each of `rows` is of."""
     firsts: Numbers
-    """The rows that don't equal the one before, ascending."""
+    """Which of `rows` don't equal the one before, ascending."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +66,13 @@ class Span:
             end = int(np.searchsorted(times, times[start + most - 1], side="right"))
         return part_of(columns, start, end)
 
+    def up_to(self, last_ms: int, columns: BatchColumns) -> BatchColumns:
+        """Of rows in order of time those that come no later than a time in the order of the span."""
+        times = columns.times_ms
+        if self.newest_first:
+            return part_of(columns, int(np.searchsorted(times, last_ms)), len(times))
+        return part_of(columns, 0, int(np.searchsorted(times, last_ms, side="right")))
+
     def last_time(self, parts: Sequence[BatchColumns]) -> int | None:
         """The time of the last of these rows; None where the parts have fewer."""
         times = np.concatenate([part.times_ms for part in parts]) if parts else np.empty(0, np.int64)
@@ -82,34 +92,38 @@ def merged(parts: Sequence[BatchColumns], span: Span) -> MergedRows:
     Raises:
         Unsuited: too many rows are of one millisecond.
     """
-    every = joined(parts)
-    picked = np.argsort(-every.times_ms if span.newest_first else every.times_ms, kind="stable")
     last = span.last_time(parts)
     if last is not None:
-        times = every.times_ms[picked]
-        picked = picked[times >= last if span.newest_first else times <= last]
-    columns = taken(every, picked)
-    ties = _ties(columns, span.beyond)
-    texts = texts_of(columns.data)
-    order, firsts, given = np.arange(len(picked)), np.ones(len(picked), np.bool_), 0
-    for start, end in ties:
-        keys = [(columns.uids[row].as_py(), sha256(texts.text(row)).hexdigest()) for row in range(start, end)]
-        rows = sorted(range(len(keys)), key=keys.__getitem__, reverse=span.newest_first)
-        order[start:end] = start + np.array(rows)
-        firsts[start + 1 : end] = [keys[one] != keys[other] for one, other in pairwise(rows)]
-        if span.beyond is not None and columns.times_ms[start] == span.beyond.time_ms:
+        parts = [span.up_to(last, part) for part in parts]
+    columns = joined(parts)
+    rows = np.argsort(-columns.times_ms if span.newest_first else columns.times_ms, kind="stable")
+    times = columns.times_ms[rows]
+    firsts, given = np.ones(len(rows), np.bool_), 0
+    for start, end in _ties(times, span.beyond):
+        keyed = sorted(_keyed(columns, rows[start:end]), key=_key, reverse=span.newest_first)
+        rows[start:end] = [row for _, row in keyed]
+        firsts[start + 1 : end] = [one[0] != other[0] for one, other in pairwise(keyed)]
+        if span.beyond is not None and times[start] == span.beyond.time_ms:
             past = span.beyond[1:]
-            given = start + sum(key >= past if span.newest_first else key <= past for key in keys)
-    of_parts = np.repeat(np.arange(len(parts)), [len(part.sequences) for part in parts])[picked]
-    if (np.diff(order) < 0).any():
-        columns, of_parts = taken(columns, order), of_parts[order]
-    rest = part_of(columns, given, len(picked))
-    return MergedRows(rest, of_parts[given:], np.flatnonzero(firsts[given:]))
+            given = start + sum(key >= past if span.newest_first else key <= past for key, _ in keyed)
+    of_parts = np.repeat(np.arange(len(parts)), [len(part.sequences) for part in parts])[rows]
+    return MergedRows(columns, rows[given:], of_parts[given:], np.flatnonzero(firsts[given:]))
 
 
-def _ties(columns: BatchColumns, beyond: Position | None) -> Sequence[tuple[int, int]]:
+def _keyed(columns: BatchColumns, rows: Numbers) -> list[tuple[tuple[str, str], int]]:
+    """Rows with what orders those of one time: uid and digest."""
+    texts = picked(columns.data, rows)
+    digests = (sha256(texts.text(number)).hexdigest() for number in range(len(rows)))
+    numbers: list[int] = rows.tolist()
+    return [((columns.uids[row].as_py(), digest), row) for row, digest in zip(numbers, digests, strict=True)]
+
+
+def _key(keyed: tuple[tuple[str, str], int]) -> tuple[str, str]:
+    return keyed[0]
+
+
+def _ties(times: Numbers, beyond: Position | None) -> Sequence[tuple[int, int]]:
     """First and end (exclusive) of the runs of rows of one time, and of the time that `beyond` has though it is one."""
-    times = columns.times_ms
     if not len(times):
         return ()
     starts = np.concatenate([[0], np.flatnonzero(np.diff(times)) + 1])

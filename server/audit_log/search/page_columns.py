@@ -6,12 +6,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from hashlib import sha256
-from itertools import pairwise
 from typing import overload
 
 import numpy as np
 
-from server.audit_log.batch_decoding import Numbers, Texts
+from server.audit_log.batch_decoding import Numbers, PickedTexts
 from server.audit_log.columns.layout import Bytes
 from server.audit_log.receipts import Emitter, Receipt
 from server.audit_log.search.query import FoundEvent
@@ -56,11 +55,11 @@ class PageColumns(Sequence[FoundEvent]):
     """Rows in the order of the page, none of them without its JSON. As a sequence it makes each row when asked for."""
 
     times_ms: Numbers
-    types: Texts
-    uids: Texts
-    session_ids: Texts
-    users: Texts
-    json: Texts
+    types: PickedTexts
+    uids: PickedTexts
+    session_ids: PickedTexts
+    users: PickedTexts
+    json: PickedTexts
     receipts: ReceiptColumns
 
     def __len__(self) -> int:
@@ -91,8 +90,8 @@ class PageColumns(Sequence[FoundEvent]):
     @cached_property
     def digests(self) -> Bytes:
         """SHA-256 of each JSON, DIGEST_BYTES each. Takes longer than all the rest of a page."""
-        data, ends = self.json.data.data, (self.json.offsets - self.json.offsets[0]).tolist()
-        return np.frombuffer(b"".join([sha256(data[start:end]).digest() for start, end in pairwise(ends)]), np.uint8)
+        data, places = self.json.data.data, zip(self.json.starts.tolist(), self.json.ends.tolist(), strict=True)
+        return np.frombuffer(b"".join([sha256(data[start:end]).digest() for start, end in places]), np.uint8)
 
     def _row(self, row: int) -> FoundEvent:
         columns = (self.types, self.session_ids, self.users)

@@ -9,6 +9,7 @@ import sys
 from tests.shape.repository import ROOT
 
 SCRIPT = """
+import numpy as np
 from rbac.identities import SERVICE
 from server.audit_log.batch_columns import columns_by_date
 from server.audit_log.columns.event_scan import _scan_all
@@ -22,7 +23,7 @@ from server.audit_log.event_block import rows_of
 from server.audit_log.tail import CommitGroup, TailBlock
 from server.audit_log.validation import Validator, joined_payloads
 from server.audit_log.batch_codec import BatchRow, columns_of
-from server.audit_log.batch_decoding import in_order, part_of, texts_of
+from server.audit_log.batch_decoding import in_order, part_of, picked, texts_of
 from server.grpc_api.column_encoding import encoded_columns, write_numbers, write_texts
 from server.grpc_api.emit_batches import _read, decode_batch
 from server.grpc_api.row_encoding import encoded_rows, write_rows
@@ -59,7 +60,8 @@ for message in (b"", bytes(5), b"\\x08\\x01\\x12\\x02\\x0a\\x00", b"\\x08\\x01\\
 stored = columns_of([BatchRow(number, 0, "a", "u", "", "", b"{}", "") for number in range(3)])
 for part in (stored, in_order([stored]), in_order([stored, stored]), part_of(in_order([stored]), 1, 2), in_order([])):
     encoded_columns([(1, part.sequences)], [(2, texts_of(part.types)), (3, texts_of(part.users))])
-    texts = [texts_of(each) for each in (part.types, part.uids, part.session_ids, part.users, part.data)]
+    rows = np.arange(len(part.sequences))
+    texts = [picked(each, rows) for each in (part.types, part.uids, part.session_ids, part.users, part.data)]
     receipts = ReceiptColumns(part.sequences, part.sequences, part.times_ms, part.times_ms * 0, [Source("a", "b")])
     encoded_rows(PageColumns(part.times_ms, *texts, receipts))
 for called in CALLED:
