@@ -18,6 +18,7 @@ MULTIPLIES_CARRYLESS: Final = not numba.config.CPU_NAME and binding.get_host_cpu
 """Whether the processor has the instruction of `carryless_product`; code that it lacks ends the process."""
 
 _WORD: Final = ir.IntType(64)
+_BLOCK: Final = ir.VectorType(ir.IntType(8), 64)
 _PAIR: Final = ir.VectorType(_WORD, 2)
 _FIRST, _SECOND = (ir.Constant(ir.IntType(32), number) for number in (0, 1))
 
@@ -40,6 +41,38 @@ def carryless_product(_context: Any, _one: Any, _other: Any) -> Lowered:
         return context.make_tuple(builder, signature.return_type, words)
 
     return types.UniTuple(types.uint64, 2)(types.uint64, types.uint64), lower
+
+
+@_lowered
+def special_bytes(_context: Any, data: Any, _at: Any) -> Lowered:
+    """A bit for each of the 64 bytes from `at` on, the lowest for the first: set where it is a quote, a backslash, a
+    control character or not ASCII. All of them must be there."""
+
+    def lower(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        start = context.make_array(signature.args[0])(context, builder, arguments[0]).data
+        place = builder.bitcast(builder.gep(start, [arguments[1]]), _BLOCK.as_pointer())
+        block = builder.load(place, align=1)
+        # As signed numbers all that is not ASCII is below zero.
+        found = builder.icmp_signed("<", block, _each(32))
+        for byte in b'"\\':
+            found = builder.or_(found, builder.icmp_signed("==", block, _each(byte)))
+        return builder.bitcast(found, _WORD)
+
+    return types.uint64(data, types.uint64), lower
+
+
+def _each(byte: int) -> Any:
+    return ir.Constant(_BLOCK, [byte] * 64)
+
+
+@_lowered
+def lowest_bit(_context: Any, _word: Any) -> Lowered:
+    """The place of the lowest bit that is set in a word that isn't 0."""
+
+    def lower(_target: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
+        return builder.cttz(arguments[0], ir.Constant(ir.IntType(1), 1))
+
+    return types.uint64(types.uint64), lower
 
 
 @_lowered

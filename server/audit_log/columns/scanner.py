@@ -11,6 +11,7 @@ from typing import Final
 import numpy as np
 
 from server.audit_log.columns.compiling import compiled, inlined
+from server.audit_log.columns.copying import word_at
 from server.audit_log.columns.layout import (
     END,
     SESSION,
@@ -37,7 +38,9 @@ _OTHER, _EVENT, _TIME, _UID, _SID, _USER, _SERVER, _FORWARDED, _ODD = 0, 1, 2, 3
 _NAMES: Final = b"eventtimeuidsiduserserver_idforwarded_by"
 _NAMES_ARRAY = np.frombuffer(_NAMES, np.uint8)
 _NAME_STARTS = np.array([0, 0, 5, 9, 12, 15, 19, 28, 40])
-_BYTE, _SEVEN = np.uint64(8), np.uint64(7)
+_BYTE, _SEVEN, _TOP = np.uint64(8), np.uint64(7), np.uint64(56)
+_FIRST = np.array([(1 << 8 * count) - 1 for count in range(8)], np.uint64)
+"""What is left of a word's first bytes, by their number."""
 _RESERVED = np.frombuffer(b"extaudit.", np.uint8)
 
 
@@ -82,9 +85,12 @@ def _match(data: Bytes, start: int, column: int) -> int:
 def is_new_key(data: Bytes, start: int, length: int, keys: Table, first: int, count: int) -> bool:
     """Whether none of keys[first:count] is the same as this one; the caller puts it at keys[count]."""
     key, size = np.uint64(start), np.uint64(length)
-    mark = size
-    for index in range(np.uint64(min(length, 7))):
-        mark = mark << _BYTE | np.uint64(data[key + index])
+    if key + _BYTE <= np.uint64(len(data)):
+        mark = word_at(data, key) & _FIRST[min(size, _SEVEN)] | size << _TOP
+    else:
+        mark = size << _TOP
+        for index in range(min(size, _SEVEN)):
+            mark |= np.uint64(data[key + index]) << index * _BYTE
     marked = np.int64(mark)
     for other in range(np.uint64(first), np.uint64(count)):
         if keys[other, 2] != marked or keys[other, 1] != length:

@@ -7,7 +7,8 @@ from typing import Final
 import numpy as np
 
 from server.audit_log.columns.compiling import compiled, inlined
-from server.audit_log.columns.copying import signed, word_at
+from server.audit_log.columns.copying import signed
+from server.audit_log.columns.instructions import lowest_bit, special_bytes
 from server.audit_log.columns.layout import Bytes
 
 CLEAN: Final = 0
@@ -26,13 +27,7 @@ _ESCAPES[list(b'"\\/bfnrt')] = 1
 _HEX: Final = np.full(256, 255, np.uint8)
 for _digit in range(16):
     _HEX[ord(f"{_digit:x}")] = _HEX[ord(f"{_digit:X}")] = _digit
-_ONE, _SEVEN, _EIGHT, _TOP = np.uint64(1), np.uint64(7), np.uint64(8), np.uint64(56)
-_NUMBERS: Final = np.uint64(0x0001020304050607)
-_ONES: Final = np.uint64(0x0101010101010101)
-_QUOTES: Final = _ONES * np.uint64(34)
-_BACKSLASHES: Final = _ONES * np.uint64(92)
-_SPACES: Final = _ONES * np.uint64(32)
-_HIGH_BITS: Final = _ONES * np.uint64(128)
+_ONE, _BLOCK = np.uint64(1), np.uint64(64)
 _DAYS_BEFORE: Final = np.array([0, 31, 59, 90, 120, 151, 181, 212, 243, 273, 304, 334, 365])
 
 
@@ -68,19 +63,16 @@ def end_of_string(data: Bytes, start: int, end: int) -> tuple[int, int]:
 def _end_of_plain(data: Bytes, start: int, end: int) -> int:
     """Where the first byte is that is a control character, a quote, a backslash or not ASCII; `end` if there is none.
 
-    Eight at a time: a byte's highest bit in the mask is set where it is one of those, or where a lower byte is, so that
-    of the lowest one it is right. Multiplied, that one shifts its number to where it can be read.
+    Looked at 64 at a time, whatever follows them in the buffer; near its end each by itself.
     """
     at, size = np.uint64(start), np.uint64(end)
-    while at + _EIGHT <= size:
-        word = word_at(data, at)
-        quote, backslash = word ^ _QUOTES, word ^ _BACKSLASHES
-        mask = (quote - _ONES) & ~quote | (backslash - _ONES) & ~backslash | (word - _SPACES) & ~word | word
-        mask &= _HIGH_BITS
-        if mask:
-            lowest = (mask & (~mask + _ONE)) >> _SEVEN
-            return signed(at + (lowest * _NUMBERS >> _TOP))
-        at += _EIGHT
+    while at + _BLOCK <= np.uint64(len(data)):
+        special = special_bytes(data, at)
+        if special:
+            return signed(min(at + lowest_bit(special), size))
+        at += _BLOCK
+        if at >= size:
+            return signed(size)
     while at < size and _PLAIN[data[at]]:
         at += _ONE
     return signed(at)

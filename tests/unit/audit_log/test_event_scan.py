@@ -191,6 +191,17 @@ def test_part_of_an_event_is_never_taken_for_an_event_whatever_follows_it() -> N
         assert spans[states == 0].tolist() == [[0, len(line)]]
 
 
+@pytest.mark.parametrize(
+    ("character", "fine"), [(b"\x1f", False), (b"\xff", False), (b'"', False), (b"\\n", True), ("é".encode(), True)]
+)
+def test_a_character_that_ends_the_plain_ones_is_found_wherever_it_is(character: bytes, *, fine: bool) -> None:
+    """The plain ones are passed over many at a time, and near the end of the buffer one by one."""
+    texts = [b"x" * before + character + b"x" * (140 - before) for before in range(141)]
+    raws = [HEAD + b',"a":"' + text + b'"}' for text in texts]
+    assert settled(raws) == [fine] * len(raws)
+    assert [settled([raw]) for raw in raws] == [[fine]] * len(raws)
+
+
 def test_an_event_may_be_as_large_as_the_limit_and_no_larger() -> None:
     raw = SETTLED[0]
     assert settled([raw], max_bytes=len(raw)) == [True]
