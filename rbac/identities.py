@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 
@@ -38,10 +38,11 @@ class Identity:
     token_id: str = ""
     """The token's `jti`, else `sha256:` and the digest of what its issuer signed; '' without a token."""
 
-    @property
-    def key(self) -> tuple[str, str, str]:
-        """What makes two identities the same: trust anchor or issuer, kind, name."""
-        return (self.trust_anchor, self.kind.value, self.name)
+    key: tuple[str, str, str] = field(init=False, compare=False, repr=False)
+    """What makes two identities the same: trust anchor or issuer, kind, name. Kept, as every call asks for it."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "key", (self.trust_anchor, self.kind.value, self.name))
 
 
 SERVICE = Identity(IdentityKind.SERVICE, "extaudit", frozenset())

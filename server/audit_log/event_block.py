@@ -73,6 +73,12 @@ class EventBlock:
         start, length = self.table[index, UID : UID + 2].tolist()
         return str(self.data.data[start : start + length], "ascii")
 
+    def uids(self) -> Iterator[tuple[int, str]]:
+        """Of each event its place in its message, from 0, and its uid."""
+        data = self.data.data
+        for index, start, length in self.table[:, (INDEX, UID, UID + 1)].tolist():
+            yield index, str(data[start : start + length], "ascii")
+
     def index(self, event: int) -> int:
         """The place in its message of one event."""
         return int(self.table[event, INDEX])

@@ -63,8 +63,7 @@ class Receipt(NamedTuple):
     foreign_object: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Acknowledgement:
+class Acknowledgement(NamedTuple):
     """What became of one accepted event."""
 
     uid: str

@@ -29,8 +29,7 @@ def shares(block: EventBlock, answer: BatchAcknowledgement) -> Iterator[tuple[in
     fresh = (sequence for first, last in answer.sequences for sequence in range(first, last + 1))
     repeated = {item[0]: item for item in answer.repeated}
     reused = set(answer.uid_reused)
-    for event in range(len(block)):
-        index, uid = block.index(event), block.uid(event)
+    for index, uid in block.uids():
         if index in repeated:
             _, storage, log_id, sequence = repeated[index]
             yield index, Acknowledgement(uid, storage, log_id, sequence, repeated=True)

@@ -38,9 +38,9 @@ EXPORT_PATIENCE_SECONDS = 60.0
 _LARGE_STRUCTURE_BYTES: Final = 64 * 1024
 
 
-async def _payload(event: event_pb2.EventPayload) -> bytes:
+async def _payload_of_structure(event: event_pb2.EventPayload) -> bytes:
     """The event's JSON; of a large structure, which takes a second to be written, made off the loop."""
-    if event.HasField("fields") and event.ByteSize() > _LARGE_STRUCTURE_BYTES:
+    if event.ByteSize() > _LARGE_STRUCTURE_BYTES:
         return await asyncio.to_thread(payload_bytes, event)
     return payload_bytes(event)
 
@@ -71,7 +71,9 @@ class AuditLogServicer:
             raise InvalidRequest([Violation("event", "must be set")])
         call.spend_events(1)
         try:
-            return emit_response(await self.intake.emit(call.access, await _payload(request.event)))
+            event = request.event
+            payload = event.json or await _payload_of_structure(event)
+            return emit_response(await self.intake.emit(call.access, payload))
         except InvalidRequest as refusal:
             violations = [Violation(f"event.{each.field}", each.description) for each in refusal.violations]
             raise InvalidRequest(violations, reason=refusal.reason) from None
