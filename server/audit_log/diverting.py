@@ -67,7 +67,7 @@ class Diverting:
             sections = self._sections(storage_id)
             backlog = _backlog(sections)
             if sections:
-                self._catalogue.diversions.add([_diversion(each, to) for each in sections], event(backlog))
+                self._catalogue.diversions.add([diversion_of(each, to) for each in sections], event(backlog))
             for section in sections:
                 self._tail.divert(section, to)
         if sections:
@@ -116,7 +116,8 @@ def _ranges(sections: Sequence[Section]) -> tuple[tuple[str, int, int], ...]:
     return tuple(found)
 
 
-def _diversion(section: Section, to: str) -> Diversion:
+def diversion_of(section: Section, to: str) -> Diversion:
+    """The tombstone of a section that is cut."""
     blocks = [each.block for each in section.blocks]
     first_ms = min((block.first_ms for block in blocks), default=0)
     last_ms = max((block.last_ms for block in blocks), default=-1)

@@ -14,6 +14,7 @@ import numpy as np
 
 from server.audit_log.columns.layout import FINGERPRINT
 from server.audit_log.cuts import Cut, CutLimits
+from server.audit_log.diverting import diversion_of
 from server.audit_log.forking import fork_if_needed
 from server.audit_log.journal import forks
 from server.audit_log.journal.frames import EventFrame
@@ -103,7 +104,7 @@ def open_log(
         if not recovered.cut_recorded:
             recovery.journal.record_cut(recovered.cut)
         section.cut = recovered.cut
-        if (diversion := _diversion_of(catalogue, section)) is not None:
+        if (diversion := _diversion_of(catalogue, spool, section)) is not None:
             tail.divert(section, diversion.to)
     for log_id, first, damaged in recovery.empty:
         recovery.journal.trim(log_id, first, damaged=damaged)
@@ -140,12 +141,18 @@ def _cut_of(catalogue: Catalogue) -> Batches:
     return cut_of
 
 
-def _diversion_of(catalogue: Catalogue, section: Section) -> Diversion | None:
-    """The diversion of a section that is to be delivered elsewhere than where its segment belongs."""
+def _diversion_of(catalogue: Catalogue, spool: Spool, section: Section) -> Diversion | None:
+    """The diversion of a section that is to be delivered elsewhere than where its segment belongs.
+
+    One that the state has lost shows in the spool as soon as a byte of the batch can be in the other storage.
+    """
     diversion, batch = (
         catalogue.diversions.of(section.log_id, section.first),
         catalogue.batch(section.log_id, section.first),
     )
+    if diversion is None and batch is None and section.cut is not None and spool.has(section.cut.diverted(DEFAULT)):
+        diversion = diversion_of(section, DEFAULT)
+        catalogue.diversions.restore(diversion)
     # Where the state couldn't tell whether it was diverted, it may have been delivered nevertheless.
     stayed = diversion is not None and batch is not None and batch.storage == diversion.storage
     return None if stayed else diversion

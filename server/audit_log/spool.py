@@ -40,6 +40,10 @@ class Spool:
             return None
         return record if is_whole else None
 
+    def has(self, cut: Cut) -> bool:
+        """Whether anything is spooled of a batch, whole or not."""
+        return cut.spool_name in self._files.list(self._folder)
+
     def _is_whole(self, cut: Cut, item: BatchObject) -> bool:
         return hashlib.sha256(self._files.read(self.object_path(cut, item.name))).hexdigest() == item.sha256
 

@@ -8,7 +8,7 @@ import pytest
 
 from server.audit_log.diverting import Backlog
 from server.state.diversions import Diversion, Diversions
-from tests.crash.diverting_log import DivertingLog, check_diverting_life, diverting_work, told
+from tests.crash.diverting_log import DivertingLog, check_diverting_life, check_life_without_state, diverting_work, told
 from tests.crash.forgetful_files import ForgetfulFiles
 from tests.crash.lives import Moment, distinct, moments
 from tests.crash.log_under_test import StateFile
@@ -28,6 +28,17 @@ def test_a_stop_at_any_operation_of_a_diversion_loses_nothing_and_doubles_nothin
     for moment in found[:: 1 if power_loss else 5]:
         try:
             check_diverting_life(moment, state)
+        except Exception as error:
+            raise AssertionError(f"stopped before operation {moment.operation}: {error}") from error
+
+
+def test_a_state_that_is_lost_while_what_was_diverted_is_delivered_doubles_nothing(state: StateFile) -> None:
+    """Only the state had the diversion until the record of the batch was there: the batch would go to the storage that
+    it was taken from as well."""
+    without = list(distinct(each.after(power_loss=True).without_catalogue() for each in life(state)))
+    for moment in without[len(without) // 2 :: 3]:  # before, nothing is diverted
+        try:
+            check_life_without_state(moment, state)
         except Exception as error:
             raise AssertionError(f"stopped before operation {moment.operation}: {error}") from error
 
