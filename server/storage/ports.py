@@ -87,6 +87,12 @@ class Wanted:
     bytes: int
     version: str = ""
     """Which of the object's versions, as a listing shows it; '' for the one with this digest."""
+    is_bound: bool = False
+    """Whether `bytes` is only what it has at most."""
+
+    def may_have(self, size: int) -> bool:
+        """Whether it may be something of this size."""
+        return size <= self.bytes if self.is_bound else size == self.bytes
 
 
 LocalPaths = Mapping[str, "str | StorageError"]
@@ -115,8 +121,9 @@ class EventStorage(Protocol):
         """Store a batch record; the same rules as `put`."""
         ...
 
-    def read_record(self, name: str) -> bytes | None:
-        """The bytes of a batch record, or None if there is none."""
+    def read_record(self, name: str, digest: str = "") -> bytes | None:
+        """The bytes of a batch record, or None if there is none. With the SHA-256 that it is to have, lower-case hex, a
+        copy of it will do, and a version that others hid; whoever reads compares all the same."""
         ...
 
     def list_records(self) -> Iterator[str]:

@@ -194,10 +194,10 @@ class Bucket(EmbeddedStorage):
             raise StorageError("the bucket is gone")
         super().put_record(name, data)
 
-    def read_record(self, name: str) -> bytes | None:
+    def read_record(self, name: str, digest: str = "") -> bytes | None:
         if self.is_gone:
             raise StorageError("the bucket is gone")
-        return super().read_record(name)
+        return super().read_record(name, digest)
 
 
 def test_what_was_confirmed_before_a_stop_leaves_the_journal_though_the_bucket_is_gone_since(

@@ -140,10 +140,10 @@ def s3(sandbox: Sandbox, tmp_path: Path) -> Iterator[Rig]:
     sandbox.clear_faults()
 
 
-def fresh(rig: Rig, most_bytes: int = 1 << 20) -> Rig:
+def fresh(rig: Rig, most_bytes: int = 1 << 20, folder: str = "another-cache") -> Rig:
     """The same storage with a cache that has nothing."""
     old: Any = rig.storage
-    cache = ObjectCache(rig.folder / "another-cache", most_bytes, 4)
+    cache = ObjectCache(rig.folder / folder, most_bytes, 4)
     return Rig(S3EventStorage("aws-1", old._connect, cache), rig.folder, rig.change)
 
 
@@ -203,6 +203,24 @@ def test_what_others_say_of_their_object_in_its_metadata_is_not_believed(s3: Rig
         s3.put(NAME)
     way.s3.put_object(**said, Body=b"events")
     s3.put(NAME)
+
+
+def test_a_record_that_is_asked_for_by_its_digest_is_fetched_once_and_one_that_was_put_is_here(
+    sandbox: Sandbox, s3: Rig
+) -> None:
+    digest = hashlib.sha256(b"{}").hexdigest()
+    assert s3.storage.read_record(RECORD, digest) is None
+    s3.storage.put_record(RECORD, b"{}")
+    again = fresh(s3)
+    for rig, gets in ((s3, []), (again, ["GetObject"]), (again, [])):
+        sandbox.clear_calls()
+        assert rig.storage.read_record(RECORD, digest) == b"{}"
+        assert [call.operation for call in sandbox.calls()] == gets
+    s3.change(f"_batches/{RECORD}", b"other")
+    assert again.storage.read_record(RECORD) == b"other"
+    last = fresh(s3, folder="the last")
+    with pytest.raises(ObjectChanged):
+        last.storage.read_record(RECORD, digest)
 
 
 def test_a_record_that_is_larger_than_one_can_be_is_not_read_into_memory(

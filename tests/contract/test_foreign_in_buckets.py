@@ -125,6 +125,19 @@ def test_an_object_that_has_an_alert_of_its_own_is_no_failure_of_searches(bucket
     rig.close()
 
 
+def test_who_emitted_events_is_read_from_the_batch_record_that_was_stored_though_others_hid_it(
+    bucket: BucketRig,
+) -> None:
+    """The scrub tells of it. Without versions of it, and without a copy here, nothing says so any more."""
+    stored(bucket)
+    names = [f"_batches/{record_name_of(batch)}" for batch in bucket.catalogue.batches()]
+    bucket.delete(names[0])
+    bucket.put(names[1], b"{}")
+    page = emptied(bucket).page(SearchQuery())
+    assert page.complete
+    assert [row.receipts[0].emitter for row in page.rows] == [kept.emitter for kept in reversed(bucket.kept)]
+
+
 @pytest.mark.parametrize("same_size", [True, False])
 def test_what_is_written_over_is_told_and_the_version_that_was_stored_is_read(
     bucket: BucketRig, same_size: bool

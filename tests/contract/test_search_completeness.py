@@ -260,7 +260,7 @@ def test_receipts_are_asked_for_no_longer_than_there_is_time(tmp_path: Path, mon
     ahead, asked, now = [0.0], list[str](), time.monotonic
     deadline = now() + 60
 
-    def read_record(name: str) -> bytes | None:
+    def read_record(name: str, digest: str) -> bytes | None:
         asked.append(name)
         ahead[0] = 60  # all the time that there was
         raise StorageError("no answer came")

@@ -111,7 +111,8 @@ class Origins:
             try:
                 batch = self._catalogue.batch(cut.log_id, cut.first)
                 name = cut.numbered_record_name(batch.record_number if batch is not None else 0)
-                data = self._storages.of(cut.storage).read_record(name)
+                digest = batch.record_digest if batch is not None else ""
+                data = self._storages.of(cut.storage).read_record(name, digest)
                 if data is None or batch is None or record_digest(data) != batch.record_digest:
                     raise OriginUnknown(cut.record_name)
                 table = ReceiptTable(BatchRecord.decode(data))

@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from server.storage.aws.creation import NewObject, create, head
@@ -24,6 +25,7 @@ from server.storage.ports import (
     ObjectMissing,
     RecordArchived,
     RecordUnreadable,
+    StorageError,
     StoredObject,
     VersionListing,
     Wanted,
@@ -59,9 +61,12 @@ class S3EventStorage:
         """Store a batch record where nothing is."""
         digest = hashlib.sha256(data).hexdigest()
         create(self._connect, NewObject(_RECORDS + name, data, digest, "application/json"))
+        self._cache.keep(self.storage_id, _RECORDS + name, data)
 
-    def read_record(self, name: str) -> bytes | None:
-        """The bytes of a batch record, or None if there is none."""
+    def read_record(self, name: str, digest: str = "") -> bytes | None:
+        """The bytes of a batch record, or None if there is none; by its digest from the cache."""
+        if digest:
+            return self._kept_record(Wanted(_RECORDS + name, digest, MOST_RECORD_BYTES, is_bound=True))
         pieces: list[bytes] = []
         left = MOST_RECORD_BYTES
 
@@ -83,6 +88,18 @@ class S3EventStorage:
                 raise RecordUnreadable(str(error)) from error
             raise
         return b"".join(pieces)
+
+    def _kept_record(self, wanted: Wanted) -> bytes | None:
+        with self.local([wanted]) as found:
+            path = found[wanted.name]
+            if isinstance(path, ObjectMissing):
+                return None
+            if isinstance(path, StorageError):
+                raise path
+            try:
+                return Path(path).read_bytes()
+            except OSError as error:
+                raise StorageError("the cache can't be read") from error
 
     def list_records(self) -> Iterator[str]:
         """Names of all batch records."""

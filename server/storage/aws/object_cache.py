@@ -122,6 +122,16 @@ class ObjectCache:
             os.link(spool_path, path)
             self._add(path, size)
 
+    def keep(self, storage: str, name: str, data: bytes) -> None:
+        """The same of what was in memory."""
+        path = self.path(storage, name)
+        with contextlib.suppress(OSError):
+            os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
+            with open(part := f"{path}.kept{_PART}", "wb") as file:
+                file.write(data)
+            os.replace(part, path)
+            self._add(path, len(data))
+
     def empty(self, storage: str) -> None:
         """Give up what is kept of a storage; what is read just now goes once it is read."""
         below = self.path(storage, "")

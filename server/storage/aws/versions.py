@@ -124,7 +124,7 @@ def others_of(way: Connection, item: Wanted) -> Iterator[str]:
     for seen, each in enumerate(_listed(way, item.name)):
         if seen >= MOST_LISTED:
             break
-        if each["Key"] == key and each.get("Size") == item.bytes and not each["IsLatest"]:
+        if each["Key"] == key and not each["IsLatest"] and "Size" in each and item.may_have(each["Size"]):
             found.append(f"{each['VersionId']} {each['ETag']}")
     for version in found[::-1][:_MOST_TRIED]:
         if checksum(way, item.name, version) in ("", item.sha256):

@@ -74,8 +74,8 @@ class EmbeddedStorage:
                 return
             write_durably(self._files, target, data)
 
-    def read_record(self, name: str) -> bytes | None:
-        """The bytes of a batch record, or None if there is none."""
+    def read_record(self, name: str, digest: str = "") -> bytes | None:
+        """The bytes of a batch record, or None if there is none. There are no copies of it."""
         target = self._folder / _RECORDS / name
         with in_own_words("the embedded storage can't be read"):
             return self._files.read(target) if target.name in self._files.list(target.parent) else None

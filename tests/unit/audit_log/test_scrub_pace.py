@@ -91,7 +91,7 @@ class UnreadableStorage(EmbeddedStorage):
     def local_path(self, name: str) -> str:
         return str(self._folder)
 
-    def read_record(self, name: str) -> bytes | None:
+    def read_record(self, name: str, digest: str = "") -> bytes | None:
         raise StorageError("the embedded storage can't be read (Input/output error)")
 
 
