@@ -215,11 +215,17 @@ class SqlUploads:
             rows = connection.execute(select(recordings).where(recordings.c.storage == storage)).mappings()
             return [_recording(row) for row in rows]
 
-    def count_kept(self, storage: str) -> int:
-        """How many recordings, asides and aborted uploads there are in a storage."""
-        statement = select(func.count()).select_from(recordings).where(recordings.c.storage == storage)
+    def unknown(self, names: Collection[tuple[str, str]]) -> set[tuple[str, str]]:
+        """Of pairs of a session and an upload's key, those of which nothing is kept; without a key of the session's
+        recording."""
+        keys, sessions = {key for _, key in names}, {session_id for session_id, key in names if not key}
+        statement = select(recordings.c.key, recordings.c.recording_of).where(
+            recordings.c.key.in_(keys) | recordings.c.recording_of.in_(sessions)
+        )
         with self._engine.connect() as connection:
-            return connection.execute(statement).scalar_one()
+            kept = connection.execute(statement).all()
+        known = {row.key for row in kept} | {row.recording_of for row in kept}
+        return {name for name in names if (name[1] or name[0]) not in known}
 
     def _uploads(self, condition: object) -> list[UploadRow]:
         statement = select(uploads).where(condition).order_by(uploads.c.begun_ms, uploads.c.key)  # type: ignore[arg-type]  # an expression

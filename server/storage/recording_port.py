@@ -8,7 +8,7 @@ Offsets and sizes are bytes.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence, Set
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -25,6 +25,18 @@ class NotReadable(StorageError):
 
 class RecordingMissing(StorageError):
     """It isn't there."""
+
+
+RecordName = tuple[str, str]
+"""What the name of a custody record says: the session's id, and the upload's key, '' where the session's alone."""
+Choose = Callable[[Sequence[RecordName]], Set[RecordName]]
+"""Gives those custody records that are to be read, of as many as `NAMES_AT_ONCE`."""
+NAMES_AT_ONCE = 500
+
+
+def choose_all(names: Sequence[RecordName]) -> Set[RecordName]:
+    """Every record is to be read."""
+    return frozenset(names)
 
 
 @dataclass(frozen=True, slots=True)
@@ -242,13 +254,10 @@ class RecordingStorage(Protocol):
         """As UploadSpool; nothing but this machine is asked."""
         ...
 
-    def custody_records(self) -> Iterator[tuple[str, bytes, bool]]:
-        """The session's id of every custody record, the record, and whether it is of what was kept aside.
+    def custody_records(self, choose: Choose = choose_all) -> Iterator[tuple[str, bytes, bool]]:
+        """The session's id of every custody record that is chosen, the record, and whether it is of what was kept
+        aside. Nothing is kept of the others: whoever can write there can put as many as they like.
 
         A record that can't be read is empty.
         """
-        ...
-
-    def count_custody_records(self) -> int:
-        """How many `custody_records` would give; none of them is read."""
         ...

@@ -15,7 +15,7 @@ from server.recordings.uploads.owners import owner_key, owner_of
 from server.recordings.uploads.upload_ids import key_of
 from server.state.uploads import OPEN, RECORDING, RecordingRow, SqlUploads, UploadRow
 from server.storage.ports import StorageError
-from server.storage.recording_port import FoundUpload, RecordingStorage, UploadPlace
+from server.storage.recording_port import Choose, FoundUpload, RecordingStorage, UploadPlace, choose_all
 
 _RECALLED_AT_ONCE = 500
 """Recordings that one transaction adds while the service runs; others wait for it."""
@@ -105,14 +105,14 @@ def _take_up(found: FoundUpload, store: SqlUploads, storage: RecordingStorage, e
 
 
 def rows_of_custody_records(
-    storage: RecordingStorage, is_ours: Callable[[str, Identity], bool]
+    storage: RecordingStorage, is_ours: Callable[[str, Identity], bool], choose: Choose
 ) -> Iterator[tuple[UploadRow, RecordingRow]]:
-    """What the state would keep of everything that the storage has a custody record of; damaged records are left out.
+    """What the state would keep of what the storage has a chosen custody record of; damaged records are left out.
 
     Raises:
         StorageError: the storage can't be listed.
     """
-    for session_id, data, is_aside in storage.custody_records():
+    for session_id, data, is_aside in storage.custody_records(choose):
         try:
             custody = Custody.decode(data)
             if custody.session_id != session_id:
@@ -130,26 +130,28 @@ def rows_of_custody_records(
 def recall_missing(
     store: SqlUploads, storage: RecordingStorage, is_ours: Callable[[str, Identity], bool] = lambda *_: True
 ) -> None:
-    """Recall if the storage has more custody records than the state knows of. Blocks.
+    """Recall what the storage has a custody record of and the state doesn't know. Blocks.
 
+    How many each has tells nothing: what expired isn't in the storage any more, and others can put some there.
     `is_ours` tells whether the service gave an identity an upload's id, where others can write to the storage.
 
     Raises:
         StorageError: the storage can't be listed. StateFault: the state database can't do it now.
     """
-    if storage.count_custody_records() > store.count_kept(storage.storage_id):
-        recall(store, storage, is_ours)
+    _put_back(store, rows_of_custody_records(storage, is_ours, store.unknown))
 
 
-def recall(
-    store: SqlUploads, storage: RecordingStorage, is_ours: Callable[[str, Identity], bool] = lambda *_: True
-) -> None:
-    """Have the state know again what the storage has custody records of; uploads may come and end meanwhile. Blocks.
+def recall(store: SqlUploads, storage: RecordingStorage) -> None:
+    """Have the state know again all that the storage has custody records of, and their sessions; uploads may come and
+    end meanwhile. Only for a storage that nobody else can write to. Blocks.
 
     Raises:
         StorageError: the storage can't be listed. StateFault: the state database can't do it now.
     """
-    records = rows_of_custody_records(storage, is_ours)
+    _put_back(store, rows_of_custody_records(storage, lambda *_: True, choose_all))
+
+
+def _put_back(store: SqlUploads, records: Iterator[tuple[UploadRow, RecordingRow]]) -> None:
     while some := list(islice(records, _RECALLED_AT_ONCE)):
         store.put_back_recordings([pair for pair in some if _is_settled(store, *pair)])
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator
+from itertools import groupby, islice
 from typing import Any
 
 import orjson
@@ -15,7 +16,7 @@ from server.storage.aws.errors import AwsError, Kind, translated
 from server.storage.aws.place import Connection
 from server.storage.aws.stored_objects import Stored, listed
 from server.storage.ports import StorageError
-from server.storage.recording_port import UploadPlace
+from server.storage.recording_port import NAMES_AT_ONCE, Choose, RecordName, UploadPlace
 
 _FOLDER = "_custody/"
 _STORED = "stored"
@@ -69,34 +70,39 @@ class CustodyRecords:
     def of(self, place: UploadPlace) -> bytes | None:
         """An upload's record; None if there is none."""
         name = _name_of(place)
-        found = self._oldest(name).get(name)
-        return None if found is None else self._read(found)
+        found = next(self._oldest(name), None)
+        return None if found is None or found.name != name else self._read(found)
 
-    def all(self) -> Iterator[tuple[str, bytes]]:
-        """The session's id and the record of each, in the order of their names; empty where it isn't one of ours.
+    def all(self, choose: Choose) -> Iterator[tuple[str, bytes]]:
+        """Session's id and record of each that is chosen, in the order of their names; empty where it is none of ours.
 
         One that can't be read is none of ours, as others can archive theirs or encrypt it by a key of their own; unless
         no other can be read either.
         """
         refused, is_read = None, False
-        for name, found in self._oldest(_FOLDER).items():
+        for found in self._chosen(choose):
             try:
                 record, is_read = self._read(found), True
             except AwsError as error:
                 if error.kind not in UNREADABLE:
                     raise
                 record, refused = b"", error
-            yield name.removeprefix(_FOLDER).partition("/")[0], record
+            yield _named(found)[0], record
         if refused is not None and not is_read:
             raise refused
 
-    def count(self) -> int:
-        """How many there are; none of them is read."""
-        return len(self._oldest(_FOLDER))
+    def _chosen(self, choose: Choose) -> Iterator[Stored]:
+        found = self._oldest(_FOLDER)
+        while some := list(islice(found, NAMES_AT_ONCE)):
+            chosen = choose([_named(each) for each in some])
+            yield from (each for each in some if _named(each) in chosen)
 
-    def _oldest(self, prefix: str) -> dict[str, Stored]:
-        """The oldest version of each record whose name begins so."""
-        return {each.name: each for each in listed(self._connect(), prefix) if each.name.endswith(".json")}
+    def _oldest(self, prefix: str) -> Iterator[Stored]:
+        """The oldest version of each record whose name begins so, in the order of names; S3 lists it last."""
+        for name, versions in groupby(listed(self._connect(), prefix), lambda each: each.name):
+            *_, oldest = versions
+            if name.endswith(".json"):
+                yield oldest
 
     def _read(self, found: Stored) -> bytes:
         way = self._connect()
@@ -135,6 +141,11 @@ def _said(record: bytes) -> object:
 
 def _kind(record: bytes) -> object:
     return stored_in(record).get("kind")
+
+
+def _named(found: Stored) -> RecordName:
+    session_id, _, rest = found.name.removeprefix(_FOLDER).partition("/")
+    return session_id, rest.removesuffix(".json")
 
 
 def _name_of(place: UploadPlace) -> str:

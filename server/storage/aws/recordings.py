@@ -26,6 +26,7 @@ from server.storage.aws.stored_objects import UNVERSIONED, Stored, aside_name, r
 from server.storage.aws.stored_recordings import StoredRecordings
 from server.storage.ports import StorageError
 from server.storage.recording_port import (
+    Choose,
     FoundUpload,
     NotReadable,
     Part,
@@ -34,6 +35,7 @@ from server.storage.recording_port import (
     StoredRecording,
     UploadPlace,
     UploadSpool,
+    choose_all,
 )
 
 _ASIDE, _ABORTED = "aside", "aborted"
@@ -260,14 +262,10 @@ class S3Recordings:
         """As the options state."""
         return self._connect().place.retention_days
 
-    def custody_records(self) -> Iterator[tuple[str, bytes, bool]]:
-        """All of them, in the order of their names."""
-        for session_id, record in self._records.all():
+    def custody_records(self, choose: Choose = choose_all) -> Iterator[tuple[str, bytes, bool]]:
+        """In the order of their names."""
+        for session_id, record in self._records.all(choose):
             yield session_id, record, stored_in(record).get("kind") != RECORDING
-
-    def count_custody_records(self) -> int:
-        """By their names."""
-        return self._records.count()
 
 
 def _aborted_again() -> StorageError:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 
 from server.files import Files
@@ -16,7 +17,15 @@ from server.storage.embedded.faults import in_own_words
 from server.storage.embedded.part_writer import DATA
 from server.storage.embedded.upload_folders import CUSTODY, UploadFolders
 from server.storage.ports import StorageError
-from server.storage.recording_port import RecordingMissing, StoredRecording, UploadPlace
+from server.storage.recording_port import (
+    NAMES_AT_ONCE,
+    Choose,
+    RecordingMissing,
+    RecordName,
+    StoredRecording,
+    UploadPlace,
+    choose_all,
+)
 
 _ASIDES = "_asides"
 _RECORDING_SUFFIX = ".tar"
@@ -101,24 +110,24 @@ class EmbeddedRecordings(UploadFolders):
         """Everything is kept."""
         return 0
 
-    def custody_records(self) -> Iterator[tuple[str, bytes, bool]]:
-        """Those beside recordings, then those of asides."""
-        for session_id, path, is_aside in self._custody_paths():
-            yield session_id, self._content(path), is_aside
+    def custody_records(self, choose: Choose = choose_all) -> Iterator[tuple[str, bytes, bool]]:
+        """Those beside recordings, whose names have no key, then those of asides."""
+        found = self._custody_names()
+        while some := list(islice(found, NAMES_AT_ONCE)):
+            chosen = choose(some)
+            for session_id, key in (each for each in some if each in chosen):
+                path = self._names(UploadPlace(session_id, key), aside=bool(key))[1]
+                yield session_id, self._content(path), bool(key)
 
-    def count_custody_records(self) -> int:
-        """By their names."""
-        return sum(1 for _ in self._custody_paths())
-
-    def _custody_paths(self) -> Iterator[tuple[str, Path, bool]]:
+    def _custody_names(self) -> Iterator[RecordName]:
         for name in self._names_in(self._folder):
             if name.endswith(_CUSTODY_SUFFIX):
-                yield name.removesuffix(_CUSTODY_SUFFIX), self._folder / name, False
+                yield name.removesuffix(_CUSTODY_SUFFIX), ""
         asides = self._folder / _ASIDES
         for session_id in self._names_in(asides):
             for name in self._names_in(asides / session_id):
-                if name.endswith(_CUSTODY_SUFFIX):
-                    yield session_id, asides / session_id / name, True
+                if key := name.removesuffix(_CUSTODY_SUFFIX) if name.endswith(_CUSTODY_SUFFIX) else "":
+                    yield session_id, key
 
     def _link(self, source: Path, target: Path) -> None:
         if not self._files.same(source, target):

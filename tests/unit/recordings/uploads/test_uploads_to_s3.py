@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence, Set
 from concurrent.futures import Future
 from dataclasses import replace
 from pathlib import Path
@@ -20,8 +20,10 @@ from server.recordings.recording import UploadState
 from server.recordings.storages import RecordingStorages
 from server.state.database import open_database, writing
 from server.state.tables import recordings, uploads
+from server.storage.aws import custody_records
 from server.storage.aws.errors import AwsError, Kind
-from server.storage.recording_port import UploadPlace
+from server.storage.aws.stored_objects import Stored
+from server.storage.recording_port import NAMES_AT_ONCE, RecordName, UploadPlace
 from tests.memory_s3 import CloudedFiles, MemoryS3, Version
 from tests.uploads_under_test import (
     OTHER_NODE,
@@ -435,6 +437,47 @@ def test_what_the_state_lost_is_known_again(service: S3UploadsUnderTest) -> None
     later = S3UploadsUnderTest(service.files, service.engine)
     asyncio.run(later.settling.look())
     assert later.store.recordings_of([SESSION, OTHER_SESSION]) == before
+
+
+def test_what_the_state_lost_is_known_again_though_as_much_has_expired_and_nothing_else_is_read_for_it(
+    service: S3UploadsUnderTest,
+) -> None:
+    asyncio.run(service.record(DATA))
+    kept, _ = asyncio.run(service.record(b"kept", session=OTHER_SESSION, who=OTHER_NODE))
+    lost, _ = asyncio.run(service.record(b"lost", session=OTHER_SESSION))
+    assert isinstance(service.files, CloudedFiles)
+    there = service.files.bucket.versions
+    there[:] = [each for each in there if SESSION not in each.key]
+    with writing(service.engine).begin() as connection:
+        for table in (recordings, uploads):
+            connection.execute(delete(table).where(table.c.upload_id == lost.upload_id))
+    later = S3UploadsUnderTest(service.files, service.engine)
+    asyncio.run(later.settling.look())
+    assert {each.upload_id for each in later.store.recordings_of([OTHER_SESSION])} == {kept.upload_id, lost.upload_id}
+    assert later.s3.asked.count("get_object") == 1
+
+
+def test_names_of_custody_records_are_walked_through_and_not_gathered(
+    service: S3UploadsUnderTest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Others can put as many there as they like."""
+    listed, looked_up = 0, 0
+
+    def names(*_: object, **__: object) -> Iterator[Stored]:
+        nonlocal listed
+        for number in range(3 * NAMES_AT_ONCE):
+            listed += 1
+            assert listed - looked_up <= NAMES_AT_ONCE + 2
+            yield Stored(f"_custody/{SESSION}/{number:032x}.json", "n1")
+
+    def choose(some: Sequence[RecordName]) -> Set[RecordName]:
+        nonlocal looked_up
+        looked_up += len(some)
+        return frozenset()
+
+    monkeypatch.setattr(custody_records, "listed", names)
+    assert not list(service.storage.custody_records(choose))
+    assert looked_up == 3 * NAMES_AT_ONCE
 
 
 def test_what_ended_after_the_state_was_copied_is_ended_again(service: S3UploadsUnderTest) -> None:
