@@ -15,6 +15,7 @@ from pathlib import Path
 import uvloop
 from botocore.credentials import Credentials
 
+from server import process
 from server.app import build
 from server.config import load_config
 from server.files import DiskFiles
@@ -91,4 +92,5 @@ async def serve(data_dir: Path) -> None:
 
 
 if __name__ == "__main__":
+    process.set_up()
     uvloop.run(serve(Path(sys.argv[1])))

@@ -1,0 +1,22 @@
+"""What the service sets for its process as a whole, before it has threads."""
+
+from __future__ import annotations
+
+import ctypes
+import gc
+import sys
+
+_M_ARENA_MAX = -8
+"""glibc's number of the setting."""
+
+
+def set_up() -> None:
+    """Set it; once, at the beginning."""
+    # Events are tuples of text in no cycles: looking at them every 700 allocations took a tenth of the ingest's time.
+    gc.set_threshold(50_000, 20, 50)
+    # The journal's thread must not wait 5 ms (Python's default) for the loop's each time it comes back from the disk.
+    sys.setswitchinterval(0.0005)
+    # Else glibc gives memory back to each thread's own arena, and what one thread freed isn't used by the next: grpc's
+    # threads made an upload of 2 GiB grow the process by up to 60 MiB instead of 20, and it was no faster for it.
+    if (mallopt := getattr(ctypes.CDLL(None), "mallopt", None)) is not None:
+        mallopt(_M_ARENA_MAX, 1)
