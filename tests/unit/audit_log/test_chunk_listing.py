@@ -3,96 +3,21 @@
 from __future__ import annotations
 
 import itertools
-import random
-import threading
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any
 
 import pytest
 
-from rbac.identities import Identity, IdentityKind
 from server.audit_log.bucket_looks import Looked
 from server.audit_log.export import listing
-from server.audit_log.export.chunk import Chunk, ChunkId, ChunkPage, ChunkQuery
-from server.audit_log.export.listing import ChunkListing
-from server.audit_log.export.tokens import ChunkTokens
+from server.audit_log.export.chunk import Chunk, ChunkId, ChunkQuery
 from server.audit_log.search.gaps import MOST_OF_OTHERS
 from server.audit_log.search.query import Missing, MissingReason
-from server.audit_log.storages import Storages
-from server.audit_log.tail import Tail
 from server.errors import InvalidRequest, NotFound, Unavailable
-from server.state.catalogue import Catalogue, CatalogueBatch, CatalogueObject
+from server.state.catalogue import Catalogue, CatalogueObject
 from server.state.database import open_database
 from server.storage.ports import StorageError
-
-ALICE = Identity(IdentityKind.USER, "alice", frozenset({"auditor"}), "anchor", "a1")
-BOB = Identity(IdentityKind.USER, "bob", frozenset({"auditor"}), "anchor", "b1")
-LOGS = [f"{number:020x}" for number in range(1, 4)]
-LOG = LOGS[0]
-DAY_MS = 86_400_000
-DAY = "2026-11-18"
-NOWHERE: Any = SimpleNamespace(storage_id="default")
-"""A storage of which lists ask no more than its id."""
-
-
-@dataclass
-class Lists:
-    """A catalogue, a tail and the lists over them."""
-
-    catalogue: Catalogue
-    tail: Tail = field(default_factory=Tail)
-    refreshed: list[tuple[int | None, int | None]] = field(default_factory=list)
-    looked: Looked = field(default_factory=Looked)
-    fails: Exception | None = None
-
-    def __post_init__(self) -> None:
-        self.listing = self.with_key(b"k" * 32)
-
-    def with_key(self, key: bytes) -> ChunkListing:
-        return ChunkListing(Storages(NOWHERE), self.tail, self.catalogue, ChunkTokens(key), self._refresh)
-
-    def _refresh(self, from_ms: int | None, to_ms: int | None, storages: frozenset[str]) -> Looked:
-        self.refreshed.append((from_ms, to_ms))
-        if self.fails:
-            raise self.fails
-        return self.looked
-
-    def store(
-        self, first: int, last: int, log_id: str = LOG, storage: str = "default", times: Sequence[int] = (0,)
-    ) -> CatalogueBatch:
-        """Confirm a batch with an object of 10 bytes a row for each of the times."""
-        batch = CatalogueBatch(storage, log_id, first, last, "digest", 0)
-        rows = last - first + 1
-        objects = [
-            CatalogueObject(
-                storage, f"{DAY}/{log_id}-{first}-{last}.r{number}.parquet", rows, rows * 10, time, time + 9,
-                frozenset(), "sha", log_id, first, last,
-            )
-            for number, time in enumerate(times)
-        ]  # fmt: skip
-        self.catalogue.add_batch(batch, objects)
-        return batch
-
-    def page(self, caller: Identity = ALICE, *, sees_all: bool = True, **asked: object) -> ChunkPage:
-        return self.listing.page(caller, ChunkQuery(**asked), sees_all=sees_all)  # type: ignore[arg-type]
-
-    def pages(
-        self, between: Callable[[], object] = lambda: None, *, sees_all: bool = True, **asked: object
-    ) -> tuple[list[Chunk], ChunkPage]:
-        """All chunks, and the last page; `between` is called between two pages."""
-        chunks: list[Chunk] = []
-        token = ""
-        while True:
-            page = self.page(page_token=token, sees_all=sees_all, **asked)
-            chunks += page.chunks
-            token = page.next_page_token
-            assert (page.complete_through is None) == bool(token)
-            if not token:
-                return chunks, page
-            between()
+from tests.unit.audit_log.chunk_lists import ALICE, BOB, DAY, DAY_MS, LOG, LOGS, Lists, ranges
 
 
 @pytest.fixture
@@ -100,10 +25,6 @@ def lists(tmp_path: Path) -> Iterator[Lists]:
     engine = open_database(tmp_path / "state.db")
     yield Lists(Catalogue(engine))
     engine.dispose()
-
-
-def ranges(chunks: Sequence[Chunk]) -> list[tuple[int, int]]:
-    return [(chunk.id.first, chunk.id.last) for chunk in chunks]
 
 
 def test_a_chunk_tells_events_bytes_and_times_of_all_its_objects(lists: Lists) -> None:
@@ -314,103 +235,3 @@ def test_a_token_holds_for_its_caller_and_question_alone(lists: Lists) -> None:
         lists.page(BOB, page_token=token, **asked)
     with pytest.raises(InvalidRequest):
         lists.with_key(b"j" * 32).page(ALICE, ChunkQuery(page_token=token, **asked), sees_all=True)  # type: ignore[arg-type]
-
-
-class Model:
-    """A log as it could come to be: what is confirmed or lost of 1, 2, 3, ... , in any order."""
-
-    def __init__(self, lists: Lists, rng: random.Random, log_id: str) -> None:
-        self._lists = lists
-        self._rng = rng
-        self.log_id = log_id
-        self.done: set[int] = set()
-        self.stored: list[tuple[int, int]] = []
-        self._waiting: list[tuple[int, int, bool]] = []
-        self._next = 1
-
-    def step(self) -> None:
-        """A cut, or a delivery: mostly of the oldest."""
-        rng = self._rng
-        if not self._waiting or rng.random() < 0.5:
-            first, self._next = self._next, self._next + rng.randint(1, 9)
-            self._waiting.append((first, self._next - 1, rng.random() < 0.15))
-        else:
-            self.deliver(0 if rng.random() < 0.7 else rng.randrange(len(self._waiting)))
-
-    def deliver(self, index: int = 0) -> None:
-        first, last, lost = self._waiting.pop(index)
-        if lost:
-            self._lists.catalogue.add_holes([(self.log_id, first, last)], 0)
-        else:
-            self._lists.store(first, last, self.log_id)
-            self.stored.append((first, last))
-        self.done |= set(range(first, last + 1))
-
-    def finish(self) -> None:
-        while self._waiting:
-            self.deliver()
-
-    @property
-    def complete(self) -> int:
-        return next(number for number in itertools.count(1) if number not in self.done) - 1
-
-
-@pytest.mark.parametrize("seed", range(40))
-def test_every_history_gives_each_chunk_once_and_says_exactly_how_far(seed: int, lists: Lists) -> None:
-    rng = random.Random(seed)
-    logs = [Model(lists, rng, log_id) for log_id in LOGS[: rng.randint(1, 3)]]
-
-    def go_on() -> None:
-        for _ in range(rng.randrange(4)):
-            rng.choice(logs).step()
-
-    place: dict[str, int] = {}
-    given: list[ChunkId] = []
-
-    def look(between: Callable[[], object]) -> None:
-        nonlocal place
-        # By the model, as of the first page; of each log that has anything at all.
-        expected = {log.log_id: log.complete for log in logs if log.done}
-        chunks, page = lists.pages(between, page_size=rng.randint(1, 3), after=place)
-        assert page.complete_through == expected
-        new = [
-            ChunkId("default", log.log_id, first, last)
-            for log in logs
-            for first, last in sorted(log.stored)
-            if place.get(log.log_id, 0) < last <= expected.get(log.log_id, 0)
-        ]
-        assert [chunk.id for chunk in chunks] == new
-        given.extend(new)
-        place = expected
-
-    for _ in range(12):
-        go_on()
-        look(go_on)
-    for log in logs:
-        log.finish()
-    look(lambda: None)
-    every = [ChunkId("default", log.log_id, *each) for log in logs for each in log.stored]
-    assert sorted(given) == sorted(every)
-
-
-def test_a_list_beside_deliveries_gives_each_chunk_once(lists: Lists) -> None:
-    count = 150
-
-    def deliver() -> None:
-        for first in range(1, count + 1):
-            section = lists.tail.begin(LOG, first, "default")
-            lists.store(first, first)
-            lists.tail.remove(section)
-
-    thread = threading.Thread(target=deliver)
-    thread.start()
-    place: dict[str, int] = {}
-    given: list[tuple[int, int]] = []
-    while place.get(LOG, 0) < count:
-        chunks, page = lists.pages(after=place, page_size=2)
-        given += ranges(chunks)
-        assert page.complete_through is not None
-        assert given == [(number, number) for number in range(1, page.complete_through.get(LOG, 0) + 1)]
-        assert not page.missing
-        place = dict(page.complete_through)
-    thread.join()

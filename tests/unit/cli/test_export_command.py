@@ -24,12 +24,12 @@ from extaudit_cli.exporting.outputs import StreamOutput
 from extaudit_cli.exporting.state import ExportState, held
 
 from tests.unit.cli.conftest import Command
+from tests.unit.cli.exported_log import STORED, exported
 from tests.unit.client.fake_service import FakeService, Refused
 
 LOST = query_pb.MissingPart(
     reason=query_pb.MISSING_REASON_OBJECT_MISSING, storage="default", name="o\x1b", description="gone"
 )
-STORED = [b'{"event":"a.b","n":%d}' % number for number in range(1, 4)]
 TAIL = b'{"event":"a.b","tail":true}'
 
 
@@ -58,25 +58,6 @@ def service(service: FakeService) -> FakeService:
 
     service.chunks, service.export, service.watch = chunks, exported, watch
     return service
-
-
-def exported(request: pb.ExportEventsRequest, *missing: query_pb.MissingPart) -> Iterator[pb.ExportEventsResponse]:
-    numbers = range(request.after_sequence + 1, 4)
-    columns = pb.EventColumns(
-        storage="default",
-        log_id="log",
-        sequences=numbers,
-        times_ms=[1000 for _ in numbers],
-        types=["a.b" for _ in numbers],
-        uids=[f"u{number}" for number in numbers],
-        session_ids=["" for _ in numbers],
-        users=["" for _ in numbers],
-        json=b"".join(STORED[number - 1] for number in numbers),
-        json_sizes=[len(STORED[number - 1]) for number in numbers],
-        emitter_numbers=[0 for _ in numbers],
-        received_times_ms=[0 for _ in numbers],
-    )
-    yield pb.ExportEventsResponse(columns=columns, through_sequence=3, done=True, missing=missing)
 
 
 ALL = b"\n".join([*STORED, TAIL, b""])

@@ -6,7 +6,6 @@ import asyncio
 import errno
 from collections.abc import Callable, Iterator, Sequence, Set
 from concurrent.futures import Future
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,6 @@ from sqlalchemy import update as change
 
 from server.errors import DataLoss, FailedPrecondition, Unavailable
 from server.recordings.recording import UploadState
-from server.recordings.storages import RecordingStorages
 from server.state.database import open_database, writing
 from server.state.tables import recordings, uploads
 from server.storage.aws import custody_records
@@ -31,7 +29,6 @@ from tests.uploads_under_test import (
     SESSION,
     S3UploadsUnderTest,
     SameThread,
-    UploadsUnderTest,
     access,
 )
 
@@ -104,15 +101,6 @@ def test_the_oldest_version_stays_the_recording_and_another_is_a_later_one(servi
     assert asyncio.run(service.content(aside)) == b"another"
 
 
-def test_what_others_put_there_first_stays_the_oldest(service: S3UploadsUnderTest) -> None:
-    assert isinstance(service.files, CloudedFiles)
-    service.files.bucket.versions.append(Version(NAME, "v0", b"of others", {}, ""))
-    aside, state = asyncio.run(service.record(DATA))
-    assert state is UploadState.KEPT_ASIDE
-    assert asyncio.run(service.content(aside)) == DATA
-    assert [each.data for each in bucket(service)] == [b"of others", DATA]
-
-
 def test_what_repeats_a_recording_of_another_service_is_kept_too(service: S3UploadsUnderTest, tmp_path: Path) -> None:
     """Its custody record is of an upload that this one never began, so nobody could read it here."""
     engine = open_database(tmp_path / "other.db")
@@ -137,95 +125,6 @@ def test_what_repeats_a_recording_that_the_state_lost_and_has_yet_to_recall_is_a
     asyncio.run(service.settling.look())
     recording, state = asyncio.run(service.complete(upload_id, who=OTHER_NODE))
     assert (state, recording.upload_id) == (UploadState.REPEATED, first.upload_id)
-
-
-@pytest.mark.parametrize("record", ["as it was", "of this session"])
-def test_what_repeats_a_copy_that_others_made_of_another_sessions_recording_is_kept(
-    service: S3UploadsUnderTest, record: str
-) -> None:
-    """Nobody could read it as this session's recording, whatever its custody record says."""
-    assert isinstance(service.files, CloudedFiles)
-    versions = service.files.bucket.versions
-    asyncio.run(service.record(DATA, session=OTHER_SESSION))
-    for each in list(versions):
-        data = each.data.replace(OTHER_SESSION.encode(), SESSION.encode()) if record != "as it was" else each.data
-        versions.append(replace(each, key=each.key.replace(OTHER_SESSION, SESSION), data=data))
-    aside, state = asyncio.run(service.record(DATA, who=OTHER_NODE))
-    assert state is UploadState.KEPT_ASIDE
-    assert asyncio.run(service.content(aside)) == DATA
-
-
-@pytest.mark.parametrize("code", ["InvalidObjectState", "AccessDenied"])
-def test_what_of_others_cant_be_read_holds_up_neither_an_upload_nor_what_the_state_lost(
-    service: S3UploadsUnderTest, monkeypatch: pytest.MonkeyPatch, code: str
-) -> None:
-    """Archived, or encrypted by a key of theirs, and first in S3's order."""
-    asyncio.run(service.record(DATA, session=OTHER_SESSION))
-    assert isinstance(service.files, CloudedFiles)
-    theirs = f"sessions/_custody/{SESSION}/{'0' * 32}.json"
-    service.files.bucket.versions[:0] = [
-        Version(NAME, "v0", b"of others", {"upload": "0" * 32}, ""),
-        Version(theirs, "v0", b"{}", {}, ""),
-    ]
-    get, head = MemoryS3._get_object, MemoryS3._head_object
-    refusal = AwsError("s3:GetObject", Kind.DENIED if code == "AccessDenied" else Kind.REFUSED, code, status=403)
-
-    def gets(self: MemoryS3, Key: str, **asked: Any) -> Any:  # noqa: N803
-        if Key == theirs:
-            raise refusal
-        return get(self, Key, **asked)
-
-    def heads(self: MemoryS3, VersionId: str = "", **asked: Any) -> Any:  # noqa: N803
-        if VersionId == "v0" and "ChecksumMode" in asked:
-            raise refusal
-        return head(self, VersionId=VersionId, **asked)
-
-    monkeypatch.setattr(MemoryS3, "_get_object", gets)
-    monkeypatch.setattr(MemoryS3, "_head_object", heads)
-    aside, state = asyncio.run(service.record(DATA))
-    assert state is UploadState.KEPT_ASIDE
-    assert asyncio.run(service.content(aside)) == DATA
-    before = service.store.recordings_of([SESSION, OTHER_SESSION])
-    with writing(service.engine).begin() as connection:
-        for table in (recordings, uploads):
-            connection.execute(delete(table))
-    later = S3UploadsUnderTest(service.files, service.engine)
-    asyncio.run(later.settling.look())
-    assert later.store.recordings_of([SESSION, OTHER_SESSION]) == before
-    later.s3.fails = lambda operation: refusal if operation == "get_object" else None
-    with pytest.raises(AwsError):
-        list(later.storage.custody_records())
-
-
-@pytest.mark.parametrize("change", ["uploader", "version_id", "kind", "all"])
-def test_a_custody_record_of_others_that_came_first_lets_nothing_be_complete(
-    service: S3UploadsUnderTest, change: str
-) -> None:
-    """Whoever may write to the bucket sees the upload's key in the object, and may be faster than the record."""
-    upload_id = asyncio.run(service.send(DATA))
-    service.s3.fails = lambda operation: away(operation) if operation == "put_object" else None
-    with pytest.raises(Unavailable):
-        asyncio.run(service.complete(upload_id))
-    service.s3.fails = lambda operation: None
-    place = UploadPlace(SESSION, upload_id[:32])
-    decided = service.storage.decided(place)
-    (version,) = bucket(service)
-    assert decided is not None
-    stored = {"bucket": "bucket", "key": NAME, "kind": "recording", "version_id": version.version_id}
-    record = orjson.loads(decided) | {"stored": stored}
-    forged = {
-        "uploader": record | {"uploader": {"kind": "user", "name": "mallory"}},
-        "version_id": record | {"stored": stored | {"version_id": "planted"}},
-        "kind": record | {"stored": stored | {"kind": "aborted"}},
-        "all": {},
-    }[change]
-    assert isinstance(service.files, CloudedFiles)
-    key = f"sessions/_custody/{SESSION}/{place.key}.json"
-    service.files.bucket.versions.append(Version(key, "planted", orjson.dumps(forged), {}, ""))
-    with pytest.raises(Unavailable, match="custody record"):
-        asyncio.run(service.complete(upload_id))
-    assert service.storage.read_upload(place, 0, 100) == DATA
-    assert service.store.recording(SESSION) is None
 
 
 @pytest.mark.parametrize("versions", ["suspended", "begun later", "suspended later"])
@@ -277,29 +176,6 @@ def test_what_comes_after_a_recording_that_is_gone_is_kept_aside_and_not_put_in_
     assert state is UploadState.KEPT_ASIDE
     assert asyncio.run(service.content(aside)) == data
     assert asyncio.run(service.recordings.find(SESSION)) == first
-
-
-def test_what_others_put_over_a_recording_later_is_not_read(service: S3UploadsUnderTest) -> None:
-    recording, _ = asyncio.run(service.record(DATA))
-    assert isinstance(service.files, CloudedFiles)
-    service.files.bucket.versions.append(Version(NAME, "forged", b"forged", {}, ""))
-    assert asyncio.run(S3UploadsUnderTest(service.files, service.engine).content(recording)) == DATA
-
-
-def test_custody_records_that_others_forge_or_put_over_count_for_nothing(service: S3UploadsUnderTest) -> None:
-    recording, _ = asyncio.run(service.record(DATA))
-    assert isinstance(service.files, CloudedFiles)
-    versions = service.files.bucket.versions
-    (real,) = [each for each in versions if "_custody" in each.key]
-    versions.append(Version(real.key, "later", b"{}", {}, ""))
-    key = "f" * 32
-    forged = real.data.replace(recording.upload_id.encode(), f"{key}{'e' * 32}".encode())
-    forged = forged.replace(SESSION.encode(), OTHER_SESSION.encode())
-    versions.append(Version(f"sessions/_custody/{OTHER_SESSION}/{key}.json", "forged", forged, {}, ""))
-    later = S3UploadsUnderTest(service.files, service.engine)
-    asyncio.run(later.settling.look())
-    assert asyncio.run(later.content(recording)) == DATA
-    assert later.store.recordings_of([OTHER_SESSION]) == []
 
 
 def test_changed_bytes_are_not_given(service: S3UploadsUnderTest) -> None:
@@ -355,26 +231,6 @@ def test_the_spool_lets_go_of_nothing_that_s3_has_otherwise(
         asyncio.run(service.complete(upload_id))
     assert [found.key for found in service.storage.uploads()] == [upload_id[:32]]
     assert service.storage.read_upload(UploadPlace(SESSION, upload_id[:32]), 0, 100) == DATA
-
-
-def test_a_multipart_upload_that_others_aborted_is_sent_again(service: S3UploadsUnderTest) -> None:
-    upload_id = asyncio.run(service.send(DATA))
-    assert isinstance(service.files, CloudedFiles)
-    service.files.bucket.open.clear()
-    asyncio.run(service.complete(upload_id))
-    assert [each.data for each in bucket(service)] == [DATA]
-
-
-def test_a_part_that_others_put_in_place_of_one_is_found_out_and_sent_again(service: S3UploadsUnderTest) -> None:
-    """S3 has told of every part that it is there, and isn't asked again before it refuses to complete."""
-    upload_id = asyncio.run(service.send(DATA))
-    assert isinstance(service.files, CloudedFiles)
-    (multipart,) = service.files.bucket.open.values()
-    multipart.parts[2] = b"of others"
-    with pytest.raises(Unavailable):
-        asyncio.run(service.complete(upload_id))
-    asyncio.run(service.complete(upload_id))
-    assert [each.data for each in bucket(service)] == [DATA]
 
 
 def test_completion_sends_what_waits_behind_other_uploads_itself_the_last_first(
@@ -500,44 +356,3 @@ def test_an_aborted_upload_stays_in_s3_as_a_multipart_upload_that_is_open(servic
     assert recording is not None
     with pytest.raises(FailedPrecondition, match="multipart upload"):
         asyncio.run(service.content(recording))
-
-
-def test_an_upload_stays_in_its_storage_and_a_session_has_one_recording_over_all(engine: Engine) -> None:
-    files = CloudedFiles()
-    embedded, cloud = UploadsUnderTest(files, engine), S3UploadsUnderTest(files, engine, Path("data") / "cloud")
-    active = ["default"]
-    storages = RecordingStorages(embedded.storage, lambda storage_id: cloud.storage, lambda: active[0])
-    for part in (cloud.uploads, cloud.recordings, cloud.uploads._endings, cloud.settling):
-        part._storages = storages
-    begun_before = asyncio.run(cloud.send(DATA[:30]))
-    active[0] = "aws-1"
-    asyncio.run(cloud.send(DATA[30:], upload_id=begun_before, at=30))
-    begun_there = asyncio.run(cloud.send(b"another", who=OTHER_NODE))
-    repeat = asyncio.run(cloud.send(DATA, who=OTHER_NODE))
-    assert UploadsUnderTest(files, engine).failed == 0, "what is open elsewhere isn't missed here"
-    active[0] = "default"
-    first, state = asyncio.run(cloud.complete(begun_before))
-    assert (state, first.storage) == (UploadState.COMPLETED, "default")
-    aside, state = asyncio.run(cloud.complete(begun_there, who=OTHER_NODE))
-    assert (state, aside.storage) == (UploadState.KEPT_ASIDE, "aws-1")
-    assert asyncio.run(cloud.complete(repeat, who=OTHER_NODE)) == (first, UploadState.REPEATED)
-    assert [asyncio.run(cloud.content(each)) for each in (first, aside)] == [DATA, b"another"]
-    assert asyncio.run(cloud.uploads.get(access(), begun_before)).storage == "default"
-
-
-def test_of_two_storages_that_complete_a_recording_of_a_session_at_once_the_second_keeps_its_own_aside(
-    engine: Engine,
-) -> None:
-    files = CloudedFiles()
-    embedded, cloud = UploadsUnderTest(files, engine), S3UploadsUnderTest(files, engine, Path("data") / "cloud")
-    for part in (cloud.recordings, cloud.uploads._endings):
-        part._storages = RecordingStorages(embedded.storage, lambda storage_id: cloud.storage, lambda: "aws-1")
-    upload_id = asyncio.run(cloud.send(b"another", who=OTHER_NODE))
-    cloud.s3.loses = lambda operation: operation == "put_object"  # complete and recorded in S3, and not told yet
-    with pytest.raises(Unavailable):
-        asyncio.run(cloud.complete(upload_id, who=OTHER_NODE))
-    cloud.s3.loses = lambda operation: False
-    first, _ = asyncio.run(embedded.record(DATA))
-    aside, state = asyncio.run(cloud.complete(upload_id, who=OTHER_NODE))
-    assert (state, asyncio.run(cloud.recordings.find(SESSION))) == (UploadState.KEPT_ASIDE, first)
-    assert asyncio.run(cloud.content(aside)) == b"another"

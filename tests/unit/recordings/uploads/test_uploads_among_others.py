@@ -1,0 +1,193 @@
+"""Uploads that end in a bucket where others write too: what they put there counts for nothing, and is left alone."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import orjson
+import pytest
+from sqlalchemy import Engine, delete
+
+from server.errors import Unavailable
+from server.recordings.recording import UploadState
+from server.state.database import open_database, writing
+from server.state.tables import recordings, uploads
+from server.storage.aws.errors import AwsError, Kind
+from server.storage.recording_port import UploadPlace
+from tests.memory_s3 import CloudedFiles, MemoryS3, Version
+from tests.uploads_under_test import (
+    OTHER_NODE,
+    OTHER_SESSION,
+    SESSION,
+    S3UploadsUnderTest,
+)
+
+DATA = bytes(range(90))
+"""Six parts, the last one not full."""
+NAME = f"sessions/{SESSION}.tar"
+
+
+@pytest.fixture
+def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
+    engine = open_database(tmp_path_factory.mktemp("state") / "state.db")
+    yield engine
+    engine.dispose()
+
+
+@pytest.fixture
+def service(engine: Engine) -> S3UploadsUnderTest:
+    return S3UploadsUnderTest(CloudedFiles(), engine)
+
+
+def bucket(service: S3UploadsUnderTest) -> list[Version]:
+    """The versions of the session's object, oldest first."""
+    assert isinstance(service.files, CloudedFiles)
+    return [each for each in service.files.bucket.versions if each.key == NAME]
+
+
+def away(operation: str) -> AwsError:
+    return AwsError("s3:PutObject", Kind.UNREACHABLE)
+
+
+def test_what_others_put_there_first_stays_the_oldest(service: S3UploadsUnderTest) -> None:
+    assert isinstance(service.files, CloudedFiles)
+    service.files.bucket.versions.append(Version(NAME, "v0", b"of others", {}, ""))
+    aside, state = asyncio.run(service.record(DATA))
+    assert state is UploadState.KEPT_ASIDE
+    assert asyncio.run(service.content(aside)) == DATA
+    assert [each.data for each in bucket(service)] == [b"of others", DATA]
+
+
+@pytest.mark.parametrize("record", ["as it was", "of this session"])
+def test_what_repeats_a_copy_that_others_made_of_another_sessions_recording_is_kept(
+    service: S3UploadsUnderTest, record: str
+) -> None:
+    """Nobody could read it as this session's recording, whatever its custody record says."""
+    assert isinstance(service.files, CloudedFiles)
+    versions = service.files.bucket.versions
+    asyncio.run(service.record(DATA, session=OTHER_SESSION))
+    for each in list(versions):
+        data = each.data.replace(OTHER_SESSION.encode(), SESSION.encode()) if record != "as it was" else each.data
+        versions.append(replace(each, key=each.key.replace(OTHER_SESSION, SESSION), data=data))
+    aside, state = asyncio.run(service.record(DATA, who=OTHER_NODE))
+    assert state is UploadState.KEPT_ASIDE
+    assert asyncio.run(service.content(aside)) == DATA
+
+
+@pytest.mark.parametrize("code", ["InvalidObjectState", "AccessDenied"])
+def test_what_of_others_cant_be_read_holds_up_neither_an_upload_nor_what_the_state_lost(
+    service: S3UploadsUnderTest, monkeypatch: pytest.MonkeyPatch, code: str
+) -> None:
+    """Archived, or encrypted by a key of theirs, and first in S3's order."""
+    asyncio.run(service.record(DATA, session=OTHER_SESSION))
+    assert isinstance(service.files, CloudedFiles)
+    theirs = f"sessions/_custody/{SESSION}/{'0' * 32}.json"
+    service.files.bucket.versions[:0] = [
+        Version(NAME, "v0", b"of others", {"upload": "0" * 32}, ""),
+        Version(theirs, "v0", b"{}", {}, ""),
+    ]
+    get, head = MemoryS3._get_object, MemoryS3._head_object
+    refusal = AwsError("s3:GetObject", Kind.DENIED if code == "AccessDenied" else Kind.REFUSED, code, status=403)
+
+    def gets(self: MemoryS3, Key: str, **asked: Any) -> Any:  # noqa: N803
+        if Key == theirs:
+            raise refusal
+        return get(self, Key, **asked)
+
+    def heads(self: MemoryS3, VersionId: str = "", **asked: Any) -> Any:  # noqa: N803
+        if VersionId == "v0" and "ChecksumMode" in asked:
+            raise refusal
+        return head(self, VersionId=VersionId, **asked)
+
+    monkeypatch.setattr(MemoryS3, "_get_object", gets)
+    monkeypatch.setattr(MemoryS3, "_head_object", heads)
+    aside, state = asyncio.run(service.record(DATA))
+    assert state is UploadState.KEPT_ASIDE
+    assert asyncio.run(service.content(aside)) == DATA
+    before = service.store.recordings_of([SESSION, OTHER_SESSION])
+    with writing(service.engine).begin() as connection:
+        for table in (recordings, uploads):
+            connection.execute(delete(table))
+    later = S3UploadsUnderTest(service.files, service.engine)
+    asyncio.run(later.settling.look())
+    assert later.store.recordings_of([SESSION, OTHER_SESSION]) == before
+    later.s3.fails = lambda operation: refusal if operation == "get_object" else None
+    with pytest.raises(AwsError):
+        list(later.storage.custody_records())
+
+
+@pytest.mark.parametrize("change", ["uploader", "version_id", "kind", "all"])
+def test_a_custody_record_of_others_that_came_first_lets_nothing_be_complete(
+    service: S3UploadsUnderTest, change: str
+) -> None:
+    """Whoever may write to the bucket sees the upload's key in the object, and may be faster than the record."""
+    upload_id = asyncio.run(service.send(DATA))
+    service.s3.fails = lambda operation: away(operation) if operation == "put_object" else None
+    with pytest.raises(Unavailable):
+        asyncio.run(service.complete(upload_id))
+    service.s3.fails = lambda operation: None
+    place = UploadPlace(SESSION, upload_id[:32])
+    decided = service.storage.decided(place)
+    (version,) = bucket(service)
+    assert decided is not None
+    stored = {"bucket": "bucket", "key": NAME, "kind": "recording", "version_id": version.version_id}
+    record = orjson.loads(decided) | {"stored": stored}
+    forged = {
+        "uploader": record | {"uploader": {"kind": "user", "name": "mallory"}},
+        "version_id": record | {"stored": stored | {"version_id": "planted"}},
+        "kind": record | {"stored": stored | {"kind": "aborted"}},
+        "all": {},
+    }[change]
+    assert isinstance(service.files, CloudedFiles)
+    key = f"sessions/_custody/{SESSION}/{place.key}.json"
+    service.files.bucket.versions.append(Version(key, "planted", orjson.dumps(forged), {}, ""))
+    with pytest.raises(Unavailable, match="custody record"):
+        asyncio.run(service.complete(upload_id))
+    assert service.storage.read_upload(place, 0, 100) == DATA
+    assert service.store.recording(SESSION) is None
+
+
+def test_what_others_put_over_a_recording_later_is_not_read(service: S3UploadsUnderTest) -> None:
+    recording, _ = asyncio.run(service.record(DATA))
+    assert isinstance(service.files, CloudedFiles)
+    service.files.bucket.versions.append(Version(NAME, "forged", b"forged", {}, ""))
+    assert asyncio.run(S3UploadsUnderTest(service.files, service.engine).content(recording)) == DATA
+
+
+def test_custody_records_that_others_forge_or_put_over_count_for_nothing(service: S3UploadsUnderTest) -> None:
+    recording, _ = asyncio.run(service.record(DATA))
+    assert isinstance(service.files, CloudedFiles)
+    versions = service.files.bucket.versions
+    (real,) = [each for each in versions if "_custody" in each.key]
+    versions.append(Version(real.key, "later", b"{}", {}, ""))
+    key = "f" * 32
+    forged = real.data.replace(recording.upload_id.encode(), f"{key}{'e' * 32}".encode())
+    forged = forged.replace(SESSION.encode(), OTHER_SESSION.encode())
+    versions.append(Version(f"sessions/_custody/{OTHER_SESSION}/{key}.json", "forged", forged, {}, ""))
+    later = S3UploadsUnderTest(service.files, service.engine)
+    asyncio.run(later.settling.look())
+    assert asyncio.run(later.content(recording)) == DATA
+    assert later.store.recordings_of([OTHER_SESSION]) == []
+
+
+def test_a_multipart_upload_that_others_aborted_is_sent_again(service: S3UploadsUnderTest) -> None:
+    upload_id = asyncio.run(service.send(DATA))
+    assert isinstance(service.files, CloudedFiles)
+    service.files.bucket.open.clear()
+    asyncio.run(service.complete(upload_id))
+    assert [each.data for each in bucket(service)] == [DATA]
+
+
+def test_a_part_that_others_put_in_place_of_one_is_found_out_and_sent_again(service: S3UploadsUnderTest) -> None:
+    """S3 has told of every part that it is there, and isn't asked again before it refuses to complete."""
+    upload_id = asyncio.run(service.send(DATA))
+    assert isinstance(service.files, CloudedFiles)
+    (multipart,) = service.files.bucket.open.values()
+    multipart.parts[2] = b"of others"
+    with pytest.raises(Unavailable):
+        asyncio.run(service.complete(upload_id))
+    asyncio.run(service.complete(upload_id))
+    assert [each.data for each in bucket(service)] == [DATA]
