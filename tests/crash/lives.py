@@ -6,7 +6,6 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
-from itertools import count
 from typing import TypeVar
 
 from tests.crash.forgetful_files import ForgetfulFiles, Stopped
@@ -53,6 +52,15 @@ def work(log: LogUnderTest, numbers: Iterator[int], cuts: int = 3) -> None:
     log.log.writer.cut()  # as its age makes it: nothing is begun behind it
     log.deliver_all()
     log.emit(next(numbers))
+    log.log.journal.stop()
+
+
+def go_on(log: LogUnderTest) -> None:
+    """A cut as the number of events makes it, delivered, an open tail, and an orderly stop."""
+    log.emit(1000, 1001)
+    log.emit(1002, 1003)
+    log.deliver_all()
+    log.emit(1004)
     log.log.journal.stop()
 
 
@@ -107,7 +115,7 @@ def check_next_life(moment: Moment, state: StateFile) -> None:
         again.emit(number)  # a retry after a restart adds nothing
     again.check()
     again.emit(999)  # to an open segment, so that a cut that was lost comes out different
-    work(again, count(1000), cuts=1)
+    go_on(again)
     again.check()
     last = LogUnderTest(files, state, acknowledged)
     assert last.log.recovery.clean
