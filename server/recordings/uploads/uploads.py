@@ -14,6 +14,7 @@ import orjson
 
 from rbac.identities import Identity
 from server.audit_log.access import Access
+from server.audit_log.weighted_cache import WeightedCache
 from server.errors import (
     AuditStoreError,
     DataLoss,
@@ -39,11 +40,13 @@ from server.recordings.uploads.upload_stream import StreamLimits, UploadStream
 from server.recordings.uploads.views import recording_of, upload_of
 from server.recordings.uploads.writing import Writing
 from server.state.database import StateFault
-from server.state.uploads import OPEN, OpenLimits, SqlUploads, TooManyUploads, UploadRow
+from server.state.uploads import OPEN, OpenLimits, RecordingRow, SqlUploads, TooManyUploads, UploadRow
 from server.storage.ports import StorageError
 from server.storage.recording_port import UploadPlace
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
+_SHA256S = 1_024
+"""Digests of whole recordings that were read for them and are kept in memory."""
 Answer = TypeVar("Answer")
 
 
@@ -86,6 +89,8 @@ class Uploads:
         self._alerts = alerts or Alerts()
         self._means = Means(threads, Backlog(limits.backlog_bytes), limits.idle_seconds)
         self._ends = asyncio.Semaphore(limits.ends_at_once)
+        self._reading_whole = asyncio.Semaphore(1)
+        self._sha256s: WeightedCache[str, str] = WeightedCache(_SHA256S)
         self._live: dict[str, LiveUpload] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
 
@@ -311,8 +316,16 @@ class Uploads:
             raise Unavailable("the recording isn't known yet", reason="STATE_UNAVAILABLE")
         request.check(kept.bytes, custody_digest=kept.custody_digest)
         if request.sha256:
-            request.check(kept.bytes, sha256=await self._on_thread(lambda: self._endings.sha256_of(kept)))
+            request.check(kept.bytes, sha256=kept.sha256 or await self._to_its_end(self._read_sha256(kept)))
         return recording_of(kept), state
+
+    async def _read_sha256(self, kept: RecordingRow) -> str:
+        """The digest of a recording that was kept without: all of it is read, of one at a time, and once for however
+        often its uploader asks, so that threads are left to uploads."""
+        async with self._reading_whole:
+            return await self._on_thread(
+                lambda: self._sha256s.get(kept.key, lambda: (self._endings.sha256_of(kept), 1))
+            )
 
     async def _row(self, key: str) -> UploadRow:
         row = await self._on_thread(lambda: self._store.get(key))

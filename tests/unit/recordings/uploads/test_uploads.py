@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import pytest
@@ -17,7 +19,7 @@ from server.recordings.recording import UploadState
 from server.recordings.uploads.open_uploads import OpenUploads
 from server.recordings.uploads.upload_stream import MOST_CHUNK_BYTES
 from server.state.database import open_database
-from tests.uploads_under_test import ADMIN, NODE, SESSION, UploadsUnderTest, access
+from tests.uploads_under_test import ADMIN, NODE, OTHER_SESSION, SESSION, UploadsUnderTest, access
 
 DATA = bytes(range(100))
 
@@ -37,6 +39,40 @@ def custody_of(data: bytes) -> str:
             digests += hashlib.sha256(data[at : at + size]).digest()
         at += size
     return hashlib.sha256(digests).hexdigest()
+
+
+def test_what_has_to_be_read_for_its_digest_is_read_once_and_one_at_a_time(
+    service: UploadsUnderTest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else whoever completes large recordings again and again takes the threads of all uploads."""
+    readers, beside, read, waits = 0, Event(), service.storage.read, [0.2]
+
+    def reading(*asked: Any, **how: Any) -> bytes:
+        nonlocal readers
+        readers += 1
+        if readers > 1:
+            beside.set()
+        beside.wait(waits.pop() if waits else 0)  # in vain where the other is kept waiting
+        try:
+            return read(*asked, **how)
+        finally:
+            readers -= 1
+
+    async def live() -> None:
+        sessions = {SESSION: DATA, OTHER_SESSION: DATA[1:]}
+        made = [await service.record(data, session=each, with_sha256=False) for each, data in sessions.items()]
+        ids = [recording.upload_id for recording, _ in made]
+        digests = [hashlib.sha256(data).hexdigest() for data in sessions.values()]
+        with ThreadPoolExecutor(2) as service.uploads._threads:
+            monkeypatch.setattr(service.storage, "read", reading)
+            await asyncio.gather(
+                *(service.complete(each, sha256=digest) for each, digest in zip(ids, digests, strict=True))
+            )
+            monkeypatch.setattr(service.storage, "read", None)
+            await service.complete(ids[0], sha256=digests[0])
+
+    asyncio.run(live())
+    assert not beside.is_set()
 
 
 def test_a_completed_upload_is_the_recording_byte_for_byte(service: UploadsUnderTest) -> None:

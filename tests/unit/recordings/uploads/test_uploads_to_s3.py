@@ -91,6 +91,16 @@ def test_a_spool_that_lets_nothing_go_keeps_no_answer_back_and_is_emptied_by_the
     assert list(later.storage.uploads()) == []
 
 
+def test_of_a_spool_that_is_emptied_the_data_goes_first(
+    service: S3UploadsUnderTest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a stop leaves of it is no upload any more, and stays."""
+    removed, really = list[str](), service.files.remove
+    monkeypatch.setattr(service.files, "remove", lambda path: (removed.append(path.name), really(path)))
+    asyncio.run(service.record(DATA))
+    assert (removed[0], len(removed)) == ("data", 5)
+
+
 def test_the_oldest_version_stays_the_recording_and_another_is_a_later_one(service: S3UploadsUnderTest) -> None:
     first, _ = asyncio.run(service.record(DATA))
     aside, state = asyncio.run(service.record(b"another", who=OTHER_NODE))
