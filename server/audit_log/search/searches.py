@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Executor
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from server.audit_log.access import Access
+from server.audit_log.group_commit import settle
 from server.audit_log.search.query import EventSelector, FoundEvent, SearchPage, SearchQuery
 from server.audit_log.search.rights import condition_of, restricted
 from server.audit_log.search.search import Search
@@ -69,26 +70,32 @@ class Searches:
         """
         started = time.monotonic()
         asked, loop = restricted(query, access), asyncio.get_running_loop()
+        # Plain futures: an executor's, chained to one of the loop's, and a task to await it cost several times as much.
         is_read: asyncio.Future[SearchPage] = loop.create_future()
+        is_converted: asyncio.Future[Answer] = loop.create_future()
 
-        def read() -> Answer:
-            page = self._search.page(access.identity, asked, self._deadline(started, timeout))
-            loop.call_soon_threadsafe(_resolve, is_read, page)
-            return convert(page)
+        def read() -> None:
+            step: asyncio.Future[Any] = is_read
+            try:
+                page = self._search.page(access.identity, asked, self._deadline(started, timeout))
+                loop.call_soon_threadsafe(settle, is_read, page)
+                step = is_converted
+                loop.call_soon_threadsafe(settle, is_converted, convert(page))
+            except Exception as error:
+                loop.call_soon_threadsafe(settle, step, error)
 
-        answer = asyncio.ensure_future(self._run(read, query.storage))
-        try:
-            with self._spans.span("search.read"):
-                await asyncio.wait((answer, is_read), return_when=asyncio.FIRST_COMPLETED)
-            if not is_read.done():
-                await answer  # raises: of a page that was read is told first
-            page = is_read.result()
-            await self._note(access, query, page, time.monotonic() - started)
-            given = await answer
-        finally:
-            answer.cancel()
+        with self._place(query.storage) as threads:
+            job = threads.submit(read)
+            try:
+                with self._spans.span("search.read"):
+                    page = await is_read
+                await self._note(access, query, page, time.monotonic() - started)
+                answer = await is_converted
+            finally:
+                job.cancel()
+                is_converted.cancel()  # nobody waits for it any more
         self._prepare(page)
-        return given
+        return answer
 
     async def _note(self, access: Access, query: SearchQuery, page: SearchPage, seconds: float) -> None:
         """Measure a page, and make its trace durable."""
@@ -142,16 +149,17 @@ class Searches:
         return started + seconds
 
     async def _run(self, work: Callable[[], Answer], storage: str) -> Answer:
+        with self._place(storage) as threads:
+            return await asyncio.get_running_loop().run_in_executor(threads, work)
+
+    @contextlib.contextmanager
+    def _place(self, storage: str) -> Iterator[Executor]:
+        """A place among the searches under way, and the threads that it runs on."""
         if self.under_way >= _WAITING:
             raise ResourceExhausted("too many searches are waiting", reason="OVERLOADED", retry_after=1.0)
         threads = self._remote_threads if self._search.may_wait(storage) else self._threads
         self.under_way += 1
         try:
-            return await asyncio.get_running_loop().run_in_executor(threads, work)
+            yield threads
         finally:
             self.under_way -= 1
-
-
-def _resolve(future: asyncio.Future[SearchPage], page: SearchPage) -> None:
-    if not future.done():
-        future.set_result(page)
