@@ -79,23 +79,25 @@ class CustodyRecords:
         One that can't be read is none of ours, as others can archive theirs or encrypt it by a key of their own; unless
         no other can be read either.
         """
-        refused, is_read = None, False
-        for found in self._chosen(choose):
-            try:
-                record, is_read = self._read(found), True
-            except AwsError as error:
-                if error.kind not in UNREADABLE:
-                    raise
-                record, refused = b"", error
-            yield _named(found)[0], record
-        if refused is not None and not is_read:
-            raise refused
-
-    def _chosen(self, choose: Choose) -> Iterator[Stored]:
-        found = self._oldest(_FOLDER)
-        while some := list(islice(found, NAMES_AT_ONCE)):
+        refused, is_read, passed = None, False, None
+        names = self._oldest(_FOLDER)
+        while some := list(islice(names, NAMES_AT_ONCE)):
             chosen = choose([_named(each) for each in some])
-            yield from (each for each in some if _named(each) in chosen)
+            for found in some:
+                if _named(found) not in chosen:
+                    passed = passed or found
+                    continue
+                try:
+                    record, is_read = self._read(found), True
+                except AwsError as error:
+                    if error.kind not in UNREADABLE:
+                        raise
+                    record, refused = b"", error
+                yield _named(found)[0], record
+        if refused is not None and not is_read:
+            if passed is None:
+                raise refused
+            self._read(passed)
 
     def _oldest(self, prefix: str) -> Iterator[Stored]:
         """The oldest version of each record whose name begins so, in the order of names; S3 lists it last."""

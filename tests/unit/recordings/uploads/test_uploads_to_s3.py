@@ -323,6 +323,24 @@ def test_what_the_state_lost_is_known_again_though_as_much_has_expired_and_nothi
     assert later.s3.asked.count("get_object") == 1
 
 
+def test_a_custody_record_of_others_that_cant_be_read_has_nothing_asked_for_again(service: S3UploadsUnderTest) -> None:
+    """It is the only one that is read where the state knows all of ours."""
+    asyncio.run(service.record(DATA))
+    assert isinstance(service.files, CloudedFiles)
+    bucket, forged = service.files.bucket, f"sessions/_custody/{SESSION}/{'f' * 32}.json"
+    bucket.put(Version(forged, "n9", b"{}", {}, ""))
+    bucket.archived = frozenset({forged})
+    later = S3UploadsUnderTest(service.files, service.engine)
+    for _ in range(2):
+        asyncio.run(later.settling.look())
+    assert later.s3.asked.count("get_object") == 2, "that one, and one of ours to tell that it is the only one"
+    bucket.archived = frozenset(each.key for each in bucket.versions)
+    later = S3UploadsUnderTest(service.files, service.engine)
+    for _ in range(2):
+        asyncio.run(later.settling.look())
+    assert later.s3.asked.count("get_object") == 4, "what can't be told now is asked again"
+
+
 def test_names_of_custody_records_are_walked_through_and_not_gathered(
     service: S3UploadsUnderTest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
