@@ -25,6 +25,7 @@ from server.recordings.storages import RecordingStorages
 from server.recordings.text_search.indexing import TextIndexing
 from server.recordings.text_search.text_index import TextIndex
 from server.recordings.text_search.text_search import TextSearch
+from server.recordings.uploads.custody_proofs import CustodyProofs
 from server.recordings.uploads.ending import Endings
 from server.recordings.uploads.open_uploads import OpenUploads
 from server.recordings.uploads.recovery import recall, recover, recover_spooled
@@ -98,17 +99,16 @@ def assemble(config: Config, around: Surroundings, *, upload_key: bytes, token_k
     threads = ThreadPoolExecutor(section.workers, "recordings")
     room = DiskRoom(floor_bytes(config))
     storages, store = around.storages, around.store
-    ids = UploadIds(upload_key)
     endings = Endings(
         store,
         storages,
         lambda session_id: sessions.servers_of(session_id),
         around.now_ms,
-        ids.is_of,
+        CustodyProofs(upload_key),
         around.alerts,
     )
     limits = upload_limits(config, room)
-    uploads = Uploads(ids, store, storages, endings, threads, limits, around.now_ms, around.alerts)
+    uploads = Uploads(UploadIds(upload_key), store, storages, endings, threads, limits, around.now_ms, around.alerts)
     kept = KeptRecordings(store, uploads.view)
     sessions = Sessions(around.index, around.pages, kept, SessionTokens(token_key), around.search_threads)
     unreadable = recover(store, storages.default, endings) + _recover_others(around)

@@ -20,6 +20,7 @@ from server.observability.alerts.alerts import Alerts
 from server.recordings.reading import Recordings
 from server.recordings.recording import Recording, UploadState
 from server.recordings.storages import RecordingStorages
+from server.recordings.uploads.custody_proofs import CustodyProofs
 from server.recordings.uploads.ending import Endings
 from server.recordings.uploads.parts import PartSchedule
 from server.recordings.uploads.recovery import recover, recover_spooled
@@ -87,8 +88,7 @@ class UploadsUnderTest:
         self.storage = self._storage()
         storages = RecordingStorages(self.storage, self._no_other, lambda: self.storage.storage_id)
         self.alerts = Alerts()
-        ids = UploadIds(self.secret)
-        endings = Endings(self.store, storages, self._servers_of, self._tick, ids.is_of, self.alerts)
+        endings = Endings(self.store, storages, self._servers_of, self._tick, CustodyProofs(self.secret), self.alerts)
         self.failed = self._recover(endings)
         limits = UploadLimits(
             StreamLimits(self.max_bytes, lambda size: self.admit(size)),
@@ -98,7 +98,9 @@ class UploadsUnderTest:
             schedule=self.schedule,
             idle_seconds=0.0,
         )
-        self.uploads = Uploads(ids, self.store, storages, endings, self.threads, limits, self._tick, self.alerts)
+        self.uploads = Uploads(
+            UploadIds(self.secret), self.store, storages, endings, self.threads, limits, self._tick, self.alerts
+        )
         self.settling = Settling(
             self.uploads,
             self.store,

@@ -35,6 +35,8 @@ class Custody:
     partial: bool = False
     aborted: bool = False
     other_server: bool = False
+    proof: str = ""
+    """What CustodyProofs gives it, lower-case hex; '' before that, and in records of versions that gave none."""
 
     @property
     def size(self) -> int:
@@ -65,7 +67,8 @@ class Custody:
                 "aborted": self.aborted,
                 "other_server": self.other_server,
                 "parts": [{"bytes": part.size, "sha256": part.sha256} for part in self.parts],
-            },
+            }
+            | ({"proof": self.proof} if self.proof else {}),
             option=orjson.OPT_APPEND_NEWLINE,
         )
 
@@ -101,10 +104,13 @@ class Custody:
             raw["partial"],
             raw["aborted"],
             raw["other_server"],
+            raw.get("proof", ""),
         )
         owner_of(custody.uploader)
         if not (is_session_id(custody.session_id) and is_upload_id(custody.upload_id)):
             raise ValueError("a custody record has an id that is none")
+        if not isinstance(custody.proof, str):
+            raise TypeError("a custody record's proof is no text")
         if custody.custody_digest != raw["custody_digest"] or raw["version"] != _VERSION:
             raise ValueError("a custody record is damaged")
         return custody

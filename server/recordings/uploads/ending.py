@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import orjson
 
-from rbac.identities import Identity, IdentityKind
+from rbac.identities import IdentityKind
 from server.audit_log.access import Access
 from server.errors import DataLoss, FailedPrecondition
 from server.observability.alerts.alerts import Alerts
@@ -21,6 +21,7 @@ from server.observability.alerts.kinds import AlertKind
 from server.recordings.recording import UploadState
 from server.recordings.storages import RecordingStorages
 from server.recordings.uploads.custody import Custody
+from server.recordings.uploads.custody_proofs import CustodyProofs
 from server.recordings.uploads.events import ending_event
 from server.recordings.uploads.kept_bytes import is_intact, read_sha256
 from server.recordings.uploads.owners import owner_members, owner_of
@@ -70,15 +71,14 @@ class Endings:
         storages: RecordingStorages,
         servers_of: Callable[[str], Collection[str]],
         now_ms: Callable[[], int],
-        is_ours: Callable[[str, Identity], bool],
+        proofs: CustodyProofs,
         alerts: Alerts | None = None,
     ) -> None:
-        """`is_ours` tells whether the service gave an identity an upload's id."""
         self._store = store
         self._storages = storages
         self._servers_of = servers_of
         self._now_ms = now_ms
-        self._is_ours = is_ours
+        self._proofs = proofs
         self._alerts = alerts or Alerts()
 
     def complete(self, access: Access, row: UploadRow, writing: Writing, request: CompletionRequest) -> UploadRow:
@@ -121,6 +121,10 @@ class Endings:
                 storage.decide(place_of(row), custody.encode())
             return self._finish(row)
 
+    def is_own(self, custody: Custody) -> bool:
+        """Whether the service made a custody record. May be called from any thread."""
+        return self._proofs.is_own(custody)
+
     def is_decided(self, row: UploadRow) -> bool:
         """Whether an open upload's end was begun, and only `finish` can follow."""
         return self._storages.of(row.storage).decided(place_of(row)) is not None
@@ -162,7 +166,8 @@ class Endings:
         for is_aside in (False, True):
             record = storage.custody(place_of(row), aside=is_aside)
             custody = Custody.decode(record) if record is not None else None
-            if custody is not None and custody.upload_id == row.upload_id:
+            is_ours = custody is not None and (storage.storage_id == _EMBEDDED or self._proofs.is_own(custody))
+            if custody is not None and is_ours and custody.upload_id == row.upload_id:
                 self._tell(row, custody, ended_state(custody, is_aside=is_aside))
                 return True
         return False
@@ -214,12 +219,12 @@ class Endings:
         """Whether the service took it as the session's recording: what repeats one of others, nobody could read.
 
         A state that was lost learns of it later. Nobody else writes to the embedded storage, and in a bucket its
-        upload's id is proof.
+        record has a proof.
         """
         if storage.storage_id == _EMBEDDED:
             return True
         is_unknown = self._store.get(key_of(held.upload_id)) is None
-        return is_unknown and self._is_ours(held.upload_id, owner_of(held.uploader))
+        return is_unknown and self._proofs.is_own(held)
 
     def _custody(
         self,
@@ -233,7 +238,7 @@ class Endings:
     ) -> Custody:
         uploader = orjson.loads(row.owner)
         ended_by = owner_members(access.identity, access.peer) | {"request_id": access.request_id}
-        return Custody(
+        custody = Custody(
             row.session_id,
             row.upload_id,
             writing.parts(),
@@ -247,6 +252,7 @@ class Endings:
             aborted,
             self._is_of_other_server(row),
         )
+        return self._proofs.proven(custody)
 
     def _is_of_other_server(self, row: UploadRow) -> bool:
         owner = owner_of(orjson.loads(row.owner))

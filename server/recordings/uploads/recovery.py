@@ -6,7 +6,6 @@ import logging
 from collections.abc import Callable, Iterator
 from itertools import islice
 
-from rbac.identities import Identity
 from server.recordings.recording import UploadState
 from server.recordings.uploads.begun import Begun
 from server.recordings.uploads.custody import Custody
@@ -105,7 +104,7 @@ def _take_up(found: FoundUpload, store: SqlUploads, storage: RecordingStorage, e
 
 
 def rows_of_custody_records(
-    storage: RecordingStorage, is_ours: Callable[[str, Identity], bool], choose: Choose
+    storage: RecordingStorage, is_ours: Callable[[Custody], bool], choose: Choose
 ) -> Iterator[tuple[UploadRow, RecordingRow]]:
     """What the state would keep of what the storage has a chosen custody record of; damaged records are left out.
 
@@ -117,8 +116,8 @@ def rows_of_custody_records(
             custody = Custody.decode(data)
             if custody.session_id != session_id:
                 raise ValueError("a custody record is another session's")
-            if not is_ours(custody.upload_id, owner_of(custody.uploader)):
-                raise ValueError("a custody record is of an upload that this service never began")
+            if not is_ours(custody):
+                raise ValueError("a custody record has no proof that this service made it")
         except ValueError as error:
             _log.error("a custody record can't be read", extra={"fields": {"reason": str(error)}})
             continue
@@ -128,12 +127,12 @@ def rows_of_custody_records(
 
 
 def recall_missing(
-    store: SqlUploads, storage: RecordingStorage, is_ours: Callable[[str, Identity], bool] = lambda *_: True
+    store: SqlUploads, storage: RecordingStorage, is_ours: Callable[[Custody], bool] = lambda _: True
 ) -> None:
     """Recall what the storage has a custody record of and the state doesn't know. Blocks.
 
     How many each has tells nothing: what expired isn't in the storage any more, and others can put some there.
-    `is_ours` tells whether the service gave an identity an upload's id, where others can write to the storage.
+    `is_ours` tells whether the service made a custody record, where others can write to the storage.
 
     Raises:
         StorageError: the storage can't be listed. StateFault: the state database can't do it now.

@@ -103,7 +103,7 @@ class Settling:
             await self._end(storage_id, await loop.run_in_executor(self._threads, self._decided, storage_id))
             if storage_id not in self._recalled:
                 storage = self._storages.of(storage_id)
-                await loop.run_in_executor(self._threads, recall_missing, self._store, storage, self._uploads.is_of)
+                await loop.run_in_executor(self._threads, recall_missing, self._store, storage, self._endings.is_own)
                 self._recalled.add(storage_id)
             if storage_id not in self._waiting:
                 self._told.discard(storage_id)

@@ -170,10 +170,6 @@ class Uploads:
             raise _not_open(row)
         return self.view(row)
 
-    def is_of(self, upload_id: str, who: Identity) -> bool:
-        """Whether an upload's id was given to this identity. May be called from any thread."""
-        return self._ids.is_of(upload_id, who)
-
     async def settle(self, key: str) -> None:
         """Carry out the end of an upload that was decided; nothing if there is none to carry out.
 

@@ -10,6 +10,7 @@ from typing import Any
 import orjson
 import pytest
 from sqlalchemy import Engine, delete
+from sqlalchemy import update as change
 
 from server.errors import Unavailable
 from server.recordings.recording import UploadState
@@ -191,3 +192,25 @@ def test_a_part_that_others_put_in_place_of_one_is_found_out_and_sent_again(serv
         asyncio.run(service.complete(upload_id))
     asyncio.run(service.complete(upload_id))
     assert [each.data for each in bucket(service)] == [DATA]
+
+
+@pytest.mark.parametrize("is_open", [False, True], ids=["all is lost", "an older state has it as open"])
+def test_a_custody_record_that_others_changed_is_not_believed_where_the_state_was_lost(
+    service: S3UploadsUnderTest, is_open: bool
+) -> None:
+    """Whoever may delete versions can put another in its place, which has an upload id of ours."""
+    recording, _ = asyncio.run(service.record(DATA))
+    assert isinstance(service.files, CloudedFiles)
+    with writing(service.engine).begin() as connection:
+        connection.execute(delete(recordings))
+        connection.execute(change(uploads).values(state="open", ended_ms=None) if is_open else delete(uploads))
+    versions = service.files.bucket.versions
+    at = next(number for number, each in enumerate(versions) if "_custody" in each.key)
+    real = versions[at]
+    versions[at] = replace(real, data=real.data.replace(b'"name":"node-1"', b'"name":"node-2"'))
+    assert versions[at] != real
+    for record, found in ((versions[at], None), (real, recording)):
+        versions[at] = record
+        later = S3UploadsUnderTest(service.files, service.engine)
+        asyncio.run(later.settling.look())
+        assert asyncio.run(later.recordings.find(SESSION)) == found
