@@ -139,6 +139,8 @@ class KnownUids:
 
     def _forget_oldest(self, now_ms: int) -> None:
         limits = self._limits
+        if len(self) <= limits.minimum:
+            return  # without a call that hands the interpreter's lock on
         before_ms = now_ms - int(limits.hours * _HOUR_MS)
         forget_oldest(self._entries, self._index, self._ends, limits.minimum, limits.bound, before_ms)
 

@@ -23,14 +23,13 @@ def emit_response(ack: Acknowledgement) -> pb.EmitEventResponse:
 
 def emits_response(acknowledged: Sequence[tuple[int, BatchAcknowledgement]]) -> pb.EmitEventsResponse:
     """One answer for these messages, given by number and in order; all of them, and all before, are durable."""
-    return pb.EmitEventsResponse(
-        durable_through=acknowledged[-1][0],
-        messages=[_message(number, ack) for number, ack in acknowledged],
-    )
+    answer = pb.EmitEventsResponse(durable_through=acknowledged[-1][0])
+    for number, ack in acknowledged:
+        _fill(answer.messages.add(message_number=number, storage=ack.storage, log_id=ack.log_id), ack)
+    return answer
 
 
-def _message(number: int, ack: BatchAcknowledgement) -> pb.MessageAcknowledgement:
-    message = pb.MessageAcknowledgement(message_number=number, storage=ack.storage, log_id=ack.log_id)
+def _fill(message: pb.MessageAcknowledgement, ack: BatchAcknowledgement) -> None:
     for first, last in ack.sequences:
         message.sequences.add(first=first, last=last)
     for index, uid in ack.assigned_uids:
@@ -41,5 +40,5 @@ def _message(number: int, ack: BatchAcknowledgement) -> pb.MessageAcknowledgemen
             refused.violations.add(field=violation.field, description=violation.description)
     for index, storage, log_id, sequence in ack.repeated:
         message.repeated.add(index=index, storage=storage, log_id=log_id, sequence=sequence)
-    message.uid_reused.extend(ack.uid_reused)
-    return message
+    if ack.uid_reused:
+        message.uid_reused.extend(ack.uid_reused)
