@@ -89,7 +89,7 @@ def test_after_kills_all_is_once_where_its_acknowledgement_says(tmp_path: Path) 
         proxy.take_all_back()
         with server_in(world).until_killed() as server, server.client() as client:
             emitting.emit_again(client)
-            until(lambda: uploading.end_this(client), LONGEST_DRAIN)
+            until(lambda: uploading.end_this(client) and len(uploading.completed) >= ROUNDS // 2, LONGEST_DRAIN)
             until(lambda: all(each.pending_events == 0 for each in client.status().storages), LONGEST_DRAIN)
             check_events(world, spec, client, told)
             check_recordings(world, spec, client, uploading)

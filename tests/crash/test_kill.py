@@ -12,13 +12,15 @@ import pytest
 from extaudit_client import Client, Position, Query
 
 from tests.crash.load import Load
+from tests.polling import until
 from tests.running_server import RunningServer, running_server
 
-ROUNDS = int(os.environ.get("EXTAUDIT_CRASH_ROUNDS", "10"))
+ROUNDS = int(os.environ.get("EXTAUDIT_CRASH_ROUNDS", "6"))
 SEED = int(os.environ.get("EXTAUDIT_CRASH_SEED", random.getrandbits(32)))
 # Some batches of each load are full and some merely old, and most have a file for each of several dates.
 OFTEN = ["--journal-cut-events", "100", "--journal-cut-age-seconds", "0.1", "--journal-disk-floor-bytes", "1048576"]
-LONGEST_LOAD = 0.6
+LEAST, MOST = 120, 400
+"""Events of a round before the kill."""
 LONGEST_START = 2.5
 """Seconds within which a start is killed: about what one takes."""
 
@@ -36,7 +38,8 @@ def test_after_each_kill_what_was_acknowledged_is_there_once(tmp_path: Path) -> 
                 _check_after_kill(client, loads[-1], dice)
             loads.append(Load(f"round.{number}", dice))
             with loads[-1].running(client):
-                time.sleep(dice.uniform(0, LONGEST_LOAD))  # the random moment
+                enough = dice.randrange(LEAST, MOST)  # the random moment
+                until(lambda: loads[-1].progress > enough)  # noqa: B023 -- called at once
                 server.kill()
     _check_at_the_end(tmp_path, loads, dice)
 
@@ -58,9 +61,9 @@ def _check_at_the_end(folder: Path, loads: list[Load], dice: random.Random) -> N
         _check_after_kill(client, loads[-1], dice)
         for load in loads:
             assert _found(client, load, dice) == load.acknowledged
+        until(lambda: client.status().storages[0].objects > ROUNDS)  # deliveries, to be killed in
         status = client.status()
     assert status.problems == ()
-    assert status.storages[0].objects > ROUNDS, "there were hardly any deliveries to be killed in"
     assert sum(len(load.acknowledged) for load in loads) > 100 * ROUNDS, "there was hardly any load"
 
 

@@ -10,8 +10,9 @@ from tests.crash.log_under_test import StateFile
 from tests.crash.upload_lives import check_next_life, distinct, life, moments, next_life
 from tests.memory_s3 import CloudedFiles
 
-EVERY = 1 if "EXTAUDIT_CRASH_ROUNDS" in os.environ else 9
-"""Of file operations, which the tests of the embedded storage stop at each of."""
+LONG = "EXTAUDIT_CRASH_ROUNDS" in os.environ
+EVERY, EVERY_FILE = (1, 1) if LONG else (9, 36)
+"""Of moments in a second life, and of file operations, which the tests of the embedded storage stop at each of."""
 
 
 @pytest.mark.timeout(300)
@@ -24,7 +25,7 @@ def test_a_stop_at_any_request_loses_nothing_acknowledged(
     found = list(moments(None, state, life, files))
     requests = {each.number for each in files.operations if each.path.name == "s3"}
     assert len(requests) > 60
-    chosen = [each for each in found if each.operation in requests or each.operation % EVERY == 0]
+    chosen = [each for each in found if each.operation in requests or each.operation % EVERY_FILE == 0]
     for moment in distinct(each.after(power_loss=power_loss, without_state=without_state) for each in chosen):
         try:
             check_next_life(moment, state)

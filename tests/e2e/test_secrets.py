@@ -64,8 +64,11 @@ def configured(folder: Path) -> tuple[Path, Any]:
     return config, key
 
 
-@pytest.mark.parametrize("level", ["debug", "info", "warning", "error"])
-@pytest.mark.parametrize("end", [signal.SIGTERM, signal.SIGABRT], ids=["stop", "crash"])
+@pytest.mark.parametrize(
+    ("level", "end"),
+    [("debug", signal.SIGTERM), ("debug", signal.SIGABRT), ("error", signal.SIGTERM)],
+    ids=["all of it, and a stop", "all of it, and a crash", "errors alone"],
+)  # each level says what the ones above it say, and more
 def test_nothing_that_a_server_says_holds_a_secret(tmp_path: Path, level: str, end: signal.Signals) -> None:
     with collecting() as collector:
         said_by_a_server(tmp_path, level, end, collector)
