@@ -18,6 +18,8 @@ from server.storage.ports import StorageError
 from server.storage.recording_port import Part, RecordingStorage, StoredRecording, UploadPlace
 
 _CHUNK: Final = 1024 * 1024
+MOST_OF_OTHERS: Final = 10_000
+"""Findings from which on nothing new of others becomes one."""
 _GONE: Final = MISSING, "the recording isn't there"
 _DELETED: Final = MISSING, "it was deleted; the version that was stored is there yet, and is what is read"
 _OTHER_BYTES: Final = CHANGED, "its bytes aren't those that were taken"
@@ -81,7 +83,7 @@ class RecordingVerification:
         storage, kept = self._storage(), self._kept()
         # In this order: what is known before must be listed, and what is listed is known after, or open still.
         before = [row for row in self._rows.ended_in(storage.storage_id) if row.kind != ABORTED]
-        listed = {(each.session_id, each.key): each for each in storage.stored()}
+        listed = self._listed(storage, before)
         opened = {row.session_id for row in self._rows.open()}
         after = self._rows.ended_in(storage.storage_id)
         found = dict(_unknown(listed, after, opened))
@@ -98,6 +100,23 @@ class RecordingVerification:
             self._known.judge(name, None)  # it has expired, or nothing says any more what it is to be
         self._tell(storage.storage_id)
         return sorted(self._rows_by_name)
+
+    def _listed(
+        self, storage: RecordingStorage, rows: Collection[RecordingRow]
+    ) -> dict[tuple[str, str], StoredRecording]:
+        """What is listed of these, and others of which there are findings; of new ones as many as there may be, since
+        whoever can write to a bucket can put there as many as they like."""
+        wanted = {(row.session_id, key) for row in rows for key in ("", row.key)}
+        found: dict[tuple[str, str], StoredRecording] = {}
+        new = max(0, MOST_OF_OTHERS - len(self._known.found))
+        for each in storage.stored():
+            place = each.session_id, each.key
+            if place not in wanted and _name(*place) not in self._known.found:
+                if not new:
+                    continue
+                new -= 1
+            found[place] = each
+        return found
 
     def check(self, name: str, read: Callable[[int], None]) -> None:
         """Compare custody record and digests of one. `read` is told the bytes, and what it raises ends it.
@@ -138,7 +157,11 @@ def _stand(alerts: Alerts, storage_id: str, alert: str, found: Sequence[str], de
 
 def name_of(row: RecordingRow) -> str:
     """What a finding calls a recording."""
-    return RECORDINGS + (f"{row.session_id}/{row.key}.tar" if row.kind == ASIDE else f"{row.session_id}.tar")
+    return _name(row.session_id, row.key if row.kind == ASIDE else "")
+
+
+def _name(session_id: str, key: str) -> str:
+    return RECORDINGS + (f"{session_id}/{key}.tar" if key else f"{session_id}.tar")
 
 
 def _entry(row: RecordingRow, listed: Mapping[tuple[str, str], StoredRecording]) -> StoredRecording | None:
@@ -176,9 +199,9 @@ def _unknown(
         if session_id in opened or (session_id, key) in keys or not each.sizes:
             continue
         if key:
-            yield f"{RECORDINGS}{session_id}/{key}.tar", _UNKNOWN
+            yield _name(session_id, key), _UNKNOWN
         elif not named[session_id]:
-            yield f"{RECORDINGS}{session_id}.tar", _UNKNOWN
+            yield _name(session_id, ""), _UNKNOWN
         elif len(each.sizes) > named[session_id]:
             yield f"{RECORDINGS}{session_id}.tar (versions)", _PUT_OVER
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import heapq
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -56,18 +57,19 @@ def adds_versions(way: Connection) -> bool:
 def listed(way: Connection, prefix: str, *, deleted: bool = False) -> Iterator[Stored]:
     """What begins so, as S3 orders it: of one name the version that was completed last first.
 
-    Their dates tell less: that of a multipart upload is when it was begun. With `deleted` what was deleted is told too.
+    Their dates tell less: that of a multipart upload is when it was begun. With `deleted` what was deleted is told too,
+    behind the versions of its name on the same page.
     """
     before, has_versions = way.place.location.keys_prefix, keeps_versions(way)
     asked: dict[str, Any] = {**way.place.bucket, "Prefix": before + prefix}
     while True:
         page = way.s3.list_object_versions(**asked) if has_versions else way.s3.list_objects_v2(**asked)
-        for each in page.get("Versions" if has_versions else "Contents", ()):
+        objects = page.get("Versions" if has_versions else "Contents", ())
+        marks = (each for each in page.get("DeleteMarkers", ()) if deleted and each["IsLatest"])
+        for each in heapq.merge(objects, marks, key=lambda each: str(each["Key"])):
             name, version = str(each["Key"]).removeprefix(before), str(each.get("VersionId", ""))
-            yield Stored(name, version, each.get("Size", 0), each.get("StorageClass") in ARCHIVES)
-        for each in page.get("DeleteMarkers", ()) if deleted else ():
-            if each["IsLatest"]:
-                yield Stored(str(each["Key"]).removeprefix(before), str(each["VersionId"]), is_deleted=True)
+            is_archived, is_mark = each.get("StorageClass") in ARCHIVES, has_versions and "Size" not in each
+            yield Stored(name, version, each.get("Size", 0), is_archived, is_mark)
         if not page.get("IsTruncated"):
             return
         if has_versions:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import base64
 import binascii
 import hashlib
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from itertools import groupby
 from typing import Any
 
 from server.storage.aws.errors import AwsError, Kind, translated
@@ -24,6 +26,7 @@ from server.storage.aws.stored_objects import (
 from server.storage.ports import StorageError
 from server.storage.recording_port import Part, RecordingMissing, StoredRecording, UploadPlace
 
+MOST_VERSIONS = 10_000
 _GONE = frozenset({"NoSuchKey", "NoSuchVersion"})
 """The codes of a GET that finds no object where there is a bucket."""
 
@@ -105,17 +108,17 @@ class StoredRecordings:
             return ""
 
     def all(self) -> Iterator[StoredRecording]:
-        """Everything that is named like a recording."""
-        found: dict[tuple[str, str], list[Stored]] = {}
-        for each in listed(self._connect(), "", deleted=True):
-            if (of := named(each.name)) is not None:
-                found.setdefault(of, []).append(each)
-        for (session_id, key), versions in found.items():
-            sizes = tuple(each.size for each in versions[::-1] if not each.is_deleted)
-            is_archived, is_deleted = (
-                any(getattr(each, of) for each in versions) for of in ("is_archived", "is_deleted")
-            )
-            yield StoredRecording(session_id, key, sizes, is_archived, is_deleted)
+        """Everything that is named like a recording, in the order of names; of each the oldest versions, up to
+        MOST_VERSIONS, as others can put as many as they like."""
+        for name, versions in groupby(listed(self._connect(), "", deleted=True), lambda each: each.name):
+            if (of := named(name)) is None:
+                continue
+            sizes, is_archived, is_deleted = deque[int](maxlen=MOST_VERSIONS), False, False
+            for each in versions:
+                is_archived, is_deleted = is_archived or each.is_archived, is_deleted or each.is_deleted
+                if not each.is_deleted:
+                    sizes.append(each.size)
+            yield StoredRecording(*of, tuple(reversed(sizes)), is_archived, is_deleted)
 
     def _has(self, stored: Stored, part: Part) -> bool:
         return hashlib.sha256(self.read(stored, part.offset, part.size)).hexdigest() == part.sha256

@@ -20,6 +20,7 @@ from server.audit_log.taken_names import TakenNames
 from server.audit_log.timestamps import DAY_MS
 from server.files import DiskFiles
 from server.observability.alerts.alerts import Alerts
+from server.recordings import verification
 from server.recordings.verification import RecordingVerification
 from server.state.catalogue import Catalogue
 from server.state.database import open_database
@@ -178,6 +179,22 @@ def test_what_is_archived_is_no_finding_and_has_an_alert_of_its_own_while_it_is(
     assert rig.alerts.listed()[0].detail == f"{RECORDING}: is archived, and 1 others are like that"
     bucket.archived = frozenset()
     assert (rig.walk(), rig.raised()) == ({}, set())
+
+
+def test_recordings_of_others_beyond_a_number_are_no_findings_and_those_that_are_stay(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However many there are, none beyond it is kept in memory, and none of ours is missed for them."""
+    monkeypatch.setattr(verification, "MOST_OF_OTHERS", 2)
+    rig = in_bucket(engine)
+    planted = [f"{number}c4e9c6e-2f6b-4d0b-9f53-0d4f1a3c7b99" for number in range(3)]
+    put = [Version(f"sessions/{session}.tar", "v1", b"of others", {}, "") for session in planted]
+    bucket_of(rig).extend(put[1:])
+    told = {f"recordings/{session}.tar": "unlisted" for session in planted[1:]}
+    assert rig.walk() == told
+    bucket_of(rig).append(put[0])
+    bucket_of(rig)[:] = [each for each in bucket_of(rig) if each.key != f"sessions/{SESSION}.tar"]
+    assert rig.walk() == told | dict.fromkeys((RECORDING, rig.aside), "missing")
 
 
 def test_a_delete_marker_is_told_while_it_lasts_though_the_version_is_there(engine: Engine) -> None:
