@@ -17,6 +17,8 @@ from server.errors import AuditStoreError, InvalidRequest, ResourceExhausted, Vi
 from server.observability.call_metrics import Traffic
 
 CANCELLATION_SECONDS = 0.001
+HEADERS_SECONDS = 1.0
+"""How long a call that is cut waits for its headers to have been sent."""
 PATIENCE_RETRY_SECONDS = 5.0
 """Longer than those wait who found no room: they come first."""
 Metadata: TypeAlias = Sequence[tuple[str, str | bytes]]
@@ -155,13 +157,10 @@ class Call:
             ResourceExhausted: it took nothing for `patience_seconds`.
         """
         try:
-            if not self._responds:
-                self._responds = True
-                await self._send_headers()
             if self.patience_seconds is None:
-                await self.context.write(message)
+                await self._send(message)
             else:
-                await asyncio.wait_for(self.context.write(message), self.patience_seconds)
+                await asyncio.wait_for(self._send(message), self.patience_seconds)
         except TimeoutError:
             text = "nothing was taken for so long that others get their turn; ask again for what follows"
             raise ResourceExhausted(text, reason="OVERLOADED", retry_after=PATIENCE_RETRY_SECONDS) from None
@@ -169,14 +168,23 @@ class Call:
             # The connection is gone. To the handler that is the same as a cancelled call.
             raise asyncio.CancelledError from None
 
+    async def _send(self, message: Any) -> None:
+        if not self._responds:
+            self._responds = True
+            await self._send_headers()
+        await self.context.write(message)
+
     async def _send_headers(self) -> None:
         """Before the first message and not with it: grpc would count them as not sent until the client has taken that
-        message, and a call that was cut meanwhile could be given no status. Its client would wait for ever."""
+        message, and a call that was cut meanwhile could be given no status. Its client would wait for ever.
+
+        A connection that takes nothing at all takes no headers either, nor a status, and isn't waited for.
+        """
         sending = asyncio.ensure_future(self.context.send_initial_metadata(()))
         try:
             await asyncio.shield(sending)
         except asyncio.CancelledError:
-            await asyncio.wait({sending})
+            await asyncio.wait({sending}, timeout=HEADERS_SECONDS)
             raise
 
     async def abort(self, code: grpc.StatusCode, message: str, details: bytes) -> NoReturn:

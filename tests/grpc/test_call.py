@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 
 import pytest
 
 from rbac.formulas import ALWAYS, NEVER
 from rbac.identities import Identity, IdentityKind
+from server.errors import ResourceExhausted
+from server.grpc_api import call as calls
 from server.grpc_api.call import Call
 
 ALICE = Identity(IdentityKind.USER, "alice", frozenset({"auditor"}))
@@ -25,6 +28,10 @@ class Context:
 
     def peer(self) -> str:
         return "ipv4:1.2.3.4:5"
+
+    async def send_initial_metadata(self, _metadata: object) -> None:
+        """Never done, as on a connection whose other end takes nothing."""
+        await asyncio.Event().wait()
 
 
 def test_use_cases_are_given_the_identity_of_the_last_check() -> None:
@@ -65,3 +72,17 @@ def test_the_metadata_is_asked_for_once() -> None:
     assert context.asked == 0
     assert call.metadata is call.metadata
     assert (context.asked, dict(call.metadata)) == (1, {"x-request-id": "r-1"})
+
+
+def test_a_connection_that_takes_no_headers_is_waited_for_no_longer_than_for_messages(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(calls, "HEADERS_SECONDS", 0.01)
+    call = Call("/x.Y/Z", b"", Context())
+    call.patience_seconds = 0.01
+
+    async def respond() -> None:
+        await asyncio.wait_for(call.respond(b""), 20)
+
+    with pytest.raises(ResourceExhausted):
+        asyncio.run(respond())
