@@ -102,3 +102,17 @@ def test_what_goes_wrong_is_told_to_the_caller(where: str) -> None:
         assert searches.under_way == 0
 
     _run(work, error if where == "search" else None)
+
+
+def test_the_next_page_is_not_prepared_while_others_search() -> None:
+    async def work(searches: Searches, log: HeldLog, search: OnePage) -> None:
+        answer = asyncio.ensure_future(searches.search(ACCESS, SearchQuery(), lambda page: page, timeout=None))
+        await log.asked.wait()
+        searches.under_way += 1  # somebody else's
+        log.durable.set_result(None)
+        await answer
+        # There is one thread, which does what it is given in turn.
+        await asyncio.get_running_loop().run_in_executor(searches._threads, int)
+        assert not search.prepared.is_set()
+
+    _run(work)
