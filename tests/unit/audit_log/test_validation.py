@@ -12,6 +12,7 @@ import pytest
 from rbac.identities import SERVICE, Identity, IdentityKind
 from server.audit_log.columns.hashing import uid_key
 from server.audit_log.columns.layout import COLUMNS, FINGERPRINT, STATE, UID_KEY
+from server.audit_log.emitter_bytes import MAX_REMEMBERED
 from server.audit_log.event import Event, parse_event
 from server.audit_log.event_block import join_blocks
 from server.audit_log.timestamps import DAY_MS, format_rfc3339
@@ -239,3 +240,10 @@ def test_a_block_can_be_had_without_some_of_its_events() -> None:
     assert [fewer.event(0), fewer.event(1)] == [block.event(0), block.event(2)]
     assert [fewer.index(0), fewer.index(1)] == [0, 3]
     assert (len(block), fewer.bytes) == (3, len(fewer.event(0).data) + len(fewer.event(1).data))
+
+
+def test_no_more_emitters_are_remembered_than_there_is_room_for() -> None:
+    validator = Validator(b"secret", 1000)
+    for _ in range(MAX_REMEMBERED + 1):
+        validator.keys(replace(USER))
+    assert len(validator._known) == 1
