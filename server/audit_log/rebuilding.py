@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import re
 import time
@@ -18,7 +19,7 @@ from server.data_directory import LATER_VERSION, DataDirectoryProblem
 from server.state.catalogue import BatchOverlaps, Catalogue
 from server.state.diversions import Diversion
 from server.state.ranges import rest
-from server.storage.ports import EventStorage, StorageError
+from server.storage.ports import EventStorage, RecordUnreadable, StorageError
 
 _log = logging.getLogger(__name__)
 RECALLED_AT_ONCE = 4
@@ -83,7 +84,7 @@ def recall(storage: EventStorage, catalogue: Catalogue, admits: Admits, proofs: 
     """
     added = refused = unproven = diverted = 0
     unread: list[str] = []
-    for place, numbers in _listed(storage):
+    for place, numbers in _listed(storage, hidden=True):
         log_id, first, last = place
         if _is_known(storage, catalogue, place):
             continue
@@ -114,10 +115,10 @@ def recall(storage: EventStorage, catalogue: Catalogue, admits: Admits, proofs: 
     return Recalled(added, refused, unproven, diverted)
 
 
-def _listed(storage: EventStorage) -> Iterator[tuple[Place, Iterator[int]]]:
+def _listed(storage: EventStorage, *, hidden: bool = False) -> Iterator[tuple[Place, Iterator[int]]]:
     """Every batch whose record is in the storage, with the numbers of its names. In the order of names, in which those
     of one batch follow each other; none is kept, as others can put as many as they like."""
-    names = (RECORD_NAME.fullmatch(name) for name in storage.list_records())
+    names = (RECORD_NAME.fullmatch(name) for name in storage.list_records(hidden=hidden))
     for place, matches in groupby((match for match in names if match is not None), _place):
         yield place, (int(match[4] or 0) for match in matches)
 
@@ -143,8 +144,8 @@ def _added(
         return []
     # Where others had taken the first name, what they left there isn't ours: the first that is counts.
     cut = Cut(*place, storage.storage_id)
-    found = ((number, _read_record(storage, cut, number)) for number in numbers)
-    number, record = next(((number, each) for number, each in found if each is not None and is_own(each)), (0, None))
+    found = ((number, each) for number in numbers for each in _read_records(storage, cut, number))
+    number, record = next(((number, each) for number, each in found if is_own(each)), (0, None))
     if record is None:
         return []
     if record.diverted_from and storage.storage_id == DEFAULT:  # nobody else can write there
@@ -163,17 +164,35 @@ def _is_pending(log_id: str, first: int, last: int, pending: Collection[tuple[st
     return any(log == log_id and first <= start <= last for log, start in pending)
 
 
-def _read_record(storage: EventStorage, cut: Cut, number: int) -> BatchRecord | None:
+def _read_records(storage: EventStorage, cut: Cut, number: int) -> Iterator[BatchRecord]:
+    """What has a record's name, and what had it before others put over it or deleted it."""
+    name = cut.numbered_record_name(number)
+    problem: Exception | None = None
     try:
-        data = storage.read_record(cut.numbered_record_name(number))
-        record = BatchRecord.decode(data) if data is not None else None
+        data = storage.read_record(name)
+        newest = _decoded(data, cut) if data is not None else None
+        if newest is not None:
+            yield newest
+    except (RecordUnreadable, DataDirectoryProblem) as error:  # others can put that over ours as well
+        problem = error
+    for earlier in storage.earlier_records(name):
+        with contextlib.suppress(DataDirectoryProblem):
+            if (record := _decoded(earlier, cut)) is not None:
+                yield record
+    if problem is not None:
+        raise problem
+
+
+def _decoded(data: bytes, cut: Cut) -> BatchRecord | None:
+    try:
+        record = BatchRecord.decode(data)
     except NewerRecord as error:
         # Its events would be taken for those of a stranger, without receipts and places.
         raise DataDirectoryProblem(f"{error}; {LATER_VERSION}") from error
     except ValueError:
         return None
     wanted = cut.storage, cut.log_id, cut.first, cut.last
-    if record is None or (record.storage, record.log_id, record.first, record.last) != wanted:
+    if (record.storage, record.log_id, record.first, record.last) != wanted:
         return None
     # Its object names become paths, and whoever can write the storage could have written the record.
     own = re.compile(rf"\d{{4}}-\d\d-\d\d/{re.escape(record.cut.name)}(\.r\d+)?\.parquet", re.ASCII)

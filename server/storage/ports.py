@@ -126,7 +126,12 @@ class EventStorage(Protocol):
         copy of it will do, and a version that others hid; whoever reads compares all the same."""
         ...
 
-    def list_records(self) -> Iterator[str]:
+    def earlier_records(self, name: str) -> Iterator[bytes]:
+        """What had a batch record's name before others put something over it or deleted it, where versions are kept: a
+        bounded number, oldest first, as ours was there first."""
+        ...
+
+    def list_records(self, *, hidden: bool = False) -> Iterator[str]:
         """Names of all batch records."""
         ...
 

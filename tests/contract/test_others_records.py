@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from sqlalchemy import delete
@@ -16,7 +16,7 @@ from server.audit_log.rebuilding import recall
 from server.audit_log.recalling import Recalling
 from server.audit_log.record_proof import RecordProofs
 from server.audit_log.search.query import SearchQuery
-from server.state.catalogue import Catalogue
+from server.state.catalogue import Catalogue, CatalogueBatch
 from server.state.tables import catalogue_batches, catalogue_objects
 from server.storage.ports import StorageError
 from tests.contract.search_rig import PROOFS, SearchRig, duck_engine, event_json
@@ -65,7 +65,7 @@ def test_batch_records_that_others_wrote_are_not_taken_for_ours(rig: SearchRig) 
     again.close()
 
 
-@pytest.mark.parametrize("proof", ["none", "another record's", "of another key"])
+@pytest.mark.parametrize("proof", ["none", "another record's", "of another key", "not ASCII"])
 def test_what_the_state_lost_is_taken_back_from_records_with_a_proof_alone(
     sandbox: Sandbox, tmp_path: Path, proof: str
 ) -> None:
@@ -81,7 +81,8 @@ def test_what_the_state_lost_is_taken_back_from_records_with_a_proof_alone(
     record = BatchRecord.decode(data)
     forged = replace(record, receipts={"emitters": [], "runs": []}, previous="0" * 64)
     other = RecordProofs(b"another").proven(forged).proof
-    forged = replace(forged, proof={"none": "", "another record's": record.proof, "of another key": other}[proof])
+    proofs = {"none": "", "another record's": record.proof, "of another key": other, "not ASCII": "é" * 64}
+    forged = replace(forged, proof=proofs[proof])
     with rig.database.begin() as connection:
         connection.execute(delete(catalogue_batches).where(catalogue_batches.c.storage == OTHER))
         connection.execute(delete(catalogue_objects).where(catalogue_objects.c.storage == OTHER))
@@ -98,11 +99,59 @@ def test_what_the_state_lost_is_taken_back_from_records_with_a_proof_alone(
     rig.close()
 
 
+def test_what_others_put_over_records_or_deleted_is_taken_back_from_the_versions_below(
+    sandbox: Sandbox, tmp_path: Path
+) -> None:
+    """Who can write to a bucket that keeps versions can hide what was stored, and not take it away."""
+    rig = SearchRig(tmp_path, duck_engine(tmp_path), others=(OTHER,), open_other=in_s3(sandbox, tmp_path.name))
+    storage: Any = rig.storages.of(OTHER)
+    way = storage._connect()
+    enabled = {"Status": "Enabled"}
+    sandbox.client("s3").put_bucket_versioning(Bucket=way.place.location.bucket, VersioningConfiguration=enabled)
+    switch_to(rig, OTHER)
+    for uid in "abc":
+        rig.emit(event_json(uid))
+        rig.cut()
+        deliver(rig, OTHER)
+    names = list(storage.list_records())
+    digests = [record_digest(storage.read_record(name)) for name in names]
+    with rig.database.begin() as connection:
+        connection.execute(delete(catalogue_batches))
+        connection.execute(delete(catalogue_objects))
+    first, second, third = (way.place.at(f"_batches/{name}") for name in names)
+    way.s3.put_object(**first, Body=replace(BatchRecord.decode(storage.read_record(names[0])), proof="").encode())
+    way.s3.delete_object(**second)
+    way.s3.put_object(**third, Body=b'{"format": 99}')
+    catalogue = Catalogue(rig.database)
+    assert recall(storage, catalogue, lambda *_: True, PROOFS) == (3, 0, 0, 0)
+    assert [each.record_digest for each in catalogue.batches()] == digests
+    rig.close()
+
+
+def test_a_record_of_sequences_that_became_another_batchs_while_it_was_read_stops_nothing(
+    rig: SearchRig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    emitted(rig)
+    deliver(rig, OTHER)
+    storage: Any = rig.storages.of(OTHER)
+    with rig.database.begin() as connection:
+        connection.execute(delete(catalogue_batches).where(catalogue_batches.c.storage == OTHER))
+        connection.execute(delete(catalogue_objects).where(catalogue_objects.c.storage == OTHER))
+    catalogue, read = Catalogue(rig.database), storage.read_record
+
+    def meanwhile(name: str) -> bytes | None:
+        catalogue.add_batch(CatalogueBatch("default", rig.log.journal.log_id, 4, 4, "0" * 64, 0), [])
+        return cast(bytes, read(name))
+
+    monkeypatch.setattr(storage, "read_record", meanwhile)
+    assert recall(storage, catalogue, lambda *_: True, PROOFS) == (0, 1, 0, 0)
+
+
 def test_names_of_records_are_walked_through_and_not_gathered(rig: SearchRig, monkeypatch: pytest.MonkeyPatch) -> None:
     """Others can put as many there as they like."""
     storage, asked, listed = rig.storages.of(OTHER), list[str](), 0
 
-    def names() -> Iterator[str]:
+    def names(**_: bool) -> Iterator[str]:
         nonlocal listed
         for number in range(1, 4):
             for name in (f"{'f' * 20}/{number}-9.json", f"{'f' * 20}/{number}-9.r1.json"):

@@ -37,7 +37,7 @@ class DeliveredMeanwhile(EmbeddedStorage):
         self.deliver()
         return super().dates()
 
-    def list_records(self) -> Iterator[str]:
+    def list_records(self, *, hidden: bool = False) -> Iterator[str]:
         self.deliver()
         self.deliver()
         return super().list_records()

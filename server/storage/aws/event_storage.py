@@ -17,7 +17,16 @@ from server.storage.aws.creation import NewObject, create, head
 from server.storage.aws.errors import AwsError, Kind, translated
 from server.storage.aws.object_cache import ObjectCache, Read
 from server.storage.aws.place import Connection
-from server.storage.aws.versions import checksum, list_versions, modified_ns, others_of, problem_of, read_arguments
+from server.storage.aws.versions import (
+    checksum,
+    earlier_versions,
+    list_versions,
+    modified_ns,
+    names_ever,
+    others_of,
+    problem_of,
+    read_arguments,
+)
 from server.storage.ports import (
     LocalPaths,
     ObjectArchived,
@@ -67,6 +76,15 @@ class S3EventStorage:
         """The bytes of a batch record, or None if there is none; by its digest from the cache."""
         if digest:
             return self._kept_record(Wanted(_RECORDS + name, digest, MOST_RECORD_BYTES, is_bound=True))
+        return self._record(name)
+
+    def earlier_records(self, name: str) -> Iterator[bytes]:
+        """Each of its versions below the newest, as many as are tried."""
+        for version in earlier_versions(self._connect(), _RECORDS + name):
+            if (data := self._record(name, version)) is not None:
+                yield data
+
+    def _record(self, name: str, version: str = "") -> bytes | None:
         pieces: list[bytes] = []
         left = MOST_RECORD_BYTES
 
@@ -78,7 +96,7 @@ class S3EventStorage:
             pieces.append(piece)
 
         try:
-            self._read(_RECORDS + name, take)
+            self._read(_RECORDS + name, take, version)
         except ObjectMissing:
             return None
         except ObjectArchived as error:
@@ -101,12 +119,12 @@ class S3EventStorage:
             except OSError as error:
                 raise StorageError("the cache can't be read") from error
 
-    def list_records(self) -> Iterator[str]:
-        """Names of all batch records."""
-        for item in self._listed(_RECORDS):
-            name = str(item["Name"]).removeprefix(_RECORDS)
+    def list_records(self, *, hidden: bool = False) -> Iterator[str]:
+        """Names of all batch records; with `hidden` also of those of which there is a version that was deleted."""
+        listed = (str(item["Name"]) for item in self._listed(_RECORDS))
+        for name in names_ever(self._connect(), _RECORDS) if hidden else listed:
             if name.endswith(".json"):
-                yield name
+                yield name.removeprefix(_RECORDS)
 
     def dates(self) -> list[str]:
         """The dates that have objects, sorted."""

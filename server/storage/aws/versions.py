@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from itertools import groupby, islice
 from typing import Any, Final
 
 from server.storage.aws.errors import AwsError, Kind
@@ -119,13 +120,23 @@ def checksum(way: Connection, name: str, version: str) -> str:
 
 def others_of(way: Connection, item: Wanted) -> Iterator[str]:
     """The versions of an object below the newest that may have its digest, oldest first: the first one was ours."""
-    key = way.place.location.keys_prefix + item.name
-    found: list[str] = []
-    for seen, each in enumerate(_listed(way, item.name)):
-        if seen >= MOST_LISTED:
-            break
-        if each["Key"] == key and not each["IsLatest"] and "Size" in each and item.may_have(each["Size"]):
-            found.append(f"{each['VersionId']} {each['ETag']}")
-    for version in found[::-1][:_MOST_TRIED]:
+    for version in earlier_versions(way, item.name, item.may_have):
         if checksum(way, item.name, version) in ("", item.sha256):
             yield version
+
+
+def earlier_versions(way: Connection, name: str, may_have: Callable[[int], bool] = lambda size: True) -> Sequence[str]:
+    """The versions of an object below the newest, or of one that is deleted, of sizes that it may have: the oldest,
+    that first."""
+    key = way.place.location.keys_prefix + name
+    listed = (each for each in islice(_listed(way, name), MOST_LISTED) if each["Key"] == key and "Size" in each)
+    found = [
+        f"{each['VersionId']} {each['ETag']}" for each in listed if not each["IsLatest"] and may_have(each["Size"])
+    ]
+    return found[::-1][:_MOST_TRIED]
+
+
+def names_ever(way: Connection, prefix: str) -> Iterator[str]:
+    """The names below a prefix that an object has or had, in their order."""
+    keys = (str(each["Key"]) for each in _listed(way, prefix) if "Size" in each)
+    return (key.removeprefix(way.place.location.keys_prefix) for key, _ in groupby(keys))

@@ -80,8 +80,12 @@ class EmbeddedStorage:
         with in_own_words("the embedded storage can't be read"):
             return self._files.read(target) if target.name in self._files.list(target.parent) else None
 
-    def list_records(self) -> Iterator[str]:
-        """Names of all batch records."""
+    def earlier_records(self, name: str) -> Iterator[bytes]:
+        """None: there are no versions."""
+        return iter(())
+
+    def list_records(self, *, hidden: bool = False) -> Iterator[str]:
+        """Names of all batch records; none can be hidden."""
         records = self._folder / _RECORDS
         for log_id in self._files.list(records):
             with contextlib.suppress(NotADirectoryError):  # what people leave there stops nothing

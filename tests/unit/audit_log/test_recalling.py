@@ -29,7 +29,7 @@ class Meeting(EmbeddedStorage):
 
     meet = threading.Barrier(2)
 
-    def list_records(self) -> Iterator[str]:
+    def list_records(self, *, hidden: bool = False) -> Iterator[str]:
         Meeting.meet.wait(60)
         yield from super().list_records()
 
@@ -41,7 +41,7 @@ class Silent(EmbeddedStorage):
     let: threading.Event
     is_away: bool
 
-    def list_records(self) -> Iterator[str]:
+    def list_records(self, *, hidden: bool = False) -> Iterator[str]:
         if Silent.is_away:
             raise StorageError("it is away")
         Silent.asked.append(self.storage_id)
