@@ -26,6 +26,7 @@ from server.config import Config
 from server.external_storage import connection_tests, events, locations, rules
 from server.external_storage.storage import TEST_COUNTS_MS
 from server.grpc_api import audit_log, emit_batches, recording_requests, search_requests
+from server.recordings import verification
 from server.recordings.uploads import settling
 from server.recordings.uploads.parts import PartSchedule
 from server.storage.aws import credentials, custody_records, event_storage, multipart, value_tests, versions
@@ -102,6 +103,8 @@ OF_THE_CODE = {
     "all of one, unpacked": size(parquet_pages.MOST_UNPACKED_BYTES),
     "named in an answer, the rest counted": f"{gaps.MOST_OF_OTHERS}",
     "versions looked at for the one that was stored": f"{versions._MOST_TRIED}",
+    "findings of the scrub, beyond which no new record of others becomes one": f"{bucket_verification.MOST_OF_OTHERS:,}",
+    "and no new recording of others": f"{verification.MOST_OF_OTHERS:,}",
     "watches at once": f"{WatchLimits().watches}",
     "exports at once": f"{MOST_EXPORTS}",
     "of them, of one identity": f"{MOST_EXPORTS - MOST_EXPORTS // exports._LEFT_TO_OTHERS}",
