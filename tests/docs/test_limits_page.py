@@ -103,7 +103,7 @@ OF_THE_CODE = {
     "all of one, unpacked": size(parquet_pages.MOST_UNPACKED_BYTES),
     "named in an answer, the rest counted": f"{gaps.MOST_OF_OTHERS}",
     "versions looked at for the one that was stored": f"{versions._MOST_TRIED}",
-    "findings of the scrub, beyond which no new record of others becomes one": f"{bucket_verification.MOST_OF_OTHERS:,}",
+    "findings of the scrub, beyond which no new record of others is one": f"{bucket_verification.MOST_OF_OTHERS:,}",
     "and no new recording of others": f"{verification.MOST_OF_OTHERS:,}",
     "watches at once": f"{WatchLimits().watches}",
     "exports at once": f"{MOST_EXPORTS}",
