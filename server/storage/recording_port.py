@@ -254,9 +254,9 @@ class RecordingStorage(Protocol):
         """As UploadSpool; nothing but this machine is asked."""
         ...
 
-    def custody_records(self, choose: Choose = choose_all) -> Iterator[tuple[str, bytes, bool]]:
-        """The session's id of every custody record that is chosen, the record, and whether it is of what was kept
-        aside. Nothing is kept of the others: whoever can write there can put as many as they like.
+    def custody_records(self, choose: Choose = choose_all) -> Iterator[tuple[RecordName, bytes, bool]]:
+        """The name of every custody record that is chosen, the record, and whether it is of what was kept aside.
+        Nothing is kept of the others: whoever can write there can put as many as they like.
 
         A record that can't be read is empty.
         """

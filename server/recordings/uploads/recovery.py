@@ -111,11 +111,11 @@ def rows_of_custody_records(
     Raises:
         StorageError: the storage can't be listed.
     """
-    for session_id, data, is_aside in storage.custody_records(choose):
+    for (session_id, key), data, is_aside in storage.custody_records(choose):
         try:
             custody = Custody.decode(data)
-            if custody.session_id != session_id:
-                raise ValueError("a custody record is another session's")
+            if custody.session_id != session_id or key not in ("", key_of(custody.upload_id)):
+                raise ValueError("a custody record is another upload's")
             if not is_ours(custody):
                 raise ValueError("a custody record has no proof that this service made it")
         except ValueError as error:

@@ -73,8 +73,8 @@ class CustodyRecords:
         found = next(self._oldest(name), None)
         return None if found is None or found.name != name else self._read(found)
 
-    def all(self, choose: Choose) -> Iterator[tuple[str, bytes]]:
-        """Session's id and record of each that is chosen, in the order of their names; empty where it is none of ours.
+    def all(self, choose: Choose) -> Iterator[tuple[RecordName, bytes]]:
+        """Each that is chosen, in the order of their names; empty where it is none of ours.
 
         One that can't be read is none of ours, as others can archive theirs or encrypt it by a key of their own; unless
         no other can be read either.
@@ -93,7 +93,7 @@ class CustodyRecords:
                     if error.kind not in UNREADABLE:
                         raise
                     record, refused = b"", error
-                yield _named(found)[0], record
+                yield _named(found), record
         if refused is not None and not is_read:
             if passed is None:
                 raise refused

@@ -32,6 +32,7 @@ from server.storage.recording_port import (
     Part,
     PartWriter,
     RecordingMissing,
+    RecordName,
     StoredRecording,
     UploadPlace,
     UploadSpool,
@@ -262,10 +263,10 @@ class S3Recordings:
         """As the options state."""
         return self._connect().place.retention_days
 
-    def custody_records(self, choose: Choose = choose_all) -> Iterator[tuple[str, bytes, bool]]:
+    def custody_records(self, choose: Choose = choose_all) -> Iterator[tuple[RecordName, bytes, bool]]:
         """In the order of their names."""
-        for session_id, record in self._records.all(choose):
-            yield session_id, record, stored_in(record).get("kind") != RECORDING
+        for name, record in self._records.all(choose):
+            yield name, record, stored_in(record).get("kind") != RECORDING
 
 
 def _aborted_again() -> StorageError:

@@ -110,14 +110,14 @@ class EmbeddedRecordings(UploadFolders):
         """Everything is kept."""
         return 0
 
-    def custody_records(self, choose: Choose = choose_all) -> Iterator[tuple[str, bytes, bool]]:
+    def custody_records(self, choose: Choose = choose_all) -> Iterator[tuple[RecordName, bytes, bool]]:
         """Those beside recordings, whose names have no key, then those of asides."""
         found = self._custody_names()
         while some := list(islice(found, NAMES_AT_ONCE)):
             chosen = choose(some)
-            for session_id, key in (each for each in some if each in chosen):
-                path = self._names(UploadPlace(session_id, key), aside=bool(key))[1]
-                yield session_id, self._content(path), bool(key)
+            for name in (each for each in some if each in chosen):
+                is_aside = bool(name[1])
+                yield name, self._content(self._names(UploadPlace(*name), aside=is_aside)[1]), is_aside
 
     def _custody_names(self) -> Iterator[RecordName]:
         for name in self._names_in(self._folder):

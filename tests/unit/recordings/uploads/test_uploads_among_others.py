@@ -78,6 +78,51 @@ def test_what_repeats_a_copy_that_others_made_of_another_sessions_recording_is_k
     assert asyncio.run(service.content(aside)) == DATA
 
 
+@pytest.mark.parametrize("change", ["another session", "other bytes"])
+def test_what_repeats_what_others_made_of_a_recording_that_the_state_lost_is_kept(
+    service: S3UploadsUnderTest, change: str
+) -> None:
+    """A copy of another session's, with its custody record; or other bytes in the place of what was deleted."""
+    assert isinstance(service.files, CloudedFiles)
+    versions = service.files.bucket.versions
+    session = OTHER_SESSION if change == "another session" else SESSION
+    asyncio.run(service.record(DATA, session=session))
+    with writing(service.engine).begin() as connection:
+        for table in (recordings, uploads):
+            connection.execute(delete(table))
+    if change == "another session":
+        versions += [replace(each, key=each.key.replace(session, SESSION)) for each in versions]
+    else:
+        versions[:] = [replace(each, data=DATA[:-1] + b"!") if each.key == NAME else each for each in versions]
+    aside, state = asyncio.run(service.record(DATA, who=OTHER_NODE))
+    assert state is UploadState.KEPT_ASIDE
+    assert asyncio.run(service.content(aside)) == DATA
+
+
+def test_what_was_kept_aside_doesnt_become_the_recording_by_a_copy_of_its_custody_record(
+    service: S3UploadsUnderTest,
+) -> None:
+    """Which has its proof, but for where it says that it is; under a name that comes before those of ours."""
+    assert isinstance(service.files, CloudedFiles)
+    recording, _ = asyncio.run(service.record(DATA))
+    aside, _ = asyncio.run(service.record(b"another", who=OTHER_NODE))
+    with writing(service.engine).begin() as connection:
+        for table in (recordings, uploads):
+            connection.execute(delete(table))
+    name, record = UploadPlace(SESSION, aside.upload_id[:32]), b'"kind":"aside"'
+    data = service.storage.custody(name, aside=True)
+    assert data is not None
+    assert record in data
+    forged = Version(
+        f"sessions/_custody/{SESSION}/{'0' * 32}.json", "v", data.replace(record, b'"kind":"recording"'), {}, ""
+    )
+    service.files.bucket.versions.append(forged)
+    later = S3UploadsUnderTest(service.files, service.engine)
+    asyncio.run(later.settling.look())
+    assert asyncio.run(later.recordings.find(SESSION)) == recording
+    assert asyncio.run(later.recordings.find(SESSION, aside.upload_id)) == aside
+
+
 @pytest.mark.parametrize("code", ["InvalidObjectState", "AccessDenied"])
 def test_what_of_others_cant_be_read_holds_up_neither_an_upload_nor_what_the_state_lost(
     service: S3UploadsUnderTest, monkeypatch: pytest.MonkeyPatch, code: str
