@@ -17,7 +17,7 @@ DAMAGED: Final = Fault(
     "A key of the service isn't as it was made; the server refuses to start with it.",
     "Put it back from a copy. Or remove it, and the next start makes another: page tokens and upload ids that are out "
     "are then refused; without known-uids.key retries of earlier events aren't recognised, and without "
-    "batch-records.key nothing that a lost state knew of buckets is known again.",
+    "batch-records.key and upload-id.key nothing that a lost state knew of buckets is known again.",
 )
 MISSING: Final = Fault(
     "key_missing",

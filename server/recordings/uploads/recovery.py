@@ -111,6 +111,7 @@ def rows_of_custody_records(
     Raises:
         StorageError: the storage can't be listed.
     """
+    refused, reason = 0, ""
     for (session_id, key), data, is_aside in storage.custody_records(choose):
         try:
             custody = Custody.decode(data)
@@ -118,12 +119,15 @@ def rows_of_custody_records(
                 raise ValueError("a custody record is another upload's")
             if not is_ours(custody):
                 raise ValueError("a custody record has no proof that this service made it")
-        except ValueError as error:
-            _log.error("a custody record can't be read", extra={"fields": {"reason": str(error)}})
+        except ValueError as error:  # told together: others can put as many as they like
+            refused, reason = refused + 1, reason or str(error)
             continue
         state = ended_state(custody, is_aside=is_aside)
         kept = recording_row(key_of(custody.upload_id), custody, KINDS[state], storage.storage_id, "")
         yield _ended_row(custody, kept, state), kept
+    if refused:
+        fields = {"storage": storage.storage_id, "records": str(refused), "reason": reason}
+        _log.error("custody records aren't believed", extra={"fields": fields})
 
 
 def recall_missing(

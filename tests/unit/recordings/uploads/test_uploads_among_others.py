@@ -203,7 +203,9 @@ def test_what_others_put_over_a_recording_later_is_not_read(service: S3UploadsUn
     assert asyncio.run(S3UploadsUnderTest(service.files, service.engine).content(recording)) == DATA
 
 
-def test_custody_records_that_others_forge_or_put_over_count_for_nothing(service: S3UploadsUnderTest) -> None:
+def test_custody_records_that_others_forge_or_put_over_count_for_nothing(
+    service: S3UploadsUnderTest, caplog: pytest.LogCaptureFixture
+) -> None:
     recording, _ = asyncio.run(service.record(DATA))
     assert isinstance(service.files, CloudedFiles)
     versions = service.files.bucket.versions
@@ -213,10 +215,14 @@ def test_custody_records_that_others_forge_or_put_over_count_for_nothing(service
     forged = real.data.replace(recording.upload_id.encode(), f"{key}{'e' * 32}".encode())
     forged = forged.replace(SESSION.encode(), OTHER_SESSION.encode())
     versions.append(Version(f"sessions/_custody/{OTHER_SESSION}/{key}.json", "forged", forged, {}, ""))
+    versions.append(Version(f"sessions/_custody/{OTHER_SESSION}/{'e' * 32}.json.json", "named so", real.data, {}, ""))
+    assert service.storage.custody(UploadPlace(OTHER_SESSION, "e" * 32), aside=False) is None
     later = S3UploadsUnderTest(service.files, service.engine)
     asyncio.run(later.settling.look())
     assert asyncio.run(later.content(recording)) == DATA
     assert later.store.recordings_of([OTHER_SESSION]) == []
+    (told,) = [each for each in caplog.records if each.msg == "custody records aren't believed"]
+    assert vars(told)["fields"]["records"] == "2", "once, however many there are"
 
 
 def test_a_multipart_upload_that_others_aborted_is_sent_again(service: S3UploadsUnderTest) -> None:
