@@ -79,7 +79,7 @@ endif
 .PHONY: $(TEST_PARTS)
 $(TEST_PARTS): test-%: .venv/.dev
 	@echo "==> tests: $($*_TESTS)"
-	@folder=$$(mktemp -d $(TEST_ROOM:%=%/)$(if $(TEST_ROOM),,-t )extaudit.XXXX) && trap 'rm -rf "$$folder"' EXIT && \
+	@folder=$$(mktemp -d $(TEST_ROOM:%=%/)$(if $(TEST_ROOM),,-t )extaudit.XXXX) && trap 'rm -rf "$$folder"' EXIT INT TERM && \
 	  TMPDIR="$$folder" $(BIN)/python -m pytest --quiet -p no:cacheprovider $($*_TESTS)
 
 .PHONY: format
