@@ -47,7 +47,6 @@ def serve(flags: Mapping[str, object]) -> int:
         for problem in error.problems:
             print(f"extaudit: {problem}", file=sys.stderr)
         return 2
-    process.set_up()
     logs.configure(config.log.level, config.log.format)
     if ignored:
         _log.info("variables of AWS in the environment don't count", extra={"fields": {"names": ", ".join(ignored)}})
@@ -131,4 +130,5 @@ def _greet(app: App) -> None:
 
 
 if __name__ == "__main__":
+    process.set_up()
     sys.exit(serve({}))

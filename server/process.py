@@ -11,7 +11,7 @@ _M_ARENA_MAX = -8
 
 
 def set_up() -> None:
-    """Set it; once, at the beginning."""
+    """Set it; once, and before anything is imported that begins threads: each has its arena then already."""
     # Events are tuples of text in no cycles: looking at them every 700 allocations took a tenth of the ingest's time.
     gc.set_threshold(50_000, 20, 50)
     # The journal's thread must not wait 5 ms (Python's default) for the loop's each time it comes back from the disk.

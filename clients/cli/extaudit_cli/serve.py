@@ -59,6 +59,9 @@ def command(*, check: bool, print_config: bool, output: str, **flags: Any) -> in
         return check_start(given, output)
     if print_config:
         return print_configuration(given, output)
+    from server import process
+
+    process.set_up()  # before what is imported next begins threads
     from server.__main__ import serve
 
     return int(serve(given))
