@@ -141,7 +141,6 @@ PERMISSIONS: Final[Mapping[str, Permission]] = MappingProxyType(
         ),
         "/extaudit.v1.StatusService/GetStatus": Permission((STATUS_WITH_PLACES, STATUS_ONLY)),
         "/grpc.health.v1.Health/Check": Permission(anyone=True),
-        "/grpc.health.v1.Health/List": Permission(anyone=True),
         "/grpc.health.v1.Health/Watch": Permission(anyone=True),
         "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo": Permission(any_role=True),
         "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo": Permission(any_role=True),

@@ -161,6 +161,7 @@ class App:
         for work in self.self_audit.tasks():
             self._run(work)
         self.grpc_port = await self.grpc.start()
+        self._run(self.grpc.until_stopped())
         self.http_port = await self.http.start()
         if self.issuer.listener is not None:
             self.http_public_port = await self.issuer.listener.start()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
-from typing import Any
 
 from grpc_health.v1 import health_pb2
 
@@ -46,11 +45,6 @@ class Health:
         if request.service not in self._services:
             raise NotFound("there is no such service", resource_type="service")
         return self._response(request.service)
-
-    async def List(self, _request: Any, _call: Call) -> Any:  # noqa: N802 -- the library's stubs lack its messages
-        """The state of all services."""
-        messages: Any = health_pb2
-        return messages.HealthListResponse(statuses={name: self._response(name) for name in self._services})
 
     async def Watch(  # noqa: N802
         self, request: health_pb2.HealthCheckRequest, _call: Call

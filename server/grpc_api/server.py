@@ -200,6 +200,17 @@ class GrpcServer:
         self._looking = asyncio.create_task(self._pipeline.live.run())
         return port
 
+    async def until_stopped(self) -> None:
+        """Wait until `stop`.
+
+        Raises:
+            RuntimeError: a listener has ended by itself, and nothing is served there any more.
+        """
+        ends = [asyncio.ensure_future(listener.server.wait_for_termination()) for listener in self._listeners]
+        await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+        if not self._drain.begun:
+            raise RuntimeError("a listener for gRPC has ended")
+
     def hold_to(self, limits: Limits) -> None:
         """Hold searches and identities to other limits from now on; the rest is the listeners' for as long as they
         are. Called on the loop."""

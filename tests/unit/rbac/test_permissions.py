@@ -36,7 +36,7 @@ GET_INTEGRATION = "/extaudit.v1.IntegrationService/GetIntegration"
 LIST_INTEGRATIONS = "/extaudit.v1.IntegrationService/ListIntegrations"
 UPDATE_INTEGRATION = "/extaudit.v1.IntegrationService/UpdateIntegration"
 DELETE_INTEGRATION = "/extaudit.v1.IntegrationService/DeleteIntegration"
-HEALTH = ("/grpc.health.v1.Health/Check", "/grpc.health.v1.Health/Watch", "/grpc.health.v1.Health/List")
+HEALTH = ("/grpc.health.v1.Health/Check", "/grpc.health.v1.Health/Watch")
 REFLECTION = (
     "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo",
     "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo",

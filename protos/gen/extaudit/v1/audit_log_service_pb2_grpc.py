@@ -7,7 +7,7 @@ from extaudit.v1 import audit_log_service_pb2 as extaudit_dot_v1_dot_audit__log_
 from extaudit.v1 import event_export_pb2 as extaudit_dot_v1_dot_event__export__pb2
 from extaudit.v1 import event_watch_pb2 as extaudit_dot_v1_dot_event__watch__pb2
 
-GRPC_GENERATED_VERSION = '1.85.1'
+GRPC_GENERATED_VERSION = '1.83.2'
 GRPC_VERSION = grpc.__version__
 _version_not_supported = False
 
