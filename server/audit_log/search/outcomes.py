@@ -77,12 +77,13 @@ class Outcome:
         for each in missing:
             self.ran_out = self.ran_out or each.reason is MissingReason.TIME_LIMIT
             is_fault = each.reason in _FAULTS and (each.storage, each.name) not in self._awaited
-            if is_fault and not self.is_of_others(each) and not self.excuses(each.storage, each.name):
+            if is_fault and not self.is_of_others(each) and not self.excuses(each.storage, each.name, each.reason):
                 self.faults[each.storage] = f"{each.name}: {each.description}"
 
-    def excuses(self, storage: str, name: str) -> bool:
-        """Whether an object that can't be read is one that others removed or changed, which an alert tells already."""
-        if is_excused := self.has_own_alert(storage, name):
+    def excuses(self, storage: str, name: str, reason: MissingReason) -> bool:
+        """Whether an object that can't be read is one that others removed or changed, which an alert tells already. A
+        storage that can't be asked for it fails all the same."""
+        if is_excused := reason is not MissingReason.OBJECT_UNREADABLE and self.has_own_alert(storage, name):
             self.excused.add(storage)
         return is_excused
 

@@ -32,6 +32,7 @@ from server.audit_log.search.query import (
     SearchPage,
     SearchQuery,
     Watermark,
+    reason_of,
 )
 from server.audit_log.search.tokens import PageStart, PageTokens
 from server.audit_log.storages import Storages
@@ -45,6 +46,11 @@ from server.storage.value_tests import RowCondition
 
 _SAYS_NOTHING_OF_ONE = frozenset({MissingReason.JOURNAL_HOLE, MissingReason.OTHER_STORAGE, MissingReason.EXPIRED})
 """What can be missing from an answer though an event that isn't found isn't there."""
+
+
+def _reason_of(error: OriginUnknown) -> MissingReason:
+    cause = error.__cause__
+    return reason_of(cause) if isinstance(cause, StorageError) else MissingReason.OBJECT_CHANGED
 
 
 @contextlib.contextmanager
@@ -220,7 +226,7 @@ class Search:
                 row_number = self._row_of(item, sequence)
             except OriginUnknown as error:  # the event may be in another object of its batch
                 unreadable.append(error)
-                outcome.excuses(item.storage, item.name)
+                outcome.excuses(item.storage, item.name, _reason_of(error))
                 continue
             if row_number is not None:
                 return self._place_of_row(item, row_number, condition)

@@ -219,3 +219,17 @@ def test_an_engine_that_fails_counts_also_where_the_page_is_read_without_it(rig:
     assert counted.raised() == [(FAR, "event-search")]
     (alert,) = counted.alerts.listed()
     assert "the query failed" in alert.detail
+
+
+@pytest.mark.parametrize("reason", [MissingReason.OBJECT_MISSING, MissingReason.OBJECT_UNREADABLE])
+def test_of_an_object_that_has_its_own_alert_a_storage_that_cant_be_read_is_told_all_the_same(
+    reason: MissingReason,
+) -> None:
+    alerts = Alerts()
+    outcomes = Outcomes(alerts, has_own_alert=lambda storage, name: (storage, name) == (FAR, "gone"))
+    for _ in range(4):
+        with outcomes.counting((FAR,)) as outcome:
+            outcome.asked.add(FAR)
+            outcome.lacks([Missing(reason, FAR, "gone", "why")])
+    alerts.evaluate()
+    assert bool(alerts.listed()) == (reason is MissingReason.OBJECT_UNREADABLE)
