@@ -245,7 +245,7 @@ def _awaited(work: Future[Any], go_on: Callable[[], object]) -> DateLook:
         try:
             look: DateLook = work.result(1.0)
         except TimeoutError:
-            if work.done():
+            if work.done() and work.exception() is not None:  # else it ended after the second
                 raise
         except CancelledError:
             raise StorageError("the service is stopping") from None

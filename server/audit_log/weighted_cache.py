@@ -20,6 +20,11 @@ class WeightedCache(Generic[Key, Value]):
         self._entries: OrderedDict[Key, tuple[Value, int]] = OrderedDict()
         self._lock = Lock()
 
+    def __contains__(self, key: Key) -> bool:
+        """Whether something is kept under a key."""
+        with self._lock:
+            return key in self._entries
+
     def get(self, key: Key, make: Callable[[], tuple[Value, int]]) -> Value:
         """What is kept under a key, or what `make` gives: a value and its weight. What it raises keeps nothing."""
         with self._lock:

@@ -126,6 +126,11 @@ class EventStorage(Protocol):
         copy of it will do, and a version that others hid; whoever reads compares all the same."""
         ...
 
+    def begin_records(self, records: Mapping[str, str]) -> None:
+        """Begin to have copies of batch records, digests by name, which are then read one after the other. Waits for
+        none; does nothing where they are on this machine."""
+        ...
+
     def earlier_records(self, name: str) -> Iterator[bytes]:
         """What had a batch record's name before others put something over it or deleted it, where versions are kept: a
         bounded number, oldest first, as ours was there first."""

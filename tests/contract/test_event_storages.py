@@ -203,7 +203,7 @@ def test_what_others_say_of_their_object_in_its_metadata_is_not_believed(s3: Rig
 
 
 def test_a_record_that_is_asked_for_by_its_digest_is_fetched_once_and_one_that_was_put_is_here(
-    sandbox: Sandbox, s3: Rig
+    sandbox: Sandbox, s3: Rig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     digest = hashlib.sha256(b"{}").hexdigest()
     assert s3.storage.read_record(RECORD, digest) is None
@@ -216,8 +216,16 @@ def test_a_record_that_is_asked_for_by_its_digest_is_fetched_once_and_one_that_w
     s3.change(f"_batches/{RECORD}", b"other")
     assert again.storage.read_record(RECORD) == b"other"
     last = fresh(s3, folder="the last")
+    for asked in (["GetObject", "ListObjectVersions"], ["GetObject"]):  # versions aren't looked through each time
+        sandbox.clear_calls()
+        with pytest.raises(ObjectChanged):
+            last.storage.read_record(RECORD, digest)
+        assert [call.operation for call in sandbox.calls()] == asked
+    monkeypatch.setattr(event_storage, "VAIN_SECONDS", 0.0)
+    sandbox.clear_calls()
     with pytest.raises(ObjectChanged):
         last.storage.read_record(RECORD, digest)
+    assert len(sandbox.calls()) == 2
 
 
 def test_a_record_that_is_larger_than_one_can_be_is_not_read_into_memory(

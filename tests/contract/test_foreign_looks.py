@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -16,6 +17,7 @@ from tests.contract.search_rig import DAY_MS, NOON, event_json
 from tests.contract.test_foreign_in_buckets import (
     emptied,
     searching,
+    stored,
 )
 from tests.sandbox.running import Sandbox
 
@@ -47,6 +49,34 @@ def test_a_cold_search_lists_each_date_once_and_gets_each_object_once_and_a_warm
     assert len(rig.page(two_days, search=search).rows) == 7
     assert aws.calls() == []
     rig.close()
+
+
+def test_records_of_all_batches_of_a_page_are_on_their_way_before_any_of_them_is_waited_for(
+    bucket: BucketRig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stored(bucket)
+    begun: list[set[str]] = []
+    read: list[str] = []
+    begin, wait = bucket.storage.begin_records, bucket.storage.read_record
+
+    def beginning(records: Mapping[str, str]) -> None:
+        begun.append({*records})
+        begin(records)
+
+    def reading(name: str, digest: str = "") -> bytes | None:
+        read.append(name)
+        assert [name in records for records in begun] == [True]
+        return wait(name, digest)
+
+    monkeypatch.setattr(bucket.storage, "begin_records", beginning)
+    monkeypatch.setattr(bucket.storage, "read_record", reading)
+    of_types, of_emitters = Filters(types=frozenset({"user.login"})), frozenset({bucket.kept[0].emitter.name})
+    for query in (SearchQuery(), SearchQuery(of_types), SearchQuery(emitters=of_emitters)):
+        assert [row.position.uid for row in bucket.page(query, search=searching(bucket)).rows] == ["two", "one"]
+        assert begun == [{*read}]
+        assert len(read) == 2
+        begun.clear()
+        read.clear()
 
 
 def test_looks_are_as_old_as_they_may_be_and_no_older(

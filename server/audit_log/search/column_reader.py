@@ -199,7 +199,9 @@ class ColumnReader:
         received, numbers = np.zeros(len(sequences), np.int64), np.empty(len(sequences), np.int64)
         sources: list[Source] = []
         unknown: list[CatalogueObject] = []
-        for part in np.unique(parts).tolist():
+        used_parts: list[int] = np.unique(parts).tolist()
+        self._origins.begin_receipts([items[part] for part in used_parts])
+        for part in used_parts:
             item, of_part = items[part], parts == part
             emitters, table = np.full(np.count_nonzero(of_part), -1), self._table(item, deadline)
             if table is not None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from array import array
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
 from server.audit_log.batch_codec import UnreadableFooter, read_sequences
@@ -98,7 +98,21 @@ class Origins:
         return next((row for row, found in enumerate(sequences) if found == sequence), None)
 
     def _table(self, object_: CatalogueObject) -> ReceiptTable:
-        return self.receipts(Cut(object_.log_id, object_.first, object_.last, object_.storage))
+        return self.receipts(_cut_of(object_))
+
+    def begin_receipts(self, objects: Iterable[CatalogueObject]) -> None:
+        """Have the records of their batches fetched beside each other, for whoever then asks for the receipts of one
+        object after the other."""
+        records: dict[str, dict[str, str]] = {}
+        for item in objects:
+            if item.is_foreign or (item.log_id, item.first, item.last) in self._receipts:
+                continue
+            batch = self._catalogue.batch(item.log_id, item.first)
+            if batch is not None and self._storages.of(item.storage).compares_digests:
+                name = _cut_of(item).numbered_record_name(batch.record_number)
+                records.setdefault(item.storage, {})[name] = batch.record_digest
+        for storage, digests in records.items():
+            self._storages.of(storage).begin_records(digests)
 
     def receipts(self, cut: Cut) -> ReceiptTable:
         """The receipts of a batch.
@@ -137,6 +151,10 @@ class Origins:
             self._archived.pop(key, None)
         elif len(self._archived) < _MOST_ARCHIVED:
             self._archived[key] = None
+
+
+def _cut_of(item: CatalogueObject) -> Cut:
+    return Cut(item.log_id, item.first, item.last, item.storage)
 
 
 class RowSelection:

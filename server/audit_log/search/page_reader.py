@@ -133,7 +133,7 @@ class PageReader:
         self._stored = StoredRead(
             engine,
             # No method of the reader: both would refer to each other, and keep the page until cycles are looked for.
-            partial(_local, storages, plan.late),
+            partial(_local, storages, plan.late, origins.begin_receipts if self._wanted is not None else None),
             digests.is_intact,
             self._selection,
             _within(query.filters, query.order, plan.reach),
@@ -172,6 +172,7 @@ class PageReader:
     def _read_rows(self, objects: Sequence[CatalogueObject]) -> None:
         page, query = self._page, self._plan.query
         rows: list[FoundEvent] = []
+        groups: list[list[Candidate]] = []
         page.rows = rows
         sources: tuple[Iterator[Candidate], Iterator[Candidate]] = self._tail(), self._stored.rows(objects)
         merged = heapq.merge(*sources, key=_POSITION, reverse=query.order is Order.NEWEST_FIRST)
@@ -190,7 +191,9 @@ class PageReader:
                 break
             row = self._found(group)
             rows.append(row)
-            used += size + _columns_bytes(row)
+            groups.append(group)
+            used += size + _columns_bytes(row, len(group))
+        self._add_receipts(rows, groups)
         if self._stored.timed_out and page.end is None:
             page.end = self._place_reached()
             page.missing.append(self._time_limit())
@@ -246,7 +249,6 @@ class PageReader:
 
     def _found(self, group: list[Candidate]) -> FoundEvent:
         first = group[0]
-        receipts = tuple([self._receipt(candidate) for candidate in group])
         if isinstance(first, TailCandidate):
             event = first.row.event
             event_type, session_id, user = event.type, event.session_id, event.user
@@ -257,7 +259,14 @@ class PageReader:
             data = self._data(first)
         else:
             user = user[:OMITTED_USER_CHARACTERS]
-        return FoundEvent(first.position, event_type, session_id, user, size, data, receipts)
+        return FoundEvent(first.position, event_type, session_id, user, size, data, ())
+
+    def _add_receipts(self, rows: list[FoundEvent], groups: Sequence[Sequence[Candidate]]) -> None:
+        """Give rows the receipts of their candidates, at the end: of all objects they are on their way at once."""
+        keys = {each.object_key for group in groups for each in group if not isinstance(each, TailCandidate)}
+        self._origins.begin_receipts(self._stored.opened[key] for key in keys)
+        for number, group in enumerate(groups):
+            rows[number] = rows[number]._replace(receipts=tuple(map(self._receipt, group)))
 
     def _data(self, candidate: Candidate) -> bytes | None:
         if isinstance(candidate, TailCandidate):
@@ -338,9 +347,16 @@ class PageReader:
 
 @contextmanager
 def _local(
-    storages: Storages, late: set[str], objects: Collection[CatalogueObject], deadline: float
+    storages: Storages,
+    late: set[str],
+    begin_receipts: Callable[[Collection[CatalogueObject]], None] | None,
+    objects: Collection[CatalogueObject],
+    deadline: float,
 ) -> Iterator[Mapping[str, str | StorageError]]:
-    """Has objects on this machine; `late` learns of the storages that didn't give theirs in time."""
+    """Has objects on this machine; `late` learns of the storages that didn't give theirs in time. Where emitters
+    choose rows, the receipts of all are on their way as well."""
+    if begin_receipts is not None:
+        begin_receipts(objects)
     with storages.local(objects, deadline) as found:
         late |= {item.storage for item in objects if isinstance(found[item.key], StorageTimeout)}
         yield found
@@ -368,8 +384,8 @@ def _size(candidate: Candidate) -> int:
     return len(candidate.row.event.data) if isinstance(candidate, TailCandidate) else candidate.size
 
 
-def _columns_bytes(row: FoundEvent) -> int:
+def _columns_bytes(row: FoundEvent, receipts: int) -> int:
     """What a row takes beside its JSON, about: columns of foreign objects and lists of receipts have no bound."""
     text = row.user, row.session_id, row.type, row.position.uid
     columns = len("".join(text).encode()) if sum(map(len, text)) > 1024 else 0
-    return columns + RECEIPT_BYTES * (len(row.receipts) - 1)
+    return columns + RECEIPT_BYTES * (receipts - 1)

@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from functools import partial
+from math import inf
 from pathlib import Path
+from time import monotonic
 from typing import Any
 
 from server.storage.aws.creation import NewObject, create, head
@@ -44,7 +46,14 @@ _RECORDS = "_batches/"
 MOST_RECORD_BYTES = 128 * 1024 * 1024
 """What is larger isn't one of ours: others can write to the bucket, and a record is read into memory."""
 _CHUNK = 1024 * 1024
+VAIN_SECONDS = 60.0
+"""How long versions aren't looked through again: others can have put any number of them, and every search asks."""
+_MOST_IN_VAIN = 10_000
 _DATE = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
+
+
+def _wanted_record(name: str, digest: str) -> Wanted:
+    return Wanted(_RECORDS + name, digest, MOST_RECORD_BYTES, is_bound=True)
 
 
 class S3EventStorage:
@@ -58,6 +67,8 @@ class S3EventStorage:
         self.storage_id = storage_id
         self._connect = connect
         self._cache = cache
+        self._in_vain: dict[str, float] = {}
+        """By name, when all versions of an object were looked through and none was ours."""
 
     def put(self, name: str, spool_path: str, digest: str, size: int) -> None:
         """Store the spooled bytes where nothing is."""
@@ -75,7 +86,7 @@ class S3EventStorage:
     def read_record(self, name: str, digest: str = "") -> bytes | None:
         """The bytes of a batch record, or None if there is none; by its digest from the cache."""
         if digest:
-            return self._kept_record(Wanted(_RECORDS + name, digest, MOST_RECORD_BYTES, is_bound=True))
+            return self._kept_record(_wanted_record(name, digest))
         return self._record(name)
 
     def earlier_records(self, name: str) -> Iterator[bytes]:
@@ -118,6 +129,11 @@ class S3EventStorage:
                 return Path(path).read_bytes()
             except OSError as error:
                 raise StorageError("the cache can't be read") from error
+
+    def begin_records(self, records: Mapping[str, str]) -> None:
+        """As many at once as objects are fetched."""
+        with self.local([_wanted_record(*each) for each in records.items()], 0.0):
+            pass
 
     def list_records(self, *, hidden: bool = False) -> Iterator[str]:
         """Names of all batch records; with `hidden` also of those of which there is a version that was deleted."""
@@ -191,9 +207,12 @@ class S3EventStorage:
         """The version that was seen. Of an object of ours the newest one, and where that isn't it, what lies below:
         who can write to a bucket that keeps versions can hide what was stored, and not take it away."""
         yield partial(self._read, item.name, version=item.version)
-        if not item.version:
+        if not item.version and monotonic() - self._in_vain.get(item.name, -inf) >= VAIN_SECONDS:
             for version in others_of(self._connect(), item):
                 yield partial(self._read, item.name, version=version)
+            if len(self._in_vain) >= _MOST_IN_VAIN:
+                self._in_vain.clear()
+            self._in_vain[item.name] = monotonic()  # who comes here found it in none of them
 
     def _read(self, name: str, take: Callable[[bytes], object], version: str = "") -> None:
         """Hand on an object's bytes. ObjectMissing if there is none."""

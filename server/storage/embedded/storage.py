@@ -12,7 +12,7 @@ import hashlib
 import os
 import re
 import stat
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from server.files import Files, write_durably
@@ -79,6 +79,9 @@ class EmbeddedStorage:
         target = self._folder / _RECORDS / name
         with in_own_words("the embedded storage can't be read"):
             return self._files.read(target) if target.name in self._files.list(target.parent) else None
+
+    def begin_records(self, records: Mapping[str, str]) -> None:
+        """They are on this machine."""
 
     def earlier_records(self, name: str) -> Iterator[bytes]:
         """None: there are no versions."""

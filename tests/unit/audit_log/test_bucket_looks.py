@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from types import SimpleNamespace
 from typing import Any
 
@@ -111,6 +111,17 @@ def test_whoever_has_the_time_waits_for_all_dates_and_for_what_several_looks_tak
     looks.refresh_all(go_on, patient)
     assert (patient.gaps, patient.of_others) == ([], [])
     assert (dates.looks.count("1970-01-01"), dates.looks.count("1970-01-02")) in ((4, 1), (3, 2), (2, 3), (1, 4))
+
+
+def test_a_look_that_ends_just_after_its_second_is_no_failure(looks: BucketLooks) -> None:
+    class Ending(Future[DateLook]):
+        def result(self, timeout: float | None = None) -> DateLook:
+            if not self.done():
+                self.set_result(DateLook({}, (), is_finished=True))
+                raise TimeoutError
+            return super().result(timeout)
+
+    assert bucket_looks._awaited(Ending(), lambda: None).is_finished
 
 
 def test_a_stop_ends_the_wait_for_all_dates(looks: BucketLooks, dates: Dates) -> None:
