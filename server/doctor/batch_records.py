@@ -34,7 +34,8 @@ UNLISTED: Final = Fault(
     "record_unlisted",
     Severity.WARNING,
     "A batch record is in the storage, and the catalogue doesn't know it.",
-    "Restart the server: it takes up records that it can read. If this one stays, find out who put it there.",
+    "Restart the server: it takes up records that it can read, of a bucket those with its own proof. If this one "
+    "stays, put identity/batch-records.key back if it was lost; else find out who put the record there.",
 )
 CHAIN: Final = Fault(
     "record_chain_broken",

@@ -40,8 +40,9 @@ UNLISTED: Final = Fault(
     "recording_unlisted",
     Severity.WARNING,
     "A file is named like a session's recording, and the service doesn't know of one.",
-    "Restart the server: it takes up recordings that have their custody record. If this one stays, find out who put it "
-    "there and move it away: it keeps the session's own from its name.",
+    "Restart the server: it takes up recordings that have their custody record, of a bucket those with its own proof. "
+    "If this one stays, put identity/upload-id.key back if it was lost; else find out who put the file there and move "
+    "it away: it keeps the session's own from its name.",
 )
 ABANDONED: Final = Fault(
     "upload_abandoned",

@@ -260,7 +260,8 @@ def test_a_custody_record_that_others_changed_is_not_believed_where_the_state_wa
     real = versions[at]
     versions[at] = replace(real, data=real.data.replace(b'"name":"node-1"', b'"name":"node-2"'))
     assert versions[at] != real
-    for record, found in ((versions[at], None), (real, recording)):
+    odd = [replace(real, data=orjson.dumps(orjson.loads(real.data) | {"proof": proof})) for proof in ("é" * 64, 5)]
+    for record, found in (*((each, None) for each in (versions[at], *odd)), (real, recording)):
         versions[at] = record
         later = S3UploadsUnderTest(service.files, service.engine)
         asyncio.run(later.settling.look())
