@@ -21,6 +21,8 @@ class Context:
 
     def __init__(self) -> None:
         self.asked = 0
+        self.sending = asyncio.Event()
+        self.taken = asyncio.Event()
 
     def invocation_metadata(self) -> tuple[tuple[str, str], ...]:
         self.asked += 1
@@ -30,8 +32,9 @@ class Context:
         return "ipv4:1.2.3.4:5"
 
     async def send_initial_metadata(self, _metadata: object) -> None:
-        """Never done, as on a connection whose other end takes nothing."""
-        await asyncio.Event().wait()
+        """Done when the other end takes something."""
+        self.sending.set()
+        await self.taken.wait()
 
 
 def test_use_cases_are_given_the_identity_of_the_last_check() -> None:
@@ -86,3 +89,22 @@ def test_a_connection_that_takes_no_headers_is_waited_for_no_longer_than_for_mes
 
     with pytest.raises(ResourceExhausted):
         asyncio.run(respond())
+
+
+def test_a_call_that_is_cut_ends_once_its_headers_are_sent(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Until then grpc takes no status."""
+    monkeypatch.setattr(calls, "HEADERS_SECONDS", 20)
+
+    async def cut() -> None:
+        context = Context()
+        responding = asyncio.create_task(Call("/x.Y/Z", b"", context).respond(b""))
+        await context.sending.wait()
+        responding.cancel()
+        for _ in range(10):
+            await asyncio.sleep(0)
+        assert not responding.done()
+        context.taken.set()
+        with pytest.raises(asyncio.CancelledError):
+            await responding
+
+    asyncio.run(cut())

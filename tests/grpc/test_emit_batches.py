@@ -45,6 +45,8 @@ def read(message: bytes) -> Read | None:
 def payloads_of(batch: EmitBatch) -> list[bytes | list[Violation]]:
     payloads = batch.payloads.read() if isinstance(batch.payloads, UnreadPayloads) else batch.payloads
     assert len(payloads) == len(batch.payloads)
+    # As much memory is taken to scan one.
+    assert payloads.largest == max((end - start for start, end in payloads.spans.tolist()), default=0)
     refused = payloads.refused
     return [
         refused[index].violations if index in refused else payloads.payload(index) for index in range(len(payloads))

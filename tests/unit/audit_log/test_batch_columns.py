@@ -10,6 +10,7 @@ import pytest
 
 from server.audit_log.batch_codec import BatchColumns, BatchRow, columns_of
 from server.audit_log.batch_columns import columns_by_date
+from server.audit_log.batch_decoding import bytes_of, part_of
 from server.audit_log.event import digest_of
 from server.audit_log.tail import ANY_TIME, TailBlock
 from server.audit_log.timestamps import DAY_MS, format_rfc3339, utc_date
@@ -123,3 +124,8 @@ def test_events_that_a_block_lost_to_retries_are_in_no_column() -> None:
     fewer = whole._replace(block=whole.block.only(np.array([True, False, True])))
     ((_, columns),) = check(fewer)
     assert (columns.uids.to_pylist(), columns.sequences.tolist()) == (["a", "c"], [1, 2])
+
+
+def test_of_a_part_all_is_kept_in_memory_that_it_is_a_part_of() -> None:
+    rows = [BatchRow(number, 0, "a", "u", "", "", b"x" * 10_000, "") for number in range(100)]
+    assert bytes_of(part_of(columns_of(rows), 0, 1)) > 1_000_000

@@ -27,6 +27,7 @@ def _take(ahead: PagesAhead[str], asked: Asked = ASKED, seconds: float = 60) -> 
 def test_a_page_is_given_once() -> None:
     ahead: PagesAhead[str] = PagesAhead()
     ahead.read(ASKED, lambda: ("page", MIB))
+    ahead.read(ASKED, lambda: ("the same once more", MIB))
     assert [_take(ahead), _take(ahead)] == ["page", None]
 
 

@@ -106,7 +106,7 @@ def test_a_call_that_is_not_safe_to_repeat_has_one_try(repeatable: bool) -> None
         (event_calls.emit(b'{"event":"e"}'), True),
         (event_calls.emit(b"what has no uid"), False),
         (event_calls.status(), True),
-        (recording_calls.complete("u", None, "", partial=False), True),
+        (recording_calls.complete("u", None, "", "", partial=False), True),
     ],
 )
 def test_which_calls_are_safe_to_repeat(call: Call[Any], repeatable: bool) -> None:
