@@ -115,7 +115,7 @@ def test_a_draft_is_generated_tested_promoted_and_disabled(
     storage_id = draft["status"]["storage_id"]
     assert (code, switch.went) == (0, [storage_id])
     assert draft["spec"]["audit_events_long_term_uri"] in err
-    assert "in force now" in err
+    assert err.endswith("in place of      default\n"), "shown before, and read after it too"
     assert json.loads(out)["last_test"]["tester"]["name"] == "bob"
     assert call("show")[2].endswith("there is no draft (NO_EXTERNAL_STORAGE)\n")
     shown = yaml.safe_load(call("show", "--stage", "cluster")[1])

@@ -41,7 +41,7 @@ def command(client: Client, output: str, yes: bool, force: bool, reason: str) ->
     if force and not reason.strip():
         raise click.UsageError("--force needs --reason")
     draft = client.storages.draft()
-    lines = table_lines(("DRAFT", ""), [*storage_facts(draft), ("in force now", _in_force(client))])
+    lines = table_lines(("DRAFT", ""), [*storage_facts(draft), ("in place of", _in_force(client))])
     click.echo("\n".join(visible(line) for line in lines), err=True)
     if force:
         click.echo("FORCED: it comes into force though no connection test need have passed", err=True)
