@@ -208,10 +208,14 @@ class BucketLooks:
     def _look_at(self, date: str) -> DateLook:
         look = self._dates.look(date)
         with self._lock:
-            # What isn't listed isn't well again: who can write there can also put more there than is listed.
+            # What isn't listed isn't well again, nor what can't be read: who can write there can also put more there
+            # than is listed, and what only they can read.
             before = self._faulty.pop(date, {})
+            if look.is_whole:
+                unread = MissingReason.OBJECT_UNREADABLE
+                before = {name: each for name, each in before.items() if _reason(look.faults.get(name)) is unread}
             told = {name: each for name, each in look.faults.items() if each.reason in _TOLD}
-            if faults := {**({} if look.is_whole else before), **told}:
+            if faults := {**before, **told}:
                 self._faulty[date] = faults
             self._archived.pop(date, None)
             if look.archived:
@@ -237,6 +241,10 @@ class BucketLooks:
         looked.gaps.append(gap)
         if not isinstance(error, StorageError):
             looked.late.setdefault(gap.storage, []).append(gap)
+
+
+def _reason(fault: Missing | None) -> MissingReason | None:
+    return None if fault is None else fault.reason
 
 
 def _awaited(work: Future[Any], go_on: Callable[[], object]) -> DateLook:

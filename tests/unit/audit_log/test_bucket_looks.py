@@ -27,6 +27,7 @@ class Dates:
     def __init__(self) -> None:
         self.looks: list[str] = []
         self.unfinished = 0
+        self.fault: Missing | None = None
         self.held = ""
         self.goes_on = threading.Event()
 
@@ -36,7 +37,8 @@ class Dates:
             assert self.goes_on.wait(60)
         self.unfinished -= 1
         is_finished = self.unfinished < 0
-        return DateLook({}, () if is_finished else (UNREAD,), is_finished=is_finished)
+        faults = {"1970-01-02/x": self.fault} if self.fault is not None else {}
+        return DateLook(faults, () if is_finished else (UNREAD,), is_finished=is_finished)
 
 
 @pytest.fixture
@@ -122,6 +124,20 @@ def test_a_look_that_ends_just_after_its_second_is_no_failure(looks: BucketLooks
             return super().result(timeout)
 
     assert bucket_looks._awaited(Ending(), lambda: None).is_finished
+
+
+def test_an_alert_stands_while_what_was_changed_cant_be_read(looks: BucketLooks, dates: Dates) -> None:
+    def raised_by(reason: MissingReason | None) -> list[str]:
+        dates.fault = reason and Missing(reason, "s3", "1970-01-02/x", "why")
+        looks._begun.clear()
+        looks.look("1970-01-02")
+        return [alert.id for alert in looks._alerts.listed()]
+
+    changed, unread = MissingReason.OBJECT_CHANGED, MissingReason.OBJECT_UNREADABLE
+    assert [raised_by(reason) for reason in (unread, changed, unread)] == [[], ["object-changed"], ["object-changed"]]
+    assert looks.has_alert("1970-01-02/x")
+    assert raised_by(MissingReason.EXPIRED) == []
+    assert (raised_by(changed), raised_by(None)) == (["object-changed"], [])
 
 
 def test_a_stop_ends_the_wait_for_all_dates(looks: BucketLooks, dates: Dates) -> None:
