@@ -32,7 +32,7 @@ INTEGRATIONS = {
 STORAGES |= {"GetIamPolicy", "PlanInfrastructure", "TestConnection"}
 STORAGES |= {"PromoteToCluster", "DisableCluster", "DivertStorage", "ListPromotions"}
 REFLECTION = {"ServerReflectionInfo"}
-HEALTH = {"Check", "List", "Watch"}
+HEALTH = {"Check", "Watch"}
 
 USERS: dict[str, set[str]] = {
     "access": SEARCHES | DOWNLOADS,
