@@ -32,7 +32,11 @@ UPLOADS = {
     "a lost answer to its completion": (ONE_PART, Case(LostAnswer(), (COMPLETION,))),
     "a completion that comes when it was given up": (ONE_PART, Case(Late(PATIENCE + 1), (COMPLETION,))),
     "a failed completion that was done": (TWO_PARTS, Case(Refused("InternalError", 500, done=True), (COMPLETION,))),
-    "a reset in the list of parts": (ONE_PART, Case(CutAnswer(), (PARTS,))),
+    "a reset in the list of parts, for which S3 is asked once it refused a completion": (
+        TWO_PARTS,
+        Case(Refused("InternalError", 500), (COMPLETION,)),
+        Case(CutAnswer(), (PARTS,)),
+    ),
     "resets where versions are looked at": (ONE_PART, Case(CutAnswer(), (VERSIONS, VERSION), times=3)),
     "a lost answer to its custody record": (ONE_PART, Case(LostAnswer(), (CUSTODY,))),
     "an expired token": (ONE_PART, Case(Refused("ExpiredToken", 400), (PART, COMPLETION), times=2)),
@@ -44,14 +48,14 @@ DOWNLOADS = (WrongBytes(), WrongBytes(told=False), CutAnswer(), Refused("Interna
 @pytest.mark.timeout(240)
 def test_no_fault_of_an_upload_loses_a_recording_or_keeps_it_twice(faulty: FaultyWorld) -> None:
     recordings = {
-        str(uuid.uuid4()): (bytes([number]) * size, case) for number, (size, case) in enumerate(UPLOADS.values())
+        str(uuid.uuid4()): (bytes([number]) * size, cases) for number, (size, *cases) in enumerate(UPLOADS.values())
     }
     with faulty.serving() as client:
-        for session, (data, case) in recordings.items():
-            planned = faulty.plan(case)
+        for session, (data, cases) in recordings.items():
+            planned = [faulty.plan(case) for case in cases]
             upload_id = client.recordings.upload(io.BytesIO(data), session).upload_id
             until(lambda upload_id=upload_id, data=data: completed(client, upload_id, data))
-            assert planned.is_over
+            assert all(each.is_over for each in planned)
         objects = faulty.world.objects(*in_bucket(faulty, ""))
         for session, (data, _) in recordings.items():
             assert versions(faulty, session) == 1
