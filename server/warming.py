@@ -28,7 +28,7 @@ _MESSAGE = b"\x08\x01\x12\x04\x0a\x02{}"
 def warm_up() -> None:
     """Take an event the whole way, but for the disk."""
     decode_batch(_MESSAGE)
-    validator, known = Validator(b"warming", 2**16), KnownUids(UidLimits())
+    validator, known = Validator(b"warming", 2**16), KnownUids(UidLimits(minimum=0))  # so that there are some to forget
     block, other = (validator.validate(joined_payloads([_EVENT, b'{"event":"b"}']), SERVICE, 2**41).block for _ in "12")
     known.claim(block.table, "0" * 20, 1, 0)
     known.forget(1)

@@ -96,13 +96,20 @@ def test_a_denied_call_touches_neither_files_nor_state_and_leaves_one_event_a_mi
             before = app.log.journal.next_sequence
             deny(method, channel)
             until(lambda: app.log.journal.next_sequence == before + 1)
-            (_, looked) = statements
-            assert "FROM issued_certificates" in looked, "the certificate was issued after the last look at those"
-            statements.clear()
-            files.operations.clear()
-            for _ in range(3):
-                deny(method, channel)
-            assert (files.operations, statements, app.log.journal.next_sequence) == ([], [], before + 1)
+            assert any("FROM issued_certificates" in each for each in statements), (
+                "the certificate was issued after the last look at those"
+            )
+
+            def touches_nothing() -> bool:
+                """What the service does by itself now and then is seen too, so it is tried until nothing was."""
+                statements.clear()
+                files.operations.clear()
+                for _ in range(3):
+                    deny(method, channel)
+                return not files.operations and not statements
+
+            until(touches_nothing)
+            assert app.log.journal.next_sequence == before + 1
             if method in ("EmitEvent", "EmitEvents", "SearchEvents"):
                 CALLS[method](allowed)
                 seen = files.operations or statements or app.log.journal.next_sequence > before + 1
