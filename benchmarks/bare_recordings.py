@@ -52,7 +52,7 @@ async def _serve(certificate: bytes, key: bytes, client_cas: bytes) -> None:
         "UploadRecording": grpc.stream_stream_rpc_method_handler(discard),
         "DownloadRecording": grpc.unary_stream_rpc_method_handler(repeat),
     }
-    server.add_registered_method_handlers(SERVICE, handlers)
+    server.add_generic_rpc_handlers([grpc.method_handlers_generic_handler(SERVICE, handlers)])
     port = server.add_secure_port("127.0.0.1:0", grpc.ssl_server_credentials([(key, certificate)], client_cas, True))
     await server.start()
     print(port, flush=True)

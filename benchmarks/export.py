@@ -126,7 +126,8 @@ async def _serve(identity: Path, messages: Messages) -> None:
 
     server = grpc.aio.server()
     _, service, name = METHOD.split("/")
-    server.add_registered_method_handlers(service, {name: grpc.unary_stream_rpc_method_handler(stream)})
+    handlers = {name: grpc.unary_stream_rpc_method_handler(stream)}
+    server.add_generic_rpc_handlers([grpc.method_handlers_generic_handler(service, handlers)])
     key, certificate, cas = ((identity / each).read_bytes() for each in ("server.key", "server.crt", "user-ca.crt"))
     port = server.add_secure_port("127.0.0.1:0", grpc.ssl_server_credentials([(key, certificate)], cas, True))
     await server.start()
