@@ -35,10 +35,10 @@ all_here.wait(60)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="glibc's malloc_info")
-def test_what_one_thread_gave_back_is_there_for_all_others(tmp_path: Path) -> None:
+def test_what_one_thread_gave_back_is_soon_there_for_others(tmp_path: Path) -> None:
     counts = []
     for way in ("as it is", "set up"):
         subprocess.run([sys.executable, "-c", ARENAS, tmp_path / "info", way], check=True, timeout=120)
         counts.append((tmp_path / "info").read_text().count("<heap nr="))
-    assert counts[0] > 1, "else nothing is shown"
-    assert counts[1] == 1
+    assert counts[0] > 3, "else nothing is shown"
+    assert counts[1] <= 3
