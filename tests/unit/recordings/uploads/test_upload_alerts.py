@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -13,31 +12,15 @@ from server.audit_log.timestamps import DAY_MS
 from server.errors import AuditStoreError, DataLoss, FailedPrecondition, Unavailable
 from server.recordings.recording import UploadState
 from server.recordings.uploads.settling import Waiting
-from server.state.database import open_database
 from server.storage.aws.errors import AwsError, Kind
 from server.storage.aws.recordings import S3Recordings
 from server.storage.ports import StorageError
 from server.storage.recording_port import UploadPlace
+from tests.clouded_uploads import away
 from tests.memory_s3 import CloudedFiles, MemoryS3, Version
 from tests.uploads_under_test import SESSION, S3UploadsUnderTest, access
 
 DATA = bytes(range(40))
-
-
-@pytest.fixture
-def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
-    engine = open_database(tmp_path_factory.mktemp("state") / "state.db")
-    yield engine
-    engine.dispose()
-
-
-@pytest.fixture
-def service(engine: Engine) -> S3UploadsUnderTest:
-    return S3UploadsUnderTest(CloudedFiles(), engine)
-
-
-def away(operation: str) -> AwsError:
-    return AwsError("s3:PutObject", Kind.UNREACHABLE)
 
 
 def raised(service: S3UploadsUnderTest) -> list[str]:

@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
 import orjson
 import pytest
-from sqlalchemy import Engine, delete
+from sqlalchemy import delete
 from sqlalchemy import update as change
 
 from server.errors import Unavailable
 from server.recordings.recording import UploadState
-from server.state.database import open_database, writing
+from server.state.database import writing
 from server.state.tables import recordings, uploads
 from server.storage.aws.errors import AwsError, Kind
 from server.storage.recording_port import UploadPlace
+from tests.clouded_uploads import DATA, NAME, away, bucket
 from tests.memory_s3 import CloudedFiles, MemoryS3, Version
 from tests.uploads_under_test import (
     OTHER_NODE,
@@ -25,32 +25,6 @@ from tests.uploads_under_test import (
     SESSION,
     S3UploadsUnderTest,
 )
-
-DATA = bytes(range(90))
-"""Six parts, the last one not full."""
-NAME = f"sessions/{SESSION}.tar"
-
-
-@pytest.fixture
-def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
-    engine = open_database(tmp_path_factory.mktemp("state") / "state.db")
-    yield engine
-    engine.dispose()
-
-
-@pytest.fixture
-def service(engine: Engine) -> S3UploadsUnderTest:
-    return S3UploadsUnderTest(CloudedFiles(), engine)
-
-
-def bucket(service: S3UploadsUnderTest) -> list[Version]:
-    """The versions of the session's object, oldest first."""
-    assert isinstance(service.files, CloudedFiles)
-    return [each for each in service.files.bucket.versions if each.key == NAME]
-
-
-def away(operation: str) -> AwsError:
-    return AwsError("s3:PutObject", Kind.UNREACHABLE)
 
 
 def test_what_others_put_there_first_stays_the_oldest(service: S3UploadsUnderTest) -> None:

@@ -19,9 +19,9 @@ from server.recordings.recording import UploadState
 from server.state.database import open_database, writing
 from server.state.tables import recordings, uploads
 from server.storage.aws import custody_records
-from server.storage.aws.errors import AwsError, Kind
 from server.storage.aws.stored_objects import Stored
 from server.storage.recording_port import NAMES_AT_ONCE, RecordName, UploadPlace
+from tests.clouded_uploads import DATA, NAME, away, bucket
 from tests.memory_s3 import CloudedFiles, MemoryS3, Version
 from tests.uploads_under_test import (
     OTHER_NODE,
@@ -31,32 +31,6 @@ from tests.uploads_under_test import (
     SameThread,
     access,
 )
-
-DATA = bytes(range(90))
-"""Six parts, the last one not full."""
-NAME = f"sessions/{SESSION}.tar"
-
-
-@pytest.fixture
-def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
-    engine = open_database(tmp_path_factory.mktemp("state") / "state.db")
-    yield engine
-    engine.dispose()
-
-
-@pytest.fixture
-def service(engine: Engine) -> S3UploadsUnderTest:
-    return S3UploadsUnderTest(CloudedFiles(), engine)
-
-
-def bucket(service: S3UploadsUnderTest) -> list[Version]:
-    """The versions of the session's object, oldest first."""
-    assert isinstance(service.files, CloudedFiles)
-    return [each for each in service.files.bucket.versions if each.key == NAME]
-
-
-def away(operation: str) -> AwsError:
-    return AwsError("s3:PutObject", Kind.UNREACHABLE)
 
 
 def test_a_recording_is_one_version_of_its_parts_and_custody_names_it(service: S3UploadsUnderTest) -> None:

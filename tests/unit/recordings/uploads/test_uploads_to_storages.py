@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,7 +11,7 @@ from sqlalchemy import Engine
 from server.errors import Unavailable
 from server.recordings.recording import UploadState
 from server.recordings.storages import RecordingStorages
-from server.state.database import open_database
+from tests.clouded_uploads import DATA
 from tests.memory_s3 import CloudedFiles
 from tests.uploads_under_test import (
     OTHER_NODE,
@@ -21,17 +20,6 @@ from tests.uploads_under_test import (
     UploadsUnderTest,
     access,
 )
-
-DATA = bytes(range(90))
-"""Six parts, the last one not full."""
-NAME = f"sessions/{SESSION}.tar"
-
-
-@pytest.fixture
-def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
-    engine = open_database(tmp_path_factory.mktemp("state") / "state.db")
-    yield engine
-    engine.dispose()
 
 
 def test_an_upload_stays_in_its_storage_and_a_session_has_one_recording_over_all(engine: Engine) -> None:
