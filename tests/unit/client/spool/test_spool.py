@@ -6,6 +6,7 @@ import errno
 import os
 import random
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -32,6 +33,14 @@ def read(opened: Spool, count: int = 10_000) -> list[bytes]:
     while len(found) < count and (batch := reader.read(min(100, count - len(found)), 1 << 20)).entries:
         found += [entry.event for entry in batch.entries]
     return found
+
+
+def at_once(threads: int, task: Callable[[int], object]) -> None:
+    started = [threading.Thread(target=task, args=(name,)) for name in range(threads)]
+    for thread in started:
+        thread.start()
+    for thread in started:
+        thread.join()
 
 
 def bytes_in(folder: Path) -> int:
@@ -119,32 +128,33 @@ def test_who_waits_for_room_is_told_when_the_spool_is_closed(tmp_path: Path) -> 
     assert len(failures) == 1
 
 
-def test_threads_share_syncs_and_each_event_is_there_once(tmp_path: Path) -> None:
+def test_each_event_of_threads_that_append_at_once_is_there_once_and_in_their_order(tmp_path: Path) -> None:
     opened = spool(tmp_path)
-    syncs = 0
-    plain = opened._appending.sync
-
-    def counted() -> None:
-        nonlocal syncs
-        syncs += 1
-        plain()
-
-    opened._appending.sync = counted  # type: ignore[method-assign]
-    threads = [
-        threading.Thread(target=lambda name=name: [opened.append([b"%d.%d" % (name, n)], None) for n in range(100)])  # type: ignore[misc]
-        for name in range(8)
-    ]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    at_once(8, lambda name: [opened.append([b"%d.%d" % (name, n)], None) for n in range(100)])
     found = read(opened)
     assert sorted(found) == sorted(b"%d.%d" % (name, n) for name in range(8) for n in range(100))
     for name in range(8):
         assert [event for event in found if event.startswith(b"%d." % name)] == [
             b"%d.%d" % (name, n) for n in range(100)
         ]
-    assert syncs < 800
+    opened.close()
+
+
+def test_what_threads_wrote_during_a_sync_shares_the_next_one(tmp_path: Path) -> None:
+    opened = spool(tmp_path)
+    syncs = 0
+    plain = opened._appending.sync
+
+    def held_until_all_have_written() -> None:
+        nonlocal syncs
+        syncs += 1
+        until(lambda: opened._written == 8)
+        plain()
+
+    opened._appending.sync = held_until_all_have_written  # type: ignore[method-assign]
+    at_once(8, lambda name: opened.append([b"%d" % name], None))
+    assert syncs <= 2, "the first may have begun before the others wrote"
+    assert sorted(read(opened)) == [b"%d" % name for name in range(8)]
     opened.close()
 
 
