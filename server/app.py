@@ -248,7 +248,9 @@ def _build(
         damage.keep_walk(Walk())
     scrubbing = assemble_scrub(
         config,
-        StoredEvents(storages, catalogue, log.tail.pending, digests, reading.looks, ways.taken_names),
+        StoredEvents(
+            storages, catalogue, log.tail.pending, digests, reading.looks, ways.taken_names, others.without_versions
+        ),
         StoredRecordings(recording_storages, others.ids, uploads, alerts),
         damage,
         metrics.scrub,

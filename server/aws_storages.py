@@ -28,6 +28,7 @@ from server.storage.aws.event_storage import S3EventStorage
 from server.storage.aws.object_cache import ObjectCache
 from server.storage.aws.place import Connection, Place
 from server.storage.aws.recordings import S3Recordings
+from server.storage.aws.stored_objects import loses_versions
 from server.storage.embedded.upload_folders import UploadFolders
 from server.storage.ports import StorageError
 from server.storage.recording_port import UploadSpool
@@ -124,6 +125,16 @@ class AwsStorages:
                 raise UnknownStorage(storage_id)
             if storage_id not in self._finders:
                 self._finders[storage_id] = AthenaFinder(partial(self._way, storage_id), self._executor)
+
+    def without_versions(self, storage_id: str) -> Sequence[str]:
+        """The buckets of a storage that are to keep versions and don't any more.
+
+        Raises:
+            StorageError: S3 doesn't say it now.
+        """
+        ways = [self._connection(storage_id, location) for location in (_events, _recordings)]
+        buckets = {way.place.location.bucket: way for way in ways}
+        return sorted(bucket for bucket, way in buckets.items() if loses_versions(way))
 
     def finder(self, storage_id: str) -> AthenaFinder | None:
         """Athena for one of the storages that were opened; None for what is none of them. Connects to nothing."""

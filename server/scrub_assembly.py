@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from server.audit_log.foreign_looks import ForeignLooks
 from server.audit_log.retention import Retention
 from server.audit_log.scrub.bucket_verification import BucketVerification
+from server.audit_log.scrub.kept_versions import KeptVersions
 from server.audit_log.scrub.known_damage import KnownDamage
 from server.audit_log.scrub.scrubbing import Pace, Scrubbing
 from server.audit_log.scrub.subjects import Subject, Subjects
@@ -48,6 +49,8 @@ class StoredEvents:
     digests: ObjectDigests
     looks: ForeignLooks
     taken: TakenNames
+    without_versions: Callable[[str], Sequence[str]]
+    """Gives of a storage, by its id, what was to keep versions and doesn't any more."""
 
 
 def assemble_scrub(
@@ -87,6 +90,8 @@ def assemble_scrub(
         for storage in events.storages.all():
             if storage.keeps_versions and (prefix := f"{_EVENTS}{storage.storage_id}/") not in known:
                 known[prefix] = events_of(storage)
+                versions = KeptVersions(storage.storage_id, events.without_versions, recordings.alerts)
+                known[f"{_VERSIONS}{storage.storage_id}/"] = versions
         default = recordings.storages.default.storage_id
         for storage_id in (default, *recordings.others()):
             if _prefix(storage_id) not in known:
@@ -101,6 +106,8 @@ def assemble_scrub(
 
 _EVENTS: Final = "|"
 """What names of events in buckets begin with in the walk: behind those of the default storage."""
+_VERSIONS: Final = "^"
+"""What stands there for the question whether a bucket keeps versions, which has no names."""
 
 
 def _prefix(storage_id: str) -> str:

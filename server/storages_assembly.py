@@ -69,6 +69,14 @@ class OtherStorages(Protocol):
         """
         ...
 
+    def without_versions(self, storage_id: str) -> Sequence[str]:
+        """What a storage consists of that was to keep versions and doesn't any more, by name.
+
+        Raises:
+            StorageError: it can't be told now.
+        """
+        ...
+
     def give_up(self) -> None:
         """Have what waits for another service end soon: a stop waits for it."""
         ...

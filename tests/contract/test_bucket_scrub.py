@@ -13,6 +13,7 @@ from prometheus_client import CollectorRegistry
 
 from server.audit_log.scrub import bucket_verification
 from server.audit_log.scrub.bucket_verification import BucketVerification
+from server.audit_log.scrub.kept_versions import KeptVersions
 from server.audit_log.scrub.known_damage import KnownDamage
 from server.audit_log.search.digests import ObjectDigests
 from server.audit_log.search.query import MissingReason, SearchQuery
@@ -29,11 +30,15 @@ from server.state.diversions import Diversion
 from server.state.outbox import Outbox
 from server.state.storage_damage import SqlStorageDamage
 from server.state.uploads import SqlUploads
+from server.storage.aws.clients import ServiceClient
+from server.storage.aws.place import Connection, Place
+from server.storage.aws.stored_objects import loses_versions
 from server.storage.embedded.recordings import EmbeddedRecordings
 from server.storage.embedded.storage import EmbeddedStorage
 from server.storage.ports import StorageError
 from server.storage.recording_port import RecordingStorage
-from tests.contract.bucket_rig import BucketRig
+from server.storage.spec import S3Location
+from tests.contract.bucket_rig import BucketRig, versioned_bucket
 from tests.contract.search_rig import DAY_MS, NOON, event_json
 from tests.polling import until
 from tests.sandbox.running import Sandbox
@@ -186,7 +191,7 @@ def test_the_walk_of_the_service_has_the_events_of_every_bucket(bucket: BucketRi
     for storage in ("folder", "default"):
         taken.tell(TakenName(storage, "2026-11-18/a.parquet", "2026-11-18/a.r1.parquet"))
     digests = ObjectDigests(known)
-    events = StoredEvents(known, bucket.catalogue, frozenset, digests, bucket.search.foreign, taken)
+    events = StoredEvents(known, bucket.catalogue, frozenset, digests, bucket.search.foreign, taken, lambda _: ())
     kept = RecordingStorages(EmbeddedRecordings(DiskFiles(), tmp_path / "recordings"), no_other, lambda: "default")
     recordings = StoredRecordings(kept, tuple, SqlUploads(bucket.database), alerts)
     config = replace(Config(data_dir=tmp_path), scrub=ScrubSection(period_seconds=0.2))
@@ -205,6 +210,18 @@ def test_the_walk_of_the_service_has_the_events_of_every_bucket(bucket: BucketRi
         thread.join(60)
         scrub.close()
     assert [(each.storage, each.name, each.kind) for each in damage.all()] == [("default", name, "missing")]
+
+
+def test_an_alert_stands_as_long_as_the_buckets_versions_are_suspended(aws: Sandbox) -> None:
+    versioned_bucket(aws, "suspended")
+    alerts, client = Alerts(), aws.client("s3")
+    where = Place(S3Location("suspended", "events"), aws.account_id)
+    way = Connection(lambda: ServiceClient("s3", client), where)
+    versions = KeptVersions("aws-1", lambda _: ["suspended"] if loses_versions(way) else [], alerts)
+    for status, raised in (("Enabled", []), ("Suspended", ["versions-suspended"]), ("Enabled", [])):
+        client.put_bucket_versioning(Bucket="suspended", VersioningConfiguration={"Status": status})
+        assert versions.look() == []
+        assert [each.id for each in alerts.listed()] == raised
 
 
 def test_what_is_left_of_a_diverted_batch_is_neither_shown_nor_a_finding(walker: Walker, bucket: BucketRig) -> None:

@@ -39,6 +39,9 @@ class Folders:
     def open_recordings(self, storage_id: str) -> EmbeddedRecordings:
         return EmbeddedRecordings(DiskFiles(), self._folder / storage_id / "recordings", storage_id)
 
+    def without_versions(self, storage_id: str) -> Sequence[str]:
+        return ()
+
     def give_up(self) -> None:
         """Nothing is waited for."""
 

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 import pytest
 from extaudit_client import Client, Recording, SessionQuery
 
+from server import aws_storages
 from server.config import ScrubSection
 from tests.external_world import World, an_account
 from tests.polling import until
@@ -48,7 +49,9 @@ def read(client: Client, session: str) -> bytes:
 
 
 @pytest.mark.timeout(240)
-def test_recordings_go_to_the_account_while_it_is_in_force_and_stay_where_they_began(world: World) -> None:
+def test_recordings_go_to_the_account_while_it_is_in_force_and_stay_where_they_began(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with world.serving(scrub=ScrubSection(period_seconds=0.3)), world.client() as client:
         draft = world.set_up(client)
         record(client, b"before", FIRST)
@@ -75,6 +78,19 @@ def test_recordings_go_to_the_account_while_it_is_in_force_and_stay_where_they_b
         s3.put_object(Bucket=bucket, Key=name, Body=b"forged")
         assert read(client, SECOND) == DATA, "the oldest version is the recording"
         until(lambda: "1 unlisted" in damage(client))
+
+        suspended = set[str]()
+        with monkeypatch.context() as patch:  # a bucket with object lock, as the planned one, can't have them suspended
+            loses = aws_storages.loses_versions
+            patch.setattr(
+                aws_storages, "loses_versions", lambda way: loses(way) or way.place.location.bucket in suspended
+            )
+            suspended.add(bucket)
+            until(lambda: [each.id for each in client.status().alerts] == ["versions-suspended"])
+            [alert] = client.status().alerts
+            assert (alert.storage, bucket in alert.message) == (storage, True)
+            suspended.clear()
+            until(lambda: client.status().alerts == ())
         s3.delete_object(Bucket=bucket, Key=name)
         until(lambda: [each.id for each in client.status().alerts] == ["recording-missing"])
         assert read(client, SECOND) == DATA, "a delete marker hides nothing from the service"

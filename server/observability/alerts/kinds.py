@@ -88,6 +88,12 @@ STANDING: Final[Mapping[str, Condition]] = MappingProxyType(
             "objects of events are archived: those that aren't copied here can't be read, and answers say so",
             _RESTORE,
         ),
+        "versions-suspended": Condition(
+            Severity.HIGH,
+            "the storage keeps versions no more: what is stored from now on can be written over or deleted for good",
+            "find out who suspended versions, and enable them again; what is written over meanwhile the scrub finds; "
+            "a bucket with object lock can't have them suspended",
+        ),
         "recording-missing": Condition(
             Severity.HIGH,
             "a recording that was stored isn't there, or was deleted",

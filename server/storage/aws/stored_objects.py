@@ -46,11 +46,22 @@ def keeps_versions(way: Connection) -> bool:
 
 def adds_versions(way: Connection) -> bool:
     """Whether what is put now leaves what is there: the bucket is asked, as its owner may have suspended versions."""
+    return _versioning(way) == "Enabled"
+
+
+def loses_versions(way: Connection) -> bool:
+    """Whether what is put now can be written over, and was not to be: somebody has suspended the bucket's versions."""
+    versioning = _versioning(way)
+    return versioning == "Suspended" or (way.place.store.needs_versions and versioning != "Enabled")
+
+
+def _versioning(way: Connection) -> str:
+    """As S3 calls it; '' of a bucket that never had versions, and of a store that doesn't know them."""
     try:
-        return bool(way.s3.get_bucket_versioning(**way.place.bucket).get("Status") == "Enabled")
+        return str(way.s3.get_bucket_versioning(**way.place.bucket).get("Status", ""))
     except AwsError as error:
         if error.status in UNKNOWN_REQUEST:
-            return False
+            return ""
         raise
 
 

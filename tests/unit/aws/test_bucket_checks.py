@@ -13,9 +13,11 @@ from server.storage.aws.checks.buckets import VERSIONING, Bucket, check_bucket
 from server.storage.aws.checks.findings import Findings, Stopped
 from server.storage.aws.clients import AwsClients
 from server.storage.aws.errors import AwsError, Kind
+from server.storage.aws.place import Connection, Place
 from server.storage.aws.store import AWS, Store
+from server.storage.aws.stored_objects import loses_versions
 from server.storage.connection import Check, Outcome, Wanted
-from server.storage.spec import ObjectLockMode, StorageOptions
+from server.storage.spec import ObjectLockMode, S3Location, StorageOptions
 
 METHODS = (
     "get_bucket_location",
@@ -82,6 +84,25 @@ def test_a_test_that_is_to_end_waits_for_no_further_answer() -> None:
     with pytest.raises(Stopped):
         check_bucket(s3(dict.fromkeys(METHODS, ERRORS["no answer"]), asked), WANTED, Bucket("audit", True), findings)
     assert asked == list(METHODS[:2])
+
+
+@pytest.mark.parametrize(
+    ("answer", "lost", "lost_where_not_needed"),
+    [
+        ({}, True, False),
+        ({"Status": "Suspended"}, True, True),
+        (UNKNOWN, True, False),
+        ({"Status": "Enabled"}, False, False),
+    ],
+)
+def test_a_bucket_loses_versions_that_are_needed_or_that_it_had(
+    answer: Any, lost: bool, lost_where_not_needed: bool
+) -> None:
+    def way(store: Store) -> Connection:
+        place = Place(S3Location("audit", "events"), "123456789012", store=store)
+        return Connection(lambda: s3({"get_bucket_versioning": answer}, [], store).s3, place)
+
+    assert [loses_versions(way(store)) for store in (AWS, WITHOUT_VERSIONS)] == [lost, lost_where_not_needed]
 
 
 @pytest.mark.parametrize(
