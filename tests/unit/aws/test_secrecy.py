@@ -10,7 +10,7 @@ from threading import Thread
 
 import pytest
 
-from server.observability.logs import configure
+from server.observability.logs import OWN_LOGGERS, configure
 from server.storage.aws.clients import AwsClients
 from server.storage.aws.errors import AwsError
 from server.storage.aws.session import AwsSettings
@@ -58,13 +58,15 @@ def endpoint() -> Iterator[str]:
 def said() -> Iterator[io.StringIO]:
     """What the service's logs say at their most talkative."""
     root, stream = logging.getLogger(), io.StringIO()
-    before, level = list(root.handlers), root.level
+    before = list(root.handlers)
+    levels = {logger: logger.level for logger in (root, *map(logging.getLogger, OWN_LOGGERS))}
     handler = configure("debug", "json", stream)
     yield stream
     root.removeHandler(handler)
     for each in before:
         root.addHandler(each)
-    root.setLevel(level)
+    for logger, level in levels.items():
+        logger.setLevel(level)
 
 
 def test_what_aws_gives_and_is_given_is_told_to_nobody(endpoint: str, said: io.StringIO) -> None:
