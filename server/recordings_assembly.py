@@ -24,6 +24,7 @@ from server.recordings.sessions.sessions import Sessions
 from server.recordings.storages import RecordingStorages
 from server.recordings.text_search.indexing import TextIndexing
 from server.recordings.text_search.text_index import TextIndex
+from server.recordings.text_search.text_query import TextQuery
 from server.recordings.text_search.text_search import TextSearch
 from server.recordings.uploads.custody_proofs import CustodyProofs
 from server.recordings.uploads.ending import Endings
@@ -122,8 +123,8 @@ def assemble(config: Config, around: Surroundings, *, upload_key: bytes, token_k
     )
     lists = SessionLists(sessions, around.reindexing, around.service_log, indexing.begin_anew)
 
-    def missing(names: bool) -> tuple[str, ...]:
-        return indexing.missing(names=names)
+    def missing(query: TextQuery, names: bool) -> tuple[str, ...]:
+        return indexing.missing(query, names=names)
 
     text_search = TextSearch(index, missing, sessions, around.service_log, token_key, around.search_threads)
     open_uploads = OpenUploads(store, uploads.view, limits.abandoned_after_ms, around.now_ms)

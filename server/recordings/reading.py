@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from concurrent.futures import Executor
 from contextlib import AbstractContextManager
 from typing import TypeVar
@@ -60,6 +60,23 @@ class Recordings:
         except StateFault:
             raise Unavailable("the state database can't do it now", reason="STATE_UNAVAILABLE") from None
         return recording_of(row) if row is not None else None
+
+    def expired(self, recordings: Sequence[Recording]) -> Mapping[str, bool]:
+        """Whether the time of each is over that its storage's owner stated, by upload id; nothing is said of those of a
+        storage that can't be asked now. Blocks."""
+        now_ms = self._now_ms()
+        days = {storage: self._retention_days(storage) for storage in {each.storage for each in recordings}}
+        return {
+            each.upload_id: is_past(each.begun_ms, kept, now_ms)
+            for each in recordings
+            if (kept := days[each.storage]) is not None
+        }
+
+    def _retention_days(self, storage: str) -> int | None:
+        try:
+            return self._storages.of(storage).retention_days()
+        except StorageError:
+            return None
 
     async def chunks(self, recording: Recording, offset: int, length: int) -> AsyncIterator[bytes]:
         """Bytes from `offset` on, `length` of them or as many as there are, in pieces of at most PIECE_BYTES.

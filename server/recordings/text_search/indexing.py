@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable
+import time
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final, Protocol, TypeVar
 
@@ -12,12 +13,15 @@ from server.errors import DataLoss, FailedPrecondition
 from server.recordings.recorded_events import EventReading
 from server.recordings.recording import Recording
 from server.recordings.text_search.recorded_text import RecordedText
-from server.recordings.text_search.text_index import Addition, TextIndex
+from server.recordings.text_search.text_index import EXPIRED, Addition, TextIndex
+from server.recordings.text_search.text_query import TextQuery
 
 _log = logging.getLogger(__name__)
 _LOOK_SECONDS: Final = 0.5
 """How often is looked whether recordings have come."""
 _RETRY_SECONDS: Final = 30.0
+_EXPIRY_SECONDS: Final = 3600.0
+"""Between looks at what has expired."""
 _TOLD: Final = 20
 
 Answer = TypeVar("Answer")
@@ -28,6 +32,11 @@ class Readable(Protocol):
 
     def chunks(self, recording: Recording, offset: int, length: int) -> AsyncIterator[bytes]:
         """The bytes of a range, each part checked against its digest."""
+        ...
+
+    def expired(self, recordings: Sequence[Recording]) -> Mapping[str, bool]:
+        """Whether the time of each is over that its storage's owner stated, by upload id; nothing is said of those of a
+        storage that can't be asked now. Blocks."""
         ...
 
 
@@ -51,6 +60,7 @@ class TextIndexing:
         self._stopped = asyncio.Event()
         self._failed = False
         self._anew = False
+        self._next_expiry = 0.0
         self._level: tuple[int, int] | None = None
         """How many recordings there were, and how many the index had, when it was seen to have them all."""
 
@@ -69,12 +79,25 @@ class TextIndexing:
             self._level = None
             await self._on_thread(self._index.forget_all)
             self._anew = False
+        if time.monotonic() >= self._next_expiry:
+            await self._on_thread(self._let_go_expired)
+            self._next_expiry = time.monotonic() + _EXPIRY_SECONDS
         counts = await self._on_thread(self._counts)
         if counts != self._level:
             self._level = None
             await self._index_missing()
             if not self._failed and not self._must_end():
                 self._level = counts[0], await self._on_thread(self._index.count)
+
+    def _let_go_expired(self) -> None:
+        """What is kept here is kept no longer than the recording: its storage's owner stated how long that is."""
+        judged = self._readable.expired(self._completed())
+        known, gone = self._index.indexed(), self._index.expired()
+        over = {upload_id for upload_id, has_expired in judged.items() if has_expired}
+        if back := gone & (judged.keys() - over):  # they are kept longer now
+            self._index.take_back(back)
+        if over := (over & known) - gone:
+            self._index.let_go(over, lambda: not self._must_end())
 
     def _counts(self) -> tuple[int, int]:
         return self._count(), self._index.count()
@@ -92,8 +115,9 @@ class TextIndexing:
         """Have the index thrown away and made anew; searches tell how far that is."""
         self._anew = True
 
-    def missing(self, *, names: bool) -> tuple[str, ...]:
-        """What the index misses, in words; which sessions only with `names`. Blocks."""
+    def missing(self, query: TextQuery, *, names: bool) -> tuple[str, ...]:
+        """What the index misses, in words, of expired recordings what the query asks for; which sessions only with
+        `names`. Blocks."""
         found = ["the index of recorded text is about to be made anew"] if self._anew else []
         # Where counts alone tell that nothing has changed since all was there, it needn't be looked for.
         waiting = [] if self._counts() == self._level else self._waiting()
@@ -101,6 +125,8 @@ class TextIndexing:
             found += [f"recording of session {each.session_id}: it waits to be indexed" for each in waiting[:_TOLD]]
             waiting = waiting[_TOLD:]
         found += [f"{len(waiting)} recordings wait to be indexed"] if waiting else []
+        if expired := self._index.count_expired(query.from_ms, query.to_ms):
+            found.append(f"{expired} recordings have expired, as their storage's retention states")
         noted, first = self._index.notes(_TOLD)
         if noted and not names:
             return (*found, f"{noted} recordings aren't wholly indexed")
@@ -131,8 +157,12 @@ class TextIndexing:
         return self._stopped.is_set() or self._anew
 
     async def _add(self, recording: Recording) -> None:
+        is_over = await self._on_thread(lambda: self._readable.expired([recording]).get(recording.upload_id, False))
         addition = await self._on_thread(lambda: self._index.add(recording.upload_id, recording.session_id))
         try:
+            if is_over:
+                await self._on_thread(lambda: addition.end(recording.begun_ms, "", EXPIRED))
+                return
             text, note = RecordedText(), ""
             try:
                 async for _ in self._events.batches(

@@ -11,7 +11,9 @@ import logging
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
+from functools import partial
+from itertools import chain, repeat
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -36,6 +38,14 @@ _SCHEMA: Final = f"""
     PRAGMA user_version = {_VERSION};
 """
 
+EXPIRED: Final = "it has expired"
+"""The note of a recording whose text went."""
+_EXPIRING: Final = "it expires"
+"""Of one whose lines are found no more, but whose words may be in the file yet."""
+_GONE: Final = f"note IN ('{EXPIRED}', '{_EXPIRING}')"
+_MERGED_PAGES: Final = 500
+"""Of the full-text index that one step rewrites: a fraction of a second."""
+
 Answer = TypeVar("Answer")
 
 
@@ -59,10 +69,58 @@ class TextIndex:
         return self._guarded(lambda: int(self._read("SELECT count(*) FROM recordings", ())[0][0]))
 
     def notes(self, limit: int) -> tuple[int, list[tuple[str, str]]]:
-        """How many recordings aren't wholly in it, and of the first ones session id and why."""
-        counted = "SELECT count(*) FROM recordings WHERE note != ''"
-        named = "SELECT session_id, note FROM recordings WHERE note != '' ORDER BY number LIMIT ?"
+        """How many recordings aren't wholly in it, and of the first ones session id and why; none that has expired."""
+        noted = f"FROM recordings WHERE note != '' AND NOT {_GONE}"
+        counted, named = f"SELECT count(*) {noted}", f"SELECT session_id, note {noted} ORDER BY number LIMIT ?"
         return self._guarded(lambda: (int(self._read(counted, ())[0][0]), self._read(named, (limit,))))
+
+    def expired(self) -> set[str]:
+        """The upload ids of those whose text went as they have expired."""
+        statement = "SELECT upload_id FROM recordings WHERE note = ?"
+        return self._guarded(lambda: {row[0] for row in self._read(statement, (EXPIRED,))})
+
+    def count_expired(self, from_ms: int | None, to_ms: int | None) -> int:
+        """How many have expired of those that began in [from_ms, to_ms); None is no bound."""
+        began = "(? IS NULL OR started_ms >= ?) AND (? IS NULL OR started_ms < ?)"
+        statement = f"SELECT count(*) FROM recordings WHERE note != '' AND {_GONE} AND {began}"  # noqa: S608 -- ours
+        return self._guarded(lambda: int(self._read(statement, (from_ms, from_ms, to_ms, to_ms))[0][0]))
+
+    def let_go(self, upload_ids: Collection[str], go_on: Callable[[], bool]) -> None:
+        """Forget the text and users of recordings, which have expired, and that the file has none of it any more. Where
+        `go_on` says no, the last of it goes when it is asked for again."""
+        self._guarded(lambda: self._delete_lines(upload_ids))
+        for pages in chain([-_MERGED_PAGES], repeat(_MERGED_PAGES)):  # the sign says that all of it is meant
+            if not go_on():
+                return
+            if self._guarded(partial(self._merge, pages)):
+                break
+        self._guarded(self._end_letting_go)
+
+    def _delete_lines(self, upload_ids: Collection[str]) -> None:
+        connection = self._writing()
+        with _transaction(connection):
+            statement = "UPDATE recordings SET user = '', note = ? WHERE upload_id = ?"
+            connection.executemany(statement, [(_EXPIRING, each) for each in upload_ids])
+            going = "SELECT number FROM recordings WHERE note = ?"
+            connection.execute(f"DELETE FROM lines WHERE recording IN ({going})", (_EXPIRING,))  # noqa: S608 -- ours
+
+    def _merge(self, pages: int) -> bool:
+        """Rewrite some of the full-text index, which has words of what was deleted until then; gives whether that was
+        all."""
+        connection = self._writing()
+        before = connection.total_changes
+        connection.execute("INSERT INTO lines (lines, rank) VALUES ('merge', ?)", (pages,))
+        return connection.total_changes - before < 2  # as SQLite says that nothing was left to do
+
+    def _end_letting_go(self) -> None:
+        connection = self._writing()
+        connection.execute("UPDATE recordings SET note = ? WHERE note = ?", (EXPIRED, _EXPIRING))
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+
+    def take_back(self, upload_ids: Collection[str]) -> None:
+        """Forget that these have expired: they are to be added anew."""
+        statement = f"DELETE FROM recordings WHERE upload_id = ? AND {_GONE}"  # noqa: S608 -- ours
+        self._guarded(lambda: self._writing().executemany(statement, [(each,) for each in upload_ids]))
 
     def add(self, upload_id: str, session_id: str) -> Addition:
         """Begin to add a recording; nothing of it is there before its end."""
@@ -128,6 +186,7 @@ class TextIndex:
         connection = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False)
         try:
             self._path.chmod(0o600)
+            connection.execute("PRAGMA secure_delete = ON")  # what is deleted is written over
             version = connection.execute("PRAGMA user_version").fetchone()[0]
             if version == 0:
                 connection.executescript(_SCHEMA)
@@ -170,6 +229,18 @@ class TextIndex:
         if self._writer is not None:
             self._writer.close()
             self._writer = None
+
+
+@contextlib.contextmanager
+def _transaction(connection: sqlite3.Connection) -> Iterator[None]:
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+        connection.execute("COMMIT")
+    except BaseException:
+        with contextlib.suppress(sqlite3.Error):
+            connection.execute("ROLLBACK")
+        raise
 
 
 class _ThrownAway(Exception):

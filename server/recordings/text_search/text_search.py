@@ -55,13 +55,13 @@ class TextSearch:
     def __init__(
         self,
         index: TextIndex,
-        missing: Callable[[bool], tuple[str, ...]],
+        missing: Callable[[TextQuery, bool], tuple[str, ...]],
         sessions: Sessions,
         log: SearchLog,
         key: bytes,
         threads: Executor,
     ) -> None:
-        """`missing` says what the index misses, with names of sessions or without; it blocks."""
+        """`missing` says what the index misses for a query, with names of sessions or without; it blocks."""
         self._index = index
         self._missing = missing
         self._sessions = sessions
@@ -98,7 +98,7 @@ class TextSearch:
         after = self._after(access, query)
         deadline = time.monotonic() + _SECONDS
         # Asked before the hits are read: what is indexed meanwhile may be in them, and is told as missing all the same.
-        missing = await self._on_thread(lambda: self._missing(access.condition == ALWAYS))
+        missing = await self._on_thread(lambda: self._missing(query, access.condition == ALWAYS))
         hits: list[TextHit] = []
         admitted: dict[str, bool] = {}
         looked_at = 0

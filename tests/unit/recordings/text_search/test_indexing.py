@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+import time
+from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
 
 import pytest
@@ -16,8 +17,11 @@ from server.recordings.format.writer import RecordingWriter
 from server.recordings.recording import Recording
 from server.recordings.text_search.indexing import TextIndexing
 from server.recordings.text_search.text_index import TextIndex
+from server.recordings.text_search.text_query import TextQuery
 from tests.loops import in_loop
 from tests.polling import until
+
+ASKED = TextQuery("text")
 
 
 def printed(text: str) -> bytes:
@@ -32,12 +36,18 @@ class Kept:
 
     def __init__(self) -> None:
         self.data: dict[str, bytes | Exception] = {}
+        self.over = set[str]()
+        self.unknown = set[str]()
 
     def completed(self) -> list[Recording]:
         return [Recording(f"session {each}", each, "default", 1, 1, "", "", SERVICE, 0, 0) for each in self.data]
 
     def count(self) -> int:
         return len(self.data)
+
+    def expired(self, recordings: Sequence[Recording]) -> Mapping[str, bool]:
+        known = [each.upload_id for each in recordings if each.upload_id not in self.unknown]
+        return {each: each in self.over for each in known}
 
     async def chunks(self, recording: Recording, offset: int, length: int) -> AsyncIterator[bytes]:
         data = self.data[recording.upload_id]
@@ -70,8 +80,8 @@ async def test_one_that_can_not_be_read_now_stops_no_other_and_is_named(tmp_path
     kept.data = {"bad": fault, "good": printed("text")}
     async with indexing(kept, tmp_path) as (service, index):
         await until_indexed(index, "good")
-        assert service.missing(names=True) == ("recording of session session bad: it waits to be indexed",)
-        assert service.missing(names=False) == ("1 recordings wait to be indexed",)
+        assert service.missing(ASKED, names=True) == ("recording of session session bad: it waits to be indexed",)
+        assert service.missing(ASKED, names=False) == ("1 recordings wait to be indexed",)
 
 
 @in_loop
@@ -81,10 +91,10 @@ async def test_one_whose_bytes_have_changed_or_expired_is_told_and_not_tried_aga
     kept.data = {"changed": DataLoss("it isn't what was taken"), "expired": expired}
     async with indexing(kept, tmp_path) as (service, index):
         await until_indexed(index, *kept.data)
-        changed, gone = service.missing(names=True)
+        changed, gone = service.missing(ASKED, names=True)
         assert "isn't what was taken" in changed
         assert "has expired" in gone
-        assert service.missing(names=False) == ("2 recordings aren't wholly indexed",)
+        assert service.missing(ASKED, names=False) == ("2 recordings aren't wholly indexed",)
 
 
 @in_loop
@@ -93,9 +103,9 @@ async def test_those_that_come_later_are_indexed_too_and_nothing_is_missing_then
     async with indexing(kept, tmp_path) as (service, index):
         for upload in ("one", "two"):
             kept.data[upload] = printed("text")
-            assert service.missing(names=True) != ()
+            assert service.missing(ASKED, names=True) != ()
             await until_indexed(index, upload)
-        assert service.missing(names=True) == ()
+        assert service.missing(ASKED, names=True) == ()
 
 
 @in_loop
@@ -105,5 +115,35 @@ async def test_an_entry_of_a_recording_that_is_unknown_hides_none_that_waits(tmp
     kept = Kept()
     kept.data = {"waiting": printed("text")}
     service = TextIndexing(index, kept.completed, kept.count, kept)
-    assert service.missing(names=False) == ("1 recordings wait to be indexed",)
+    assert service.missing(ASKED, names=False) == ("1 recordings wait to be indexed",)
     service.close()
+
+
+@in_loop
+async def test_the_text_of_what_expires_goes_and_comes_back_where_it_is_kept_longer(tmp_path: Path) -> None:
+    """Also of a storage that can't be asked for a while: that says nothing of either."""
+    kept = Kept()
+    kept.data = {"old": printed("text of old"), "new": printed("text of new")}
+
+    def found(index: TextIndex) -> list[str]:
+        return sorted(hit.line for hit in index.find(ASKED, None, 9, time.monotonic() + 30))
+
+    both = ["text of new", "text of old"]
+    for over, unknown, told, lines in [
+        (set[str](), set[str](), 0, both),
+        ({"old"}, set(), 1, ["text of new"]),
+        (set(), {"old", "new"}, 1, ["text of new"]),
+        ({"new"}, {"new"}, 0, both),
+    ]:
+        kept.over, kept.unknown = over, unknown
+        async with indexing(kept, tmp_path) as (service, index):
+            await asyncio.to_thread(until, lambda index=index, lines=lines: found(index) == lines)
+            expired = ("1 recordings have expired, as their storage's retention states",) if told else ()
+            await asyncio.to_thread(
+                until, lambda service=service, expired=expired: service.missing(ASKED, names=False) == expired
+            )
+    (tmp_path / "text.sqlite").unlink()
+    kept.over, kept.unknown, kept.data["old"] = {"old"}, set(), ValueError("it isn't read")
+    async with indexing(kept, tmp_path) as (service, index):
+        await until_indexed(index, "old", "new")
+        assert found(index) == ["text of new"]

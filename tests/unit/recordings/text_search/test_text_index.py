@@ -132,6 +132,28 @@ def test_it_outlives_a_restart(index: TextIndex, tmp_path: Path) -> None:
     assert found(TextIndex(tmp_path / "text.sqlite"), "kept") == ["kept text"]
 
 
+def test_of_what_is_let_go_nothing_is_left_in_the_file(index: TextIndex, tmp_path: Path) -> None:
+    """Neither the lines, nor the groups of three of which the full-text index is made."""
+
+    def in_files(text: str) -> bool:
+        return any(text.encode() in path.read_bytes() for path in tmp_path.iterdir())
+
+    started = {"gone": 1, "kept": 2, "interrupted": 3}
+    for upload, ms in started.items():
+        added(index, upload, [f"{upload} 龘靐齉"], ms, user=f"user of {upload}")
+    assert all(in_files(text) for text in ("gone 龘靐齉", "user of gone"))
+    index.let_go(["gone"], lambda: True)
+    index.let_go(["interrupted"], lambda: False)
+    assert (found(index, "gone"), found(index, "interrupted"), found(index, "kept")) == ([], [], ["kept 龘靐齉"])
+    assert (index.expired(), index.count_expired(None, None), index.notes(9)) == ({"gone"}, 2, (0, []))
+    assert [index.count_expired(*began) for began in ((1, 3), (2, None), (None, 1))] == [1, 1, 0]
+    index.let_go(["interrupted", "kept"], lambda: True)
+    assert index.expired() == started.keys()
+    assert not any(in_files(text) for text in ("user of", "gone 龘", "kept 龘", "interrupted 龘", "龘", "齉"))
+    index.take_back(["gone", "kept"])
+    assert index.indexed() == {"interrupted"}
+
+
 @pytest.mark.parametrize("damage", [b"no database at all" * 100, b""])
 def test_a_damaged_file_is_thrown_away_and_can_be_filled_again(tmp_path: Path, damage: bytes) -> None:
     index = TextIndex(tmp_path / "text.sqlite")

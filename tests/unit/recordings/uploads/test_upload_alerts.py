@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -144,7 +145,10 @@ def test_what_its_storages_retention_let_go_of_has_expired_and_raises_nothing_bu
             asyncio.run(service.content(recording))
         assert refused.value.reason == "RECORDING_EXPIRED"
     assert raised(service) == []
+    elsewhere = replace(recording, upload_id="elsewhere", storage="nowhere")
+    assert service.recordings.expired([recording, elsewhere]) == {recording.upload_id: True}
     service.retention_days = 60
+    assert service.recordings.expired([recording]) == {recording.upload_id: False}
     for _ in range(4):
         with pytest.raises(DataLoss, match="lost"):
             asyncio.run(service.content(recording))
