@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -18,6 +17,7 @@ from extaudit_client.retries import Retries
 from server.config import AlertsSection, AwsSection, HttpSection, JournalSection
 from tests.certificates_builder import CaShape
 from tests.fault_proxy.running import FaultProxy, running_proxy
+from tests.reserved_port import reserved_port
 from tests.running_app import running_app
 from tests.sandbox.running import Sandbox, running_sandbox
 
@@ -101,8 +101,7 @@ def an_account(folder: Path) -> Iterator[World]:
     authority = CaShape().make()
     (folder / "ca.pem").write_bytes(authority.pem)
     certificate, key = authority.server().write(folder, "public")
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = taken.getsockname()[1]
+    port = reserved_port()
     http = HttpSection("127.0.0.1:0", None, None, f"127.0.0.1:{port}", certificate, key)
     with running_sandbox(issuer_ca=folder / "ca.pem") as sandbox:
         aws = AwsSection(endpoint=sandbox.endpoint, attempts=1)

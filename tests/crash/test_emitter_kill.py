@@ -14,6 +14,7 @@ import pytest
 from extaudit_client import Emitter, Query, Retries
 
 from tests.polling import until
+from tests.reserved_port import reserved_port
 from tests.running_server import RunningServer, environment
 from tests.started_process import start
 
@@ -46,7 +47,7 @@ class EmittingProcess:
 def test_every_event_that_emit_returned_for_is_in_the_service_exactly_once(tmp_path: Path) -> None:
     seed = random.randrange(1 << 30)
     dice = random.Random(seed)
-    listen = ["--grpc-listen", f"127.0.0.1:{free_port()}"]
+    listen = ["--grpc-listen", f"127.0.0.1:{reserved_port()}"]
     returned: list[str] = []
     server = RunningServer(tmp_path, *listen)
     try:
@@ -84,7 +85,7 @@ def test_every_event_that_emit_returned_for_is_in_the_service_exactly_once(tmp_p
 
 
 def test_an_outage_holds_the_emitter_back_at_its_bound_and_nothing_is_lost_or_doubled(tmp_path: Path) -> None:
-    listen = ["--grpc-listen", f"127.0.0.1:{free_port()}"]
+    listen = ["--grpc-listen", f"127.0.0.1:{reserved_port()}"]
     bound, uids = 256 * 1024, []
     server = RunningServer(tmp_path, *listen)
     try:
@@ -113,11 +114,3 @@ def test_an_outage_holds_the_emitter_back_at_its_bound_and_nothing_is_lost_or_do
         server.kill()
     assert len(uids) == 600
     assert Counter(found) == Counter(uids)
-
-
-def free_port() -> int:
-    import socket
-
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        return int(taken.getsockname()[1])

@@ -6,7 +6,6 @@ import gzip
 import json
 import os
 import random
-import socket
 import subprocess
 import threading
 from collections.abc import Iterator
@@ -20,6 +19,7 @@ from extaudit_client import Position
 
 from tests.crash.load import Load
 from tests.polling import until
+from tests.reserved_port import reserved_port
 from tests.running_server import RunningServer, environment
 from tests.started_process import run_to_end, start
 
@@ -43,7 +43,7 @@ LONG = pytest.mark.skipif("EXTAUDIT_CRASH_ROUNDS" not in os.environ, reason="tak
 def test_every_acknowledged_event_is_exported_once(tmp_path: Path, target: str) -> None:
     print(f"EXTAUDIT_CRASH_SEED={SEED}")
     dice = random.Random(SEED)
-    flags = [*OFTEN, "--grpc-listen", f"127.0.0.1:{_free_port()}"]  # where a following export finds it again
+    flags = [*OFTEN, "--grpc-listen", f"127.0.0.1:{reserved_port()}"]  # where a following export finds it again
     feed = _Feed(tmp_path, ["events", "export", *TARGETS[target], "--parallel", "3"], dice.getrandbits(32))
     acknowledged: dict[Position, bytes] = {}
     with feed.running():
@@ -109,13 +109,6 @@ class _Feed:
             process.kill()
             process.wait(60)
             self.killed_at.add(self.state()["events"])
-
-
-def _free_port() -> int:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        port: int = found.getsockname()[1]
-        return port
 
 
 def _exported(target: Path) -> Iterator[tuple[Position, bytes]]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import random
-import socket
 import threading
 from collections import Counter
 from collections.abc import Iterator
@@ -18,6 +17,7 @@ from extaudit_client import Client, Connection, EventRow, Position, Query, Retri
 
 from tests.crash.load import Load
 from tests.polling import until
+from tests.reserved_port import reserved_port
 from tests.running_server import RunningServer, environment
 from tests.started_process import start
 
@@ -28,13 +28,6 @@ END = "the.end"
 ENOUGH = 300
 """Events of a round before the kill."""
 QUICKLY = Retries(attempts=1000, from_start=True, draw=lambda low, high: min(high, 0.2))
-
-
-def free_port() -> int:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        port: int = found.getsockname()[1]
-    return port
 
 
 class Watcher(threading.Thread):
@@ -85,7 +78,7 @@ class Tail:
 def test_what_was_acknowledged_comes_once_through_kills_and_flushes(tmp_path: Path) -> None:
     print(f"EXTAUDIT_CRASH_SEED={SEED}")
     dice, loads = random.Random(SEED), list[Load]()
-    address = f"127.0.0.1:{free_port()}"
+    address = f"127.0.0.1:{reserved_port()}"
     flags = [*OFTEN, "--grpc-listen", address]
     watchers: list[Watcher] = []
     tail = Tail(tmp_path, tmp_path / "data", address)

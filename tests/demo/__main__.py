@@ -9,10 +9,11 @@ from tempfile import TemporaryDirectory
 
 from tests.demo.in_force import CHAPTERS as IN_FORCE
 from tests.demo.in_force import Life
-from tests.demo.places import free_port, serving, shell
+from tests.demo.places import serving, shell
 from tests.demo.setting_up import CHAPTERS as SETTING_UP
 from tests.demo.setting_up import Scene
 from tests.demo.story import Otherwise, Story
+from tests.reserved_port import reserved_port
 from tests.sandbox.running import Sandbox, running_sandbox
 
 REGION = "us-west-2"
@@ -40,7 +41,7 @@ def _tell(folder: Path, sandbox: Sandbox) -> None:
         by a sandbox, at {sandbox.endpoint}, which checks signatures, tokens and policies as AWS does
         (docs/aws-sandbox.md)."""
     )
-    issuer = free_port()
+    issuer = reserved_port()
     words = ["serve", "--data-dir", "data", "--grpc-listen", "127.0.0.1:0", "--http-listen", "127.0.0.1:0"]
     words += ["--http-public-listen", f"127.0.0.1:{issuer}", "--issuer-url", f"http://127.0.0.1:{issuer}"]
     words += ["--external-storage-region", REGION, "--aws-endpoint", sandbox.endpoint]

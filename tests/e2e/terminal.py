@@ -31,8 +31,9 @@ class Terminal:
         """Type a command, to be run on an empty screen; gives the line that is shown when it has ended."""
         self._commands += 1
         end = f"-- ended {self._commands} --"
-        # In two pieces, so that what is typed doesn't look like what is shown.
-        self.tmux("send-keys", "-l", f"clear; {shlex.join(command)}; echo; echo '--'' ended {self._commands} --'")
+        # In two pieces, so that what is typed doesn't look like what is shown; written at once, so that no answer of
+        # the terminal's comes between.
+        self.tmux("send-keys", "-l", f"clear; {shlex.join(command)}; printf '\\n--'' ended {self._commands} --\\n'")
         self.tmux("send-keys", "Enter")
         return end
 

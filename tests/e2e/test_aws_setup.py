@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import socket
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +18,7 @@ from extaudit_client.files import find_connection
 from server.config import HttpSection
 from server.lifecycle import App
 from tests.certificates_builder import CaShape
+from tests.reserved_port import reserved_port
 from tests.running_app import running_app
 from tests.sandbox.running import Sandbox, running_sandbox
 from tests.terraform_reader import read
@@ -89,8 +89,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     folder, authority = tmp_path_factory.mktemp("setup"), CaShape().make()
     (folder / "ca.pem").write_bytes(authority.pem)
     certificate, key = authority.server().write(folder, "public")
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = taken.getsockname()[1]
+    port = reserved_port()
     issuer = f"https://localhost:{port}"
     http = HttpSection("127.0.0.1:0", None, None, f"127.0.0.1:{port}", certificate, key)
     with (

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import socket
 import threading
 import urllib.error
 import urllib.request
@@ -38,6 +37,7 @@ from tests.certificates_builder import CaShape
 from tests.e2e.doctored import doctor
 from tests.jwks_server import JwksServer, whole
 from tests.polling import until
+from tests.reserved_port import reserved_port
 from tests.running_app import running_app
 from tests.running_server import running_server
 from tests.sandbox.running import Sandbox, running_sandbox
@@ -86,11 +86,6 @@ def kid(token: str) -> str:
     return str(extract_compact(token.encode()).headers()["kid"])
 
 
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        return int(taken.getsockname()[1])
-
-
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     folder = tmp_path_factory.mktemp("provider")
@@ -98,7 +93,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     (folder / "ca.pem").write_bytes(authority.pem)
     (folder / "jwks.json").write_bytes(jwks(ed_key()))
     certificate, key = authority.server().write(folder, "public")
-    port = free_port()
+    port = reserved_port()
     url = f"https://localhost:{port}"
     http = HttpSection("127.0.0.1:0", None, None, f"127.0.0.1:{port}", certificate, key)
     listeners = GrpcSection(
@@ -354,7 +349,7 @@ def test_a_lost_wrapping_key_keeps_the_service_from_starting_until_the_keys_are_
 
 
 def test_the_doctor_compares_what_is_published_with_the_state(tmp_path: Path) -> None:
-    port = free_port()
+    port = reserved_port()
 
     def configured(name: str, url: str) -> str:
         path = tmp_path / name
@@ -370,7 +365,7 @@ def test_the_doctor_compares_what_is_published_with_the_state(tmp_path: Path) ->
         with server.client() as client:
             client.integrations.rotate_signing_key("stolen", drop_old=True)
         assert found(right) == set()
-        assert found(configured("dead.toml", f"http://127.0.0.1:{free_port()}")) == {"issuer_unreachable"}
+        assert found(configured("dead.toml", f"http://127.0.0.1:{reserved_port()}")) == {"issuer_unreachable"}
         stranger = other.url.removesuffix("/keys?of=1")
         other.answer = lambda handler: whole(handler, b'{"keys":[]}')
         assert found(configured("stranger.toml", stranger)) == {"issuer_documents_differ"}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import signal
 import subprocess
 import uuid
 from collections.abc import Iterator
@@ -16,6 +17,7 @@ import pytest
 from extaudit_client import RecordedEvent, Recording, RecordingSummary
 from extaudit_client.custody import CustodyDigest
 
+from tests.reserved_port import reserved_port
 from tests.running_server import RUN, RunningServer, environment, extaudit, running_server
 
 MIB = 1024 * 1024
@@ -187,8 +189,9 @@ def test_the_events_in_a_recording_are_streamed(server: RunningServer, line: Com
 def test_an_upload_outlives_a_server_that_is_killed_under_it(tmp_path: Path) -> None:
     session = str(uuid.uuid4())
     data = os.urandom(40 * MIB)
-    with RunningServer(tmp_path, "--grpc-listen", "127.0.0.1:0").until_killed() as server:
-        port = server.wait_until_ready()["grpc"].rpartition(":")[2]
+    listen = ("--grpc-listen", f"127.0.0.1:{reserved_port()}")
+    with RunningServer(tmp_path, *listen).until_killed() as server:
+        server.wait_until_ready()
         command = [*RUN, "recordings", "upload", "-", "--session", session, "--data-dir", str(server.data_dir)]
         pipe = subprocess.PIPE
         with subprocess.Popen([*command, "--output", "json"], env=environment(), stdin=pipe, stdout=pipe) as client:
@@ -196,9 +199,14 @@ def test_an_upload_outlives_a_server_that_is_killed_under_it(tmp_path: Path) -> 
             client.stdin.write(data[: 30 * MIB])
             client.stdin.flush()
             server.kill()
-            with running_server(tmp_path, "--grpc-listen", f"127.0.0.1:{port}"):
-                out, _ = client.communicate(data[30 * MIB :], timeout=60)
-                assert client.returncode == 0
+            client.send_signal(signal.SIGSTOP)  # it gives up after some tries, however long a server takes to start
+            try:
+                with running_server(tmp_path, *listen):
+                    client.send_signal(signal.SIGCONT)
+                    out, _ = client.communicate(data[30 * MIB :], timeout=60)
+                    assert client.returncode == 0
+            finally:
+                client.kill()
     recording = json.loads(out)
     assert (recording["bytes"], recording["sha256"]) == (len(data), hashlib.sha256(data).hexdigest())
     assert recording["resume_time"]

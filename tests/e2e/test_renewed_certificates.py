@@ -13,36 +13,46 @@ from extaudit_client.pem import validities
 
 from server.certificates import issuing, signing
 from tests.polling import until
-from tests.running_server import running_server
+from tests.running_server import RunningServer, running_server
 
 ROLES = ("local-administrator", "editor", "auditor", "importer")
 
 
-@pytest.mark.timeout(90)
 def test_the_same_client_and_emitter_go_on_with_renewed_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     # No command issues for less than a day.
     monkeypatch.setattr(issuing, "_life", lambda days: timedelta(seconds=days))
     monkeypatch.setattr(signing, "_checked_life", lambda life: life)
-    retries = Retries(first_delay=0.05)
     with running_server(tmp_path) as server:
-        issuing.issue_user(server.data_dir, "short", ROLES, 6, tmp_path)
-        (_, ends) = validities((tmp_path / "short.crt").read_bytes())[0]
-        given = server.connection()
-        connection = Connection(given.address, given.ca, tmp_path / "short.crt", tmp_path / "short.key")
-        with Client(connection) as client, Emitter(connection, tmp_path / "spool", retries=retries) as emitter:
-            uids = [emitter.emit({"event": "renewed", "n": 0})]
-            emitter.flush(60)
+        # On a busy machine the life of the first is over before it is used once.
+        assert any(goes_on(server, f"lives-{seconds}", seconds, tmp_path) for seconds in (6, 24, 60))
+
+
+def goes_on(server: RunningServer, name: str, seconds: int, folder: Path) -> bool:
+    """Use a certificate before its end, after it, and renewed; False where it was over before it was used."""
+    issuing.issue_user(server.data_dir, name, ROLES, seconds, folder)
+    (_, ends) = validities((folder / f"{name}.crt").read_bytes())[0]
+    given = server.connection()
+    connection = Connection(given.address, given.ca, folder / f"{name}.crt", folder / f"{name}.key")
+    spool, retries = folder / f"spool-of-{name}", Retries(first_delay=0.05)
+    with Client(connection) as client, Emitter(connection, spool, retries=retries) as emitter:
+        uids = [emitter.emit({"event": name, "n": 0})]
+        try:
+            emitter.flush(seconds)
             assert client.status().version
-            until(lambda: datetime.now(UTC) > ends)
-            with pytest.raises(ExtauditError, match="expired"):
-                client.status()
-            uids.append(emitter.emit({"event": "renewed", "n": 1}))
-            until(lambda: emitter.stats.trouble is not None)
-            assert emitter.stats.queued == 1
-            issuing.renew(server.data_dir, "short", tmp_path, 300)
-            assert client.status().version, "the service looks for its serial as it comes"
-            emitter.flush(60)
-            uids.append(emitter.emit({"event": "renewed", "n": 2}))
-            emitter.flush(60)
-            found = [json.loads(row.json)["uid"] for row in client.search_all(Query(types=("renewed",)))]
-        assert Counter(found) == Counter(uids)
+        except (TimeoutError, ExtauditError):
+            assert datetime.now(UTC) > ends
+            return False
+        until(lambda: datetime.now(UTC) > ends)
+        with pytest.raises(ExtauditError, match="expired"):
+            client.status()
+        uids.append(emitter.emit({"event": name, "n": 1}))
+        until(lambda: emitter.stats.trouble is not None)
+        assert emitter.stats.queued == 1
+        issuing.renew(server.data_dir, name, folder, 300)
+        assert client.status().version, "the service looks for its serial as it comes"
+        emitter.flush(60)
+        uids.append(emitter.emit({"event": name, "n": 2}))
+        emitter.flush(60)
+        found = [json.loads(row.json)["uid"] for row in client.search_all(Query(types=(name,)))]
+    assert Counter(found) == Counter(uids)
+    return True

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import shutil
 import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -17,6 +19,8 @@ from tests.polling import until
 from tests.running_server import RunningServer, running_server
 
 QUICK = (*QUICK_CUTS, "--scrub-period-seconds", "0.3")
+SLOW = ("--scrub-period-seconds", "60")
+"""Enough that no walk comes to its end while one waits for its first step, on a slow machine too."""
 DAMAGE = "extaudit.storage.damage"
 
 
@@ -81,7 +85,8 @@ def test_a_flipped_byte_a_removed_and_an_added_object_are_told_in_status_metric_
             name_of(removed): "object_missing",
             name_of(added): "receipts_unreadable",
         }
-        removed.write_bytes(kept)
+        (tmp_path / "kept").write_bytes(kept)
+        (tmp_path / "kept").rename(removed)  # at once: half of it would be another finding
         changed.write_bytes(bytes_before)
         added.unlink()
         until(lambda: warning(client) == "")
@@ -113,11 +118,12 @@ def wait_for_another_pass(server: RunningServer) -> None:
 def test_the_walk_goes_on_after_a_restart_where_it_was(tmp_path: Path) -> None:
     with running_server(tmp_path, *QUICK_CUTS) as server:
         fill(server)
+    with damage_of(server.data_dir) as kept:
+        kept.keep_walk(Walk())  # the one that was over when there was nothing yet: else the next waits for its period
     walks = []
     for _ in range(2):
-        # Slow enough that no walk comes to its end here.
-        with running_server(tmp_path, *QUICK_CUTS, "--scrub-period-seconds", "15") as server:
-            until(lambda: metrics(server)["extaudit_scrub_objects_total"] >= 2)
+        with running_server(tmp_path, *QUICK_CUTS, *SLOW) as server:
+            until(lambda: metrics(server)["extaudit_scrub_objects_total"] > 0)
         walks.append(walk(server.data_dir))
     assert walks[0].passed_ms == walks[1].passed_ms
     assert walks[0].begun_ms == walks[1].begun_ms
@@ -132,15 +138,22 @@ def test_a_copy_is_walked_through_from_the_beginning_and_claims_no_walk_of_the_o
         until(lambda: metrics(server)["extaudit_scrub_last_full_pass_timestamp_seconds"] > 0)
         fill(server)
     shutil.copytree(original / "data", copy / "data")
-    with running_server(copy, *QUICK_CUTS, "--scrub-period-seconds", "15") as server:
+    with running_server(copy, *QUICK_CUTS, *SLOW) as server:
         until(lambda: metrics(server)["extaudit_scrub_objects_total"] > 0)
         assert metrics(server)["extaudit_scrub_last_full_pass_timestamp_seconds"] == 0
     assert (walk(copy / "data").position > "", walk(copy / "data").passed_ms) == (True, None)
 
 
 def walk(data_dir: Path) -> Walk:
+    with damage_of(data_dir) as kept:
+        return kept.walk()
+
+
+@contextmanager
+def damage_of(data_dir: Path) -> Iterator[SqlStorageDamage]:
+    """What the state of a stopped server has of its scrub."""
     engine = open_database(database_path(data_dir))
     try:
-        return SqlStorageDamage(engine).walk()
+        yield SqlStorageDamage(engine)
     finally:
         engine.dispose()
