@@ -8,20 +8,21 @@ from typing import Final
 
 from server.audit_log.foreign_looks import ForeignLooks
 from server.audit_log.retention import Retention
-from server.audit_log.scrub.bucket_verification import BucketVerification
-from server.audit_log.scrub.kept_versions import KeptVersions
+from server.audit_log.scrub.bucket_verification import BucketVerification, can_read_events
 from server.audit_log.scrub.known_damage import KnownDamage
 from server.audit_log.scrub.scrubbing import Pace, Scrubbing
 from server.audit_log.scrub.subjects import Subject, Subjects
 from server.audit_log.scrub.verification import Verification
+from server.audit_log.scrub.whole_storage import WholeStorage
 from server.audit_log.search.digests import ObjectDigests
 from server.audit_log.storages import Storages
 from server.audit_log.taken_names import TakenNames
 from server.config import Config
 from server.observability.alerts.alerts import Alerts
+from server.observability.alerts.kinds import AlertKind
 from server.observability.scrub_metrics import ScrubMetrics
 from server.recordings.storages import RecordingStorages
-from server.recordings.verification import RecordingVerification
+from server.recordings.verification import RecordingVerification, can_read_recordings
 from server.state.catalogue import Catalogue
 from server.state.storage_damage import SqlStorageDamage, is_recording
 from server.state.uploads import SqlUploads
@@ -86,12 +87,21 @@ def assemble_scrub(
             storage, events.catalogue, events.pending, events.looks, retention, found, events.taken
         )
 
+    def whole(storage: EventStorage) -> WholeStorage:
+        storage_id = storage.storage_id
+        reads = {
+            AlertKind.EVENT_SEARCH: lambda: can_read_events(storage, events.catalogue),
+            AlertKind.SESSION_DOWNLOAD: lambda: can_read_recordings(
+                recordings.storages.of(storage_id), recordings.store
+            ),
+        }
+        return WholeStorage(storage_id, events.without_versions, reads, recordings.alerts)
+
     def others() -> Mapping[str, Subject]:
         for storage in events.storages.all():
             if storage.keeps_versions and (prefix := f"{_EVENTS}{storage.storage_id}/") not in known:
                 known[prefix] = events_of(storage)
-                versions = KeptVersions(storage.storage_id, events.without_versions, recordings.alerts)
-                known[f"{_VERSIONS}{storage.storage_id}/"] = versions
+                known[f"{_WHOLE}{storage.storage_id}/"] = whole(storage)
         default = recordings.storages.default.storage_id
         for storage_id in (default, *recordings.others()):
             if _prefix(storage_id) not in known:
@@ -106,8 +116,8 @@ def assemble_scrub(
 
 _EVENTS: Final = "|"
 """What names of events in buckets begin with in the walk: behind those of the default storage."""
-_VERSIONS: Final = "^"
-"""What stands there for the question whether a bucket keeps versions, which has no names."""
+_WHOLE: Final = "^"
+"""What stands there for what is asked of a storage as a whole, which has no names."""
 
 
 def _prefix(storage_id: str) -> str:

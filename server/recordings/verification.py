@@ -5,7 +5,9 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence, Set
+from contextlib import suppress
 from dataclasses import replace
+from heapq import nlargest
 from typing import Final, Protocol
 
 from server.audit_log.retention import Kept
@@ -15,9 +17,11 @@ from server.recordings.uploads.custody import Custody
 from server.state.storage_damage import CHANGED, MISSING, RECORDINGS, UNLISTED, UNREADABLE, Damage
 from server.state.uploads import ABORTED, ASIDE, RecordingRow, UploadRow
 from server.storage.ports import StorageError
-from server.storage.recording_port import Part, RecordingStorage, StoredRecording, UploadPlace
+from server.storage.recording_port import Part, RecordingMissing, RecordingStorage, StoredRecording, UploadPlace
 
 _CHUNK: Final = 1024 * 1024
+_MOST_TRIED: Final = 3
+"""Recordings that are read to see whether any can be: one may be gone."""
 MOST_OF_OTHERS: Final = 10_000
 """Findings from which on nothing new of others becomes one."""
 _GONE: Final = MISSING, "the recording isn't there"
@@ -224,6 +228,21 @@ def _compared(storage: RecordingStorage, row: RecordingRow, read: Callable[[int]
     found = _read_parts(storage, place, custody, read, aside=is_aside)
     # Not read on behind the first that is another: what is known to be changed is looked at again every hour.
     return None if all(each == part for each, part in zip(found, custody.parts, strict=True)) else _OTHER_BYTES
+
+
+def can_read_recordings(storage: RecordingStorage, rows: Rows) -> bool:
+    """Whether of what was completed last, one or another, custody record and first byte can be read.
+
+    Raises:
+        StorageError: they can't.
+    """
+    kept = (row for row in rows.ended_in(storage.storage_id) if row.kind != ABORTED and row.bytes)
+    for row in nlargest(_MOST_TRIED, kept, key=lambda each: each.completed_ms):
+        place, is_aside = UploadPlace(row.session_id, row.key, row.handle), row.kind == ASIDE
+        with suppress(RecordingMissing):
+            if storage.custody(place, aside=is_aside) is not None and storage.read(place, 0, 1, aside=is_aside):
+                return True
+    return False
 
 
 def _read_parts(

@@ -12,16 +12,17 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from server.audit_log.scrub import bucket_verification
-from server.audit_log.scrub.bucket_verification import BucketVerification
-from server.audit_log.scrub.kept_versions import KeptVersions
+from server.audit_log.scrub.bucket_verification import BucketVerification, can_read_events
 from server.audit_log.scrub.known_damage import KnownDamage
+from server.audit_log.scrub.whole_storage import WholeStorage
 from server.audit_log.search.digests import ObjectDigests
 from server.audit_log.search.query import MissingReason, SearchQuery
 from server.audit_log.storages import Storages
 from server.audit_log.taken_names import TakenName, TakenNames
 from server.config import Config, ScrubSection
 from server.files import DiskFiles
-from server.observability.alerts.alerts import Alerts
+from server.observability.alerts.alerts import QUIET_MS, Alerts
+from server.observability.alerts.kinds import AlertKind
 from server.observability.instruments import Instruments
 from server.observability.scrub_metrics import ScrubMetrics
 from server.recordings.storages import RecordingStorages
@@ -181,12 +182,14 @@ def no_other(storage_id: str) -> RecordingStorage:
 
 def test_the_walk_of_the_service_has_the_events_of_every_bucket(bucket: BucketRig, tmp_path: Path) -> None:
     """Also of one that becomes known while it is under way."""
-    bucket.store(event_json("e"))
-    [name] = objects(bucket)
+    for number in range(2):
+        bucket.store(event_json(f"e{number}", NOON + number * DAY_MS))
+    name, _ = objects(bucket)
     bucket.delete(name)
     folder = EmbeddedStorage(DiskFiles(), tmp_path / "events", "folder")
     damage, known = SqlStorageDamage(bucket.database), Storages(folder)
-    alerts, metrics = Alerts(), ScrubMetrics(Instruments(CollectorRegistry(), []))
+    now_ms = [0]
+    alerts, metrics = Alerts(lambda: now_ms[0]), ScrubMetrics(Instruments(CollectorRegistry(), []))
     taken = TakenNames(Outbox(bucket.database), alerts)
     for storage in ("folder", "default"):
         taken.tell(TakenName(storage, "2026-11-18/a.parquet", "2026-11-18/a.r1.parquet"))
@@ -202,6 +205,10 @@ def test_the_walk_of_the_service_has_the_events_of_every_bucket(bucket: BucketRi
         until(lambda: damage.walk().passed_ms)
         assert scrub.counts()["missing"] == 0
         assert [alert.storage_id for alert in alerts.listed()] == ["default"], "nothing has the other one's name"
+        for _ in range(4):
+            alerts.failed("default", AlertKind.EVENT_SEARCH, "no answer came")
+        alerts.evaluate()
+        now_ms[0] = QUIET_MS
         known.add(bucket.storage)
         until(lambda: scrub.counts()["missing"] == 1)
         until(lambda: not alerts.listed())
@@ -217,11 +224,38 @@ def test_an_alert_stands_as_long_as_the_buckets_versions_are_suspended(aws: Sand
     alerts, client = Alerts(), aws.client("s3")
     where = Place(S3Location("suspended", "events"), aws.account_id)
     way = Connection(lambda: ServiceClient("s3", client), where)
-    versions = KeptVersions("aws-1", lambda _: ["suspended"] if loses_versions(way) else [], alerts)
+    versions = WholeStorage("aws-1", lambda _: ["suspended"] if loses_versions(way) else [], {}, alerts)
     for status, raised in (("Enabled", []), ("Suspended", ["versions-suspended"]), ("Enabled", [])):
         client.put_bucket_versioning(Bucket="suspended", VersioningConfiguration={"Status": status})
         assert versions.look() == []
         assert [each.id for each in alerts.listed()] == raised
+
+
+def test_what_nobody_searches_any_more_is_tried_so_that_its_alert_goes(
+    walker: Walker, bucket: BucketRig, aws: Sandbox
+) -> None:
+    """Not by a listing alone, which may go well where nothing can be read, nor while searches fail."""
+    now_ms = [0]
+    alerts = Alerts(lambda: now_ms[0])
+    reads = {AlertKind.EVENT_SEARCH: lambda: can_read_events(bucket.storage, bucket.catalogue)}
+    whole = WholeStorage("default", lambda _: (), reads, alerts)
+    for _ in range(4):
+        alerts.failed("default", AlertKind.EVENT_SEARCH, "no answer came")
+    alerts.evaluate()
+    bucket.delete(objects(bucket)[-1])
+
+    def stands_after_a_look(at_ms: int) -> bool:
+        now_ms[0] = at_ms
+        whole.look()
+        return bool(alerts.listed())
+
+    assert stands_after_a_look(QUIET_MS - 1)
+    aws.fail("s3:GetObject", "AccessDenied", status=403)
+    assert stands_after_a_look(QUIET_MS)
+    aws.clear_faults()
+    alerts.failed("default", AlertKind.EVENT_SEARCH, "no answer came")
+    assert stands_after_a_look(QUIET_MS)
+    assert not stands_after_a_look(2 * QUIET_MS), "one object that is gone isn't all of them"
 
 
 def test_what_is_left_of_a_diverted_batch_is_neither_shown_nor_a_finding(walker: Walker, bucket: BucketRig) -> None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
+from heapq import nlargest
 from typing import Final
 
 from server.audit_log.batch_record import record_digest
+from server.audit_log.batch_rows import record_name_of
 from server.audit_log.foreign import of_ours
 from server.audit_log.foreign_looks import ForeignLooks
 from server.audit_log.retention import Retention
@@ -14,14 +16,16 @@ from server.audit_log.scrub.known_damage import Fault, KnownDamage
 from server.audit_log.scrub.verification import OTHER_BYTES, RECORDS, batch_of, record_name
 from server.audit_log.search.query import MissingReason
 from server.audit_log.taken_names import TakenNames
-from server.state.catalogue import Catalogue, CatalogueBatch
+from server.state.catalogue import Catalogue, CatalogueBatch, CatalogueObject
 from server.state.storage_damage import CHANGED, MISSING, UNLISTED, UNREADABLE, Damage
-from server.storage.ports import EventStorage, ObjectArchived, ObjectMissing, StorageError
+from server.storage.ports import EventStorage, ObjectArchived, ObjectChanged, ObjectMissing, StorageError
 
 _MOST_FAILED: Final = 5
 """Objects in a row that can't be looked at before it is the bucket that was out of reach."""
 MOST_OF_OTHERS: Final = 10_000
 """Findings from which on no new record of others becomes one."""
+_MOST_TRIED: Final = 3
+"""Batches that are read to see whether any can be: of one something may be gone."""
 _REQUESTS_PER_SECOND: Final = 20.0
 _KINDS: Final = {
     MissingReason.OBJECT_MISSING: MISSING,
@@ -167,3 +171,23 @@ class BucketVerification:
             raise ObjectMissing
         read(len(data))
         return None if record_digest(data) == batch.record_digest else OTHER_BYTES
+
+
+def can_read_events(storage: EventStorage, catalogue: Catalogue) -> bool:
+    """Whether what was stored last, a batch record or another, can be read, and what its objects have be told.
+
+    Raises:
+        StorageError: it can't.
+    """
+    batches = (each for each in catalogue.batches() if each.storage == storage.storage_id)
+    last = nlargest(_MOST_TRIED, batches, key=lambda each: each.confirmed_ms)
+    return any(_can_read(storage, batch, catalogue.objects_of_batch(batch)) for batch in last)
+
+
+def _can_read(storage: EventStorage, batch: CatalogueBatch, objects: Sequence[CatalogueObject]) -> bool:
+    try:
+        data = storage.read_record(record_name_of(batch))
+        is_ours = data is not None and record_digest(data) == batch.record_digest
+        return is_ours and all(storage.sha256(each.name, "") == each.sha256 for each in objects[:1])
+    except (ObjectMissing, ObjectChanged, ObjectArchived):
+        return False  # which says nothing of the others

@@ -7,9 +7,13 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from typing import Final
 
 from server.observability.alerts.kinds import RATES, STANDING, AlertKind, Severity
 from server.observability.alerts.tally import Tally, Verdict, told
+
+QUIET_MS: Final = 600_000
+"""After the last failure."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +88,25 @@ class Alerts:
         with self._lock:
             self._tallies.pop((storage_id, kind), None)
             self._clear(storage_id, kind.value)
+
+    def is_quiet(self, storage_id: str, kind: AlertKind) -> bool:
+        """Whether its alert stands, and nothing of this kind has failed there for QUIET_MS."""
+        with self._lock:
+            return self._is_quiet(storage_id, kind)
+
+    def seen_well(self, storage_id: str, kind: AlertKind) -> None:
+        """A trial of the service's own went well: where it is quiet the alert is cleared. Else it counts for
+        nothing, as it tells less than a use."""
+        with self._lock:
+            if self._is_quiet(storage_id, kind):
+                tally = self._tally(storage_id, kind)
+                tally.errors = tally.successes = 0
+                self._clear(storage_id, kind.value)
+
+    def _is_quiet(self, storage_id: str, kind: AlertKind) -> bool:
+        failed_ms = self._tally(storage_id, kind).failed_ms
+        is_raised = (storage_id, kind.value) in self._raised
+        return is_raised and not (failed_ms is not None and 0 <= self._now_ms() - failed_ms < QUIET_MS)
 
     @contextmanager
     def counting(

@@ -13,6 +13,7 @@ from server.audit_log.timestamps import DAY_MS
 from server.errors import AuditStoreError, DataLoss, FailedPrecondition, Unavailable
 from server.recordings.recording import UploadState
 from server.recordings.uploads.settling import Waiting
+from server.recordings.verification import can_read_recordings
 from server.storage.aws.errors import AwsError, Kind
 from server.storage.aws.recordings import S3Recordings
 from server.storage.ports import StorageError
@@ -223,3 +224,16 @@ def test_one_of_which_nothing_can_be_told_holds_up_none(
     asyncio.run(service.settling.look())
     assert asyncio.run(service.recordings.find(session(0))) is None
     assert asyncio.run(service.recordings.find(session(1))) is not None
+
+
+def test_a_try_reads_one_recording_or_another(service: S3UploadsUnderTest) -> None:
+    assert not can_read_recordings(service.storage, service.store)
+    recordings = [asyncio.run(service.record(DATA, session=session(number)))[0] for number in range(2)]
+    assert isinstance(service.files, CloudedFiles)
+    bucket = service.files.bucket
+    gone = f"{recordings[1].session_id}.tar"
+    bucket.versions[:] = [each for each in bucket.versions if not each.key.endswith(gone)]
+    assert can_read_recordings(service.storage, service.store)
+    service.s3.fails = away
+    with pytest.raises(StorageError, match="no answer"):
+        can_read_recordings(service.storage, service.store)
