@@ -86,10 +86,8 @@ class EmitterState:
         lost = sum(last - first + 1 for first, last in batch.lost)
         if refused:
             self._letters.add(refused)
-        self._spool.settle(batch.through)
-        if lost:
-            _LOG.error("events %s of the spool can't be read: its files are damaged, and kept", batch.lost)
-        with self._lock:
+        with self._lock:  # whoever flushes and asks for the counts then finds these in them
+            self._spool.settle(batch.through)
             now = self._stats
             self._stats = replace(
                 now,
@@ -100,6 +98,8 @@ class EmitterState:
                 lost=now.lost + lost,
                 trouble=None if answer else now.trouble,
             )
+        if lost:
+            _LOG.error("events %s of the spool can't be read: its files are damaged, and kept", batch.lost)
         for each in refused:
             _LOG.error("the service refused event %s: %s", each.uid, _reasons(each))
             _tell(self._on_refused, each)

@@ -22,6 +22,7 @@ from extaudit_client import (
 )
 from extaudit_client.emitter_state import EmitterState
 from extaudit_client.emitting import STREAM_EVENT_BYTES
+from extaudit_client.spool.spool import Spool
 
 from tests.unit.client.fake_service import FakeService, Refused
 from tests.unit.client.stored_events import FAST, Answers, Stored, Stream
@@ -95,6 +96,22 @@ def test_an_event_too_large_for_a_stream_goes_by_a_call_of_its_own_in_its_turn(
         emitter.emit({"event": "after"})
         emitter.flush(60)
         assert (emitter.stats.sent, emitter.stats.refused) == (2, 1)
+
+
+def test_what_was_flushed_is_in_the_counts(
+    connection: Connection, stored: Stored, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settle = Spool.settle
+
+    def slowly(spool: Spool, number: int) -> None:
+        settle(spool, number)
+        threading.Event().wait(0.1)
+
+    monkeypatch.setattr(Spool, "settle", slowly)
+    with Emitter(connection, tmp_path, retries=FAST) as emitter:
+        emitter.emit({"event": "e"})
+        emitter.flush(60)
+        assert emitter.stats.sent == 1
 
 
 def test_what_is_left_is_sent_first_and_in_order_by_the_next_emitter(
