@@ -4,10 +4,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from extaudit_client import Client, Connection, Emitter, Retries
+from extaudit_client import Client, Connection, Emitter, Retries, patience
 
 from tests.unit.client.certificates import Pki, make_pki
 from tests.unit.client.fake_service import FakeService, serve
+from tests.unit.client.silence import SilenceClock
 from tests.unit.client.stored_events import FAST, Stored
 
 
@@ -38,6 +39,13 @@ def client(connection: Connection, waits: list[float]) -> Iterator[Client]:
     retries = Retries(attempts=2, wait=waits.append, draw=lambda low, high: low)
     with Client(connection, timeout=60, retries=retries) as opened:
         yield opened
+
+
+@pytest.fixture
+def silence_clock(monkeypatch: pytest.MonkeyPatch) -> SilenceClock:
+    clock = SilenceClock()
+    monkeypatch.setattr(patience, "time", clock)
+    return clock
 
 
 @pytest.fixture

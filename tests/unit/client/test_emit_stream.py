@@ -8,10 +8,11 @@ import pytest
 from extaudit.v1 import audit_log_service_pb2 as pb
 from extaudit_client import Client, EmittedEvent, ExtauditError, Refusal, Repetition, Violation
 from extaudit_client.emitting import MESSAGE_BYTES, STREAM_EVENT_BYTES, messages
-from extaudit_client.retries import Retries
 from extaudit_client.stream import EventStream
 
+from tests.polling import until
 from tests.unit.client.fake_service import FakeService, Refused, acknowledge, acknowledge_all
+from tests.unit.client.silence import SILENCE, SilenceClock
 
 UNAVAILABLE = grpc.StatusCode.UNAVAILABLE
 
@@ -69,27 +70,29 @@ def test_a_full_message_leaves_before_the_next_event_is_taken() -> None:
     assert taken == [0, 1]
 
 
-def test_a_stream_that_says_nothing_more_is_opened_again(service: FakeService, client: Client) -> None:
-    release, hangs = threading.Event(), iter([True])
+def test_a_stream_that_says_nothing_more_is_opened_again(
+    service: FakeService, client: Client, waits: list[float], silence_clock: SilenceClock
+) -> None:
+    found: list[int] = []
+    hangs = iter([True])
 
     def answer(requests: Stream) -> Answers:
         yield acknowledge(next(requests))
         if next(hangs, False):
-            release.wait(60)
+            until(lambda: found)
+            silence_clock.go_on_until(lambda: waits)
             return
         yield from acknowledge_all(requests)
 
     service.emit_stream = answer
-    retries = Retries(first_delay=0.01)
-    stream = EventStream(client._caller.stubs.audit_log.EmitEvents, 8, retries, silence=0.2)
+    stream = EventStream(client._caller.stubs.audit_log.EmitEvents, 8, client._caller.retries, SILENCE)
     for message in messages(numbered(2), 1):
         stream.send(message)
     stream.finish()
-    found = []
     while stream.pending:
         found += [each.first_index for each in stream.receive()]
     assert found == [0, 1]
-    release.set()
+    assert len(waits) == 1
 
 
 def test_acknowledgements_come_in_order_with_indexes_of_the_iterable(service: FakeService, client: Client) -> None:

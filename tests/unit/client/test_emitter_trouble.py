@@ -6,7 +6,6 @@ import functools
 import json
 import threading
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import grpc
@@ -18,12 +17,13 @@ from extaudit_client import (
     Retries,
     Trouble,
     emitter_thread,
-    patience,
+    sending,
 )
-from extaudit_client.sending import Sending
+from extaudit_client.patience import Patience
 
 from tests.polling import until
 from tests.unit.client.fake_service import FakeService, Refused, acknowledge, acknowledge_all
+from tests.unit.client.silence import SILENCE, SilenceClock
 from tests.unit.client.stored_events import FAST, Answers, Stored, Stream
 
 
@@ -43,9 +43,11 @@ def test_trouble_is_told_and_tried_again_and_the_events_stay(
     connection: Connection, stored: Stored, tmp_path: Path, refused: Refused, caplog: pytest.LogCaptureFixture
 ) -> None:
     troubles: list[Trouble] = []
-    failures = iter([True] * 4)
+    failures, seen = iter([True] * 4), threading.Event()
 
     def fail(request: pb.EmitEventsRequest) -> None:
+        if len(troubles) == 3:
+            seen.wait(60)
         if next(failures, False):
             raise refused
 
@@ -53,6 +55,7 @@ def test_trouble_is_told_and_tried_again_and_the_events_stay(
     with Emitter(connection, tmp_path, retries=FAST, on_trouble=troubles.append) as emitter:
         uid = emitter.emit({"event": "e"})
         until(lambda: emitter.stats.trouble is not None)
+        seen.set()
         emitter.flush(60)
         assert list(stored.events) == [uid]
         assert emitter.stats.trouble is None
@@ -228,14 +231,23 @@ def test_a_service_that_never_answers_delays_no_close(
 
 
 def test_a_service_that_answers_no_more_is_trouble_and_its_events_are_sent_again(
-    connection: Connection, service: FakeService, stored: Stored, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    connection: Connection,
+    service: FakeService,
+    stored: Stored,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    silence_clock: SilenceClock,
 ) -> None:
     """Its machine answers pings, so that only the silence tells."""
-    clock = [0.0]
-    monkeypatch.setattr(patience, "time", SimpleNamespace(monotonic=lambda: clock[0]))
-    monkeypatch.setattr(emitter_thread, "Sending", functools.partial(Sending, silence=0.1))
-    release, unanswered, silent = threading.Event(), threading.Event(), threading.Event()
-    hangs, troubles = iter([True]), list[Trouble]()
+    waiting: list[Patience] = []
+
+    def patient(call: Any, seconds: float) -> Patience:
+        waiting.append(Patience(call, seconds))
+        return waiting[-1]
+
+    monkeypatch.setattr(sending, "Patience", patient)
+    monkeypatch.setattr(emitter_thread, "Sending", functools.partial(sending.Sending, silence=SILENCE))
+    silent, hangs, troubles = threading.Event(), iter([True]), list[Trouble]()
 
     def trouble(told: Trouble) -> None:
         troubles.append(told)
@@ -245,8 +257,7 @@ def test_a_service_that_answers_no_more_is_trouble_and_its_events_are_sent_again
         if next(hangs, False):
             yield from stored(iter([next(requests)]))
             next(requests)
-            unanswered.set()
-            release.wait(60)
+            silence_clock.go_on_until(silent.is_set)
             return
         yield from stored(requests)
 
@@ -254,15 +265,13 @@ def test_a_service_that_answers_no_more_is_trouble_and_its_events_are_sent_again
     with Emitter(connection, tmp_path, retries=FAST, on_trouble=trouble) as emitter:
         uids = [emitter.emit({"event": "first"})]
         emitter.flush(60)
-        clock[0] += 1.0  # longer than the silence
+        until(lambda: waiting[0]._since is None)
+        silence_clock.pass_silence()
         assert not silent.wait(0.1), "nothing is due"
         uids.append(emitter.emit({"event": "second"}))
-        assert unanswered.wait(60)
-        clock[0] += 1.0
         emitter.flush(60)
         assert list(stored.events) == uids
     assert "said nothing" in str(troubles[0].error)
-    release.set()
 
 
 def test_a_missing_certificate_is_trouble_and_no_loss(connection: Connection, stored: Stored, tmp_path: Path) -> None:

@@ -17,10 +17,10 @@ from extaudit.v1 import event_query_pb2 as query_pb
 from extaudit.v1 import event_watch_pb2 as watch_pb
 from extaudit_client import Client, EventChunk, ExportedEvents, ExtauditError, IncompleteAnswer, Query, prefetched
 from extaudit_client.chunks import ChunkReader, to_read
-from extaudit_client.retries import Retries
 
 from tests.polling import until
 from tests.unit.client.fake_service import FakeService, Refused
+from tests.unit.client.silence import SILENCE, SilenceClock
 
 STOPPING = Refused(grpc.StatusCode.UNAVAILABLE, "STOPPING", retry_after=0.5)
 BUSY = Refused(grpc.StatusCode.RESOURCE_EXHAUSTED, "OVERLOADED", retry_after=1.0)
@@ -76,22 +76,24 @@ def test_a_chunk_that_is_done_before_its_end_is_no_whole_chunk(service: FakeServ
         read(client)
 
 
-def test_a_chunk_whose_stream_says_nothing_more_is_read_on_over_another(service: FakeService, client: Client) -> None:
-    release = threading.Event()
+def test_a_chunk_whose_stream_says_nothing_more_is_read_on_over_another(
+    service: FakeService, client: Client, waits: list[float], silence_clock: SilenceClock
+) -> None:
+    found: list[ExportedEvents] = []
 
     def export(request: pb.ExportEventsRequest) -> Iterator[pb.ExportEventsResponse]:
         if request.after_sequence:
             yield answer(50, done=True)
             return
         yield answer(7)
-        release.wait(60)
+        until(lambda: found)
+        silence_clock.go_on_until(lambda: waits)
 
     service.export = export
-    filters, retries = query_pb.EventFilter(), Retries(first_delay=0.01)
-    stub = client._caller.stubs.audit_log
-    reader = ChunkReader(stub.ExportEvents, lambda *_: b"", chunk(), filters, retries, silence=0.2)
-    assert sequences(list(reader.events(0))) == [7, 50]
-    release.set()
+    stub, filters = client._caller.stubs.audit_log, query_pb.EventFilter()
+    reader = ChunkReader(stub.ExportEvents, lambda *_: b"", chunk(), filters, client._caller.retries, SILENCE)
+    found.extend(reader.events(0))
+    assert sequences(found) == [7, 50]
 
 
 def test_a_chunk_is_read_on_from_where_its_stream_broke(
@@ -279,7 +281,7 @@ def test_items_are_read_at_once_and_given_in_order() -> None:
 
 
 def test_a_fault_comes_where_the_item_is_and_the_threads_end() -> None:
-    before = threading.active_count()
+    before = set(threading.enumerate())
 
     def parts(item: int) -> Iterator[int]:
         yield from range(100)
@@ -292,4 +294,4 @@ def test_a_fault_comes_where_the_item_is_and_the_threads_end() -> None:
         taken.extend(first)
     assert taken == list(range(100))
     found.close()
-    until(lambda: threading.active_count() == before)
+    until(lambda: set(threading.enumerate()) <= before)

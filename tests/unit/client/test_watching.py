@@ -17,6 +17,7 @@ from extaudit_client import Client, Connection, ExtauditError, Query, Retries
 from extaudit_client.watching import WatchProgress, watch
 
 from tests.unit.client.fake_service import FakeService, Refused
+from tests.unit.client.silence import SILENCE, SilenceClock
 
 Answers = Callable[[pb.WatchEventsRequest], Iterator[pb.WatchEventsResponse]]
 
@@ -127,18 +128,23 @@ def test_a_client_that_does_not_retry_watches_one_stream(service: FakeService, c
     assert len(service.watches) == 1
 
 
-def test_a_stream_that_falls_silent_is_taken_for_dead(service: FakeService, client: Client) -> None:
+def test_a_stream_that_falls_silent_is_taken_for_dead(
+    service: FakeService, client: Client, silence_clock: SilenceClock
+) -> None:
     told: list[str] = []
-    over = threading.Event()
+    answered = threading.Event()
 
     def answers(request: pb.WatchEventsRequest) -> Iterator[pb.WatchEventsResponse]:
         yield answer(request.after.logs.get("l", 0) + 1)
-        over.wait(60)
+        answered.wait(60)
+        silence_clock.go_on_until(lambda: told)
 
     service.watch = answers
     progress = WatchProgress(Query(), {}, None, client._caller.retries)
-    watching = watch(client._caller, progress, lambda error, _: told.append(str(error)), silence=0.2)
-    assert [dict(next(watching).place) for _ in range(2)] == [{"l": 1}, {"l": 2}]
-    assert told == ["the service said nothing for 0 s"]
-    over.set()
+    watching = watch(client._caller, progress, lambda error, _: told.append(str(error)), SILENCE)
+    assert dict(next(watching).place) == {"l": 1}
+    assert told == []
+    answered.set()
+    assert dict(next(watching).place) == {"l": 2}
+    assert told == ["the service said nothing for 1 s"]
     watching.close()
