@@ -123,6 +123,13 @@ class Rig:
     connection_tests: MemoryConnectionTests
     backlogs: MemoryBacklogs
 
+    def look_no_more(self) -> None:
+        """Have streams looked at no more: that rights have ended is found with their next message or not at all."""
+
+        async def nothing() -> None: ...
+
+        self.server._pipeline.live._look = nothing  # type: ignore[method-assign]
+
     def channel(self, pair: Pair, *options: tuple[str, Any]) -> grpc.aio.Channel:
         credentials = grpc.ssl_channel_credentials(self.host_ca.pem, pair.key_pem, pair.pem)
         return grpc.aio.secure_channel(f"localhost:{self.port}", credentials, options=options)

@@ -281,7 +281,7 @@ async def test_a_client_that_goes_away_ends_the_export() -> None:
 async def test_a_client_that_takes_nothing_gives_its_place_to_others_and_is_told(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(audit_log, "EXPORT_PATIENCE_SECONDS", 0.2)
+    monkeypatch.setattr(audit_log, "EXPORT_PATIENCE_SECONDS", 2.0)  # in which the first block is taken
     async with serving() as rig, rig.user("auditor") as channel:
         stream = await begun(rig, channel)
         await until(lambda: rig.exports.closed)

@@ -306,6 +306,7 @@ async def test_a_token_that_expires_ends_a_stream_at_its_next_message(tmp_path: 
         stream = rig.stub(channel).EmitEvents(metadata=bearer(RSA.token()))
         await stream.write(message(1))
         await stream.read()
+        rig.rig.look_no_more()
         rig.rig.clock.offset = timedelta(hours=2)
         await stream.write(message(2))
         failure = await end_of(stream)
@@ -331,6 +332,7 @@ async def test_a_key_that_vanished_ends_calls_and_streams_of_its_tokens(tmp_path
         stream = rig.stub(channel).EmitEvents(metadata=bearer(token))
         await stream.write(message(1))
         await stream.read()
+        rig.rig.look_no_more()
         rig.keys.document = jwks(EC)
         await rig.tokens.refresh()
         await stream.write(message(2))
@@ -356,7 +358,7 @@ async def test_a_new_key_is_known_at_its_first_token(tmp_path: Path) -> None:
 @in_loop
 async def test_unknown_keys_are_asked_for_once_in_thirty_seconds(tmp_path: Path) -> None:
     async with token_rig(tmp_path) as rig:
-        for number in range(20):
+        for number in range(5):
             failure = await refused(rig, bearer(ec_key(f"unknown-{number}").token()))
             assert failure.code is Codes.UNAUTHENTICATED
     assert len(rig.keys.requests) == 2
