@@ -55,6 +55,10 @@ class SinkStorage:
         """None."""
         return ()
 
+    def without_versions(self, storage_id: str) -> Sequence[str]:
+        """None."""
+        return ()
+
     def open_recordings(self, storage_id: str) -> S3Recordings:
         """As those of an External Audit Storage."""
         spool = UploadFolders(DiskFiles(), self._folder / storage_id / "uploads")
