@@ -25,8 +25,10 @@ _log = logging.getLogger(__name__)
 RECALLED_AT_ONCE = 4
 """Storages that are asked at once: one that hangs holds up no other."""
 _MOST_UNREAD = 100
-"""Batch records that can't be read before a storage counts as out of reach."""
-RECORD_NAME = re.compile(r"([0-9a-f]{20})/([0-9]{1,19})-([0-9]{1,19})(?:\.r([0-9]{1,18}))?\.json", re.ASCII)
+"""Batch records that can't be read before a pass through a storage ends, which may be out of reach."""
+_NUMBER = r"[1-9][0-9]{0,18}"
+RECORD_NAME = re.compile(rf"([0-9a-f]{{20}})/({_NUMBER})-({_NUMBER})(?:\.r({_NUMBER}))?\.json", re.ASCII)
+"""One name for each: with zeros before them others could have a record read under names without end."""
 
 Place = tuple[str, int, int]
 """Log, first and last sequence of a batch."""
@@ -63,6 +65,15 @@ def rebuild(storage: EventStorage, catalogue: Catalogue, pending: Collection[tup
     return len(records)
 
 
+class RecordsUnread(StorageError):
+    """Batch records that the catalogue doesn't know can't be read now; what could be is in it."""
+
+    def __init__(self, problems: Sequence[str], reached: str) -> None:
+        super().__init__(f"batch records can't be read, {len(problems)} of them or more: {problems[0]}")
+        self.reached = reached
+        """The name behind which another pass goes on; '' where this one came to the end."""
+
+
 class Recalled(NamedTuple):
     """What became of the batch records of a storage that the catalogue doesn't know."""
 
@@ -75,16 +86,19 @@ class Recalled(NamedTuple):
     """How many are of batches that were diverted from there: they were delivered late, and count no more."""
 
 
-def recall(storage: EventStorage, catalogue: Catalogue, admits: Admits, proofs: RecordProofs) -> Recalled:
+def recall(
+    storage: EventStorage, catalogue: Catalogue, admits: Admits, proofs: RecordProofs, after: str = ""
+) -> Recalled:
     """The same of a storage that others can write to, with every range that `admits` lets pass and whose record has its
-    proof. Nothing is taken for lost: it may be on its way.
+    proof, of records whose names come after a name. Nothing is taken for lost: it may be on its way.
 
     Raises:
+        RecordsUnread: of some it can't be told; others can put there as many of such as they like.
         StorageError: the storage can't be read now. What was read is kept.
     """
     added = refused = unproven = diverted = 0
-    unread: list[str] = []
-    for place, numbers in _listed(storage, hidden=True):
+    unread = _Unread()
+    for place, numbers in _listed(storage, hidden=True, after=after):
         log_id, first, last = place
         if _is_known(storage, catalogue, place):
             continue
@@ -96,29 +110,45 @@ def recall(storage: EventStorage, catalogue: Catalogue, admits: Admits, proofs: 
             is_left = catalogue.diversions.is_left(storage.storage_id, log_id, first, last)
             refused, diverted = refused + (not is_left), diverted + is_left
             continue
+        before = len(unread.problems)
         try:
-            records = _added(storage, catalogue, place, numbers, proofs.is_own)
-        except (StorageError, DataDirectoryProblem) as error:  # others can write there: one of theirs stops no other
-            unread.append(str(error))
-            if len(unread) >= _MOST_UNREAD:
-                break
-            continue
+            records = _added(storage, catalogue, place, numbers, proofs.is_own, unread.note)
+        except _Enough:
+            break
         except BatchOverlaps:
             refused += 1
             continue
-        unproven += not records
+        unproven += not records and len(unread.problems) == before
         for record in records:
             added += 1
             catalogue.found_again(record.log_id, rest(record.first, record.last, record.holes))
-    if unread:
-        raise StorageError(f"batch records can't be read, {len(unread)} of them or more: {unread[0]}")
+    if unread.problems:
+        raise RecordsUnread(unread.problems, unread.reached)
     return Recalled(added, refused, unproven, diverted)
 
 
-def _listed(storage: EventStorage, *, hidden: bool = False) -> Iterator[tuple[Place, Iterator[int]]]:
-    """Every batch whose record is in the storage, with the numbers of its names. In the order of names, in which those
-    of one batch follow each other; none is kept, as others can put as many as they like."""
-    names = (RECORD_NAME.fullmatch(name) for name in storage.list_records(hidden=hidden))
+class _Enough(Exception):
+    """The pass ends."""
+
+
+class _Unread:
+    """What a pass can't read: others can write there, and one of theirs stops no other."""
+
+    def __init__(self) -> None:
+        self.problems: list[str] = []
+        self.reached = ""
+
+    def note(self, name: str, error: Exception) -> None:
+        self.problems.append(str(error))
+        if len(self.problems) >= _MOST_UNREAD:
+            self.reached = name
+            raise _Enough
+
+
+def _listed(storage: EventStorage, *, hidden: bool = False, after: str = "") -> Iterator[tuple[Place, Iterator[int]]]:
+    """Every batch whose record is in the storage, with the numbers of its names, of those after a name. In their order,
+    in which those of one batch follow each other; none is kept, as others can put as many as they like."""
+    names = (RECORD_NAME.fullmatch(name) for name in storage.list_records(hidden=hidden) if name > after)
     for place, matches in groupby((match for match in names if match is not None), _place):
         yield place, (int(match[4] or 0) for match in matches)
 
@@ -132,26 +162,36 @@ def _is_known(storage: EventStorage, catalogue: Catalogue, place: Place) -> bool
     return known is not None and (known.storage, known.log_id, known.first, known.last) == (storage.storage_id, *place)
 
 
+def _fail(name: str, error: Exception) -> None:
+    raise error
+
+
 def _added(
     storage: EventStorage,
     catalogue: Catalogue,
     place: Place,
     numbers: Iterable[int],
     is_own: Callable[[BatchRecord], bool] = lambda record: True,
+    unread: Callable[[str, Exception], None] = _fail,
 ) -> list[BatchRecord]:
-    """Add a batch that the catalogue doesn't know; [] where it does, or no record is one of ours."""
+    """Add a batch that the catalogue doesn't know; [] where it does, or no record is one of ours. `unread` is told the
+    name of each that can't be read, and why."""
     if _is_known(storage, catalogue, place):
         return []
     # Where others had taken the first name, what they left there isn't ours: the first that is counts.
     cut = Cut(*place, storage.storage_id)
-    found = ((number, each) for number in numbers for each in _read_records(storage, cut, number))
-    number, record = next(((number, each) for number, each in found if is_own(each)), (0, None))
-    if record is None:
-        return []
-    if record.diverted_from and storage.storage_id == DEFAULT:  # nobody else can write there
-        catalogue.diversions.restore(_diversion(record))
-    catalogue.add_batch(catalogue_batch(record, number), catalogue_objects(record))
-    return [record]
+    for number in numbers:
+        try:
+            record = next(filter(is_own, _read_records(storage, cut, number)), None)
+        except (StorageError, DataDirectoryProblem) as error:
+            unread(cut.numbered_record_name(number), error)
+            continue
+        if record is not None:
+            if record.diverted_from and storage.storage_id == DEFAULT:  # nobody else can write there
+                catalogue.diversions.restore(_diversion(record))
+            catalogue.add_batch(catalogue_batch(record, number), catalogue_objects(record))
+            return [record]
+    return []
 
 
 def _diversion(record: BatchRecord) -> Diversion:

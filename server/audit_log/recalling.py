@@ -13,7 +13,7 @@ import logging
 from concurrent.futures import Executor
 
 from server.audit_log.journal.journal import Journal
-from server.audit_log.rebuilding import RECALLED_AT_ONCE, recall
+from server.audit_log.rebuilding import RECALLED_AT_ONCE, RecordsUnread, recall
 from server.audit_log.record_proof import RecordProofs
 from server.audit_log.storages import DEFAULT, Storages
 from server.audit_log.tail import Tail
@@ -49,6 +49,8 @@ class Recalling:
         self._known: set[str] = {DEFAULT}
         self._under_way: set[str] = set()
         self._told: set[str] = set()
+        self._reached: dict[str, str] = {}
+        """By storage, behind which name the next pass goes on: the one before it was full of what nobody can read."""
         self._wake = asyncio.Event()
         self._stopping = False
 
@@ -104,11 +106,13 @@ class Recalling:
         if self._stopping:
             return
         storage, loop = self._storages.of(storage_id), asyncio.get_running_loop()
+        after = self._reached.pop(storage_id, "")
         try:
             added, refused, unproven, diverted = await loop.run_in_executor(
-                self._thread, recall, storage, self._catalogue, self.admits, self._proofs
+                self._thread, recall, storage, self._catalogue, self.admits, self._proofs, after
             )
         except (StorageError, StateFault, DataDirectoryProblem) as error:
+            self._reached[storage_id] = error.reached if isinstance(error, RecordsUnread) else after
             reason = str(error) if not isinstance(error, StateFault) else "the state database can't be used"
             fields = {"storage": storage_id, "reason": reason}
             if (
@@ -117,7 +121,8 @@ class Recalling:
                 self._told.add(storage_id)
                 _log.warning("what is in a storage can't be compared with the catalogue now", extra={"fields": fields})
             return
-        self._known.add(storage_id)
+        if not after:  # else it begins anew: what was passed over is tried once more
+            self._known.add(storage_id)
         if refused:
             text = "batch records in a storage are of sequences that it can't have; who wrote them?"
             _log.error(text, extra={"fields": {"storage": storage_id, "records": str(refused)}})

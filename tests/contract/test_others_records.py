@@ -11,8 +11,9 @@ from typing import Any, cast
 import pytest
 from sqlalchemy import delete
 
+from server.audit_log import rebuilding
 from server.audit_log.batch_record import BatchRecord, record_digest
-from server.audit_log.rebuilding import recall
+from server.audit_log.rebuilding import RecordsUnread, recall
 from server.audit_log.recalling import Recalling
 from server.audit_log.record_proof import RecordProofs
 from server.audit_log.search.query import SearchQuery
@@ -125,6 +126,34 @@ def test_what_others_put_over_records_or_deleted_is_taken_back_from_the_versions
     catalogue = Catalogue(rig.database)
     assert recall(storage, catalogue, lambda *_: True, PROOFS) == (3, 0, 0, 0)
     assert [each.record_digest for each in catalogue.batches()] == digests
+    rig.close()
+
+
+def test_what_nobody_can_read_holds_back_nothing_of_ours_however_much_others_put_there(
+    sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither before it, nor under its first name, nor under names that are another's."""
+    monkeypatch.setattr(rebuilding, "_MOST_UNREAD", 2)
+    rig = SearchRig(tmp_path, duck_engine(tmp_path), others=(OTHER,), open_other=in_s3(sandbox, tmp_path.name))
+    emitted(rig)
+    deliver(rig, OTHER)
+    storage: Any = rig.storages.of(OTHER)
+    (name,) = storage.list_records()
+    storage.put_record(name.replace(".json", ".r1.json"), storage.read_record(name))
+    with rig.database.begin() as connection:
+        connection.execute(delete(catalogue_batches).where(catalogue_batches.c.storage == OTHER))
+        connection.execute(delete(catalogue_objects).where(catalogue_objects.c.storage == OTHER))
+    way = storage._connect()
+    log_id, _, own = name.partition("/")
+    for planted in (f"0{own}", "1-9.json", "2-9.json", own):
+        way.s3.put_object(**way.place.at(f"_batches/{log_id}/{planted}"), Body=b"theirs", StorageClass="GLACIER")
+    catalogue, reached = Catalogue(rig.database), ""
+    for expected in (f"{log_id}/2-9.json", ""):
+        with pytest.raises(RecordsUnread, match="archived") as unread:
+            recall(storage, catalogue, lambda *_: True, PROOFS, reached)
+        reached = unread.value.reached
+        assert reached == expected
+    assert [(each.first, each.last, each.record_number) for each in catalogue.batches()] == [(3, 4, 1)]
     rig.close()
 
 

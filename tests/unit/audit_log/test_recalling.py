@@ -9,9 +9,10 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import pytest
 from sqlalchemy import delete
 
-from server.audit_log.rebuilding import RECALLED_AT_ONCE
+from server.audit_log.rebuilding import RECALLED_AT_ONCE, Recalled, RecordsUnread
 from server.audit_log.recalling import Recalling
 from server.files import DiskFiles
 from server.state.tables import catalogue_batches, catalogue_objects
@@ -104,6 +105,30 @@ async def test_no_more_than_some_are_asked_at_once_and_all_in_the_end(tmp_path: 
         assert FAR not in Silent.asked, "it comes after them, and they have every place"
         Silent.let.set()
         await until(lambda: {*Silent.asked} == {FAR, *SILENT})
+
+
+@in_loop
+async def test_a_pass_goes_on_where_the_one_before_it_ended_and_the_next_begins_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Until one that began at the beginning came to the end."""
+    began, ends = list[str](), [RecordsUnread(["archived"], "b"), RecordsUnread(["archived"], ""), StorageError("away")]
+    ends += [RecordsUnread(["archived"], "c"), StorageError("away")]
+
+    def passed(*asked: object) -> Recalled:
+        began.append(str(asked[-1]))
+        if ends:
+            raise ends.pop(0)
+        return Recalled(0, 0, 0, 0)
+
+    monkeypatch.setattr("server.audit_log.recalling.RETRY_SECONDS", 0.01)
+    monkeypatch.setattr("server.audit_log.recalling.recall", passed)
+    async with recalling(tmp_path) as (rig, work):
+        await until(lambda: len(began) == 7)
+        rig.storages.add(Silent(DiskFiles(), tmp_path / "new", "new"))
+        work.wake()
+        await until(lambda: len(began) == 8)
+    assert began == ["", "b", "", "", "c", "c", "", ""], "the last one is of another storage"
 
 
 def test_a_start_that_misses_events_asks_storages_at_once(tmp_path: Path) -> None:
