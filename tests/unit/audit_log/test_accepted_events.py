@@ -86,8 +86,7 @@ def document(chance: random.Random) -> bytes:
 
 
 def test_whatever_is_accepted_reads_the_same_elsewhere() -> None:
-    seed = random.randrange(2**32)
-    chance = random.Random(seed)
+    chance = random.Random(20_261_118)
     accepted = 0
     for _ in range(ROUNDS):
         raw = document(chance)
@@ -99,5 +98,5 @@ def test_whatever_is_accepted_reads_the_same_elsewhere() -> None:
         try:
             check(raw, event)
         except Exception as error:
-            raise AssertionError(f"seed {seed}: {raw!r}") from error
-    assert ROUNDS // 20 < accepted < ROUNDS, seed
+            raise AssertionError(repr(raw)) from error
+    assert ROUNDS // 20 < accepted < ROUNDS

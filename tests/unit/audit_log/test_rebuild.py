@@ -55,7 +55,8 @@ def test_a_record_that_has_sequences_of_another_one_is_not_believed_and_stops_no
     catalogue = Catalogue(engine)
     assert rebuild(storage, catalogue) == 2
     assert [(each.first, each.last) for each in catalogue.batches()] == [(1, 2), (5, 5)]
-    assert [each.message for each in caplog.records] == ["a batch record isn't believed"] * 2
+    told = [each.message for each in caplog.records if each.name == "server.audit_log.rebuilding"]
+    assert told == ["a batch record isn't believed"] * 2
     engine.dispose()
 
 

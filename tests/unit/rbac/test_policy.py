@@ -305,7 +305,7 @@ def test_casbin_writes_no_log_even_when_logging_is_configured_anew(caplog):
     wake_casbins_loggers()
     assert policy.decide(user("secret-role"), "k", ("v",))
     assert not policy.decide(user("secret-role"), "k", ("w",))
-    assert caplog.records == []
+    assert not [each for each in caplog.records if each.name.startswith("casbin") or "secret-role" in each.getMessage()]
 
 
 def test_many_threads_get_the_right_answers():

@@ -106,11 +106,13 @@ async def test_a_refused_token_is_not_remembered() -> None:
 @in_loop
 async def test_a_token_ends_with_its_exp_and_the_allowance() -> None:
     rig = await Rig().fetch()
-    token = KEY.token(exp=int(time.time()) + 100)
-    rig.resolve(token)
-    rig.resolve(token, later=128)
-    refusal = rig.refusal(token, later=132)
-    assert (type(refusal), refusal.reason) == (Unauthenticated, "TOKEN_EXPIRED")
+    begun = int(time.time())
+    token = KEY.token(exp=begun + 100)
+    for seconds in (0, 129):
+        rig.resolver.resolve(token, datetime.fromtimestamp(begun + seconds, UTC))
+    with pytest.raises(Unauthenticated) as refused:
+        rig.resolver.resolve(token, datetime.fromtimestamp(begun + 131, UTC))
+    assert refused.value.reason == "TOKEN_EXPIRED"
     assert rig.refusal(KEY.token(iat=1_000, exp=2_000)).reason == "TOKEN_EXPIRED"
 
 
