@@ -120,7 +120,7 @@ class S3Recordings:
 
     def keep_aside(self, place: UploadPlace) -> None:
         """Complete it as a later version, or where there are none under a name of its own."""
-        kept = self._stored.of_upload(place)
+        kept = self._stored.of_upload(place, _size(self._parts(place)))
         if kept is None:
             name = recording_name(place.session_id)
             if self._stored.takes_another(name):
@@ -160,7 +160,7 @@ class S3Recordings:
             except AwsError as error:
                 if not (is_gone(error) or (not over and error.kind is Kind.CONFLICT)):
                     raise
-            stored = self._stored.of_upload(place)
+            stored = self._stored.of_upload(place, _size(parts))
             if stored is not None or (not over and self._stored.exists(Stored(name))):
                 return stored
             self._sending.begin_anew(place)  # somebody has aborted it
@@ -267,6 +267,10 @@ class S3Recordings:
         """In the order of their names."""
         for name, record in self._records.all(choose):
             yield name, record, stored_in(record).get("kind") != RECORDING
+
+
+def _size(parts: Sequence[Part]) -> int:
+    return sum(part.size for part in parts)
 
 
 def _aborted_again() -> StorageError:

@@ -7,7 +7,7 @@ import binascii
 import hashlib
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from itertools import groupby
+from itertools import groupby, islice, takewhile
 from typing import Any
 
 from server.storage.aws.errors import AwsError, Kind, translated
@@ -27,6 +27,8 @@ from server.storage.ports import StorageError
 from server.storage.recording_port import Part, RecordingMissing, StoredRecording, UploadPlace
 
 MOST_VERSIONS = 10_000
+MOST_ASKED = 100
+"""Versions that are asked whose they are, a request each: others can put as many as they like."""
 _GONE = frozenset({"NoSuchKey", "NoSuchVersion"})
 """The codes of a GET that finds no object where there is a bucket."""
 
@@ -42,32 +44,41 @@ class StoredRecordings:
         """Whether what is put under a name leaves what has it; looked at again, should versions be suspended next."""
         return adds_versions(self._connect()) and all(each.version != UNVERSIONED for each in self._versions(name))
 
-    def _versions(self, name: str) -> list[Stored]:
-        """The versions of an object, oldest first; without versions the object."""
+    def _versions(self, name: str) -> Iterator[Stored]:
+        """The versions of an object, the newest first; without versions the object."""
         way = self._connect()
         if keeps_versions(way):
-            return [each for each in listed(way, name) if each.name == name][::-1]
-        return [each for each in [Stored(name)] if self.exists(each)]
+            # What is named alike is listed behind it, and others can put there as much as they like.
+            yield from takewhile(lambda each: each.name == name, listed(way, name))
+        elif (found := self._found(Stored(name))) is not None:
+            yield Stored(name, size=found["ContentLength"])
 
     def exists(self, stored: Stored) -> bool:
         """Whether an object is there."""
+        return self._found(stored) is not None
+
+    def _found(self, stored: Stored) -> Any:
+        """What S3 says of an object; None if it isn't there."""
         try:
-            self._head(stored, checksum=False)
+            return self._head(stored, checksum=False)
         except AwsError as error:
             if error.kind is Kind.MISSING:
-                return False
+                return None
             raise
-        return True
 
     def oldest(self, place: UploadPlace) -> Stored | None:
         """What is the session's recording; None if there is none."""
-        return next(iter(self._versions(recording_name(place.session_id))), None)
+        return next(iter(deque(self._versions(recording_name(place.session_id)), maxlen=1)), None)
 
-    def of_upload(self, place: UploadPlace) -> Stored | None:
-        """What this upload has become."""
-        names = recording_name(place.session_id), aside_name(place.session_id, place.key)
-        found = (each for name in names for each in self._versions(name)[::-1])
-        return next((each for each in found if self.upload_of(each) == place.key), None)
+    def of_upload(self, place: UploadPlace, size: int) -> Stored | None:
+        """What this upload, of so many bytes, has become. It is looked for among the newest; where others have put too
+        many over it, it is nothing, and can become another version."""
+        for name in (recording_name(place.session_id), aside_name(place.session_id, place.key)):
+            found = islice((each for each in self._versions(name) if each.size == size), MOST_ASKED)
+            own = next((each for each in found if self.upload_of(each) == place.key), None)
+            if own is not None:
+                return own
+        return None
 
     def upload_of(self, stored: Stored) -> str:
         """Key of the upload that an object was; '' or anything where others put it."""

@@ -20,6 +20,7 @@ from server.state.database import open_database, writing
 from server.state.tables import recordings, uploads
 from server.storage.aws import custody_records
 from server.storage.aws.stored_objects import Stored
+from server.storage.aws.stored_recordings import MOST_ASKED
 from server.storage.recording_port import NAMES_AT_ONCE, RecordName, UploadPlace
 from tests.clouded_uploads import DATA, NAME, away, bucket
 from tests.memory_s3 import CloudedFiles, MemoryS3, Version
@@ -134,6 +135,21 @@ def test_what_could_be_put_over_is_left_alone_whatever_becomes_of_the_buckets_ve
     later = S3UploadsUnderTest(service.files, service.engine)
     for reading in (service, later):
         assert [asyncio.run(reading.content(each)) for each in (aside, other)] == [DATA, b"another"]
+
+
+@pytest.mark.parametrize(("size", "most"), [(7, MOST_ASKED + 9), (8, 9)])
+def test_of_versions_that_others_put_some_are_asked_whose_they_are_and_none_of_another_size(
+    service: S3UploadsUnderTest, size: int, most: int
+) -> None:
+    first, _ = asyncio.run(service.record(DATA))
+    assert isinstance(service.files, CloudedFiles)
+    planted = [Version(NAME, f"t{number}", bytes(size), {}, "") for number in range(2 * MOST_ASKED)]
+    service.files.bucket.versions += planted
+    service.s3.asked.clear()
+    aside, state = asyncio.run(service.record(b"another", who=OTHER_NODE))
+    assert state is UploadState.KEPT_ASIDE
+    assert service.s3.asked.count("head_object") <= most
+    assert [asyncio.run(service.content(each)) for each in (first, aside)] == [DATA, b"another"]
 
 
 def test_where_none_need_be_kept_another_recording_has_a_name_of_its_own(engine: Engine) -> None:
