@@ -29,7 +29,15 @@ from server.grpc_api import audit_log, emit_batches, recording_requests, search_
 from server.recordings import verification
 from server.recordings.uploads import settling
 from server.recordings.uploads.parts import PartSchedule
-from server.storage.aws import credentials, custody_records, event_storage, multipart, value_tests, versions
+from server.storage.aws import (
+    credentials,
+    custody_records,
+    event_storage,
+    multipart,
+    stored_recordings,
+    value_tests,
+    versions,
+)
 from server.storage.aws.athena import literals, table
 from server.storage.aws.athena import query as athena_query
 from server.storage.spec import StorageOptions
@@ -103,6 +111,7 @@ OF_THE_CODE = {
     "all of one, unpacked": size(parquet_pages.MOST_UNPACKED_BYTES),
     "named in an answer, the rest counted": f"{gaps.MOST_OF_OTHERS}",
     "versions looked at for the one that was stored": f"{versions._MOST_TRIED}",
+    "versions asked whose upload they are, when one ends": f"{stored_recordings.MOST_ASKED} of its size",
     "findings of the scrub, beyond which no new record of others is one": f"{bucket_verification.MOST_OF_OTHERS:,}",
     "and no new recording of others": f"{verification.MOST_OF_OTHERS:,}",
     "watches at once": f"{WatchLimits().watches}",
