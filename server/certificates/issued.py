@@ -52,17 +52,24 @@ class SerialTable:
         self._serials: frozenset[str] = frozenset()
         self._reading = Lock()
         """Held from a reading to what it changes: else an older one could take away what a newer one added."""
+        self._unrecorded: frozenset[str] = frozenset()
+        """Serials that were looked for since the last reading and aren't recorded. What is recorded later isn't shown
+        before, so no caller can have a look made again and again."""
         self._waiting = 0
 
     def refresh(self) -> None:
         """Read the recorded serials; blocks. On an error the table keeps what it had and the error is raised."""
         with self._reading:
             self._serials = self._issued.serials()
+            self._unrecorded = frozenset()
 
     async def learn(self, serial: str) -> None:
-        """Look whether one was recorded since, on a thread. Returns at once where as many as may be are looked for, and
-        never raises: a database that can't tell it now leaves it unknown. Called on the event loop."""
-        if self._waiting >= MAX_WAITING:
+        """Look whether one was recorded since, on a thread; called on the event loop.
+
+        Returns at once where as many as may be are looked for, or where it was looked for since the last reading. Never
+        raises: a database that can't tell it now leaves it unknown.
+        """
+        if self._waiting >= MAX_WAITING or serial in self._unrecorded:
             return
         looking = asyncio.get_running_loop().run_in_executor(None, self._look_for, serial)
         self._waiting += 1
@@ -78,6 +85,8 @@ class SerialTable:
             with self._reading:
                 if self._issued.has(serial):
                     self._serials |= {serial}
+                else:
+                    self._unrecorded |= {serial}
         except Exception:
             _log.warning("whether a certificate is on record can't be read now", exc_info=True)
 

@@ -76,6 +76,23 @@ def test_a_record_that_cant_be_read_leaves_it_unknown() -> None:
     assert table.current() == frozenset()
 
 
+def test_what_isnt_recorded_is_looked_for_once_between_two_readings_and_what_couldnt_be_read_again() -> None:
+    record = Record()
+    table = table_of(record)
+
+    def broken() -> None:
+        record.before = lambda: None
+        raise OSError("the disk")
+
+    record.before = broken
+    for asked in (1, 2, 2):
+        asyncio.run(table.learn("a"))
+        assert record.asked == asked
+    table.refresh()
+    asyncio.run(table.learn("a"))
+    assert record.asked == 3
+
+
 def test_only_so_many_wait_for_a_record_that_hangs() -> None:
     record, answered = Record(), Event()
     table = table_of(record)
