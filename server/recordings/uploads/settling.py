@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
 
@@ -65,6 +65,8 @@ class Settling:
         self._tried: dict[str, int] = {}
         """By key, the look that last tried to end an upload and couldn't."""
         self._waiting: dict[str, Waiting] = {}
+        self._taken_up: set[str] = set()
+        """Storages of which no upload that the state has as open had ended."""
         self._recalled: set[str] = set()
         self._told: set[str] = set()
         self._stopped = asyncio.Event()
@@ -80,8 +82,14 @@ class Settling:
 
     async def run(self) -> None:
         """Settle until `stop`."""
+        async with asyncio.TaskGroup() as tasks:
+            # Beside each other: others can have put so many custody records there that to read them takes hours.
+            tasks.create_task(self._again_and_again(self._end_all))
+            tasks.create_task(self._again_and_again(self._recall_all))
+
+    async def _again_and_again(self, work: Callable[[], Awaitable[None]]) -> None:
         while not self._stopped.is_set():
-            await self.look()
+            await work()
             try:
                 await asyncio.wait_for(self._stopped.wait(), LOOK_SECONDS)
             except TimeoutError:
@@ -89,28 +97,42 @@ class Settling:
 
     async def look(self) -> None:
         """Settle what can be settled now."""
+        await self._end_all()
+        await self._recall_all()
+
+    async def _end_all(self) -> None:
+        """End what was decided, and what the state has as open wrongly."""
         loop = asyncio.get_running_loop()
         self._looks += 1
-        try:
-            for storage_id in await loop.run_in_executor(self._threads, lambda: sorted(self._others())):
-                await self._settle(storage_id)
-        except (StorageError, StateFault):
-            _log.warning("the state database can't tell what uploads are to be settled")
+        for storage_id in await self._others_now():
+            try:
+                await self._end(storage_id, await loop.run_in_executor(self._threads, self._decided, storage_id))
+            except (StorageError, StateFault) as error:
+                self._tell(storage_id, _reason(error))
+            else:
+                if storage_id not in self._waiting:
+                    self._told.discard(storage_id)
 
-    async def _settle(self, storage_id: str) -> None:
+    async def _recall_all(self) -> None:
+        """Have the state know again what it lost, of one storage after the other."""
         loop = asyncio.get_running_loop()
-        try:
-            await self._end(storage_id, await loop.run_in_executor(self._threads, self._decided, storage_id))
-            if storage_id not in self._recalled:
+        for storage_id in await self._others_now():
+            if storage_id in self._recalled or self._stopped.is_set():
+                continue
+            try:
                 storage = self._storages.of(storage_id)
                 await loop.run_in_executor(self._threads, recall_missing, self._store, storage, self._endings.is_own)
+            except (StorageError, StateFault) as error:
+                self._tell(storage_id, _reason(error))
+            else:
                 self._recalled.add(storage_id)
-            if storage_id not in self._waiting:
-                self._told.discard(storage_id)
-        except (StorageError, StateFault) as error:
-            self._tell(
-                storage_id, str(error) if isinstance(error, StorageError) else "the state database can't be used"
-            )
+
+    async def _others_now(self) -> Sequence[str]:
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._threads, lambda: sorted(self._others()))
+        except (StorageError, StateFault):
+            _log.warning("the state database can't tell what uploads are to be settled")
+            return ()
 
     async def _end(self, storage_id: str, decided: Sequence[UploadRow]) -> None:
         """End what can be ended. One that can't holds up none behind it: those that were tried last are tried last."""
@@ -148,7 +170,8 @@ class Settling:
             self._alerts.raise_standing(storage_id, NOT_SENT, text)
 
     def _tell(self, storage_id: str, reason: str) -> None:
-        if storage_id not in self._told:  # once: one that is gone for good is tried as long as it is known
+        if storage_id not in self._told and not self._stopped.is_set():
+            # Once: one that is gone for good is tried as long as it is known.
             self._told.add(storage_id)
             fields = {"storage": storage_id, "reason": reason}
             _log.warning("uploads to a storage can't be settled now", extra={"fields": fields})
@@ -158,10 +181,11 @@ class Settling:
         storage = self._storages.of(storage_id)
         rows = [row for row in self._store.open() if row.storage == storage_id]
         keys = {found.key for found in storage.uploads()}  # looked at last: an upload that begins is here first
-        if storage_id not in self._recalled:
+        if storage_id not in self._taken_up:
             for row in rows:
                 if row.key not in keys:
                     end_again(row, self._endings)
+            self._taken_up.add(storage_id)
         return [row for row in rows if row.key in keys and self._is_decided(row)]
 
     def _is_decided(self, row: UploadRow) -> bool:
@@ -170,3 +194,7 @@ class Settling:
         except StorageError as error:  # it is looked at again, and the others meanwhile
             _log.warning("whether an upload is complete can't be told now", extra={"fields": {"reason": str(error)}})
             return False
+
+
+def _reason(error: StorageError | StateFault) -> str:
+    return str(error) if isinstance(error, StorageError) else "the state database can't be used"

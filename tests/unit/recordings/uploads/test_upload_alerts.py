@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from threading import Event
 from typing import Any
 
 import pytest
@@ -12,6 +15,7 @@ from sqlalchemy import Engine
 from server.audit_log.timestamps import DAY_MS
 from server.errors import AuditStoreError, DataLoss, FailedPrecondition, Unavailable
 from server.recordings.recording import UploadState
+from server.recordings.uploads import settling
 from server.recordings.uploads.settling import Waiting
 from server.recordings.verification import can_read_recordings
 from server.storage.aws.errors import AwsError, Kind
@@ -19,6 +23,7 @@ from server.storage.aws.recordings import S3Recordings
 from server.storage.ports import StorageError
 from server.storage.recording_port import UploadPlace
 from tests.clouded_uploads import away
+from tests.loops import until
 from tests.memory_s3 import CloudedFiles, MemoryS3, Version
 from tests.uploads_under_test import SESSION, S3UploadsUnderTest, access
 
@@ -84,6 +89,37 @@ def test_one_that_can_never_be_sent_holds_up_none_and_its_number_is_told(
     asyncio.run(service.settling.look())
     assert service.settling.waiting["aws-1"].recordings == 5
     assert asyncio.run(service.recordings.find(session(5))) is not None
+
+
+def test_what_others_put_beside_custody_records_holds_up_no_end(
+    service: S3UploadsUnderTest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The state may have lost any of them, so that each is read, which takes hours where there are very many."""
+    monkeypatch.setattr(settling, "LOOK_SECONDS", 0.01)
+    is_read, may_end = Event(), Event()
+
+    def records(*_: object) -> Iterator[Any]:
+        is_read.set()
+        assert may_end.wait(60)
+        yield from ()
+
+    monkeypatch.setattr(service.storage, "custody_records", records)
+    upload_id = asyncio.run(service.send(DATA))
+    service.s3.fails = away
+    complete(service, upload_id, Unavailable)
+
+    async def settle() -> None:
+        task = asyncio.create_task(service.settling.run())
+        await until(is_read.is_set)
+        service.s3.fails = lambda operation: None
+        await until(lambda: service.store.recording(SESSION))
+        may_end.set()
+        service.settling.stop()
+        await task
+
+    with ThreadPoolExecutor(2) as threads:
+        service.settling._threads = threads
+        asyncio.run(settle())
 
 
 def test_what_a_look_has_not_found_out_is_not_told_of_anew(service: S3UploadsUnderTest) -> None:
