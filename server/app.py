@@ -36,13 +36,7 @@ from server.certificates.issued import SerialTable
 from server.certificates.local_authority import ensure_local_authority
 from server.certificates.modes import check_modes
 from server.config import Config
-from server.data_directory import (
-    PAGE_TOKENS,
-    SESSION_TOKENS,
-    DataDirectory,
-    DirectoryLock,
-    kept_secret,
-)
+from server.data_directory import PAGE_TOKENS, SESSION_TOKENS, DataDirectory, DirectoryLock, kept_secret
 from server.exposition import Exposition
 from server.external_storage_assembly import assemble as assemble_storages
 from server.files import DiskFiles, Files
