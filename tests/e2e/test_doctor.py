@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from datetime import UTC, datetime, timedelta
@@ -47,6 +48,8 @@ def test_every_fault_is_planted_or_says_why_it_is_not() -> None:
 def test_a_planted_fault_is_found_by_its_name_and_its_remedy_says_what_to_do(
     made: Path, tmp_path: Path, planted: Plant
 ) -> None:
+    if planted.name == "owner_differs" and os.geteuid() != 0:
+        pytest.skip("nobody but root gives files away")
     folder = copy_of(made, tmp_path)
     planted.plant(folder / "data")
     before = tree(folder / "data") if (folder / "data").exists() else {}

@@ -107,7 +107,7 @@ def test_a_hostile_recording_leaves_the_terminal_alone(server: RunningServer, sh
     assert shown[-1].startswith("-- 0:")
     # An answer of the terminal would have been typed into the shell.
     assert shell.run(["echo", "nothing"]) == ["nothing"]
-    assert [line for line in shell.screen if "ended" not in line and line.strip("# ")] == ["nothing"]
+    assert [line for line in shell.screen if "ended" not in line and line.strip("#$ ")] == ["nothing"]
     assert shell.told("#{pane_title}") == title
     assert shell.clipboard() == ""
     assert shell.told("#{alternate_on} #{cursor_flag} #{mouse_any_flag}") == "0 1 0"
