@@ -69,6 +69,8 @@ def serve(flags: Mapping[str, object]) -> int:
         print(f"extaudit: {places} can't be listened on; is another service there?", file=sys.stderr)
     except OSError as error:
         print(f"extaudit: the data directory can't be used ({error.strerror})", file=sys.stderr)
+    finally:
+        process.let_go_of_lost_output()
     return 1
 
 

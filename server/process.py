@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import gc
+import os
 import sys
 
 _M_ARENA_MAX = -8
@@ -21,3 +22,17 @@ def set_up() -> None:
     # searches waited for one another's memory: a narrow one took 11.0 ms instead of 9.0.
     if (mallopt := getattr(ctypes.CDLL(None), "mallopt", None)) is not None:
         mallopt(_M_ARENA_MAX, 3)
+
+
+def let_go_of_lost_output() -> None:
+    """Point output that can't be written any more, as to a terminal that was closed, to nowhere; at the process's end.
+
+    Python would else try once more after `sys.exit`, and end with 120 whatever the exit code.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except OSError:
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, stream.fileno())
+            os.close(nowhere)

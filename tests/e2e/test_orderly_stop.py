@@ -21,8 +21,9 @@ def test_closing_the_terminal_that_it_was_started_in_stops_it(tmp_path: Path) ->
     """A SIGHUP otherwise has the configuration read again, and the service would live on where nobody sees it."""
     ours, theirs = pty.openpty()
     command = [*RUN, "serve", *ANY_PORT, "--data-dir", str(tmp_path / "data")]
+    buffered = environment() | {"PYTHONUNBUFFERED": ""}  # what can't be written is then tried again at the very end
     with subprocess.Popen(
-        ["setsid", "--ctty", *command], stdin=theirs, stdout=theirs, stderr=theirs, env=environment()
+        ["setsid", "--ctty", *command], stdin=theirs, stdout=theirs, stderr=theirs, env=buffered
     ) as served:
         try:
             os.close(theirs)
