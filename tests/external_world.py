@@ -22,7 +22,7 @@ from tests.running_app import running_app
 from tests.sandbox.running import Sandbox, running_sandbox
 
 ROLE = "extaudit-events"
-PATIENCE = 3.0
+PATIENCE = 6.0
 """Seconds that a service with a faulty way to AWS waits for an answer: enough on a busy machine."""
 OFTEN = JournalSection(cut_age_seconds=0.2)
 SOON = AlertsSection(period_seconds=0.05)

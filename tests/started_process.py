@@ -5,6 +5,7 @@ Each is a process of its own, as it is where a shell starts it; a test of starts
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import json
 import os
@@ -66,7 +67,8 @@ class StartedProcess:
     def send_signal(self, number: int) -> None:
         """Send it a signal, if it runs."""
         if self.poll() is None:
-            os.kill(self.pid, number)
+            with contextlib.suppress(ProcessLookupError):  # it has ended since
+                os.kill(self.pid, number)
 
     def kill(self) -> None:
         """End it with kill -9."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -58,6 +59,17 @@ class FaultyWorld:
     def state(self, client: Client) -> StorageStatus:
         """The storage's."""
         return next(each for each in client.status().storages if each.id == self.storage)
+
+    def until_drained(self, client: Client) -> None:
+        """Return once more is delivered than now, nothing fails, and what waits now is delivered; more may come."""
+        before, began = self.state(client).objects, time.monotonic()
+
+        def is_drained() -> bool:
+            state = self.state(client)
+            waits_since = time.monotonic() - state.oldest_pending_age
+            return state.objects > before and not state.last_delivery_error and waits_since > began
+
+        until(is_drained, 120)
 
     def until_delivered(self, client: Client) -> None:
         """Return once nothing waits for the storage."""

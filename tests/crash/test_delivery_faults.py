@@ -8,7 +8,6 @@ from datetime import UTC, datetime
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from extaudit_client import Client
 
 from server.audit_log.batch_codec import SCHEMA
 from tests.crash.bucket import check_stored, in_bucket
@@ -17,12 +16,9 @@ from tests.crash.switching_load import Emitting, places
 from tests.external_world import PATIENCE
 from tests.fault_proxy.faults import CutAnswer, CutRequest, Late, LostAnswer, Meanwhile, Refused
 from tests.fault_proxy.plan import Where
-from tests.polling import until
 
 PAUSE = 0.2
 """Seconds between the messages of each writer."""
-DRAINED = 2.0
-"""Seconds that nothing waits for longer once a backlog is drained, though events go on coming."""
 OBJECT = Where("PUT", r"/2026-11-0\d/[^/]+\.parquet$")
 RECORD = Where("PUT", r"/_batches/[^?]+\.json$")
 LOOK = Where("HEAD", r"\.parquet$")
@@ -79,20 +75,9 @@ def test_no_fault_of_a_delivery_loses_an_event_or_stores_it_twice(faulty: Faulty
             for case in (*DELIVERIES.values(), taken):
                 planned = faulty.plan(case)
                 faulty.proxy.wait_for(planned)
-                until_drained(faulty, client)
+                faulty.until_drained(client)
         faulty.until_delivered(client)
         others.check_kept()
         check_stored(in_bucket(faulty.world, faulty.spec), emitting.told, {faulty.storage})
         found = places(client, faulty.storage)
         assert {uid: {place} for uid, place in emitting.told.items()}.items() <= found.items()
-
-
-def until_drained(faulty: FaultyWorld, client: Client) -> None:
-    """Return once more is delivered than now, nothing fails, and no backlog is left."""
-    before = faulty.state(client).objects
-
-    def is_drained() -> bool:
-        state = faulty.state(client)
-        return state.objects > before and not state.last_delivery_error and state.oldest_pending_age < DRAINED
-
-    until(is_drained)

@@ -69,11 +69,11 @@ def _check_at_the_end(folder: Path, loads: list[Load], dice: random.Random) -> N
 
 def _found(client: Client, load: Load, dice: random.Random) -> dict[str, Position]:
     """Where each event of a load is, by key: whole, in one row with one receipt."""
-    found: dict[str, Position] = {}
+    found, events = dict[str, Position](), load.events
     for row in client.search_all(Query(types=(load.event_type,), page_size=dice.randint(400, 1000))):
         key = json.loads(row.json)["key"]
         assert key not in found
-        assert row.json == load.events[key] if row.uid == key else row.json.startswith(load.events[key][:-1])
+        assert row.json == events[key] if row.uid == key else row.json.startswith(events[key][:-1])
         (receipt,) = row.receipts
         found[key] = Position(receipt.log_id, receipt.sequence)
     return found

@@ -42,12 +42,12 @@ def test_while_the_bucket_is_gone_events_wait_and_an_alert_says_so(faulty: Fault
             check_found_at_once(client, emitting)
             until(lambda: time.monotonic() >= began + SECONDS, SECONDS + 20)
             faulty.proxy.take_back(gone)
-            until(lambda: not alerts(client, faulty.storage), 60)
-            until(lambda: is_drained(faulty, client), 60)
+            faulty.until_drained(client)
+            until(lambda: not alerts(client, faulty.storage), 120)
         faulty.until_delivered(client)
         until(lambda: client.search(Query(types=(TYPE,), storage="all")).complete, 60)
         # The alert is down a moment before its event is there.
-        until(lambda: (CLEARED, faulty.storage) in alert_events(client) - before, 20)
+        until(lambda: (CLEARED, faulty.storage) in alert_events(client) - before)
         assert alert_events(client) - before == {(RAISED, faulty.storage): 1, (CLEARED, faulty.storage): 1}
         check_stored(in_bucket(faulty.world, faulty.spec), emitting.told, {faulty.storage})
         found = places(client, faulty.storage)
@@ -86,8 +86,3 @@ def check_found_at_once(client: Client, emitting: Emitting) -> None:
     page = client.search(Query(types=(TYPE,), uids=latest))
     assert Counter(row.uid for row in page.rows) == dict.fromkeys(latest, 1)
     assert not page.complete
-
-
-def is_drained(faulty: FaultyWorld, client: Client) -> bool:
-    state = faulty.state(client)
-    return not state.last_delivery_error and state.oldest_pending_age < 2.0

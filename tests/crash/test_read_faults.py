@@ -28,6 +28,8 @@ READS = {
 ASK = Where("POST", "^/$")
 ASKS = (LostAnswer(), CutAnswer(), Refused("InternalError", 500))
 """What befalls one of the requests of a query to Glue and Athena."""
+LEAST_ASKS = 4
+"""Requests that each query makes; there are more where it takes long, as it is looked after until it has ended."""
 DAYS = {day: (name, fault) for day, (name, fault) in enumerate(READS.items())}
 EXPORTED = len(READS)
 """The day whose object is first read by an export."""
@@ -51,9 +53,10 @@ def test_no_fault_of_a_read_makes_an_answer_wrong(faulty: FaultyWorld) -> None:
         for number, fault in enumerate(ASKS * 2, start=1):
             planned = faulty.plan(Case(fault, (ASK,), first=number))
             found, complete = search(client, 0, "athena")
+            faulty.proxy.take_back(planned)
+            assert planned.is_over or number > LEAST_ASKS, number
             assert found == whole(0) if complete else not found, planned
             assert search(client, 0, "athena") == (whole(0), True), planned
-            assert planned.is_over
         everything = sum((whole(day) for day in range(EXPORTED + 1)), Counter[bytes]())
         faulty.plan(Case(WrongBytes(told=False), (object_of(EXPORTED),)))
         assert export(client) in (None, everything)

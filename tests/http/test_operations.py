@@ -23,6 +23,7 @@ from server.http_api.listener import ListenerError, OperationsServer
 from server.http_api.operations import operations_app
 from server.observability.alerts.alerts import Alerts
 from server.observability.metrics import Metrics
+from tests.reserved_port import reserved_port
 
 Problems = Callable[[], Sequence[Problem]]
 METHODS = ["/extaudit.v1.AuditLogService/EmitEvent"]
@@ -160,7 +161,8 @@ def test_a_header_without_end_is_refused() -> None:
 
 def test_after_stop_nothing_listens_and_open_connections_end() -> None:
     async def run() -> tuple[bytes, int]:
-        server = OperationsServer("127.0.0.1:0", operations_app(tuple, lambda: b""))
+        listen = f"127.0.0.1:{reserved_port()}"  # else another program may be given the port as soon as it is free
+        server = OperationsServer(listen, operations_app(tuple, lambda: b""))
         port = await server.start()
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         await asyncio.wait_for(server.stop(), 60)

@@ -19,7 +19,8 @@ from server.http_api.listener import ListenerError
 from server.http_api.public_listener import PublicServer
 from server.integrations.issuer_documents import IssuerDocuments
 from tests.http.test_operations import Answer, ask, write_certificate
-from tests.loops import in_loop
+from tests.loops import in_loop, until
+from tests.reserved_port import reserved_port
 from tests.unit.integrations.keys_under_test import ISSUER, KeysUnderTest
 
 CONFIGURATION = "/.well-known/openid-configuration"
@@ -210,6 +211,9 @@ async def test_who_never_shakes_hands_loses_the_connection_too(
     trust = ssl.create_default_context(cafile=str(certificate))
     try:
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        await until(lambda: server._open)
+        await asyncio.sleep(0)  # its handshake has begun, with the time that there is for that
+        monkeypatch.setattr(public_listener, "_HANDSHAKE_SECONDS", 60)
         assert (await asyncio.to_thread(ask, port, KEY_SET, "GET", trust)).status == 200
         assert await asyncio.wait_for(reader.read(), 60) == b""
         writer.close()
@@ -246,7 +250,8 @@ async def test_changed_certificates_are_taken_up_and_broken_ones_refused(keys: K
 
 @in_loop
 async def test_after_stop_nothing_listens_and_open_connections_end(keys: KeysUnderTest) -> None:
-    server = PublicServer("127.0.0.1:0", IssuerDocuments(ISSUER, keys.keys).current, None, None)
+    listen = f"127.0.0.1:{reserved_port()}"  # else another program may be given the port as soon as it is free
+    server = PublicServer(listen, IssuerDocuments(ISSUER, keys.keys).current, None, None)
     port = await server.start()
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     await asyncio.to_thread(ask, port, KEY_SET)  # so the connection before has been taken
