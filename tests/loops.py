@@ -15,7 +15,7 @@ def in_loop(test: Callable[..., Awaitable[None]]) -> Callable[..., None]:
     @functools.wraps(test)
     def run(*args: Any, **kwargs: Any) -> None:
         async def bounded() -> None:
-            async with asyncio.timeout(90):
+            async with asyncio.timeout(240):
                 await test(*args, **kwargs)
 
         asyncio.run(bounded())

@@ -26,7 +26,7 @@ from server.lifecycle import App
 from server.state.database import Database
 from server.storages_assembly import OtherStorages
 
-_SECONDS = 60
+_SECONDS = 120
 
 
 @contextmanager

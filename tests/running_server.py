@@ -23,7 +23,7 @@ from tests.started_process import RUN as RUN
 from tests.started_process import run_to_end, start
 
 ANY_PORT = ["--grpc-listen", "127.0.0.1:0", "--http-listen", "127.0.0.1:0"]
-_SECONDS = 60
+_SECONDS = 120
 
 
 def environment() -> dict[str, str]:

@@ -108,7 +108,7 @@ def start(
 
 
 def run_to_end(
-    arguments: Sequence[str], folder: Path, environment: Mapping[str, str], given: bytes = b"", timeout: float = 60
+    arguments: Sequence[str], folder: Path, environment: Mapping[str, str], given: bytes = b"", timeout: float = 120
 ) -> subprocess.CompletedProcess[bytes]:
     """Run the command line with these arguments in `folder` to its end; its input is `given`.
 

@@ -102,7 +102,7 @@ class Exporting:
 
 def in_loop(work: Awaitable[Any]) -> Any:
     async def bounded() -> Any:
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(240):
             return await work
 
     return asyncio.run(bounded())

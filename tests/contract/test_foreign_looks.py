@@ -84,8 +84,8 @@ def test_looks_are_as_old_as_they_may_be_and_no_older(
 ) -> None:
     """A date long past is looked at less often than one of the last days; one that failed soon again."""
     ahead = 0.0
-    monotonic = time.monotonic
-    monkeypatch.setattr("server.audit_log.bucket_looks.time.monotonic", lambda: monotonic() + ahead)
+    begun = time.monotonic()
+    monkeypatch.setattr("server.audit_log.bucket_looks.time.monotonic", lambda: begun + ahead)
     monkeypatch.setattr("server.audit_log.bucket_looks.time.time_ns", lambda: (NOON + DAY_MS) * 1_000_000)
     search = searching(bucket)
 

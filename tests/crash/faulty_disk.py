@@ -61,7 +61,7 @@ def small_disk(path: Path) -> Iterator[SmallDisk]:
 
 
 def _run(*command: str) -> None:
-    subprocess.run(command, check=True, capture_output=True, timeout=60)
+    subprocess.run(command, check=True, capture_output=True, timeout=120)
 
 
 class FaultyFiles(DiskFiles):

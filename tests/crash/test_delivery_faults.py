@@ -66,7 +66,7 @@ class Others:
             assert self._s3.get_object(Bucket=bucket, Key=key)["Body"].read() == self._bytes
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(600)
 def test_no_fault_of_a_delivery_loses_an_event_or_stores_it_twice(faulty: FaultyWorld) -> None:
     emitting, others = Emitting(0, PAUSE), Others(faulty)
     taken = Case(Meanwhile(others.take), (OBJECT,), times=2)

@@ -27,7 +27,7 @@ FLOOR = 4 * 1024 * 1024
 # One small batch after the other, so that deliveries meet the fault as well.
 FLAGS = ["--journal-disk-floor-bytes", str(FLOOR), "--journal-cut-age-seconds", "0.1"]
 EVENT_BYTES = 64 * 1024
-_SECONDS = 60
+_SECONDS = 120
 
 
 @pytest.fixture

@@ -43,7 +43,7 @@ class EmittingProcess:
         assert self._process.poll() is None
 
 
-@pytest.mark.timeout(400)
+@pytest.mark.timeout(600)
 def test_every_event_that_emit_returned_for_is_in_the_service_exactly_once(tmp_path: Path) -> None:
     seed = random.randrange(1 << 30)
     dice = random.Random(seed)

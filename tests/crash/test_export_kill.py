@@ -39,7 +39,7 @@ LONG = pytest.mark.skipif("EXTAUDIT_CRASH_ROUNDS" not in os.environ, reason="tak
 
 
 @pytest.mark.parametrize("target", ["folder", pytest.param("file", marks=LONG)])
-@pytest.mark.timeout(240 + 20 * ROUNDS)
+@pytest.mark.timeout(600 + 20 * ROUNDS)
 def test_every_acknowledged_event_is_exported_once(tmp_path: Path, target: str) -> None:
     print(f"EXTAUDIT_CRASH_SEED={SEED}")
     dice = random.Random(SEED)

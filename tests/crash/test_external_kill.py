@@ -73,7 +73,7 @@ def switch_on_and_on(world: World, spec: StorageSpec, client: Client, dice: rand
         assert error.code in ENDS, error  # noqa: PT017 -- any other one is a fault
 
 
-@pytest.mark.timeout(180 + 20 * ROUNDS)
+@pytest.mark.timeout(600 + 20 * ROUNDS)
 def test_after_kills_all_is_once_where_its_acknowledgement_says(tmp_path: Path) -> None:
     print(f"EXTAUDIT_CRASH_SEED={SEED}")
     dice, told = random.Random(SEED), dict[str, Place]()

@@ -17,7 +17,7 @@ SWITCHES = 20
 OBJECT = Where("PUT", r"\.parquet$")
 
 
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(600)
 def test_each_event_is_where_its_acknowledgement_says_and_exports_that_follow_have_it_once(faulty: FaultyWorld) -> None:
     emitting, following, late = Emitting(1, 0.05), Following(), list[Planned]()
     with faulty.serving() as client, following.running(faulty.world.client()):

@@ -83,7 +83,7 @@ def lives_with_one_left_out(state: StateFile) -> Iterator[tuple[Operation, list[
         yield left_out, list(moments(None, state, life, files, among=range(left_out.number + 1, until + 1)))
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 def test_each_sync_that_is_left_out_is_missed_or_has_its_reason(state: StateFile) -> None:
     outcomes: dict[str, list[bool]] = defaultdict(list)
     for left_out, found in lives_with_one_left_out(state):

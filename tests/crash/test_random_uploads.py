@@ -101,7 +101,7 @@ def kept_within(life_files: ForgetfulFiles, state: StateFile, model: Model, at: 
     return kept
 
 
-@pytest.mark.timeout(60 + 6 * ROUNDS)
+@pytest.mark.timeout(300 + 6 * ROUNDS)
 def test_what_was_acknowledged_and_answered_survives_whatever_happens(state: StateFile) -> None:
     print(f"EXTAUDIT_CRASH_SEED={SEED}")
     dice = random.Random(SEED)

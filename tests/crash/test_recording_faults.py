@@ -45,7 +45,7 @@ PIECE = Where("GET", r"\.tar\?.*versionId=")
 DOWNLOADS = (WrongBytes(), WrongBytes(told=False), CutAnswer(), Refused("InternalError", 500))
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(600)
 def test_no_fault_of_an_upload_loses_a_recording_or_keeps_it_twice(faulty: FaultyWorld) -> None:
     recordings = {
         str(uuid.uuid4()): (bytes([number]) * size, cases) for number, (size, *cases) in enumerate(UPLOADS.values())

@@ -15,7 +15,7 @@ EVERY, EVERY_FILE = (1, 1) if LONG else (9, 36)
 """Of moments in a second life, and of file operations, which the tests of the embedded storage stop at each of."""
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize("without_state", [False, True], ids=["state kept", "state lost"])
 @pytest.mark.parametrize("power_loss", [False, True], ids=["kill", "power loss"])
 def test_a_stop_at_any_request_loses_nothing_acknowledged(
@@ -34,7 +34,7 @@ def test_a_stop_at_any_request_loses_nothing_acknowledged(
             raise AssertionError(f"stopped before operation {moment.operation}, {operation}: {error!r}") from error
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 def test_without_versions_a_stop_at_any_request_loses_nothing_and_puts_nothing_over_another(state: StateFile) -> None:
     files = CloudedFiles(keeps_versions=False)
     found = list(moments(None, state, life, files))
@@ -46,7 +46,7 @@ def test_without_versions_a_stop_at_any_request_loses_nothing_and_puts_nothing_o
         check_next_life(moment, state)
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 def test_a_stop_in_the_next_life_loses_nothing_either(state: StateFile) -> None:
     starts = list(distinct(each.after(power_loss=False) for each in list(moments(None, state, life, CloudedFiles()))))
     for start in starts[:: EVERY * 6]:

@@ -53,7 +53,7 @@ class SwitchingServer(RunningServer):
         assert self.wait() == 0, self.said
 
 
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(600)
 def test_after_switches_and_kills_each_event_is_in_the_storage_that_its_acknowledgement_names(tmp_path: Path) -> None:
     dice, told = random.Random(7), dict[str, Place]()
     emitting = Emitting(0)

@@ -18,7 +18,7 @@ SEED = int(os.environ.get("EXTAUDIT_CRASH_SEED", random.getrandbits(32)))
 LONGEST_LOAD = 0.5
 
 
-@pytest.mark.timeout(60 + 20 * ROUNDS)
+@pytest.mark.timeout(300 + 20 * ROUNDS)
 def test_after_each_kill_an_upload_goes_on_from_what_was_acknowledged(tmp_path: Path) -> None:
     print(f"EXTAUDIT_CRASH_SEED={SEED}")
     dice = random.Random(SEED)

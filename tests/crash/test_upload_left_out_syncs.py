@@ -74,7 +74,7 @@ long = pytest.mark.skipif("EXTAUDIT_CRASH_ROUNDS" not in os.environ, reason="tak
 
 
 @long
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 def test_each_sync_that_is_left_out_is_missed_or_has_its_reason(state: StateFile) -> None:
     outcomes: dict[str, list[bool]] = defaultdict(list)
     for left_out, found in lives_with_one_left_out(state):
@@ -99,7 +99,7 @@ AFTER_A_KILL: dict[str, Callable[[Operation], bool]] = {
 
 
 @long
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize("name", AFTER_A_KILL)
 def test_what_a_kill_left_unsynced_must_be_synced_before_it_is_built_upon(state: StateFile, name: str) -> None:
     """A killed process's writes are seen by the next one, which must not take them for durable."""

@@ -9,7 +9,7 @@ from tests.crash.log_under_test import StateFile
 from tests.crash.upload_lives import check_next_life, distinct, life, moments, next_life
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize("without_state", [False, True], ids=["state kept", "state lost"])
 @pytest.mark.parametrize("power_loss", [False, True], ids=["kill", "power loss"])
 def test_a_stop_at_any_operation_loses_nothing_acknowledged(
@@ -24,7 +24,7 @@ def test_a_stop_at_any_operation_loses_nothing_acknowledged(
             raise AssertionError(f"stopped before operation {moment.operation}: {error!r}") from error
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 def test_a_loss_of_power_in_the_next_life_loses_nothing_either(state: StateFile) -> None:
     """After a kill, what the first life didn't sync is seen, believed and built upon: it must be made durable first."""
     starts = list(distinct(each.after(power_loss=False) for each in list(moments(None, state, life))))

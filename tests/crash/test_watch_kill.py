@@ -74,7 +74,7 @@ class Tail:
         return [json.loads(line) for line in self._out.read_bytes().splitlines(keepends=True) if line.endswith(b"\n")]
 
 
-@pytest.mark.timeout(120 + 30 * ROUNDS)
+@pytest.mark.timeout(300 + 30 * ROUNDS)
 def test_what_was_acknowledged_comes_once_through_kills_and_flushes(tmp_path: Path) -> None:
     print(f"EXTAUDIT_CRASH_SEED={SEED}")
     dice, loads = random.Random(SEED), list[Load]()

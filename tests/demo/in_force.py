@@ -26,7 +26,7 @@ _LINES: Final = ("--output", "jsonl")
 _SENT: Final = ("--emitter", "collector")
 _OWN: Final = {"session.upload", "external_audit_storage.enable"}
 """Types of the service's own events, beside those that begin with `extaudit.`."""
-_SECONDS: Final = 60
+_SECONDS: Final = 120
 
 
 class Life:

@@ -14,7 +14,7 @@ from tests.demo.story import Otherwise
 from tests.sandbox.running import Sandbox
 from tests.started_process import start
 
-_SECONDS = 60
+_SECONDS = 120
 ADMINISTRATOR = "administrator"
 """The administrator's profile in the AWS configuration."""
 

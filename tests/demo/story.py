@@ -20,7 +20,7 @@ from tests.started_process import run_to_end
 
 _COLUMNS = 100
 _WIDEST = 160
-_SECONDS = 60
+_SECONDS = 120
 
 
 class Otherwise(Exception):

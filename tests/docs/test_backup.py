@@ -138,7 +138,7 @@ def event(uid: str) -> bytes:
     return b'{"event":"load","uid":"%s","time":"2026-11-28T00:00:00Z"}' % uid.encode()
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 def test_the_page_does_what_it_says_under_load(tmp_path: Path) -> None:
     load = Load(tmp_path)
     try:

@@ -21,7 +21,7 @@ def test_there_are_pages() -> None:
     assert {"README.md", "tutorial.md"} <= {page.name for page in PAGES}
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_a_page_does_what_it_says(page: Path, tmp_path: Path) -> None:
     assert walk(page, tmp_path) > 0

@@ -202,19 +202,25 @@ class Lives:
         issue_user(self.data_dir, "alice", ["auditor"], 1, self.folder / "alice")
         renew(self.data_dir, "alice", self.folder / "alice", 1)
 
+    def put(self, path: Path, content: bytes) -> None:
+        """Have a file there at once: one that is seen while it is written is an event more."""
+        aside = self.folder / "aside"
+        aside.write_bytes(content)
+        aside.replace(path)
+
     def reloads(self, app: App, client: Client) -> None:
         def told(kind: str) -> Callable[[], object]:
             return lambda: own_events(client)[kind]
 
-        (self.roles / "reader.yaml").write_text(ROLE)
+        self.put(self.roles / "reader.yaml", ROLE.encode())
         until(told("extaudit.roles.reload"))
-        (self.roles / "broken.yaml").write_text("kind: nothing")
+        self.put(self.roles / "broken.yaml", b"kind: nothing")
         until(told("extaudit.roles.refused"))
-        self.user_ca.write_bytes(self.user_ca.read_bytes() + CaShape().make().pem)
+        self.put(self.user_ca, self.user_ca.read_bytes() + CaShape().make().pem)
         until(told("extaudit.certificates.reload"))
-        self.user_ca.write_bytes(b"broken")
+        self.put(self.user_ca, b"broken")
         until(told("extaudit.certificates.refused"))
-        self.jwks.write_bytes(b"broken")
+        self.put(self.jwks, b"broken")
         until(told("extaudit.jwks.refused"))
         app.tokens._keys[0]._fresh_until = 0.0
         until(told("extaudit.jwks.expire"))

@@ -64,7 +64,7 @@ class Terminal:
     def tmux(self, *arguments: str) -> str:
         """Run a tmux command."""
         command = [TMUX or "tmux", "-S", str(self._socket), "-f", os.devnull, *arguments]
-        done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
+        done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=120)
         return done.stdout
 
 

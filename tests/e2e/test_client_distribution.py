@@ -62,7 +62,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
 def run(python: Path, server: RunningServer, folder: Path, code: str) -> subprocess.CompletedProcess[str]:
     environment = {"EXTAUDIT_DATA_DIR": str(server.data_dir), "GRPC_VERBOSITY": "NONE"}
     return subprocess.run(
-        [python, "-W", "error", "-c", code], cwd=folder, env=environment, capture_output=True, text=True, timeout=60
+        [python, "-W", "error", "-c", code], cwd=folder, env=environment, capture_output=True, text=True, timeout=120
     )
 
 
@@ -127,7 +127,7 @@ def test_a_program_that_uses_it_is_checked_by_its_types(python: Path, tmp_path: 
     )
     check = [sys.executable, "-m", "mypy", "--strict", "--config-file=", "--cache-dir", tmp_path / "cache"]
     done = subprocess.run(
-        [*check, "--python-executable", python, program], cwd=tmp_path, capture_output=True, text=True, timeout=100
+        [*check, "--python-executable", python, program], cwd=tmp_path, capture_output=True, text=True, timeout=280
     )
     lines = [line for line in done.stdout.splitlines() if ": error: " in line]
     assert len(lines) == 1, done.stdout

@@ -32,7 +32,7 @@ TITLES = [
 FOUND = b'{"a":1,"uid":"1"}'
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(600)
 def test_the_story_comes_out_as_it_is_told(tmp_path: Path) -> None:
     told = subprocess.run(
         [sys.executable, "-m", "tests.demo"],
@@ -41,7 +41,7 @@ def test_the_story_comes_out_as_it_is_told(tmp_path: Path) -> None:
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        timeout=220,
+        timeout=580,
         check=False,
     )
     assert told.returncode == 0, told.stdout

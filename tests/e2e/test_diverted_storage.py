@@ -59,7 +59,7 @@ def a_backlog(world: World) -> Iterator[tuple[Client, ExternalAuditStorage]]:
         yield client, draft
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(600)
 def test_what_is_diverted_is_there_once_though_its_delivery_ends_well_later(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:

@@ -90,6 +90,7 @@ def test_a_directory_of_a_killed_server_is_read_with_what_its_database_has_in_th
     with RunningServer(tmp_path, *QUICK_CUTS).until_killed() as server:
         server.wait_until_ready()
         fill(server)
+        tree_of_running(server)  # a kill in a delivery leaves more to be told
         server.kill()
     assert (server.data_dir / "state.db-wal").stat().st_size > 0
     before = tree(server.data_dir)

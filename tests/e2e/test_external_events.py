@@ -67,7 +67,7 @@ def delivered(client: Client, storage: str) -> bool:
     return state.objects > 0 and state.pending_events == 0
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(600)
 def test_events_go_to_the_account_while_it_is_in_force_and_each_is_found_once(world: World) -> None:
     with world.serving(), world.client() as client:
         draft = world.set_up(client)
@@ -119,7 +119,7 @@ def test_events_go_to_the_account_while_it_is_in_force_and_each_is_found_once(wo
         assert location == draft.spec.audit_events_long_term_uri
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(600)
 def test_deliveries_that_fail_raise_an_alert_everywhere_once_until_they_go_well(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -161,7 +161,7 @@ def test_deliveries_that_fail_raise_an_alert_everywhere_once_until_they_go_well(
         client.storages.disable(reason="enough")
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(600)
 def test_a_throttled_delivery_and_a_lost_cache_catalogue_and_object(world: World) -> None:
     """What is away for a while is waited for; what the state lost is read again; what others removed is named."""
     with world.serving(), world.client() as client:

@@ -48,7 +48,7 @@ def read(client: Client, session: str) -> bytes:
     return b"".join(client.recordings.read(session))
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(600)
 def test_recordings_go_to_the_account_while_it_is_in_force_and_stay_where_they_began(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:

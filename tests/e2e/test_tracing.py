@@ -139,9 +139,9 @@ def test_a_collector_in_trouble_costs_no_call_and_no_time(trouble: str, tmp_path
                 client.search(Query(types=("a",)))
             assert len(acknowledged) <= 100
             assert sum(1 for _ in client.search_all(Query(types=("a",)))) == 100
-            assert time.monotonic() - started < 60, "an export that hangs takes 5 s"
+            assert time.monotonic() - started < 250, "an export that hangs takes 5 s"
             stopping = time.monotonic()
-        assert time.monotonic() - stopping < 60, "a stop doesn't wait for it for long"
+        assert time.monotonic() - stopping < 120, "a stop doesn't wait for it for long"
 
 
 def test_spans_go_by_tls_to_the_one_whose_ca_is_configured(tmp_path: Path) -> None:
@@ -164,7 +164,7 @@ def test_with_traces_off_nothing_of_opentelemetry_is_imported(tmp_path: Path) ->
         "print([each for each in sys.modules if each.startswith('opentelemetry')])"
     )
     done = subprocess.run(
-        [sys.executable, "-c", code], env=environment(), cwd=tmp_path, capture_output=True, text=True, timeout=60
+        [sys.executable, "-c", code], env=environment(), cwd=tmp_path, capture_output=True, text=True, timeout=120
     )
     assert done.stdout == "[]\n", done.stderr
 
@@ -175,7 +175,11 @@ def test_without_the_packages_the_start_says_what_to_install(tmp_path: Path) -> 
     flags += ["--grpc-listen", "127.0.0.1:0", "--http-listen", "127.0.0.1:0"]
     for more, code in ((["--check"], 2), ([], 1)):
         done = subprocess.run(
-            [sys.executable, "-c", hidden, *flags, *more], env=environment(), capture_output=True, text=True, timeout=60
+            [sys.executable, "-c", hidden, *flags, *more],
+            env=environment(),
+            capture_output=True,
+            text=True,
+            timeout=120,
         )
         assert (done.returncode, "requirements/tracing.txt" in done.stderr) == (code, True), done.stderr
         assert len(done.stderr.splitlines()) == 1

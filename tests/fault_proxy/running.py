@@ -17,7 +17,7 @@ from tests.fault_proxy.messages import MOST_HEAD_BYTES, read_head
 from tests.fault_proxy.plan import Plan, Planned, Where
 from tests.polling import until
 
-_SECONDS = 60
+_SECONDS = 120
 
 
 class FaultProxy:

@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey, RSAPubli
 
 from tests.sandbox.refusals import Refused
 
-_SECONDS = 5
+_SECONDS = 60
 _MOST_BYTES = 1 << 20
 _NO_KEY = (
     "Couldn't retrieve verification key from your identity provider, please reference "

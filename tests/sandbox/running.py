@@ -22,7 +22,7 @@ from botocore.config import Config
 from tests.sandbox.calls import Call
 
 ROOT = Path(__file__).parents[2]
-_SECONDS = 60
+_SECONDS = 120
 _CREDENTIALS = ("AccessKeyId", "SecretAccessKey", "SessionToken")
 
 
