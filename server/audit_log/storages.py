@@ -47,10 +47,6 @@ class Storages:
         """How many times another storage became active since the start."""
         return len(self._activated) - 1
 
-    def active_since(self, switches: int) -> frozenset[str]:
-        """The storages that are or were active since there had been so many switches."""
-        return frozenset(self._activated[switches:])
-
     def ids(self) -> tuple[str, ...]:
         """The known ones, the default one first."""
         return tuple(self._by_id)

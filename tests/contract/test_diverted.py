@@ -76,7 +76,7 @@ def watched(rig: SearchRig) -> list[tuple[str, str, int]]:
     reader = LogReader(rig.log.tail, rig.catalogue, batches, rig.log.journal.log_id)
     found, place = [], dict[str, int]()
     while True:
-        look = look_on(reader, place, Selection(EventFilter()), compile_filters(Filters()), lambda: None)
+        look = look_on(reader, place, Selection(EventFilter()), compile_filters(Filters()), None)
         assert not look.missing
         found += [(row.position.uid, each.storage, each.sequence) for row in look.events for each in row.receipts]
         place = look.place

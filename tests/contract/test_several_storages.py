@@ -144,9 +144,7 @@ def test_whoever_reads_the_log_in_its_order_gets_each_once(rig: SearchRig, deliv
     for storages in (None, {"default"}, {OTHER}):
         events, place = [], dict[str, int]()
         while True:
-            look = look_on(
-                reader, place, Selection(EventFilter()), compile_filters(Filters()), lambda wanted=storages: wanted
-            )
+            look = look_on(reader, place, Selection(EventFilter()), compile_filters(Filters()), storages)
             assert not look.missing
             events += [row.receipts[0] for row in look.events]
             place = look.place
@@ -174,6 +172,24 @@ def test_a_list_of_chunks_waits_for_the_late_one_and_has_each_once(rig: SearchRi
     assert found == [("default", 1, 2)], "what is behind a batch on its way to the other storage waits"
     deliver(rig, OTHER)
     assert chunks(place)[0] == [(OTHER, 3, 4), ("default", 5, 5)]
+
+    def elsewhere(storage: str, after: int) -> list[tuple[str, str, int, int]]:
+        query = ChunkQuery(storage, after={rig.log.journal.log_id: after})
+        missing = listing.page(ALICE, query, sees_all=True).missing
+        return [(part.reason.value, part.storage, part.first_sequence, part.last_sequence) for part in missing]
+
+    assert elsewhere("active", 0) == [("OTHER_STORAGE", OTHER, 3, 4)]
+    assert elsewhere("active", 3) == [("OTHER_STORAGE", OTHER, 4, 4)]
+    assert [elsewhere(*each) for each in (("active", 4), ("default", 0), ("followed", 0))] == [[], [], []]
+    switch_to(rig, OTHER)
+    assert elsewhere("active", 0) == [("OTHER_STORAGE", "default", 1, 2), ("OTHER_STORAGE", "default", 5, 5)]
+    rig.emit(event_json("f"), event_json("g"))
+    rig.cut()
+    rig.emit(event_json("h"))
+    rig.cut()
+    switch_to(rig, "default")
+    deliver(rig, OTHER)
+    assert elsewhere("active", 4) == [("OTHER_STORAGE", OTHER, 6, 8)], "two batches, one range"
 
 
 def test_the_index_of_sessions_is_made_anew_over_batches_that_overtook_each_other(rig: SearchRig) -> None:
@@ -257,9 +273,9 @@ def test_with_the_cache_lost_every_read_is_as_before(rig: SearchRig) -> None:
     reads = LogReader(
         again.log.tail, again.catalogue, StoredBatches(again.storages, again.catalogue), again.log.journal.log_id
     )
-    look = look_on(reads, {}, Selection(EventFilter()), compile_filters(Filters()), lambda: None)
+    look = look_on(reads, {}, Selection(EventFilter()), compile_filters(Filters()), None)
     while not look.caught_up:
-        more = look_on(reads, look.place, Selection(EventFilter()), compile_filters(Filters()), lambda: None)
+        more = look_on(reads, look.place, Selection(EventFilter()), compile_filters(Filters()), None)
         look.events, look.place, look.caught_up = look.events + more.events, more.place, more.caught_up
     expected = {item.receipt for each in kept.values() for item in each}
     assert {receipt for row in look.events for receipt in row.receipts} == expected

@@ -56,7 +56,10 @@ when something is missing.
 @click.option("--no-follow", is_flag=True, help="End when everything that is there by then has been printed.")
 @filter_options
 @click.option(
-    "--storage", default="", shell_complete=storages, help="active (the default), default, all, or a storage id."
+    "--storage",
+    default="",
+    shell_complete=storages,
+    help="active (the default): whichever is; default, all, or a storage id.",
 )
 @output_option
 @connected

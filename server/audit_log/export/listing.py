@@ -94,19 +94,24 @@ class ChunkListing:
         of_others = set(looked.of_others)
         uncounted = each_once([*looked.gaps, *looked.of_others], of_others.__contains__)
         lost = [*self._lost(start.complete, query.after), *self._unknown(query.after)]
+        if query.storage == "active":
+            lost += self._elsewhere(start.complete, query.after, storages)
         missing = told([*lost, *uncounted], sees_all=sees_all)
         foreign = sum(self._catalogue.foreign_objects(storage, *times) for storage in storages)
         return ChunkPage(chunks, "", through, missing, foreign)
 
     def _chosen(self, selector: str) -> frozenset[str]:
         """The storages chosen. What follows a place was active since, so `followed` leaves out none."""
-        known = frozenset((*self._storages.ids(), *self._catalogue.storages()))
+        known = self._known()
         if selector in ("followed", "all"):
             return known
         chosen = self._storages.active if selector == "active" else selector
         if chosen not in known:
             raise NotFound("there is no such storage")  # what a caller sends is not said again
         return frozenset((chosen,))
+
+    def _known(self) -> frozenset[str]:
+        return frozenset((*self._storages.ids(), *self._catalogue.storages()))
 
     def _complete(self) -> dict[str, int]:
         """For every log the sequence up to which everything is in confirmed batches or lost; 0 where nothing is."""
@@ -163,6 +168,20 @@ class ChunkListing:
             for log_id, first, last in self._catalogue.holes()
             if first <= complete.get(log_id, 0) and last > after.get(log_id, 0)
         ]
+
+    def _elsewhere(
+        self, complete: Mapping[str, int], after: Mapping[str, int], storages: frozenset[str]
+    ) -> Iterator[Missing]:
+        """The ranges that are in other storages than these. Another one may be active from list to list, and whoever
+        asks for that would pass over what came to the former one meanwhile."""
+        text = "these events are in another storage, which was active then; ask for `followed`, or for that one"
+        ranges: list[tuple[str, str, int, int]] = []
+        for batch in self._batches(ListStart(complete), after, self._known() - storages):
+            first = max(batch.first, after.get(batch.log_id, 0) + 1)
+            if ranges and (batch.storage, batch.log_id, first - 1) == (*ranges[-1][:2], ranges[-1][3]):
+                first = ranges.pop()[2]
+            ranges.append((batch.storage, batch.log_id, first, batch.last))
+        return (Missing(MissingReason.OTHER_STORAGE, storage, log, text, *span) for storage, log, *span in ranges)
 
     def _storage_of(self, log_id: str, first: int) -> str:
         """The storage that a lost range would be in."""

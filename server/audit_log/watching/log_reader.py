@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 from bisect import bisect_right
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 
 from server.audit_log.search.query import Missing
 from server.audit_log.storages import DEFAULT
@@ -85,13 +85,10 @@ class LogReader:
             for batch in self._catalogue.batches_between(log_id, place.get(log_id, 0), end, _LOOKED_AHEAD)
         )
 
-    def next(
-        self, log_id: str, done: int, storages: Callable[[], Collection[str] | None] = lambda: None
-    ) -> LogPart | None:
+    def next(self, log_id: str, done: int, storages: Collection[str] | None = None) -> LogPart | None:
         """What follows the sequence `done` of a log; None at its end.
 
-        Events of other storages than `storages` gives are passed over; None stands for all. It is asked once the part
-        is pinned, when its storage has become known.
+        Events of other storages than these are passed over; None stands for all.
 
         Raises:
             StorageError: it can't be read now; safe to try again.
@@ -104,11 +101,10 @@ class LogReader:
         pins = [pin for pin in self._tail.pin() if pin.section.log_id == log_id]
         for pin in pins:
             if pin.section.first <= wanted <= pin.last:
-                return self._in_tail(pin, done, storages())
+                return self._in_tail(pin, done, storages)
         batch = self._catalogue.batch_holding(log_id, wanted)
         if batch is not None:
-            wanted_of = storages()
-            other = wanted_of is not None and batch.storage not in wanted_of
+            other = storages is not None and batch.storage not in storages
             return ForeignPart(batch.last) if other else StoredPart(self._rows(batch), done)
         starts = [pin.section.first for pin in pins if pin.length and pin.section.first > wanted]
         starts += [following.first] if following is not None else []

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from dataclasses import dataclass, field
 
 from server.audit_log.event import Event, digest_of
@@ -48,11 +48,11 @@ def look_on(
     place: Place,
     selection: Selection,
     matches: Matcher,
-    storages: Callable[[], Collection[str] | None],
+    storages: Collection[str] | None,
 ) -> Look:
     """Look on from a place: to the end of every log, or until an answer is full.
 
-    `storages` gives the ones whose events are wanted; None for all. It is asked after the end of a log was looked up.
+    `storages` are those whose events are wanted; None for all.
 
     Raises:
         StorageError: something can't be read now; nothing is lost by looking again from the same place.

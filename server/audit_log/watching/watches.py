@@ -71,7 +71,7 @@ class Watches:
             ResourceExhausted: there are too many watches.
             Unavailable: the trace can't be journalled.
         """
-        chosen = self._storages.chosen(query.storage)
+        wanted = self._wanted(query.storage)
         if self._open >= self._limits.watches:
             raise ResourceExhausted("too many watch already", reason="OVERLOADED", retry_after=5.0)
         self._open += 1
@@ -80,7 +80,7 @@ class Watches:
             start = await self._start(query)
             watch_id = str(uuid.uuid4())
             await self._service_log.watching(access(), query, watch_id)
-            return self._watch(access, query, start, encode, watch_id, self._wanted(query.storage, chosen))
+            return self._watch(access, query, start, encode, watch_id, wanted)
         except BaseException:
             self._release()
             raise
@@ -92,7 +92,7 @@ class Watches:
         start: Place,
         encode: Encode,
         watch_id: str,
-        wanted: Callable[[], Collection[str] | None],
+        wanted: Collection[str] | None,
     ) -> Watch:
         look = partial(self._look, wanted, encode)
         return Watch(
@@ -107,15 +107,11 @@ class Watches:
             partial(self._ended, watch_id),
         )
 
-    def _wanted(self, selector: str, chosen: frozenset[str]) -> Callable[[], Collection[str] | None]:
-        """Gives the storages whose events are wanted, as of now; None for all. Who watches the active one goes on with
-        the one that takes its place."""
-        if selector == "all":
-            return lambda: None
-        if selector != "active":
-            return lambda: chosen
-        begun = self._storages.switches
-        return lambda: self._storages.active_since(begun)
+    def _wanted(self, selector: str) -> Collection[str] | None:
+        """The storages whose events are wanted; None for all. What follows a place is of whichever storage was active
+        when it came: so is all that who watches the active one is to have, however often a watch is begun anew."""
+        chosen = self._storages.chosen(selector)
+        return None if selector in ("", "active", "all") else chosen
 
     async def _start(self, query: WatchQuery) -> Place:
         if query.after is not None:
@@ -136,7 +132,7 @@ class Watches:
 
     async def _look(
         self,
-        wanted: Callable[[], Collection[str] | None],
+        wanted: Collection[str] | None,
         encode: Encode,
         place: Place,
         selection: Selection,
@@ -155,7 +151,7 @@ class Watches:
         if backlog is not None and backlog <= self._few(selection):
             return looked()
         # Encoding a full answer takes as long as finding it, and the loop has others to serve.
-        return await self._on_thread(looked, may_fetch=self._reader.may_fetch(place, wanted()))
+        return await self._on_thread(looked, may_fetch=self._reader.may_fetch(place, wanted))
 
     def _few(self, selection: Selection) -> int:
         return _FEW_EVENTS if selection.is_cheap else min(_FEW_EVENTS, max(_FEWEST_EVENTS, _LOOP_EVENTS // self._open))

@@ -42,7 +42,7 @@ def reader_of(rig: SearchRig) -> LogReader:
 def look(rig: SearchRig, place: dict[str, int], wanted: EventFilter | None = None, **others: Any) -> Look:
     wanted = wanted or EventFilter()
     reader = others.get("reader") or reader_of(rig)
-    return look_on(reader, place, Selection(wanted), compile_filters(wanted.filters), lambda: others.get("storages"))
+    return look_on(reader, place, Selection(wanted), compile_filters(wanted.filters), others.get("storages"))
 
 
 def look_through(rig: SearchRig, wanted: EventFilter | None = None) -> Look:

@@ -36,7 +36,8 @@ class ListEventChunksRequest(_message.Message):
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     storage: _builtins.str
     """Which storages: empty or `followed` for every one that was active since the cursor began, late deliveries included;
-    `active`, `default`, `all`, or a storage id. With one storage alone complete_through passes over what is in others.
+    `active`, `default`, `all`, or a storage id. With one storage alone complete_through passes over what is in others;
+    of `active` that is named as missing, since another one may be active from list to list.
     """
     page_size: _builtins.int
     """Chunks per page: 0 means 1,000, above 10,000 is taken as 10,000, negative is refused."""
@@ -100,8 +101,8 @@ class ListEventChunksResponse(_message.Message):
 
     @_builtins.property
     def missing(self) -> _containers.RepeatedCompositeFieldContainer[_event_query_pb2.MissingPart]:
-        """What can't be exported before complete_through: ranges lost to damage, and what `after` says was given though the
-        service doesn't have it. And where foreign objects couldn't be looked for, so that foreign_objects may be too low;
+        """What can't be exported before complete_through: ranges lost to damage, of `active` those in other storages, and what
+        `after` says was given though the service doesn't have it. And where foreign objects couldn't be looked for, so that foreign_objects may be too low;
         these have no sequences. Only with the last page.
         """
 

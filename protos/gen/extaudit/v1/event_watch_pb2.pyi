@@ -78,7 +78,9 @@ class WatchEventsRequest(_message.Message):
     RECEIVED_FROM_FIELD_NUMBER: _builtins.int
     STORAGE_FIELD_NUMBER: _builtins.int
     storage: _builtins.str
-    """Storage whose events are watched, as in SearchEventsRequest."""
+    """Storage whose events are watched: a storage id or `default` for what is in that one. Empty, `active` and `all` are the
+    same: all that follows the start, in whichever storage was active when it came.
+    """
     @_builtins.property
     def filter(self) -> _event_query_pb2.EventFilter:
         """What the events must be like."""
