@@ -96,19 +96,19 @@ def rig(tmp_path: Path) -> Iterator[Rig]:
     engine.dispose()
 
 
-def renewing() -> int:
-    return sum(thread.name == "aws-credentials" for thread in threading.enumerate())
+def renewing() -> set[threading.Thread]:
+    return {thread for thread in threading.enumerate() if thread.name == "aws-credentials"}
 
 
 def test_a_role_that_the_integration_has_no_more_is_assumed_no_more(rig: Rig) -> None:
     before = renewing()
     assert rig.reach() == "no answer"
-    assert renewing() == before + 1
+    assert len(renewing() - before) == 1
     [problem] = rig.storages.problems()
     assert problem == ("integration ours: sts:AssumeRoleWithWebIdentity: the role could not be assumed: no answer came")
     rig.give_role(ROLE + "2")
     assert rig.reach() == "no answer"
-    until(lambda: renewing() == before + 1)
+    until(lambda: len(renewing() - before) == 1)
 
 
 def test_a_deleted_integration_gets_no_token_and_the_search_is_told_what_to_do(rig: Rig) -> None:
@@ -118,7 +118,7 @@ def test_a_deleted_integration_gets_no_token_and_the_search_is_told_what_to_do(r
         connection.execute(delete(integrations))
     told = rig.reach()
     assert "integration ours was deleted; create one of that name" in told
-    until(lambda: renewing() == before)
+    until(lambda: not renewing() - before)
     assert rig.storages.problems() == []
     asked = len(rig.tokens.asked)
     rig.reach()
@@ -140,32 +140,31 @@ def test_athena_is_asked_of_these_storages_alone_and_by_the_role_of_now(rig: Rig
     assert rig.storages.finder("aws-1") is finder, "what is known of its table is kept"
     asked = FindRequest(Filters(), "2026-01-01", "2026-01-01", Order.NEWEST_FIRST, "alice")
     with pytest.raises(FinderFailed, match=r"glue:GetTable|sts:AssumeRoleWithWebIdentity"):
-        finder.find(asked, time.monotonic() + 5)
+        finder.find(asked, time.monotonic() + 60)
     with rig.engine.begin() as connection:
         connection.execute(delete(integrations))
     rig.now += 10
     with pytest.raises(StorageError, match="integration ours was deleted"):
-        finder.find(asked, time.monotonic() + 5)
+        finder.find(asked, time.monotonic() + 60)
 
 
 def test_what_was_given_up_is_not_sent_again() -> None:
     """A stop waits for what is under way: one answer that doesn't come, and not one more for every attempt."""
-    with socket.create_server(("127.0.0.1", 0)) as silent, ThreadPoolExecutor(1) as threads:
+    with ThreadPoolExecutor(1) as threads, socket.create_server(("127.0.0.1", 0)) as silent:
         url = f"http://127.0.0.1:{silent.getsockname()[1]}"
-        settings = AwsSettings(endpoint=url, attempts=5, read_timeout=1.0, s3_path_style="always")
+        settings = AwsSettings(endpoint=url, attempts=5, read_timeout=60.0, s3_path_style="always")
         clients = AwsClients("us-west-2", ROLE, lambda: "token", settings)
         clients.credentials._session = RoleSession("k", "s", "t", time.time() + 3600, "arn", 3600)
         asked = threads.submit(clients.s3.list_objects_v2, Bucket="longterm")
-        silent.settimeout(10)
-        connections = [silent.accept()[0]]
+        silent.settimeout(60)
+        under_way, _ = silent.accept()
         clients.give_up()
+        under_way.close()
         with pytest.raises(AwsError, match="stopping"):
             asked.result(60)
         silent.settimeout(0.0)
         with pytest.raises(BlockingIOError):
             silent.accept()
-        for each in connections:
-            each.close()
         clients.close()
 
 

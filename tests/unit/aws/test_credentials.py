@@ -139,18 +139,12 @@ def test_many_callers_at_once_ask_once(sts: Sts, credentials: RoleCredentials) -
 
 
 def test_the_thread_asks_before_anybody_calls_and_ends_with_close(sts: Sts) -> None:
-    asked = threading.Event()
-
-    def assume(token: str, seconds: int) -> RoleSession:
-        session = sts(token, seconds)
-        asked.set()
-        return session
-
-    credentials = RoleCredentials(assume, lambda: "token", lambda: sts.now)
+    others = set(threading.enumerate())
+    credentials = RoleCredentials(sts, lambda: "token", lambda: sts.now)
     credentials.start()
-    assert asked.wait(60)
+    until(lambda: sts.asked)
     credentials.close()
-    assert [each.name for each in threading.enumerate() if each.name == "aws-credentials"] == []
+    until(lambda: not [each for each in set(threading.enumerate()) - others if each.name == "aws-credentials"])
 
 
 @pytest.mark.parametrize(
@@ -191,7 +185,7 @@ def test_where_no_other_session_can_be_had_refusals_do_not_have_it_asked_for_eac
 def test_the_thread_asks_at_once_for_another_session_in_place_of_a_revoked_one(sts: Sts) -> None:
     credentials = RoleCredentials(sts, lambda: "token", lambda: sts.now)
     credentials.start()
-    until(lambda: sts.asked)
+    until(lambda: credentials.expires_at)
     sts.now += 1000
     credentials.doubt(DENIED)
     until(lambda: len(sts.asked) == 2)
