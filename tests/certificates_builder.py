@@ -54,6 +54,14 @@ def shared_rdn(*pairs: tuple[str, str]) -> x509.Name:
     return x509.Name([x509.RelativeDistinguishedName(attributes) for attributes in groups.values()])
 
 
+def put(path: Path, data: bytes) -> None:
+    """Put a file where another may be: of one size and within one tick of the clock, its inode tells them apart."""
+    draft = path.with_name(f"{path.name}.draft")
+    draft.write_bytes(data)
+    draft.chmod(0o600)
+    draft.replace(path)
+
+
 @dataclass(frozen=True)
 class Pair:
     """A certificate and its key."""
@@ -81,9 +89,8 @@ class Pair:
 
     def write(self, folder: Path, stem: str) -> tuple[Path, Path]:
         certificate, key = folder / f"{stem}.crt", folder / f"{stem}.key"
-        certificate.write_bytes(self.pem)
-        key.write_bytes(self.key_pem)
-        key.chmod(0o600)
+        put(certificate, self.pem)
+        put(key, self.key_pem)
         return certificate, key
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from server.certificates.certificates_in_force import Certificates, StateOfCertificate
 from server.certificates.sources import CertificateSources
-from tests.certificates_builder import CLUSTER, CaShape
+from tests.certificates_builder import CLUSTER, CaShape, put
 
 Told = list[tuple[Sequence[StateOfCertificate], Sequence[StateOfCertificate]]]
 
@@ -33,7 +33,7 @@ def test_a_changed_ca_is_told_with_its_digest_also_when_a_handshake_saw_it_first
     clock = [0.0]
     certificates, other = load(tmp_path, told, clock), CaShape().make()
     before = certificates.certificate_states()
-    (tmp_path / "users.pem").write_bytes(other.pem)
+    put(tmp_path / "users.pem", other.pem)
     clock[0] = 10.0
     certificates._at_handshake()
     [(removed, added)] = told
@@ -48,6 +48,6 @@ def test_a_file_that_was_only_written_anew_is_no_change(tmp_path: Path) -> None:
     told: Told = []
     certificates = load(tmp_path, told, [0.0])
     path = tmp_path / "users.pem"
-    path.write_bytes(path.read_bytes() + b"\n")
+    put(path, path.read_bytes() + b"\n")
     assert certificates.reload_if_changed()
     assert told == []

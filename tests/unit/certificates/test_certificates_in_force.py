@@ -15,7 +15,7 @@ from server.certificates.problems import CertificateProblem
 from server.certificates.server_credentials import load_server_pair
 from server.certificates.sources import CertificateSources, choose_sources
 from server.errors import Unauthenticated
-from tests.certificates_builder import CLUSTER, Ca, CaShape, key_usage, now
+from tests.certificates_builder import CLUSTER, Ca, CaShape, key_usage, now, put
 from tests.unit.certificates.test_local_authority import Record
 
 PEER = "ipv4:127.0.0.1:1"
@@ -48,10 +48,10 @@ def test_a_removed_ca_is_trusted_no_more_and_an_added_one_is(files: Files) -> No
     certificates, other = files.load(), CaShape().make()
     old, new = files.user.user().pem, other.user("bob").pem
     assert certificates.resolve(old, PEER, now()).name == "alice"
-    files.user_file.write_bytes(files.user.pem + other.pem)
+    put(files.user_file, files.user.pem + other.pem)
     assert certificates.reload_if_changed()
     assert {certificates.resolve(pem, PEER, now()).name for pem in (old, new)} == {"alice", "bob"}
-    files.user_file.write_bytes(other.pem)
+    put(files.user_file, other.pem)
     assert certificates.reload_if_changed()
     assert certificates.resolve(new, PEER, now()).name == "bob"
     with pytest.raises(Unauthenticated):
@@ -66,7 +66,7 @@ def test_nothing_changed_is_nothing_loaded(files: Files) -> None:
 def test_a_broken_file_keeps_the_old_is_told_once_and_holds_up_nothing_else(files: Files) -> None:
     certificates = files.load()
     pem = files.user.user().pem
-    files.user_file.write_bytes(b"broken")
+    put(files.user_file, b"broken")
     assert not certificates.reload_if_changed()
     assert not certificates.reload_if_changed()
     assert files.problems == ["the CA file users.pem holds no well-formed PEM certificates"]
@@ -74,7 +74,7 @@ def test_a_broken_file_keeps_the_old_is_told_once_and_holds_up_nothing_else(file
     assert certificates.resolve(pem, PEER, now()).name == "alice"
     files.host.server().write(files.folder, "server")
     assert certificates.reload_if_changed()
-    files.user_file.write_bytes(files.user.pem)
+    put(files.user_file, files.user.pem)
     assert certificates.reload_if_changed()
     assert certificates.problems() == ()
 
@@ -83,10 +83,10 @@ def test_a_half_replaced_server_pair_waits_for_its_other_half(files: Files) -> N
     certificates = files.load()
     before = certificates.certificate_states()
     new = files.host.server()
-    (files.folder / "server.key").write_bytes(new.key_pem)
+    put(files.folder / "server.key", new.key_pem)
     assert not certificates.reload_if_changed()
     assert "don't belong together" in files.problems[0]
-    (files.folder / "server.crt").write_bytes(new.pem)
+    put(files.folder / "server.crt", new.pem)
     assert certificates.reload_if_changed()
     assert certificates.problems() == ()
     assert before[1:] == certificates.certificate_states()[1:]
