@@ -30,13 +30,15 @@ class Dates:
         self.fault: Missing | None = None
         self.held = ""
         self.goes_on = threading.Event()
+        self.counting = threading.Lock()
 
     def look(self, date: str) -> DateLook:
         self.looks.append(date)
         if date == self.held:
             assert self.goes_on.wait(60)
-        self.unfinished -= 1
-        is_finished = self.unfinished < 0
+        with self.counting:
+            self.unfinished -= 1
+            is_finished = self.unfinished < 0
         faults = {"1970-01-02/x": self.fault} if self.fault is not None else {}
         return DateLook(faults, () if is_finished else (UNREAD,), is_finished=is_finished)
 
@@ -49,6 +51,7 @@ def dates() -> Dates:
 @pytest.fixture
 def looks(dates: Dates, monkeypatch: pytest.MonkeyPatch) -> Iterator[BucketLooks]:
     monkeypatch.setattr(bucket_looks, "MOST_DATES", 5)
+    monkeypatch.setattr(bucket_looks, "_MOST_SECONDS", 60.0)
     catalogue: Any = SimpleNamespace(dates=lambda storage: ["1970-01-02"])
     storage: Any = SimpleNamespace(storage_id="s3", dates=lambda: ["1970-01-01"])
     freshness = Freshness(last_dates=0, earlier_dates=600)

@@ -55,7 +55,7 @@ def _run(work: Callable[[Searches, HeldLog, OnePage], Any], fails: Exception | N
         log, search = HeldLog(), OnePage(fails)
         with ThreadPoolExecutor(1) as threads:
             parts = cast(Search, search), threads, threads, cast(ServiceLog, log)
-            await work(Searches(*parts, Metrics(()).searches, limit_seconds=5), log, search)
+            await work(Searches(*parts, Metrics(()).searches, limit_seconds=60), log, search)
 
     asyncio.run(main())
 
@@ -67,12 +67,12 @@ def test_an_answer_that_is_ready_waits_for_its_trace() -> None:
             searches.search(ACCESS, SearchQuery(), lambda page: made.set() or page.query_id, timeout=None)
         )
         await log.asked.wait()
-        await asyncio.to_thread(made.wait, 5)
+        await asyncio.to_thread(made.wait, 60)
         assert made.is_set()
         assert not answer.done()
         log.durable.set_result(None)
         assert await answer == "q"
-        assert await asyncio.to_thread(search.prepared.wait, 5), "the next page is prepared once this one may leave"
+        assert await asyncio.to_thread(search.prepared.wait, 60), "the next page is prepared once this one may leave"
 
     _run(work)
 

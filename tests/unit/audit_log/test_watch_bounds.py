@@ -80,7 +80,7 @@ async def test_those_who_look_for_a_time_leave_a_thread_to_those_who_watch(
         try:
             for _ in range(5):
                 await asyncio.sleep(0)
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(60):
                 assert uids(await (await rig.watch()).next()) == ["a"]
             assert not any(each.done() for each in waiting)
         finally:

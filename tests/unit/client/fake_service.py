@@ -185,4 +185,4 @@ def serve(fake: FakeService, pki: Pki) -> Iterator[FakeService]:
     try:
         yield fake
     finally:
-        server.stop(None).wait(5)
+        server.stop(None).wait(60)

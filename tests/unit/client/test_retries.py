@@ -130,8 +130,8 @@ def test_what_would_take_longer_than_the_call_has_is_not_waited_for(
     service: FakeService, connection: Connection
 ) -> None:
     waits: list[float] = []
-    service.status = Failing(99, Refused(FULL, "JOURNAL_FULL", retry_after=60.0))  # type: ignore[assignment]
-    with Client(connection, timeout=5, retries=Retries(wait=waits.append)) as client, pytest.raises(ExtauditError):
+    service.status = Failing(99, Refused(FULL, "JOURNAL_FULL", retry_after=120.0))  # type: ignore[assignment]
+    with Client(connection, timeout=60, retries=Retries(wait=waits.append)) as client, pytest.raises(ExtauditError):
         client.status()
     assert waits == []
 
