@@ -63,6 +63,23 @@ def service(service: FakeService) -> FakeService:
 ALL = b"\n".join([*STORED, TAIL, b""])
 
 
+@pytest.mark.parametrize("name", ["../log", "/tmp/log", "a/b", "..", ""])
+def test_a_service_gives_no_file_a_place_outside_the_folder(
+    service: FakeService, extaudit: Command, folder: Path, name: str
+) -> None:
+    listed = pb.EventChunk(id="c", storage="default", log_id=name, first_sequence=1, last_sequence=3, events=3)
+    service.chunks = lambda _: pb.ListEventChunksResponse(
+        chunks=[listed], complete_through=watch_pb.LogPlace(logs={name: 3})
+    )
+    done = extaudit("events", "export", "--out", "deep/out/")
+    assert done.code == 1
+    assert "a name that no log has" in done.err
+    assert {path.name for path in folder.rglob("*") if path.is_file()} == {
+        "export-state.json",
+        "export-state.json.lock",
+    }
+
+
 def test_a_folder_gets_a_file_for_each_batch_and_the_state(service: FakeService, extaudit: Command) -> None:
     done = extaudit("events", "export", "--out", "out/")
     assert (done.code, done.err) == (0, "")

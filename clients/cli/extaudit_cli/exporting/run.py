@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -22,6 +23,7 @@ _CHECKPOINT_BYTES: Final = 32 * 1024 * 1024
 _TAIL_BYTES: Final = 64 * 1024 * 1024
 _TAIL_SECONDS: Final = 900.0
 _LOSSES: Final = 10
+_LOG_NAME: Final = re.compile(r"[0-9A-Za-z_-]{1,64}", re.ASCII)
 _LOST: Final = frozenset({"NOT_FOUND", "DATA_LOSS"})
 
 Told = Callable[["ExtauditError", float], None]
@@ -92,7 +94,7 @@ class Export:
 
         Raises:
             ExtauditError: the service refused or failed.
-            StateProblem: the service doesn't have what the state says was exported.
+            StateProblem: the service doesn't have what the state says was exported, or names no logs.
             OSError: the output can't be written.
             Stopped: it was asked to.
         """
@@ -111,6 +113,7 @@ class Export:
         place = self._output.reached.place
         listed = self._source.chunks(self._query, place)
         _check_service(place, listed.missing)
+        _check_names(listed.chunks)
         self.began = True
         chunks = to_read(listed.chunks, place)
         self._progress.expect(sum(chunk.last_sequence - _before(chunk, place) for chunk in chunks))
@@ -265,6 +268,16 @@ def _check_service(place: Mapping[str, int], missing: Iterable[MissingPart]) -> 
                 f"the service has no events {part.first_sequence} to {part.last_sequence} of log {part.name}, which "
                 "this export has taken: it is another service, or one put back to an earlier time; nothing is changed"
             )
+
+
+def _check_names(chunks: Iterable[EventChunk]) -> None:
+    """Take no name from a service that isn't a log's: files are named for logs, and must stay in their folder.
+
+    Raises:
+        StateProblem: there is such a one.
+    """
+    if any(_LOG_NAME.fullmatch(chunk.log_id) is None for chunk in chunks):
+        raise StateProblem("the service gives a log a name that no log has; nothing of it is written")
 
 
 def _before(chunk: EventChunk, place: Mapping[str, int]) -> int:

@@ -12,7 +12,7 @@ from server.storage.finding import FinderBusy
 class ReadBudget:
     """What each identity had read within the last `period_seconds`. Safe to use from several threads.
 
-    What a query reads is known at its end, so the last one within the budget may go beyond it, by no more than the
+    What a query reads is known at its end, so those that run at once may go beyond the budget, each by no more than the
     workgroup lets a query read.
     """
 
