@@ -8,10 +8,21 @@ fixed order. What doesn't: what the files mean.
 from __future__ import annotations
 
 import contextlib
+import fcntl
+import mmap
 import os
 import stat
+import threading
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Protocol
+from typing import Final, Protocol
+
+_BLOCK: Final = max(4096, mmap.PAGESIZE)
+"""What a direct write begins and ends at, in the file and in memory: no disk in use has larger blocks."""
+_LEAST_DIRECT: Final = 256 * 1024
+"""Bytes below which a direct write's way to the disk and back costs more than a copy."""
+_STAGE_BYTES: Final = 2 * 1024 * 1024
+"""What a direct write takes at once, of memory that each thread which writes so keeps."""
 
 
 class AppendFile(Protocol):
@@ -27,6 +38,15 @@ class AppendFile(Protocol):
 
         Raises:
             OSError: not all of it was written; the end of the file is then unknown until `truncate`.
+        """
+        ...
+
+    def append_direct(self, *chunks: bytes | memoryview) -> None:
+        """As `append` of each, of many bytes that nobody reads soon: past the system's memory, where the file system
+        lets that be. It costs less, and what others read stays in memory. Durable only after `sync` all the same.
+
+        Raises:
+            OSError: as `append`.
         """
         ...
 
@@ -114,6 +134,8 @@ class DiskAppendFile:
     def __init__(self, path: Path) -> None:
         self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
         self._size = os.fstat(self._fd).st_size
+        self._takes_direct = True
+        """Whether no direct write has failed."""
 
     @property
     def size(self) -> int:
@@ -127,6 +149,48 @@ class DiskAppendFile:
             written = os.write(self._fd, view)
             self._size += written
             view = view[written:]
+
+    def append_direct(self, *chunks: bytes | memoryview) -> None:
+        """Append all of them: whole blocks direct if they are many, and what is before and behind them as usual."""
+        before = -self._size % _BLOCK
+        blocks = (sum(map(len, chunks)) - before) // _BLOCK * _BLOCK
+        left = [memoryview(chunk) for chunk in chunks]
+        if self._takes_direct and blocks >= _LEAST_DIRECT:
+            first, left = _split(left, before)
+            self._append_all(first)
+            left = self._append_blocks(left, blocks)
+        self._append_all(left)
+
+    def _append_all(self, chunks: Iterable[memoryview]) -> None:
+        for chunk in chunks:
+            self.append(chunk)
+
+    def _append_blocks(self, chunks: list[memoryview], size: int) -> list[memoryview]:
+        """Write so many bytes of the chunks direct; gives what is left of them.
+
+        After a fault that is more: whoever writes it as usual hears what is wrong, if it isn't that there are no direct
+        writes here.
+        """
+        end, usual = self._size + size, fcntl.fcntl(self._fd, fcntl.F_GETFL)
+        stage = _stage()
+        try:
+            fcntl.fcntl(self._fd, fcntl.F_SETFL, usual | os.O_DIRECT)
+            while self._size < end:
+                # Not from where they are: it must begin at a block in memory too.
+                filled = 0
+                for piece in _split(chunks, min(len(stage), end - self._size))[0]:
+                    stage[filled : filled + len(piece)] = piece
+                    filled += len(piece)
+                written = os.write(self._fd, stage[:filled])
+                self._size += written
+                chunks = _split(chunks, written)[1]
+                if written < filled:
+                    break
+        except OSError:
+            self._takes_direct = False
+        finally:
+            fcntl.fcntl(self._fd, fcntl.F_SETFL, usual)
+        return chunks
 
     def sync(self) -> None:
         """Make the content durable."""
@@ -146,6 +210,29 @@ class DiskAppendFile:
         if self._fd >= 0:
             os.close(self._fd)
             self._fd = -1
+
+
+_stages = threading.local()
+
+
+def _stage() -> memoryview:
+    """This thread's memory for direct writes."""
+    found: memoryview | None = getattr(_stages, "memory", None)
+    if found is None:
+        found = _stages.memory = memoryview(mmap.mmap(-1, _STAGE_BYTES))
+    return found
+
+
+def _split(chunks: Iterable[memoryview], at: int) -> tuple[list[memoryview], list[memoryview]]:
+    """The first `at` bytes of the chunks, and what follows them."""
+    first, rest = [], []
+    for chunk in chunks:
+        if head := chunk[:at]:
+            first.append(head)
+        if tail := chunk[at:]:
+            rest.append(tail)
+        at -= len(head)
+    return first, rest
 
 
 class DiskFiles:

@@ -108,8 +108,9 @@ class PartWriter(Protocol):
         """Bytes appended so far, durable or not; when it is opened, those that are durable."""
         ...
 
-    def append(self, data: bytes | memoryview) -> None:
-        """Append; durable only after `sync`. After an error nothing more can be appended: open the upload again."""
+    def append(self, *chunks: bytes | memoryview) -> None:
+        """Append them, one behind the other; durable only after `sync`. After an error nothing more can be appended:
+        open the upload again."""
         ...
 
     def sync(self, full: Sequence[Part], tail: Part | None) -> None:

@@ -105,6 +105,10 @@ class _FaultyFile(DiskAppendFile):
         self._files.check("append")
         super().append(data)
 
+    def append_direct(self, *chunks: bytes | memoryview) -> None:
+        self._files.check("append")
+        super().append_direct(*chunks)
+
     def sync(self) -> None:
         self._files.check("sync")
         super().sync()

@@ -216,6 +216,10 @@ class _OpenFile:
         self._files._count("append", self._path)
         self._content.now += data[len(data) // 2 :]
 
+    def append_direct(self, *chunks: bytes | memoryview) -> None:
+        for chunk in chunks:
+            self.append(chunk)
+
     def sync(self) -> None:
         content = self._content
         try:

@@ -1,4 +1,5 @@
-"""From chunks to durable bytes: what comes is appended on one thread while what was appended is synced on another."""
+"""From chunks to durable bytes: what comes is appended on one thread and hashed on another, while what was appended
+before is synced on a third."""
 
 from __future__ import annotations
 
@@ -12,6 +13,8 @@ from typing import TypeVar
 from server.recordings.uploads.writing import Mark, Writing
 
 MIB = 1024 * 1024
+APPEND_BYTES = 2 * MIB
+"""What is appended at once while more keeps coming: each time costs two switches between threads."""
 SYNC_BYTES = 32 * MIB
 """What is appended at most before it is synced."""
 IDLE_SECONDS = 0.005
@@ -50,7 +53,8 @@ class Means:
 class Pipeline:
     """The bytes of one upload on their way. Lives on the event loop.
 
-    It has at most one append and one sync on threads, so that a disk that is slow for one upload holds up no other.
+    It has at most one append, with its digests, and one sync on threads, so that a disk that is slow for one upload
+    holds up no other.
     """
 
     def __init__(
@@ -69,12 +73,16 @@ class Pipeline:
         self.failure: Exception | None = None
         """What keeps it from going on until `begin`."""
         self._queue: list[memoryview] = []
+        self._queued = 0
         self._waiting = 0
+        """Bytes of the queue, and of what is being appended."""
         self._appended: Mark | None = None
         """What is appended and not being synced yet."""
         self._unsynced = 0
-        self._is_due = asyncio.Event()
-        self._is_draining = False
+        self._rests = False
+        """Whether nothing came for a while."""
+        self._drains = False
+        self._watch: asyncio.TimerHandle | None = None
         self._appending: asyncio.Task[None] | None = None
         self._syncing: asyncio.Task[None] | None = None
 
@@ -92,84 +100,109 @@ class Pipeline:
         """Take the bytes that follow."""
         self.received += len(data)
         self._queue.append(data)
+        self._queued += len(data)
         self._count(len(data))
-        if self._appending is None or self._appending.done():
-            self._appending = asyncio.create_task(self._append_all())
-        if self._syncing is None or self._syncing.done():
-            self._is_due = asyncio.Event()
-            self._syncing = asyncio.create_task(self._sync_all())
+        self._rests = False
+        if self._watch is None:
+            self._watch_for_rest()
+        if self._queued >= APPEND_BYTES:
+            self._go_on()
 
     async def drain(self) -> None:
         """Wait until all that was taken is durable, or has failed."""
-        self._is_draining = True
-        self._is_due.set()
         try:
-            for task in (self._appending, self._syncing):
-                if task is not None and not task.done():
-                    await asyncio.wait([task])
+            while under_way := self._drain_on():
+                await asyncio.wait(under_way)
         finally:
-            self._is_draining = False
+            self._drains = False
         if self.failure is not None:
             await self.on_thread(self._writing.give_up)
 
-    async def _append_all(self) -> None:
-        while self._queue and self.failure is None:
-            chunks, self._queue = self._queue, []
-            size = sum(map(len, chunks))
-            try:
-                mark = await self.on_thread(partial(self._writing.append, chunks))
-            except Exception as error:  # whatever it is, the stream must be told
-                self._fail(error)
-                return
-            self._appended = self._appended.joined(mark) if self._appended else mark
-            self._unsynced += size
-            self._count(-size)
-            if self._unsynced >= SYNC_BYTES or self._is_draining:
-                self._is_due.set()
-            self._changed()
+    def _drain_on(self) -> list[asyncio.Task[None]]:
+        # Said each time: another that drained may have ended meanwhile.
+        self._drains = True
+        self._go_on()
+        return [task for task in (self._appending, self._syncing) if task is not None]
 
-    async def _sync_all(self) -> None:
-        while self.durable < self.received and self.failure is None:
-            await self._until_due()
-            mark, self._appended, self._unsynced = self._appended, None, 0
-            if mark is None or self.failure is not None:
-                continue
-            try:
-                await self.on_thread(partial(self._writing.sync, mark))
-            except Exception as error:  # as above
-                self._fail(error)
-                return
+    def _watch_for_rest(self) -> None:
+        self._watch = asyncio.get_running_loop().call_later(self._idle_seconds, self._look, self.received)
+
+    def _look(self, before: int) -> None:
+        """Nothing has come since `before`: then it rests."""
+        if self.received != before:
+            self._watch_for_rest()
+            return
+        self._watch = None
+        self._rests = True
+        self._go_on()
+
+    def _go_on(self) -> None:
+        """Begin what is due: an append or a sync of much, or, where nothing more comes, of what there is."""
+        if self.failure is not None:
+            return
+        is_last = self._rests or self._drains
+        if self._appending is None and self._queue and (is_last or self._queued >= APPEND_BYTES):
+            self._appending = asyncio.create_task(self._append())
+        is_much = self._unsynced >= SYNC_BYTES
+        if self._syncing is None and self._appended and (is_much or (is_last and not self._waiting)):
+            self._syncing = asyncio.create_task(self._sync(self._appended))
+            self._appended, self._unsynced = None, 0
+
+    async def _append(self) -> None:
+        chunks, size = self._queue, self._queued
+        self._queue, self._queued = [], 0
+        try:
+            mark = await self._append_on_threads(chunks)
+        except Exception as error:  # whatever it is, the stream must be told
+            self._fail(error)
+        else:
+            self._note_appended(mark, size)
+        finally:
+            self._appending = None
+        self._go_on()
+
+    def _note_appended(self, mark: Mark, size: int) -> None:
+        if self.failure is not None:
+            return  # a sync has failed meanwhile: nothing is known of what was appended, and nothing waits any more
+        self._appended = self._appended.joined(mark) if self._appended else mark
+        self._unsynced += size
+        self._count(-size)
+        self._changed()
+
+    async def _append_on_threads(self, chunks: list[memoryview]) -> Mark:
+        """Hashing takes the processor while writing waits for the disk. Both have ended when it returns or raises."""
+        appending = self.on_thread(partial(self._writing.append, chunks))
+        digesting = self.on_thread(partial(self._writing.digest, chunks))
+        await asyncio.wait((appending, digesting))
+        appending.result()
+        return digesting.result()
+
+    async def _sync(self, mark: Mark) -> None:
+        try:
+            await self.on_thread(partial(self._writing.sync, mark))
+        except Exception as error:  # as above
+            self._fail(error)
+        else:
             self.durable = mark.offset
             self._changed()
-
-    async def _until_due(self) -> None:
-        """Wait until there is enough to be synced, or something and nothing more comes for a moment."""
-        while self.failure is None and self._unsynced < SYNC_BYTES:
-            if self._is_draining and self._appended and not self._waiting:
-                return
-            before = self.received
-            self._is_due.clear()
-            try:
-                await asyncio.wait_for(self._is_due.wait(), self._idle_seconds)
-            except TimeoutError:
-                if self._appended and not self._waiting and self.received == before:
-                    return
+        finally:
+            self._syncing = None
+        self._go_on()
 
     def _fail(self, error: Exception) -> None:
         if self.failure is None:
             self.failure = error
             self._failed(error)
-        self._queue = []
+        self._queue, self._queued = [], 0
         self._count(-self._waiting)
         self._appended, self._unsynced = None, 0
         self.received = self.durable
-        self._is_due.set()
         self._changed()
 
     def _count(self, size: int) -> None:
         self._waiting += size
         self._backlog.add(size)
 
-    async def on_thread(self, work: Callable[[], Answer]) -> Answer:
+    def on_thread(self, work: Callable[[], Answer]) -> asyncio.Future[Answer]:
         """Do what blocks."""
-        return await asyncio.get_running_loop().run_in_executor(self._threads, work)
+        return asyncio.get_running_loop().run_in_executor(self._threads, work)

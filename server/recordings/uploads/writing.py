@@ -30,7 +30,7 @@ class Mark:
 
 
 class Writing:
-    """Appends to one upload. Blocks; used by one thread at a time, but for `sync`.
+    """Appends to one upload. Blocks; used by one thread at a time, but `append`, `digest` and `sync` may run at once.
 
     It outlives the streams of one process, so that the whole's digest need not be made anew after each.
     """
@@ -81,22 +81,26 @@ class Writing:
                 raise StorageError("the upload is shorter than what was durable of it")
             digests.update(piece)
 
-    def append(self, chunks: Sequence[bytes | memoryview]) -> Mark:
-        """Append chunks that follow each other; gives what `sync` needs to make them durable.
+    def append(self, chunks: Sequence[bytes | memoryview]) -> None:
+        """Append chunks that follow each other.
 
         Raises:
             StorageError: they aren't appended; only `give_up` may follow.
         """
         if sum(map(len, chunks)) < len(chunks) * _SMALL:
             chunks = [b"".join(chunks)]
-        writer, digests = self._opened()
+        writer, _ = self._opened()
+        writer.append(*chunks)
+
+    def digest(self, chunks: Sequence[bytes | memoryview]) -> Mark:
+        """Take chunks into the digests; gives what `sync` needs to make them durable, once they are appended too."""
+        _, digests = self._opened()
         for chunk in chunks:
-            writer.append(chunk)
             digests.update(chunk)
         return Mark(digests.offset, digests.untold(), digests.tail())
 
     def sync(self, mark: Mark) -> None:
-        """Make everything up to a mark durable. It may run while more is appended on another thread.
+        """Make everything up to a mark durable.
 
         Raises:
             StorageError: nothing more than before is known to be durable; only `give_up` may follow.

@@ -19,14 +19,17 @@ from server.storage.recording_port import Part
 DATA = "data"
 PROGRESS = "progress"
 _HELD = 64 * 1024 * 1024
-"""What is held in memory of an upload's newest bytes, to be sent on from there. Of a large one no more is, once it is
-synced: else it would push out all that searches read, and taking ever new memory costs as much time as writing it."""
+"""What is held in memory of an upload's newest bytes, to be sent on or read from there. Of a large one no more is, once
+it is synced: else it would push out all that searches read, and taking ever new memory costs as much time as writing
+it."""
 _MOST_LINES = 4_096
 """Lines of progress that describe nothing but the open part, before the file is written anew without them."""
 
 
-def open_writer(files: Files, folder: Path) -> DiskPartWriter:
+def open_writer(files: Files, folder: Path, *, past_memory: bool = False) -> DiskPartWriter:
     """Open an upload's data for appending, less what isn't known to be durable.
+
+    `past_memory`: that of a large upload nothing is read soon, so that what follows its beginning needn't be in memory.
 
     Raises:
         OSError: it can't be done now.
@@ -45,7 +48,7 @@ def open_writer(files: Files, folder: Path) -> DiskPartWriter:
     except BaseException:
         data.close()
         raise
-    return DiskPartWriter(files, folder, data, progress, full, tail)
+    return DiskPartWriter(files, folder, data, progress, full, tail, past_memory=past_memory)
 
 
 class DiskPartWriter:
@@ -59,6 +62,8 @@ class DiskPartWriter:
         progress: AppendFile,
         parts: list[Part],
         tail: Part | None,
+        *,
+        past_memory: bool,
     ) -> None:
         self._files = files
         self._folder = folder
@@ -66,6 +71,7 @@ class DiskPartWriter:
         self._progress = progress
         self._parts = parts
         self._lines = 0
+        self._past_memory = past_memory
         self.tail = tail
 
     @property
@@ -78,10 +84,14 @@ class DiskPartWriter:
         """The full parts that were durable when it was opened, and those since."""
         return tuple(self._parts)
 
-    def append(self, data: bytes | memoryview) -> None:
+    def append(self, *chunks: bytes | memoryview) -> None:
         """Append to the data."""
         with in_own_words("the recording can't be written"):
-            self._data.append(data)
+            if self._past_memory and self._data.size >= _HELD:
+                self._data.append_direct(*chunks)
+                return
+            for chunk in chunks:
+                self._data.append(chunk)
 
     def sync(self, full: Sequence[Part], tail: Part | None) -> None:
         """Sync the data, then the progress that tells of it."""

@@ -14,12 +14,13 @@ from pathlib import Path
 
 from server.files import Files
 from server.storage.embedded.faults import in_own_words
-from server.storage.embedded.part_writer import DATA
+from server.storage.embedded.part_writer import DATA, open_writer
 from server.storage.embedded.upload_folders import CUSTODY, UploadFolders
 from server.storage.ports import StorageError
 from server.storage.recording_port import (
     NAMES_AT_ONCE,
     Choose,
+    PartWriter,
     RecordingMissing,
     RecordName,
     StoredRecording,
@@ -38,6 +39,11 @@ class EmbeddedRecordings(UploadFolders):
     def __init__(self, files: Files, folder: Path, storage_id: str = "default") -> None:
         super().__init__(files, folder)
         self.storage_id = storage_id
+
+    def open(self, place: UploadPlace) -> PartWriter:
+        """Nothing is sent on from here."""
+        with in_own_words("the upload can't be opened"):
+            return open_writer(self._files, self._upload(place), past_memory=True)
 
     def complete(self, place: UploadPlace) -> bytes | None:
         """Link the custody record first, which settles whose recording it is, then the data."""

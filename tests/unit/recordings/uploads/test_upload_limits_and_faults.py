@@ -154,6 +154,47 @@ def test_after_a_failed_write_or_sync_nothing_beyond_is_acknowledged_until_it_is
     asyncio.run(live())
 
 
+class MeetingFiles(FaultyFiles):
+    """A sync that fails while something is appended, which ends after it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.syncing, self.appending, self.told = (threading.Event() for _ in range(3))
+
+    def check(self, operation: str) -> None:
+        if operation == "append" and self.syncing.is_set():
+            self.appending.set()
+            assert self.told.wait(60)
+        if operation == "sync" and not self.told.is_set():
+            self.syncing.set()
+            assert self.appending.wait(60)
+            raise OSError(errno.EIO, "no")
+
+
+def test_what_was_appended_while_a_sync_failed_counts_for_nothing(engine: Engine, tmp_path: Path) -> None:
+    files, threads = MeetingFiles(), ThreadPoolExecutor(4)
+    files.told.set()
+    service = UploadsUnderTest(files, engine, tmp_path / "recordings", threads=threads)
+
+    async def live() -> None:
+        stream = await service.uploads.start(access(), SESSION, "")
+        files.told.clear()
+        await stream.write(0, DATA[:30])
+        await asyncio.to_thread(files.syncing.wait, 60)
+        await stream.write(30, DATA[30:60])
+        with pytest.raises(Unavailable):
+            await stream.wait_durable(0)
+        files.told.set()
+        await stream.close()
+        upload_id = await asyncio.wait_for(service.send(DATA, upload_id=stream.upload.upload_id), 60)
+        assert service.uploads._means.backlog._bytes == 0
+        recording, _ = await service.complete(upload_id)
+        assert await service.content(recording) == DATA
+
+    with threads:
+        asyncio.run(live())
+
+
 class ShortFiles(FaultyFiles):
     """Appends that fail have written half of it."""
 
