@@ -77,7 +77,9 @@ def _without_owner(info: tarfile.TarInfo) -> tarfile.TarInfo:
 def unpack(archive: Path, folder: Path) -> Manifest:
     """Put the data directory into a folder, as its owner's alone; gives what must be in it."""
     with tarfile.open(archive) as tar:
-        tar.extractall(folder, filter="data")
+        # Later versions of Python ask for it, and 3.11 has it only since 3.11.4.
+        careful = {"filter": "data"} if hasattr(tarfile, "data_filter") else {}
+        tar.extractall(folder, **careful)
     for path in ((folder / "data"), *(folder / "data").rglob("*")):
         path.chmod(0o700 if path.is_dir() else 0o600)
     return Manifest.decode((folder / MANIFEST).read_bytes())

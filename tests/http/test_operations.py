@@ -194,6 +194,12 @@ def test_signals_stay_with_the_process() -> None:
 
 @pytest.mark.parametrize("listen", ["[::1]:0", "localhost:0"])
 def test_it_listens_on_names_and_ipv6(listen: str) -> None:
+    if "::1" in listen:
+        try:
+            socket.create_server(("::1", 0), family=socket.AF_INET6).close()
+        except OSError:
+            pytest.skip("there is no IPv6 here")
+
     async def run() -> int:
         server = OperationsServer(listen, operations_app(tuple, lambda: b""))
         port = await server.start()
