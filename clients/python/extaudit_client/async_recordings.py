@@ -37,7 +37,7 @@ class AsyncRecordings:
         with_sha256: bool = False,
     ) -> Uploaded:
         """Upload everything that `source` gives, which is read on a thread."""
-        opened, read = self._stub.UploadRecording, Source(source, with_sha256=with_sha256)
+        opened, read = self._caller.stubs.upload_recording, Source(source, with_sha256=with_sha256)
         run = AsyncUploading(opened, read, session_id, upload_id, self._caller.retries, progress)
         with self._caller.errors():
             return await run.run()

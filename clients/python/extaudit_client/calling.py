@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar
 
 import grpc
+from extaudit.v1 import recording_service_pb2 as recordings_pb
 from extaudit.v1.access_service_pb2_grpc import AccessServiceStub
 from extaudit.v1.audit_log_service_pb2_grpc import AuditLogServiceStub
 from extaudit.v1.external_audit_storage_service_pb2_grpc import ExternalAuditStorageServiceStub
@@ -25,6 +26,7 @@ from extaudit_client.diagnosis import explain
 from extaudit_client.errors import ExtauditError, from_rpc
 from extaudit_client.retries import Retries
 
+_UPLOAD = "/extaudit.v1.RecordingService/UploadRecording"
 Result = TypeVar("Result")
 Gathered = TypeVar("Gathered", covariant=True)
 
@@ -37,6 +39,10 @@ class Stubs:
         self.access: Any = AccessServiceStub(channel)
         self.integrations: Any = IntegrationServiceStub(channel)
         self.recordings: Any = RecordingServiceStub(channel)
+        self.upload_recording: Any = channel.stream_stream(
+            _UPLOAD, response_deserializer=recordings_pb.UploadRecordingResponse.FromString
+        )
+        """Takes requests that are encoded already."""
         self.storages: Any = ExternalAuditStorageServiceStub(channel)
         self.status: Any = StatusServiceStub(channel)
 

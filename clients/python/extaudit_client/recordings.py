@@ -47,7 +47,7 @@ class Recordings:
         `with_sha256` has the SHA-256 of the whole made too, here and in the service, which keeps it: everything is
         hashed twice then. The custody digest proves the same without.
         """
-        opened, read = self._stub.UploadRecording, Source(source, with_sha256=with_sha256)
+        opened, read = self._caller.stubs.upload_recording, Source(source, with_sha256=with_sha256)
         run = Uploading(opened, read, session_id, upload_id, self._retries, progress)
         with self._errors():
             return run.run()

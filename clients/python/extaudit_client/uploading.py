@@ -24,7 +24,8 @@ from extaudit_client.upload_window import (
 
 __all__ = ["CHUNK_BYTES", "WINDOW_BYTES", "Progress", "Source", "Uploaded", "Uploading"]
 
-Requests = Iterator[pb.UploadRecordingRequest]
+Requests = Iterator[bytes]
+"""Encoded."""
 
 
 class UploadCall(Protocol):

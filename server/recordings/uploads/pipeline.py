@@ -19,7 +19,7 @@ SYNC_BYTES = 32 * MIB
 """What is appended at most before it is synced."""
 IDLE_SECONDS = 0.005
 """How long nothing comes before what was appended is synced: a stream that never rests is synced in large groups."""
-WINDOW_BYTES = 4 * MIB
+WINDOW_BYTES = 8 * MIB
 """What may wait for being appended, before whoever sends it has to wait."""
 Answer = TypeVar("Answer")
 

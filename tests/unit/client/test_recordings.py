@@ -16,6 +16,7 @@ from extaudit.v1 import recording_pb2
 from extaudit.v1 import recording_service_pb2 as pb
 from extaudit_client import Client, ExtauditError
 from extaudit_client.custody import PART_BYTES, CustodyDigest, part_size
+from extaudit_client.upload_window import chunk
 from extaudit_client.uploading import CHUNK_BYTES, WINDOW_BYTES
 
 from tests.unit.client.fake_service import FakeService, Refused
@@ -53,6 +54,14 @@ class FakeUploads:
 
     def _durable(self) -> pb.UploadRecordingResponse:
         return pb.UploadRecordingResponse(upload_id="u-1", storage="default", durable_offset=len(self.data))
+
+
+@pytest.mark.parametrize("size", [1, 100, 125, 126, 127, 128, 16_384, CHUNK_BYTES])
+@pytest.mark.parametrize("offset", [0, 1, 127, 128, CHUNK_BYTES, 2**62])
+def test_a_chunk_is_encoded_as_messages_are(offset: int, size: int) -> None:
+    data = os.urandom(size)
+    message = pb.UploadRecordingRequest(chunk=pb.RecordingChunk(offset=offset, data=data))
+    assert chunk(offset, data) == message.SerializeToString()
 
 
 def test_everything_is_uploaded_and_its_size_and_digest_come_back(service: FakeService, client: Client) -> None:
