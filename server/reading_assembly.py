@@ -26,6 +26,7 @@ from server.audit_log.stored_batches import StoredBatches
 from server.audit_log.watching.log_reader import LogReader
 from server.audit_log.watching.watches import Watches
 from server.config import Config
+from server.grpc_api.row_encoding import encoded_rows
 from server.observability.alerts.alerts import Alerts
 from server.observability.metrics import Metrics
 from server.observability.spans import Spans
@@ -104,7 +105,17 @@ def assemble(config: Config, around: Surroundings, *, token_key: bytes) -> Readi
     looks = ForeignLooks(storages, catalogue, log.tail.pending, around.alerts)
     outcomes, tokens = Outcomes(around.alerts, has_own_alert=looks.has_alert), PageTokens(token_key)
     search = Search(
-        storages, around.scan, log.tail, catalogue, tokens, around.digests, elsewhere, narrowing, outcomes, looks
+        storages,
+        around.scan,
+        log.tail,
+        catalogue,
+        tokens,
+        around.digests,
+        elsewhere,
+        narrowing,
+        outcomes,
+        looks,
+        write=encoded_rows,
     )
     searches = Searches(
         search,

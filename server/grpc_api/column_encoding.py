@@ -4,17 +4,14 @@ global lock, while other calls go on."""
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
 
 from server.audit_log.batch_decoding import Numbers, Offsets, Texts
-from server.audit_log.columns.compiling import compiled
+from server.audit_log.columns.compiling import compiled, frozen
 from server.audit_log.columns.copying import copy_into
 from server.audit_log.columns.layout import Bytes
 
-Array = TypeVar("Array", bound=NDArray[Any])
 _LENGTH_DELIMITED = 2
 _LARGEST_FIELD = 15
 """Tags of larger ones take more than a byte."""
@@ -43,13 +40,6 @@ def _tag(field: int) -> int:
     if field > _LARGEST_FIELD:
         raise ValueError("the tag of this field takes more than a byte")
     return field << 3 | _LENGTH_DELIMITED
-
-
-def frozen(values: Array) -> Array:
-    """The same array as one that can't be written to: of both kinds each would be compiled by itself."""
-    view = values.view()
-    view.flags.writeable = False
-    return view
 
 
 @compiled

@@ -2,40 +2,37 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Sequence
 
 import numpy as np
 from extaudit.v1 import event_pb2
 
 from server.audit_log.batch_decoding import Numbers, PickedTexts, Texts
-from server.audit_log.columns.compiling import compiled
+from server.audit_log.columns.compiling import compiled, frozen
 from server.audit_log.columns.copying import copy_into
 from server.audit_log.columns.layout import Bytes
+from server.audit_log.columns.sha256 import DIGEST_BYTES
 from server.audit_log.search.page_columns import PageColumns, Source
 from server.audit_log.search.query import SearchPage
-from server.grpc_api.column_encoding import frozen, write_varint
+from server.grpc_api.column_encoding import write_varint
 from server.grpc_api.messages import identity_message, search_head, search_response
 
-_DIGEST_BYTES = 32
 _HEX = np.frombuffer(b"0123456789abcdef", np.uint8)
 _MOST_BESIDE_TEXTS = 160
 """Of a row: its tags, lengths, time and digest."""
 _MOST_BESIDE_SOURCE = 64
 """Of a receipt: its tags, lengths, sequence and time."""
-_MOST_KEPT = 4 << 20
-_OF_THREAD = threading.local()
 
 
 def search_answer(page: SearchPage) -> bytes:
     """The answer to SearchEvents, encoded; for threads."""
     if isinstance(page.rows, PageColumns):
-        return encoded_rows(page.rows, search_head(page).SerializeToString())
+        return b"".join((page.rows.written(encoded_rows), search_head(page).SerializeToString()))
     return search_response(page).SerializeToString()
 
 
-def encoded_rows(rows: PageColumns, rest: bytes = b"") -> bytes:
-    """The events of a SearchEventsResponse, encoded, and the rest of it."""
+def encoded_rows(rows: PageColumns) -> memoryview:
+    """The events of a SearchEventsResponse, encoded."""
     receipts = rows.receipts
     sources = _texts([_encoded(source) for source in receipts.sources])
     json, types, uids = _frozen(rows.json), _frozen(rows.types), _frozen(rows.uids)
@@ -43,7 +40,7 @@ def encoded_rows(rows: PageColumns, rest: bytes = b"") -> bytes:
     texts = (json, types, uids, session_ids, users)
     size = _MOST_BESIDE_TEXTS * len(rows) + sum(int(each.lengths.sum()) for each in texts)
     size += _MOST_BESIDE_SOURCE * len(receipts.sequences) + int(_lengths(sources)[receipts.source_numbers].sum())
-    out = _room(size)
+    out = np.empty(size, np.uint8)
     end = write_rows(
         out,
         frozen(rows.times_ms),
@@ -59,18 +56,7 @@ def encoded_rows(rows: PageColumns, rest: bytes = b"") -> bytes:
         frozen(receipts.source_numbers),
         Texts(frozen(sources.offsets), frozen(sources.data)),
     )
-    return b"".join((out[:end].data, rest))
-
-
-def _room(size: int) -> Bytes:
-    """Memory of this thread's own, which the next page is written to as well: new memory is cleared by the kernel, page
-    by page, which takes longer than writing to it."""
-    kept: Bytes | None = getattr(_OF_THREAD, "room", None)
-    if kept is None or len(kept) < size:
-        kept = np.empty(size, np.uint8)
-        if size <= _MOST_KEPT:
-            _OF_THREAD.room = kept
-    return kept
+    return out[:end].data
 
 
 def _encoded(source: Source) -> bytes:
@@ -192,7 +178,7 @@ def write_rows(
         session = session_ids.data[session_ids.starts[row] : session_ids.ends[row]]
         user = users.data[users.starts[row] : users.ends[row]]
         inner = _time_bytes(time_ms)
-        size = 1 + _varint_bytes(np.uint64(inner)) + inner + 2 + 2 * _DIGEST_BYTES + _number_bytes(len(data))
+        size = 1 + _varint_bytes(np.uint64(inner)) + inner + 2 + 2 * DIGEST_BYTES + _number_bytes(len(data))
         size += _text_bytes(len(data)) + _text_bytes(len(type_)) + _text_bytes(len(uid))
         size += _text_bytes(len(session)) + _text_bytes(len(user))
         for number in range(receipt, receipt_ends[row]):
@@ -208,7 +194,7 @@ def write_rows(
         at = _write_text(out, at, 0x22, uid)
         at = _write_text(out, at, 0x2A, session)
         at = _write_text(out, at, 0x32, user)
-        at = _write_digest(out, at, 0x3A, digests[row * _DIGEST_BYTES : (row + 1) * _DIGEST_BYTES])
+        at = _write_digest(out, at, 0x3A, digests[row * DIGEST_BYTES : (row + 1) * DIGEST_BYTES])
         while receipt < receipt_ends[row]:
             source = source_numbers[receipt]
             encoded = sources.data[sources.offsets[source] : sources.offsets[source + 1]]

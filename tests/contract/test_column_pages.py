@@ -159,7 +159,7 @@ def test_a_page_leaves_no_cycles_that_would_keep_its_rows(rig: SearchRig) -> Non
     try:
         for query in (SearchQuery(page_size=2), SearchQuery(Filters(types=TYPES), page_size=2)):
             assert len(list(rig.pages(query))) == 3
-        assert not [each for each in gc.get_objects() if isinstance(each, PageReader | Plan | SearchPage)]
+        assert not [each for each in gc.get_objects() if type(each) in (PageReader, Plan, SearchPage)]
     finally:
         gc.enable()
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
-
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -14,7 +12,7 @@ from server.audit_log.receipts import Emitter
 from server.audit_log.search.page_columns import PageColumns, ReceiptColumns, Source
 from server.audit_log.search.query import Cost, Missing, MissingReason, SearchPage, Watermark
 from server.grpc_api.messages import search_response
-from server.grpc_api.row_encoding import _room, search_answer
+from server.grpc_api.row_encoding import search_answer
 
 SOURCES = [
     Source("default", "log", Emitter("user", "né", "anchor", "0a", "token", ("Auth",)), "1.2.3.4:5"),
@@ -71,10 +69,3 @@ def test_columns_are_a_sequence_of_their_rows() -> None:
     assert columns != rows[:3]
     with pytest.raises(IndexError):
         columns[4]
-
-
-def test_a_thread_writes_its_pages_into_the_same_memory_and_keeps_none_that_is_large() -> None:
-    with ThreadPoolExecutor(1) as thread:
-        small, large, huge, again = [thread.submit(_room, size).result() for size in (100, 4 << 20, 5 << 20, 200)]
-    assert (len(small), len(large), len(huge)) == (100, 4 << 20, 5 << 20)
-    assert again is large

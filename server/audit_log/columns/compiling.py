@@ -7,11 +7,13 @@ import logging
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numba
+from numpy.typing import NDArray
 
 Function = TypeVar("Function", bound=Callable[..., object])
+Array = TypeVar("Array", bound=NDArray[Any])
 _LOG = logging.getLogger(__name__)
 
 
@@ -43,6 +45,13 @@ if _FOLDER is None:
     _LOG.warning("compiled code can't be kept anywhere, so each start compiles it, which takes some seconds")
 else:
     numba.config.CACHE_DIR = str(_FOLDER)
+
+
+def frozen(values: Array) -> Array:
+    """The same array as one that can't be written to: of both kinds each would be compiled by itself."""
+    view = values.view()
+    view.flags.writeable = False
+    return view
 
 
 def compiled(function: Function) -> Function:

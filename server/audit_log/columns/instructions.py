@@ -16,6 +16,8 @@ Lowered: TypeAlias = tuple[Any, Any]
 
 MULTIPLIES_CARRYLESS: Final = not numba.config.CPU_NAME and binding.get_host_cpu_features().get("pclmul", False)
 """Whether the processor has the instruction of `carryless_product`; code that it lacks ends the process."""
+HASHES_SHA256: Final = not numba.config.CPU_NAME and all(map(binding.get_host_cpu_features().get, ("sha", "avx")))
+"""The same of the instructions of `sha256_block.sha256_block`."""
 
 _WORD: Final = ir.IntType(64)
 _BLOCK: Final = ir.VectorType(ir.IntType(8), 64)
@@ -23,12 +25,13 @@ _PAIR: Final = ir.VectorType(_WORD, 2)
 _FIRST, _SECOND = (ir.Constant(ir.IntType(32), number) for number in (0, 1))
 
 
-def _lowered(function: Callable[..., Lowered]) -> Callable[..., Any]:
+def lowered(function: Callable[..., Lowered]) -> Callable[..., Any]:
+    """For compiled code alone: a call of the function is the code that its second result writes."""
     done: Callable[..., Any] = intrinsic(function)
     return done
 
 
-@_lowered
+@lowered
 def carryless_product(_context: Any, _one: Any, _other: Any) -> Lowered:
     """The product of two 64-bit numbers as polynomials over GF(2), in two words, the lower first."""
 
@@ -43,7 +46,7 @@ def carryless_product(_context: Any, _one: Any, _other: Any) -> Lowered:
     return types.UniTuple(types.uint64, 2)(types.uint64, types.uint64), lower
 
 
-@_lowered
+@lowered
 def special_bytes(_context: Any, data: Any, _at: Any) -> Lowered:
     """A bit for each of the 64 bytes from `at` on, the lowest for the first: set where it is a quote, a backslash, a
     control character or not ASCII. All of them must be there."""
@@ -65,7 +68,7 @@ def _each(byte: int) -> Any:
     return ir.Constant(_BLOCK, [byte] * 64)
 
 
-@_lowered
+@lowered
 def lowest_bit(_context: Any, _word: Any) -> Lowered:
     """The place of the lowest bit that is set in a word that isn't 0."""
 
@@ -75,7 +78,7 @@ def lowest_bit(_context: Any, _word: Any) -> Lowered:
     return types.uint64(types.uint64), lower
 
 
-@_lowered
+@lowered
 def copy_from(_context: Any, out: Any, _at: Any, _address: Any, _size: Any) -> Lowered:
     """Copy `size` bytes from this address in memory to out[at:]; nobody looks whether there is room."""
 

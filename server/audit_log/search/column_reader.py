@@ -61,12 +61,19 @@ class ColumnReader:
     """Reads pages by columns. Safe to use from several threads."""
 
     def __init__(
-        self, storages: Storages, origins: Origins, is_intact: Callable[[CatalogueObject], bool], bounds: PageBounds
+        self,
+        storages: Storages,
+        origins: Origins,
+        is_intact: Callable[[CatalogueObject], bool],
+        bounds: PageBounds,
+        write: Callable[[PageColumns], memoryview],
     ) -> None:
+        """`write` is what becomes of a page that is read ahead; see PageColumns.written."""
         self._storages = storages
         self._origins = origins
         self._is_intact = is_intact
         self._bounds = bounds
+        self._write = write
         self._decoded = DecodedObjects()
         self._ahead: PagesAhead[ColumnPage] = PagesAhead()
 
@@ -108,8 +115,7 @@ class ColumnReader:
         with contextlib.suppress(Unsuited, OddObject, StorageError):
             page, size = self._made(asked, inf)
             if not page.without_receipts:  # somebody may have put back what tells of them by then
-                page.rows.digests  # noqa: B018 -- made by looking
-                return page, size
+                return page, size + page.rows.written(self._write).nbytes
         return None, 0
 
     def _made(self, asked: Asked, deadline: float) -> tuple[ColumnPage, int]:

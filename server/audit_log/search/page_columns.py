@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from hashlib import sha256
 from typing import overload
 
-import numpy as np
-
 from server.audit_log.batch_decoding import Numbers, PickedTexts
+from server.audit_log.columns.compiling import frozen
 from server.audit_log.columns.layout import Bytes
+from server.audit_log.columns.sha256 import digests
 from server.audit_log.receipts import Emitter, Receipt
 from server.audit_log.search.query import FoundEvent
 from server.storage.query import Position
-
-DIGEST_BYTES = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,9 +87,15 @@ class PageColumns(Sequence[FoundEvent]):
 
     @cached_property
     def digests(self) -> Bytes:
-        """SHA-256 of each JSON, DIGEST_BYTES each. Takes longer than all the rest of a page."""
-        data, places = self.json.data.data, zip(self.json.starts.tolist(), self.json.ends.tolist(), strict=True)
-        return np.frombuffer(b"".join([sha256(data[start:end]).digest() for start, end in places]), np.uint8)
+        """SHA-256 of each JSON, DIGEST_BYTES each."""
+        return digests(frozen(self.json.data), frozen(self.json.starts), frozen(self.json.ends))
+
+    def written(self, write: Callable[[PageColumns], memoryview]) -> memoryview:
+        """What `write` makes of the rows, made once: ahead where the page is read ahead."""
+        made: memoryview | None = self.__dict__.get("_written")
+        if made is None:
+            made = self.__dict__["_written"] = write(self)
+        return made
 
     def _row(self, row: int) -> FoundEvent:
         columns = (self.types, self.session_ids, self.users)

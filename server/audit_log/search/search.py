@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import uuid
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 
@@ -22,6 +22,7 @@ from server.audit_log.search.narrowing import Narrowing
 from server.audit_log.search.not_given import NOT_ADMITTED, cant_be_read, no_such_event
 from server.audit_log.search.origins import Origins, OriginUnknown
 from server.audit_log.search.outcomes import Outcome, Outcomes
+from server.audit_log.search.page_columns import PageColumns
 from server.audit_log.search.page_reader import PAGE_BOUNDS, PageReader, Plan
 from server.audit_log.search.query import (
     MAX_PAGE_SIZE,
@@ -80,10 +81,11 @@ class Search:
         outcomes: Outcomes | None = None,
         foreign: ForeignLooks | None = None,
         retention: Retention | None = None,
+        write: Callable[[PageColumns], memoryview] = lambda rows: rows.digests.data,
     ) -> None:
         """`digests` where others find out about changed objects too; `elsewhere` knows what was active when;
         `narrowing` knows of engines beside scan; `outcomes` counts for the alerts; `foreign` looks for what others did
-        to the storages."""
+        to the storages; `write` makes what is given of a page, and where one is read ahead it is made ahead as well."""
         self._storages = storages
         self._engine = engine
         self._tail = tail
@@ -94,7 +96,7 @@ class Search:
         self._elsewhere = elsewhere or Elsewhere()
         self._narrowing = narrowing or Narrowing(storages)
         self._outcomes = outcomes or Outcomes()
-        self._columns = ColumnReader(storages, self._origins, self._digests.is_intact, PAGE_BOUNDS)
+        self._columns = ColumnReader(storages, self._origins, self._digests.is_intact, PAGE_BOUNDS, write)
         self._retention = retention or Retention(storages, catalogue)
         self.foreign = foreign or ForeignLooks(storages, catalogue, tail.pending)
 
@@ -195,16 +197,8 @@ class Search:
         return rows[0]
 
     def _reader(self, plan: Plan, deadline: float, *, only: Position | None = None) -> PageReader:
-        return PageReader(
-            self._storages,
-            self._engine,
-            self._origins,
-            self._digests,
-            plan,
-            deadline,
-            only=only,
-            columns=self._columns,
-        )
+        parts = self._storages, self._engine, self._origins, self._digests
+        return PageReader(*parts, plan, deadline, only=only, columns=self._columns)
 
     def _at(self, selector: EventSelector, condition: RowCondition | None, outcome: Outcome) -> Position:
         """The place of the event at a log's sequence."""

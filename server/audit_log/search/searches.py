@@ -7,7 +7,7 @@ import contextlib
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from server.audit_log.access import Access
 from server.audit_log.group_commit import settle
@@ -61,7 +61,7 @@ class Searches:
         timeout: float | None,  # noqa: ASYNC109 -- an answer in part needs to know it
     ) -> Answer:
         """One page, with what could be read within `timeout` seconds and the caller may see; as `convert` gives it,
-        which is called on a thread while the trace is made durable.
+        which is called on the thread that read the page.
 
         Raises:
             InvalidRequest, NotFound, FailedPrecondition, DeadlineExceeded: see Search.page.
@@ -70,31 +70,26 @@ class Searches:
         """
         started = time.monotonic()
         asked, loop = restricted(query, access), asyncio.get_running_loop()
-        # Plain futures: an executor's, chained to one of the loop's, and a task to await it cost several times as much.
-        is_read: asyncio.Future[SearchPage] = loop.create_future()
-        is_converted: asyncio.Future[Answer] = loop.create_future()
+        # A plain future: an executor's, chained to one of the loop's, and a task that awaits it cost far more.
+        is_read: asyncio.Future[tuple[SearchPage, Answer]] = loop.create_future()
 
         def read() -> None:
-            step: asyncio.Future[Any] = is_read
             try:
                 page = self._search.page(access.identity, asked, self._deadline(started, timeout))
-                loop.call_soon_threadsafe(settle, is_read, page)
-                step = is_converted
-                loop.call_soon_threadsafe(settle, is_converted, convert(page))
+                # Not beside the trace: both need the interpreter's lock, and which has it keeps it for half a ms.
+                loop.call_soon_threadsafe(settle, is_read, (page, convert(page)))
             except Exception as error:
-                loop.call_soon_threadsafe(settle, step, error)
+                loop.call_soon_threadsafe(settle, is_read, error)
 
         with self._place(query.storage) as threads:
             job = threads.submit(read)
             try:
                 with self._spans.span("search.read"):
-                    page = await is_read
+                    page, answer = await is_read
+                loop.call_soon(self._prepare, page)  # when the trace is on its way to the disk
                 await self._note(access, query, page, time.monotonic() - started)
-                answer = await is_converted
             finally:
                 job.cancel()
-                is_converted.cancel()  # nobody waits for it any more
-        self._prepare(page)
         return answer
 
     async def _note(self, access: Access, query: SearchQuery, page: SearchPage, seconds: float) -> None:
@@ -113,7 +108,7 @@ class Searches:
 
     def _prepare(self, page: SearchPage) -> None:
         """Have the next page cost less, where that holds up nobody."""
-        if page.prepare_next is not None and not self.under_way:
+        if page.prepare_next is not None and self.under_way <= 1:
             with contextlib.suppress(RuntimeError):  # the threads have been shut down
                 self._threads.submit(page.prepare_next)
 

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 
+from server.audit_log.columns.instructions import HASHES_SHA256
 from tests.shape.repository import ROOT
 
 SCRIPT = """
@@ -15,6 +16,8 @@ from server.audit_log.batch_columns import columns_by_date
 from server.audit_log.columns.event_scan import _scan_all
 from server.audit_log.columns.framing import write_event_frames
 from server.audit_log.columns.gathering import gather_texts, uid_prefixes
+from server.audit_log.columns.instructions import HASHES_SHA256
+from server.audit_log.columns.sha256 import hash_texts
 from server.audit_log.columns.summaries import shift_offsets, summary
 from server.audit_log.columns.uid_index import claim_all, forget_newest, forget_oldest, insert_all, move_all
 from server.audit_log.journal.frames import GroupFrames
@@ -35,6 +38,7 @@ from tests.unit.audit_log.test_validation import BARE, FAST, SLOW, WRONG
 CALLED = (
     _scan_all, write_event_frames, claim_all, insert_all, forget_newest, forget_oldest, _read, gather_texts,
     uid_prefixes, summary, shift_offsets, move_all, write_numbers, write_texts, write_rows,
+    *([hash_texts] if HASHES_SHA256 else ()),
 )
 warm_up()
 assert all(called.signatures for called in CALLED), "the warming leaves something to the first event"
@@ -75,5 +79,5 @@ def test_what_python_calls_is_compiled_for_one_kind_of_arguments() -> None:
     command = [sys.executable, "-c", SCRIPT]
     found = subprocess.run(command, env=environment, cwd=ROOT, capture_output=True, text=True, timeout=100, check=True)
     called = dict(line.split() for line in found.stdout.splitlines())
-    assert len(called) == 15
+    assert len(called) == 15 + HASHES_SHA256
     assert set(called.values()) == {"1"}, called

@@ -1,13 +1,16 @@
-"""The compiled hashes against plain Python: SipHash by the paper's words, CRC-32 by zlib."""
+"""The compiled hashes against plain Python: SipHash by the paper's words, CRC-32 by zlib, SHA-256 by hashlib."""
 
 from __future__ import annotations
 
+import hashlib
 import random
 import zlib
 
 import numpy as np
 import pytest
 
+from server.audit_log.columns import sha256
+from server.audit_log.columns.compiling import frozen
 from server.audit_log.columns.crc32 import by_tables, crc32
 from server.audit_log.columns.hashing import hash_keys, hash_span, uid_key
 from server.audit_log.columns.siphash import siphash
@@ -125,3 +128,16 @@ def test_the_crc_of_a_part_of_a_buffer_is_of_that_part() -> None:
     for start in range(17):
         for end in range(start, 64):
             assert crc32(buffer[start:end], 7) == zlib.crc32(data[start:end], 7)
+
+
+@pytest.mark.parametrize("has_instructions", [True, False])
+def test_digests_are_those_of_hashlib_at_every_length_and_place(
+    has_instructions: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sha256, "HASHES_SHA256", has_instructions and sha256.HASHES_SHA256)
+    data = random.Random(11).randbytes(70_100)
+    spans = [(place, place + length) for length in range(260) for place in (0, 1, 63)] + [(100, 70_100), (7, 7)]
+    starts, ends = (frozen(np.array(each, np.int32)) for each in zip(*spans, strict=True))
+    expected = b"".join(hashlib.sha256(data[start:end]).digest() for start, end in spans)
+    assert sha256.digests(np.frombuffer(data, np.uint8), starts, ends).tobytes() == expected
+    assert not len(sha256.digests(np.frombuffer(data, np.uint8), starts[:0], ends[:0]))
