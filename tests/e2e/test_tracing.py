@@ -122,6 +122,7 @@ def test_a_caller_forces_no_sampling_unless_that_is_configured(tmp_path: Path) -
         search(app, tmp_path, ("traceparent", asks_not))
         search(app, tmp_path)
         search(app, tmp_path, ("traceparent", asks))
+        until(lambda: collector.named(SEARCH))
     assert len(collector.named(SEARCH)) == 1
 
 
@@ -155,6 +156,8 @@ def test_spans_go_by_tls_to_the_one_whose_ca_is_configured(tmp_path: Path) -> No
             endpoint = f"https://{collector.address}"
             with traced(tmp_path, collector, endpoint=endpoint, ca=tmp_path / name) as app:
                 search(app, tmp_path)
+                if arrives:
+                    until(lambda: collector.spans)
         assert bool(collector.spans) == arrives
 
 

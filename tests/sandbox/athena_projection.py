@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime, timedelta
 
 from tests.sandbox.athena_sql import BadQuery
 
@@ -38,7 +38,9 @@ class Projection:
         return found if found is not None and self.first <= found <= self.last else None
 
 
-def read_projection(parameters: Mapping[str, str], columns: Mapping[str, str], location: str) -> Projection | None:
+def read_projection(
+    parameters: Mapping[str, str], columns: Mapping[str, str], location: str, now: datetime
+) -> Projection | None:
     """The projection of a table with these partition columns; None where it has none. Raises BadQuery."""
     if parameters.get("projection.enabled", "").lower() != "true":
         return None
@@ -61,14 +63,14 @@ def read_projection(parameters: Mapping[str, str], columns: Mapping[str, str], l
     if template.count("${") != 1 or "${" + name + "}" not in template:
         raise BadQuery("INVALID_TABLE_PROPERTY: storage.location.template must name each partition column")
     ending = template if template.endswith("/") else f"{template}/"
-    return Projection(name, _day(first), _day(last), ending)
+    return Projection(name, _day(first, now), _day(last, now), ending)
 
 
-def _day(text: str) -> date:
+def _day(text: str, now: datetime) -> date:
     text = text.strip()
     if match := _NOW.fullmatch(text):
         sign, number, unit = match.groups()
-        return _moved(datetime.now(UTC), int(f"{sign}{number}"), unit).date() if unit else datetime.now(UTC).date()
+        return _moved(now, int(f"{sign}{number}"), unit).date() if unit else now.date()
     try:
         return date.fromisoformat(text)
     except ValueError:

@@ -6,7 +6,7 @@ import itertools
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import date
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -191,7 +191,8 @@ def _described(table: dict[str, Any]) -> _Table:
     columns = {each["Name"].lower(): each["Type"].lower() for each in storage.get("Columns", [])}
     keys = {each["Name"].lower(): each["Type"].lower() for each in table.get("PartitionKeys") or []}
     location = str(storage.get("Location", ""))
-    return _Table(columns, keys, location, read_projection(table.get("Parameters") or {}, keys, location))
+    projection = read_projection(table.get("Parameters") or {}, keys, location, datetime.now(UTC))
+    return _Table(columns, keys, location, projection)
 
 
 def _duckdb_type(name: str, kind: str) -> str:
