@@ -57,6 +57,7 @@ class RecordingsPart:
     text_indexing: TextIndexing
     settling: Settling
     threads: ThreadPoolExecutor
+    text_threads: ThreadPoolExecutor
 
     def hold_to(self, config: Config) -> None:
         """Take over the limits of a configuration that was read again. Called on the loop."""
@@ -66,6 +67,7 @@ class RecordingsPart:
 
     def close(self) -> None:
         """Wait for what the threads do."""
+        self.text_threads.shutdown(wait=True, cancel_futures=True)
         self.text_indexing.close()
         self.threads.shutdown(wait=True, cancel_futures=True)
 
@@ -126,10 +128,14 @@ def assemble(config: Config, around: Surroundings, *, upload_key: bytes, token_k
     def missing(query: TextQuery, names: bool) -> tuple[str, ...]:
         return indexing.missing(query, names=names)
 
-    text_search = TextSearch(index, missing, sessions, around.service_log, token_key, around.search_threads)
+    # On a thread of its own: one text that is in very many lines takes seconds, and events are searched meanwhile.
+    text_threads = ThreadPoolExecutor(1, "text-search")
+    text_search = TextSearch(index, missing, sessions, around.service_log, token_key, text_threads)
     open_uploads = OpenUploads(store, uploads.view, limits.abandoned_after_ms, around.now_ms)
     open_uploads.unreadable = unreadable
-    return RecordingsPart(uploads, opening, lists, room, open_uploads, text_search, indexing, settling, threads)
+    return RecordingsPart(
+        uploads, opening, lists, room, open_uploads, text_search, indexing, settling, threads, text_threads
+    )
 
 
 def _recover_others(around: Surroundings) -> int:

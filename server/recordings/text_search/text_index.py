@@ -25,7 +25,7 @@ from server.storage.needles import fold
 _log = logging.getLogger(__name__)
 _VERSION: Final = 2
 _STEPS: Final = 10_000
-"""Steps of SQLite's machine between two looks at the clock."""
+"""Steps of SQLite's machine between two looks whether it is to go on."""
 _SCHEMA: Final = f"""
     PRAGMA journal_mode = WAL;
     PRAGMA synchronous = NORMAL;
@@ -132,11 +132,18 @@ class TextIndex:
         with self._lock:
             self._throw_away()
 
-    def find(self, query: TextQuery, after: TextPosition | None, limit: int, deadline: float) -> list[TextHit]:
+    def find(
+        self,
+        query: TextQuery,
+        after: TextPosition | None,
+        limit: int,
+        deadline: float,
+        is_given_up: Callable[[], bool] = lambda: False,
+    ) -> list[TextHit]:
         """At most `limit` lines that may have the text, in order, beyond a position; `has_text` decides.
 
         Raises:
-            DeadlineExceeded: `deadline` (of time.monotonic) passed.
+            DeadlineExceeded: `deadline` (of time.monotonic) passed, or nobody waits for it any more.
         """
         conditions, values = _conditions(query, after)
         statement = f"""
@@ -144,7 +151,9 @@ class TextIndex:
             FROM lines AS l JOIN recordings AS r ON r.number = l.recording
             WHERE {" AND ".join(conditions)}
             ORDER BY r.started_ms DESC, r.number DESC, l.rowid LIMIT ?"""  # noqa: S608 -- conditions are ours, values bound
-        rows = self._guarded(lambda: self._read(statement, (*values, limit), deadline))
+        rows = self._guarded(
+            lambda: self._read(statement, (*values, limit), lambda: is_given_up() or time.monotonic() > deadline)
+        )
         return [TextHit(TextPosition(*row[:3]), *row[3:]) for row in rows]
 
     def close(self) -> None:
@@ -152,14 +161,15 @@ class TextIndex:
         with self._lock:
             self._close()
 
-    def _read(self, statement: str, values: tuple[object, ...], deadline: float | None = None) -> list[Any]:
+    def _read(
+        self, statement: str, values: tuple[object, ...], is_over: Callable[[], bool] = lambda: False
+    ) -> list[Any]:
         with contextlib.closing(self._reading()) as connection:
-            if deadline is not None:
-                connection.set_progress_handler(lambda: time.monotonic() > deadline, _STEPS)
+            connection.set_progress_handler(is_over, _STEPS)
             try:
                 return connection.execute(statement, values).fetchall()
             except sqlite3.OperationalError:
-                if deadline is not None and time.monotonic() > deadline:
+                if is_over():
                     raise DeadlineExceeded("the time for the search is over") from None
                 raise
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import threading
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import Executor
@@ -81,10 +82,12 @@ class TextSearch:
         if self._under_way >= _WAITING:
             raise ResourceExhausted("too many searches are waiting", reason="OVERLOADED", retry_after=1.0)
         self._under_way += 1
+        given_up = threading.Event()
         try:
-            page = await self._page(access, query)
+            page = await self._page(access, query, given_up.is_set)
         finally:
             self._under_way -= 1
+            given_up.set()  # whoever broke off leaves the thread to others
         await self._log.recordings_searched(
             access,
             _filters(query),
@@ -94,7 +97,7 @@ class TextSearch:
         )
         return page
 
-    async def _page(self, access: Access, query: TextQuery) -> TextPage:
+    async def _page(self, access: Access, query: TextQuery, is_given_up: Callable[[], bool]) -> TextPage:
         after = self._after(access, query)
         deadline = time.monotonic() + _SECONDS
         # Asked before the hits are read: what is indexed meanwhile may be in them, and is told as missing all the same.
@@ -103,7 +106,7 @@ class TextSearch:
         admitted: dict[str, bool] = {}
         looked_at = 0
         while looked_at < _MOST_LOOKED_AT:
-            found = await self._on_thread(partial(self._index.find, query, after, _LOOKED_AT, deadline))
+            found = await self._on_thread(partial(self._index.find, query, after, _LOOKED_AT, deadline, is_given_up))
             for hit in found:
                 after = hit.position
                 if has_text(hit, query.text) and await self._admits(access, hit, admitted):

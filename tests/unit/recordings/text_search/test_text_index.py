@@ -175,10 +175,12 @@ def test_a_file_of_another_version_is_made_anew(index: TextIndex, tmp_path: Path
     assert TextIndex(tmp_path / "text.sqlite").indexed() == set()
 
 
-def test_a_search_ends_with_its_time(index: TextIndex) -> None:
+def test_a_search_ends_with_its_time_or_when_nobody_waits_for_it_any_more(index: TextIndex) -> None:
     added(index, "u", [f"line {at} of many" for at in range(20_000)])
     with pytest.raises(DeadlineExceeded):
         index.find(TextQuery("line"), None, 1000, time.monotonic() - 1)
+    with pytest.raises(DeadlineExceeded):
+        index.find(TextQuery("line"), None, 1000, time.monotonic() + 600, lambda: True)
 
 
 def test_the_file_is_for_the_service_alone(index: TextIndex, tmp_path: Path) -> None:
