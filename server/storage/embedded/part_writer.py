@@ -19,9 +19,11 @@ from server.storage.recording_port import Part
 DATA = "data"
 PROGRESS = "progress"
 _HELD = 64 * 1024 * 1024
-"""What is held in memory of an upload's newest bytes, to be sent on or read from there. Of a large one no more is, once
-it is synced: else it would push out all that searches read, and taking ever new memory costs as much time as writing
-it."""
+"""What is held in memory of an upload's newest bytes, to be sent on from there. Of a large one no more is, once it is
+synced: else it would push out all that searches read, and taking ever new memory costs as much time as writing it."""
+_BEGINNING = 8 * 1024 * 1024
+"""What is written by way of memory of an upload that isn't sent on: most recordings are no larger, and are read for the
+index of their text as soon as they are complete."""
 _MOST_LINES = 4_096
 """Lines of progress that describe nothing but the open part, before the file is written anew without them."""
 
@@ -87,7 +89,7 @@ class DiskPartWriter:
     def append(self, *chunks: bytes | memoryview) -> None:
         """Append to the data."""
         with in_own_words("the recording can't be written"):
-            if self._past_memory and self._data.size >= _HELD:
+            if self._past_memory and self._data.size >= _BEGINNING:
                 self._data.append_direct(*chunks)
                 return
             for chunk in chunks:

@@ -38,7 +38,7 @@ class NotedFiles(DiskFiles):
 def test_past_memory_goes_what_is_behind_the_beginning_and_is_not_sent_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, storage: type[UploadFolders]
 ) -> None:
-    monkeypatch.setattr(part_writer, "_HELD", 10)
+    monkeypatch.setattr(part_writer, "_BEGINNING", 10)
     files = NotedFiles()
     folders = storage(files, tmp_path)
     place = folders.begin("some session", KEY, b"{}")
