@@ -77,7 +77,7 @@ def test_what_python_calls_is_compiled_for_one_kind_of_arguments() -> None:
     paths = os.pathsep.join(str(ROOT / folder) for folder in (".", "protos/gen"))
     environment = os.environ | {"PYTHONPATH": paths}
     command = [sys.executable, "-c", SCRIPT]
-    found = subprocess.run(command, env=environment, cwd=ROOT, capture_output=True, text=True, timeout=100, check=True)
+    found = subprocess.run(command, env=environment, cwd=ROOT, capture_output=True, text=True, timeout=250, check=True)
     called = dict(line.split() for line in found.stdout.splitlines())
     assert len(called) == 15 + HASHES_SHA256
     assert set(called.values()) == {"1"}, called

@@ -104,7 +104,7 @@ def run(package: Path, tmp_path: Path) -> subprocess.CompletedProcess[str]:
         (folder / "__init__.py").touch()
     environment = {"PATH": os.environ["PATH"], "PYTHONPATH": str(root), "XDG_CACHE_HOME": str(tmp_path / "user")}
     command = [sys.executable, "-W", "error", "-c", CALL]
-    return subprocess.run(command, env=environment, cwd=root, capture_output=True, text=True, timeout=100, check=False)
+    return subprocess.run(command, env=environment, cwd=root, capture_output=True, text=True, timeout=250, check=False)
 
 
 def test_a_change_of_what_a_function_calls_is_seen_by_the_next_start(package: Path, tmp_path: Path) -> None:
