@@ -110,7 +110,7 @@ class Ca(Pair):
         authority_identifier: bool = True,
     ) -> Pair:
         key = ec.generate_private_key(ec.SECP256R1())
-        ends = ends or now() + timedelta(minutes=30)
+        ends = ends or now() + timedelta(hours=12)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             issuer = self.certificate.subject
@@ -171,5 +171,5 @@ def _builder(
     ends: datetime | None,
 ) -> x509.CertificateBuilder:
     begins = begins or now() - timedelta(hours=1)
-    ends = ends or now() + timedelta(hours=1)
+    ends = ends or now() + timedelta(hours=24)
     return x509.CertificateBuilder(issuer, subject, key.public_key(), x509.random_serial_number(), begins, ends)
