@@ -88,6 +88,7 @@ OF_THE_CODE = {
     "filters by field": f"{search_requests.MAX_FIELDS}",
     "searches at once of External Audit Storages": f"{lifecycle._REMOTE_SEARCHES}",
     "searches that wait": f"{searches._WAITING}",
+    "of the places for searches, of one identity": f"{searches._MOST_OF_CALLER}",
     "a parameter, quotes included": f"{literals.MOST_CHARACTERS:,} characters",
     "part of the time left that `auto` gives Athena": f"{narrowing._AUTO_SHARE * 100:.0f} %",
     "bytes read by one query": f"{StorageOptions().scan_limit_bytes:,}",

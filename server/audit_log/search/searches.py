@@ -20,6 +20,7 @@ from server.observability.search_metrics import SearchMetrics
 from server.observability.spans import NO_SPANS, Spans
 
 _WAITING = 64
+_MOST_OF_CALLER = _WAITING * 3 // 4
 _ANSWER_SECONDS = 0.2
 """Kept back from the caller's deadline for the trace and the way back."""
 
@@ -51,6 +52,8 @@ class Searches:
         """Longest that one search may run; may be changed at any time."""
         self.under_way = 0
         """Searches and gets that run or wait for a thread."""
+        self._of_callers: dict[tuple[str, str, str], int] = {}
+        """How many of them each caller has."""
 
     async def search(
         self,
@@ -81,7 +84,7 @@ class Searches:
             except Exception as error:
                 loop.call_soon_threadsafe(settle, is_read, error)
 
-        with self._place(query.storage) as threads:
+        with self._place(access, query.storage) as threads:
             job = threads.submit(read)
             try:
                 with self._spans.span("search.read"):
@@ -129,7 +132,9 @@ class Searches:
         condition = condition_of(access)
         try:
             found = await self._run(
-                lambda: self._search.get(access.identity, selector, deadline, condition=condition), selector.storage
+                lambda: self._search.get(access.identity, selector, deadline, condition=condition),
+                access,
+                selector.storage,
             )
         except (NotFound, FailedPrecondition):
             await self._service_log.read(access, selector, "")  # that there is none, or several, is an answer too
@@ -143,18 +148,24 @@ class Searches:
             seconds = min(seconds, max(timeout - _ANSWER_SECONDS, timeout / 2))
         return started + seconds
 
-    async def _run(self, work: Callable[[], Answer], storage: str) -> Answer:
-        with self._place(storage) as threads:
+    async def _run(self, work: Callable[[], Answer], access: Access, storage: str) -> Answer:
+        with self._place(access, storage) as threads:
             return await asyncio.get_running_loop().run_in_executor(threads, work)
 
     @contextlib.contextmanager
-    def _place(self, storage: str) -> Iterator[Executor]:
-        """A place among the searches under way, and the threads that it runs on."""
-        if self.under_way >= _WAITING:
+    def _place(self, access: Access, storage: str) -> Iterator[Executor]:
+        """A place among the searches under way, of which no caller gets all, and the threads that it runs on."""
+        caller = access.identity.key
+        of_caller = self._of_callers.get(caller, 0)
+        if self.under_way >= _WAITING or of_caller >= _MOST_OF_CALLER:
             raise ResourceExhausted("too many searches are waiting", reason="OVERLOADED", retry_after=1.0)
         threads = self._remote_threads if self._search.may_wait(storage) else self._threads
         self.under_way += 1
+        self._of_callers[caller] = of_caller + 1
         try:
             yield threads
         finally:
             self.under_way -= 1
+            left = self._of_callers.pop(caller) - 1
+            if left:
+                self._of_callers[caller] = left

@@ -6,17 +6,19 @@ import asyncio
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any, cast
 
 import pytest
 
 from rbac.identities import SERVICE
 from server.audit_log.access import Access
+from server.audit_log.search import searches as searches_module
 from server.audit_log.search.query import Cost, SearchPage, SearchQuery, Watermark
 from server.audit_log.search.search import Search
 from server.audit_log.search.searches import Searches
 from server.audit_log.service_log import ServiceLog
-from server.errors import Unavailable
+from server.errors import ResourceExhausted, Unavailable
 from server.observability.metrics import Metrics
 
 ACCESS = Access(SERVICE, "peer", "id")
@@ -113,5 +115,28 @@ def test_the_next_page_is_not_prepared_while_others_search() -> None:
         # There is one thread, which does what it is given in turn.
         await asyncio.get_running_loop().run_in_executor(searches._threads, int)
         assert not search.prepared.is_set()
+
+    _run(work)
+
+
+def test_no_caller_takes_every_place(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(searches_module, "_MOST_OF_CALLER", 2)
+    other = replace(ACCESS, identity=replace(SERVICE, name="other"))
+
+    async def work(searches: Searches, log: HeldLog, search: OnePage) -> None:
+        def begin(access: Access) -> asyncio.Future[str]:
+            return asyncio.ensure_future(
+                searches.search(access, SearchQuery(), lambda page: page.query_id, timeout=None)
+            )
+
+        under_way = [begin(ACCESS), begin(ACCESS)]
+        await log.asked.wait()
+        with pytest.raises(ResourceExhausted):
+            await asyncio.wait_for(begin(ACCESS), 60)
+        under_way.append(begin(other))
+        log.durable.set_result(None)
+        assert await asyncio.gather(*under_way) == ["q", "q", "q"]
+        assert await begin(ACCESS) == "q"
+        assert not searches._of_callers
 
     _run(work)
