@@ -35,9 +35,10 @@ def moto() -> Iterator[Sandbox]:
 
 
 @pytest.fixture
-def issuer(tmp_path: Path) -> Iterator[Issuer]:
+def issuer(tmp_path: Path, sandbox: Sandbox) -> Iterator[Issuer]:
     """An issuer over plain HTTP on this machine, with keys of its own."""
     with serving_issuer(tmp_path) as (serving, _):
+        sandbox.forget_keys()  # its port may be one that another had
         yield serving
 
 

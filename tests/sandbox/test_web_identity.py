@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+import uuid
 from typing import Any
 
 import pytest
@@ -67,7 +68,10 @@ def with_public_key_as_secret(issuer: Issuer) -> str:
     return f"{signed}.{encoded(hmac_with(issuer.key.public_pem)(signed.encode()))}"
 
 
-now = int(time.time())
+def from_now(seconds: int) -> int:
+    return int(time.time()) + seconds
+
+
 WRONG = {
     "forged": (forged, "InvalidIdentityToken"),
     "algorithm none": (lambda issuer: issuer.token({"alg": "none"}).rpartition(".")[0] + ".", "InvalidIdentityToken"),
@@ -78,11 +82,11 @@ WRONG = {
     "another key id": (lambda issuer: issuer.token({"kid": "another"}), "InvalidIdentityToken"),
     "another issuer": (lambda issuer: issuer.token(iss="https://elsewhere.test"), "InvalidIdentityToken"),
     "another scheme": (lambda issuer: issuer.token(iss=f"http://{issuer.host}"), "InvalidIdentityToken"),
-    "expired": (lambda issuer: issuer.token(exp=now - 1), "ExpiredTokenException"),
+    "expired": (lambda issuer: issuer.token(exp=from_now(-1)), "ExpiredTokenException"),
     "never expires": (lambda issuer: issuer.token(exp=MISSING), "InvalidIdentityToken"),
     "not issued at any time": (lambda issuer: issuer.token(iat=MISSING), "InvalidIdentityToken"),
-    "issued later": (lambda issuer: issuer.token(iat=now + 3000), "InvalidIdentityToken"),
-    "valid later": (lambda issuer: issuer.token(nbf=now + 3000), "InvalidIdentityToken"),
+    "issued later": (lambda issuer: issuer.token(iat=from_now(3000)), "InvalidIdentityToken"),
+    "valid later": (lambda issuer: issuer.token(nbf=from_now(3000)), "InvalidIdentityToken"),
     "another audience": (lambda issuer: issuer.token(aud="elsewhere"), "InvalidIdentityToken"),
     "several audiences": (lambda issuer: issuer.token(aud=["discover.teleport", "x"]), "InvalidIdentityToken"),
     "another subject": (lambda issuer: issuer.token(sub="integration:other"), "AccessDenied"),
@@ -116,9 +120,7 @@ def test_a_wrong_token_is_refused(sandbox: Sandbox, role_and_issuer: tuple[str, 
 def test_a_trust_policys_conditions_decide(
     sandbox: Sandbox, issuer: Issuer, operator: str, subject: Any, passes: bool
 ) -> None:
-    role = trusting_role(
-        sandbox, issuer, f"conditions-{issuer.host.rpartition(':')[2]}", operator=operator, subject=subject
-    )
+    role = trusting_role(sandbox, issuer, f"conditions-{uuid.uuid4()}", operator=operator, subject=subject)
     if passes:
         assert assume(sandbox, role, issuer.token())["Credentials"]
     else:
@@ -172,7 +174,7 @@ def test_keys_are_fetched_again_when_a_token_names_an_unknown_one_and_only_then(
     "document", [{"issuer": "https://elsewhere.test"}, {"jwks_uri": "http://192.0.2.1/keys"}, {"jwks_uri": 1}]
 )
 def test_an_issuers_document_must_be_its_own(sandbox: Sandbox, issuer: Issuer, document: dict[str, Any]) -> None:
-    role = trusting_role(sandbox, issuer, f"documents-{issuer.host.rpartition(':')[2]}")
+    role = trusting_role(sandbox, issuer, f"documents-{uuid.uuid4()}")
     right = {"issuer": issuer.url, "jwks_uri": f"{issuer.url}/.well-known/jwks-oidc"}
     issuer.document = {**right, **document}
     assert refused(sandbox, role, issuer.token()) == "InvalidIdentityToken"
