@@ -102,7 +102,7 @@ def test_processes_make_and_fill_one_database_together(tmp_path: Path) -> None:
     for process in processes:
         process.start()
     for process in processes:
-        process.join(60)
+        process.join()
     assert [process.exitcode for process in processes] == [0, 0, 0]
     engine = open_database(tmp_path / "state.db")
     assert len(SqlIssuedCertificates(engine).serials()) == 60
