@@ -33,7 +33,7 @@ EXPORTED = len(READS)
 """The day whose object is first read by an export."""
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(600)
 def test_no_fault_of_a_read_makes_an_answer_wrong(faulty: FaultyWorld) -> None:
     """It is complete, or says that it isn't, and the next one is."""
     with faulty.serving() as client:
