@@ -72,6 +72,18 @@ class AppendFile(Protocol):
         ...
 
 
+class ReadFile(Protocol):
+    """A file open for reading. Errors are OSError."""
+
+    def read_into(self, memory: memoryview, offset: int) -> int:
+        """Fill `memory` with what is from `offset` on; gives how many bytes that is, fewer at the end of the file."""
+        ...
+
+    def close(self) -> None:
+        """Close."""
+        ...
+
+
 class Files(Protocol):
     """File operations on paths. Errors are OSError, as the operating system gives them."""
 
@@ -85,6 +97,10 @@ class Files(Protocol):
 
     def read_range(self, path: Path, offset: int, size: int) -> bytes:
         """`size` bytes from `offset` on; fewer at the end of the file."""
+        ...
+
+    def open_read(self, path: Path) -> ReadFile:
+        """Open for reading many times."""
         ...
 
     def same(self, one: Path, other: Path) -> bool:
@@ -235,6 +251,26 @@ def _split(chunks: Iterable[memoryview], at: int) -> tuple[list[memoryview], lis
     return first, rest
 
 
+class DiskReadFile:
+    """A ReadFile on the operating system's file system."""
+
+    def __init__(self, path: Path) -> None:
+        self._fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+
+    def read_into(self, memory: memoryview, offset: int) -> int:
+        """Fill `memory`, going on after a short read."""
+        found = 0
+        while found < len(memory) and (more := os.preadv(self._fd, [memory[found:]], offset + found)):
+            found += more
+        return found
+
+    def close(self) -> None:
+        """Close."""
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
+
+
 class DiskFiles:
     """The operating system's file system."""
 
@@ -256,6 +292,10 @@ class DiskFiles:
             return found
         finally:
             os.close(fd)
+
+    def open_read(self, path: Path) -> ReadFile:
+        """Open for reading many times."""
+        return DiskReadFile(path)
 
     def same(self, one: Path, other: Path) -> bool:
         """Whether two names are names of one file."""

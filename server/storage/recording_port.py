@@ -129,6 +129,18 @@ class PartWriter(Protocol):
         ...
 
 
+class UploadReader(Protocol):
+    """An upload open for reading. Errors as of RecordingStorage."""
+
+    def read_into(self, memory: memoryview, offset: int) -> int:
+        """Fill `memory` with what is from `offset` on; gives how many bytes that is, fewer at the upload's end."""
+        ...
+
+    def close(self) -> None:
+        """Close."""
+        ...
+
+
 class UploadSpool(Protocol):
     """Uploads under way on this machine. Errors as of RecordingStorage."""
 
@@ -142,6 +154,10 @@ class UploadSpool(Protocol):
 
     def read_upload(self, place: UploadPlace, offset: int, size: int) -> bytes:
         """Bytes of an upload that isn't complete; fewer at its end."""
+        ...
+
+    def open_read(self, place: UploadPlace) -> UploadReader:
+        """Open an upload that isn't complete for reading many times."""
         ...
 
     def decide(self, place: UploadPlace, custody: bytes) -> bytes:

@@ -56,6 +56,21 @@ class Operation(NamedTuple):
         return f"{self.name} {self.path.name} ({self.call_site})"
 
 
+class _FileRead:
+    """A file as it was when it was opened."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+
+    def read_into(self, memory: memoryview, offset: int) -> int:
+        found = self._data[offset : offset + len(memory)]
+        memory[: len(found)] = found
+        return len(found)
+
+    def close(self) -> None:
+        pass
+
+
 class ForgetfulFiles:
     """Files in memory. `before` is called with each operation's number and name, and may raise."""
 
@@ -85,6 +100,9 @@ class ForgetfulFiles:
 
     def read_range(self, path: Path, offset: int, size: int) -> bytes:
         return self.read(path)[offset : offset + size]
+
+    def open_read(self, path: Path) -> _FileRead:
+        return _FileRead(self.read(path))
 
     def same(self, one: Path, other: Path) -> bool:
         found = [self._folder(path.parent).now.get(path.name) for path in (one, other)]

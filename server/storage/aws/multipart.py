@@ -12,18 +12,20 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, Future
+from contextlib import closing
 from dataclasses import dataclass, field
 from typing import Any
 
 from server.storage.aws.errors import AwsError
 from server.storage.aws.place import Connection
+from server.storage.aws.session import BLOCK_BYTES
 from server.storage.aws.store import base64_of
 from server.storage.aws.stored_objects import UPLOAD, recording_name
 from server.storage.ports import StorageError
-from server.storage.recording_port import Part, UploadPlace, UploadSpool
+from server.storage.recording_port import Part, UploadPlace, UploadReader, UploadSpool
 
 _PIECE = 1024 * 1024
-"""What is read of the spool at once."""
+"""What is read of the spool at once to be hashed."""
 _PAUSE_SECONDS = 30.0
 """How long no part is sent ahead after one couldn't be."""
 _log = logging.getLogger(__name__)
@@ -174,14 +176,15 @@ class Sending:
     def _send(self, place: UploadPlace, name: str, handle: str, part: Part) -> None:
         way = self._connect()
         pieces = (self._spool.read_upload(place, at, size) for at, size in _pieces(part))
-        answer = way.s3.upload_part(
-            **way.place.at(name),
-            **way.place.store.checksum(part.sha256, pieces),
-            UploadId=handle,
-            PartNumber=part.number,
-            Body=PartBody(self._spool, place, part),
-            ContentLength=part.size,
-        )
+        with closing(PartBody(self._spool.open_read(place), part)) as body:
+            answer = way.s3.upload_part(
+                **way.place.at(name),
+                **way.place.store.checksum(part.sha256, pieces),
+                UploadId=handle,
+                PartNumber=part.number,
+                Body=body,
+                ContentLength=part.size,
+            )
         self._of(place).tags[handle, part] = str(answer["ETag"])
 
     def _listed(self, name: str, handle: str) -> dict[int, dict[str, Any]]:
@@ -199,16 +202,15 @@ class Sending:
 class PartBody:
     """One part in the spool as a file for botocore, which reads it again where it sends it again.
 
-    botocore takes it in small blocks: each is a view of a piece that is read at once, and copied nowhere.
+    A block is sent before the next one is asked for, so all are read into the same memory.
     """
 
-    def __init__(self, spool: UploadSpool, place: UploadPlace, part: Part) -> None:
-        self._spool = spool
-        self._place = place
+    def __init__(self, upload: UploadReader, part: Part) -> None:
+        self.close = upload.close
+        self._upload = upload
         self._part = part
         self._at = 0
-        self._piece = memoryview(b"")
-        self._piece_at = 0
+        self._block = memoryview(bytearray(min(BLOCK_BYTES, part.size)))
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
         """As of any file."""
@@ -220,21 +222,14 @@ class PartBody:
         """As of any file."""
         return self._at
 
-    def read(self, size: int = -1) -> bytes | memoryview:
-        """At most `size` bytes, all that are left where it is negative; none at the end."""
+    def read(self, size: int = -1) -> memoryview:
+        """At most `size` bytes, all that are left where it is negative; none at the end. Good until the next call."""
         left = max(0, self._part.size - self._at)
-        if size < 0 or size > _PIECE:
-            found: bytes | memoryview = self._read(left if size < 0 else min(size, left))
-        else:
-            start = self._at - self._piece_at
-            if left and not 0 <= start < len(self._piece):
-                self._piece, self._piece_at, start = memoryview(self._read(min(_PIECE, left))), self._at, 0
-            found = self._piece[start : start + min(size, left)] if left else b""
+        size = left if size < 0 else min(size, left)
+        memory = self._block[:size] if size <= len(self._block) else memoryview(bytearray(size))
+        found = memory[: self._upload.read_into(memory, self._part.offset + self._at)]
         self._at += len(found)
         return found
-
-    def _read(self, size: int) -> bytes:
-        return self._spool.read_upload(self._place, self._part.offset + self._at, size) if size else b""
 
 
 def is_gone(error: AwsError) -> bool:

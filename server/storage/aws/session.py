@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 
 _CHECKSUM = "x-amz-checksum-sha256"
+BLOCK_BYTES = 512 * 1024
+"""What botocore takes of a body at once and hands to TLS. It would be 128 KiB, each with two changes of threads."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +112,9 @@ def endpoint_of(settings: AwsSettings, service: str) -> str | None:
 
 def make_client(session: Session, service: str, settings: AwsSettings, config: Config) -> Any:
     """A client of one service."""
+    from botocore import httpsession
+
+    httpsession.BUFFER_SIZE = BLOCK_BYTES  # nothing else sets it
     url = endpoint_of(settings, service)
     client = session.create_client(
         service, endpoint_url=url, config=config, region_name=config.region_name, verify=settings.ca or True

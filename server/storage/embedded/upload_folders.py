@@ -7,16 +7,29 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from server.files import Files, write_durably
+from server.files import Files, ReadFile, write_durably
 from server.storage.embedded.faults import in_own_words
 from server.storage.embedded.part_writer import DATA, PROGRESS, open_writer
-from server.storage.recording_port import FoundUpload, PartWriter, UploadPlace
+from server.storage.recording_port import FoundUpload, PartWriter, UploadPlace, UploadReader
 
 _UPLOADS = "_uploads"
 _BEGUN = "begun.json"
 _HANDLE = "handle"
 CUSTODY = "custody.json"
+_UNREADABLE = "the upload can't be read"
 _KEY = re.compile(r"[0-9a-f]{32}")
+
+
+class _DataReader:
+    """UploadReader of an upload's data."""
+
+    def __init__(self, file: ReadFile) -> None:
+        self._file = file
+        self.close = file.close
+
+    def read_into(self, memory: memoryview, offset: int) -> int:
+        with in_own_words(_UNREADABLE):
+            return self._file.read_into(memory, offset)
 
 
 class UploadFolders:
@@ -45,8 +58,13 @@ class UploadFolders:
 
     def read_upload(self, place: UploadPlace, offset: int, size: int) -> bytes:
         """Bytes of an upload that isn't complete."""
-        with in_own_words("the upload can't be read"):
+        with in_own_words(_UNREADABLE):
             return self._files.read_range(self._upload(place) / DATA, offset, size)
+
+    def open_read(self, place: UploadPlace) -> UploadReader:
+        """Open its data."""
+        with in_own_words(_UNREADABLE):
+            return _DataReader(self._files.open_read(self._upload(place) / DATA))
 
     def decide(self, place: UploadPlace, custody: bytes) -> bytes:
         """Put the custody record into the upload's folder, unless it has one."""
@@ -59,7 +77,7 @@ class UploadFolders:
     def decided(self, place: UploadPlace) -> bytes | None:
         """The custody record in the upload's folder, durable."""
         path = self._upload(place) / CUSTODY
-        with in_own_words("the upload can't be read"):
+        with in_own_words(_UNREADABLE):
             if self._files.size(path) is None:
                 return None
             self._files.sync_folder(path.parent)
@@ -73,7 +91,7 @@ class UploadFolders:
     def handle(self, place: UploadPlace) -> str:
         """What the upload's folder has; '' if nothing."""
         path = self._upload(place) / _HANDLE
-        with in_own_words("the upload can't be read"):
+        with in_own_words(_UNREADABLE):
             return self._files.read(path).decode() if self._files.size(path) is not None else ""
 
     def forget(self, place: UploadPlace) -> None:

@@ -4,52 +4,57 @@ from __future__ import annotations
 
 import random
 from functools import partial
-from typing import cast
 
+from botocore.credentials import Credentials
 from botocore.utils import determine_content_length
 
 from server.storage.aws.multipart import PartBody
-from server.storage.recording_port import Part, UploadPlace, UploadSpool
+from server.storage.aws.session import BLOCK_BYTES, AwsSettings, client_config, closed_session, make_client
+from server.storage.recording_port import Part
 
-BLOCK = 128 * 1024
-"""What botocore asks for at once."""
-PART = Part(2, 5, 20 * BLOCK + 7, "")
-PLACE = UploadPlace("session", "key")
+PART = Part(2, 5, 5 * BLOCK_BYTES + 7, "")
 
 
-class Spool:
+class Upload:
     """An upload that is longer than the part."""
 
     def __init__(self) -> None:
         self.data = random.Random(7).randbytes(PART.offset + PART.size + 9)
-        self.reads = 0
 
-    def read_upload(self, place: UploadPlace, offset: int, size: int) -> bytes:
-        assert place == PLACE
-        self.reads += 1
-        return self.data[offset : offset + size]
+    def read_into(self, memory: memoryview, offset: int) -> int:
+        found = self.data[offset : offset + len(memory)]
+        memory[: len(found)] = found
+        return len(found)
+
+    def close(self) -> None:
+        """Nothing to close."""
 
 
-def test_a_part_is_read_in_blocks_from_few_reads_of_the_spool_and_again_from_where_it_is_sought() -> None:
-    spool = Spool()
-    body = PartBody(cast("UploadSpool", spool), PLACE, PART)
-    wanted = spool.data[PART.offset : PART.offset + PART.size]
+def test_a_part_is_read_in_blocks_and_again_from_where_it_is_sought() -> None:
+    upload = Upload()
+    body = PartBody(upload, PART)
+    wanted = upload.data[PART.offset : PART.offset + PART.size]
     assert determine_content_length(body) == PART.size
-    blocks = list(iter(partial(body.read, BLOCK), b""))
-    assert (b"".join(blocks), {len(block) for block in blocks[:-1]}) == (wanted, {BLOCK})
-    assert spool.reads == 3
-    for at in (BLOCK - 3, 9 * BLOCK, 0, PART.size - 1, PART.size, PART.size + 1):
+    blocks = [bytes(block) for block in iter(partial(body.read, BLOCK_BYTES), b"")]
+    assert (b"".join(blocks), {len(block) for block in blocks[:-1]}) == (wanted, {BLOCK_BYTES})
+    for at in (BLOCK_BYTES - 3, 3 * BLOCK_BYTES, 0, PART.size - 1, PART.size, PART.size + 1):
         assert body.seek(at) == body.tell() == at
-        assert body.read(BLOCK) == wanted[at : at + BLOCK]
-    body.seek(BLOCK)
-    assert (body.read(), body.read(), body.read(1)) == (wanted[BLOCK:], b"", b"")
+        assert body.read(1024) == wanted[at : at + 1024]
+    body.seek(BLOCK_BYTES)
+    assert (body.read(), body.read(), body.read(1)) == (wanted[BLOCK_BYTES:], b"", b"")
     body.seek(0)
-    assert body.read(9 * BLOCK) == wanted[: 9 * BLOCK]
+    assert body.read(3 * BLOCK_BYTES) == wanted[: 3 * BLOCK_BYTES]
 
 
-def test_the_blocks_of_a_part_are_parts_of_what_was_read_and_no_copies() -> None:
-    body = PartBody(cast("UploadSpool", Spool()), PLACE, PART)
-    one, other = body.read(BLOCK), body.read(BLOCK)
-    assert isinstance(one, memoryview)
-    assert isinstance(other, memoryview)
+def test_all_blocks_of_a_part_are_read_into_the_same_memory() -> None:
+    body = PartBody(Upload(), PART)
+    one, other = body.read(BLOCK_BYTES), body.read(BLOCK_BYTES)
     assert one.obj is other.obj
+
+
+def test_botocore_takes_a_body_in_such_blocks() -> None:
+    settings = AwsSettings(endpoint="https://s3.test", s3_path_style="always")
+    session = closed_session(Credentials("key", "secret"))
+    client = make_client(session, "s3", settings, client_config(settings, "us-west-2"))
+    pool = client._endpoint.http_session._manager.connection_from_url("https://s3.test")
+    assert pool._new_conn().blocksize == BLOCK_BYTES
