@@ -156,6 +156,10 @@ class UploadSpool(Protocol):
         """Bytes of an upload that isn't complete; fewer at its end."""
         ...
 
+    def parts(self, place: UploadPlace) -> Sequence[Part]:
+        """All parts of an upload that nothing is appended to any more, the last as far as it has come."""
+        ...
+
     def open_read(self, place: UploadPlace) -> UploadReader:
         """Open an upload that isn't complete for reading many times."""
         ...

@@ -120,7 +120,7 @@ class S3Recordings:
 
     def keep_aside(self, place: UploadPlace) -> None:
         """Complete it as a later version, or where there are none under a name of its own."""
-        kept = self._stored.of_upload(place, _size(self._parts(place)))
+        kept = self._stored.of_upload(place, _size(self._spool.parts(place)))
         if kept is None:
             name = recording_name(place.session_id)
             if self._stored.takes_another(name):
@@ -135,7 +135,7 @@ class S3Recordings:
         """Have S3 hold all parts in a multipart upload that stays open."""
         for _ in range(_ATTEMPTS):
             try:
-                held = self._sending.store(place, self._parts(place), recording_name(place.session_id))
+                held = self._sending.store(place, self._spool.parts(place), recording_name(place.session_id))
             except AwsError as error:
                 if not is_gone(error):
                     raise
@@ -150,7 +150,7 @@ class S3Recordings:
 
         None where another object has the name: nothing is put over it, but with `over` a later version.
         """
-        parts = self._parts(place)
+        parts = self._spool.parts(place)
         for _ in range(_ATTEMPTS):
             try:
                 held = self._sending.sent(place, parts, name)
@@ -177,16 +177,9 @@ class S3Recordings:
             there = self._stored.exists(Stored(held.name))
             return "" if there else self._sending.complete(place, held, into.condition)
 
-    def _parts(self, place: UploadPlace) -> Sequence[Part]:
-        writer = self._spool.open(place)
-        try:
-            return (*writer.parts, writer.tail) if writer.tail else writer.parts
-        finally:
-            writer.close()
-
     def _keep_record(self, place: UploadPlace, kind: str, stored: Stored) -> bytes:
         """Put the custody record, once what is stored was compared with the spool, which is let go of then."""
-        self._stored.check(stored, self._parts(place))
+        self._stored.check(stored, self._spool.parts(place))
         version = {"version_id": stored.version} if stored.version else {}
         return self._put_record(place, stored.name, {"kind": kind} | version)
 

@@ -38,12 +38,10 @@ def open_writer(files: Files, folder: Path, *, past_memory: bool = False) -> Dis
         StorageError: less is there than was durable.
     """
     full, tail = _read_progress(files.read(folder / PROGRESS))
-    last = tail or (full[-1] if full else None)
-    end = last.offset + last.size if last else 0
+    end = _end(full, tail)
     data = files.open_append(folder / DATA)
     try:
-        if data.size < end:
-            raise StorageError("the upload is shorter than what was durable of it")
+        _check_size(data.size, end)
         if data.size > end:
             data.truncate(end)
         progress = _rewrite(files, folder, full, tail)
@@ -51,6 +49,23 @@ def open_writer(files: Files, folder: Path, *, past_memory: bool = False) -> Dis
         data.close()
         raise
     return DiskPartWriter(files, folder, data, progress, full, tail, past_memory=past_memory)
+
+
+def read_parts(files: Files, folder: Path) -> Sequence[Part]:
+    """The parts of an upload that are durable, the open one as the last; errors as of `open_writer`."""
+    full, tail = _read_progress(files.read(folder / PROGRESS))
+    _check_size(files.size(folder / DATA) or 0, _end(full, tail))
+    return (*full, tail) if tail else full
+
+
+def _end(full: Sequence[Part], tail: Part | None) -> int:
+    last = tail or (full[-1] if full else None)
+    return last.offset + last.size if last else 0
+
+
+def _check_size(size: int, end: int) -> None:
+    if size < end:
+        raise StorageError("the upload is shorter than what was durable of it")
 
 
 class DiskPartWriter:

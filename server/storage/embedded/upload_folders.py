@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from server.files import Files, ReadFile, write_durably
 from server.storage.embedded.faults import in_own_words
-from server.storage.embedded.part_writer import DATA, PROGRESS, open_writer
-from server.storage.recording_port import FoundUpload, PartWriter, UploadPlace, UploadReader
+from server.storage.embedded.part_writer import DATA, PROGRESS, open_writer, read_parts
+from server.storage.recording_port import FoundUpload, Part, PartWriter, UploadPlace, UploadReader
 
 _UPLOADS = "_uploads"
 _BEGUN = "begun.json"
@@ -60,6 +60,11 @@ class UploadFolders:
         """Bytes of an upload that isn't complete."""
         with in_own_words(_UNREADABLE):
             return self._files.read_range(self._upload(place) / DATA, offset, size)
+
+    def parts(self, place: UploadPlace) -> Sequence[Part]:
+        """As its progress tells; nothing is written."""
+        with in_own_words(_UNREADABLE):
+            return read_parts(self._files, self._upload(place))
 
     def open_read(self, place: UploadPlace) -> UploadReader:
         """Open its data."""

@@ -66,6 +66,20 @@ def test_a_spool_that_lets_nothing_go_keeps_no_answer_back_and_is_emptied_by_the
     assert list(later.storage.uploads()) == []
 
 
+def test_of_a_spool_that_has_lost_bytes_nothing_is_completed(service: S3UploadsUnderTest) -> None:
+    upload_id = asyncio.run(service.send(DATA))
+    service.s3.fails = away
+    with pytest.raises(Unavailable):
+        asyncio.run(service.complete(upload_id))  # its end is decided: nobody opens it for writing any more
+    service.s3.fails = lambda operation: None
+    file = service.files.open_append(service.folder / "_uploads" / upload_id[:32] / "data")
+    file.truncate(len(DATA) - 1)
+    file.close()
+    with pytest.raises(Unavailable, match="shorter than what was durable"):
+        asyncio.run(service.complete(upload_id))
+    assert bucket(service) == []
+
+
 def test_of_a_spool_that_is_emptied_the_data_goes_first(
     service: S3UploadsUnderTest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
