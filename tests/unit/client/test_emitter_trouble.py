@@ -77,7 +77,7 @@ def test_a_lack_of_rights_is_asked_about_less_often(
     retries = Retries(first_delay=0.05, draw=lambda low, high: low)
     with Emitter(connection, tmp_path, retries=retries, on_trouble=troubles.append) as emitter:
         emitter.emit({"event": "e"})
-        until(lambda: len(troubles) == 4)
+        until(lambda: len(troubles) >= 4)
         assert [round(trouble.delay, 2) for trouble in troubles[:4]] == [0.1, 0.2, 0.4, 0.8]
         assert emitter.close(timeout=0) == 1, "the event stays"
 
