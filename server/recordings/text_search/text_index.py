@@ -61,8 +61,8 @@ class TextIndex:
         self._writer: sqlite3.Connection | None = None
 
     def indexed(self) -> set[str]:
-        """The upload ids of all recordings that are in it, wholly or not."""
-        return self._guarded(lambda: {row[0] for row in self._writing().execute("SELECT upload_id FROM recordings")})
+        """The upload ids of all recordings that are in it, wholly or not; the one that is being added isn't yet."""
+        return self._guarded(lambda: {row[0] for row in self._read("SELECT upload_id FROM recordings", ())})
 
     def count(self) -> int:
         """How many recordings are in it."""

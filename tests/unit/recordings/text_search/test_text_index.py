@@ -113,6 +113,15 @@ def test_a_recording_that_is_given_up_is_not_there(index: TextIndex) -> None:
     assert found(index, "some") == ["some text"]
 
 
+def test_a_recording_that_is_being_added_is_not_there_yet(index: TextIndex) -> None:
+    """Else a search meanwhile would neither find its lines nor tell that it misses them."""
+    addition = index.add("one", "its session")
+    addition.add([Line(0, "some line")])
+    assert (index.indexed(), index.count(), found(index, "line")) == (set(), 0, [])
+    addition.end(0, "", "")
+    assert (index.indexed(), index.count(), found(index, "line")) == ({"one"}, 1, ["some line"])
+
+
 def test_what_is_not_wholly_there_is_told(index: TextIndex) -> None:
     added(index, "u", ["text"])
     added(index, "v", ["text"], note="2 places of it couldn't be read")
