@@ -13,6 +13,7 @@ _M_ARENA_MAX = -8
 
 def set_up() -> None:
     """Set it; once, and before anything is imported that begins threads: each has its arena then already."""
+    _open_standard_descriptors()
     # Events are tuples of text in no cycles: looking at them every 700 allocations took a tenth of the ingest's time.
     gc.set_threshold(50_000, 20, 50)
     # The journal's thread must not wait 5 ms (Python's default) for the loop's each time it comes back from the disk.
@@ -24,6 +25,18 @@ def set_up() -> None:
         mallopt(_M_ARENA_MAX, 3)
 
 
+def _open_standard_descriptors() -> None:
+    """Have each of 0, 1 and 2 lead somewhere, as where the process was begun with one closed.
+
+    The next file or socket would else have its number: libraries print there, and libuv aborts when it closes one.
+    """
+    for descriptor in range(3):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # has the lowest number that is free
+
+
 def let_go_of_lost_output() -> None:
     """Point output that can't be written any more, as to a terminal that was closed, to nowhere; at the process's end.
 
@@ -31,7 +44,8 @@ def let_go_of_lost_output() -> None:
     """
     for stream in (sys.stdout, sys.stderr):
         try:
-            stream.flush()
+            if stream is not None:  # as where the process was begun without it
+                stream.flush()
         except OSError:
             nowhere = os.open(os.devnull, os.O_WRONLY)
             os.dup2(nowhere, stream.fileno())

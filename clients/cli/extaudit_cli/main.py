@@ -86,7 +86,8 @@ def run(arguments: list[str]) -> int:
         prepare_completion()
     try:
         code = command.main(arguments, prog_name=PROGRAM, complete_var=COMPLETE_VARIABLE, standalone_mode=False)
-        sys.stdout.flush()
+        if sys.stdout is not None:  # as where the process was begun without it
+            sys.stdout.flush()
     except NoArgsIsHelpError as error:
         error.show()
         return error.exit_code

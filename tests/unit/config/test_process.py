@@ -44,3 +44,9 @@ def test_what_one_thread_gave_back_is_soon_there_for_others(tmp_path: Path) -> N
         counts.append((tmp_path / "info").read_text().count("<heap nr="))
     assert counts[0] > 3, "else nothing is shown"
     assert counts[1] <= 3
+
+
+def test_what_it_was_begun_without_leads_nowhere() -> None:
+    code = "import os; from server import process; process.set_up(); assert os.open(os.devnull, os.O_RDONLY) > 2"
+    without = ["sh", "-c", 'exec "$@" <&- >&- 2>&-', "sh"]
+    subprocess.run([*without, sys.executable, "-c", code], check=True, timeout=120)
