@@ -73,7 +73,7 @@ def decode(data: bytes, most_bytes: int | None = None) -> BatchColumns:
         raise UnreadableFooter("the object isn't one that the service wrote") from error
     names = "event_type", "uid", "session_id", "user", "event_data"
     texts = [_one_array(table.column(name)) for name in names]
-    return BatchColumns(sequences, _one_array(table.column("event_time")).cast(pa.int64()).to_numpy(), *texts)
+    return BatchColumns(sequences, _one_array(table.column("event_time")).view(pa.int64()).to_numpy(), *texts)
 
 
 def _decoded_bytes(metadata: pq.FileMetaData) -> int:

@@ -12,7 +12,7 @@ from server.audit_log.columns.compiling import compiled, frozen
 from server.audit_log.columns.copying import copy_into
 from server.audit_log.columns.layout import Bytes
 from server.audit_log.columns.sha256 import DIGEST_BYTES
-from server.audit_log.search.page_columns import PageColumns, Source
+from server.audit_log.search.page_columns import PageColumns, Source, WrittenRows
 from server.audit_log.search.query import SearchPage
 from server.grpc_api.column_encoding import write_varint
 from server.grpc_api.messages import identity_message, search_head, search_response
@@ -27,11 +27,11 @@ _MOST_BESIDE_SOURCE = 64
 def search_answer(page: SearchPage) -> bytes:
     """The answer to SearchEvents, encoded; for threads."""
     if isinstance(page.rows, PageColumns):
-        return b"".join((page.rows.written(encoded_rows), search_head(page).SerializeToString()))
+        return b"".join((page.rows.written(encoded_rows).data, search_head(page).SerializeToString()))
     return search_response(page).SerializeToString()
 
 
-def encoded_rows(rows: PageColumns) -> memoryview:
+def encoded_rows(rows: PageColumns) -> WrittenRows:
     """The events of a SearchEventsResponse, encoded."""
     receipts = rows.receipts
     sources = _texts([_encoded(source) for source in receipts.sources])
@@ -40,9 +40,10 @@ def encoded_rows(rows: PageColumns) -> memoryview:
     texts = (json, types, uids, session_ids, users)
     size = _MOST_BESIDE_TEXTS * len(rows) + sum(int(each.lengths.sum()) for each in texts)
     size += _MOST_BESIDE_SOURCE * len(receipts.sequences) + int(_lengths(sources)[receipts.source_numbers].sum())
-    out = np.empty(size, np.uint8)
+    out, ends = np.empty(size, np.uint8), np.empty(len(rows), np.int64)
     end = write_rows(
         out,
+        ends,
         frozen(rows.times_ms),
         json,
         types,
@@ -56,7 +57,7 @@ def encoded_rows(rows: PageColumns) -> memoryview:
         frozen(receipts.source_numbers),
         Texts(frozen(sources.offsets), frozen(sources.data)),
     )
-    return out[:end].data
+    return WrittenRows(out[:end].data, ends)
 
 
 def _encoded(source: Source) -> bytes:
@@ -155,6 +156,7 @@ def _receipt_bytes(source: int, sequence: int, received_ms: int) -> int:
 @compiled
 def write_rows(
     out: Bytes,
+    ends: Numbers,
     times_ms: Numbers,
     json: PickedTexts,
     types: PickedTexts,
@@ -168,7 +170,7 @@ def write_rows(
     source_numbers: Numbers,
     sources: Texts,
 ) -> int:
-    """Write each row as an EventRow in field 1; gives where the last one ends."""
+    """Write each row as an EventRow in field 1, and where it ends; gives where the last one does."""
     at, receipt = 0, 0
     for row in range(len(times_ms)):
         time_ms = times_ms[row]
@@ -207,4 +209,5 @@ def write_rows(
                 at = _write_time(out, at, 0x32, received_ms[receipt])
             receipt += 1
         at = _write_number(out, at, 0x50, len(data))
+        ends[row] = at
     return at

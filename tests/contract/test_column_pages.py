@@ -284,6 +284,22 @@ def test_the_next_page_is_read_ahead_for_whoever_pages(rig: SearchRig, made: lis
     assert len(made) == before + 2, "a page that is asked for again is made again"
 
 
+def test_whoever_goes_on_has_several_pages_read_ahead_at_once(rig: SearchRig, made: list[Span]) -> None:
+    for number in range(6):
+        rig.store(*[event_json(f"u{number}-{step}", NOON + 10 * number + step) for step in range(5)])
+    query = SearchQuery(page_size=2)
+    expected = [_told(page) for page in rig.pages(query)]
+    made.clear()
+    found = []
+    for page in rig.pages(query):
+        found.append(_told(page))
+        if page.prepare_next is not None:
+            page.prepare_next()
+    assert found == expected
+    # Two by themselves, and then 1, 2, 4, 4 and what is left.
+    assert [(span.rows - 1) // 2 for span in made] == [1, 1, 1, 2, 4, 4, 4]
+
+
 def test_what_has_to_be_fetched_is_fetched_for_those_alone_who_ask_for_it(
     rig: SearchRig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -300,6 +316,22 @@ def test_what_befalls_a_storage_after_a_page_was_read_ahead_is_told(
     assert second.prepare_next is not None
     second.prepare_next()
     fault(next(path for path in rig.objects() if "-7-" in path.name))
+    told = _told(rig.page(query))
+    assert told == _told(rig.page(query, search=rig.search_with(rig.engine)))
+
+
+@pytest.mark.parametrize("fault", [_remove, _flip, _add_foreign])
+def test_what_befalls_a_storage_is_told_by_each_of_several_pages_that_were_read_ahead(
+    rig: SearchRig, made: list[Span], fault: Callable[[Path], None]
+) -> None:
+    query, page = _walk_to_second(rig)
+    for _ in "34":
+        assert page.prepare_next is not None
+        page.prepare_next()
+        page = rig.page(query)
+        query = replace(query, page_token=page.next_page_token)
+    assert made[-1].rows == 5, "the fourth page and the fifth"
+    fault(next(path for path in rig.objects() if "-4-" in path.name))
     told = _told(rig.page(query))
     assert told == _told(rig.page(query, search=rig.search_with(rig.engine)))
 

@@ -9,10 +9,10 @@ from extaudit.v1 import audit_log_service_pb2 as pb
 
 from server.audit_log.batch_decoding import PickedTexts, picked
 from server.audit_log.receipts import Emitter
-from server.audit_log.search.page_columns import PageColumns, ReceiptColumns, Source
+from server.audit_log.search.page_columns import PageColumns, ReceiptColumns, Source, WrittenRows
 from server.audit_log.search.query import Cost, Missing, MissingReason, SearchPage, Watermark
 from server.grpc_api.messages import search_response
-from server.grpc_api.row_encoding import search_answer
+from server.grpc_api.row_encoding import encoded_rows, search_answer
 
 SOURCES = [
     Source("default", "log", Emitter("user", "né", "anchor", "0a", "token", ("Auth",)), "1.2.3.4:5"),
@@ -69,3 +69,17 @@ def test_columns_are_a_sequence_of_their_rows() -> None:
     assert columns != rows[:3]
     with pytest.raises(IndexError):
         columns[4]
+
+
+def test_parts_of_rows_that_are_written_are_written_as_they_would_be_alone() -> None:
+    whole, alone = _page(6, [1, 2, 1, 3, 0, 1]), _page(6, [1, 2, 1, 3, 0, 1])
+    whole.written(encoded_rows)
+    for start, end in ((0, 2), (2, 5), (5, 6), (0, 6)):
+        part = whole.part(start, end)
+        assert list(part) == list(alone)[start:end]
+        assert part.written(_never).data == alone.part(start, end).written(encoded_rows).data
+        assert part.part(0, 1).written(_never).data == alone.part(start, start + 1).written(encoded_rows).data
+
+
+def _never(_rows: PageColumns) -> WrittenRows:
+    raise AssertionError("what is written isn't written again")

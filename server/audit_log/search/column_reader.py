@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import pairwise
 from math import inf
 from typing import Final, NamedTuple
 
@@ -23,8 +24,8 @@ from server.audit_log.search.candidates import MOST_EQUAL_ROWS, time_span
 from server.audit_log.search.decoded_objects import MOST_BYTES, DecodedObjects, OddObject
 from server.audit_log.search.merging import MergedRows, Span, Unsuited, merged
 from server.audit_log.search.origins import Origins, OriginUnknown
-from server.audit_log.search.page_columns import PageColumns, ReceiptColumns, Source
-from server.audit_log.search.pages_ahead import Asked, PagesAhead
+from server.audit_log.search.page_columns import PageColumns, ReceiptColumns, Source, WrittenRows
+from server.audit_log.search.pages_ahead import Asked, Made, PagesAhead
 from server.audit_log.search.query import SearchQuery, Watermark
 from server.audit_log.storages import Storages
 from server.state.catalogue import CatalogueObject
@@ -32,6 +33,8 @@ from server.storage.ports import StorageError
 from server.storage.query import Filters, Position
 
 _MOST_OBJECTS: Final = 16
+_MOST_AHEAD: Final = 4
+"""Pages that are read ahead at once: what doesn't depend on the number of rows is done once for them."""
 _MOST_COLUMN_BYTES: Final = 1024
 """Of the columns of a row beside its JSON. Where they are longer they count for the size of a page."""
 
@@ -66,7 +69,7 @@ class ColumnReader:
         origins: Origins,
         is_intact: Callable[[CatalogueObject], bool],
         bounds: PageBounds,
-        write: Callable[[PageColumns], memoryview],
+        write: Callable[[PageColumns], WrittenRows],
     ) -> None:
         """`write` is what becomes of a page that is read ahead; see PageColumns.written."""
         self._storages = storages
@@ -93,44 +96,68 @@ class ColumnReader:
         page = self._ahead.take(asked, deadline)
         try:
             if page is None or not all(map(self._is_intact, page.objects)):
-                page, _ = self._made(asked, deadline)
+                page = self._made(asked, deadline)[0].page
         except (Unsuited, OddObject, StorageError):
             return None
-        return page._replace(prepare_next=self._reading(asked, page.end))
+        return page
 
-    def _reading(self, asked: Asked, end: Position | None) -> Callable[[], None] | None:
-        """Reads the page after one of what was asked; None where there is none."""
-        if end is None:
-            return None
+    def _following(self, asked: Asked, end: Position) -> Asked:
+        """What is asked for the page after one that ends there."""
         span = asked.span
         low, high = time_span(Filters(span.low, span.high), span.order, end)
-        following = _asked(replace(span, low=low, high=high, beyond=end), asked.counted, asked.objects)
+        return _asked(replace(span, low=low, high=high, beyond=end), asked.counted, asked.objects)
+
+    def _reading(self, asked: Asked, end: Position | None, most: int) -> Callable[[], None] | None:
+        """Reads so many pages after one of what was asked; None where there is none."""
+        if end is None:
+            return None
+        following = self._following(asked, end)
         if any(self._storages.of(storage).compares_digests for storage in {item.storage for item in following.objects}):
             return None  # what has to be fetched is fetched for those alone who ask for it
+        return partial(self._ahead.read, following, partial(self._made_ahead, following, most))
 
-        return partial(self._ahead.read, following, partial(self._made_ahead, following))
+    def _made_ahead(self, asked: Asked, most: int) -> Sequence[Made[ColumnPage]]:
+        """Pages that follow each other, written; none where they have to be made when they are asked for."""
+        while most:
+            with contextlib.suppress(Unsuited, OddObject, StorageError):
+                made = self._made(asked, inf, most)
+                if not made[0].page.without_receipts:  # somebody may have put back what tells of them by then
+                    return made
+            most //= 2  # fewer may do
+        return ()
 
-    def _made_ahead(self, asked: Asked) -> tuple[ColumnPage | None, int]:
-        """A page with its digests; None where it has to be made when it is asked for."""
-        with contextlib.suppress(Unsuited, OddObject, StorageError):
-            page, size = self._made(asked, inf)
-            if not page.without_receipts:  # somebody may have put back what tells of them by then
-                return page, size + page.rows.written(self._write).nbytes
-        return None, 0
-
-    def _made(self, asked: Asked, deadline: float) -> tuple[ColumnPage, int]:
-        """A page, and the bytes of what it was made of."""
-        span = asked.span
-        read, size, is_all = self._read(asked, deadline)
+    def _made(self, asked: Asked, deadline: float, most: int = 0) -> Sequence[Made[ColumnPage]]:
+        """The page, or ahead of its being asked for, written, and with those after it: `most`."""
+        span = replace(asked.span, rows=(most or 1) * (asked.span.rows - 1) + 1)
+        read, size, is_all = self._read(asked, span, deadline)
         items, parts = [item for item, _ in read], [part for _, part in read]
         # As many rows as were wanted: slices end there, and may have more.
         is_all = is_all and span.last_time(parts) is None
-        return self._cut(merged(parts, span), items, span.rows - 1, deadline, is_all=is_all), size
+        found = merged(parts, span)
+        cuts = self._cuts(found, asked.span.rows - 1, most or 1, is_all=is_all)
+        rows = found.rows[found.firsts]
+        receipts, unknown = self._receipts(found, found.ends[: cuts[-1]], items, deadline)
+        run = self._page(found.columns, rows[: cuts[-1]], receipts)
+        size += run.written(self._write).data.nbytes if most else 0
+        times = found.columns.times_ms[rows]
+        made: list[Made[ColumnPage]] = []
+        for start, cut in pairwise([0, *cuts]):
+            end = run.position(cut - 1) if cut < len(rows) else None
+            ends = sorted((times[start], times[min(cut, len(rows) - 1)]))
+            objects = [item for item in items if item.last_ms >= ends[0] and item.first_ms <= ends[1]]
+            page = ColumnPage(run.part(start, cut), end, objects if most else items, unknown)
+            made.append(Made(asked, page, size // len(cuts)))
+            if end is not None:
+                asked = self._following(asked, end)
+        last = made[-1]
+        prepare = self._reading(last.asked, last.page.end, min(2 * most or 1, _MOST_AHEAD))
+        return [replace(each, page=each.page._replace(prepare_next=prepare)) for each in made]
 
-    def _read(self, asked: Asked, deadline: float) -> tuple[list[tuple[CatalogueObject, BatchColumns]], int, bool]:
+    def _read(
+        self, asked: Asked, span: Span, deadline: float
+    ) -> tuple[list[tuple[CatalogueObject, BatchColumns]], int, bool]:
         """The slices that the span's first rows are in, by key of their objects; the bytes of those, and whether there
         are no others."""
-        span = asked.span
         waiting = sorted(asked.objects, key=_newest if span.newest_first else _oldest, reverse=span.newest_first)
         read: list[tuple[CatalogueObject, BatchColumns]] = []
         size = 0
@@ -159,28 +186,30 @@ class ColumnReader:
                 raise Unsuited
             return self._decoded.columns(item, path)
 
-    def _cut(
-        self, found: MergedRows, items: Sequence[CatalogueObject], page_size: int, deadline: float, *, is_all: bool
-    ) -> ColumnPage:
-        """The page that begins with the first of these rows."""
-        if not len(found.rows):
+    def _cuts(self, found: MergedRows, page_size: int, most: int, *, is_all: bool) -> Sequence[int]:
+        """Where pages end, of which the first begins with the first of these rows; equal ones count as one.
+
+        Raises:
+            Unsuited: there is no page that is known to be whole.
+        """
+        equal = found.ends - found.firsts
+        if not len(equal) or equal.max() > MOST_EQUAL_ROWS:
             raise Unsuited
-        ends = np.append(found.firsts[1:], len(found.rows))  # where the next row begins that isn't equal
-        equal = ends - found.firsts
-        if equal.max() > MOST_EQUAL_ROWS:
+        sizes = json_sizes(found.columns)[found.rows[found.firsts]]
+        taken = sizes + self._bounds.receipt * (equal - 1)
+        cuts = [0]
+        while cuts[-1] < len(sizes) and len(cuts) <= most:
+            page = slice(cuts[-1], cuts[-1] + page_size)
+            before = np.cumsum(taken[page]) - taken[page]
+            fits = before + sizes[page] <= self._bounds.page
+            fits[0] = True
+            end = cuts[-1] + (len(fits) if fits.all() else int(np.argmin(fits)))
+            if not is_all and end == len(sizes):
+                break  # so many rows are equal that there may be more to this page
+            cuts.append(end)
+        if len(cuts) == 1:
             raise Unsuited
-        rows = found.rows[found.firsts]
-        sizes = json_sizes(found.columns)[rows]
-        used = np.cumsum(sizes + self._bounds.receipt * (equal - 1))
-        fits = np.concatenate([[0], used[:-1]]) + sizes <= self._bounds.page
-        fits[0] = True
-        count = min(page_size, len(sizes) if fits.all() else int(np.argmin(fits)))
-        if not is_all and count == len(sizes):
-            raise Unsuited  # so many rows are equal that there may be more to this page
-        receipts, unknown = self._receipts(found, ends[:count], items, deadline)
-        page = self._page(found.columns, rows[:count], receipts)
-        end = page.position(count - 1) if count < len(sizes) else None
-        return ColumnPage(page, end, items, unknown)
+        return cuts[1:]
 
     def _page(self, columns: BatchColumns, rows: Numbers, receipts: ReceiptColumns) -> PageColumns:
         page = PageColumns(

@@ -35,6 +35,11 @@ class MergedRows:
     firsts: Numbers
     """Which of `rows` don't equal the one before, ascending."""
 
+    @property
+    def ends(self) -> Numbers:
+        """Where the rows end that equal each of `firsts`."""
+        return np.append(self.firsts[1:], len(self.rows))
+
 
 @dataclass(frozen=True, slots=True)
 class Span:

@@ -1,4 +1,4 @@
-"""Pages that are read before they are asked for: whoever walks through many asks for the next one in a moment."""
+"""Pages that are read before they are asked for: whoever walks through many asks for the next ones in a moment."""
 
 from __future__ import annotations
 
@@ -31,11 +31,24 @@ class Asked:
     """Those with rows of the span's times, in the order of the plan."""
 
 
+@dataclass(frozen=True, slots=True)
+class Made(Generic[Page]):
+    """A page that was read ahead, and what it takes in memory, in bytes."""
+
+    asked: Asked
+    page: Page
+    size: int
+
+
 @dataclass(slots=True)
 class _Ahead(Generic[Page]):
     asked: Asked
     page: Future[Page | None] = field(default_factory=Future)
     weight: int = 0
+
+    def set(self, made: Made[Page]) -> None:
+        self.weight = max(made.size, _LEAST_BYTES)
+        self.page.set_result(made.page)
 
 
 class PagesAhead(Generic[Page]):
@@ -46,20 +59,18 @@ class PagesAhead(Generic[Page]):
         self._lock = Lock()
         self._kept: OrderedDict[Span, _Ahead[Page]] = OrderedDict()
 
-    def read(self, asked: Asked, make: Callable[[], tuple[Page | None, int]]) -> None:
-        """Have a page made now, and kept for `take`: `make` gives it and its bytes; None where there is none."""
+    def read(self, asked: Asked, make: Callable[[], Sequence[Made[Page]]]) -> None:
+        """Have a page made now, and kept for `take`: `make` gives it and those after it, as many as it will."""
         ahead: _Ahead[Page] = _Ahead(asked)
         with self._lock:
             if asked.span in self._kept:
                 return
             self._kept[asked.span] = ahead
-        page: Page | None = None
+        made: Sequence[Made[Page]] = ()
         try:
-            page, size = make()
-            ahead.weight = max(size, _LEAST_BYTES)
+            made = make()
         finally:
-            ahead.page.set_result(page)
-            self._bound(ahead)
+            self._keep(ahead, made)
 
     def take(self, asked: Asked, deadline: float) -> Page | None:
         """The page that was made of the same; waits where it is being made. None where there is none."""
@@ -72,9 +83,17 @@ class PagesAhead(Generic[Page]):
         except TimeoutError:
             return None
 
-    def _bound(self, made: _Ahead[Page]) -> None:
+    def _keep(self, ahead: _Ahead[Page], made: Sequence[Made[Page]]) -> None:
         with self._lock:
-            if made.page.result() is None and self._kept.get(made.asked.span) is made:
-                del self._kept[made.asked.span]
+            if not made and self._kept.get(ahead.asked.span) is ahead:
+                del self._kept[ahead.asked.span]
+            for each in made[1:]:
+                later = self._kept[each.asked.span] = _Ahead(each.asked)
+                later.set(each)
+            # Last: whoever gets this page may ask for the next one at once.
+            if made:
+                ahead.set(made[0])
+            else:
+                ahead.page.set_result(None)
             while len(self._kept) > 1 and sum(each.weight for each in self._kept.values()) > self._most:
                 self._kept.popitem(last=False)

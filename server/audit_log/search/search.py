@@ -22,7 +22,7 @@ from server.audit_log.search.narrowing import Narrowing
 from server.audit_log.search.not_given import NOT_ADMITTED, cant_be_read, no_such_event
 from server.audit_log.search.origins import Origins, OriginUnknown
 from server.audit_log.search.outcomes import Outcome, Outcomes
-from server.audit_log.search.page_columns import PageColumns
+from server.audit_log.search.page_columns import PageColumns, WrittenRows, digests_alone
 from server.audit_log.search.page_reader import PAGE_BOUNDS, PageReader, Plan
 from server.audit_log.search.query import (
     MAX_PAGE_SIZE,
@@ -81,7 +81,7 @@ class Search:
         outcomes: Outcomes | None = None,
         foreign: ForeignLooks | None = None,
         retention: Retention | None = None,
-        write: Callable[[PageColumns], memoryview] = lambda rows: rows.digests.data,
+        write: Callable[[PageColumns], WrittenRows] = digests_alone,
     ) -> None:
         """`digests` where others find out about changed objects too; `elsewhere` knows what was active when;
         `narrowing` knows of engines beside scan; `outcomes` counts for the alerts; `foreign` looks for what others did

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
+from typing import TypeVar
 
 import pytest
 
 from server.audit_log.search.merging import Span
-from server.audit_log.search.pages_ahead import Asked, PagesAhead
+from server.audit_log.search.pages_ahead import Asked, Made, PagesAhead
 from server.state.catalogue import CatalogueObject
 from server.storage.query import Order, Position
 
@@ -18,6 +20,11 @@ OBJECT = CatalogueObject("default", "2026-11-18/log-1-9.parquet", 9, 900, 1, 9, 
 SPAN = Span(Order.NEWEST_FIRST, 0, 9, Position(8, "u", "d"), 3)
 ASKED = Asked(SPAN, {"log": 9}, [OBJECT])
 MIB = 1 << 20
+Page = TypeVar("Page")
+
+
+def _made(page: Page, size: int = MIB, asked: Asked = ASKED) -> Sequence[Made[Page]]:
+    return [Made(asked, page, size)]
 
 
 def _take(ahead: PagesAhead[str], asked: Asked = ASKED, seconds: float = 60) -> str | None:
@@ -26,9 +33,16 @@ def _take(ahead: PagesAhead[str], asked: Asked = ASKED, seconds: float = 60) -> 
 
 def test_a_page_is_given_once() -> None:
     ahead: PagesAhead[str] = PagesAhead()
-    ahead.read(ASKED, lambda: ("page", MIB))
-    ahead.read(ASKED, lambda: ("the same once more", MIB))
+    ahead.read(ASKED, lambda: _made("page"))
+    ahead.read(ASKED, lambda: _made("the same once more"))
     assert [_take(ahead), _take(ahead)] == ["page", None]
+
+
+def test_pages_that_were_made_with_it_are_there_when_it_is() -> None:
+    ahead: PagesAhead[str] = PagesAhead()
+    later = replace(ASKED, span=replace(SPAN, high=5))
+    ahead.read(ASKED, lambda: [*_made("page"), *_made("the one after", asked=later)])
+    assert [_take(ahead), _take(ahead, later), _take(ahead, later)] == ["page", "the one after", None]
 
 
 @pytest.mark.parametrize(
@@ -45,7 +59,7 @@ def test_a_page_is_given_once() -> None:
 )
 def test_whoever_asks_anything_else_gets_none(other: Asked) -> None:
     ahead: PagesAhead[str] = PagesAhead()
-    ahead.read(ASKED, lambda: ("page", MIB))
+    ahead.read(ASKED, lambda: _made("page"))
     assert _take(ahead, other) is None
 
 
@@ -53,10 +67,10 @@ def test_a_page_that_is_being_read_is_waited_for_until_the_deadline() -> None:
     ahead: PagesAhead[str] = PagesAhead()
     begun, goes_on = threading.Event(), threading.Event()
 
-    def make() -> tuple[str, int]:
+    def make() -> Sequence[Made[str]]:
         begun.set()
         goes_on.wait()
-        return "page", MIB
+        return _made("page")
 
     def read_meanwhile(take: Callable[[], str | None]) -> str | None:
         begun.clear()
@@ -81,13 +95,13 @@ def test_a_page_that_is_being_read_is_waited_for_until_the_deadline() -> None:
 def test_what_could_not_be_read_keeps_nobody_waiting_and_nothing_in_memory() -> None:
     ahead: PagesAhead[str] = PagesAhead()
 
-    def fail() -> tuple[str, int]:
+    def fail() -> Sequence[Made[str]]:
         raise ValueError
 
     with pytest.raises(ValueError):
         ahead.read(ASKED, fail)
     assert _take(ahead) is None
-    ahead.read(ASKED, lambda: (None, 0))
+    ahead.read(ASKED, list)
     assert not ahead._kept
 
 
@@ -95,7 +109,7 @@ def test_the_oldest_make_room_and_small_ones_take_some() -> None:
     ahead: PagesAhead[int] = PagesAhead(4 * MIB)
     asked = [replace(ASKED, span=replace(SPAN, high=high)) for high in range(6)]
     for number, size in enumerate((1, MIB, 1, 1, 2 * MIB)):
-        ahead.read(asked[number], lambda number=number, size=size: (number, size))  # type: ignore[misc]
+        ahead.read(asked[number], partial(_made, number, size, asked[number]))
     assert [ahead.take(each, 0.0) for each in asked[:5]] == [None, None, 2, 3, 4]
-    ahead.read(asked[5], lambda: (5, 9 * MIB))
+    ahead.read(asked[5], lambda: _made(5, 9 * MIB))
     assert ahead.take(asked[5], 0.0) == 5
