@@ -300,6 +300,18 @@ def test_whoever_goes_on_has_several_pages_read_ahead_at_once(rig: SearchRig, ma
     assert [(span.rows - 1) // 2 for span in made] == [1, 1, 1, 2, 4, 4, 4]
 
 
+def test_pages_that_share_their_memory_count_for_it_until_the_last_is_gone(rig: SearchRig) -> None:
+    _, second = _walk_to_second(rig)
+    assert second.prepare_next is not None
+    second.prepare_next()
+    reader = rig.search._columns
+    [ahead] = reader._ahead._kept.values()
+    [alone] = reader._made_ahead(ahead.asked, 1)
+    first, last = reader._made_ahead(ahead.asked, 2)
+    assert first.size == 0
+    assert last.size > alone.size > 0
+
+
 def test_what_has_to_be_fetched_is_fetched_for_those_alone_who_ask_for_it(
     rig: SearchRig, monkeypatch: pytest.MonkeyPatch
 ) -> None:

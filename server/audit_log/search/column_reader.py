@@ -146,7 +146,8 @@ class ColumnReader:
             ends = sorted((times[start], times[min(cut, len(rows) - 1)]))
             objects = [item for item in items if item.last_ms >= ends[0] and item.first_ms <= ends[1]]
             page = ColumnPage(run.part(start, cut), end, objects if most else items, unknown)
-            made.append(Made(asked, page, size // len(cuts)))
+            # All are parts of the same memory, which the last one keeps: they are taken, and make room, in order.
+            made.append(Made(asked, page, size if cut == cuts[-1] else 0))
             if end is not None:
                 asked = self._following(asked, end)
         last = made[-1]

@@ -33,7 +33,7 @@ class Asked:
 
 @dataclass(frozen=True, slots=True)
 class Made(Generic[Page]):
-    """A page that was read ahead, and what it takes in memory, in bytes."""
+    """A page that was read ahead, and what is free again when it and those before it are gone, in bytes."""
 
     asked: Asked
     page: Page
