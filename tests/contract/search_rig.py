@@ -214,7 +214,7 @@ class SearchRig:
 
     def page(self, query: SearchQuery, *, by: Identity = CALLER, search: Search | None = None) -> SearchPage:
         """One page, with time enough."""
-        return (search or self.search).page(by, query, time.monotonic() + 60)
+        return (search or self.search).page(by, query, time.monotonic() + 240)
 
     def pages(self, query: SearchQuery, *, search: Search | None = None) -> Iterator[SearchPage]:
         """All pages of a search; the caller may change the log between them."""
