@@ -193,7 +193,10 @@ def test_a_start_on_a_bad_disk_is_refused_and_loses_nothing(tmp_path: Path, disk
     said, acknowledged, found_after = start_on_bad_disk(tmp_path, disk, fault)
     assert found_after == acknowledged
     lines = [line for line in said.splitlines() if line.startswith("extaudit: ")]
-    assert [line.partition("(")[0] for line in lines] == ["extaudit: the data directory can't be used "]
+    # Which of the two is written to first where there is no room is a matter of bytes.
+    assert [line.partition(" can't be used")[0] for line in lines] in (
+        ["extaudit: the data directory"], ["extaudit: the state database"],
+    )  # fmt: skip
     assert str(disk.path) not in lines[0]
 
 

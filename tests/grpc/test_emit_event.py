@@ -13,7 +13,7 @@ from rbac.identities import IdentityKind
 from server.errors import AuditStoreError, ResourceExhausted, Unavailable
 from tests.grpc.failures import failing
 from tests.grpc.rig import serving
-from tests.loops import in_loop
+from tests.loops import faults, in_loop
 
 
 def of_json(data: bytes) -> pb.EmitEventRequest:
@@ -93,7 +93,7 @@ async def test_a_fault_shows_the_request_id_and_nothing_of_itself(caplog: pytest
     assert (failure.code, failure.reason) == (grpc.StatusCode.INTERNAL, "INTERNAL")
     assert "req.1" in failure.message
     assert "secret" not in str(failure)
-    assert [record.message for record in caplog.records if record.exc_info] == ["call failed"]
+    assert [record.message for record in faults(caplog.records)] == ["call failed"]
 
 
 @pytest.mark.parametrize("given", ["", "a b", "x" * 65, "ü".encode().hex() + "/"])
