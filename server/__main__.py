@@ -25,7 +25,7 @@ from server.http_api.listener import ListenerError
 from server.lifecycle import App
 from server.observability import logs
 from server.observability.trace_opening import TracingProblem
-from server.state.database import StateFault
+from server.state.database import StateFault, reason
 from server.state.migrations import NewerSchema
 from server.terminal import Terminal
 from server.tokens.jwks import JwksProblem
@@ -61,7 +61,7 @@ def serve(flags: Mapping[str, object]) -> int:
         print(f"extaudit: {error}; {LATER_VERSION}", file=sys.stderr)
     except StateFault as error:
         _log.debug("start failed", exc_info=error)
-        print("extaudit: the state database can't be used: it is damaged or locked", file=sys.stderr)
+        print(f"extaudit: the state database can't be used: {reason(error)}", file=sys.stderr)
     except RuntimeError as error:
         # What grpc raises when the address is taken.
         _log.debug("start failed", exc_info=error)

@@ -23,6 +23,16 @@ Database = Engine
 
 BUSY_TIMEOUT_MS = 10_000
 FILE_NAME = "state.db"
+_REASONS = {
+    "SQLITE_FULL": "the disk is full",
+    "SQLITE_IOERR": "the disk is full, or fails",
+    "SQLITE_BUSY": "another process keeps it locked",
+    "SQLITE_CORRUPT": "it is damaged",
+    "SQLITE_NOTADB": "it is damaged",
+    "SQLITE_READONLY": "it can't be written",
+    "SQLITE_CANTOPEN": "it can't be opened",
+}
+"""By SQLite's primary result codes, https://sqlite.org/rescode.html."""
 
 
 def database_path(data_dir: Path) -> Path:
@@ -52,6 +62,12 @@ def open_database(path: Path) -> Engine:
         engine.dispose()
         raise
     return engine
+
+
+def reason(fault: StateFault) -> str:
+    """Why the database can't do it, in words that show nothing of what was to be written."""
+    name = getattr(fault.orig, "sqlite_errorname", "")
+    return _REASONS.get("_".join(name.split("_")[:2]), "it is damaged or locked")
 
 
 def is_unusable(path: Path) -> bool:

@@ -197,6 +197,7 @@ def test_a_start_on_a_bad_disk_is_refused_and_loses_nothing(tmp_path: Path, disk
     assert [line.partition(" can't be used")[0] for line in lines] in (
         ["extaudit: the data directory"], ["extaudit: the state database"],
     )  # fmt: skip
+    assert "damaged" not in lines[0]
     assert str(disk.path) not in lines[0]
 
 

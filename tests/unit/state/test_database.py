@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import inspect, text
 from sqlalchemy.exc import DBAPIError
 
-from server.state.database import open_database, writing
+from server.state.database import open_database, reason, writing
 from server.state.issued_certificates import IssuedCertificate, SqlIssuedCertificates
 from server.state.migrations import MIGRATIONS, NewerSchema, migrate
 
@@ -55,6 +55,18 @@ def test_a_serial_is_recorded_once(tmp_path: Path) -> None:
         issued.record(cert("1", 5))
     assert issued.all() == [cert("1")]
     engine.dispose()
+
+
+def test_a_fault_says_whether_the_file_or_its_disk_is_to_blame(tmp_path: Path) -> None:
+    (tmp_path / "none.db").write_bytes(b"no database" * 1000)
+    with pytest.raises(DBAPIError) as damaged:
+        open_database(tmp_path / "none.db")
+    engine = open_database(tmp_path / "state.db")
+    with engine.connect() as connection, pytest.raises(DBAPIError) as full:
+        connection.exec_driver_sql("PRAGMA max_page_count = 1")  # no more than it has
+        connection.exec_driver_sql("CREATE TABLE large AS SELECT randomblob(100000)")
+    engine.dispose()
+    assert [reason(fault.value) for fault in (damaged, full)] == ["it is damaged", "the disk is full"]
 
 
 def test_only_missing_migrations_are_applied_and_a_failed_one_leaves_nothing(tmp_path: Path) -> None:
