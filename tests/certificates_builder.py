@@ -19,6 +19,8 @@ from server.certificates.authorities import certificate_pem, key_pem
 from server.certificates.authorities import server_certificate as sign_server
 
 CLUSTER = "example.test"
+LIFETIME = timedelta(hours=12)
+"""How long a client's certificate holds: longer than a slow machine takes for all tests that share one."""
 NAMES = {
     "CN": NameOID.COMMON_NAME,
     "O": NameOID.ORGANIZATION_NAME,
@@ -110,7 +112,7 @@ class Ca(Pair):
         authority_identifier: bool = True,
     ) -> Pair:
         key = ec.generate_private_key(ec.SECP256R1())
-        ends = ends or now() + timedelta(hours=12)
+        ends = ends or now() + LIFETIME
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             issuer = self.certificate.subject
@@ -171,5 +173,5 @@ def _builder(
     ends: datetime | None,
 ) -> x509.CertificateBuilder:
     begins = begins or now() - timedelta(hours=1)
-    ends = ends or now() + timedelta(hours=24)
+    ends = ends or now() + 2 * LIFETIME
     return x509.CertificateBuilder(issuer, subject, key.public_key(), x509.random_serial_number(), begins, ends)

@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import dataclasses
 import logging
-from datetime import timedelta
 from typing import Any
 
 import grpc
@@ -30,6 +29,7 @@ from grpc_reflection.v1alpha import reflection_pb2
 from rbac.permissions import PERMISSIONS
 from server.errors import NotFound
 from server.grpc_api.pipeline import Pipeline
+from tests.certificates_builder import LIFETIME
 from tests.grpc.failures import Failure, failing
 from tests.grpc.methods import (
     ABORT_UPLOAD,
@@ -228,7 +228,7 @@ async def test_without_an_identity_every_method_is_unauthenticated(method: str) 
 async def test_a_certificate_that_expired_on_an_open_connection_is_refused() -> None:
     async with serving() as rig, rig.node() as channel:
         await call(channel, EMIT_EVENT, REQUESTS[EMIT_EVENT])
-        rig.clock.offset = timedelta(hours=2)
+        rig.clock.offset = LIFETIME
         failure = await refused(channel, EMIT_EVENT, REQUESTS[EMIT_EVENT])
     assert (failure.code, failure.reason) == (Codes.UNAUTHENTICATED, "CERTIFICATE_EXPIRED")
 

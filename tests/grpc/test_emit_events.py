@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import gc
 from collections.abc import Sequence
-from datetime import timedelta
 from typing import Any
 
 import grpc
@@ -21,6 +20,7 @@ from server.errors import ResourceExhausted, Unavailable
 from server.grpc_api import call as call_of_server
 from server.grpc_api.emit_stream import EmitStream, Window
 from server.grpc_api.server import Limits
+from tests.certificates_builder import LIFETIME
 from tests.grpc.failures import Failure, all_of, failing, failure_of
 from tests.grpc.methods import EMIT_EVENTS
 from tests.grpc.rig import serving
@@ -229,7 +229,7 @@ async def test_a_certificate_that_expires_ends_the_stream_at_the_next_message() 
         call = await sent(channel, message(1, b"a"))
         await until(lambda: len(rig.intake.waiting) == 1)
         rig.look_no_more()
-        rig.clock.offset = timedelta(hours=2)
+        rig.clock.offset = LIFETIME
         await call.write(message(2, b"b"))
         rig.intake.settle(0)
         acknowledged, failure = await acknowledged_until_failure(call)

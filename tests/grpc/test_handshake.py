@@ -15,7 +15,7 @@ import pytest
 from server.certificates.certificates_in_force import Certificates
 from server.certificates.sources import CertificateSources
 from server.errors import Unauthenticated
-from tests.certificates_builder import CLUSTER, SERVER, Ca, CaShape, Pair, name, now, shared_rdn
+from tests.certificates_builder import CLUSTER, LIFETIME, SERVER, Ca, CaShape, Pair, name, now, put, shared_rdn
 
 METHOD = "/test.Echo/WhoAmI"
 Asking = grpc.UnaryUnaryMultiCallable
@@ -162,7 +162,7 @@ def test_a_certificate_that_expires_is_refused_on_its_open_connection(serve: Cal
     server = serve()
     with server.channel(server.user.user()) as who_am_i:
         assert ask(who_am_i) == "user alice"
-        server.age = timedelta(hours=13)
+        server.age = LIFETIME
         assert ask(who_am_i) == "UNAUTHENTICATED CERTIFICATE_EXPIRED: the certificate has expired"
 
 
@@ -171,7 +171,7 @@ def test_a_replaced_ca_is_refused_on_open_connections_and_at_the_handshake(serve
     client = server.user.user()
     with server.channel(client) as who_am_i:
         assert ask(who_am_i) == "user alice"
-        (server.folder / "users.crt").write_bytes(other.pem)
+        put(server.folder / "users.crt", other.pem)
         assert server.certificates.reload_if_changed()
         assert ask(who_am_i).startswith("UNAUTHENTICATED")
         assert server.call(client).startswith("UNAVAILABLE")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from datetime import timedelta
 from typing import Any
 
 import grpc
@@ -24,6 +23,7 @@ from server.certificates.anchors import Anchor
 from server.grpc_api import call as call_of_server
 from server.grpc_api import live_calls
 from server.grpc_api.live_calls import GRACE_SECONDS, PERIOD_SECONDS
+from tests.certificates_builder import LIFETIME
 from tests.grpc.failures import Failure, failure_of
 from tests.grpc.methods import EMIT_EVENTS
 from tests.grpc.rig import Rig, serving
@@ -61,7 +61,7 @@ async def lock_node(rig: Rig) -> None:
 
 
 async def expire(rig: Rig) -> None:
-    rig.clock.offset = timedelta(hours=2)
+    rig.clock.offset = LIFETIME
 
 
 async def remove_ca(rig: Rig) -> None:
