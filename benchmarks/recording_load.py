@@ -17,6 +17,7 @@ from pathlib import Path
 import grpc
 import uvloop
 from extaudit.v1 import recording_service_pb2 as pb
+from extaudit_client.upload_window import chunk
 
 SERVICE = "/extaudit.v1.RecordingService/"
 MIB = 1024 * 1024
@@ -30,8 +31,7 @@ async def upload(channel: grpc.aio.Channel, mebibytes: int, session: str, *, has
         start = pb.UploadStart(session_id=session, with_sha256=hashed)
         yield pb.UploadRecordingRequest(start=start).SerializeToString()
         for number in range(mebibytes):
-            chunk = pb.RecordingChunk(offset=number * MIB, data=data)
-            yield pb.UploadRecordingRequest(chunk=chunk).SerializeToString()
+            yield chunk(number * MIB, data)
 
     await channel.channel_ready()
     started = time.perf_counter()

@@ -18,11 +18,11 @@ def set_up() -> None:
     gc.set_threshold(50_000, 20, 50)
     # The journal's thread must not wait 5 ms (Python's default) for the loop's each time it comes back from the disk.
     sys.setswitchinterval(0.0005)
-    # Else glibc gives memory back to each thread's own arena, and what one thread freed isn't used by the next: grpc's
-    # threads made an upload of 2 GiB grow the process by up to 60 MiB; with three it is 40. With one it was 16, and
-    # searches waited for one another's memory: a narrow one took 11.0 ms instead of 9.0.
+    # Else glibc gives memory back to each thread's own arena, and what one thread freed isn't used by the next: an upload
+    # of 2 GiB made the process larger by up to 105 MiB with three arenas, once by 295. With two it is 38 to 60; with one
+    # searches waited for one another's memory.
     if (mallopt := getattr(ctypes.CDLL(None), "mallopt", None)) is not None:
-        mallopt(_M_ARENA_MAX, 3)
+        mallopt(_M_ARENA_MAX, 2)
 
 
 def _open_standard_descriptors() -> None:

@@ -43,7 +43,7 @@ def test_what_one_thread_gave_back_is_soon_there_for_others(tmp_path: Path) -> N
         subprocess.run([sys.executable, "-c", ARENAS, tmp_path / "info", way], check=True, timeout=120, env=environment)
         counts.append((tmp_path / "info").read_text().count("<heap nr="))
     assert counts[0] > 3, "else nothing is shown"
-    assert counts[1] <= 3
+    assert counts[1] <= 2
 
 
 def test_what_it_was_begun_without_leads_nowhere() -> None:
