@@ -18,9 +18,9 @@ def set_up() -> None:
     gc.set_threshold(50_000, 20, 50)
     # The journal's thread must not wait 5 ms (Python's default) for the loop's each time it comes back from the disk.
     sys.setswitchinterval(0.0005)
-    # Else glibc gives memory back to each thread's own arena, and what one thread freed isn't used by the next: an upload
-    # of 2 GiB made the process larger by up to 105 MiB with three arenas, once by 295. With two it is 38 to 60; with one
-    # searches waited for one another's memory.
+    # Else glibc gives memory back to each thread's own arena, and what one thread freed isn't used by the next: an
+    # upload of 2 GiB made the process larger by up to 105 MiB with three arenas, once by 295. With two it is 38 to 60;
+    # with one searches waited for one another's memory.
     if (mallopt := getattr(ctypes.CDLL(None), "mallopt", None)) is not None:
         mallopt(_M_ARENA_MAX, 2)
 
