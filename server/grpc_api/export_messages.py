@@ -11,7 +11,7 @@ from server.audit_log.export.blocks import EventBlock
 from server.audit_log.export.chunk import Chunk, ChunkPage
 from server.grpc_api.column_encoding import encoded_columns
 from server.grpc_api.messages import identity_message, missing_part, timestamp_message
-from server.grpc_api.recording_messages import varint
+from server.recordings.format.wire import packed_varint
 
 _LENGTH_DELIMITED: Final = 2
 _COLUMNS: Final = bytes((pb.ExportEventsResponse.COLUMNS_FIELD_NUMBER << 3 | _LENGTH_DELIMITED,))
@@ -66,6 +66,6 @@ def encoded_block(block: EventBlock) -> bytes:
     rest = pb.ExportEventsResponse(
         through_sequence=block.through, done=block.done, missing=[missing_part(part) for part in block.missing]
     ).SerializeToString()
-    json = (_JSON, varint(len(block.json))) if len(block.json) else ()
+    json = (_JSON, packed_varint(len(block.json))) if len(block.json) else ()
     size = len(head) + len(columns) + sum(map(len, json)) + len(block.json)
-    return b"".join((_COLUMNS, varint(size), head, columns, *json, block.json, rest))
+    return b"".join((_COLUMNS, packed_varint(size), head, columns, *json, block.json, rest))

@@ -14,6 +14,7 @@ from rbac.identities import Identity
 from server.audit_log.receipts import Emitter
 from server.grpc_api.messages import identity_message, timestamp_message
 from server.grpc_api.session_requests import KINDS
+from server.recordings.format.wire import packed_varint
 from server.recordings.recording import Recording, Upload, UploadState
 from server.recordings.sessions.session import Session, SessionKind, SessionPage
 from server.recordings.sessions.session_index import ReindexProgress
@@ -39,17 +40,7 @@ def progress_message(upload: Upload, durable_offset: int) -> pb.UploadRecordingR
 
 def encoded_chunk(data: memoryview) -> bytes:
     """A DownloadRecordingResponse with these bytes, encoded: copied once."""
-    return b"".join((_CHUNK, varint(len(data)), data))
-
-
-def varint(value: int) -> bytes:
-    """A number as protobuf writes it."""
-    written = bytearray()
-    while value > 127:
-        written.append(value & 127 | 128)
-        value >>= 7
-    written.append(value)
-    return bytes(written)
+    return b"".join((_CHUNK, packed_varint(len(data)), data))
 
 
 def upload_message(upload: Upload) -> recording_pb2.Upload:
