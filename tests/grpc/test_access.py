@@ -366,6 +366,18 @@ async def test_reflection_is_refused_without_a_loaded_role(method: str) -> None:
 
 
 @in_loop
+async def test_a_stream_whose_handler_only_waits_for_requests_counts_as_cancelled_when_it_is() -> None:
+    async with serving() as rig, rig.user("importer") as channel:
+        for _ in range(40):
+            stream = channel.stream_stream(REFLECTION[0])()
+            await stream.write(reflection_pb2.ServerReflectionRequest(list_services="").SerializeToString())
+            await stream.read()
+            stream.cancel()
+        await until(lambda: len(rig.records.calls) == 40)
+        assert {record.code for record in rig.records.calls} == {"CANCELLED"}
+
+
+@in_loop
 async def test_an_idle_reflection_stream_does_not_keep_the_server_from_stopping() -> None:
     async with serving() as rig, rig.user("importer") as channel:
         stream = channel.stream_stream(REFLECTION[0])()
