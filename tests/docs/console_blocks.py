@@ -1,4 +1,4 @@
-"""The console blocks of a page: commands and what they print, and directives to what runs them.
+"""The blocks of a page; of console blocks the commands and what they print, and directives to what runs them.
 
 In a block ```` ```console ````, a line that begins with `$ ` is a command (one that ends in a backslash goes on in the
 next line, one with `<<'END'` up to a line END); the lines below it are what it prints. `…` stands for any text in a
@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 ANY = "…"
+_FENCED = re.compile(r"^```(?P<language>\w*)\n(?P<text>.*?)^```$", re.M | re.S)
 _PARTS = re.compile(r"^```console\n(?P<block>.*?)^```$|^<!-- test: (?P<directive>[^\n]*?) -->$", re.M | re.S)
 
 
@@ -32,6 +33,11 @@ class Directive:
 
     line: int
     words: tuple[str, ...]
+
+
+def shown(page: str, *languages: str) -> list[str]:
+    """What is in a page's blocks of these languages, '' for none; nothing of it is run by itself."""
+    return [found["text"] for found in _FENCED.finditer(page) if found["language"] in languages]
 
 
 def steps(page: str) -> Iterator[Command | Directive]:

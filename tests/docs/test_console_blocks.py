@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.docs.console_blocks import Command, Directive, differs, steps
+from tests.docs.console_blocks import Command, Directive, differs, shown, steps
 
 PAGE = """Text.
 
@@ -34,6 +34,11 @@ def test_commands_go_on_behind_a_backslash_and_only_console_blocks_are_run() -> 
         Command(11, "true", ()),
         Directive(14, ("serve", "other")),
     ]
+
+
+def test_what_other_blocks_show_is_found_by_their_language() -> None:
+    assert shown(PAGE, "") == ["$ not run\n"]
+    assert shown("```toml\na = 1\n```\n```\nb\n```\n", "toml", "") == ["a = 1\n", "b\n"]
 
 
 def test_a_block_without_a_command_is_refused() -> None:

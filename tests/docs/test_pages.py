@@ -5,7 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from extaudit_client.files import find_connection
 
+from tests.docs import grpcurl
 from tests.docs.walk import ROOT, walk
 
 WITH_HOOKS = {"backup.md"}
@@ -24,4 +26,9 @@ def test_there_are_pages() -> None:
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_a_page_does_what_it_says(page: Path, tmp_path: Path) -> None:
-    assert walk(page, tmp_path) > 0
+    def call_by_grpcurl() -> None:
+        address = find_connection({}, tmp_path / "data").address
+        given = {call: grpcurl.answers(call, tmp_path, address) for call in grpcurl.calls(page.read_text())}
+        assert [call for call, answers in given.items() if not any(answers)] == []
+
+    assert walk(page, tmp_path, {"grpcurl": call_by_grpcurl}) > 0
