@@ -47,7 +47,7 @@ class AsyncDownload:
     async def to_file(self, path: Path, progress: Callable[[Recording, int], None] | None = None) -> Recording:
         """Download to a file, going on with what an interrupted download left in `PATH.part`. Raises as `Download`."""
         with PartFile(path) as file:
-            await asyncio.to_thread(self._state.take_in, file.part)
+            await asyncio.to_thread(self._state.take_in, file.left())
             async for data in self.chunks():
                 await asyncio.to_thread(file.write, data)
                 if progress is not None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, Final
@@ -12,6 +14,11 @@ from extaudit.v1 import recording_service_pb2 as pb
 from extaudit_client.custody import CustodyDigest
 from extaudit_client.errors import ExtauditError
 from extaudit_client.recording_rows import Recording, recording_from
+
+try:
+    import fcntl
+except ImportError:  # which only POSIX has
+    fcntl = None  # type: ignore[assignment]
 
 PART_SUFFIX: Final = ".part"
 """Added to a file's name while it isn't whole."""
@@ -58,12 +65,10 @@ class DownloadState:
         self._digest.update(answer.chunk)
         return answer.chunk
 
-    def take_in(self, part: Path) -> None:
+    def take_in(self, left: Iterable[bytes]) -> None:
         """Count what an interrupted download left."""
-        if part.exists():
-            with part.open("rb") as file:
-                while data := file.read(_READ_BYTES):
-                    self._digest.update(data)
+        for data in left:
+            self._digest.update(data)
 
     def check(self) -> None:
         """Check the whole.
@@ -83,44 +88,82 @@ class DownloadState:
 class PartFile:
     """The file beside the one that is wanted, made with the first bytes: a refused download leaves none behind.
 
-    What isn't the recording's is removed, so that the next try begins anew.
+    What isn't the recording's is removed, so that the next try begins anew. One download has it: bytes of a second one
+    would follow those of the first, each having checked its own alone.
+
+    Raises:
+        ExtauditError: another download is writing it.
     """
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self.part = path.with_name(path.name + PART_SUFFIX)
+        self._part = path.with_name(path.name + PART_SUFFIX)
         self._file: BinaryIO | None = None
 
     def __enter__(self) -> PartFile:
+        with contextlib.suppress(FileNotFoundError):
+            self._file = self._open(0)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        if isinstance(error, ExtauditError) and _is_spoiled(error):
+            self._part.unlink(missing_ok=True)
         if self._file is not None:
             self._file.close()
-        if isinstance(error, ExtauditError) and _is_spoiled(error):
-            self.part.unlink(missing_ok=True)
+
+    def left(self) -> Iterator[bytes]:
+        """What an interrupted download left."""
+        if self._file is not None:
+            self._file.seek(0)
+            while data := self._file.read(_READ_BYTES):
+                yield data
 
     def write(self, data: bytes) -> None:
         """Append bytes."""
         if self._file is None:
-            self._file = open(self.part, "ab", opener=_private)  # noqa: SIM115 (closed at the end of the block)
+            try:
+                self._file = self._open(os.O_CREAT | os.O_EXCL)
+            except FileExistsError:
+                raise self._in_use() from None
         self._file.write(data)
 
     def finish(self) -> None:
         """Give it its name."""
         self.write(b"")
         if self._file is not None:
-            self._file.close()
-        self.part.replace(self._path)
+            self._file.flush()
+            if fcntl is None:
+                self._file.close()  # where that isn't POSIX, an open file can't be renamed
+        self._part.replace(self._path)
+
+    def _open(self, flags: int) -> BinaryIO:
+        # Recordings hold what their session typed, so a file that is made is for its owner alone.
+        def opened(path: str, usual: int) -> int:
+            return os.open(path, usual & ~os.O_CREAT | flags, 0o600)
+
+        file = open(self._part, "a+b", opener=opened)  # noqa: SIM115 (closed at the end of the block)
+        if not _is_ours(file, self._part):
+            file.close()
+            raise self._in_use()
+        return file
+
+    def _in_use(self) -> ExtauditError:
+        return ExtauditError("FAILED_PRECONDITION", "", f"another download is writing {self._part}")
+
+
+def _is_ours(file: BinaryIO, path: Path) -> bool:
+    """Lock a file; False where another download has it, or had it until just now."""
+    if fcntl is None:
+        return True
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return os.path.samestat(os.fstat(file.fileno()), os.stat(path))
+    except (BlockingIOError, FileNotFoundError):
+        return False
 
 
 def _is_spoiled(error: ExtauditError) -> bool:
     """Whether what is there already is of another recording: longer than this one, or not its bytes."""
     return error.code == "INVALID_ARGUMENT" or (error.code == "DATA_LOSS" and not error.reason)
-
-
-def _private(path: str, flags: int) -> int:
-    """Recordings hold what their session typed, so a file that is made is for its owner alone."""
-    return os.open(path, flags, 0o600)

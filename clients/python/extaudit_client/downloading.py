@@ -63,11 +63,12 @@ class Download:
         """Download to a file, going on with what an interrupted download left in `PATH.part`.
 
         Raises:
-            ExtauditError: as `chunks`. What isn't the recording's is removed, so that the next try begins anew.
+            ExtauditError: as `chunks`, or another download is writing the same file. What isn't the recording's is
+                removed, so that the next try begins anew.
             OSError: the file can't be written.
         """
         with PartFile(path) as file:
-            self._state.take_in(file.part)
+            self._state.take_in(file.left())
             for data in self.chunks():
                 file.write(data)
                 if progress is not None:

@@ -7,6 +7,7 @@ import io
 import os
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from extaudit_client.custody import PART_BYTES, CustodyDigest, part_size
 from extaudit_client.upload_window import chunk
 from extaudit_client.uploading import CHUNK_BYTES, WINDOW_BYTES
 
+from tests.polling import until
 from tests.unit.client.fake_service import FakeService, Refused
 
 UNAVAILABLE = grpc.StatusCode.UNAVAILABLE
@@ -361,6 +363,32 @@ def test_an_empty_recording_is_a_file_of_no_bytes(service: FakeService, client: 
     service.download = FakeDownload(b"")
     client.recordings.download(SESSION, tmp_path / "s.tar")
     assert (tmp_path / "s.tar").read_bytes() == b""
+
+
+def test_one_download_at_a_time_writes_a_file(service: FakeService, client: Client, tmp_path: Path) -> None:
+    """Each checks the bytes that came to it: those of two, one behind the other, would pass for the recording."""
+    fake, halves, go_on = FakeDownload(os.urandom(10_000)), threading.Event(), threading.Event()
+
+    def slowly(request: pb.DownloadRecordingRequest) -> Iterator[pb.DownloadRecordingResponse]:
+        for number, each in enumerate(fake(request)):
+            yield each
+            if number == 5:
+                halves.set()
+                assert go_on.wait(60)
+
+    service.download, target = slowly, tmp_path / "s.tar"
+    with ThreadPoolExecutor(1) as thread:
+        first = thread.submit(client.recordings.download, SESSION, target)
+        try:
+            assert halves.wait(60)
+            until(lambda: target.with_name("s.tar.part").exists())
+            with pytest.raises(ExtauditError, match="another download is writing"):
+                client.recordings.download(SESSION, target)
+        finally:
+            go_on.set()
+        first.result(60)
+    assert target.read_bytes() == fake.data
+    assert list(tmp_path.iterdir()) == [target]
 
 
 def test_bytes_come_as_they_are_read_and_are_checked_at_their_end(service: FakeService, client: Client) -> None:
