@@ -18,10 +18,12 @@ from server.audit_log.search.outcomes import Outcomes
 from server.audit_log.search.query import Missing, MissingReason, reason_of
 from server.audit_log.storages import Storages
 from server.state.catalogue import Catalogue, CatalogueBatch, CatalogueObject
-from server.storage.ports import ObjectArchived, ObjectChanged, ObjectMissing, StorageError
+from server.storage.ports import ObjectArchived, ObjectChanged, ObjectMissing, RecordUnreadable, StorageError
 
-_PASSING = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN, errno.EINTR})
-"""Faults of the moment that say nothing of the object."""
+_PASSING = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN, errno.EINTR, errno.ENOSPC, errno.EDQUOT})
+"""Faults of the moment that say nothing of the object; there may be no room for a copy of it."""
+_LASTING = (ObjectMissing, ObjectChanged, ObjectArchived, RecordUnreadable)
+"""What becomes of a batch record by somebody's hand: asking again gives the same."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +88,7 @@ class StoredBatches:
         # With every object read, what none of them holds was lost before they were written.
         lost = self._known_holes(batch) if missing else _gaps(batch, columns)
         missing += [lost_range(batch.storage, batch.log_id, *gap) for gap in lost]
-        receipts = self.receipts(batch)
+        receipts = self._receipts_now(batch)
         if receipts is None:
             reason, text = self._origins.without_receipts(batch.log_id, batch.first)
             missing.append(Missing(reason, batch.storage, record_name_of(batch), text))
@@ -97,6 +99,20 @@ class StoredBatches:
         try:
             return self._origins.receipts(cut_of(batch))
         except OriginUnknown:
+            return None
+
+    def _receipts_now(self, batch: CatalogueBatch) -> ReceiptTable | None:
+        """The same where a record that can be read later is to be asked for again: what is told as missing stays so.
+
+        Raises:
+            StorageError: it can't be read now.
+        """
+        try:
+            return self._origins.receipts(cut_of(batch))
+        except OriginUnknown as unknown:
+            error = unknown.__cause__
+            if isinstance(error, StorageError) and _passes(error):
+                raise error from unknown
             return None
 
     def _read_object(self, item: CatalogueObject, path: str | StorageError) -> BatchColumns | Missing:
@@ -128,6 +144,12 @@ class StoredBatches:
             for log_id, first, last in self._catalogue.holes()
             if log_id == batch.log_id and first <= batch.last and last >= batch.first
         ]
+
+
+def _passes(error: StorageError) -> bool:
+    """Whether asking again for a batch record may go better."""
+    disk = error.__cause__
+    return not isinstance(error, _LASTING) and (not isinstance(disk, OSError) or disk.errno in _PASSING)
 
 
 def lost_range(storage: str, log_id: str, first: int, last: int) -> Missing:

@@ -1,4 +1,5 @@
-"""A storage that never answers: what is read of it waits, and nothing that is here waits behind it."""
+"""Storages that can't be read: of one that never answers what is read waits, and nothing that is here waits behind it;
+one that fails for a moment is asked again."""
 
 from __future__ import annotations
 
@@ -10,22 +11,25 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import pytest
 from prometheus_client import CollectorRegistry
 
 from server.audit_log.export.chunk import ChunkId, ExportQuery
 from server.audit_log.export.exports import Exports
+from server.audit_log.search.query import EventFilter
 from server.audit_log.stored_batches import StoredBatches
 from server.audit_log.watching.log_reader import LogReader
 from server.audit_log.watching.query import WatchQuery
 from server.audit_log.watching.watches import Watches
+from server.errors import Unavailable
 from server.files import DiskFiles
 from server.grpc_api.export_messages import encoded_block
 from server.observability.export_metrics import ExportMetrics
 from server.observability.instruments import Instruments
 from server.storage.embedded.storage import EmbeddedStorage
-from server.storage.ports import LocalPaths, Wanted
+from server.storage.ports import LocalPaths, StorageError, Wanted
 from tests.contract.export_rig import Exporting
-from tests.contract.search_rig import SearchRig, duck_engine, event_json
+from tests.contract.search_rig import ALICE, SearchRig, duck_engine, event_json
 from tests.loops import in_loop, until
 from tests.unit.audit_log.watch_rig import WatchRig, encoded, uids
 
@@ -46,13 +50,24 @@ class Silent(EmbeddedStorage):
             yield found
 
 
+class Failing(EmbeddedStorage):
+    """Gives its objects, as those that are on this machine anyway, and its records only once it is well again."""
+
+    is_well = True
+
+    def read_record(self, name: str, digest: str = "") -> bytes | None:
+        if not self.is_well:
+            raise StorageError("S3 doesn't answer")
+        return super().read_record(name, digest)
+
+
 @contextlib.contextmanager
-def rig_with_far_storage(folder: Path) -> Iterator[SearchRig]:
-    """One event of the default storage, then one of a silent one; both delivered."""
+def rig_with_far_storage(folder: Path, kind: type[EmbeddedStorage] = Silent) -> Iterator[SearchRig]:
+    """One event of the default storage, then one of another one; both delivered."""
     Silent.let, Silent.asked = threading.Event(), threading.Event()
 
-    def opened(at: Path, name: str) -> Silent:
-        return Silent(DiskFiles(), at, name)
+    def opened(at: Path, name: str) -> EmbeddedStorage:
+        return kind(DiskFiles(), at, name)
 
     rig = SearchRig(folder, duck_engine(folder), others=(FAR,), open_other=opened)
     for uid, storage in (("here", "default"), ("there", FAR)):
@@ -130,3 +145,19 @@ async def test_a_watch_of_it_holds_up_no_watch_of_what_is_here(tmp_path: Path) -
         finally:
             Silent.let.set()
         assert await waiting == ["there"]
+
+
+@in_loop
+async def test_a_record_that_can_not_be_had_for_a_moment_costs_a_watch_no_event_and_no_emitter(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Named as unreadable it would be so for good: a place goes past it."""
+    with rig_with_far_storage(tmp_path, Failing) as rig, ThreadPoolExecutor(1) as threads:
+        watches = WatchRig(rig, threads)
+        by_alice = WatchQuery(EventFilter(emitters=frozenset({ALICE.name})), storage=FAR, after={})
+        monkeypatch.setattr(Failing, "is_well", False)
+        with pytest.raises(Unavailable):
+            await (await watches.watch(by_alice)).next()
+        monkeypatch.undo()
+        answer = await (await watches.watch(by_alice)).next()
+        assert (uids(answer), answer and answer.missing) == (["there"], [])
