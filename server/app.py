@@ -325,7 +325,7 @@ def _build(
             intake,
             searches,
             self_audit.outbox,
-            threads,
+            threads.by_name() | recordings.threads_by_name(),
             [scrubbing.record, issuer.record],
         ).render,
         alerts.listed,

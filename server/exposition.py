@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Protocol
 
 from server.audit_log.intake import Intake
 from server.audit_log.outbox_drain import OutboxDrain
@@ -13,14 +12,6 @@ from server.audit_log.status import PROBLEMS, Status
 from server.observability.metrics import Metrics
 from server.recordings.uploads.open_uploads import OpenUploads
 from server.tokens.token_issuers import TokenIssuers
-
-
-class Executors(Protocol):
-    """The threads that blocking work runs on."""
-
-    def by_name(self) -> Mapping[str, ThreadPoolExecutor]:
-        """Each by what it does."""
-        ...
 
 
 class Exposition:
@@ -35,10 +26,10 @@ class Exposition:
         intake: Intake,
         searches: Searches,
         outbox: OutboxDrain,
-        executors: Executors,
+        executors: Mapping[str, ThreadPoolExecutor],
         looks: Sequence[Callable[[], None]] = (),
     ) -> None:
-        """`looks` are called before anything is shown: each records what it knows."""
+        """`executors` by what they do; `looks` are called before anything is shown: each records what it knows."""
         self._metrics = metrics
         self._status = status
         self._tokens = tokens
@@ -79,7 +70,7 @@ class Exposition:
             waiting=self._intake.pending_bytes(),
             next_sequence=journal.next_sequence,
         )
-        metrics.deliveries.record_waiting(status.batches_waiting)
+        metrics.deliveries.record_waiting(status.batches_waiting, status.storage_ids())
         for storage, at_ms in status.last_deliveries_ms().items():
             metrics.deliveries.confirmed(storage, at_ms)
 
@@ -104,7 +95,7 @@ class Exposition:
             {each.name for each in status.problems()}, PROBLEMS, {each.name for each in status.warnings()}
         )
         service.record_queues(
-            {name: _waiting(executor) for name, executor in self._executors.by_name().items()}, self._outbox.waiting
+            {name: _waiting(executor) for name, executor in self._executors.items()}, self._outbox.waiting
         )
 
 

@@ -74,6 +74,8 @@ class Threads:
             "delivery": self.delivery,
             "search": self.searches,
             "remote-search": self.remote_searches,
+            "reading": self.reading,
+            "remote-reading": self.remote_reading,
             "export": self.exports,
             "validation": self.validation,
             "reindexing": self.reindexing,

@@ -59,6 +59,10 @@ class RecordingsPart:
     threads: ThreadPoolExecutor
     text_threads: ThreadPoolExecutor
 
+    def threads_by_name(self) -> dict[str, ThreadPoolExecutor]:
+        """The threads, each by what they do."""
+        return {"recordings": self.threads, "text-search": self.text_threads}
+
     def hold_to(self, config: Config) -> None:
         """Take over the limits of a configuration that was read again. Called on the loop."""
         self.room.floor_bytes = floor_bytes(config)

@@ -26,7 +26,9 @@ milliseconds and asks nothing of the disk or the state database.
 
 No label has a value that a caller chooses: no users, no event types, no session or request ids. Methods are those of
 the table of permissions, and `other` for whatever else is called. Counters begin at 0 with the process, except
-`extaudit_journal_holes_total`, which begins with what is known to be lost. Times are in seconds, sizes in bytes.
+`extaudit_journal_holes_total`, which begins with what is known to be lost. Calls by their status and errors by their
+reason are shown from the first one on; errors of reason `INTERNAL` at once, so that an alert on their increase sees the
+first. Times are in seconds, sizes in bytes.
 
 Beside what is listed here there are the client library's own metrics of the process: `process_resident_memory_bytes`,
 `process_cpu_seconds_total`, `process_open_fds`, `process_start_time_seconds` and others, `python_info` and those that

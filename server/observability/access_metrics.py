@@ -12,6 +12,8 @@ class AccessMetrics:
         self._reloads = instruments.counter(
             "extaudit_policy_reloads_total", "Attempts to load changed roles: `loaded` or `failed`.", ["outcome"]
         )
+        for outcome in ("loaded", "failed"):
+            self._reloads.labels(outcome)
         self._expiry = instruments.gauge(
             "extaudit_certificate_expiry_timestamp_seconds",
             "When the first certificate of a use ends: `server`, `public`, `host_ca` or `user_ca`.",

@@ -17,6 +17,8 @@ from server.observability.instruments import CALL_SECONDS, Instruments
 
 OTHER: Final = "other"
 """Label of what is in no table, such as an unknown method."""
+FAULT: Final = "INTERNAL"
+"""Reason of what fails by a fault of the service; it is shown from the start, so that an alert sees the first one."""
 NOBODY: Final = "none"
 """Kind of a caller that isn't known: of calls that were cut off, refused or failed before."""
 KINDS: Final = frozenset({"user", "component", NOBODY})
@@ -89,7 +91,7 @@ class CallMetrics(Collector):
         self._methods = methods
         self._lock = threading.Lock()
         self._ended: dict[tuple[str, str, str], int] = {}
-        self._reasons: dict[str, int] = {}
+        self._reasons: dict[str, int] = {FAULT: 0}
         self._lengths: dict[str, _Lengths] = {}
         self._traffic: dict[str, Traffic] = {}
         for kind, (name, meaning, labels) in (
@@ -107,6 +109,10 @@ class CallMetrics(Collector):
             "the TLS handshake is not seen here.",
             ["reason"],
         )
+        for method in (*methods, OTHER):
+            self._denials.labels(method)
+        for reason in ("expired", "other"):
+            self._unauthenticated.labels(reason)
 
     def traffic(self, method: str) -> Traffic:
         """Where the calls of a method are counted while they last. Asked for once, when the method is registered."""

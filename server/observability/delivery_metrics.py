@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
@@ -65,6 +66,11 @@ class DeliveryMetrics:
         """Record when a batch was confirmed, in ms since 1970."""
         self._last.labels(storage).set(at_ms / 1000)
 
-    def record_waiting(self, batches: int) -> None:
-        """Record how many batches wait now."""
+    def record_waiting(self, batches: int, storages: Iterable[str]) -> None:
+        """Record how many batches wait now, and which storages there are: what none of theirs has come to is 0."""
         self._waiting.set(batches)
+        for storage in storages:
+            for outcome in ("delivered", "failed"):
+                self._deliveries.labels(storage, outcome)
+            for reason in REASONS:
+                self._failures.labels(storage, reason)

@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from typing import Final
 
 from server.observability.instruments import BYTES, CALL_SECONDS, Instruments
 
+REASONS: Final = (
+    "OBJECT_MISSING", "OBJECT_CHANGED", "OBJECT_UNREADABLE", "ROWS_UNREADABLE", "JOURNAL_HOLE", "TIME_LIMIT",
+    "RECEIPTS_UNREADABLE", "OTHER_STORAGE", "OUTSIDE_TABLE", "EXPIRED", "OBJECT_ARCHIVED",
+)  # fmt: skip
+"""Why something is missing from an answer."""
 _OBJECTS = (0, 1, 2, 5, 10, 25, 50, 100, 250, 500, 1_000, 5_000)
 
 
@@ -25,6 +31,8 @@ class SearchMetrics:
             "Answers that named something missing, by why; one that names several reasons counts under each.",
             ["reason"],
         )
+        for reason in REASONS:
+            self._missing.labels(reason)
         self._under_way = instruments.gauge(
             "extaudit_searches_under_way", "Searches that run or wait for `search.workers`."
         )

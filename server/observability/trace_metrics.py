@@ -12,6 +12,8 @@ class TraceMetrics:
         self._spans = instruments.counter(
             "extaudit_trace_spans_total", "Spans by whether the collector took them: `sent` or `failed`.", ["outcome"]
         )
+        for outcome in ("sent", "failed"):
+            self._spans.labels(outcome)
 
     def exported(self, spans: int, *, sent: bool) -> None:
         """Count spans that were sent, or given up."""

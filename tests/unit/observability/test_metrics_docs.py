@@ -10,7 +10,9 @@ from pathlib import Path
 import pytest
 import yaml
 
+from server.audit_log.search.query import MissingReason
 from server.observability.metrics import Metrics
+from server.observability.search_metrics import REASONS
 
 ROOT = Path(__file__).parents[3]
 PAGE = ROOT / "docs" / "metrics.md"
@@ -72,3 +74,28 @@ def test_an_alert_asks_for_labels_that_its_metrics_have(rule) -> None:  # type: 
     by_name = {each.name: each.labels for each in Metrics(()).descriptions}
     for name, matchers in re.findall(r"(extaudit_\w+)\{([^}]*)\}", rule["expr"]):
         assert set(re.findall(r"(\w+)[!=]?[=~]", matchers)) <= set(by_name[name])
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda each: each["alert"])
+def test_an_alert_puts_together_what_has_the_same_labels_or_says_which_are_ignored(rule) -> None:  # type: ignore[no-untyped-def]
+    """Prometheus finds no pair where they differ, and the alert would never be raised."""
+    by_name = {each.name: set(each.labels) for each in Metrics(()).descriptions}
+    named = [by_name[name] for name in re.findall(r"extaudit_\w+", rule["expr"]) if name in by_name]
+    ignored = set(re.findall(r"\w+", "".join(re.findall(r"ignoring \(([^)]*)\)", rule["expr"]))))
+    assert all(labels - ignored == named[0] - ignored for labels in named)
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda each: each["alert"])
+def test_what_an_alert_asks_the_increase_of_is_there_before_it_has_any(rule) -> None:  # type: ignore[no-untyped-def]
+    """A series that begins with 1 has no increase."""
+    metrics = Metrics(())
+    metrics.deliveries.record_waiting(0, ["default"])
+    shown = metrics.render().decode()
+    for name, matchers in re.findall(r"increase\((extaudit_\w+)(?:\{([^}]*)\})?\[", rule["expr"]):
+        exact = [f'{label}="{value}"' for label, value in re.findall(r'(\w+)="([^"]*)"', matchers)]
+        lines = re.findall(rf"^{name}(?:\{{.*)? 0\.0$", shown, re.M)
+        assert any(all(each in line for each in exact) for line in lines)
+
+
+def test_every_reason_why_something_is_missing_is_shown_from_the_start() -> None:
+    assert set(REASONS) == {reason.value for reason in MissingReason}
