@@ -96,6 +96,7 @@ async def _serve(config: Config, read: Callable[[], Config], terminal: Terminal 
         await app.start()
     except BaseException:
         await app.stop()
+        _let_go_of_hang_ups(loop)
         raise
     _greet(app)
     waiting = {asyncio.create_task(stop.wait()), asyncio.create_task(app.failed.wait())}
@@ -104,11 +105,19 @@ async def _serve(config: Config, read: Callable[[], Config], terminal: Terminal 
         other.cancel()
     _log.info("stopping")
     await app.stop()
-    # The loop outlives this in gRPC's hands, and would keep alive what the handler is of to the interpreter's very end.
-    loop.remove_signal_handler(signal.SIGHUP)
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    _let_go_of_hang_ups(loop)
     _log.info("stopped")
     return 1 if app.failed.is_set() else 0
+
+
+def _let_go_of_hang_ups(loop: asyncio.AbstractEventLoop) -> None:
+    """Take the handler of SIGHUP away, and with it what it holds.
+
+    The loop outlives the service in gRPC's hands, and would keep that alive to the interpreter's very end, where DuckDB
+    tells at length of each object that is left.
+    """
+    loop.remove_signal_handler(signal.SIGHUP)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
 
 
 def _greet(app: App) -> None:

@@ -1,4 +1,4 @@
-"""A service that is told to stop says so in its log and nothing else, and ends with 0."""
+"""A service that is told to stop says so in its log and nothing else, and ends with 0; where it can't start, why."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import json
 import os
 import pty
 import signal
+import socket
 import subprocess
 from pathlib import Path
 
@@ -54,3 +55,17 @@ def test_nothing_but_log_lines_is_printed_when_it_stops(tmp_path: Path, number: 
             served.kill()
     messages = [json.loads(line)["message"] for line in (tmp_path / "log").read_text().splitlines()]
     assert messages[-2:] == ["stopping", "stopped"]
+
+
+def test_where_the_port_is_taken_one_line_says_so(tmp_path: Path) -> None:
+    """As above: of a start that fails, nothing of a native library is alive at the end either."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        command = [*RUN, "serve", *ANY_PORT, "--grpc-listen", address, "--data-dir", str(tmp_path / "data")]
+        done = subprocess.run(command, env=environment(), capture_output=True, check=False)
+    assert done.returncode == 1
+    of_grpc, ours = done.stderr.decode().splitlines()
+    assert "Address already in use" in of_grpc
+    assert ours == f"extaudit: {address} can't be listened on; is another service there?"

@@ -69,7 +69,7 @@ def _summary(summary: Mapping[str, Any]) -> list[str]:
         *([f"  take tokens on {tokens} of {', '.join(summary['token_issuers'])}"] if tokens else []),
         *_issuer(summary),
         f"  trust {summary['trusts']} for callers of cluster {summary['cluster_name']}",
-        f"  load {summary['role_files']} files of roles beside the presets",
+        f"  load the presets and files of roles: {summary['role_files']}",
         f"  keep its data in {summary['data_dir']}{made}",
         f"  have the configuration {summary['configuration_digest']}",
     ]
