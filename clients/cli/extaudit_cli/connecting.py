@@ -52,24 +52,36 @@ class Reached:
 
 _option = functools.partial(click.option, cls=ConnectionOption)
 
-CONNECTION_OPTIONS = [
-    _option("--address", metavar="HOST:PORT", help="Where the service is. [env: EXTAUDIT_ADDRESS]"),
-    _option("--ca", type=_FILE, help="CA of the server's certificate, PEM. [env: EXTAUDIT_CA]"),
-    _option("--cert", type=_FILE, help="Your certificate, PEM. [env: EXTAUDIT_CERT]"),
-    _option("--key", type=_FILE, help="Its private key, PEM. [env: EXTAUDIT_KEY]"),
-    _option(
+_HELD = (
+    ("--address", "Where the service is.", "EXTAUDIT_ADDRESS"),
+    ("--ca", "CA of the server's certificate, PEM.", "EXTAUDIT_CA"),
+    ("--cert", "Your certificate, PEM.", "EXTAUDIT_CERT"),
+    ("--key", "Its private key, PEM.", "EXTAUDIT_KEY"),
+    (
         "--token-file",
-        type=_FILE,
-        help="File with a bearer token, in place of a certificate; read for every call. [env: EXTAUDIT_TOKEN_FILE]",
+        "File with a bearer token, in place of a certificate; read for every call.",
+        "EXTAUDIT_TOKEN_FILE",
     ),
-    _option(
+    (
         "--data-dir",
-        type=_FILE,
-        help="Where ready.json and identity/ are looked for, for what isn't given above. "
-        "[env: EXTAUDIT_DATA_DIR; default: data]",
+        "Where ready.json and identity/ are looked for, for what isn't given above.",
+        f"EXTAUDIT_DATA_DIR; default: {DEFAULT_DATA_DIR}",
     ),
-]
-"""What a profile can hold, as options."""
+)
+
+
+def connection_options(*, variables: bool) -> list[Any]:
+    """What a profile can hold, as options. `variables`: their help names the variables that give it, too."""
+    return [
+        _option(
+            flag,
+            metavar="HOST:PORT" if flag == "--address" else None,
+            type=None if flag == "--address" else _FILE,
+            help=f"{meaning} [env: {variable}]" if variables else meaning,
+        )
+        for flag, meaning, variable in _HELD
+    ]
+
 
 CALL_OPTIONS = [
     _option(
@@ -79,7 +91,7 @@ CALL_OPTIONS = [
         shell_complete=profile_names,
         help="Take these from a profile, `none` for no profile; see `extaudit profile`. [env: EXTAUDIT_PROFILE]",
     ),
-    *CONNECTION_OPTIONS,
+    *connection_options(variables=True),
     _option("--server-name", default="", help="Name in the server's certificate, if it isn't the address's host."),
 ]
 

@@ -47,7 +47,13 @@ _OPTIONS = [
         help="The same for keys with dots: [[KEY, ...], VALUE].",
     ),
     click.option("--emitter", "emitters", multiple=True, help="Name of who emitted it; again for more, any of them."),
-    click.option("--emitter-kind", "emitter_kinds", multiple=True, type=click.Choice(["component", "user", "service"])),
+    click.option(
+        "--emitter-kind",
+        "emitter_kinds",
+        multiple=True,
+        type=click.Choice(["component", "user", "service"]),
+        help="What emitted it; service is this one itself. Again for more, any of them.",
+    ),
 ]
 
 

@@ -37,11 +37,23 @@ and bidi characters are printed as JSON escapes. Exit code 3 when the answer is 
 {TIMES}""",
 )
 @filter_options
-@click.option("--order", type=click.Choice(["newest", "oldest"]), default="newest", show_default=True)
+@click.option(
+    "--order",
+    type=click.Choice(["newest", "oldest"]),
+    default="newest",
+    show_default=True,
+    help="Which come first, by the events' own time.",
+)
 @click.option(
     "--storage", default="", shell_complete=storages, help="active (the default), default, all, or a storage id."
 )
-@click.option("--engine", type=click.Choice(["auto", "scan", "athena"]), default="auto", show_default=True)
+@click.option(
+    "--engine",
+    type=click.Choice(["auto", "scan", "athena"]),
+    default="auto",
+    show_default=True,
+    help="What finds them: the service itself, or Amazon Athena for an External Audit Storage.",
+)
 @click.option("--limit", type=click.IntRange(1), default=100, show_default=True, help="Rows at most.")
 @click.option("--all", "everything", is_flag=True, help="Every row there is, whatever --limit says.")
 @click.option("--page-token", default="", help="Go on where an earlier answer ended.")

@@ -11,7 +11,7 @@ from typing import Any, Final
 import click
 
 from extaudit_cli.commands import Group
-from extaudit_cli.connecting import CONNECTION_OPTIONS
+from extaudit_cli.connecting import connection_options
 from extaudit_cli.output import output_option, print_facts, print_table, write_json
 from extaudit_cli.profile_file import (
     KEYS,
@@ -55,7 +55,7 @@ def command() -> None:
 
 
 def _connection_options(add: Any) -> Any:
-    for option in reversed(CONNECTION_OPTIONS):
+    for option in reversed(connection_options(variables=False)):
         add = option(add)
     return add
 

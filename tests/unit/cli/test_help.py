@@ -46,7 +46,14 @@ def test_every_command_has_the_same_forms_of_output(node: Node) -> None:
 @pytest.mark.parametrize("node", named(LEAVES))
 def test_every_option_says_what_it_is(node: Node) -> None:
     options = [each for each in node.command.get_params(node.context) if isinstance(each, click.Option)]
-    assert [each.name for each in options if not (each.help or isinstance(each.type, click.Choice))] == []
+    assert [each.name for each in options if not each.help] == []
+
+
+def test_a_profile_takes_nothing_from_the_environment_and_says_nothing_of_it() -> None:
+    (adding,) = (node for node in NODES if node.path == KEEPS_PROFILES)
+    options = [each for each in adding.command.params if isinstance(each, ConnectionOption)]
+    assert len(options) == 6
+    assert [each.name for each in options if "[" in (each.help or "") or "EXTAUDIT" in (each.help or "")] == []
 
 
 def prepare(folder: Path) -> None:
