@@ -16,10 +16,13 @@ from server.files import DiskFiles, Files, write_durably
 
 KEYS_OF_TOKENS = PAGE_TOKENS, SESSION_TOKENS = "page-token.key", "session-token.key"
 """Names of the keys of page tokens of events and of sessions."""
+KEPT_SECRETS = "known-uids.key", *KEYS_OF_TOKENS, "upload-id.key", "batch-records.key"
+"""Names of all keys in the identity folder that are random bytes and not of a certificate."""
 WRAPPING_KEY = "signing-keys.key"
 """Name of the key that encrypts the private halves of signing keys, where the configuration names no other."""
 
-_SECRET_BYTES = 32
+SECRET_BYTES = 32
+"""Size of each of them."""
 
 LATER_VERSION = "a later version of extaudit wrote it: start that one, or restore a backup of before the upgrade"
 """The remedy where data has a format that this version doesn't know."""
@@ -165,8 +168,8 @@ def kept_secret(files: Files, directory: DataDirectory, name: str) -> bytes:
     """
     path = directory.identity / name
     if path.name not in files.list(path.parent):
-        write_durably(files, path, secrets.token_bytes(_SECRET_BYTES))
+        write_durably(files, path, secrets.token_bytes(SECRET_BYTES))
     secret = files.read(path)
-    if len(secret) != _SECRET_BYTES:
+    if len(secret) != SECRET_BYTES:
         raise DataDirectoryProblem(f"the key {name} is damaged; remove it and a new one is made")
     return secret

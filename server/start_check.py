@@ -22,7 +22,7 @@ from server.certificates.sources import choose_sources
 from server.config import Config, digest
 from server.config.loading import ReadSources, located, read_sources
 from server.config.rules import Problem
-from server.data_directory import WRAPPING_KEY, DataDirectory, DataDirectoryProblem
+from server.data_directory import KEPT_SECRETS, SECRET_BYTES, DataDirectory, DataDirectoryProblem
 from server.files import DiskFiles
 from server.http_api.listener import ListenerError, tls_context
 from server.http_api.public_listener import SETTINGS as PUBLIC
@@ -34,10 +34,6 @@ from server.state.database import StateFault, is_unusable
 from server.state.examining import NEWEST_SCHEMA, examining
 from server.tokens.jwks import MAX_JWKS_BYTES, JwksProblem, read_jwks
 from server.tokens.sources import JwksUrl
-
-_OWN = frozenset({"host-ca.key", "user-ca.key", "server.key", "admin.key", WRAPPING_KEY})
-"""Keys in the identity folder that are looked at by themselves."""
-_SECRET_BYTES = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,8 +87,8 @@ def _data_directory(config: Config) -> Iterator[Problem]:
     try:
         for text in mode_problems(folder, config.ready_file):
             yield Problem("data_dir", text)
-        for key in sorted((folder / "identity").glob("*.key")):
-            if key.name not in _OWN and key.stat().st_size != _SECRET_BYTES:
+        for key in (DataDirectory(folder).identity / name for name in KEPT_SECRETS):
+            if key.exists() and key.stat().st_size != SECRET_BYTES:
                 yield Problem("data_dir", f"the key {key.name} is damaged; remove it and a new one is made")
         with suppress(FileNotFoundError):
             if is_unusable(DataDirectory(folder).state):

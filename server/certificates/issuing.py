@@ -22,13 +22,16 @@ from server.certificates.modes import check_modes
 from server.certificates.problems import CertificateProblem
 from server.certificates.signing import MAX_LIFE, Claim, sign_and_record
 from server.certificates.subjects import read_subject
+from server.data_directory import KEPT_SECRETS, WRAPPING_KEY
 from server.files import DiskFiles, write_durably
 from server.state.database import StateFault, database_path, open_database
 from server.state.issued_certificates import SqlIssuedCertificates
 from server.state.migrations import NewerSchema
 
 DEFAULT_DAYS = 30
-_RESERVED = frozenset({HOST_CA, USER_CA, SERVER, "ca"})
+_RESERVED = frozenset(
+    {HOST_CA, USER_CA, SERVER, "ca", *(name.removesuffix(".key") for name in (*KEPT_SECRETS, WRAPPING_KEY))}
+)
 _PLAIN_STEM = re.compile(r"[A-Za-z0-9_@+-][A-Za-z0-9_@+.-]{0,63}")
 
 

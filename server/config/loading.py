@@ -32,6 +32,7 @@ CLIENT_VARIABLES = frozenset(
 )
 """Variables of the command line's client side, which may stand in the same environment."""
 
+_TOML_PLACE = re.compile(r"\((at line \d+, column \d+|at end of document)\)$")
 _CLUSTER_VARIABLE = re.compile(r"EXTAUDIT_(\w+_)?(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT(_[0-9]+_(TCP|UDP)(_\w+)?)?)")
 """Kubernetes sets these in every pod beside a service that is called extaudit or extaudit-something."""
 
@@ -135,9 +136,10 @@ class _Reading:
             self.problems.append(f"--config: the file can't be read ({error.strerror})")
         except UnicodeDecodeError:
             self.problems.append("--config: the file is not UTF-8")
-        except (tomllib.TOMLDecodeError, RecursionError):
+        except (tomllib.TOMLDecodeError, RecursionError) as error:
             # The parser's own text quotes the document, so only the place is told.
-            self.problems.append("--config: the file is not TOML")
+            place = _TOML_PLACE.search(str(error))
+            self.problems.append("--config: the file is not TOML" + (f", {place[1]}" if place else ""))
         else:
             self._take_document(document)
             return True

@@ -5,11 +5,9 @@ from __future__ import annotations
 from typing import Final
 
 from server.audit_log.uid_files import UID_FILE_NAME, unread_bytes
+from server.data_directory import KEPT_SECRETS, SECRET_BYTES
 from server.doctor.data_at_hand import DataAtHand
 from server.doctor.findings import Fact, Fault, Severity, Told
-
-SECRET_BYTES: Final = 32
-SECRETS: Final = ("known-uids.key", "page-token.key", "upload-id.key", "session-token.key", "batch-records.key")
 
 DAMAGED: Final = Fault(
     "key_damaged",
@@ -40,10 +38,10 @@ def check(at: DataAtHand) -> Told:
     folder = at.directory.identity
     there = set(at.files.list(folder))
     if "ca.crt" in there:  # before, the first start isn't finished
-        for name in SECRETS:
+        for name in KEPT_SECRETS:
             if name not in there:
                 yield MISSING.of(f"{folder.name}/{name}")
-    for name in SECRETS:
+    for name in KEPT_SECRETS:
         if name in there and at.files.size(folder / name) != SECRET_BYTES:
             yield DAMAGED.of(f"{folder.name}/{name}", f"isn't {SECRET_BYTES} bytes long")
     uids = at.directory.path / "known_uids"

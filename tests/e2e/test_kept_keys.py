@@ -6,20 +6,21 @@ from pathlib import Path
 
 import pytest
 
-from server.data_directory import DataDirectory, DataDirectoryProblem
+from server.data_directory import KEPT_SECRETS, SECRET_BYTES, DataDirectory, DataDirectoryProblem
 from tests.running_app import running_app
 
 NAMES = ["known-uids.key", "page-token.key"]
-EVERY = [*NAMES, "batch-records.key"]
 
 
 def test_keys_outlive_a_restart(tmp_path: Path) -> None:
     identity = DataDirectory(tmp_path).identity
     with running_app(tmp_path):
-        keys = [(identity / name).read_bytes() for name in EVERY]
+        keys = [(identity / name).read_bytes() for name in KEPT_SECRETS]
+        made = {path.name for path in identity.glob("*.key") if path.stat().st_size == SECRET_BYTES}
     with running_app(tmp_path):
-        assert [(identity / name).read_bytes() for name in EVERY] == keys
-    assert len({*keys}) == len(EVERY)
+        assert [(identity / name).read_bytes() for name in KEPT_SECRETS] == keys
+    assert len({*keys}) == len(KEPT_SECRETS)
+    assert made == {*KEPT_SECRETS}
 
 
 @pytest.mark.parametrize("name", NAMES)

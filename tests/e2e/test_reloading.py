@@ -32,7 +32,7 @@ def served(tmp_path: Path) -> Iterator[ReloadedServer]:
     [
         ('[search]\nworkers = "canary"\n', "search.workers (file): must be a whole number"),
         ("[search]\nworkers = 1\nunknown = 1\n", "there is no such setting"),
-        ("not TOML", "--config: the file is not TOML"),
+        ("not TOML", "--config: the file is not TOML, at line 1, column 5"),
         (
             "[journal]\nquota_bytes = 1_048_576\n",
             "journal.quota_bytes (file): must be at least twice journal.cut_bytes",

@@ -236,6 +236,8 @@ def test_a_first_start_is_checked_without_making_anything(tmp_path: Path, capsys
 
 def test_a_running_server_is_no_fault_and_is_left_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with running_app(tmp_path / "data") as app:
+        assert run(["identity", "issue", "alice", "--role", "auditor", "--data-dir", str(tmp_path / "data")]) == 0
+        capsys.readouterr()
         assert run(["serve", "--check", "--data-dir", str(tmp_path / "data")]) == 0
         assert (tmp_path / "data" / "ready.json").exists()
         assert not app.failed.is_set()

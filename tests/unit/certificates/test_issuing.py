@@ -16,6 +16,7 @@ from server.certificates.issued import SerialTable
 from server.certificates.local_authority import ensure_local_authority
 from server.certificates.problems import CertificateProblem
 from server.certificates.resolver import IdentityResolver
+from server.data_directory import KEPT_SECRETS, WRAPPING_KEY
 from server.state.database import database_path, open_database
 from server.state.issued_certificates import SqlIssuedCertificates
 from tests.certificates_builder import CLUSTER, CaShape, now
@@ -77,7 +78,9 @@ def test_a_component_certificate_gives_that_component(
     assert (identity.kind, identity.name, identity.roles) == (IdentityKind.COMPONENT, "host-1", resolved)
 
 
-@pytest.mark.parametrize("name", ["x" * 128, "Zoë Müller", "user@example.com", "../../etc/passwd", "host-ca", "CA"])
+@pytest.mark.parametrize(
+    "name", ["x" * 128, "Zoë Müller", "user@example.com", "../../etc/passwd", "host-ca", "CA", "signing-keys"]
+)
 def test_any_allowed_name_can_be_issued_without_touching_other_files(data_dir: Path, name: str) -> None:
     folder = data_dir / "identity"
     before = {path.name: path.read_bytes() for path in folder.iterdir()}
@@ -85,6 +88,7 @@ def test_any_allowed_name_can_be_issued_without_touching_other_files(data_dir: P
     assert resolve(data_dir, files.certificate).name == name
     assert files.certificate.parent == folder
     assert {path.name: path.read_bytes() for path in folder.iterdir() if path.name in before} == before
+    assert files.key.name not in {*KEPT_SECRETS, WRAPPING_KEY}
 
 
 @pytest.mark.parametrize(

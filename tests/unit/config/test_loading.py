@@ -105,14 +105,15 @@ def test_an_empty_variable_counts_as_not_given() -> None:
 @pytest.mark.parametrize(
     ("text", "told"),
     [
-        ("a = ", "--config: the file is not TOML"),
+        ("a = ", "--config: the file is not TOML, at end of document"),
+        ("[a]\nb = 1\nb = 'CANARY'\n", "--config: the file is not TOML, at line 3, column 13"),
         ("a = " + "[" * 100_000, "--config: the file is not TOML"),
         ("#" * (1024 * 1024 + 1), "--config: the file is larger than 1 MiB"),
         ("grpc = 1", "grpc (file): must be a section"),
         ("[data_dir]\nx = 1", "data_dir (file): must be a text that is not empty"),
         ("[other]\nx = 1", "'other' (file): there is no such setting"),
     ],
-    ids=["broken", "deep", "large", "no section", "section for a value", "unknown section"],
+    ids=["broken", "twice", "deep", "large", "no section", "section for a value", "unknown section"],
 )
 def test_a_wrong_file_is_refused(tmp_path: Path, text: str, told: str) -> None:
     assert problems({"config": toml(tmp_path, text)}) == [told]
