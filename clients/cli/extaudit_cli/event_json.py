@@ -6,7 +6,7 @@ import json
 from dataclasses import asdict
 from datetime import datetime
 from enum import Enum
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from extaudit_cli.times import time_text
 
@@ -64,7 +64,12 @@ def receipt_json(receipt: Receipt) -> dict[str, Any]:
 
 def _is_json(payload: bytes) -> bool:
     try:
-        json.loads(payload.decode())
+        json.loads(payload.decode(), parse_constant=_refuse)
     except (ValueError, RecursionError):
         return False
     return True
+
+
+def _refuse(constant: str) -> NoReturn:
+    """Python reads NaN and Infinity, which no JSON has."""
+    raise ValueError(constant)

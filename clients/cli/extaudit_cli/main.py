@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 from typing import Final
@@ -77,6 +78,7 @@ def main() -> None:
 
 def run(arguments: list[str]) -> int:
     """Run the command; any failure is one line on stderr, never a traceback. Gives the exit code."""
+    _open_closed_streams()
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
@@ -86,8 +88,7 @@ def run(arguments: list[str]) -> int:
         prepare_completion()
     try:
         code = command.main(arguments, prog_name=PROGRAM, complete_var=COMPLETE_VARIABLE, standalone_mode=False)
-        if sys.stdout is not None:  # as where the process was begun without it
-            sys.stdout.flush()
+        sys.stdout.flush()
     except NoArgsIsHelpError as error:
         error.show()
         return error.exit_code
@@ -100,12 +101,33 @@ def run(arguments: list[str]) -> int:
         # What read our output has gone; the interpreter must not try to flush into it again.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
+    except UnicodeEncodeError as error:
+        _tell(f"what isn't UTF-8 can't be asked for: {visible(error.object[:80])}")
+        return 2
     except Exception as error:  # the last resort: a person gets a line, not a traceback
         if COMPLETE_VARIABLE in os.environ:
             return 1  # a line of ours would land in what is being typed
-        _tell(f"unexpected fault ({type(error).__name__}): {visible(str(error))}")
+        _tell(visible(_fault(error)))
         return 1
     return code if isinstance(code, int) else 0
+
+
+def _open_closed_streams() -> None:
+    """Where the process was begun without stdin or stdout, have what needs it fail as a read or write of it.
+
+    Python has None in their places, and every library would have to ask for it.
+    """
+    if sys.stdin is None:
+        sys.stdin = open(os.open(os.devnull, os.O_WRONLY))  # noqa: SIM115
+    if sys.stdout is None:
+        # Unbuffered, so that nothing is left for the interpreter to write at its end.
+        sys.stdout = io.TextIOWrapper(io.FileIO(os.open(os.devnull, os.O_RDONLY), "w"), write_through=True)
+
+
+def _fault(error: Exception) -> str:
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.filename or 'reading or writing failed'}: {error.strerror}"
+    return f"unexpected fault ({type(error).__name__}): {error}"
 
 
 def _tell(text: str) -> None:

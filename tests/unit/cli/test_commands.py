@@ -67,6 +67,21 @@ def test_jsonl_is_the_stored_json_in_one_line(service: FakeService, extaudit: Co
     assert (outcome.err, outcome.out) == ("", (PAYLOAD.replace(b"\n", b" ") + b"\n") * 2)
 
 
+def test_a_payload_that_only_python_takes_for_json_does_not_spoil_the_document(
+    service: FakeService, extaudit: Command
+) -> None:
+    service.search = lambda _: page(message(b'{"n":NaN}'), message())
+    out = extaudit("events", "search", "--output", "json").out
+    document = json.loads(out, parse_constant=lambda constant: pytest.fail(constant))
+    assert [row.get("text", "") for row in document["rows"]] == ['{"n":NaN}', ""]
+
+
+def test_an_argument_that_is_not_utf8_is_wrong_usage(extaudit: Command) -> None:
+    outcome = extaudit("events", "search", "--type", "\udcff")  # as Python gives the byte 0xff
+    assert (outcome.code, outcome.out) == (2, b"")
+    assert outcome.err == "Error: what isn't UTF-8 can't be asked for: \\udcff\n"
+
+
 def test_json_is_one_document_with_everything(service: FakeService, extaudit: Command) -> None:
     service.search = lambda _: page(message(), message(), token="more")
     document = json.loads(extaudit("events", "search", "--limit", "2", "--output", "json").out)

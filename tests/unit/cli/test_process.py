@@ -81,3 +81,22 @@ def test_a_failed_handshake_prints_one_line(service: FakeService, pki: Pki) -> N
     assert done.stdout == ""
     assert len(done.stderr.splitlines()) == 1
     assert done.stderr.startswith("Error: can't talk to ")
+
+
+@pytest.mark.parametrize(
+    ("redirected", "why"), [(">&-", "Bad file descriptor"), (">/dev/full", "No space left on device")]
+)
+def test_output_that_cannot_be_written_fails_with_one_line(redirected: str, why: str) -> None:
+    shell = f'exec "$0" -c "$1" completion bash {redirected}'
+    done = subprocess.run(
+        ["/bin/sh", "-c", shell, sys.executable, RUN], env=paths(), capture_output=True, text=True, timeout=60
+    )
+    assert (done.returncode, done.stderr) == (1, f"Error: reading or writing failed: {why}\n")
+
+
+def test_input_that_was_closed_is_no_empty_file(service: FakeService, pki: Pki) -> None:
+    shell = 'exec "$0" -c "$1" events emit --file - <&-'
+    command = ["/bin/sh", "-c", shell, sys.executable, RUN]
+    done = subprocess.run(command, env=environment(service, pki), capture_output=True, text=True, timeout=60)
+    assert done.returncode == 1
+    assert done.stderr == "Error: can't read the file: Bad file descriptor\n"
