@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import sys
 from typing import TYPE_CHECKING
 
 from server.config import TracesSection
@@ -27,7 +28,7 @@ def check_packages() -> None:
     if missing:
         raise TracingProblem(
             "the packages that traces.endpoint needs aren't installed: "
-            "pip install --require-hashes -r requirements/tracing.txt"
+            f"{sys.executable} -m pip install --require-hashes -r requirements/tracing.txt"
         )
 
 

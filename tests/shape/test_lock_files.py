@@ -24,20 +24,30 @@ def asked(name: str) -> set[str]:
     return {re.split(r"[\[<>=! ]", line)[0].lower() for line in lines if line and line[0] not in "#-"}
 
 
-@pytest.mark.parametrize("name", ["runtime", "dev"])
+@pytest.mark.parametrize("name", ["runtime", "tracing", "dev"])
 def test_every_pin_has_hashes(name: str) -> None:
     assert [package for package, (_, hashes) in pins(f"{name}.txt").items() if not hashes] == []
 
 
-@pytest.mark.parametrize("name", ["runtime", "dev"])
+@pytest.mark.parametrize("name", ["runtime", "tracing", "dev"])
 def test_everything_asked_for_is_pinned(name: str) -> None:
     assert asked(f"{name}.in") - set(pins(f"{name}.txt")) == set()
 
 
+def test_what_is_installed_over_the_service_changes_nothing_of_it() -> None:
+    """As a grpcio that one request can end, and which the checks, with versions of their own, wouldn't see."""
+    runtime, tracing = pins("runtime.txt"), pins("tracing.txt")
+    assert {package: pin for package, pin in tracing.items() if runtime.get(package, pin) != pin} == {}
+
+
 def test_the_checks_run_on_the_versions_that_run() -> None:
-    runtime, development = pins("runtime.txt"), pins("dev.txt")
+    runtime, development = pins("tracing.txt") | pins("runtime.txt"), pins("dev.txt")
     assert {package: pin for package, pin in runtime.items() if development.get(package) != pin} == {}
 
 
 def test_the_lock_files_carry_no_command_line() -> None:
-    assert [name for name in ("runtime.txt", "dev.txt") if (ROOT / "requirements" / name).read_text()[0] == "#"] == []
+    assert [
+        name
+        for name in ("runtime.txt", "tracing.txt", "dev.txt")
+        if (ROOT / "requirements" / name).read_text()[0] == "#"
+    ] == []
