@@ -19,6 +19,7 @@ from extaudit_cli.text import visible
 from extaudit_cli.transfers import meter
 
 if TYPE_CHECKING:
+    from extaudit_cli.doctor_remote import Service
     from server.doctor.report import Examination
 
 _INCOMPLETE = 3
@@ -87,9 +88,11 @@ def command(
     if not has_data and not has_service:
         raise click.ClickException(_NOTHING_KNOWN)
     found = _local(flags, names or _local_names(), deep=deep) if has_data else []
+    address = ""
     if has_service:
-        found += _remote(target, folder, names or _remote_names(), server_name)
-    address = target.settings.get("address", "")
+        service = _service(target, folder, server_name)
+        address = service.connection.address
+        found += _remote(service, names or _remote_names())
     print_report(Header.now(data_dir=folder if has_data else None, address=address, deep=deep), found, output)
     if count(found, Severity.ERROR):
         return 1
@@ -137,18 +140,23 @@ def _local(flags: Mapping[str, object], names: Collection[str], *, deep: bool) -
         return list(examine_data(flags, os.environ, names, deep=deep, read=read))
 
 
-def _remote(target: Target, folder: Path, names: Collection[str], server_name: str) -> list[Examination]:
+def _service(target: Target, folder: Path, server_name: str) -> Service:
     # The C library would print its own lines about failed handshakes beside ours.
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     from extaudit_client.errors import ExtauditError
     from extaudit_client.files import find_connection
 
-    from extaudit_cli.doctor_remote import REMOTE_CHECKS, Service
-    from server.doctor.report import examine
+    from extaudit_cli.doctor_remote import Service
 
     settings: dict[str, Any] = target.given()
     try:
-        service = Service(find_connection({}, folder, server_name=server_name, **settings))
+        return Service(find_connection({}, folder, server_name=server_name, **settings))
     except ExtauditError as error:
         raise click.ClickException(visible(error.message)) from None
+
+
+def _remote(service: Service, names: Collection[str]) -> list[Examination]:
+    from extaudit_cli.doctor_remote import REMOTE_CHECKS
+    from server.doctor.report import examine
+
     return [examine(check, service) for check in REMOTE_CHECKS if check.name in names]

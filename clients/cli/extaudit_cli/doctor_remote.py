@@ -31,14 +31,20 @@ UNREACHABLE: Final = Fault(
 SERVED_ENDS: Final = Fault(
     "served_certificate_ends",
     Severity.WARNING,
-    "The certificate that the service shows ends within 30 days.",
+    "The certificate that the service shows ends within 30 days, and a third of its life or less is left.",
     "Restart the server where the certificate is its own: it renews it. Else replace grpc.certificate and grpc.key.",
 )
 OWN_ENDS: Final = Fault(
     "own_certificate_ends",
     Severity.WARNING,
-    "Your own certificate ends within 7 days.",
+    "Your own certificate ends within 7 days, and a third of its life or less is left.",
     "Have it renewed: `extaudit identity renew NAME` on the service's machine.",
+)
+OWN_OUTSIDE: Final = Fault(
+    "own_certificate_ended",
+    Severity.ERROR,
+    "Your own certificate has ended, or isn't valid yet: no call with it is taken.",
+    "Have it renewed: `extaudit identity renew NAME` on the service's machine. Look at this machine's clock.",
 )
 CLOCKS_DIFFER: Final = Fault(
     "clocks_differ",
@@ -100,7 +106,7 @@ def check_connection(at: Service) -> Told:
     yield Fact("TLS", served.tls_version)
     yield Fact("certificate ends", f"{served.expire_time:%Y-%m-%d %H:%M} UTC")
     yield Fact("certificate SHA-256", served.sha256)
-    if served.expire_time - now <= _LATER:
+    if served.expire_time - now <= min(_LATER, (served.expire_time - served.start_time) / 3):
         yield SERVED_ENDS.of(connection.address, f"ends on {served.expire_time:%Y-%m-%d %H:%M} UTC")
 
 
@@ -138,11 +144,14 @@ def _own(connection: Connection, now: datetime) -> Iterator[Finding]:
     if connection.cert is None:
         return
     try:
-        ends = [end for _, end in validities(connection.cert.read_bytes())]
+        begin, end = validities(connection.cert.read_bytes())[0]
     except (OSError, ValueError):
         return  # the handshake tells of it
-    if ends and timedelta(0) < ends[0] - now <= _SOON:
-        yield OWN_ENDS.of(str(connection.cert), f"ends on {ends[0]:%Y-%m-%d %H:%M} UTC")
+    subject, life = str(connection.cert), f"valid from {begin:%Y-%m-%d %H:%M} to {end:%Y-%m-%d %H:%M} UTC"
+    if not begin <= now < end:
+        yield OWN_OUTSIDE.of(subject, life)
+    elif end - now <= min(_SOON, (end - begin) / 3):
+        yield OWN_ENDS.of(subject, life)
 
 
 def _clock(told: datetime, begun: datetime, ended: datetime) -> Told:
@@ -157,7 +166,7 @@ REMOTE_CHECKS: Final[tuple[Check[Service], ...]] = (
     Check(
         "connection",
         "A TLS handshake with the service, with the certificates that are configured, and when they end.",
-        (UNREACHABLE, SERVED_ENDS, OWN_ENDS),
+        (UNREACHABLE, SERVED_ENDS, OWN_OUTSIDE, OWN_ENDS),
         check_connection,
     ),
     Check(

@@ -34,7 +34,7 @@ class Header:
     data_dir: Path | None
     """None where only a service was asked."""
     address: str
-    """'' where it is the data directory's service, or none."""
+    """Of the service that was asked; '' where none was."""
     deep: bool
 
     @classmethod

@@ -19,6 +19,7 @@ _SECONDS = 10.0
 class ServedCertificate:
     """What the service showed, verified with the connection's CA and name."""
 
+    start_time: datetime
     expire_time: datetime
     sha256: str
     """Digest of its DER, lower-case hex."""
@@ -29,7 +30,8 @@ def shake_hands(connection: Connection) -> ServedCertificate:
     """Connect with the connection's certificates, and give what the service showed.
 
     Raises:
-        ConnectionFailed: a file can't be used, nothing answers, or the certificate isn't to be trusted; says which.
+        ConnectionFailed: a file can't be used, nothing answers, or one side doesn't trust the other's certificate; says
+            which.
     """
     host, _, port = connection.address.rpartition(":")
     host = host.strip("[]")
@@ -46,11 +48,27 @@ def shake_hands(connection: Connection) -> ServedCertificate:
             context.wrap_socket(plain, server_hostname=connection.server_name or host) as secured,
         ):
             der, version = secured.getpeercert(binary_form=True) or b"", secured.version() or ""
-        _, end = validities(ssl.DER_cert_to_PEM_cert(der).encode())[0]
+            is_taken = _is_taken(secured)
+        start, end = validities(ssl.DER_cert_to_PEM_cert(der).encode())[0]
     except (OSError, ValueError) as error:
         text = f"no TLS with {connection.address}: {_reason(error)}"
         raise ConnectionFailed(text, "UNAVAILABLE") from None
-    return ServedCertificate(end, hashlib.sha256(der).hexdigest(), version)
+    if not is_taken:
+        of = f"the signer of {connection.cert}" if connection.cert is not None else "a caller without a certificate"
+        text = f"{connection.address} ended the connection after the handshake; it may not trust {of}"
+        raise ConnectionFailed(text, "UNAVAILABLE")
+    return ServedCertificate(start, end, hashlib.sha256(der).hexdigest(), version)
+
+
+def _is_taken(secured: ssl.SSLSocket) -> bool:
+    """Whether the service goes on. In TLS 1.3 it looks at the caller's certificate when the caller's side of the
+    handshake is over; then its first frame of HTTP/2 comes, or an alert."""
+    try:
+        return bool(secured.recv(1))
+    except TimeoutError:
+        raise
+    except OSError:
+        return False
 
 
 def _reason(error: Exception) -> str:
