@@ -1,4 +1,4 @@
-"""The examples that help shows are run against a service, as they stand but for names that nobody could know."""
+"""The examples that help shows, as they stand but for names that nobody could know, and programs on pages: they run."""
 
 from __future__ import annotations
 
@@ -8,14 +8,17 @@ import shutil
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import extaudit_cli
 import pytest
 from extaudit_cli.main import run
 from extaudit_cli.storage_file import storage_document, yaml_text
 from extaudit_cli.tree import calls_in, every_command
-from extaudit_client import Client, NotFound, TextQuery
+from extaudit_client import Client, EventRow, NotFound, TextQuery
 
+from tests.docs.console_blocks import shown
+from tests.docs.walk import ROOT
 from tests.polling import until
 from tests.running_server import RunningServer, running_server
 
@@ -158,6 +161,31 @@ def test_an_example_does_what_it_shows(
         assert (code, captured.err if code else "") == (0, "")
         if words[-2:] == ["--output", "json"]:
             json.loads(captured.out)
+
+
+class Enough(Exception):
+    """Of a watch, which has no end."""
+
+
+@pytest.mark.parametrize("page", ["watching.md", "export.md", "recordings.md"])
+def test_a_program_on_a_page_runs(page: str, server: RunningServer, here: Path) -> None:
+    program = shown((ROOT / "docs" / page).read_text(), "python")[-1]
+    handled = list[EventRow]()
+
+    def keep(place: dict[str, int]) -> None:
+        if handled:
+            assert place[handled[-1].receipts[0].log_id] > 0
+            raise Enough
+
+    known: dict[str, Any] = {"handle": handled.append, "alarm": pytest.fail, "keep": keep}
+    with contextlib.suppress(Enough):
+        exec(compile(program, page, "exec"), known)
+    if page == "watching.md":
+        assert {row.type for row in handled} == {"user.login"}
+    elif page == "export.md":
+        assert known["kept_place"]
+    else:
+        assert Path("again.tar").read_bytes() == Path("session.tar").read_bytes()
 
 
 def test_what_is_not_run_is_there_no_more_than_it_is_needed() -> None:
