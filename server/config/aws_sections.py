@@ -6,10 +6,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from server.config.fields import setting
+from server.config.fields import REGION, URL, Form, setting
 
-_URL = r"[!-?A-~]{1,200}"
-_REGION = r"[a-z]{2}(-[a-z]+){1,3}-[0-9]{1,2}"
+_REGION = Form(REGION, "an AWS region, such as `eu-central-1`")
+_REGIONS = Form(rf"\*|{REGION}(,{REGION})*", "AWS regions with commas between them, or `*`")
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,11 +23,11 @@ class AwsSection:
     endpoint: str | None = setting(
         None,
         "Where every service of AWS is called; `https://HOST`, or http on loopback.",
-        pattern=_URL,
+        form=URL,
         shown="AWS's own of the storage's region",
     )
     s3_endpoint: str | None = setting(
-        None, "Where S3 is called; it goes before `aws.endpoint`.", pattern=_URL, shown="as `aws.endpoint`"
+        None, "Where S3 is called; it goes before `aws.endpoint`.", form=URL, shown="as `aws.endpoint`"
     )
     s3_path_style: str = setting(
         "auto",
@@ -57,7 +57,7 @@ class AwsSection:
         None, "CAs that AWS's servers are checked against.", unit="PEM file", shown="those that come with botocore"
     )
     proxy: str | None = setting(
-        None, "HTTP proxy that AWS is reached through: `http://HOST:PORT`.", pattern=_URL, shown="none"
+        None, "HTTP proxy that AWS is reached through: `http://HOST:PORT`.", form=URL, shown="none"
     )
     connect_timeout_seconds: float = setting(
         5.0, "How long a connection may take to come about.", unit="seconds", low=0.1, high=60.0
@@ -119,13 +119,13 @@ class ExternalStorageSection:
     region: str | None = setting(
         None,
         "The service's own AWS region: an External Audit Storage must be in it, and a generated draft is.",
-        pattern=_REGION,
+        form=_REGION,
         shown="none: any region will do",
     )
     other_regions: str | None = setting(
         None,
         "Regions that are allowed beside `external_storage.region`, with commas between them; `*` allows all.",
-        pattern=rf"\*|{_REGION}(,{_REGION})*",
+        form=_REGIONS,
         shown="none",
     )
     cache_bytes: int = setting(

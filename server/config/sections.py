@@ -11,7 +11,7 @@ from dataclasses import MISSING, dataclass, field
 from pathlib import Path
 
 from server.config.aws_sections import AthenaSection, AwsSection, ExternalStorageSection
-from server.config.fields import GIB, KIB, MESSAGE_OVERHEAD_BYTES, MIB, setting, tables
+from server.config.fields import CLUSTER, GIB, KIB, MESSAGE_OVERHEAD_BYTES, MIB, URL, setting, tables, word
 from server.config.issuer_sections import IssuerSection
 
 
@@ -25,16 +25,16 @@ class TokenIssuer:
     issuer: str = setting(
         MISSING,
         "Exactly what its tokens name in `iss`: an https URL, or http on loopback, and never the service's own issuer.",
-        pattern=r"[!-?A-~]{1,200}",
+        form=URL,
         shown="must be given",
     )
     audience: str = setting(
-        MISSING, "What its tokens must name in `aud`, exactly.", pattern=r"[!-~]{1,200}", shown="must be given"
+        MISSING, "What its tokens must name in `aud`, exactly.", form=word(200), shown="must be given"
     )
     jwks_url: str | None = setting(
         None,
         "Where its keys are fetched; an https URL, or http on loopback. This or `jwks_file`.",
-        pattern=r"[!-~]{1,1000}",
+        form=word(1000),
         shown="none",
     )
     jwks_ca: Path | None = setting(
@@ -337,7 +337,7 @@ class TracesSection:
     endpoint: str | None = setting(
         None,
         "Collector that takes OTLP by gRPC: `https://HOST:PORT`, or `http://HOST:PORT` on loopback.",
-        pattern=r"[!-?A-~]{1,200}",
+        form=URL,
         shown="none: traces are off",
     )
     ca: Path | None = setting(
@@ -350,7 +350,7 @@ class TracesSection:
         "`traceparent` says so. In both, a traced call belongs to the trace that its caller names.",
         choices=("ratio", "caller"),
     )
-    service_name: str = setting("extaudit", "`service.name` of the traces.", pattern=r"[!-~]{1,100}")
+    service_name: str = setting("extaudit", "`service.name` of the traces.", form=word(100))
 
 
 @dataclass(frozen=True, slots=True)
@@ -361,7 +361,7 @@ class Config:
     cluster_name: str = setting(
         "extaudit.local",
         "Cluster that client certificates must be of; 1 to 253 characters of `a-z`, `0-9`, `.` and `-`.",
-        pattern=r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?",
+        form=CLUSTER,
     )
     roles_dir: Path | None = setting(
         None,
@@ -377,7 +377,7 @@ class Config:
         None,
         "URL of the service's own OIDC issuer, for AWS; its tokens are never accepted as a caller's. An https URL, or "
         "http on loopback, without query and fragment.",
-        pattern=r"[!-?A-~]{1,200}",
+        form=URL,
         shown="none: no token is issued",
     )
     grpc: GrpcSection = field(default_factory=GrpcSection)

@@ -12,7 +12,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from server.config.fields import GIB, KIB, MIB
+from server.config.fields import GIB, KIB, MIB, Form
 from server.config.sections import Config
 
 PREFIX = "EXTAUDIT_"
@@ -37,7 +37,7 @@ class Setting:
     low: float | None
     high: float | None
     choices: tuple[str, ...]
-    pattern: str
+    form: Form | None
     shown: str
     reload: bool
     """True where SIGHUP puts a changed value into force."""
@@ -113,8 +113,8 @@ class Setting:
             self._check_bounds(value)
         if self.choices and value not in self.choices:
             raise WrongValue(f"must be {self.bounds}")
-        if self.pattern and not re.fullmatch(self.pattern, value):
-            raise WrongValue(f"must match {self.pattern}")
+        if self.form is not None and not re.fullmatch(self.form.pattern, value):
+            raise WrongValue(f"must be {self.form.words}")
         return value
 
     def _check_bounds(self, value: float) -> None:

@@ -57,7 +57,10 @@ def _keys_and_claims(name: str, issuer: TokenIssuer) -> Iterator[Problem]:
     if issuer.jwks_url is not None:
         url = fit_url(issuer.jwks_url, query=True)
         if url is None:
-            yield Problem(f"{name}.jwks_url", "must be an https URL, or an http URL on loopback, without fragment")
+            yield Problem(
+                f"{name}.jwks_url",
+                "must be an https URL, or an http URL on loopback, without user, password and fragment",
+            )
         elif url.scheme == "http" and issuer.jwks_ca is not None:
             yield Problem(f"{name}.jwks_ca", "needs an https jwks_url")
     if not issuer.roles_claim:

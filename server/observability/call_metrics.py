@@ -109,7 +109,7 @@ class CallMetrics(Collector):
             "the TLS handshake is not seen here.",
             ["reason"],
         )
-        for method in (*methods, OTHER):
+        for method in (*sorted(methods), OTHER):
             self._denials.labels(method)
         for reason in ("expired", "other"):
             self._unauthenticated.labels(reason)

@@ -127,6 +127,13 @@ def test_a_file_that_is_absent_or_not_utf8_is_refused(tmp_path: Path) -> None:
     assert problems({"config": str(tmp_path / "latin")}) == ["--config: the file is not UTF-8"]
 
 
+@pytest.mark.parametrize("setting", [each for each in settings() if each.form], ids=lambda each: each.name)
+def test_what_a_text_must_be_is_told_in_words(setting) -> None:  # type: ignore[no-untyped-def]
+    [told] = problems({setting.key: "not like this"})
+    assert told == f"{setting.name} ({setting.flag}): must be {setting.form.words}"
+    assert setting.form.pattern not in told
+
+
 @pytest.mark.parametrize("setting", settings(), ids=lambda each: each.name)
 def test_no_problem_tells_the_value(setting, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
     """A key's content where its file's name belongs must not reach the terminal or a log."""
