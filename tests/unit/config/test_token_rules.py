@@ -78,8 +78,8 @@ def test_what_is_wrong_with_an_issuer_is_told_at_its_place(tmp_path: Path, entry
 def test_keys_are_fetched_by_https_or_from_loopback_only(tmp_path: Path, url: str) -> None:
     told = problems(tmp_path, ISSUER + AUDIENCE + f'jwks_url = "{url}"\n')
     assert told == [
-        "grpc.token_issuers[0].jwks_url (file): must be an https URL, or an http URL on loopback, without user, password and "
-        "fragment"
+        "grpc.token_issuers[0].jwks_url (file): must be an https URL, or an http URL on loopback, without user, "
+        "password and fragment"
     ]
 
 
