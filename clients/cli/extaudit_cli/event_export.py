@@ -21,6 +21,7 @@ from extaudit_cli.exporting.state import StateProblem
 from extaudit_cli.exporting.stopping import interruptible
 from extaudit_cli.exporting.summary import Summary
 from extaudit_cli.output import output_option
+from extaudit_cli.suggestions import exported_storages
 from extaudit_cli.text import visible
 from extaudit_cli.times import TIMES
 
@@ -56,7 +57,11 @@ Exit codes: 0 done, 1 failed, 2 wrong usage, 3 done but something is missing (ea
 @click.option("--receipts", is_flag=True, help='Lines of JSON are {"event":…,"receipt":…}.')
 @filter_options_with(SaidTimeType())
 @click.option(
-    "--storage", default="followed", show_default=True, help="followed, active, default, all, or a storage id."
+    "--storage",
+    default="followed",
+    show_default=True,
+    shell_complete=exported_storages,
+    help="followed, active, default, all, or a storage id.",
 )
 @click.option("--parallel", type=click.IntRange(1, 16), default=4, show_default=True, help="Batches read at once.")
 @click.option("--follow", is_flag=True, help="Go on for ever with what comes.")

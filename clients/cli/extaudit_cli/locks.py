@@ -12,6 +12,7 @@ from extaudit_cli.commands import Group
 from extaudit_cli.connecting import connected
 from extaudit_cli.event_json import jsonable
 from extaudit_cli.output import output_option, print_table, write_json
+from extaudit_cli.suggestions import role_names
 from extaudit_cli.text import visible
 from extaudit_cli.times import TIMES, Duration, Time, time_text
 
@@ -42,7 +43,8 @@ def command() -> None:
 
 def _target_options(add: Any) -> Any:
     for name, text in reversed(_TARGETS.items()):
-        add = click.option("--" + name.replace("_", "-"), name, help=text)(add)
+        suggested = role_names if name == "role" else None
+        add = click.option("--" + name.replace("_", "-"), name, shell_complete=suggested, help=text)(add)
     return add
 
 

@@ -53,6 +53,11 @@ def storages(_context: click.Context, _parameter: click.Parameter, incomplete: s
     return _items(("active", "default", "all"), incomplete)
 
 
+def exported_storages(_context: click.Context, _parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """The same, of an export."""
+    return _items(("followed", "active", "default", "all"), incomplete)
+
+
 def kinds(_context: click.Context, _parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
     """Kinds of resources that roles have rules for."""
     from rbac.kinds import KINDS
