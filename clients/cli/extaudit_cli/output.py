@@ -28,12 +28,17 @@ def output_option(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def write_bytes(data: bytes) -> None:
-    """Write bytes to stdout as they are; to a terminal with control and bidi characters as JSON escapes."""
+    """Write bytes of text to stdout, see `for_stdout`."""
     sys.stdout.flush()
-    if sys.stdout.isatty():
-        data = json_visible(data.decode("utf-8", "backslashreplace")).encode()
-    sys.stdout.buffer.write(data)
+    sys.stdout.buffer.write(for_stdout(data))
     sys.stdout.buffer.flush()
+
+
+def for_stdout(data: bytes) -> bytes:
+    """Bytes of text as they are; for a terminal with control and bidi characters as JSON escapes."""
+    if not sys.stdout.isatty():
+        return data
+    return json_visible(data.decode("utf-8", "backslashreplace")).encode()
 
 
 def sync_stdout() -> None:

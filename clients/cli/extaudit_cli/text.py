@@ -16,10 +16,12 @@ def visible(text: str) -> str:
 
 
 def json_visible(text: str) -> str:
-    """Write them as JSON escapes; the JSON stays the same. Its own white space is left alone."""
+    """Write them as JSON escapes; the JSON stays the same. Of its own white space only carriage returns, by which a
+    terminal would write over what it shows, become spaces."""
     if text.isascii() and text.isprintable():
         return text
-    return "".join(_json_escape(c) if c not in "\t\n\r" and unicodedata.category(c) in _HIDDEN else c for c in text)
+    text = text.replace("\r", " ")
+    return "".join(_json_escape(c) if c not in "\t\n" and unicodedata.category(c) in _HIDDEN else c for c in text)
 
 
 def width(text: str) -> int:

@@ -11,8 +11,10 @@ import stat
 import sys
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 
+import click
 import grpc
 import pytest
 from extaudit.v1 import audit_log_service_pb2 as audit_pb
@@ -20,10 +22,14 @@ from extaudit.v1 import event_export_pb2 as pb
 from extaudit.v1 import event_pb2
 from extaudit.v1 import event_query_pb2 as query_pb
 from extaudit.v1 import event_watch_pb2 as watch_pb
+from extaudit_cli.exporting.destination import destination
+from extaudit_cli.exporting.forms import Form
 from extaudit_cli.exporting.outputs import StreamOutput
 from extaudit_cli.exporting.state import ExportState, held
+from extaudit_cli.output import write_bytes
 
 from tests.unit.cli.conftest import Command
+from tests.unit.cli.exported import exported as events_of
 from tests.unit.cli.exported_log import STORED, exported
 from tests.unit.client.fake_service import FakeService, Refused
 
@@ -339,6 +345,36 @@ def test_the_state_of_what_goes_to_a_file_by_stdout_is_kept_after_its_bytes_are_
         output.append(b"x")
         output.checkpoint()
     assert done == ["synced", "saved"]
+
+
+@contextmanager
+def screen() -> Iterator[int]:
+    """A terminal as stdout; what it is sent can be read here, without waiting for more than there is."""
+    master, slave = os.openpty()
+    os.set_blocking(master, False)
+    with os.fdopen(slave, "w") as terminal, redirect_stdout(terminal):
+        yield master
+    os.close(master)
+
+
+def test_a_terminal_acts_on_nothing_of_an_event() -> None:
+    """CSV has texts as they are, and JSON may have C1 controls, directions, and carriage returns between its tokens."""
+    event = '{"event":"a.b",\r"x":"\x9b2J\u202e"}'.encode()
+    json_shown = '{"event":"a.b", "x":"\\u009b2J\\u202e"}'
+    with screen() as shown:
+        for form, text in (("csv", "\\u001b]0;owned\\u0007"), ("jsonl", json_shown)):
+            output = StreamOutput(ExportState({}), None, b"")
+            output.append(Form(form).encoder().encode(events_of([event], users=["\x1b]0;owned\x07"])))
+            sent = os.read(shown, 10_000).decode()
+            assert text in sent
+            assert not {"\x1b", "\x9b", "\u202e", "\x07"} & set(sent)
+        write_bytes(event)
+        assert os.read(shown, 10_000).decode() == json_shown
+
+
+def test_gzip_is_not_for_a_terminal() -> None:
+    with screen(), pytest.raises(click.UsageError, match="isn't for a terminal"):
+        destination("-", None, gzip=True, receipts=False, state=None)
 
 
 @pytest.mark.parametrize("change", ["cut", "gone"])

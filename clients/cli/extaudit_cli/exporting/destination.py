@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -94,6 +95,8 @@ def destination(out: str, form: str | None, *, gzip: bool, receipts: bool, state
 def _check(form: Form, layout: str) -> None:
     if form.receipts and form.format != "jsonl":
         raise click.UsageError(f"--receipts is for jsonl; {form.format} has columns for them")
+    if form.gzip and layout == "stdout" and sys.stdout.isatty():
+        raise click.UsageError("gzip isn't for a terminal: give --out FILE, or a pipe")
     if form.format != "parquet":
         return
     if layout != "folder":

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from extaudit_cli.exporting.state import ExportState, OpenFile, StateProblem
-from extaudit_cli.output import sync_stdout
+from extaudit_cli.output import for_stdout, sync_stdout
 from server.files import Files
 
 Save = Callable[[ExportState], None]
@@ -71,7 +71,7 @@ class StreamOutput:
 
     def append(self, data: bytes) -> None:
         """Append bytes."""
-        left = memoryview(self._head + data if data else b"")
+        left = memoryview(for_stdout(self._head + data) if data else b"")
         while left:
             left = left[os.write(sys.stdout.fileno(), left) :]
             self._head = b""
