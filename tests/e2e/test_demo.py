@@ -1,4 +1,4 @@
-"""`make demo` tells its story to the end, and says so with its exit code where anything comes out otherwise."""
+"""`make demo` tells its story to the end, as a page shows it; its exit code says where anything comes out otherwise."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.demo.answers import compare
+from tests.demo.page import not_printed
 from tests.demo.story import Otherwise, Story
 from tests.running_server import environment
 
@@ -48,6 +49,7 @@ def test_the_story_comes_out_as_it_is_told(tmp_path: Path) -> None:
     chapters = [line for line in told.stdout.splitlines() if re.match(r"\d+\. ", line)]
     assert chapters == [f"{number}. {title}" for number, title in enumerate(TITLES, 1)]
     assert list(tmp_path.iterdir()) == []
+    assert not_printed(told.stdout) == []
 
 
 @pytest.mark.parametrize(
