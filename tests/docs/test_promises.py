@@ -9,7 +9,21 @@ import pytest
 from tests.docs.walk import ROOT
 
 PROMISES = (ROOT / "docs" / "promises.md").read_text()
-NAMED = sorted(set(re.findall(r"`(tests/[a-z_/]+\.py)(?:::(test_[a-z0-9_]+))?`", PROMISES)))
+NAMES = re.compile(r"`(?P<file>tests/[\w/]+\.py)?(?:::(?P<test>\w+))?`")
+
+
+def named() -> list[tuple[str, str]]:
+    """File and test, '' for all of the file; a test without a file is of the one before it in the line."""
+    found = dict[tuple[str, str], None]()
+    for line in PROMISES.splitlines():
+        file = ""
+        for each in NAMES.finditer(line):
+            file = each["file"] or file
+            found[file, each["test"] or ""] = None
+    return sorted(found)
+
+
+NAMED = named()
 
 
 def test_every_promise_has_a_test() -> None:
