@@ -87,11 +87,14 @@ CELLS: dict[str, tuple[str, str]] = {
     "plus": ("+1", "'+1"),
     "minus": ("-1", "'-1"),
     "at": ("@SUM(A1)", "'@SUM(A1)"),
-    "tab": ("\t=1", "'\t=1"),
-    "carriage return": ("\r=1", "'\r=1"),
-    "line feed": ("\n=1", "'\n=1"),
+    "tab": ("\t=1", "'\t'=1"),
+    "carriage return": ("\r=1", "'\r'=1"),
+    "line feed": ("\n=1", "'\n'=1"),
     "full width": ("\uff1d1", "'\uff1d1"),
     "NUL before it": ("\0=1", "\ufffd=1"),
+    "line feed within": ("a\n=1", "a\n'=1"),
+    "another separator": ("a;=1", "a;'=1"),
+    "quotes behind it": ('a; "@1', "a; \"'@1"),
     "plain": ("alice", "alice"),
     "inside": ("a=b+c@d", "a=b+c@d"),
     "empty": ("", ""),
@@ -105,6 +108,18 @@ def test_no_cell_begins_a_formula(value: str, cell: str) -> None:
     (row,) = csv.DictReader(io.StringIO(written(Form("csv"), events).decode(), newline=""))
     assert [row[name] for name in ("type", "uid", "user", "session_id")] == [cell] * 4
     assert row["json"] == '\'\t{"event":"=a"}'
+
+
+def test_nor_does_one_where_semicolons_separate_cells() -> None:
+    """As spreadsheets of many languages have it: they find cells of ours in one, and begin others within it."""
+    attack, line = 'a;=1\n@2;"+3', b'{"event":"a;=1","b":"; -2;\\"@3;"}'
+    columns = {name: [attack] for name in ("types", "uids", "users", "session_ids")}
+    data = written(Form("csv"), exported([line], **columns)).decode()
+    cells = [cell for row in csv.reader(io.StringIO(data, newline=""), delimiter=";") for cell in row]
+    assert len(cells) > 10, "it is misread"
+    assert not [cell for cell in cells if cell.strip().startswith(("=", "+", "-", "@"))]
+    (row,) = csv.DictReader(io.StringIO(data, newline=""))
+    assert json.loads(row["json"]) == json.loads(line)
 
 
 def test_csv_has_its_columns_and_follows_rfc_4180() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from itertools import repeat
 from typing import TYPE_CHECKING, Final
 
@@ -16,6 +17,10 @@ CSV_HEAD: Final = ",".join(COLUMNS).encode() + b"\r\n"
 
 # A spreadsheet takes a cell that begins so for a formula, or skips what it begins with and then does.
 _FORMULA_STARTS: Final = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")  # noqa: RUF001
+# One whose language separates cells by semicolons begins cells in the middle of ours: as it finds no quotes at a line's
+# beginning, it minds none within it.
+_INNER_START: Final = re.compile(r"""([;\t\r\n]["\s]*)([=+\-@＝＋－＠])""")  # noqa: RUF001
+_INNER_START_OF_JSON: Final = re.compile(r"(; *)([=+\-@＝＋－＠])")  # noqa: RUF001
 
 
 class CsvEncoder:
@@ -36,7 +41,7 @@ class CsvEncoder:
             map(str, events.sequences),
             map(quoted, emitter_texts(events)),
             received_texts(events),
-            (quoted(line.decode()) for line in payload_lines(events)),
+            (_quoted_json(line.decode()) for line in payload_lines(events)),
             strict=True,
         )
         return "".join(",".join(row) + "\r\n" for row in columns).encode()
@@ -53,11 +58,26 @@ def emitter_texts(events: ExportedEvents) -> list[str]:
 
 
 def safe(cell: str) -> str:
-    """A cell that no spreadsheet takes for a formula: `'` goes before what could begin one. NUL becomes U+FFFD."""
-    cell = cell.replace("\0", "\ufffd")
-    return "'" + cell if cell.startswith(_FORMULA_STARTS) else cell
+    """A cell that no spreadsheet takes for a formula, nor a part of it: `'` goes before what could begin one. NUL
+    becomes U+FFFD."""
+    return _safe_at_its_start(_INNER_START.sub(r"\1'\2", cell.replace("\0", "\ufffd")))
 
 
 def quoted(cell: str) -> str:
     """A safe cell in quotes."""
-    return '"' + safe(cell).replace('"', '""') + '"'
+    return _in_quotes(safe(cell))
+
+
+def _quoted_json(line: str) -> str:
+    """The same of JSON, which stays the same: semicolons are in its strings alone, and what follows one is escaped."""
+    if ";" in line:
+        line = _INNER_START_OF_JSON.sub(lambda found: f"{found[1]}\\u{ord(found[2]):04x}", line)
+    return _in_quotes(_safe_at_its_start(line))
+
+
+def _safe_at_its_start(cell: str) -> str:
+    return "'" + cell if cell.startswith(_FORMULA_STARTS) else cell
+
+
+def _in_quotes(cell: str) -> str:
+    return '"' + cell.replace('"', '""') + '"'
