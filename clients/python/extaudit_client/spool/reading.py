@@ -95,7 +95,6 @@ class Reader:
                 ):
                     return False
                 if item.number > self._next:
-                    view.segment.damaged = True
                     self._lose(batch, item.number - 1)
                 batch.entries.append(item)
                 batch.size += size

@@ -43,6 +43,9 @@ def found_segments(files: Files, folder: Path, *, durably: bool) -> tuple[list[S
         if name == names[-1] and good < segment.size:
             cut = segment.size - good
             _keep_damage(files, segment, good)
+        segment.damaged |= name != names[-1] and good < segment.size
+        if found and found[-1].damaged:
+            found[-1].last = segment.first - 1  # what can't be read goes up to there: it is to be told as lost
         if durably or cut:
             _settle_file(files, segment, cut)
         if segment.size:
@@ -65,10 +68,13 @@ def _scan(files: Files, path: Path) -> tuple[Segment, int]:
     match = _NAME.fullmatch(path.name)
     first = int(match[1]) if match else 0
     size = files.size(path) or 0
-    segment, good = Segment(path, first, first - 1, size), 0
+    segment, good, damage = Segment(path, first, first - 1, size), 0, size
     for item in frames(files.read_range(path, 0, size), 0, 0):
         if isinstance(item, Entry):
             segment.last, good = max(segment.last, item.number), item.end
+        else:
+            damage = min(damage, item.start)
+    segment.damaged = damage < good
     return segment, good
 
 

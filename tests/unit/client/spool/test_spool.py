@@ -216,6 +216,28 @@ def test_damage_of_the_last_event_is_cut_off_and_kept(tmp_path: Path, where: int
     assert (tmp_path / f"{path.name}.end.damaged").read_bytes() == data[-size:]
 
 
+def test_a_file_of_which_nothing_can_be_read_is_kept_and_no_other_one(tmp_path: Path) -> None:
+    """All but a bit of it may still be there, for people."""
+    opened = spool(tmp_path)
+    for event in (b"a", b"b", b"c"):
+        opened.append([event * 50_000], 0)
+    opened.close()
+    first, second, third = sorted(tmp_path.glob("*.events"))
+    data = bytearray(first.read_bytes())
+    data[1000] ^= 1
+    first.write_bytes(data)
+    spool(tmp_path).close()  # by a process that ended before it looked
+    again = spool(tmp_path)
+    batch = Reader(FILES, again).read(10, 1 << 20)
+    assert ([entry.number for entry in batch.entries], batch.lost) == ([2, 3], [(1, 1)])
+    again.settle(3)
+    again.close()
+    assert [path.name for path in tmp_path.glob("*.damaged")] == [first.name + ".damaged"]
+    assert (tmp_path / f"{first.name}.damaged").read_bytes() == data
+    assert not second.exists()
+    assert not third.exists()
+
+
 @pytest.mark.parametrize("spoiled", [b"", b"\0" * 600, b"\xff" * 7])
 def test_a_lost_marker_only_means_that_settled_events_are_sent_again(tmp_path: Path, spoiled: bytes) -> None:
     opened = spool(tmp_path)
