@@ -37,7 +37,8 @@ def found_segments(files: Files, folder: Path, *, durably: bool) -> tuple[list[S
     With `durably` what was found is durable: a process that was killed may have left it to the operating system.
     """
     names = [name for name in files.list(folder) if _NAME.fullmatch(name)]
-    found, cut = [], 0
+    found: list[Segment] = []
+    cut = 0
     for name in names:
         segment, good = _scan(files, folder / name)
         if name == names[-1] and good < segment.size:
