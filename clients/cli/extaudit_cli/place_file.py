@@ -59,5 +59,15 @@ def write_place(path: Path, place: Mapping[str, int]) -> None:
         except BaseException:
             os.unlink(name)
             raise
+        _sync_folder(target.parent)
     except OSError as error:
         raise PlaceProblem(f"can't write {path}: {error.strerror}") from None
+
+
+def _sync_folder(folder: Path) -> None:
+    # A file that a loss of power takes back with its name has the next run begin anew, behind all that came meanwhile.
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

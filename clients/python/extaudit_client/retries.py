@@ -25,7 +25,8 @@ class Retries:
     is asked of a wrong address should fail at once.
     """
 
-    attempts: int = 8
+    attempts: int = 12
+    """For a minute and a half in the mean: a service that begins again over a long journal isn't back at once."""
     first_delay: float = 0.2
     wait: Callable[[float], None] = time.sleep
     draw: Callable[[float, float], float] = random.uniform

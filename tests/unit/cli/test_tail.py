@@ -4,6 +4,7 @@ import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from stat import S_ISDIR
 from typing import Any
 
 import grpc
@@ -210,6 +211,15 @@ def test_a_place_that_can_not_be_kept_is_told_in_one_line(
     outcome = extaudit("events", "tail", "--place", str(missing))
     assert (outcome.code, outcome.err) == (1, f"Error: can't write {missing}: No such file or directory\n")
     assert extaudit("events", "tail", "--after-place", str(missing)).err == f"Error: there is no file {missing}\n"
+
+
+def test_the_name_of_a_place_is_durable_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    done: list[str] = []
+    monkeypatch.setattr(os, "fsync", lambda fd: done.append("folder" if S_ISDIR(os.fstat(fd).st_mode) else "file"))
+    replace = os.replace
+    monkeypatch.setattr(os, "replace", lambda *names: (done.append("named"), replace(*names)))
+    write_place(tmp_path / "place.json", {"log1": 1})
+    assert done == ["file", "named", "folder"]
 
 
 def test_a_place_is_written_through_a_link(tmp_path: Path) -> None:

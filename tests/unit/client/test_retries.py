@@ -180,6 +180,12 @@ def test_waits_are_drawn_below_a_bound_that_doubles_and_never_below_what_was_ask
         assert all(3.0 <= retries.delay(failures, 3.0) <= 3.75 for _ in range(20))
 
 
+def test_by_default_a_restart_that_takes_a_minute_is_outlasted() -> None:
+    retries = Retries(draw=lambda low, high: (low + high) / 2)
+    waits = [retries.delay(failures, None) for failures in range(1, retries.attempts + 1)]
+    assert 75 < sum(waits) < 120
+
+
 def test_all_tries_together_have_the_time_of_one_call(service: FakeService, connection: Connection) -> None:
     service.status = Failing(10_000, Refused(UNAVAILABLE, "STOPPING", retry_after=0.01))  # type: ignore[assignment]
     began = time.monotonic()
