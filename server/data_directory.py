@@ -16,7 +16,9 @@ from server.files import DiskFiles, Files, write_durably
 
 KEYS_OF_TOKENS = PAGE_TOKENS, SESSION_TOKENS = "page-token.key", "session-token.key"
 """Names of the keys of page tokens of events and of sessions."""
-KEPT_SECRETS = "known-uids.key", *KEYS_OF_TOKENS, "upload-id.key", "batch-records.key"
+RECORDS_KEY = "batch-records.key"
+"""Name of the key that proves batch records."""
+KEPT_SECRETS = "known-uids.key", *KEYS_OF_TOKENS, "upload-id.key", RECORDS_KEY
 """Names of all keys in the identity folder that are random bytes and not of a certificate."""
 WRAPPING_KEY = "signing-keys.key"
 """Name of the key that encrypts the private halves of signing keys, where the configuration names no other."""

@@ -22,7 +22,7 @@ from server.audit_log.storages import DEFAULT, Storages
 from server.audit_log.taken_names import TakenNames
 from server.audit_log.validation import Validator
 from server.config import Config
-from server.data_directory import DataDirectory, kept_secret
+from server.data_directory import RECORDS_KEY, DataDirectory, kept_secret
 from server.files import Files
 from server.observability.alerts.alerts import Alerts
 from server.observability.delivery_metrics import DeliveryMetrics
@@ -123,7 +123,7 @@ def open_audit_log(
         UidLimits(journal.known_uids_minimum, journal.known_uids_bound, journal.known_uids_hours),
         on_cut,
         validator,
-        RecordProofs(kept_secret(files, directory, "batch-records.key")),
+        RecordProofs(kept_secret(files, directory, RECORDS_KEY)),
     )
 
 

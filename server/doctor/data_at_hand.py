@@ -126,5 +126,5 @@ def _place(path: Path) -> str | None:
 
 
 def unreadable_state() -> Unexamined:
-    """That a check needs the state database."""
-    return Unexamined("the state database can't be read")
+    """That a check needs the state database, as this version has it."""
+    return Unexamined("the state database can't be read, or is of an earlier version")

@@ -6,7 +6,7 @@ import os
 from collections.abc import Sequence
 from typing import Final
 
-from server.doctor.data_at_hand import DataAtHand
+from server.doctor.data_at_hand import DataAtHand, unreadable_state
 from server.doctor.findings import Fact, Fault, Severity, Told, Unexamined
 from server.state.catalogue import Catalogue
 from server.state.database import StateFault
@@ -65,7 +65,7 @@ def check(at: DataAtHand) -> Told:
     try:
         daily = daily_growth(at.catalogue(), at.state.uploads().completed(), at.events.storage_id, at.now_ms)
     except (Unexamined, StateFault) as reason:
-        raise Unexamined("no forecast: the state database can't be read") from reason
+        raise Unexamined(f"no forecast: {unreadable_state()}") from reason
     yield Fact("bytes a day", round(daily))
     if daily > 0:
         days = max(0.0, (free - floor) / daily)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 from server.audit_log.uid_files import UID_FILE_NAME, unread_bytes
-from server.data_directory import KEPT_SECRETS, SECRET_BYTES
+from server.data_directory import KEPT_SECRETS, RECORDS_KEY, SECRET_BYTES
 from server.doctor.data_at_hand import DataAtHand
 from server.doctor.findings import Fact, Fault, Severity, Told
+from server.state.database import StateFault
 
 DAMAGED: Final = Fault(
     "key_damaged",
@@ -31,6 +33,8 @@ UIDS_DAMAGED: Final = Fault(
 )
 
 FAULTS: Final = (DAMAGED, MISSING, UIDS_DAMAGED)
+_PROVING_SCHEMA: Final = 12
+"""Of the state, from which on every service has made RECORDS_KEY."""
 
 
 def check(at: DataAtHand) -> Told:
@@ -38,7 +42,7 @@ def check(at: DataAtHand) -> Told:
     folder = at.directory.identity
     there = set(at.files.list(folder))
     if "ca.crt" in there:  # before, the first start isn't finished
-        for name in KEPT_SECRETS:
+        for name in _made(at):
             if name not in there:
                 yield MISSING.of(f"{folder.name}/{name}")
     for name in KEPT_SECRETS:
@@ -54,3 +58,12 @@ def check(at: DataAtHand) -> Told:
         if unread := unread_bytes(content):
             yield UIDS_DAMAGED.of(f"{uids.name}/{name}", f"{unread} of {len(content)} bytes can't be read")
     yield Fact("files of known uids", len(names))
+
+
+def _made(at: DataAtHand) -> Sequence[str]:
+    """The keys that the version whose state this is has made; the next start makes the others, which nobody lacks."""
+    try:
+        is_earlier = at.state.schema() < _PROVING_SCHEMA
+    except StateFault:
+        is_earlier = False
+    return [name for name in KEPT_SECRETS if not (is_earlier and name == RECORDS_KEY)]

@@ -5,8 +5,8 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Final
 
-from server.doctor.data_at_hand import DataAtHand
-from server.doctor.findings import Fact, Fault, Severity, Told, Unexamined
+from server.doctor.data_at_hand import DataAtHand, unreadable_state
+from server.doctor.findings import Fact, Fault, Severity, Told
 from server.state.database import StateFault
 
 FOUND: Final = Fault(
@@ -32,7 +32,7 @@ def check(at: DataAtHand) -> Told:
     try:
         walk, damage = at.state.damage_found().walk(), at.state.damage_found().all()
     except StateFault as fault:
-        raise Unexamined("the state database can't be read, or is of an earlier version") from fault
+        raise unreadable_state() from fault
     for each in damage:
         moment = datetime.fromtimestamp(each.found_ms / 1000, UTC)
         where = each.name if each.storage == at.recordings.storage_id else f"{each.name} of storage {each.storage}"

@@ -6,8 +6,8 @@ import hashlib
 from collections.abc import Iterable, Iterator, Set
 from typing import Final
 
-from server.doctor.data_at_hand import DataAtHand
-from server.doctor.findings import Fact, Fault, Finding, Severity, Told, Unexamined
+from server.doctor.data_at_hand import DataAtHand, unreadable_state
+from server.doctor.findings import Fact, Fault, Finding, Severity, Told
 from server.recordings.uploads.custody import Custody
 from server.state.database import StateFault
 from server.state.uploads import ASIDE, RecordingRow, UploadRow
@@ -64,7 +64,7 @@ def check(at: DataAtHand) -> Told:
         everywhere = uploads.completed()
         left = uploads.untouched(at.now_ms - int(at.config.recordings.abandoned_after_seconds * 1000))
     except StateFault as fault:
-        raise Unexamined("the state database can't be read") from fault
+        raise unreadable_state() from fault
     completed = [row for row in everywhere if row.storage == at.recordings.storage_id]
     for row in completed:
         try:

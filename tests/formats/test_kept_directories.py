@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from extaudit_cli.main import run
 from extaudit_client import Client, Query
 from extaudit_client.errors import Unauthenticated
 from extaudit_client.files import find_connection
@@ -56,6 +57,17 @@ def served(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
 def test_there_is_one_of_each_release_and_each_is_small() -> None:
     assert ARCHIVES
     assert all(archive.stat().st_size < MAX_BYTES for archive in ARCHIVES)
+
+
+@pytest.mark.parametrize("archive", ARCHIVES, ids=lambda archive: archive.name.removesuffix(".tar.xz"))
+def test_before_an_upgrade_the_doctor_finds_nothing_that_only_a_later_version_has(
+    archive: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    unpack(archive, tmp_path)
+    run(["doctor", "--data-dir", str(tmp_path / "data"), "--check", "keys", "--check", "storage", "--output", "json"])
+    told = json.loads(capsys.readouterr().out)
+    assert (told["errors"], told["warnings"], told["notices"]) == (0, 0, 0)
+    assert all("of an earlier version" in reason for reason in told["skipped"].values())
 
 
 def test_every_event_is_found_once_in_its_place_byte_for_byte(served: Served) -> None:
