@@ -152,3 +152,20 @@ def test_a_caller_with_a_condition_gets_a_list_of_sequences_alone(exporting: Exp
     exporting.condition = OPEN
     [part] = in_loop(exporting.exports.chunks(exporting.access(), query)).chunks
     assert (whole.id, whole.events, part.id, part.events, part.first_ms) == (part.id, 1, whole.id, 0, None)
+
+
+@pytest.mark.parametrize("hidden", [10, 700_000])
+def test_no_bound_of_a_message_tells_the_sizes_of_events_that_the_caller_may_not_see(
+    exporting: Exporting, hidden: int
+) -> None:
+    """One who moves the beginning of what is asked for would measure each of them."""
+    for number in range(3):
+        exporting.rig.emit(event_json(f"h-{number}", level="secret", text="x" * hidden))
+        exporting.rig.emit(event_json(f"u-{number}", level="open", text="x" * 400_000))
+    exporting.rig.cut()
+    exporting.rig.deliver()
+    exporting.condition = OPEN
+    chunk = exporting.chunk()
+    messages = exporting.given(ExportQuery(chunk))
+    told = [(list(message.columns.sequences), message.through_sequence) for message in messages]
+    assert told == [([2, 4], 4), ([6], chunk.last)]

@@ -76,11 +76,15 @@ class EncodedBlock:
 class ChunkReader:
     """The rows of one chunk that a caller asked for, block by block; used by one export."""
 
-    def __init__(self, rows: BatchRows, after: int, wanted: EventFilter, convert: Convert) -> None:
+    def __init__(self, rows: BatchRows, after: int, wanted: EventFilter, convert: Convert, *, sees_all: bool) -> None:
+        """Without `sees_all`, for one who may see some events only, the chunk is one block: where one ended would tell
+        how large the events are that the caller may not see."""
         self._rows = rows
         self._convert = convert
         self._emitter_wanted = emitter_test(wanted)
-        self._parts = list(blocks(rows.columns, after, BLOCK_ROWS, PAGE_BYTES)) or [part_of(rows.columns, 0, 0)]
+        columns = rows.columns
+        rest = part_of(columns, int(np.searchsorted(columns.sequences, after, side="right")), len(columns.sequences))
+        self._parts = _messages(rest) if sees_all else [rest]
 
     def __len__(self) -> int:
         """The number of blocks, at least one."""
@@ -96,9 +100,11 @@ class ChunkReader:
         passing = self._passing(part, filters)
         if not len(passing.sequences) and not is_last:
             return []
-        through = self._rows.batch.last if is_last else int(self._parts[number].sequences[-1])
+        *before, last = _messages(passing)
+        through = self._rows.batch.last if is_last else int(last.sequences[-1])
         missing = told(self._rows.missing, sees_all=filters.condition is None)
-        return self._encoded(passing, through, missing, done=is_last)
+        found = [each for piece in before for each in self._encoded(piece, int(piece.sequences[-1]), (), done=False)]
+        return found + self._encoded(last, through, missing, done=is_last)
 
     def _encoded(
         self, part: BatchColumns, through: int, missing: Sequence[Missing], *, done: bool
@@ -152,6 +158,11 @@ class ChunkReader:
             done,
             missing,
         )
+
+
+def _messages(columns: BatchColumns) -> list[BatchColumns]:
+    """The rows in parts of about a message, at least one."""
+    return list(blocks(columns, 0, BLOCK_ROWS, PAGE_BYTES)) or [columns]
 
 
 def _emitted_by(

@@ -107,7 +107,8 @@ class Exports:
             caller, events, size, through = access(), 0, 0, query.after_sequence
             try:
                 threads = self._threads if batch.storage == DEFAULT else self._remote_threads
-                reader = await self._run(lambda: self._read(batch, query, convert), threads)
+                sees_all = condition_of(caller) is None
+                reader = await self._run(lambda: self._read(batch, query, convert, sees_all=sees_all), threads)
                 async with contextlib.aclosing(self._blocks(access, query, reader)) as blocks:
                     async for block in blocks:
                         # Counted before it leaves: whoever breaks off has it all the same.
@@ -131,14 +132,14 @@ class Exports:
             self._exports[caller.key] -= 1
             self._exports += Counter()  # keeps those that count
 
-    def _read(self, batch: CatalogueBatch, query: ExportQuery, convert: Convert) -> ChunkReader:
+    def _read(self, batch: CatalogueBatch, query: ExportQuery, convert: Convert, *, sees_all: bool) -> ChunkReader:
         try:
             rows = self._batches.read(batch)
         except StorageError as error:
             raise Unavailable("the storage can't be read now") from error
         if rows.missing:
             self._metrics.incomplete()
-        return ChunkReader(rows, query.after_sequence, query.wanted, convert)
+        return ChunkReader(rows, query.after_sequence, query.wanted, convert, sees_all=sees_all)
 
     async def _blocks(
         self, access: Callable[[], Access], query: ExportQuery, reader: ChunkReader
