@@ -54,7 +54,7 @@ def fork_if_needed(
     outbox.put(fork.event.encode())
     forks.mark_place(files, folder)
     forks.done(files, folder)
-    _log.error("the log has ended and another begun: the data directory is a copy", extra={"fields": _facts(fork)})
+    _log.error("the log has ended and another begun", extra={"fields": _facts(fork)})
     return fork
 
 

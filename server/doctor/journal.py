@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
+from server.audit_log.journal.forks import has_log
 from server.audit_log.journal.segments import LogContent, read_log
 from server.audit_log.journal.trimming import DAMAGED as SET_ASIDE_FOLDER
 from server.doctor.data_at_hand import LOG_ID, DataAtHand
@@ -16,6 +17,13 @@ _ABOUT_TO_LEAVE_MS: Final = 60_000
 _ATTEMPTS: Final = 5
 _LATE_MS: Final = 300_000
 
+MISSING: Final = Fault(
+    "journal_missing",
+    Severity.ERROR,
+    "Batches are stored, and the journal has no log at all: what was acknowledged after the last of them is gone.",
+    "Stop the server and put the folder journal back from a copy. Else start it: it begins another log, and the event "
+    "extaudit.journal.fork says so; emitters that keep their events can send again.",
+)
 DAMAGED: Final = Fault(
     "journal_damaged",
     Severity.ERROR,
@@ -72,13 +80,15 @@ SPOOL_LEFT: Final = Fault(
     "Start the server; it removes them.",
 )
 
-FAULTS: Final = (DAMAGED, HOLE, LOST, TORN, SET_ASIDE, FULL, FILLING, LATE, SPOOL_LEFT)
+FAULTS: Final = (MISSING, DAMAGED, HOLE, LOST, TORN, SET_ASIDE, FULL, FILLING, LATE, SPOOL_LEFT)
 
 
 def check(at: DataAtHand) -> Told:
     """Read every log as a start would."""
     logs = _logs(at)
     is_served = at.is_served()
+    if not has_log(at.files, at.directory.journal) and at.catalogue().confirmed():
+        yield MISSING.of("journal")
     for log in logs:
         yield from _damage(log)
     last = logs[-1].segments[-1] if logs else None

@@ -15,7 +15,10 @@ _RESTORE = (
 )
 
 MISSING: Final = Fault(
-    "state_missing", Severity.ERROR, "There is no state database.", "Start the server once, or: " + _RESTORE
+    "state_missing",
+    Severity.ERROR,
+    "There is no state database: issued certificates and locks are lost.",
+    "Start the server once, or: " + _RESTORE,
 )
 UNREADABLE: Final = Fault("state_unreadable", Severity.ERROR, "The state database can't be read.", _RESTORE)
 DAMAGED: Final = Fault("state_damaged", Severity.ERROR, "SQLite finds the state database damaged.", _RESTORE)
@@ -45,6 +48,9 @@ def check(at: DataAtHand) -> Told:
         schema = at.state.schema()
     except StateFault:
         yield UNREADABLE.of(name, "it isn't a database, is locked, or may not be read by this account")
+        return
+    if schema == 0:
+        yield MISSING.of(name, "the file is there and has nothing in it")
         return
     yield Fact("schema", schema)
     try:

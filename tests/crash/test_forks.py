@@ -144,6 +144,19 @@ def test_a_journal_older_than_the_storage_is_noticed_where_the_copy_looks_the_sa
     log.check_records()
 
 
+def test_a_journal_that_is_gone_is_told_of_and_no_sequence_is_given_twice(state: StateFile, original: Original) -> None:
+    files = original.copy
+    for name in files.list(JOURNAL / original.log_id):
+        files.remove(JOURNAL / original.log_id / name)
+    files.remove_folder(JOURNAL / original.log_id)
+    stored = {number: place for number, place in original.copied.items() if place[1] <= 4}
+    log = opened(files, state, original.copy_state, stored)
+    (event,) = log.forks
+    assert (event["log_id"], event["last_sequence"]) == (original.log_id, 4)
+    assert "is gone" in event["reason"]
+    check_goes_on(log, original, stored)
+
+
 def test_what_the_original_acknowledged_and_nobody_has_is_a_named_hole(state: StateFile, original: Original) -> None:
     files = original.beside_later_storage().restored()
     last = LastAcknowledged(original.log_id, 14)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing
@@ -247,6 +248,7 @@ PLANTS = [
     Plant("ready_file_stale", lambda data: (data / "ready.json").touch(0o600), "Start the server"),
     Plant("part_left", lambda data: (data / "identity" / "a.key.part").touch(0o600), "Start the server"),
     Plant("state_missing", lambda data: database_path(data).unlink(), "copy"),
+    Plant("state_missing", lambda data: database_path(data).write_bytes(b""), "copy"),
     Plant("state_unreadable", lambda data: database_path(data).write_bytes(b"no database" * 500), "copy"),
     Plant("state_damaged", damage_state, "copy"),
     Plant("state_newer", lambda data: on_state(data, "UPDATE schema_version SET version = 999"), "later version"),
@@ -299,6 +301,7 @@ PLANTS = [
     Plant("disk_full_soon", lambda data: on_state(data, f"UPDATE catalogue_objects SET bytes = {2**40}"), "Make room"),
     Plant("disk_full_soon", lambda data: on_state(data, f"UPDATE recordings SET bytes = {2**40}"), "Make room"),
     Plant("disk_full_later", full_in_twenty_days, "Make room"),
+    Plant("journal_missing", lambda data: shutil.rmtree(segments(data)[-1].parent), "copy"),
     Plant("journal_damaged", damage_journal, "restart"),
     Plant("journal_hole", damage_journal, "copy"),
     Plant("journal_torn_tail", lambda data: append(segments(data)[-1], b"torn"), "Start the server"),

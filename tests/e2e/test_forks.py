@@ -65,7 +65,7 @@ def test_a_copy_and_its_original_go_on_without_a_place_given_twice(tmp_path: Pat
         assert found(client) == before | other
         assert not set(other.values()) & set(on.values())
         assert emit(client, 0) == {0: before[0]}, "a retry gets its first acknowledgement"
-    assert "is a copy" in server.said
+    assert "the log has ended and another begun" in server.said
 
 
 def test_a_fork_that_is_asked_for_says_who_why_and_what_is_lost(tmp_path: Path) -> None:

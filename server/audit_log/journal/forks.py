@@ -98,7 +98,15 @@ def noticed(files: Files, folder: Path, confirmed: Mapping[str, int]) -> Fork | 
     last = last_sequence(files, folder, log_id)
     if log_id and last < confirmed.get(log_id, 0):
         return Fork("the storage has batches of this log from beyond the journal's end: the journal was restored")
+    if confirmed and not has_log(files, folder):
+        return Fork("batches are stored, and the journal that their events came from is gone")
     return None
+
+
+def has_log(files: Files, folder: Path) -> bool:
+    """Whether any log is there. Its folder stays once it took events, though all its segments may have been delivered
+    and removed."""
+    return any(LOG_ID.fullmatch(name) for name in files.list(folder))
 
 
 def current_log(files: Files, folder: Path) -> str:
