@@ -70,15 +70,22 @@ class AsyncEventStream:
         self._call.cancel()
 
     async def _write(self, message: Message) -> None:
-        with contextlib.suppress(grpc.RpcError, asyncio.InvalidStateError):
-            await self._call.write(message.request())
+        try:
+            # What is wrong with the stream is told by reading it.
+            with contextlib.suppress(grpc.RpcError, asyncio.InvalidStateError):
+                async with asyncio.timeout(SILENCE_SECONDS):
+                    await self._call.write(message.request())
+        except TimeoutError:
+            await self._reopen(ConnectionFailed(f"the service took nothing for {SILENCE_SECONDS:.0f} s"))
 
     async def _reopen(self, error: ExtauditError) -> None:
         delay = self._sent.break_off(error)
         self.close()
         await asyncio.sleep(delay)
-        self._call = self._open_call()
+        call = self._call = self._open_call()
         for message in tuple(self._sent.messages):
             await self._write(message)
+            if self._call is not call:
+                return  # it took nothing either, and all is sent over another one by now
         if self._finished:
             await self.finish()

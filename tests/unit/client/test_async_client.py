@@ -6,7 +6,9 @@ import asyncio
 import hashlib
 import inspect
 import io
+import itertools
 import os
+import threading
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
@@ -31,6 +33,7 @@ from extaudit_client import (
     Recordings,
     Retries,
     Storages,
+    async_stream,
 )
 from extaudit_client.custody import CustodyDigest
 from extaudit_client.upload_window import CHUNK_BYTES, WINDOW_BYTES
@@ -274,3 +277,28 @@ async def test_calls_run_beside_each_other(service: FakeService, connection: Con
     async with opened(connection) as client:
         found = await asyncio.gather(*(client.status() for _ in range(20)))
     assert len(found) == 20
+
+
+@in_loop
+async def test_a_service_that_takes_nothing_more_is_left_for_another_stream(
+    service: FakeService, connection: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is sent waits in the connection then, and no answer is waited for that could be missed."""
+    streams, over = itertools.count(), threading.Event()
+
+    def takes_nothing_at_first(requests: Iterator[pb.EmitEventsRequest]) -> Iterator[pb.EmitEventsResponse]:
+        if next(streams) == 0:
+            over.wait(200)
+            return
+        monkeypatch.setattr(async_stream, "SILENCE_SECONDS", 200.0)
+        yield from map(acknowledge, requests)
+
+    service.emit_stream = takes_nothing_at_first
+    monkeypatch.setattr(async_stream, "SILENCE_SECONDS", 0.2)
+    retries = Retries(attempts=1_000, first_delay=0.01, from_start=True)
+    try:
+        async with AsyncClient(connection, retries=retries) as client:
+            large = [b'{"event":"a.b","x":"%b"}' % (b"x" * 500_000)] * 12
+            assert sum([answer.count async for answer in client.emit_stream(large, batch_size=4)]) == len(large)
+    finally:
+        over.set()
