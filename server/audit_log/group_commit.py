@@ -183,7 +183,8 @@ class GroupCommit:
         done = [answer for answer in answers if isinstance(answer, BatchAcknowledgement)]
         given = sum(last - first + 1 for answer in done for first, last in answer.sequences)
         reused = sum(len(answer.uid_reused) for answer in done)
-        self._metrics.committed(given, seconds, size)
+        if given:  # else nothing was written: all were there already, or the journal failed
+            self._metrics.committed(given, seconds, size)
         self._metrics.emitted(
             accepted=given - reused,
             repeated=sum(len(answer.repeated) for answer in done),

@@ -186,9 +186,10 @@ async def test_every_caller_of_a_joined_group_is_told_of_its_own_event() -> None
 
 
 @in_loop
-async def test_a_group_of_nothing_but_wrong_events_is_no_commit() -> None:
+async def test_a_group_of_nothing_new_is_no_commit() -> None:
     async with running() as rig:
         with pytest.raises(InvalidRequest):
             await rig.intake.emit(access(), b"{")
         await rig.intake.emit(access(), event(1))
+        assert (await rig.intake.emit(access(), event(1))).repeated
         assert rig.metrics.registry.get_sample_value("extaudit_commit_events_count") == 1
