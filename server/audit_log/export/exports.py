@@ -80,7 +80,8 @@ class Exports:
         self._lists += 1
         try:
             sees_all = condition_of(access) is None
-            page = await self._run(lambda: self._listing.page(access.identity, query, sees_all=sees_all))
+            threads = self._remote_threads if self._listing.may_wait(query.storage) else self._threads
+            page = await self._run(lambda: self._listing.page(access.identity, query, sees_all=sees_all), threads)
         finally:
             self._lists -= 1
         await self._service_log.chunks_listed(access, query, page)

@@ -10,7 +10,7 @@ from server.audit_log.export.chunk import Chunk, ChunkId, ChunkPage, ChunkQuery
 from server.audit_log.export.tokens import ChunkTokens, ListStart
 from server.audit_log.search.gaps import each_once, told
 from server.audit_log.search.query import Missing, MissingReason
-from server.audit_log.storages import Storages
+from server.audit_log.storages import DEFAULT, Storages
 from server.audit_log.stored_batches import lost_range
 from server.audit_log.tail import Tail
 from server.errors import NotFound, Unavailable
@@ -45,6 +45,11 @@ class ChunkListing:
         self._refresh_foreign = refresh_foreign
         self._walked: dict[str, int] = {}
         """How far each log was found complete: that never goes back, so the next look goes on from there."""
+
+    def may_wait(self, selector: str) -> bool:
+        """Whether a list of these storages may wait for one that is elsewhere. Doesn't block."""
+        chosen = self._storages.active if selector == "active" else selector
+        return chosen != DEFAULT and len(self._storages.ids()) > 1
 
     def page(self, caller: Identity, query: ChunkQuery, *, sees_all: bool) -> ChunkPage:
         """One page; without `sees_all` for a caller whom roles show some events only.

@@ -14,8 +14,11 @@ from typing import Any
 import pytest
 from prometheus_client import CollectorRegistry
 
-from server.audit_log.export.chunk import ChunkId, ExportQuery
+from server.audit_log.bucket_looks import Looked
+from server.audit_log.export.chunk import ChunkId, ChunkQuery, ExportQuery
 from server.audit_log.export.exports import Exports
+from server.audit_log.export.listing import ChunkListing
+from server.audit_log.export.tokens import ChunkTokens
 from server.audit_log.search.query import EventFilter
 from server.audit_log.stored_batches import StoredBatches
 from server.audit_log.watching.log_reader import LogReader
@@ -108,6 +111,43 @@ async def test_an_export_of_it_holds_up_no_export_of_what_is_here(tmp_path: Path
         finally:
             Silent.let.set()
         assert await waiting == 1
+
+
+@in_loop
+async def test_a_list_that_waits_for_what_others_put_there_holds_up_no_export_of_what_is_here(tmp_path: Path) -> None:
+    asked, let = threading.Event(), threading.Event()
+
+    def look(*_: object) -> Looked:
+        asked.set()
+        let.wait(60)
+        return Looked()
+
+    with (
+        rig_with_far_storage(tmp_path) as rig,
+        ThreadPoolExecutor(1) as threads,
+        ThreadPoolExecutor(1) as remote,
+    ):
+        exporting = Exporting(rig, threads)
+        listing = ChunkListing(rig.storages, rig.log.tail, rig.catalogue, ChunkTokens(b"k" * 32), look)
+        batches, metrics = (
+            StoredBatches(rig.storages, rig.catalogue),
+            ExportMetrics(Instruments(CollectorRegistry(), [])),
+        )
+        traces: Any = exporting.traces
+        exports = Exports(listing, batches, rig.catalogue, threads, traces, metrics, most=4, remote_threads=remote)
+        here = ChunkId.of(rig.catalogue.batches()[0])
+        access = exporting.access()
+        waiting = asyncio.create_task(exports.chunks(access, ChunkQuery()))
+        await until(asked.is_set)
+        try:
+            async with asyncio.timeout(60):
+                assert [
+                    block.events async for block in exports.events(lambda: access, ExportQuery(here), encoded_block)
+                ]
+            assert not waiting.done()
+        finally:
+            let.set()
+        assert len((await waiting).chunks) == 2
 
 
 @in_loop
