@@ -16,6 +16,7 @@ class Option:
     key: str
     """Its name among the flags that `load_config` takes: `grpc_listen`."""
     type: type[str] | type[int] | type[float]
+    """What one value is meant to be, for help; `load_config` reads it from its text, and tells what is wrong."""
     help: str
     default: str
     """The default in words, for help only: a flag that isn't given must be None or absent, so that weaker sources

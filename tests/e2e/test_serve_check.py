@@ -217,6 +217,19 @@ def test_all_faults_are_told_at_once(place: Path, capsys: pytest.CaptureFixture[
     assert sum(line.startswith("extaudit: roles_dir") for line in lines) > 1, "every problem of the roles"
 
 
+def test_a_flag_that_is_no_number_is_told_with_all_else_and_without_its_value(
+    place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings_of(place, "[search]\nworkers = 0\n")
+    wrong = ["--search-threads", "CANARY", "--journal-cut-age-seconds", "CANARY", "--journal-cut-events", "1_000"]
+    assert run(["serve", "--check", "--config", str(place / "config.toml"), *wrong]) == 2
+    assert sorted(capsys.readouterr().err.splitlines()) == [
+        "extaudit: journal.cut_age_seconds (--journal-cut-age-seconds): must be a number",
+        "extaudit: search.threads (--search-threads): must be a whole number",
+        "extaudit: search.workers (file): must be 1 to 64 threads",
+    ]
+
+
 def test_without_faults_it_says_what_would_be_served(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert checked(place, capsys) == (0, [])
     flags = ["--config", str(place / "config.toml"), "--data-dir", str(place / "data")]

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 import click
 
 from extaudit_cli.commands import Command
 from extaudit_cli.output import output_option
 from extaudit_cli.serve_check import check_start, print_configuration
+
+_METAVARS: Final = {str: "TEXT", int: "INTEGER", float: "FLOAT"}
 
 
 class _Serve(Command):
@@ -28,7 +30,8 @@ def _flags() -> list[click.Parameter]:
     return [
         click.Option(
             [option.name, option.key],
-            type=option.type,
+            type=str,  # read with all other sources, so that what is wrong is told with what is wrong there
+            metavar=_METAVARS[option.type],
             default=None,  # a flag that isn't given must leave the weaker sources alone
             multiple=option.multiple,
             help=f"{option.help} [default: {option.default}]",
