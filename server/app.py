@@ -272,6 +272,7 @@ def _build(
             others,
             alerts,
             recordings.settling,
+            config.http.certificate,
         ),
     )
     integrations = Integrations(

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 
 from rbac.holder import PolicyHolder
 from server.audit_log.outbox_drain import OutboxDrain
 from server.audit_log.scrub.scrubbing import Scrubbing
 from server.audit_log.state_of_service import CertificateState, Problem, TokenIssuerState, WaitingRecordings
 from server.audit_log.status import Surroundings
-from server.certificates.certificates_in_force import Certificates
+from server.certificates.certificates_in_force import Certificates, StateOfCertificate, state_of_chain
 from server.issuer_assembly import IssuerPart
 from server.observability.alerts.alerts import Alerts
 from server.recordings.uploads.open_uploads import OpenUploads
@@ -31,8 +32,10 @@ def surroundings(
     others: OtherStorages,
     alerts: Alerts,
     settling: Settling,
+    operations_certificate: Path | None,
 ) -> Surroundings:
     """What GetStatus asks these parts for."""
+    operations = _operations(operations_certificate)
 
     def warnings() -> list[Problem]:
         found = [*settings.warnings(), *(Problem("certificate_refused", text) for text in certificates.problems())]
@@ -54,7 +57,7 @@ def surroundings(
         ]
 
     def states() -> list[CertificateState]:
-        found = (*certificates.certificate_states(), *issuer.certificates())
+        found = (*certificates.certificate_states(), *issuer.certificates(), *operations)
         return [CertificateState(state.use, state.subject, state.expires_ms) for state in found]
 
     def roles() -> tuple[str, tuple[str, ...]]:
@@ -74,3 +77,12 @@ def surroundings(
         return outbox.failing
 
     return Surroundings(states, roles, warnings, outbox_failing, issuers, alerts, waiting, lambda: settings.digest)
+
+
+def _operations(certificate: Path | None) -> list[StateOfCertificate]:
+    """The operations listener's certificate, which is read at the start alone; one that can't be read keeps it from
+    starting."""
+    try:
+        return state_of_chain("operations", certificate.read_bytes()) if certificate is not None else []
+    except OSError:
+        return []

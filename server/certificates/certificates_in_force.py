@@ -32,7 +32,10 @@ _USES = {IdentityKind.COMPONENT: "host_ca", IdentityKind.USER: "user_ca"}
 
 
 class StateOfCertificate(NamedTuple):
-    """A certificate in force: use is `server`, `public`, `host_ca` or `user_ca`, sha256 its DER's digest in hex."""
+    """A certificate in force: use is `server`, `public`, `operations`, `host_ca` or `user_ca`.
+
+    sha256 is its DER's digest in hex.
+    """
 
     use: str
     subject: str

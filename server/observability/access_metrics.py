@@ -16,7 +16,7 @@ class AccessMetrics:
             self._reloads.labels(outcome)
         self._expiry = instruments.gauge(
             "extaudit_certificate_expiry_timestamp_seconds",
-            "When the first certificate of a use ends: `server`, `public`, `host_ca` or `user_ca`.",
+            "When the first certificate of a use ends: `server`, `public`, `operations`, `host_ca` or `user_ca`.",
             ["use"],
         )
         self._issuer_keys = instruments.gauge(

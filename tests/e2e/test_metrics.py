@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import ssl
 import threading
 import urllib.request
 from collections.abc import Iterator
@@ -17,7 +18,8 @@ from extaudit.v1.audit_log_service_pb2_grpc import AuditLogServiceStub
 from extaudit_client import Client, Query
 
 from server.app import App
-from server.config import JournalSection
+from server.config import HttpSection, JournalSection
+from tests.certificates_builder import CaShape
 from tests.e2e.every_own_event import client_of
 from tests.polling import until
 from tests.running_app import running_app
@@ -28,7 +30,10 @@ SERVICE = "/extaudit.v1.AuditLogService/"
 
 @pytest.fixture
 def app(tmp_path: Path) -> Iterator[App]:
-    with running_app(tmp_path / "data", journal=JournalSection(cut_events=50)) as app:
+    authority = CaShape().make()
+    (tmp_path / "operations-ca.pem").write_bytes(authority.pem)
+    http = HttpSection("127.0.0.1:0", *authority.server().write(tmp_path, "operations"))
+    with running_app(tmp_path / "data", journal=JournalSection(cut_events=50), http=http) as app:
         yield app
 
 
@@ -39,7 +44,8 @@ def client(app: App, tmp_path: Path) -> Iterator[Client]:
 
 
 def text_of(app: App) -> str:
-    with urllib.request.urlopen(f"http://127.0.0.1:{app.http_port}/metrics", timeout=60) as answer:
+    trust = ssl.create_default_context(cafile=app.config.data_dir.with_name("operations-ca.pem"))
+    with urllib.request.urlopen(f"https://localhost:{app.http_port}/metrics", timeout=60, context=trust) as answer:
         found: str = answer.read().decode()
     return found
 
@@ -154,6 +160,13 @@ def test_batches_searches_and_syncs_are_measured(app: App, client: Client) -> No
     assert value(app, "extaudit_search_found_events_total") == 60
     assert value(app, "extaudit_search_objects_sum") >= 1
     assert value(app, "extaudit_search_bytes_sum") > 0
+
+
+def test_the_end_of_every_certificate_in_use_is_shown_and_told(app: App, client: Client) -> None:
+    ends = {each.use: each.expire_time.timestamp() for each in client.status().certificates}
+    assert ends.keys() == {"server", "operations", "host_ca", "user_ca"}
+    for use, end in ends.items():
+        assert value(app, "extaudit_certificate_expiry_timestamp_seconds", use=use) == end
 
 
 def test_the_service_tells_what_it_is_and_how(app: App) -> None:

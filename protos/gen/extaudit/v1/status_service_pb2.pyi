@@ -359,7 +359,7 @@ class CertificateStatus(_message.Message):
     SUBJECT_FIELD_NUMBER: _builtins.int
     EXPIRE_TIME_FIELD_NUMBER: _builtins.int
     use: _builtins.str
-    """What it is for: `server`, `public` (the public listener's), `host_ca` or `user_ca`."""
+    """What it is for: `server`, `public` and `operations` (of these listeners), `host_ca` or `user_ca`."""
     subject: _builtins.str
     """Its subject."""
     @_builtins.property
