@@ -1,10 +1,12 @@
-"""What every release wrote is read for ever: a copy of each kept directory is served by today's code."""
+"""What every release wrote, and the present code writes, is read for ever: copies are served by today's code."""
 
 from __future__ import annotations
 
 import io
 import json
+import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +17,7 @@ from extaudit_client.errors import Unauthenticated
 from extaudit_client.files import find_connection
 
 from server.certificates.issuing import list_issued, renew
+from server.state.examining import NEWEST_SCHEMA
 from tests.formats.directory import FOLDER, RECORDING, Manifest, unpack
 from tests.formats.make import QUERY, watch
 from tests.polling import until
@@ -57,6 +60,17 @@ def served(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
 def test_there_is_one_of_each_release_and_each_is_small() -> None:
     assert ARCHIVES
     assert all(archive.stat().st_size < MAX_BYTES for archive in ARCHIVES)
+
+
+def test_there_is_one_of_the_present_format(tmp_path: Path) -> None:
+    """Else nothing holds the next change to it: `python -m tests.formats.make VERSION-SCHEMA` makes one."""
+    schemas = set[int]()
+    for archive in ARCHIVES:
+        folder = tmp_path / archive.name
+        unpack(archive, folder)
+        with closing(sqlite3.connect(folder / "data" / "state.db")) as state:
+            schemas |= {version for (version,) in state.execute("SELECT version FROM schema_version")}
+    assert max(schemas) == NEWEST_SCHEMA
 
 
 @pytest.mark.parametrize("archive", ARCHIVES, ids=lambda archive: archive.name.removesuffix(".tar.xz"))
