@@ -10,7 +10,8 @@ from typing import Any
 import grpc
 
 from extaudit_client.download_state import DownloadState, PartFile
-from extaudit_client.errors import from_rpc
+from extaudit_client.errors import ConnectionFailed, from_rpc
+from extaudit_client.patience import RECORDING_SILENCE_SECONDS
 from extaudit_client.recording_rows import Recording
 from extaudit_client.retries import Retries
 
@@ -18,9 +19,17 @@ from extaudit_client.retries import Retries
 class AsyncDownload:
     """Downloads one recording from its beginning to its end."""
 
-    def __init__(self, open_call: Callable[..., Any], session_id: str, upload_id: str, retries: Retries) -> None:
+    def __init__(
+        self,
+        open_call: Callable[..., Any],
+        session_id: str,
+        upload_id: str,
+        retries: Retries,
+        silence: float = RECORDING_SILENCE_SECONDS,
+    ) -> None:
         self._open_call = open_call
         self._retries = retries
+        self._silence = silence
         self._state = DownloadState(session_id, upload_id)
 
     async def chunks(self) -> AsyncIterator[bytes]:
@@ -30,12 +39,14 @@ class AsyncDownload:
             before = self._state.size
             call = self._open_call(self._state.request())
             try:
-                async for answer in call:
+                while (answer := await self._read(call)) is not grpc.aio.EOF:
                     if data := self._state.take(answer):
                         yield data
                 break
             except grpc.RpcError as error:
                 failure = from_rpc(error)
+            except ConnectionFailed as error:
+                failure = error
             finally:
                 call.cancel()
             failures = 1 if self._state.size > before else failures + 1
@@ -43,6 +54,13 @@ class AsyncDownload:
                 raise failure
             await asyncio.sleep(self._retries.delay(failures, failure.retry_after))
         self._state.check()
+
+    async def _read(self, call: Any) -> Any:
+        try:
+            async with asyncio.timeout(self._silence):
+                return await call.read()
+        except TimeoutError:
+            raise ConnectionFailed(f"the service said nothing for {self._silence:.0f} s") from None
 
     async def to_file(self, path: Path, progress: Callable[[Recording, int], None] | None = None) -> Recording:
         """Download to a file, going on with what an interrupted download left in `PATH.part`. Raises as `Download`."""

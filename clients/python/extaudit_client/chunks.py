@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
 
-import grpc
 from extaudit.v1 import event_export_pb2 as pb
 from extaudit.v1 import event_query_pb2 as query_pb
 
 from extaudit_client.calling import Call
-from extaudit_client.errors import ExtauditError, from_rpc
+from extaudit_client.errors import ExtauditError
 from extaudit_client.exported_events import ExportedEvents, Fetch, events_from
 from extaudit_client.filters import filter_from
-from extaudit_client.patience import SILENCE_SECONDS, Patience
+from extaudit_client.patience import SILENCE_SECONDS, patiently
 from extaudit_client.retries import Retries
 from extaudit_client.rows import time_from
 from extaudit_client.searches import MissingPart, Query, missing_from
@@ -166,14 +166,8 @@ class ChunkReader:
 
     def _stream(self) -> Iterator[ExportedEvents]:
         request = pb.ExportEventsRequest(chunk_id=self._chunk.id, after_sequence=self._through, filter=self._filters)
-        call = self._open_call(request)
-        answers, patience = iter(call), Patience(call, self._silence)
-        try:
-            while True:
-                with patience.waiting():
-                    answer = next(answers, None)
-                if answer is None:
-                    return
+        with closing(patiently(self._open_call(request), self._silence)) as answers:
+            for answer in answers:
                 self._check(answer)
                 for events in events_from(answer, self._through, self._fetch):
                     self._through = events.through_sequence
@@ -181,11 +175,6 @@ class ChunkReader:
                 if answer.done:
                     self._done = True
                     return
-        except grpc.RpcError as error:
-            raise patience.failure or from_rpc(error) from None
-        finally:
-            patience.end()
-            call.cancel()
 
     def _check(self, answer: pb.ExportEventsResponse) -> None:
         columns = answer.columns

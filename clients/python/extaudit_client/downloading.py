@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Protocol
 
-import grpc
 from extaudit.v1 import recording_service_pb2 as pb
 
 from extaudit_client.download_state import DownloadState, PartFile
-from extaudit_client.errors import from_rpc
+from extaudit_client.errors import ExtauditError
+from extaudit_client.patience import RECORDING_SILENCE_SECONDS, patiently
 from extaudit_client.recording_rows import Recording
 from extaudit_client.retries import Retries
 
@@ -34,9 +35,11 @@ class Download:
         session_id: str,
         upload_id: str,
         retries: Retries,
+        silence: float = RECORDING_SILENCE_SECONDS,
     ) -> None:
         self._open_call = open_call
         self._retries = retries
+        self._silence = silence
         self._state = DownloadState(session_id, upload_id)
 
     def chunks(self) -> Iterator[bytes]:
@@ -51,8 +54,8 @@ class Download:
             try:
                 yield from self._stream()
                 break
-            except grpc.RpcError as error:
-                failure = from_rpc(error)
+            except ExtauditError as error:
+                failure = error
             failures = 1 if self._state.size > before else failures + 1
             if not self._retries.allow(failure, failures, answered=self._state.recording is not None):
                 raise failure
@@ -77,10 +80,7 @@ class Download:
         return self._state.known
 
     def _stream(self) -> Iterator[bytes]:
-        call = self._open_call(self._state.request())
-        try:
-            for answer in call:
+        with closing(patiently(self._open_call(self._state.request()), self._silence)) as answers:
+            for answer in answers:
                 if data := self._state.take(answer):
                     yield data
-        finally:
-            call.cancel()

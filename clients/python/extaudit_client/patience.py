@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from typing import Any, Final
 
-from extaudit_client.errors import ConnectionFailed, ExtauditError
+import grpc
+
+from extaudit_client.errors import ConnectionFailed, ExtauditError, from_rpc
 
 SILENCE_SECONDS: Final = 60.0
 """Without an answer for so long a stream is taken for dead. Whoever watches is told something every 15 s."""
+RECORDING_SILENCE_SECONDS: Final = 300.0
+"""The same of a recording's bytes, which the service may have to fetch from afar, or send there, part by part."""
 
 
 class Patience:
@@ -54,3 +58,24 @@ class Patience:
                 self.failure = ConnectionFailed(f"the service said nothing for {self._seconds:.0f} s")
                 self._call.cancel()
                 return
+
+
+def patiently(call: Any, seconds: float) -> Generator[Any, None, None]:
+    """Give a call's answers, and cancel it in the end, or when it says nothing for so long while one is waited for.
+
+    Raises:
+        ExtauditError: it failed, or said nothing.
+    """
+    answers, patience = iter(call), Patience(call, seconds)
+    try:
+        while True:
+            with patience.waiting():
+                answer = next(answers, None)
+            if answer is None:
+                return
+            yield answer
+    except grpc.RpcError as error:
+        raise patience.failure or from_rpc(error) from None
+    finally:
+        patience.end()
+        call.cancel()

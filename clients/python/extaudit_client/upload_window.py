@@ -92,6 +92,11 @@ class UploadWindow:
         return self._end - self._begin >= WINDOW_BYTES
 
     @property
+    def awaits(self) -> bool:
+        """Whether an answer is due: something isn't durable, or there is no more to come."""
+        return bool(self._kept) or self.at_end
+
+    @property
     def done(self) -> bool:
         """Whether everything is durable."""
         return self.at_end and self.durable_offset == self._end

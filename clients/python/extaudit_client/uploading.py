@@ -10,6 +10,7 @@ import grpc
 from extaudit.v1 import recording_service_pb2 as pb
 
 from extaudit_client.errors import ExtauditError, from_rpc
+from extaudit_client.patience import RECORDING_SILENCE_SECONDS, Patience
 from extaudit_client.retries import Retries
 from extaudit_client.upload_window import (
     CHUNK_BYTES,
@@ -52,11 +53,14 @@ class Uploading:
         upload_id: str,
         retries: Retries,
         progress: Progress | None = None,
+        silence: float = RECORDING_SILENCE_SECONDS,
     ) -> None:
         self._open_call = open_call
         self._window = UploadWindow(source, session_id, upload_id)
         self._retries = retries
         self._progress = progress
+        self._silence = silence
+        self._patience: Patience | None = None
         self._changed = threading.Condition()
         self._stream = 0
         self._ready = False
@@ -89,12 +93,14 @@ class Uploading:
             self._stream += 1
             self._ready = False
         call = self._open_call(self._requests(self._stream))
+        self._patience = patience = Patience(call, self._silence)
         try:
             for response in call:
                 self._note(response)
         except grpc.RpcError as error:
-            return from_rpc(error)
+            return patience.failure or from_rpc(error)
         finally:
+            patience.end()
             with self._changed:
                 self._stream += 1
                 self._changed.notify_all()
@@ -105,6 +111,7 @@ class Uploading:
         with self._changed:
             self._window.note(response, first=not self._ready)
             self._ready = True
+            self._wait_or_not()
             self._changed.notify_all()
         if self._progress is not None:
             self._progress(self._window.upload_id, self._window.durable_offset)
@@ -147,5 +154,17 @@ class Uploading:
             self._changed.acquire()
             self._reading = False
         self._source_failure = failure
+        awaited = self._window.awaits
         self._window.add(data)
+        if not awaited:
+            self._wait_or_not()
         self._changed.notify_all()
+
+    def _wait_or_not(self) -> None:
+        """An answer is due from now on while something isn't durable. Until the first one, the service may have much to
+        read of what it has."""
+        if self._patience is not None and self._ready:
+            if self._window.awaits:
+                self._patience.begin()
+            else:
+                self._patience.pause()

@@ -35,8 +35,10 @@ from extaudit_client import (
     Storages,
     async_stream,
 )
+from extaudit_client.async_downloading import AsyncDownload
+from extaudit_client.async_uploading import AsyncUploading
 from extaudit_client.custody import CustodyDigest
-from extaudit_client.upload_window import CHUNK_BYTES, WINDOW_BYTES
+from extaudit_client.upload_window import CHUNK_BYTES, WINDOW_BYTES, Source
 
 from tests.loops import in_loop
 from tests.unit.client.fake_service import FakeService, Refused, acknowledge
@@ -300,5 +302,48 @@ async def test_a_service_that_takes_nothing_more_is_left_for_another_stream(
         async with AsyncClient(connection, retries=retries) as client:
             large = [b'{"event":"a.b","x":"%b"}' % (b"x" * 500_000)] * 12
             assert sum([answer.count async for answer in client.emit_stream(large, batch_size=4)]) == len(large)
+    finally:
+        over.set()
+
+
+@in_loop
+async def test_recordings_of_which_nothing_more_comes_go_on_over_another_stream(
+    service: FakeService, connection: Connection
+) -> None:
+    """Both ways. Only the first stream has to hurry, and once it has begun."""
+    data, over = os.urandom(3 * CHUNK_BYTES), threading.Event()
+    uploads = FakeUploads()
+    retries = Retries(attempts=1_000, first_delay=0.01)
+
+    def upload(requests: Iterator[recording_pb.UploadRecordingRequest]) -> Iterator[Any]:
+        answers = uploads(requests)
+        if uploads.starts:
+            uploading._silence = 200.0
+            yield from answers
+        else:
+            yield from itertools.islice(answers, 2)
+            over.wait(200)
+
+    def download(request: recording_pb.DownloadRecordingRequest) -> Iterator[recording_pb.DownloadRecordingResponse]:
+        yield recording_pb.DownloadRecordingResponse(recording=recording_of(data))
+        if not request.offset:
+            yield recording_pb.DownloadRecordingResponse(chunk=data[:1000])
+            over.wait(200)
+            return
+        yield recording_pb.DownloadRecordingResponse(chunk=data[request.offset :])
+
+    service.upload, service.download = upload, download
+    try:
+        async with AsyncClient(connection, timeout=60) as client:
+            stubs = client._caller.stubs
+            uploading = AsyncUploading(
+                stubs.upload_recording, Source(io.BytesIO(data)), SESSION, "", retries, silence=0.2
+            )
+            assert (await uploading.run()).bytes == len(data) == len(uploads.data)
+            downloading, found = AsyncDownload(stubs.recordings.DownloadRecording, SESSION, "", retries), b""
+            async for part in downloading.chunks():
+                found += part
+                downloading._silence = 0.2 if len(found) == 1000 else 200.0
+            assert found == data
     finally:
         over.set()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import itertools
 import os
 import threading
 from collections.abc import Iterator
@@ -15,13 +16,15 @@ import grpc
 import pytest
 from extaudit.v1 import recording_pb2
 from extaudit.v1 import recording_service_pb2 as pb
-from extaudit_client import Client, ExtauditError
+from extaudit_client import Client, ExtauditError, Retries
 from extaudit_client.custody import PART_BYTES, CustodyDigest, part_size
+from extaudit_client.downloading import Download
 from extaudit_client.upload_window import chunk
-from extaudit_client.uploading import CHUNK_BYTES, WINDOW_BYTES
+from extaudit_client.uploading import CHUNK_BYTES, WINDOW_BYTES, Source, Uploading
 
 from tests.polling import until
 from tests.unit.client.fake_service import FakeService, Refused
+from tests.unit.client.silence import SILENCE, SilenceClock
 
 UNAVAILABLE = grpc.StatusCode.UNAVAILABLE
 SESSION = "0d4c1f0e-6f5b-4f0a-8a39-1b8a2a6f0c11"
@@ -363,6 +366,64 @@ def test_an_empty_recording_is_a_file_of_no_bytes(service: FakeService, client: 
     service.download = FakeDownload(b"")
     client.recordings.download(SESSION, tmp_path / "s.tar")
     assert (tmp_path / "s.tar").read_bytes() == b""
+
+
+def test_a_download_of_which_nothing_more_comes_goes_on_over_another_stream(
+    service: FakeService, client: Client, waits: list[float], silence_clock: SilenceClock
+) -> None:
+    fake, came = FakeDownload(os.urandom(10_000)), list[bytes]()
+
+    def silent_at_first(request: pb.DownloadRecordingRequest) -> Iterator[pb.DownloadRecordingResponse]:
+        answers = fake(request)
+        if request.offset:
+            yield from answers
+        else:
+            yield from itertools.islice(answers, 4)
+            until(lambda: len(came) == 3)
+            silence_clock.go_on_until(lambda: waits)
+
+    service.download = silent_at_first
+    stub, retries = client._caller.stubs.recordings.DownloadRecording, client._caller.retries
+    came.extend(Download(stub, SESSION, "", retries, SILENCE).chunks())
+    assert (b"".join(came), fake.offsets) == (fake.data, [0, 3000])
+
+
+def test_an_upload_of_which_nothing_becomes_durable_any_more_goes_on_over_another_stream(
+    service: FakeService, client: Client, waits: list[float], silence_clock: SilenceClock
+) -> None:
+    fake = FakeUploads()
+
+    def silent_at_first(requests: Requests) -> Responses:
+        answers = fake(requests)
+        if fake.starts:
+            yield from answers
+        else:
+            yield from itertools.islice(answers, 2)
+            silence_clock.go_on_until(lambda: waits)
+
+    service.upload = silent_at_first
+    data = os.urandom(3 * CHUNK_BYTES)
+    opened, retries = client._caller.stubs.upload_recording, client._caller.retries
+    done = Uploading(opened, Source(io.BytesIO(data)), SESSION, "", retries, silence=SILENCE).run()
+    assert (bytes(fake.data), done.bytes) == (data, len(data))
+    assert fake.starts == [(SESSION, ""), (SESSION, "u-1")]
+
+
+def test_silence_while_an_uploads_source_waits_is_no_trouble(service: FakeService, client: Client) -> None:
+    """A session is streamed as it lasts, and nobody may type for an hour."""
+    service.upload = FakeUploads()
+    since = list[float | None]()
+
+    class Slow(io.BytesIO):
+        def read1(self, size: int | None = -1) -> bytes:
+            until(lambda: uploading._window.durable_offset == self.tell())
+            if uploading._patience is not None:
+                since.append(uploading._patience._since)
+            return super().read1(1)
+
+    uploading = Uploading(client._caller.stubs.upload_recording, Source(Slow(b"ab")), SESSION, "", Retries())
+    assert uploading.run().bytes == 2
+    assert since == [None] * 3
 
 
 def test_one_download_at_a_time_writes_a_file(service: FakeService, client: Client, tmp_path: Path) -> None:
