@@ -83,7 +83,7 @@ def _command(node: Node) -> Iterator[str]:
 
 def _shown(node: Node, options: list[click.Parameter]) -> list[click.Parameter]:
     """Settings of the service have a page of their own."""
-    kept = {"check", "print_config", "output", "help"}
+    kept = {"check", "print_config", "output", "config"}
     return [each for each in options if node.path != SERVE or each.name in kept]
 
 
@@ -92,7 +92,7 @@ def _options(options: Sequence[click.Parameter], context: click.Context) -> Iter
     yield "|---|---|"
     for option in options:
         record = option.get_help_record(context)
-        if record is not None and option.name != "help":
+        if record is not None and "--help" not in option.opts:
             yield f"| `{_cell(record[0])}` | {_cell(record[1])} |"
 
 

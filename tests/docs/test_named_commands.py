@@ -49,6 +49,12 @@ def test_every_command_that_a_page_names_is_there(page: Path) -> None:
     assert [each for words in calls(page.read_text()) for each in unknown(words)] == []
 
 
+def test_the_page_of_commands_has_what_differs_between_them_alone() -> None:
+    page = (ROOT / "docs" / "commands.md").read_text()
+    assert "| `--help` |" not in page
+    assert "| `--config TEXT` |" in page, "no setting of the configuration, which has a page of its own"
+
+
 def test_what_is_not_there_is_found() -> None:
     page = "`extaudit events serach` or `extaudit status --ouput json`\n```\nextaudit status --output json\n```\n"
     assert sorted(unknown(words) for words in calls(page)) == [
