@@ -110,6 +110,12 @@ def test_no_cell_begins_a_formula(value: str, cell: str) -> None:
     assert row["json"] == '\'\t{"event":"=a"}'
 
 
+def test_a_cell_of_nothing_but_separators_is_read_once() -> None:
+    """From each of them to the end would take hours."""
+    separators = "\n" * 1_000_000
+    assert safe(f"a{separators}=1") == f"a{separators}'=1"
+
+
 def test_nor_does_one_where_semicolons_separate_cells() -> None:
     """As spreadsheets of many languages have it: they find cells of ours in one, and begin others within it."""
     attack, line = 'a;=1\n@2;"+3', b'{"event":"a;=1","b":"; -2;\\"@3;"}'

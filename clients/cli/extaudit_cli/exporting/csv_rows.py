@@ -19,7 +19,7 @@ CSV_HEAD: Final = ",".join(COLUMNS).encode() + b"\r\n"
 _FORMULA_STARTS: Final = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")  # noqa: RUF001
 # One whose language separates cells by semicolons begins cells in the middle of ours: as it finds no quotes at a line's
 # beginning, it minds none within it.
-_INNER_START: Final = re.compile(r"""([;\t\r\n]["\s]*)([=+\-@＝＋－＠])""")  # noqa: RUF001
+_INNER_START: Final = re.compile(r"""([;\t\r\n][" ]*)([=+\-@＝＋－＠])""")  # noqa: RUF001
 _INNER_START_OF_JSON: Final = re.compile(r"(; *)([=+\-@＝＋－＠])")  # noqa: RUF001
 
 
@@ -60,24 +60,19 @@ def emitter_texts(events: ExportedEvents) -> list[str]:
 def safe(cell: str) -> str:
     """A cell that no spreadsheet takes for a formula, nor a part of it: `'` goes before what could begin one. NUL
     becomes U+FFFD."""
-    return _safe_at_its_start(_INNER_START.sub(r"\1'\2", cell.replace("\0", "\ufffd")))
+    if ";" in cell or not cell.isprintable():  # else it has no separator
+        cell = _INNER_START.sub(r"\1'\2", cell.replace("\0", "\ufffd"))
+    return "'" + cell if cell.startswith(_FORMULA_STARTS) else cell
 
 
 def quoted(cell: str) -> str:
     """A safe cell in quotes."""
-    return _in_quotes(safe(cell))
+    return '"' + safe(cell).replace('"', '""') + '"'
 
 
 def _quoted_json(line: str) -> str:
     """The same of JSON, which stays the same: semicolons are in its strings alone, and what follows one is escaped."""
     if ";" in line:
         line = _INNER_START_OF_JSON.sub(lambda found: f"{found[1]}\\u{ord(found[2]):04x}", line)
-    return _in_quotes(_safe_at_its_start(line))
-
-
-def _safe_at_its_start(cell: str) -> str:
-    return "'" + cell if cell.startswith(_FORMULA_STARTS) else cell
-
-
-def _in_quotes(cell: str) -> str:
-    return '"' + cell.replace('"', '""') + '"'
+    line = "'" + line if line.startswith(_FORMULA_STARTS) else line
+    return '"' + line.replace('"', '""') + '"'
