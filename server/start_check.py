@@ -59,8 +59,11 @@ def _problems(read: ReadSources, now: datetime) -> Iterator[Problem]:
     """What is wrong beyond the configuration itself; nothing is told twice of one setting."""
     config, wrong = read.config, read.wrong
     if "data_dir" not in wrong:
-        yield from _data_directory(config)
-        yield from _local_authority(config)
+        if why := _unusable(config.data_dir):
+            yield Problem("data_dir", why)
+        else:
+            yield from _data_directory(config)
+            yield from _local_authority(config)
     if not wrong & {"data_dir", "roles_dir"}:
         yield from _roles(config)
     yield from _server_pairs(config, wrong, now)
@@ -76,13 +79,23 @@ def _problems(read: ReadSources, now: datetime) -> Iterator[Problem]:
             yield Problem("traces.endpoint", str(error))
 
 
+def _unusable(folder: Path) -> str:
+    """Why a data directory can be neither used nor made; '' if it can."""
+    try:
+        os.lstat(folder)
+    except FileNotFoundError:
+        pass
+    except OSError as error:
+        return f"can't be used ({error.strerror})"
+    place = next(each for each in (folder, *folder.absolute().parents) if os.path.lexists(each))
+    if os.access(place, os.R_OK | os.W_OK | os.X_OK):
+        return ""
+    return "can't be read and written by this user" if place == folder else "can't be made"
+
+
 def _data_directory(config: Config) -> Iterator[Problem]:
     folder = config.data_dir
-    place = next(each for each in (folder, *folder.absolute().parents) if os.path.lexists(each))
-    if not os.access(place, os.R_OK | os.W_OK | os.X_OK):
-        yield Problem("data_dir", "can't be read and written by this user" if place == folder else "can't be made")
-        return
-    if place != folder:
+    if not os.path.lexists(folder):
         return
     try:
         for text in mode_problems(folder, config.ready_file):
@@ -99,7 +112,7 @@ def _data_directory(config: Config) -> Iterator[Problem]:
 
 def _roles(config: Config) -> Iterator[Problem]:
     folder = config.roles_dir or DataDirectory(config.data_dir).roles
-    if config.roles_dir is None and not folder.is_dir():
+    if config.roles_dir is None and not os.path.isdir(folder):
         return
     try:
         _, problems = examine_roles(role_files_in(folder), read_presets())
@@ -177,7 +190,7 @@ def _token_issuers(config: Config, wrong: frozenset[str]) -> Iterator[Problem]:
 
 def _wrapping_key(config: Config) -> Iterator[Problem]:
     state = DataDirectory(config.data_dir).state
-    if not state.exists():
+    if not os.path.exists(state):
         return
     try:
         with examining(state) as found:
@@ -211,7 +224,7 @@ def _summary(config: Config) -> dict[str, object]:
         "issuer": issuer_of(config.issuer_url) if config.issuer_url else None,
         "cluster_name": config.cluster_name,
         "data_dir": str(config.data_dir),
-        "data_dir_exists": config.data_dir.is_dir(),
+        "data_dir_exists": os.path.isdir(config.data_dir),
         "role_files": files,
         "trusts": "configured CAs" if grpc.host_ca or grpc.user_ca else "the local CAs",
         "token_issuers": [each.issuer for each in grpc.token_issuers],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 
 from server.config.rules import Problem, parse_address, pem_problems
@@ -18,7 +19,7 @@ def issuer_problems_of(config: Config) -> Iterator[Problem]:
     if issuer.rotation_days * _DAY_SECONDS < issuer.publish_ahead_seconds:
         text = "must be at least issuer.publish_ahead_seconds, or no next key would be ready in time"
         yield Problem("issuer.rotation_days", text)
-    if issuer.wrapping_key is not None and not issuer.wrapping_key.is_file():
+    if issuer.wrapping_key is not None and not os.path.isfile(issuer.wrapping_key):
         yield Problem("issuer.wrapping_key", "the file isn't there or is not a regular file")
 
 

@@ -134,12 +134,12 @@ def _sizes(config: Config) -> Iterator[Problem]:
 
 def _places(config: Config) -> Iterator[Problem]:
     for name, folder in (("data_dir", config.data_dir), ("roles_dir", config.roles_dir)):
-        if folder is not None and os.path.lexists(folder) and not folder.is_dir():
+        if folder is not None and os.path.lexists(folder) and not os.path.isdir(folder):
             yield Problem(name, "is there but is not a folder")
     ready = config.ready_file
     if ready is None:
         return
-    if ready.is_dir():
+    if os.path.isdir(ready):
         yield Problem("ready_file", "is a folder")
-    elif ready.parent != config.data_dir and not ready.parent.is_dir():
+    elif ready.parent != config.data_dir and not os.path.isdir(ready.parent):
         yield Problem("ready_file", "its folder does not exist")

@@ -47,7 +47,7 @@ FAULTS: Final = (FOLDER_MISSING, MODE_OPEN, OWNER_DIFFERS, READY_FILE_STALE, PAR
 def check(at: DataAtHand) -> Told:
     """Look at modes, owners, and what a stop left."""
     directory = at.directory
-    if not directory.path.is_dir():
+    if not os.path.isdir(directory.path):
         yield FOLDER_MISSING.of(str(directory.path))
         return
     for exposed in exposed_files(directory.path, at.config.ready_file):

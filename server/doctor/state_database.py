@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Final
 
 from server.doctor.data_at_hand import DataAtHand
@@ -41,7 +42,7 @@ FAULTS: Final = (MISSING, UNREADABLE, DAMAGED, NEWER, OLDER)
 def check(at: DataAtHand) -> Told:
     """Look at the database as a whole."""
     name = at.directory.state.name
-    if not at.directory.state.exists():
+    if not os.path.exists(at.directory.state):
         yield MISSING.of(name)
         return
     try:

@@ -217,6 +217,14 @@ def test_all_faults_are_told_at_once(place: Path, capsys: pytest.CaptureFixture[
     assert sum(line.startswith("extaudit: roles_dir") for line in lines) > 1, "every problem of the roles"
 
 
+def test_a_folder_that_cannot_even_be_looked_at_is_one_problem(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["serve", "--check", "--data-dir", "x" * 300, "--ready-file", f"{'y' * 300}/ready.json"]) == 2
+    assert sorted(capsys.readouterr().err.splitlines()) == [
+        "extaudit: data_dir (--data-dir): can't be used (File name too long)",
+        "extaudit: ready_file (--ready-file): its folder does not exist",
+    ]
+
+
 def test_a_flag_that_is_no_number_is_told_with_all_else_and_without_its_value(
     place: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -83,7 +83,7 @@ def command(
     target = _target({name: None if given[name] is None else str(given[name]) for name in SETTINGS}, profile_flag)
     flags = {"config": config, "data_dir": target.settings.get("data_dir")}
     folder = data_dir_of(flags, os.environ)
-    has_data = bool(config or flags["data_dir"]) or folder.exists()
+    has_data = bool(config or flags["data_dir"]) or os.path.exists(folder)
     has_service = "address" in target.settings or (has_data and _is_served(folder))
     if not has_data and not has_service:
         raise click.ClickException(_NOTHING_KNOWN)
@@ -123,7 +123,7 @@ def _is_served(folder: Path) -> bool:
     from server.data_directory import DataDirectory
     from server.doctor.data_at_hand import is_served
 
-    return is_served(DataDirectory(folder)) is not False and DataDirectory(folder).ready_file.exists()
+    return is_served(DataDirectory(folder)) is not False and os.path.exists(DataDirectory(folder).ready_file)
 
 
 def _local(flags: Mapping[str, object], names: Collection[str], *, deep: bool) -> list[Examination]:
