@@ -26,7 +26,7 @@ def calls(page: str) -> Iterator[list[str]]:
     blocks = "\n".join(shown(page, "", "sh", "console"))
     text = re.sub(r"^```.*?^```$", "", page, flags=re.M | re.S)
     for code in [*blocks.replace("\\\n", " ").splitlines(), *re.findall(r"`([^`\n]+)`", text)]:
-        for call in re.findall(rf"(?:^|[$|&/(] ?)({PROGRAM} [^`|;&>#]+)", code):
+        for call in re.findall(rf"(?:^|bin/|[$|&(] ?)({PROGRAM} [^`|;&>#]+)", code):
             if not call.startswith(PRINTED):
                 yield call.split()
 

@@ -42,7 +42,10 @@ def _cache_folder() -> Path | None:
 
 _FOLDER = _cache_folder()
 if _FOLDER is None:
-    _LOG.warning("compiled code can't be kept anywhere, so each start compiles it, which takes some seconds")
+    _LOG.warning(
+        "compiled code can't be kept anywhere, so each start compiles it, which takes some twenty seconds; "
+        "have XDG_CACHE_HOME name a folder that this account can write"
+    )
 else:
     numba.config.CACHE_DIR = str(_FOLDER)
 
