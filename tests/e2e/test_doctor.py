@@ -114,7 +114,7 @@ def test_the_table_tells_fault_subject_and_remedy(made: Path, tmp_path: Path) ->
     assert lines[1].startswith("  error object_missing: ")
     assert f"{lost.parent.name}/{lost.name}" in lines[2]
     assert lines[3].startswith("    > Put the file back")
-    assert "1 errors, 0 warnings, 0 notices" in lines[-1]
+    assert "1 error, 0 warnings, 0 notices" in lines[-1]
 
 
 def test_a_wrong_setting_leaves_the_directory_that_the_file_names(made: Path, tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from extaudit_cli.output import write_json
-from extaudit_cli.text import visible
+from extaudit_cli.text import count_text, visible
 from extaudit_cli.times import time_text
 from extaudit_cli.transfers import size_text
 
@@ -114,7 +114,7 @@ def _lines(header: Header, found: Sequence[Examination]) -> list[str]:
             lines += _fault_lines(each, name)
     head = _head(header, found)
     of = " and ".join(str(each) for each in (header.data_dir, header.address) if each)
-    counts = ", ".join(f"{head[name]} {name}" for name in ("errors", "warnings", "notices"))
+    counts = ", ".join(count_text(head[f"{name}s"], name) for name in ("error", "warning", "notice"))
     return [*lines, "", visible(f"{counts}; {of} on {header.host}")]
 
 

@@ -74,6 +74,8 @@ def _is_taken(secured: ssl.SSLSocket) -> bool:
 def _reason(error: Exception) -> str:
     if isinstance(error, ssl.SSLCertVerificationError):
         return error.verify_message
+    if isinstance(error, TimeoutError):  # whose own text can be a line of OpenSSL's source
+        return f"no answer within {_SECONDS:g} s"
     if isinstance(error, ssl.SSLError):
         return error.reason or "the handshake failed"
     return (error.strerror if isinstance(error, OSError) else "") or str(error)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 from extaudit.v1.status_service_pb2 import GetStatusResponse
 from extaudit_cli.doctor_remote import REMOTE_CHECKS
 from extaudit_cli.main import run
+from extaudit_client import handshake
 
 from tests.unit.client.certificates import Pki, make_pki
 from tests.unit.client.fake_service import FakeService, serve
@@ -76,6 +78,17 @@ def test_nothing_is_found_where_nothing_is_wrong_though_certificates_are_short_l
     pki: Pki, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert diagnosed(pki, capsys, {}) == (0, [])
+
+
+def test_a_service_that_never_answers_is_told_in_words(
+    pki: Pki, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(handshake, "_SECONDS", 0.05)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        address = f"127.0.0.1:{silent.getsockname()[1]}"
+        files = [f"--ca={pki.ca}", f"--cert={pki.cert}", f"--key={pki.key}"]
+        assert run(["doctor", "--address", address, *files, "--check", "connection"]) == 1
+    assert f"no TLS with {address}: no answer within 0.05 s" in capsys.readouterr().out
 
 
 def test_a_certificate_that_the_service_does_not_take_is_no_good_connection(
