@@ -32,12 +32,16 @@ def width(text: str) -> int:
 
 
 def fit(text: str, columns: int) -> str:
-    """Cut or pad visible text to exactly so many columns."""
-    if width(text) > columns:
-        while text and width(text) > columns - 1:
-            text = text[:-1]
-        text += "…"
-    return text + " " * (columns - width(text))
+    """Cut or pad visible text to exactly so many columns; of a long one no more is looked at than is shown."""
+    used = kept = 0
+    for index, character in enumerate(text):
+        used += width(character)
+        if used > columns:
+            text = text[:kept] + "…"
+            used = width(text)
+            break
+        kept = index + 1 if used < columns else kept
+    return text + " " * (columns - used)
 
 
 def count_text(count: int, one: str, more: str = "") -> str:

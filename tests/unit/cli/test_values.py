@@ -79,6 +79,11 @@ def test_a_cell_takes_exactly_its_columns(text: str, expected: str) -> None:
     assert width(fit(text, 5)) == 5
 
 
+def test_no_more_of_a_long_text_is_looked_at_than_is_shown() -> None:
+    """An event may have a megabyte of it: cut off one by one, they took longer than anyone waits for a tail."""
+    assert fit("ü" * 1_000_000, 5) == "üüüü…"
+
+
 def test_lines_are_given_as_they_are_without_newline_and_blank_ones_left_out() -> None:
     lines = EventLines(io.BytesIO(b'{"a":1}\r\n\n  \n {"b":2}\n{"c":3}'))
     assert list(lines) == [b'{"a":1}\r', b' {"b":2}', b'{"c":3}']
