@@ -49,6 +49,9 @@ def examine(check: Check[At], at: At) -> Examination:
             _take(examination, counts, told)
     except Unexamined as reason:
         examination.skipped = str(reason)
+    except OSError as error:
+        _log.debug("a check failed", exc_info=True)
+        examination.skipped = f"{error.filename or 'something that it needs'} can't be used ({error.strerror})"
     except Exception as error:
         # A directory that is damaged in a way that nobody thought of is no reason to tell nothing of the rest.
         _log.debug("a check failed", exc_info=True)

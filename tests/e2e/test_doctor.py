@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import threading
 import time
 from datetime import UTC, datetime, timedelta
@@ -115,6 +116,15 @@ def test_the_table_tells_fault_subject_and_remedy(made: Path, tmp_path: Path) ->
     assert f"{lost.parent.name}/{lost.name}" in lines[2]
     assert lines[3].startswith("    > Put the file back")
     assert "1 error, 0 warnings, 0 notices" in lines[-1]
+
+
+def test_a_check_that_meets_a_file_where_a_folder_belongs_names_it(made: Path, tmp_path: Path) -> None:
+    folder = copy_of(made, tmp_path)
+    shutil.rmtree(folder / "data" / "journal")
+    (folder / "data" / "journal").touch(0o600)
+    diagnosis = doctor_here(folder, "--check", "journal", "--check", "clock")
+    assert (diagnosis.code, diagnosis.findings) == (3, [])
+    assert diagnosis.report["skipped"] == {"journal": f"{folder / 'data' / 'journal'} can't be used (Not a directory)"}
 
 
 def test_a_wrong_setting_leaves_the_directory_that_the_file_names(made: Path, tmp_path: Path) -> None:
