@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from extaudit_cli.output import print_table, write_json
-from extaudit_cli.text import visible
+from extaudit_cli.text import count_text, visible
 
 WRONG = 2
 """The exit code of `serve` with a wrong configuration."""
@@ -69,7 +69,7 @@ def _summary(summary: Mapping[str, Any]) -> list[str]:
         *([f"  take tokens on {tokens} of {', '.join(summary['token_issuers'])}"] if tokens else []),
         *_issuer(summary),
         f"  trust {summary['trusts']} for callers of cluster {summary['cluster_name']}",
-        f"  load the presets and files of roles: {summary['role_files']}",
+        f"  load {count_text(summary['role_files'], 'file')} of roles beside the presets",
         f"  keep its data in {summary['data_dir']}{made}",
         f"  have the configuration {summary['configuration_digest']}",
     ]
