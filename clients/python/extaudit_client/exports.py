@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import Final, Protocol
 
 from extaudit_client import event_calls
 from extaudit_client.calling import Caller
 from extaudit_client.chunks import ChunkReader, EventChunk, EventChunks, chunk_page, chunks_from, to_read
+from extaudit_client.errors import ExtauditError
 from extaudit_client.exported_events import ExportedEvents, events_of_rows
 from extaudit_client.filters import filter_from
 from extaudit_client.paging import pages
@@ -17,6 +18,8 @@ from extaudit_client.prefetching import prefetched
 from extaudit_client.rows import Position
 from extaudit_client.searches import MissingPart, Query
 from extaudit_client.watching import Told, WatchProgress, watch
+
+_MOST_LOSSES: Final = 12
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +87,18 @@ class Exports:
         return self._caller.gather(event_calls.get(Position(log_id, sequence), "", storage))[1]
 
 
+class _Losses:
+    """Is told of lost connections, and gives up after some in a row: who doesn't follow waits for an end."""
+
+    def __init__(self) -> None:
+        self.in_a_row = 0
+
+    def __call__(self, error: ExtauditError, _seconds: float) -> None:
+        self.in_a_row += 1
+        if self.in_a_row > _MOST_LOSSES:
+            raise error
+
+
 def exported(
     source: ExportSource,
     query: Query,
@@ -116,7 +131,9 @@ def exported(
         place |= {log: max(last, place.get(log, 0)) for log, last in listed.complete_through.items()}
         if not chunks:
             break
-    for answer in source.watch_columns(query, place):
+    losses = _Losses()
+    for answer in source.watch_columns(query, place, losses):
+        losses.in_a_row = 0
         for part in answer.missing:
             missing(part)
         yield from answer.events

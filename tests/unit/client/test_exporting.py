@@ -250,6 +250,22 @@ def test_what_is_missing_is_told_after_the_last_event(service: FakeService, clie
     assert service.watches[0].storage == "all"
 
 
+def test_an_export_ends_where_the_service_is_gone_for_good_in_the_middle_of_what_is_in_no_chunk(
+    service: FakeService, client: Client
+) -> None:
+    """Who follows waits for its return; who waits for an end is told."""
+
+    def watch(request: watch_pb.WatchEventsRequest) -> Iterator[watch_pb.WatchEventsResponse]:
+        if len(service.watches) < 40:
+            yield watch_pb.WatchEventsResponse(place=watch_pb.LogPlace(logs={"l": len(service.watches)}))
+        raise Refused(grpc.StatusCode.UNAVAILABLE, "STOPPING")
+
+    service.watch = watch
+    with pytest.raises(ExtauditError, match="refused"):
+        list(client.export())
+    assert 40 < len(service.watches) < 60, "what gets on is gone on with, however often it breaks"
+
+
 def test_each_log_is_read_in_order_and_no_range_twice() -> None:
     """Whatever storages its chunks are in: a place is one number for each log."""
     found = to_read(
