@@ -10,11 +10,17 @@ class TraceMetrics:
 
     def __init__(self, instruments: Instruments) -> None:
         self._spans = instruments.counter(
-            "extaudit_trace_spans_total", "Spans by whether the collector took them: `sent` or `failed`.", ["outcome"]
+            "extaudit_trace_spans_total",
+            "Spans by whether the collector took them, `sent` or `failed`, or too many waited: `dropped`.",
+            ["outcome"],
         )
-        for outcome in ("sent", "failed"):
+        for outcome in ("sent", "failed", "dropped"):
             self._spans.labels(outcome)
 
     def exported(self, spans: int, *, sent: bool) -> None:
         """Count spans that were sent, or given up."""
         self._spans.labels("sent" if sent else "failed").inc(spans)
+
+    def dropped(self) -> None:
+        """Count a span that found no room to wait."""
+        self._spans.labels("dropped").inc()

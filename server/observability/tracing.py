@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import random
 import re
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextvars import ContextVar
 from pathlib import Path
@@ -68,9 +69,7 @@ class Tracing:
             span_limits=SpanLimits(max_span_attributes=16, max_events=0, max_links=0, max_span_attribute_length=256),
         )
         exporter = _Counting(_exporter(str(settings.endpoint), settings.ca), metrics)
-        self._provider.add_span_processor(
-            BatchSpanProcessor(exporter, _MAX_WAITING, _EVERY_MS, _AT_ONCE, _TIMEOUT_SECONDS * 1000)
-        )
+        self._provider.add_span_processor(_Bounded(exporter))
         self._tracer = self._provider.get_tracer("extaudit")
 
     def begin_call(self, method: str, traceparent: Callable[[], str]) -> None:
@@ -130,14 +129,39 @@ class _Counting(SpanExporter):
     def __init__(self, exporter: SpanExporter, metrics: TraceMetrics) -> None:
         self._exporter = exporter
         self._metrics = metrics
+        self._lock = threading.Lock()
+        self._waiting = 0
+
+    def has_room(self) -> bool:
+        """Whether another span may wait, which it then does; else it is counted as dropped."""
+        with self._lock:
+            if self._waiting < _MAX_WAITING:
+                self._waiting += 1
+                return True
+        self._metrics.dropped()
+        return False
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
         result = self._exporter.export(spans)
         self._metrics.exported(len(spans), sent=result is SpanExportResult.SUCCESS)
+        with self._lock:
+            self._waiting -= len(spans)
         return result
 
     def shutdown(self) -> None:
         self._exporter.shutdown()
+
+
+class _Bounded(BatchSpanProcessor):
+    """Takes no more spans than may wait: the library's own bound drops others without a word."""
+
+    def __init__(self, exporter: _Counting) -> None:
+        super().__init__(exporter, _MAX_WAITING, _EVERY_MS, _AT_ONCE, _TIMEOUT_SECONDS * 1000)
+        self._counting = exporter
+
+    def on_end(self, span: ReadableSpan) -> None:
+        if self._counting.has_room():
+            super().on_end(span)
 
 
 def _exporter(endpoint: str, ca: Path | None) -> SpanExporter:

@@ -18,6 +18,7 @@ from extaudit_client import Query
 
 from server.app import App
 from server.config import TracesSection
+from server.observability.metrics import Metrics
 from tests.certificates_builder import CaShape
 from tests.e2e.every_own_event import client_of
 from tests.otlp_collector import Collector, attributes, collecting
@@ -143,6 +144,31 @@ def test_a_collector_in_trouble_costs_no_call_and_no_time(trouble: str, tmp_path
             assert time.monotonic() - started < 250, "an export that hangs takes 5 s"
             stopping = time.monotonic()
         assert time.monotonic() - stopping < 120, "a stop doesn't wait for it for long"
+
+
+def test_a_span_too_many_is_dropped_and_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    from server.observability import tracing
+
+    monkeypatch.setattr(tracing, "_MAX_WAITING", 600)
+    monkeypatch.setattr(tracing, "_TIMEOUT_SECONDS", 300.0)
+    metrics = Metrics([])
+
+    def count(outcome: str) -> float | None:
+        return metrics.registry.get_sample_value("extaudit_trace_spans_total", {"outcome": outcome})
+
+    with collecting() as collector:
+        collector.held.set()
+        section = TracesSection(endpoint=f"http://{collector.address}", ratio=1.0)
+        traces = tracing.Tracing(section, "1", metrics.traces)
+        for number in range(1000):
+            traces.begin_call(f"/a/{number}", lambda: "")
+            traces.end_call("OK", "user", "", "")
+        assert count("dropped") == 400
+        collector.held.clear()
+        collector.go_on.set()
+        until(lambda: count("sent") == 600)
+        assert len(collector.spans) == 600
+        traces.close()
 
 
 def test_spans_go_by_tls_to_the_one_whose_ca_is_configured(tmp_path: Path) -> None:
