@@ -142,10 +142,12 @@ class _Counting(SpanExporter):
         return False
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
-        result = self._exporter.export(spans)
+        try:
+            result = self._exporter.export(spans)
+        finally:
+            with self._lock:
+                self._waiting -= len(spans)
         self._metrics.exported(len(spans), sent=result is SpanExportResult.SUCCESS)
-        with self._lock:
-            self._waiting -= len(spans)
         return result
 
     def shutdown(self) -> None:
