@@ -53,3 +53,4 @@ def test_without_a_terminal_playing_gives_text_and_does_not_wait(server: Running
     played = run(server, tmp_path, "play", SHELL)
     assert played == run(server, tmp_path, "download", SHELL, "--format", "text", "-o", "-")
     assert b"\x1b" not in played
+    assert run(server, tmp_path, "play", SHELL, "--from", "99:00:00") == b""

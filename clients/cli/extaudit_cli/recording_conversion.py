@@ -15,9 +15,11 @@ from extaudit_cli.recorded import RecordedEvents
 from extaudit_cli.text import json_visible, visible
 
 
-def write_events(events: RecordedEvents, output: str) -> int:
-    """Write the events to stdout as JSON lines, or as one list of JSON; gives the exit code."""
-    lines = (_shown(line, "jsonl") for line in _lines(events, "jsonl"))
+def write_events(events: RecordedEvents, output: str, start_ms: int) -> int:
+    """Write the events from a time on to stdout as JSON lines, or as one list of JSON; gives the exit code."""
+    from server.recordings.playback.formats import json_lines
+
+    lines = (_shown(line, "jsonl") for line in json_lines(events, start_ms))
     if output == "jsonl":
         for line in lines:
             click.echo(line)

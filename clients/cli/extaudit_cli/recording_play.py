@@ -13,7 +13,7 @@ from extaudit_cli.output import output_option
 from extaudit_cli.recorded import RecordedEvents
 from extaudit_cli.recording_conversion import write_events
 from extaudit_cli.text import visible
-from extaudit_cli.times import Offset
+from extaudit_cli.times import FiniteRange, Offset
 
 if TYPE_CHECKING:
     from extaudit_client import Client
@@ -37,8 +37,8 @@ Exit code 3 when a part couldn't be read.""",
 )
 @click.argument("session", metavar="SESSION")
 @click.option("--upload", "upload_id", default="", metavar="ID", help="Another one than the session's recording.")
-@click.option("--speed", type=click.FloatRange(0.125, 64), default=1.0, show_default=True, help="Times as fast.")
-@click.option("--max-idle", type=click.FloatRange(0), metavar="SECONDS", help="Skip idle time beyond this.")
+@click.option("--speed", type=FiniteRange(0.125, 64), default=1.0, show_default=True, help="Times as fast.")
+@click.option("--max-idle", type=FiniteRange(0), metavar="SECONDS", help="Skip idle time beyond this.")
 @click.option("--from", "start", type=Offset(), default="0", help="Begin there: seconds, M:SS or H:MM:SS.")
 @click.option("--no-wait", is_flag=True, help="Draw all of it at once.")
 @output_option
@@ -56,13 +56,13 @@ def command(
     """Play the recording of a session."""
     events = RecordedEvents(client, session, upload_id)
     if output != "table":
-        return write_events(events, output)
+        return write_events(events, output, start)
     if sys.stdout.isatty():
         _play(events, speed, None if max_idle is None else int(max_idle * 1000), start, waits=not no_wait)
     else:
         from server.recordings.playback.formats import plain_text
 
-        for line in plain_text(events):
+        for line in plain_text(events, start):
             click.echo(visible(line))
     return events.tell()
 

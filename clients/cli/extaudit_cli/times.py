@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
@@ -104,6 +105,17 @@ class Duration(click.ParamType[timedelta]):
         if not 0 < seconds <= _MAX_SECONDS:
             self.fail("a duration is whole numbers with units: 90s, 30m, 8h, 7d, 4w, 1d12h", param, ctx)
         return timedelta(seconds=seconds)
+
+
+class FiniteRange(click.FloatRange):
+    """A number within bounds; click's own takes not-a-number for one, and infinity where there is no upper bound."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """Read the value, or fail as wrong usage."""
+        number: float = super().convert(value, param, ctx)
+        if not math.isfinite(number):
+            self.fail(f"{value} is no number", param, ctx)
+        return number
 
 
 class Offset(click.ParamType[int]):

@@ -34,22 +34,26 @@ def asciicast(events: Iterable[Event]) -> Iterator[str]:
         yield _header(None)
 
 
-def plain_text(events: Iterable[Event]) -> Iterator[str]:
-    """Lines of text, each with its time since the session began: what was shown, and in brackets what else happened."""
+def plain_text(events: Iterable[Event], start_ms: int = 0) -> Iterator[str]:
+    """Lines of text, each with its time since the session began: what was shown, and in brackets what else happened.
+
+    What came before `start_ms` is read, as lines are made of it, and not given.
+    """
     reader = LineReader()
     offset = 0
     for moment in moments(events):
         offset = moment.offset_ms
         if moment.event.type == PRINT:
-            yield from map(_timed, reader.feed(moment.event.data, offset))
-        elif moment.event.type not in DRAWN:
+            yield from _timed(reader.feed(moment.event.data, offset), start_ms)
+        elif moment.event.type not in DRAWN and offset >= start_ms:
             yield f"{clock(offset)}  [{_one_line(description(moment))}]"
-    yield from map(_timed, reader.finish(offset))
+    yield from _timed(reader.finish(offset), start_ms)
 
 
-def json_lines(events: Iterable[Event]) -> Iterator[str]:
-    """Every event as Teleport writes it in JSON, one a line; of `print` and desktop events also `data`, as base64."""
-    for event in events:
+def json_lines(events: Iterable[Event], start_ms: int = 0) -> Iterator[str]:
+    """Every event from `start_ms` on as Teleport writes it in JSON, one a line; of `print` and desktop events also
+    `data`, as base64."""
+    for event in (moment.event for moment in moments(events) if moment.offset_ms >= start_ms):
         fields: Any = json.loads(event.json) if event.json else {"event": event.type or "unknown"}
         if event.data:
             fields = fields | {"data": base64.b64encode(event.data).decode()}
@@ -68,8 +72,8 @@ def _cast(offset_ms: int, kind: str, data: str) -> str:
     return json.dumps([offset_ms / 1000, kind, data])
 
 
-def _timed(line: Line) -> str:
-    return f"{clock(line.offset_ms)}  {line.text}"
+def _timed(lines: Iterable[Line], start_ms: int) -> Iterator[str]:
+    return (f"{clock(line.offset_ms)}  {line.text}" for line in lines if line.offset_ms >= start_ms)
 
 
 def _one_line(text: str) -> str:

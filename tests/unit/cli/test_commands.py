@@ -76,6 +76,15 @@ def test_a_payload_that_only_python_takes_for_json_does_not_spoil_the_document(
     assert [row.get("text", "") for row in document["rows"]] == ['{"n":NaN}', ""]
 
 
+@pytest.mark.parametrize(
+    "wrong", [("--speed", "nan"), ("--speed", "inf"), ("--max-idle", "nan"), ("--max-idle", "inf")]
+)
+def test_a_pace_is_a_number(extaudit: Command, wrong: tuple[str, str]) -> None:
+    outcome = extaudit("recordings", "play", "d5b6f0c2-3c1d-4f0e-9a57-51a0c7e3b8f4", *wrong)
+    assert (outcome.code, outcome.out) == (2, b"")
+    assert f"Invalid value for '{wrong[0]}'" in outcome.err
+
+
 def test_an_argument_that_is_not_utf8_is_wrong_usage(extaudit: Command) -> None:
     outcome = extaudit("events", "search", "--type", "\udcff")  # as Python gives the byte 0xff
     assert (outcome.code, outcome.out) == (2, b"")

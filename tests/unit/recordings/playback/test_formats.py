@@ -54,6 +54,11 @@ def test_plain_text_has_times_and_what_else_happened() -> None:
     ]
 
 
+def test_text_and_events_can_begin_later() -> None:
+    assert list(plain_text(SHELL, 2_250)) == ["0:00:02.250  file", "0:00:03.000  [session.end]"]
+    assert [json.loads(line)["event"] for line in json_lines(SHELL, 2_250)] == ["print", "session.end"]
+
+
 def test_a_database_session_is_its_queries() -> None:
     events = [
         happened("db.session.start", db_service="orders", db_protocol="postgres"),
