@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import stat
 from dataclasses import asdict
-from typing import IO, TYPE_CHECKING, BinaryIO
+from typing import IO, TYPE_CHECKING, Any, BinaryIO
 
 import click
 
@@ -44,6 +44,8 @@ def command(
     client: Client, file: IO[bytes], session: str, upload_id: str, no_complete: bool, with_sha256: bool, output: str
 ) -> None:
     """Upload a recording from FILE, - for stdin, and complete it."""
+    if not upload_id and _is_empty(file):
+        raise click.ClickException("there is nothing in the file; no upload was begun")
     uploaded = _upload(client, file, session, upload_id, with_sha256=with_sha256)
     if not no_complete:
         print_recording(*_complete(client, uploaded), output)
@@ -51,6 +53,14 @@ def command(
         click.echo(visible(f"upload {uploaded.upload_id} is open, with {uploaded.bytes} bytes"))
     else:
         write_json(asdict(uploaded), indent=2 if output == "json" else None)
+
+
+def _is_empty(file: Any) -> bool:
+    """Whether the file, or a pipe that has ended, has no byte: what is begun for it would stay open for ever."""
+    try:
+        return not file.peek(1)
+    except OSError as error:
+        raise click.ClickException(f"can't read the file: {error.strerror}") from None
 
 
 def _upload(client: Client, file: IO[bytes], session: str, upload_id: str, *, with_sha256: bool) -> Uploaded:
