@@ -29,7 +29,7 @@ from benchmarks.generate_events import DAY_MS, START_MS, USERS
 from benchmarks.stored_storage import StoredStorage, write_storage
 
 LIMIT = 100
-PAGE = 1_000
+PAGE = 2_000
 HOUR_MS = 3_600_000
 KIND = "session.join"
 START = START_MS + 5 * DAY_MS + 10 * HOUR_MS

@@ -383,6 +383,7 @@ def _build(
         [
             scrubbing.close,
             reading.looks.close,
+            reading.pages.close,
             session_index.close,
             recordings.close,
             others.close,

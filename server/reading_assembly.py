@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from concurrent.futures import Executor
 from dataclasses import dataclass
@@ -17,6 +18,8 @@ from server.audit_log.search.digests import ObjectDigests
 from server.audit_log.search.elsewhere import Elsewhere
 from server.audit_log.search.narrowing import Narrowing
 from server.audit_log.search.outcomes import Outcomes
+from server.audit_log.search.page_process import PageProcess
+from server.audit_log.search.page_reader import PAGE_BOUNDS
 from server.audit_log.search.search import Search
 from server.audit_log.search.searches import Searches
 from server.audit_log.search.tokens import PageTokens
@@ -94,6 +97,7 @@ class ReadingPart:
     watches: Watches
     looks: ForeignLooks
     """Into storages that others can write to."""
+    pages: PageProcess
 
 
 def assemble(config: Config, around: Surroundings, *, token_key: bytes) -> ReadingPart:
@@ -104,6 +108,8 @@ def assemble(config: Config, around: Surroundings, *, token_key: bytes) -> Readi
     narrowing = Narrowing(storages, around.finder, scan_bytes=scan_bytes)
     looks = ForeignLooks(storages, catalogue, log.tail.pending, around.alerts)
     outcomes, tokens = Outcomes(around.alerts, has_own_alert=looks.has_alert), PageTokens(token_key)
+    # Without the working directory among the places where its code is looked for.
+    pages = PageProcess([sys.executable, "-P", "-m", "server.page_process"], PAGE_BOUNDS)
     search = Search(
         storages,
         around.scan,
@@ -116,6 +122,7 @@ def assemble(config: Config, around: Surroundings, *, token_key: bytes) -> Readi
         outcomes,
         looks,
         write=encoded_rows,
+        making_elsewhere=pages,
     )
     searches = Searches(
         search,
@@ -146,4 +153,4 @@ def assemble(config: Config, around: Surroundings, *, token_key: bytes) -> Readi
         storages,
         remote_threads=threads.remote_reading,
     )
-    return ReadingPart(searches, exports, watches, looks)
+    return ReadingPart(searches, exports, watches, looks, pages)

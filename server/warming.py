@@ -9,12 +9,15 @@ import numpy as np
 
 from rbac.identities import SERVICE
 from server.audit_log.batch_columns import columns_by_date
-from server.audit_log.batch_decoding import PickedTexts, texts_in
+from server.audit_log.batch_decoding import RowTexts, Texts, texts_in
+from server.audit_log.columns.compiling import frozen
 from server.audit_log.columns.selecting import TypeSelection
+from server.audit_log.columns.texts import are_ascii
 from server.audit_log.event_block import rows_of
 from server.audit_log.journal.frames import GroupFrames
 from server.audit_log.known_uids import KnownUids, UidLimits, uid_entries
 from server.audit_log.search.page_columns import PageColumns, ReceiptColumns, Source
+from server.audit_log.search.page_making import are_within
 from server.audit_log.tail import CommitGroup, TailBlock
 from server.audit_log.validation import Validator, joined_payloads
 from server.grpc_api.column_encoding import encoded_columns
@@ -37,11 +40,19 @@ def warm_up() -> None:
     GroupFrames().encode(CommitGroup(blocks, rows_of([block, other])))
     list(columns_by_date(blocks))
     TypeSelection(["a"]).rows(block.data, block.table)
+    encoded_columns([(1, np.zeros(1, np.int64))], [(1, texts_in(["a"]))])
+    warm_up_rows()
+
+
+def warm_up_rows() -> None:
+    """Write the row of a page."""
     number, text = np.zeros(1, np.int64), texts_in(["a"])
-    encoded_columns([(1, number)], [(1, text)])
+    text = Texts(frozen(text.offsets), frozen(text.data))
+    texts = RowTexts(text, text, text, text, text)
     receipts = ReceiptColumns(number + 1, number, number, number, [Source("a", "a")])
-    texts = PickedTexts(text.offsets[:1], text.offsets[1:], text.data)
-    encoded_rows(PageColumns(number, texts, texts, texts, texts, texts, receipts))
+    are_ascii(*(each.data for each in texts))
+    are_within(texts, number, 0, 0)
+    encoded_rows(PageColumns([texts], number, number, number, receipts))
 
 
 if __name__ == "__main__":

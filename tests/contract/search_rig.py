@@ -23,7 +23,9 @@ from server.audit_log.opening import OpenLog, Places, open_log
 from server.audit_log.receipts import BatchAcknowledgement, Emitter, Receipt, decode_emitter, encode_emitter
 from server.audit_log.record_proof import RecordProofs
 from server.audit_log.retention import Retention
+from server.audit_log.search.column_reader import MakingElsewhere
 from server.audit_log.search.elsewhere import Elsewhere
+from server.audit_log.search.page_columns import PageColumns, WrittenRows, digests_alone
 from server.audit_log.search.query import SearchPage, SearchQuery
 from server.audit_log.search.search import Search
 from server.audit_log.search.tokens import PageTokens
@@ -134,7 +136,14 @@ class SearchRig:
         """Where the objects are."""
         return self.folder / "storage" / "events"
 
-    def search_with(self, engine: ScanEngine, *, key: bytes | None = None) -> Search:
+    def search_with(
+        self,
+        engine: ScanEngine,
+        *,
+        key: bytes | None = None,
+        write: Callable[[PageColumns], WrittenRows] = digests_alone,
+        making_elsewhere: MakingElsewhere | None = None,
+    ) -> Search:
         """Another search over the same log and storage."""
         tokens = PageTokens(key or self.token_key)
         elsewhere = Elsewhere(lambda: self.periods, lambda: self.storages.switches, self.catalogue.diversions.all)
@@ -152,6 +161,8 @@ class SearchRig:
             elsewhere=elsewhere,
             foreign=foreign,
             retention=retention,
+            write=write,
+            making_elsewhere=making_elsewhere,
         )
 
     @property

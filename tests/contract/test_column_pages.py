@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from server.audit_log.batch_codec import BatchColumns, BatchRow, columns_of, encode
-from server.audit_log.search import column_reader, decoded_objects, merging
+from server.audit_log.search import decoded_objects, merging, page_making
 from server.audit_log.search.decoded_objects import DecodedObjects, OddObject
 from server.audit_log.search.merging import MergedRows, Span
 from server.audit_log.search.page_columns import PageColumns
@@ -256,7 +256,7 @@ def made(monkeypatch: pytest.MonkeyPatch) -> list[Span]:
         spans.append(span)
         return merging.merged(parts, span)
 
-    monkeypatch.setattr(column_reader, "merged", noting)
+    monkeypatch.setattr(page_making, "merged", noting)
     return spans
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import pyarrow as pa
 import pytest
 from extaudit.v1 import audit_log_service_pb2 as pb
 
-from server.audit_log.batch_decoding import PickedTexts, picked
+from server.audit_log.batch_decoding import RowTexts, Texts, texts_of
 from server.audit_log.receipts import Emitter
 from server.audit_log.search.page_columns import PageColumns, ReceiptColumns, Source, WrittenRows
 from server.audit_log.search.query import Cost, Missing, MissingReason, SearchPage, Watermark
@@ -23,21 +25,31 @@ JSON = ["{}", "", '{"a":"é"}', "x" * 127, "x" * 128, "x" * 70_000]
 TIMES = [0, 999, 1000, 1_795_003_200_001, 253_402_300_799_999, 5]
 
 
-def _texts(values: list[str]) -> PickedTexts:
-    """The values, picked from a column that has them the other way round between others."""
-    column = pa.array(["before", *reversed(values), "after"], pa.string())
-    return picked(column.slice(1), np.arange(len(values))[::-1])
+def _texts(values: list[str]) -> Texts:
+    """The values, out of a column that has others around them."""
+    column = pa.array(["before", *values, "after"], pa.string())
+    return texts_of(column.slice(1, len(values)))
+
+
+def _part(rows: Sequence[int]) -> RowTexts:
+    return RowTexts(
+        _texts(["a.b" for _ in rows]),
+        _texts([f"uid-{row}" for row in rows]),
+        _texts([["", "s", "", "s" * 300, "", "é"][row] for row in rows]),
+        _texts([["", "user", "ü", "", "", ""][row] for row in rows]),
+        _texts([JSON[row] for row in rows]),
+    )
 
 
 def _page(rows: int, receipts: list[int]) -> PageColumns:
+    """Rows of three parts in turn, of which one has them the other way round and one has none."""
     number = sum(receipts)
+    even, odd = range(0, rows, 2), range(1, rows, 2)
     return PageColumns(
+        [_part(even), _part([]), _part(odd[::-1])],
+        np.array([0, 2] * rows, np.int64)[:rows],
+        np.array([row // 2 if row % 2 == 0 else len(odd) - 1 - row // 2 for row in range(rows)], np.int64),
         np.array(TIMES[:rows], np.int64),
-        _texts(["a.b"] * rows),
-        _texts([f"uid-{row}" for row in range(rows)]),
-        _texts(["", "s", "", "s" * 300, "", "é"][:rows]),
-        _texts(["", "user", "ü", "", "", ""][:rows]),
-        _texts(JSON[:rows]),
         ReceiptColumns(
             np.cumsum(receipts, dtype=np.int64),
             np.array([0, 1, 127, 128, 2**62, 5, 6, 7, 8, 9][:number], np.int64),

@@ -22,8 +22,8 @@ class DecodedObjects:
     """Decodes objects of ours. What is kept of one is found by its digest, so it can't be stale; whether the object is
     still there with these bytes is for the caller to ask. Safe to use from several threads."""
 
-    def __init__(self) -> None:
-        self._kept: WeightedCache[tuple[str, str], BatchColumns] = WeightedCache(_KEPT_BYTES)
+    def __init__(self, most: int = _KEPT_BYTES) -> None:
+        self._kept: WeightedCache[tuple[str, str], BatchColumns] = WeightedCache(most)
 
     def columns(self, item: CatalogueObject, path: str) -> BatchColumns:
         """The rows of an object, in order of time.
@@ -41,7 +41,7 @@ class DecodedObjects:
 
 def _decoded(item: CatalogueObject, path: str) -> BatchColumns:
     try:
-        with open(path, "rb") as file:
+        with open(path, "rb", buffering=0) as file:  # a buffer asks the system three things more, and waits after each
             data = file.read(item.bytes + 1)
         # Whoever looked at the file before read it another time, and what is kept counts for that digest from now on.
         if sha256(data).hexdigest() != item.sha256:

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from itertools import pairwise
-from typing import Final
+from typing import Final, TypeAlias
 
 import numpy as np
 
 from server.audit_log.batch_codec import BatchColumns
-from server.audit_log.batch_decoding import Numbers, joined, part_of, picked
+from server.audit_log.batch_decoding import Numbers, part_of, texts_of
 from server.audit_log.search.candidates import MOST_EQUAL_ROWS
 from server.storage.query import Order, Position
 
 _MOST_TIED: Final = 2 * MOST_EQUAL_ROWS
+_Keyed: TypeAlias = tuple[tuple[str, str], int, int]
+"""What orders a row among those of one time, uid and digest, with its part and the row that it is there."""
 
 
 class Unsuited(Exception):
@@ -26,14 +28,15 @@ class Unsuited(Exception):
 class MergedRows:
     """Rows in the order of a search; equal ones follow each other."""
 
-    columns: BatchColumns
-    """Of all parts, one part after the other."""
+    parts: Sequence[BatchColumns]
+    """What the rows are of; of each the rows that may be among these, and others."""
+    numbers: Numbers
+    """The part that each row is of."""
     rows: Numbers
-    """The rows of the columns, in order."""
-    parts: Numbers
-    """The part that each of `rows` is of."""
+    """Which row of its part each is."""
+    times_ms: Numbers
     firsts: Numbers
-    """Which of `rows` don't equal the one before, ascending."""
+    """Which of the rows don't equal the one before, ascending."""
 
     @property
     def ends(self) -> Numbers:
@@ -100,30 +103,30 @@ def merged(parts: Sequence[BatchColumns], span: Span) -> MergedRows:
     last = span.last_time(parts)
     if last is not None:
         parts = [span.up_to(last, part) for part in parts]
-    columns = joined(parts)
-    rows = np.argsort(-columns.times_ms if span.newest_first else columns.times_ms, kind="stable")
-    times = columns.times_ms[rows]
+    starts = np.cumsum([0, *(len(part.sequences) for part in parts)])
+    times = np.concatenate([part.times_ms for part in parts]) if parts else np.empty(0, np.int64)
+    order = np.argsort(-times if span.newest_first else times, kind="stable")
+    times, numbers = times[order], np.repeat(np.arange(len(parts)), np.diff(starts))[order]
+    rows = order - starts[numbers]
     firsts, given = np.ones(len(rows), np.bool_), 0
     for start, end in _ties(times, span.beyond):
-        keyed = sorted(_keyed(columns, rows[start:end]), key=_key, reverse=span.newest_first)
-        rows[start:end] = [row for _, row in keyed]
+        tied = slice(start, end)
+        keyed = sorted(_keyed(parts, numbers[tied], rows[tied]), key=_key, reverse=span.newest_first)
+        numbers[tied], rows[tied] = [number for _, number, _ in keyed], [row for _, _, row in keyed]
         firsts[start + 1 : end] = [one[0] != other[0] for one, other in pairwise(keyed)]
         if span.beyond is not None and times[start] == span.beyond.time_ms:
             past = span.beyond[1:]
-            given = start + sum(key >= past if span.newest_first else key <= past for key, _ in keyed)
-    of_parts = np.repeat(np.arange(len(parts)), [len(part.sequences) for part in parts])[rows]
-    return MergedRows(columns, rows[given:], of_parts[given:], np.flatnonzero(firsts[given:]))
+            given = start + sum(key >= past if span.newest_first else key <= past for key, _, _ in keyed)
+    return MergedRows(parts, numbers[given:], rows[given:], times[given:], np.flatnonzero(firsts[given:]))
 
 
-def _keyed(columns: BatchColumns, rows: Numbers) -> list[tuple[tuple[str, str], int]]:
-    """Rows with what orders those of one time: uid and digest."""
-    texts = picked(columns.data, rows)
-    digests = (sha256(texts.text(number)).hexdigest() for number in range(len(rows)))
-    numbers: list[int] = rows.tolist()
-    return [((columns.uids[row].as_py(), digest), row) for row, digest in zip(numbers, digests, strict=True)]
+def _keyed(parts: Sequence[BatchColumns], numbers: Numbers, rows: Numbers) -> Iterator[_Keyed]:
+    for number, row in zip(numbers.tolist(), rows.tolist(), strict=True):
+        uid, json = parts[number].uids[row].as_py(), texts_of(parts[number].data).text(row)
+        yield (uid, sha256(json).hexdigest()), number, row
 
 
-def _key(keyed: tuple[tuple[str, str], int]) -> tuple[str, str]:
+def _key(keyed: _Keyed) -> tuple[str, str]:
     return keyed[0]
 
 

@@ -24,14 +24,16 @@ from server.audit_log.search.candidates import (
     tail_candidates,
     time_span,
 )
-from server.audit_log.search.column_reader import ColumnReader, PageBounds
+from server.audit_log.search.column_reader import ColumnReader
 from server.audit_log.search.digests import ObjectDigests
 from server.audit_log.search.origins import NO_ORIGIN, ObjectOrigin, Origins, RowSelection
+from server.audit_log.search.page_making import PageBounds
 from server.audit_log.search.query import (
     Cost,
     FoundEvent,
     Missing,
     MissingReason,
+    PrepareNext,
     SearchQuery,
     Watermark,
     emitter_test,
@@ -96,8 +98,7 @@ class Page:
     """Where the next page begins; None at the end of the search."""
     missing: list[Missing] = field(default_factory=list)
     cost: Cost = field(default_factory=Cost)
-    prepare_next: Callable[[], None] | None = None
-    """Has the next page cost less."""
+    prepare_next: PrepareNext | None = None
 
 
 class PageReader:

@@ -45,6 +45,7 @@ class _Ahead(Generic[Page]):
     asked: Asked
     page: Future[Page | None] = field(default_factory=Future)
     weight: int = 0
+    is_waited_for: bool = False
 
     def set(self, made: Made[Page]) -> None:
         self.weight = max(made.size, _LEAST_BYTES)
@@ -59,18 +60,27 @@ class PagesAhead(Generic[Page]):
         self._lock = Lock()
         self._kept: OrderedDict[Span, _Ahead[Page]] = OrderedDict()
 
-    def read(self, asked: Asked, make: Callable[[], Sequence[Made[Page]]]) -> None:
-        """Have a page made now, and kept for `take`: `make` gives it and those after it, as many as it will."""
+    def read(self, asked: Asked, make: Callable[[], Sequence[Made[Page]]]) -> Page | None:
+        """Have a page made now, and kept for `take`: `make` gives it and those after it, as many as it will.
+
+        Gives the last of them where somebody waited for the first: then more may be made at once.
+        """
         ahead: _Ahead[Page] = _Ahead(asked)
         with self._lock:
             if asked.span in self._kept:
-                return
+                return None
             self._kept[asked.span] = ahead
         made: Sequence[Made[Page]] = ()
         try:
             made = make()
         finally:
             self._keep(ahead, made)
+        return made[-1].page if made and ahead.is_waited_for else None
+
+    def has(self, span: Span) -> bool:
+        """Whether a page is made or being made."""
+        with self._lock:
+            return span in self._kept
 
     def take(self, asked: Asked, deadline: float) -> Page | None:
         """The page that was made of the same; waits where it is being made. None where there is none."""
@@ -78,6 +88,7 @@ class PagesAhead(Generic[Page]):
             ahead = self._kept.pop(asked.span, None)
         if ahead is None or ahead.asked != asked:
             return None
+        ahead.is_waited_for = not ahead.page.done()
         try:
             return ahead.page.result(max(0.0, deadline - monotonic()))
         except TimeoutError:

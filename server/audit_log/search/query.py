@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from rbac.identities import IdentityKind
 from server.audit_log.receipts import Emitter, Receipt
@@ -13,7 +13,7 @@ from server.storage.ports import ObjectArchived, ObjectChanged, ObjectMissing, S
 from server.storage.query import Filters, Order, Position
 
 DEFAULT_PAGE_SIZE = 100
-MAX_PAGE_SIZE = 1000
+MAX_PAGE_SIZE = 2000
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +120,14 @@ class Cost:
     """That Athena read for them; 0 to a caller who may not see every event, since they tell of the others."""
 
 
+class PrepareNext(Protocol):
+    """Has the next pages cost less."""
+
+    def __call__(self, is_alone: Callable[[], bool] = ...) -> None:
+        """`is_alone`: whether nobody else is held up, asked before more is done than the next page needs."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class SearchPage:
     """One page of an answer."""
@@ -133,8 +141,8 @@ class SearchPage:
     query_id: str
     engine_reason: str = ""
     """Why this engine, in our own words."""
-    prepare_next: Callable[[], None] | None = None
-    """Where the next page is likely to be asked for, has it cost less; never fails."""
+    prepare_next: PrepareNext | None = None
+    """Where the next page is likely to be asked for, has it cost less."""
 
     @property
     def complete(self) -> bool:

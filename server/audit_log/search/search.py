@@ -13,7 +13,7 @@ from server.audit_log.bucket_looks import Folders, Looked
 from server.audit_log.foreign_looks import ForeignLooks
 from server.audit_log.retention import Retention
 from server.audit_log.search.candidates import time_span
-from server.audit_log.search.column_reader import ColumnReader
+from server.audit_log.search.column_reader import ColumnReader, MakingElsewhere
 from server.audit_log.search.counted import counts, may_hold
 from server.audit_log.search.digests import ObjectDigests
 from server.audit_log.search.elsewhere import Elsewhere
@@ -82,10 +82,12 @@ class Search:
         foreign: ForeignLooks | None = None,
         retention: Retention | None = None,
         write: Callable[[PageColumns], WrittenRows] = digests_alone,
+        making_elsewhere: MakingElsewhere | None = None,
     ) -> None:
         """`digests` where others find out about changed objects too; `elsewhere` knows what was active when;
         `narrowing` knows of engines beside scan; `outcomes` counts for the alerts; `foreign` looks for what others did
-        to the storages; `write` makes what is given of a page, and where one is read ahead it is made ahead as well."""
+        to the storages; `write` makes what is given of a page, and where one is read ahead it is made ahead as well, by
+        `making_elsewhere` where many are."""
         self._storages = storages
         self._engine = engine
         self._tail = tail
@@ -96,7 +98,9 @@ class Search:
         self._elsewhere = elsewhere or Elsewhere()
         self._narrowing = narrowing or Narrowing(storages)
         self._outcomes = outcomes or Outcomes()
-        self._columns = ColumnReader(storages, self._origins, self._digests.is_intact, PAGE_BOUNDS, write)
+        self._columns = ColumnReader(
+            storages, self._origins, self._digests.is_intact, PAGE_BOUNDS, write, making_elsewhere
+        )
         self._retention = retention or Retention(storages, catalogue)
         self.foreign = foreign or ForeignLooks(storages, catalogue, tail.pending)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor
@@ -11,7 +12,7 @@ from typing import TypeVar
 
 from server.audit_log.access import Access
 from server.audit_log.group_commit import settle
-from server.audit_log.search.query import EventSelector, FoundEvent, SearchPage, SearchQuery
+from server.audit_log.search.query import EventSelector, FoundEvent, PrepareNext, SearchPage, SearchQuery
 from server.audit_log.search.rights import condition_of, restricted
 from server.audit_log.search.search import Search
 from server.audit_log.service_log import ServiceLog
@@ -24,6 +25,7 @@ _MOST_OF_CALLER = _WAITING * 3 // 4
 _ANSWER_SECONDS = 0.2
 """Kept back from the caller's deadline for the trace and the way back."""
 
+_LOG = logging.getLogger(__name__)
 Answer = TypeVar("Answer")
 
 
@@ -111,9 +113,13 @@ class Searches:
 
     def _prepare(self, page: SearchPage) -> None:
         """Have the next page cost less, where that holds up nobody."""
-        if page.prepare_next is not None and self.under_way <= 1:
+        if page.prepare_next is not None and self._is_alone():
             with contextlib.suppress(RuntimeError):  # the threads have been shut down
-                self._threads.submit(page.prepare_next)
+                self._threads.submit(_prepared, page.prepare_next, self._is_alone)
+
+    def _is_alone(self) -> bool:
+        """Whether whoever walks through pages is the only one who searches."""
+        return self.under_way <= 1
 
     async def get(
         self,
@@ -169,3 +175,10 @@ class Searches:
             left = self._of_callers.pop(caller) - 1
             if left:
                 self._of_callers[caller] = left
+
+
+def _prepared(prepare: PrepareNext, is_alone: Callable[[], bool]) -> None:
+    try:
+        prepare(is_alone)
+    except Exception:  # nobody waits for what comes of it, and the next page is read when it is asked for
+        _LOG.exception("pages can't be read ahead")

@@ -26,10 +26,12 @@ from server.audit_log.event_block import rows_of
 from server.audit_log.tail import CommitGroup, TailBlock
 from server.audit_log.validation import Validator, joined_payloads
 from server.audit_log.batch_codec import BatchRow, columns_of
-from server.audit_log.batch_decoding import in_order, part_of, picked, texts_of
+from server.audit_log.batch_decoding import are_whole, in_order, part_of, row_texts, texts_of
 from server.grpc_api.column_encoding import encoded_columns, write_numbers, write_texts
 from server.grpc_api.emit_batches import _read, decode_batch
-from server.grpc_api.row_encoding import encoded_rows, write_rows
+from server.grpc_api.row_encoding import encoded_rows, measure_rows, write_rows
+from server.audit_log.columns.texts import are_ascii
+from server.audit_log.search.page_making import are_within
 from server.audit_log.search.page_columns import PageColumns, ReceiptColumns, Source
 from server.warming import warm_up
 from tests.unit.audit_log.emitters import NODE, NOW_MS, USER
@@ -38,6 +40,7 @@ from tests.unit.audit_log.test_validation import BARE, FAST, SLOW, WRONG
 CALLED = (
     _scan_all, write_event_frames, claim_all, insert_all, forget_newest, forget_oldest, _read, gather_texts,
     uid_prefixes, summary, shift_offsets, move_all, write_numbers, write_texts, write_rows,
+    measure_rows, are_ascii, are_within,
     *([hash_texts] if HASHES_SHA256 else ()),
 )
 warm_up()
@@ -65,9 +68,9 @@ stored = columns_of([BatchRow(number, 0, "a", "u", "", "", b"{}", "") for number
 for part in (stored, in_order([stored]), in_order([stored, stored]), part_of(in_order([stored]), 1, 2), in_order([])):
     encoded_columns([(1, part.sequences)], [(2, texts_of(part.types)), (3, texts_of(part.users))])
     rows = np.arange(len(part.sequences))
-    texts = [picked(each, rows) for each in (part.types, part.uids, part.session_ids, part.users, part.data)]
     receipts = ReceiptColumns(part.sequences, part.sequences, part.times_ms, part.times_ms * 0, [Source("a", "b")])
-    encoded_rows(PageColumns(part.times_ms, *texts, receipts))
+    assert are_whole(part) and are_within(row_texts(part), rows, 9, 9)
+    encoded_rows(PageColumns([row_texts(part)], rows * 0, rows, part.times_ms, receipts))
 for called in CALLED:
     print(called.__name__, len(called.signatures))
 """
@@ -79,5 +82,5 @@ def test_what_python_calls_is_compiled_for_one_kind_of_arguments() -> None:
     command = [sys.executable, "-c", SCRIPT]
     found = subprocess.run(command, env=environment, cwd=ROOT, capture_output=True, text=True, timeout=250, check=True)
     called = dict(line.split() for line in found.stdout.splitlines())
-    assert len(called) == 15 + HASHES_SHA256
+    assert len(called) == 18 + HASHES_SHA256
     assert set(called.values()) == {"1"}, called

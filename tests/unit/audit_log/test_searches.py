@@ -49,7 +49,7 @@ class OnePage:
     def page(self, *_: object) -> SearchPage:
         if self.fails:
             raise self.fails
-        return SearchPage([], "", "scan", Cost(), Watermark({}, 0), [], "q", prepare_next=self.prepared.set)
+        return SearchPage([], "", "scan", Cost(), Watermark({}, 0), [], "q", prepare_next=lambda _: self.prepared.set())
 
 
 def _run(work: Callable[[Searches, HeldLog, OnePage], Any], fails: Exception | None = None) -> None:

@@ -1,0 +1,193 @@
+"""Pages that a process of its own made ahead are those that the service makes, and it can be gone at any time."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from extaudit.v1.audit_log_service_pb2 import SearchEventsResponse
+
+from server.audit_log.search import page_process, page_worker
+from server.audit_log.search.page_columns import GivenRows
+from server.audit_log.search.page_messages import READY, receive
+from server.audit_log.search.page_process import PageProcess
+from server.audit_log.search.page_reader import PAGE_BOUNDS
+from server.audit_log.search.page_rooms import Rooms
+from server.audit_log.search.query import SearchPage, SearchQuery
+from server.audit_log.search.search import Search
+from server.grpc_api.row_encoding import encoded_rows, search_answer
+from server.storage.query import Order
+from server.storage.scan.engine import DuckScanEngine
+from tests.contract.search_rig import ALICE, BOB, NOON, SearchRig, event_json
+
+COMMAND = [sys.executable, "-P", "-m", "server.page_process"]
+GENEROUS_SECONDS = 60
+QUERY = SearchQuery(page_size=9)
+Told = tuple[list[object], list[object], bool]
+
+
+@pytest.fixture
+def process(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[PageProcess]:
+    """In a folder with other code of the service's name, which must not be what is run."""
+    (tmp_path / "server").mkdir()
+    (tmp_path / "server" / "__init__.py").write_text("raise SystemExit(3)")
+    monkeypatch.chdir(tmp_path)
+    made = PageProcess(COMMAND, PAGE_BOUNDS)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def rig(tmp_path: Path, scan_engine: DuckScanEngine) -> Iterator[SearchRig]:
+    """Forty objects whose times overlap, with events that two emitted, and ones of the same millisecond."""
+    made = SearchRig(tmp_path / "data", scan_engine)
+    for number in range(40):
+        events = [event_json(f"u{number}-{step}", NOON + 7 * number + step // 2, text="é" * step) for step in range(20)]
+        made.store(*events, by=ALICE)
+        made.store(*events[:3], by=BOB)
+    yield made
+    made.close()
+
+
+def _search(rig: SearchRig, process: PageProcess | None) -> Search:
+    return rig.search_with(rig.engine, write=encoded_rows, making_elsewhere=process)
+
+
+def _walk(rig: SearchRig, search: Search, query: SearchQuery) -> Iterator[SearchPage]:
+    """The pages, each after what its reader had made ahead."""
+    for page in rig.pages(query, search=search):
+        yield page
+        if page.prepare_next is not None:
+            page.prepare_next()
+
+
+def _told(page: SearchPage) -> Told:
+    events = SearchEventsResponse.FromString(search_answer(page)).events
+    return list(events), list(page.missing), page.next_page_token == ""
+
+
+def _ready(rig: SearchRig, process: PageProcess) -> None:
+    """Walk until the process has made something."""
+    end = time.monotonic() + GENEROUS_SECONDS
+    while not any(isinstance(page.rows, GivenRows) for page in _walk(rig, _search(rig, process), QUERY)):
+        assert time.monotonic() < end, "the process doesn't begin"
+
+
+@pytest.mark.parametrize("order", list(Order))
+def test_pages_are_those_that_the_service_makes(rig: SearchRig, process: PageProcess, order: Order) -> None:
+    _ready(rig, process)
+    query = replace(QUERY, order=order)
+    found = list(_walk(rig, _search(rig, process), query))
+    elsewhere = [isinstance(page.rows, GivenRows) for page in found]
+    assert not any(elsewhere[:2]), "most searches end with their first page"
+    assert sum(elsewhere) > len(elsewhere) * 3 // 4, "all but some in which equal rows are cut"
+    assert list(map(_told, found)) == list(map(_told, rig.pages(query, search=_search(rig, None))))
+    with pytest.raises(TypeError):
+        found[-1].rows[0]
+
+
+def test_memory_that_a_page_is_in_is_not_written_again_until_nobody_has_the_page(
+    rig: SearchRig, process: PageProcess
+) -> None:
+    _ready(rig, process)
+    kept = [(page, _told(page)) for page in _walk(rig, _search(rig, process), QUERY)]
+    for _ in _walk(rig, _search(rig, process), QUERY):
+        pass
+    assert [_told(page) for page, _ in kept] == [told for _, told in kept]
+    rooms = len(process._rooms)
+    kept.clear()
+    for _ in "12":
+        for _ in _walk(rig, _search(rig, process), QUERY):
+            pass
+    assert len(process._rooms) == rooms, "it is used again then"
+
+
+def test_what_befalls_an_object_after_its_page_was_made_is_told(rig: SearchRig, process: PageProcess) -> None:
+    _ready(rig, process)
+    walk = _walk(rig, _search(rig, process), QUERY)
+    page = next(page for page in walk if isinstance(page.rows, GivenRows))
+    gone = rig.objects()
+    for path in gone:
+        path.write_bytes(bytes(path.stat().st_size))
+    told = next(walk)
+    assert not told.rows
+    assert {each.reason.name for each in told.missing} == {"OBJECT_CHANGED"}
+    assert not page.missing
+
+
+def test_the_process_reads_no_object_that_is_not_as_it_was_stored(rig: SearchRig, process: PageProcess) -> None:
+    _ready(rig, process)
+    for path in rig.objects()[:20]:
+        path.write_bytes(bytes(path.stat().st_size))
+    expected = list(map(_told, rig.pages(QUERY, search=_search(rig, None))))
+    assert list(map(_told, _walk(rig, _search(rig, process), QUERY))) == expected
+    assert any(missing for _, missing, _ in expected)
+
+
+def test_a_process_that_is_killed_costs_no_page_and_is_begun_again(
+    rig: SearchRig, process: PageProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = list(map(_told, rig.pages(QUERY, search=_search(rig, None))))
+    monkeypatch.setattr(page_process, "_ANSWER_SECONDS", 1)  # what doesn't answer at all holds up a page so long
+    for sign in (signal.SIGKILL, signal.SIGSTOP):
+        _ready(rig, process)
+        found = []
+        for page in _walk(rig, _search(rig, process), QUERY):
+            found.append(_told(page))
+            if len(found) == 12:
+                os.kill(_pid(process), sign)
+        assert found == expected
+    _ready(rig, process)
+
+
+def _pid(process: PageProcess) -> int:
+    assert process._process is not None
+    return process._process.pid
+
+
+def test_one_that_can_not_be_begun_is_not_tried_again(rig: SearchRig, caplog: pytest.LogCaptureFixture) -> None:
+    process = PageProcess(["/nowhere/python"], PAGE_BOUNDS)
+    expected = list(map(_told, rig.pages(QUERY, search=_search(rig, None))))
+    for _ in "12":
+        assert list(map(_told, _walk(rig, _search(rig, process), QUERY))) == expected
+    assert [record.message for record in caplog.records].count("no page process can be begun") == 1
+    process.close()
+
+
+def test_it_ends_with_the_service_and_when_nobody_asks(rig: SearchRig, process: PageProcess) -> None:
+    _ready(rig, process)
+    begun = process._process
+    process.close()
+    assert begun is not None
+    assert begun.poll() == 0
+    assert list(_walk(rig, _search(rig, process), QUERY))
+    assert process._process is None, "none is begun any more"
+    ours, its = socket.socketpair()
+    with ours, its:
+        worker = threading.Thread(target=page_worker.work, args=(its, encoded_rows, 0.01))
+        worker.start()
+        assert receive(ours)[0] == READY
+        worker.join(GENEROUS_SECONDS)
+        assert not worker.is_alive()
+
+
+def test_rooms_are_used_again_once_they_are_free_and_grow() -> None:
+    rooms = Rooms()
+    first, second = rooms.take(10), rooms.take(10)
+    assert first.number != second.number
+    assert (rooms.to_be_shared(first), rooms.to_be_shared(first)) == (first.descriptor, None)
+    rooms.free([first.number])
+    assert rooms.take(10) is first
+    rooms.free([first.number])
+    larger = rooms.take(len(first.memory) + 1)
+    assert larger.number == first.number
+    assert len(larger.memory) > len(first.memory)
+    assert rooms.to_be_shared(larger) == larger.descriptor, "whoever has the smaller one needs it"
