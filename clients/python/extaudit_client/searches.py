@@ -14,7 +14,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from extaudit_client import names
 from extaudit_client.rows import EventRow, row_from
 
-MAX_PAGE = 1000
+MAX_PAGE = 2000
 """Rows that the service gives in one page at most."""
 
 _TIME_LIMIT = "time_limit"

@@ -480,7 +480,7 @@ class SearchEventsRequest(_message.Message):
     engine: Global___SearchEngine.ValueType
     """What reads the stored batches."""
     page_size: _builtins.int
-    """Rows per page: 0 means 100, above 1,000 is taken as 1,000, negative is refused.
+    """Rows per page: 0 means 100, above 2,000 is taken as 2,000, negative is refused.
     A page also ends before 1 MiB of JSON is exceeded, but always holds one row.
     """
     page_token: _builtins.str
