@@ -37,7 +37,7 @@ class RunRequest(NamedTuple):
     """By key of each object."""
     receipts: Mapping[str, ReceiptTable]
     """By key of each object."""
-    free: Sequence[int]
+    free: Sequence[int] = ()
     """Numbers of rooms that the service has let go of."""
 
 

@@ -59,14 +59,14 @@ class PageProcess:
                 if may_begin:
                     self._begin()
                 return None
-            if not self._is_there(self._connection):
+            if (request := self._request(asked, most, reading)) is None:
                 return None
-            request = self._request(asked, most, reading)
-            return None if request is None else self._made(self._connection, request)
-        except (OSError, EOFError) as error:
-            _LOG.warning("the page process is gone", extra={"error": type(error).__name__})
-            self._end()
-            return None
+            try:
+                return self._made(self._connection, request) if self._is_there(self._connection) else None
+            except Exception as error:  # whatever it was: an answer that comes late must never be taken for the next
+                _LOG.warning("the page process is gone", extra={"error": type(error).__name__})
+                self._end()
+                return None
         finally:
             self._lock.release()
 
@@ -115,12 +115,12 @@ class PageProcess:
             return None
         counted = {item.log_id: asked.counted.get(item.log_id, 0) for item in objects}
         given = Asked(asked.span, counted, objects)
-        free = [self._free.pop() for _ in range(len(self._free))]
         paths = {item.key: reading.path(item) for item in objects}
-        return RunRequest(given, most, len(objects) < len(waiting), self._bounds, paths, known, free)
+        return RunRequest(given, most, len(objects) < len(waiting), self._bounds, paths, known)
 
     def _made(self, connection: socket.socket, request: RunRequest) -> Run | None:
-        send(connection, request)
+        free = [self._free.pop() for _ in range(len(self._free))]
+        send(connection, request._replace(free=free))
         answer, memory = receive(connection)
         if not isinstance(answer, RunAnswer):
             return None
