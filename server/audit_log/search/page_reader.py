@@ -39,6 +39,7 @@ from server.audit_log.search.query import (
     emitter_test,
     reason_of,
 )
+from server.audit_log.search.stored_sizes import StoredSizes
 from server.audit_log.storages import Storages
 from server.audit_log.tail import Pinned, TailRow
 from server.errors import DeadlineExceeded
@@ -110,6 +111,7 @@ class PageReader:
         engine: ScanEngine,
         origins: Origins,
         digests: ObjectDigests,
+        sizes: StoredSizes,
         plan: Plan,
         deadline: float,
         *,
@@ -122,6 +124,7 @@ class PageReader:
         self._storages = storages
         self._engine = engine
         self._origins = origins
+        self._sizes = sizes
         self._known_origins: dict[str, ObjectOrigin] = {}
         self._plan = plan
         self._deadline = deadline
@@ -222,11 +225,13 @@ class PageReader:
     def _readable_objects(self) -> list[CatalogueObject]:
         """The plan's objects, less those known to be unreadable or found changed, which are named as missing."""
         readable = []
+        wrong = self._sizes.wrong(self._plan.objects)
         for item in self._plan.objects:
             if item.foreign_note is not None and item.rows == 0:
                 self._miss(MissingReason.OBJECT_UNREADABLE, item, item.foreign_note)
                 continue
-            if not self._is_as_large_as_stored(item):
+            if item.key in wrong:
+                self._miss_size(item, wrong[item.key])
                 continue
             if item.foreign_note is not None:
                 of_ours = item.foreign_note == RECORD_GONE
@@ -235,18 +240,12 @@ class PageReader:
             readable.append(item)
         return readable
 
-    def _is_as_large_as_stored(self, item: CatalogueObject) -> bool:
-        """Whether an object is there, with its size; of one that has to be fetched that tells."""
-        storage = self._storages.of(item.storage)
-        if storage.compares_digests:
-            return True
-        size = storage.size(item.name)
+    def _miss_size(self, item: CatalogueObject, size: int | None) -> None:
         if size is None:
             self._miss(MissingReason.OBJECT_MISSING, item, "the object isn't there")
-        elif size != item.bytes:
+        else:
             text = f"is {size} bytes and was {item.bytes} when it was stored"
             self._miss(MissingReason.OBJECT_CHANGED, item, text)
-        return size == item.bytes
 
     def _found(self, group: list[Candidate]) -> FoundEvent:
         first = group[0]

@@ -35,6 +35,7 @@ from server.audit_log.search.query import (
     Watermark,
     reason_of,
 )
+from server.audit_log.search.stored_sizes import StoredSizes
 from server.audit_log.search.tokens import PageStart, PageTokens
 from server.audit_log.storages import Storages
 from server.audit_log.tail import Tail
@@ -95,6 +96,7 @@ class Search:
         self._tokens = tokens
         self._origins = Origins(storages, catalogue)
         self._digests = digests or ObjectDigests(storages)
+        self._sizes = StoredSizes(storages)
         self._elsewhere = elsewhere or Elsewhere()
         self._narrowing = narrowing or Narrowing(storages)
         self._outcomes = outcomes or Outcomes()
@@ -201,7 +203,7 @@ class Search:
         return rows[0]
 
     def _reader(self, plan: Plan, deadline: float, *, only: Position | None = None) -> PageReader:
-        parts = self._storages, self._engine, self._origins, self._digests
+        parts = self._storages, self._engine, self._origins, self._digests, self._sizes
         return PageReader(*parts, plan, deadline, only=only, columns=self._columns)
 
     def _at(self, selector: EventSelector, condition: RowCondition | None, outcome: Outcome) -> Position:
