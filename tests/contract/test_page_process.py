@@ -6,11 +6,14 @@ import os
 import select
 import signal
 import socket
+import struct
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from extaudit.v1.audit_log_service_pb2 import SearchEventsResponse
@@ -133,20 +136,68 @@ def test_the_process_reads_no_object_that_is_not_as_it_was_stored(rig: SearchRig
     assert any(missing for _, missing, _ in expected)
 
 
-def test_a_process_that_is_killed_costs_no_page_and_is_begun_again(
+@pytest.mark.parametrize(
+    ("sign", "more"), [(signal.SIGKILL, 0), (signal.SIGSTOP, 0), (signal.SIGSTOP, 1_000_000)], ids=str
+)
+def test_a_process_that_is_gone_or_stuck_costs_no_page_and_is_begun_again(
+    rig: SearchRig, process: PageProcess, monkeypatch: pytest.MonkeyPatch, sign: signal.Signals, more: int
+) -> None:
+    """Neither an answer that doesn't come holds up a page for ever, nor a request that nobody takes."""
+    expected = list(map(_told, rig.pages(QUERY, search=_search(rig, None))))
+    _ready(rig, process)
+    monkeypatch.setattr(page_process, "_END_SECONDS", 0.1)
+    found, first = [], process._process
+    for page in _walk(rig, _search(rig, process), QUERY):
+        found.append(_told(page))
+        if len(found) == 8:
+            assert first is not None
+            assert process._connection is not None
+            os.kill(first.pid, sign)
+            for option in (socket.SO_RCVTIMEO, socket.SO_SNDTIMEO):
+                process._connection.setsockopt(socket.SOL_SOCKET, option, struct.pack("ll", 0, 300_000))
+            process._free.extend([0] * more)
+    assert found == expected
+    _ready(rig, process)
+    assert process._process is not first
+
+
+@pytest.mark.parametrize(
+    "command", [["/nowhere/python"], ["/bin/false"], [sys.executable, "-c", "raise SystemExit(1)"]]
+)
+def test_one_that_can_not_be_begun_or_ends_at_once_is_not_tried_again(
+    rig: SearchRig, caplog: pytest.LogCaptureFixture, command: list[str]
+) -> None:
+    process = PageProcess(command, PAGE_BOUNDS)
+    expected = list(map(_told, rig.pages(QUERY, search=_search(rig, None))))
+    until = time.monotonic() + GENEROUS_SECONDS
+    while process._may_begin:
+        assert time.monotonic() < until
+        assert list(map(_told, _walk(rig, _search(rig, process), QUERY))) == expected
+    said = [record.message for record in caplog.records if record.levelname == "WARNING"]
+    for _ in "12":
+        assert list(map(_told, _walk(rig, _search(rig, process), QUERY))) == expected
+    assert said
+    assert [record.message for record in caplog.records if record.levelname == "WARNING"] == said
+    process.close()
+
+
+def test_memory_that_comes_without_a_descriptor_is_no_answer(
     rig: SearchRig, process: PageProcess, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """The kernel drops a descriptor where the service has as many as it may: a room would be the smaller one before."""
     expected = list(map(_told, rig.pages(QUERY, search=_search(rig, None))))
-    monkeypatch.setattr(page_process, "_END_SECONDS", 0.1)
-    monkeypatch.setattr(page_process, "_ANSWER_SECONDS", 1)  # what doesn't answer at all holds up a page so long
-    for sign in (signal.SIGKILL, signal.SIGSTOP):
-        _ready(rig, process)
-        found = []
-        for page in _walk(rig, _search(rig, process), QUERY):
-            found.append(_told(page))
-            if len(found) == 12:
-                os.kill(_pid(process), sign)
-        assert found == expected
+    _ready(rig, process)
+    first, receive_descriptors = process._process, socket.recv_fds
+
+    def dropping(*given: Any) -> Any:
+        data, found, flags, address = receive_descriptors(*given)
+        for each in found:
+            os.close(each)
+        return data, [], flags | (socket.MSG_CTRUNC if found else 0), address
+
+    monkeypatch.setattr(socket, "recv_fds", dropping)  # a real limit would hit the rest of the test as well
+    assert list(map(_told, _walk(rig, _search(rig, process), QUERY))) == expected
+    assert process._process is not first
 
 
 def test_no_answer_is_taken_for_that_to_another_question(
@@ -167,22 +218,11 @@ def test_no_answer_is_taken_for_that_to_another_question(
     assert process._process is not asked
 
 
-def _pid(process: PageProcess) -> int:
-    assert process._process is not None
-    return process._process.pid
-
-
-def test_one_that_can_not_be_begun_is_not_tried_again(rig: SearchRig, caplog: pytest.LogCaptureFixture) -> None:
-    process = PageProcess(["/nowhere/python"], PAGE_BOUNDS)
-    expected = list(map(_told, rig.pages(QUERY, search=_search(rig, None))))
-    for _ in "12":
-        assert list(map(_told, _walk(rig, _search(rig, process), QUERY))) == expected
-    assert [record.message for record in caplog.records].count("no page process can be begun") == 1
-    process.close()
-
-
-def test_it_ends_with_the_service_and_when_nobody_asks(rig: SearchRig, process: PageProcess) -> None:
+def test_it_ends_with_the_service_and_when_nobody_asks(
+    rig: SearchRig, process: PageProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
     _ready(rig, process)
+    monkeypatch.setattr(page_process, "_END_SECONDS", GENEROUS_SECONDS)
     begun = process._process
     process.close()
     assert begun is not None

@@ -6,11 +6,15 @@ import base64
 import time
 from dataclasses import replace
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from rbac.identities import IdentityKind
-from server.audit_log.search.query import SearchQuery, Watermark
+from server.audit_log.search.query import MAX_PAGE_SIZE, SearchQuery, Watermark
+from server.audit_log.timestamps import utc_date
 from server.errors import FailedPrecondition, InvalidRequest, NotFound
+from server.grpc_api.row_encoding import search_answer
 from server.storage.query import FieldEquality, Filters, Order
 from tests.contract.search_rig import ALICE, BOB, CALLER, DAY_MS, NODE, NOON, SearchRig, event_json, shown
 
@@ -207,3 +211,24 @@ def test_an_unknown_storage_is_not_found_and_athena_can_not_read_this_one(rig: S
     with pytest.raises(FailedPrecondition) as refused:
         rig.page(SearchQuery(engine="athena"))
     assert refused.value.reason == "ENGINE_UNAVAILABLE"
+
+
+@pytest.mark.parametrize("user", ["€" * 170, "€" * 980, "u" * 1020])
+def test_a_default_client_can_take_a_page_of_as_many_rows_as_there_may_be(rig: SearchRig, user: str) -> None:
+    """Whoever can write to a storage decides on columns, JSON and names; what a client can't take ends its walk."""
+    count = MAX_PAGE_SIZE
+    table = pa.table(
+        {
+            "event_type": ["a"] * count,
+            "event_time": pa.array(range(NOON, NOON + count), pa.timestamp("ms", "UTC")),
+            "uid": [f"u{number}" for number in range(count)],
+            "session_id": ["s"] * count,
+            "user": [user] * count,
+            "event_data": ["{}" + " " * 500] * count,
+        }
+    )
+    (folder := rig.events_folder / utc_date(NOON)).mkdir(parents=True, exist_ok=True)
+    pq.write_table(table, folder / f"{'x' * 240}.parquet")
+    pages = list(rig.pages(SearchQuery(page_size=MAX_PAGE_SIZE)))
+    assert sum(len(page.rows) for page in pages) == count
+    assert max(len(search_answer(page)) for page in pages) < 4 * MIB

@@ -27,8 +27,9 @@ from server.storage.query import Position
 
 MOST_OBJECTS: Final = 16
 """Of one run."""
-_MOST_COLUMN_BYTES: Final = 1024
-"""Of the columns of a row beside its JSON. Where they are longer they count for the size of a page."""
+COLUMN_BYTES: Final = 512
+"""Of the columns of a row beside its JSON. Where they are longer they count for the size of a page: an answer with as
+many rows as a page may have must stay below the 4 MiB that a default client takes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,7 +175,7 @@ class PageMaker:
             receipts,
         )
         for texts, of_part in rows.by_part():
-            if not are_within(texts, rows.rows[of_part], _MOST_COLUMN_BYTES, self._bounds.row - _MOST_COLUMN_BYTES):
+            if not are_within(texts, rows.rows[of_part], COLUMN_BYTES, self._bounds.row - COLUMN_BYTES):
                 raise Unsuited
         return rows
 

@@ -68,10 +68,12 @@ def receive(connection: socket.socket) -> tuple[Any, mmap.mmap | None]:
         EOFError: the other end is gone.
         OSError: it didn't answer in time, or something else failed.
     """
-    head, shared, _, _ = socket.recv_fds(connection, _LENGTH.size, 1)
+    head, shared, flags, _ = socket.recv_fds(connection, _LENGTH.size, 1)
     try:
         if len(head) < _LENGTH.size:
             raise EOFError
+        if flags & socket.MSG_CTRUNC:
+            raise OSError("there is no descriptor left for the memory that came")
         (length,) = _LENGTH.unpack(head)
         body = bytearray(length)
         at = 0

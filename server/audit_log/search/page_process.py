@@ -28,7 +28,10 @@ from server.audit_log.search.pages_ahead import Asked
 from server.state.catalogue import CatalogueObject
 
 _LOG = logging.getLogger(__name__)
-_ANSWER_SECONDS: Final = 30
+_ANSWER_SECONDS: Final = 5
+"""Much longer than it takes; who waits for the page has the rest of the time of a search for it."""
+_ENVIRONMENT: Final = ("PYTHON", "LD_", "LC_", "LANG", "TZ", "NUMBA_", "HOME", "XDG_CACHE_HOME", "PATH", "VIRTUAL_ENV")
+"""How the names of the variables begin that it needs: others may be secrets."""
 _END_SECONDS: Final = 5.0
 
 
@@ -46,15 +49,13 @@ class PageProcess:
         self._rooms: dict[int, mmap.mmap] = {}
         self._free: list[int] = []
         # On one processor, and where memory can't be shared so, it would gain nothing.
-        self._may_begin = hasattr(os, "memfd_create") and (os.cpu_count() or 1) > 1
+        self._may_begin = hasattr(os, "memfd_create") and len(os.sched_getaffinity(0)) > 1
 
     def run(self, asked: Asked, most: int, reading: StoredReading, *, may_begin: bool) -> Run | None:
         """See MakingElsewhere."""
         if not self._lock.acquire(blocking=False):
             return None
         try:
-            if self._process is not None and self._process.poll() is not None:
-                self._end()  # nobody had asked for a while
             if self._connection is None:
                 if may_begin:
                     self._begin()
@@ -78,37 +79,61 @@ class PageProcess:
 
     def _is_there(self, connection: socket.socket) -> bool:
         """Whether the process has begun and can be asked."""
-        if not self._is_ready and select.select([connection], [], [], 0)[0]:
-            self._is_ready = receive(connection)[0] == READY
+        if not self._is_ready:
+            poll = select.poll()
+            poll.register(connection, select.POLLIN)
+            self._is_ready = bool(poll.poll(0)) and receive(connection)[0] == READY
         return self._is_ready
 
     def _begin(self) -> None:
         if not self._may_begin:
             return
-        ours, its = socket.socketpair()
         try:
-            self._process = subprocess.Popen(  # noqa: S603 -- the command is ours
-                [*self._command, str(its.fileno())],
+            ours, its = socket.socketpair()
+            with its:
+                process = self._process = self._begun(ours, its.fileno())
+        except OSError as error:
+            _LOG.warning("no page process can be begun", extra={"error": error.strerror})
+            self._may_begin = False
+            return
+        for option in (socket.SO_RCVTIMEO, socket.SO_SNDTIMEO):
+            ours.setsockopt(socket.SOL_SOCKET, option, struct.pack("ll", _ANSWER_SECONDS, 0))
+        self._connection = ours
+        Thread(target=self._await_end, args=(process,), name="page-process", daemon=True).start()
+
+    def _begun(self, ours: socket.socket, its: int) -> subprocess.Popen[bytes]:
+        try:
+            return subprocess.Popen(  # noqa: S603 -- the command is ours
+                [*self._command, str(its)],
+                env={name: value for name, value in os.environ.items() if name.startswith(_ENVIRONMENT)},
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
-                pass_fds=[its.fileno()],
+                pass_fds=[its],
                 process_group=0,  # what is typed at the terminal is for the service
             )
-        except OSError as error:
+        except OSError:
             ours.close()
-            self._may_begin = False
-            _LOG.warning("no page process can be begun", extra={"error": error.strerror})
-            return
-        finally:
-            its.close()
-        ours.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("ll", _ANSWER_SECONDS, 0))
-        self._connection = ours
-        Thread(target=self._process.wait, name="page-process", daemon=True).start()  # so that it is no zombie
+            raise
+
+    def _await_end(self, process: subprocess.Popen[bytes]) -> None:
+        """Let go of a process that has ended by itself, as when nobody had asked for a while."""
+        process.wait()
+        with self._lock:
+            if self._process is not process:
+                return
+            if not self._is_ready and process.returncode:
+                self._may_begin = False  # it would end so again
+            if process.returncode:
+                _LOG.warning("the page process has failed", extra={"code": process.returncode})
+            self._end()
 
     def _request(self, asked: Asked, most: int, reading: StoredReading) -> RunRequest | None:
-        """None where an object's receipts can't be read: somebody may have put them back when the page is asked for."""
+        """None where rows may have to be read one by one, or receipts can't be read: somebody may have put them back
+        when the page is asked for."""
         waiting = in_order(asked.objects, asked.span)
-        objects = _needed(waiting, most * asked.span.rows, asked.span)
+        objects = _needed(waiting, most * asked.span.rows, asked.span) if waiting else ()
+        if not objects or any(item.is_foreign for item in objects):
+            return None
         tables = reading.receipts(objects, float("inf"))
         known = {item.key: table for item, table in zip(objects, tables, strict=True) if table is not None}
         if len(known) < len(objects):
@@ -127,6 +152,8 @@ class PageProcess:
         if memory is not None:
             self._rooms[answer.room] = memory
         data = memoryview(self._rooms[answer.room])[: answer.ends[-1]]
+        if len(data) < answer.ends[-1]:
+            raise EOFError
         tenant = Tenant()
         finalize(tenant, self._free.append, answer.room)
         return Run(GivenRows(WrittenRows(data, answer.ends), tenant), answer.pages, answer.objects, (), data.nbytes)

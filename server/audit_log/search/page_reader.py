@@ -27,7 +27,7 @@ from server.audit_log.search.candidates import (
 from server.audit_log.search.column_reader import ColumnReader
 from server.audit_log.search.digests import ObjectDigests
 from server.audit_log.search.origins import NO_ORIGIN, ObjectOrigin, Origins, RowSelection
-from server.audit_log.search.page_making import PageBounds
+from server.audit_log.search.page_making import COLUMN_BYTES, PageBounds
 from server.audit_log.search.query import (
     Cost,
     FoundEvent,
@@ -196,13 +196,18 @@ class PageReader:
             row = self._found(group)
             rows.append(row)
             groups.append(group)
-            used += size + _columns_bytes(row, len(group))
+            used += size + _columns_bytes(row, len(group)) + self._name_bytes(group)
         self._add_receipts(rows, groups)
         if self._stored.timed_out and page.end is None:
             page.end = self._place_reached()
             page.missing.append(self._time_limit())
         elif page.end is None:
             page.end = self._plan.reach
+
+    def _name_bytes(self, group: Sequence[Candidate]) -> int:
+        """What the names of foreign objects take, which come with each row."""
+        keys = (each.object_key for each in group if not isinstance(each, TailCandidate))
+        return sum(len(key.encode()) for key in keys if self._stored.opened[key].is_foreign)
 
     def _is_beyond_reach(self, place: Position) -> bool:
         reach = self._plan.reach
@@ -385,7 +390,6 @@ def _size(candidate: Candidate) -> int:
 
 
 def _columns_bytes(row: FoundEvent, receipts: int) -> int:
-    """What a row takes beside its JSON, about: columns of foreign objects and lists of receipts have no bound."""
-    text = row.user, row.session_id, row.type, row.position.uid
-    columns = len("".join(text).encode()) if sum(map(len, text)) > 1024 else 0
-    return columns + RECEIPT_BYTES * (receipts - 1)
+    """What a row takes beside its JSON, about; small columns count for nothing: COLUMN_BYTES."""
+    columns = len("".join((row.user, row.session_id, row.type, row.position.uid)).encode())
+    return (columns if columns > COLUMN_BYTES else 0) + RECEIPT_BYTES * (receipts - 1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import select
 import socket
 from collections.abc import Callable, Sequence
@@ -43,16 +44,14 @@ class _Reading:
 def work(connection: socket.socket, write: Write, idle_seconds: float = _IDLE_SECONDS) -> None:
     """Answer requests until the service is gone, or has asked for nothing for a while."""
     decoded, rooms = DecodedObjects(_DECODED_BYTES), Rooms()
-    send(connection, READY)
     poll = select.poll()
     poll.register(connection, select.POLLIN)
-    while poll.poll(idle_seconds * 1000):
-        try:
+    with contextlib.suppress(EOFError, ConnectionError):
+        send(connection, READY)
+        while poll.poll(idle_seconds * 1000):
             request, _ = receive(connection)
             rooms.free(request.free)
             _answer(connection, request, decoded, rooms, write)
-        except (EOFError, ConnectionError):
-            return
 
 
 def _answer(
