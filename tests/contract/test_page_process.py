@@ -52,7 +52,7 @@ def process(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[PagePro
 def rig(tmp_path: Path, scan_engine: DuckScanEngine) -> Iterator[SearchRig]:
     """Objects whose times overlap, with events that two emitted, and ones of the same millisecond."""
     made = SearchRig(tmp_path / "data", scan_engine)
-    for number in range(14):
+    for number in range(20):
         events = [event_json(f"u{number}-{step}", NOON + 7 * number + step // 2, text="é" * step) for step in range(20)]
         made.store(*events, by=ALICE)
         made.store(*events[:3], by=BOB)
@@ -98,6 +98,24 @@ def test_pages_are_those_that_the_service_makes(rig: SearchRig, process: PagePro
         found[-1].rows[0]
 
 
+def test_runs_are_begun_before_they_are_needed_until_twelve_pages_wait(rig: SearchRig, process: PageProcess) -> None:
+    _ready(rig, process)
+    search = _search(rig, process)
+    waiting = []
+    for page in rig.pages(QUERY, search=search):
+        if page.prepare_next is not None:
+            page.prepare_next(lambda: True)
+        waiting.append(search._columns._ahead.waiting)
+    assert max(waiting) == 12
+    assert min(waiting[9:-14]) > 8, "the process has always something to do"
+    waiting.clear()
+    for page in rig.pages(QUERY, search=(alone := _search(rig, None))):
+        if page.prepare_next is not None:
+            page.prepare_next(lambda: True)
+        waiting.append(alone._columns._ahead.waiting)
+    assert max(waiting) <= 8, "the service itself makes no more than it needs"
+
+
 def test_memory_that_a_page_is_in_is_not_written_again_until_nobody_has_the_page(
     rig: SearchRig, process: PageProcess
 ) -> None:
@@ -131,7 +149,7 @@ def test_the_process_reads_no_object_that_is_not_as_it_was_stored(rig: SearchRig
     _ready(rig, process)
     for path in rig.objects()[:10]:
         path.write_bytes(bytes(path.stat().st_size))
-    expected = list(map(_told, rig.pages(QUERY, search=_search(rig, None))))
+    expected = list(map(_told, _walk(rig, _search(rig, None), QUERY)))
     assert list(map(_told, _walk(rig, _search(rig, process), QUERY))) == expected
     assert any(missing for _, missing, _ in expected)
 

@@ -20,7 +20,7 @@ from server.audit_log.search.candidates import time_span
 from server.audit_log.search.decoded_objects import DecodedObjects, OddObject
 from server.audit_log.search.merging import Span, Unsuited
 from server.audit_log.search.origins import Origins, OriginUnknown
-from server.audit_log.search.page_columns import PageColumns, WritableRows, WrittenRows
+from server.audit_log.search.page_columns import GivenRows, PageColumns, WritableRows, WrittenRows
 from server.audit_log.search.page_making import PageBounds, PageMaker, Run
 from server.audit_log.search.pages_ahead import Asked, Made, PagesAhead
 from server.audit_log.search.query import SearchQuery, Watermark
@@ -29,6 +29,8 @@ from server.state.catalogue import CatalogueObject
 from server.storage.ports import StorageError
 from server.storage.query import Filters, Position
 
+_MOST_WAITING: Final = 8
+"""Pages made elsewhere that wait where the next run is begun before it is needed: so at most twelve do."""
 _MOST_AHEAD: Final = 4
 """Pages that are read ahead at once: what doesn't depend on the number of rows is done once for them."""
 
@@ -54,10 +56,13 @@ class _ReadingAhead:
     make: Callable[[], Sequence[Made[ColumnPage]]]
 
     def __call__(self, is_alone: Callable[[], bool] = bool) -> None:
-        """Read them, and those after them while whoever walks through them has to wait and `is_alone`."""
-        last = self.ahead.read(self.following, self.make)
+        """Read them, and those after them while `is_alone` and either whoever walks through them has to wait, or they
+        are made elsewhere and few are waiting."""
+        last, is_waited_for = self.ahead.read(self.following, self.make)
         while last is not None and last.prepare_next is not None and is_alone():
-            last = self.ahead.read(last.prepare_next.following, last.prepare_next.make)
+            if not is_waited_for and (isinstance(last.rows, PageColumns) or self.ahead.waiting > _MOST_WAITING):
+                return
+            last, is_waited_for = self.ahead.read(last.prepare_next.following, last.prepare_next.make)
 
 
 class MakingElsewhere(Protocol):
@@ -75,14 +80,14 @@ class StoredReading:
     def __init__(self, storages: Storages, origins: Origins, is_intact: Callable[[CatalogueObject], bool]) -> None:
         self._storages = storages
         self._origins = origins
-        self._is_intact = is_intact
+        self.is_intact = is_intact
         self._decoded = DecodedObjects()
 
     def columns(self, item: CatalogueObject, deadline: float) -> BatchColumns:
         """See ObjectReading."""
         with self._storages.local([item], deadline) as found:
             path = found[item.key]
-            if isinstance(path, StorageError) or not self._is_intact(item):
+            if isinstance(path, StorageError) or not self.is_intact(item):
                 raise Unsuited
             return self._decoded.columns(item, path)
 
@@ -144,9 +149,16 @@ class ColumnReader:
                 page = self._pages(asked, run, 1)[0].page._replace(objects=run.objects)
         except (Unsuited, OddObject, StorageError):
             return None
-        if page.prepare_next is not None and self._ahead.has(page.prepare_next.following.span):
-            return page._replace(prepare_next=None)  # as for all pages of a run but the first
-        return page
+        return page._replace(prepare_next=self._next_to_read(page))
+
+    def _next_to_read(self, page: ColumnPage) -> _ReadingAhead | None:
+        """What is to be read ahead behind what was; None where it is being read, or enough waits."""
+        step = page.prepare_next
+        while step is not None and (found := self._ahead.found(step.following.span)) is not None:
+            step = found.prepare_next if isinstance(found.rows, GivenRows) else None
+        if step is page.prepare_next or self._ahead.waiting <= _MOST_WAITING:
+            return step
+        return None
 
     def _reading_ahead(self, asked: Asked, end: Position | None, most: int) -> _ReadingAhead | None:
         """Reads so many pages after one of what was asked; None where there is none."""

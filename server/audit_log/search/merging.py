@@ -83,7 +83,9 @@ class Span:
 
     def last_time(self, parts: Sequence[BatchColumns]) -> int | None:
         """The time of the last of these rows; None where the parts have fewer."""
-        times = np.concatenate([part.times_ms for part in parts]) if parts else np.empty(0, np.int64)
+        if sum(len(part.times_ms) for part in parts) < self.rows:
+            return None
+        times = np.concatenate([part.times_ms for part in parts])
         if self.beyond is not None:
             times = times[times != self.beyond.time_ms]
         if len(times) < self.rows:

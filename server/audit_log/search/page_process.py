@@ -132,7 +132,7 @@ class PageProcess:
         when the page is asked for."""
         waiting = in_order(asked.objects, asked.span)
         objects = _needed(waiting, most * asked.span.rows, asked.span) if waiting else ()
-        if not objects or any(item.is_foreign for item in objects):
+        if not objects or any(item.is_foreign or not reading.is_intact(item) for item in objects):
             return None
         tables = reading.receipts(objects, float("inf"))
         known = {item.key: table for item, table in zip(objects, tables, strict=True) if table is not None}

@@ -60,27 +60,33 @@ class PagesAhead(Generic[Page]):
         self._lock = Lock()
         self._kept: OrderedDict[Span, _Ahead[Page]] = OrderedDict()
 
-    def read(self, asked: Asked, make: Callable[[], Sequence[Made[Page]]]) -> Page | None:
+    def read(self, asked: Asked, make: Callable[[], Sequence[Made[Page]]]) -> tuple[Page | None, bool]:
         """Have a page made now, and kept for `take`: `make` gives it and those after it, as many as it will.
 
-        Gives the last of them where somebody waited for the first: then more may be made at once.
+        Gives the last of them, and whether somebody waited for the first.
         """
         ahead: _Ahead[Page] = _Ahead(asked)
         with self._lock:
             if asked.span in self._kept:
-                return None
+                return None, False
             self._kept[asked.span] = ahead
         made: Sequence[Made[Page]] = ()
         try:
             made = make()
         finally:
             self._keep(ahead, made)
-        return made[-1].page if made and ahead.is_waited_for else None
+        return (made[-1].page if made else None), ahead.is_waited_for
 
-    def has(self, span: Span) -> bool:
-        """Whether a page is made or being made."""
+    @property
+    def waiting(self) -> int:
+        """How many pages are kept or being made."""
+        return len(self._kept)
+
+    def found(self, span: Span) -> Page | None:
+        """A page that is kept, without taking it."""
         with self._lock:
-            return span in self._kept
+            ahead = self._kept.get(span)
+        return ahead.page.result() if ahead is not None and ahead.page.done() else None
 
     def take(self, asked: Asked, deadline: float) -> Page | None:
         """The page that was made of the same; waits where it is being made. None where there is none."""
