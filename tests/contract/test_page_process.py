@@ -48,14 +48,28 @@ def process(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[PagePro
     made.close()
 
 
-@pytest.fixture
-def rig(tmp_path: Path, scan_engine: DuckScanEngine) -> Iterator[SearchRig]:
+def _stored(folder: Path, engine: DuckScanEngine) -> SearchRig:
     """Objects whose times overlap, with events that two emitted, and ones of the same millisecond."""
-    made = SearchRig(tmp_path / "data", scan_engine)
+    made = SearchRig(folder, engine)
     for number in range(20):
         events = [event_json(f"u{number}-{step}", NOON + 7 * number + step // 2, text="é" * step) for step in range(20)]
         made.store(*events, by=ALICE)
         made.store(*events[:3], by=BOB)
+    return made
+
+
+@pytest.fixture(scope="module")
+def rig(tmp_path_factory: pytest.TempPathFactory, scan_engine: DuckScanEngine) -> Iterator[SearchRig]:
+    """For tests that change nothing of it."""
+    made = _stored(tmp_path_factory.mktemp("stored") / "data", scan_engine)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def own_rig(tmp_path: Path, scan_engine: DuckScanEngine) -> Iterator[SearchRig]:
+    """For one that does."""
+    made = _stored(tmp_path / "data", scan_engine)
     yield made
     made.close()
 
@@ -132,11 +146,11 @@ def test_memory_that_a_page_is_in_is_not_written_again_until_nobody_has_the_page
     assert len(process._rooms) == rooms, "it is used again then"
 
 
-def test_what_befalls_an_object_after_its_page_was_made_is_told(rig: SearchRig, process: PageProcess) -> None:
-    _ready(rig, process)
-    walk = _walk(rig, _search(rig, process), QUERY)
+def test_what_befalls_an_object_after_its_page_was_made_is_told(own_rig: SearchRig, process: PageProcess) -> None:
+    _ready(own_rig, process)
+    walk = _walk(own_rig, _search(own_rig, process), QUERY)
     page = next(page for page in walk if isinstance(page.rows, GivenRows))
-    gone = rig.objects()
+    gone = own_rig.objects()
     for path in gone:
         path.write_bytes(bytes(path.stat().st_size))
     told = next(walk)
@@ -145,12 +159,12 @@ def test_what_befalls_an_object_after_its_page_was_made_is_told(rig: SearchRig, 
     assert not page.missing
 
 
-def test_the_process_reads_no_object_that_is_not_as_it_was_stored(rig: SearchRig, process: PageProcess) -> None:
-    _ready(rig, process)
-    for path in rig.objects()[:10]:
+def test_the_process_reads_no_object_that_is_not_as_it_was_stored(own_rig: SearchRig, process: PageProcess) -> None:
+    _ready(own_rig, process)
+    for path in own_rig.objects()[:10]:
         path.write_bytes(bytes(path.stat().st_size))
-    expected = list(map(_told, _walk(rig, _search(rig, None), QUERY)))
-    assert list(map(_told, _walk(rig, _search(rig, process), QUERY))) == expected
+    expected = list(map(_told, _walk(own_rig, _search(own_rig, None), QUERY)))
+    assert list(map(_told, _walk(own_rig, _search(own_rig, process), QUERY))) == expected
     assert any(missing for _, missing, _ in expected)
 
 
