@@ -181,6 +181,7 @@ class PageReader:
         sources: tuple[Iterator[Candidate], Iterator[Candidate]] = self._tail(), self._stored.rows(objects)
         merged = heapq.merge(*sources, key=_POSITION, reverse=query.order is Order.NEWEST_FIRST)
         used = 0
+        foreign = {item.key for item in objects if item.is_foreign}
         for place, equal in groupby(merged, _POSITION):
             group = list(equal)  # whole, as the row after it has been seen
             if self._is_beyond_reach(place):
@@ -196,18 +197,13 @@ class PageReader:
             row = self._found(group)
             rows.append(row)
             groups.append(group)
-            used += size + _columns_bytes(row, len(group)) + self._name_bytes(group)
+            used += size + _columns_bytes(row, len(group)) + (_name_bytes(group, foreign) if foreign else 0)
         self._add_receipts(rows, groups)
         if self._stored.timed_out and page.end is None:
             page.end = self._place_reached()
             page.missing.append(self._time_limit())
         elif page.end is None:
             page.end = self._plan.reach
-
-    def _name_bytes(self, group: Sequence[Candidate]) -> int:
-        """What the names of foreign objects take, which come with each row."""
-        keys = (each.object_key for each in group if not isinstance(each, TailCandidate))
-        return sum(len(key.encode()) for key in keys if self._stored.opened[key].is_foreign)
 
     def _is_beyond_reach(self, place: Position) -> bool:
         reach = self._plan.reach
@@ -393,3 +389,9 @@ def _columns_bytes(row: FoundEvent, receipts: int) -> int:
     """What a row takes beside its JSON, about; small columns count for nothing: COLUMN_BYTES."""
     columns = len("".join((row.user, row.session_id, row.type, row.position.uid)).encode())
     return (columns if columns > COLUMN_BYTES else 0) + RECEIPT_BYTES * (receipts - 1)
+
+
+def _name_bytes(group: Sequence[Candidate], foreign: Collection[str]) -> int:
+    """What the names of foreign objects take, which come with each row."""
+    keys = (each.object_key for each in group if not isinstance(each, TailCandidate))
+    return sum(len(key.encode()) for key in keys if key in foreign)
