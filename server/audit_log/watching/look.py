@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from server.audit_log.event import Event, digest_of
 from server.audit_log.receipts import Receipt
 from server.audit_log.search.page_reader import OMIT_BYTES, OMITTED_USER_CHARACTERS, PAGE_BYTES
-from server.audit_log.search.query import MAX_PAGE_SIZE, FoundEvent, Missing
+from server.audit_log.search.query import FoundEvent, Missing
 from server.audit_log.watching.log_parts import LogPart, Selection
 from server.audit_log.watching.log_reader import LogReader
 from server.audit_log.watching.query import Place
@@ -17,6 +17,8 @@ from server.storage.query import Position
 
 _SEQUENCES_AT_ONCE = 20_000
 """After so many, a look ends though it found nothing, so that its caller's rights are asked again."""
+_MOST_EVENTS = 1000
+"""Of an answer: fewer than a page has, as whoever watches beside it waits until it is made."""
 _COLUMNS_BYTES = 256
 """What an event takes in an answer beside its JSON, its user and its session."""
 
@@ -36,7 +38,7 @@ class Look:
 
     def has_room_for(self, size: int) -> bool:
         """Whether an event of this size fits; the first one always does."""
-        return not self.events or (len(self.events) < MAX_PAGE_SIZE and self.bytes + size <= PAGE_BYTES)
+        return not self.events or (len(self.events) < _MOST_EVENTS and self.bytes + size <= PAGE_BYTES)
 
     def is_over(self) -> bool:
         """Whether it has gone on for long enough."""
