@@ -118,7 +118,7 @@ def _open_closed_streams() -> None:
     Python has None in their places, and every library would have to ask for it.
     """
     if sys.stdin is None:
-        sys.stdin = open(os.open(os.devnull, os.O_WRONLY))  # noqa: SIM115
+        sys.stdin = open(os.open(os.devnull, os.O_WRONLY))  # noqa: SIM115 -- it stays open as long as the process is there
     if sys.stdout is None:
         # Unbuffered, so that nothing is left for the interpreter to write at its end.
         sys.stdout = io.TextIOWrapper(io.FileIO(os.open(os.devnull, os.O_RDONLY), "w"), write_through=True)

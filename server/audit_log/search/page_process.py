@@ -60,16 +60,18 @@ class PageProcess:
                 if may_begin:
                     self._begin()
                 return None
-            if (request := self._request(asked, most, reading)) is None:
-                return None
-            try:
-                return self._made(self._connection, request) if self._is_there(self._connection) else None
-            except Exception as error:  # whatever it was: an answer that comes late must never be taken for the next
-                _LOG.warning("the page process is gone", extra={"error": type(error).__name__})
-                self._end()
-                return None
+            request = self._request(asked, most, reading)
+            return None if request is None else self._answer(self._connection, request)
         finally:
             self._lock.release()
+
+    def _answer(self, connection: socket.socket, request: RunRequest) -> Run | None:
+        try:
+            return self._made(connection, request) if self._is_there(connection) else None
+        except Exception as error:  # whatever it was: an answer that comes late must never be taken for the next
+            _LOG.warning("the page process is gone", extra={"error": type(error).__name__})
+            self._end()
+            return None
 
     def close(self) -> None:
         """End the process; none is begun any more."""

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from server.config import Config, ConfigProblems, digest, load_config, options
-from server.config.settings import settings
+from server.config.settings import Setting, settings
 
 
 def problems(flags: dict[str, object] | None = None, environ: dict[str, str] | None = None) -> list[str]:
@@ -45,7 +45,7 @@ def test_environment_may_name_the_file_and_a_flag_goes_before_it(tmp_path: Path)
 
 
 @pytest.mark.parametrize("setting", settings(), ids=lambda each: each.name)
-def test_every_setting_can_be_given_by_file_environment_and_flag(setting, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+def test_every_setting_can_be_given_by_file_environment_and_flag(setting: Setting, tmp_path: Path) -> None:
     """Each source must know each setting: a value that breaks it is told under the name of its source."""
     section = f"[{setting.section}]\n" if setting.section else ""
     file = toml(tmp_path, f"{section}{setting.field} = {{}}\n")
@@ -128,14 +128,15 @@ def test_a_file_that_is_absent_or_not_utf8_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("setting", [each for each in settings() if each.form], ids=lambda each: each.name)
-def test_what_a_text_must_be_is_told_in_words(setting) -> None:  # type: ignore[no-untyped-def]
+def test_what_a_text_must_be_is_told_in_words(setting: Setting) -> None:
+    assert setting.form is not None
     [told] = problems({setting.key: "not like this"})
     assert told == f"{setting.name} ({setting.flag}): must be {setting.form.words}"
     assert setting.form.pattern not in told
 
 
 @pytest.mark.parametrize("setting", settings(), ids=lambda each: each.name)
-def test_no_problem_tells_the_value(setting, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+def test_no_problem_tells_the_value(setting: Setting, tmp_path: Path) -> None:
     """A key's content where its file's name belongs must not reach the terminal or a log."""
     canary = "-----BEGIN PRIVATE KEY-----\nCANARY\0\n"
     told = "\n".join(problems({setting.key: canary}) + problems({}, {setting.variable: canary}))

@@ -6,11 +6,13 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 
 from server.audit_log.search.query import MissingReason
+from server.observability.instruments import Description
 from server.observability.metrics import Metrics
 from server.observability.search_metrics import REASONS
 
@@ -46,7 +48,7 @@ def test_the_librarys_metrics_that_the_page_names_are_exposed() -> None:
 
 
 @pytest.mark.parametrize("described", Metrics(()).descriptions, ids=lambda each: each.name)
-def test_names_follow_the_conventions(described) -> None:  # type: ignore[no-untyped-def]
+def test_names_follow_the_conventions(described: Description) -> None:
     assert (described.kind == "counter") == described.name.endswith("_total")
     assert described.name.endswith((*UNITS, *COUNTS)) or described.name in OTHERS
     assert described.meaning.endswith((".", "`."))
@@ -61,7 +63,7 @@ def test_no_label_can_have_a_value_that_callers_choose() -> None:
 
 
 @pytest.mark.parametrize("rule", RULES, ids=lambda each: each["alert"])
-def test_an_alert_asks_for_metrics_that_there_are(rule) -> None:  # type: ignore[no-untyped-def]
+def test_an_alert_asks_for_metrics_that_there_are(rule: dict[str, Any]) -> None:
     named = set(re.findall(r"extaudit_\w+", rule["expr"]))
     assert named
     assert {re.sub("_bucket$", "", name) for name in named} <= documented()
@@ -70,14 +72,14 @@ def test_an_alert_asks_for_metrics_that_there_are(rule) -> None:  # type: ignore
 
 
 @pytest.mark.parametrize("rule", RULES, ids=lambda each: each["alert"])
-def test_an_alert_asks_for_labels_that_its_metrics_have(rule) -> None:  # type: ignore[no-untyped-def]
+def test_an_alert_asks_for_labels_that_its_metrics_have(rule: dict[str, Any]) -> None:
     by_name = {each.name: each.labels for each in Metrics(()).descriptions}
     for name, matchers in re.findall(r"(extaudit_\w+)\{([^}]*)\}", rule["expr"]):
         assert set(re.findall(r"(\w+)[!=]?[=~]", matchers)) <= set(by_name[name])
 
 
 @pytest.mark.parametrize("rule", RULES, ids=lambda each: each["alert"])
-def test_an_alert_puts_together_what_has_the_same_labels_or_says_which_are_ignored(rule) -> None:  # type: ignore[no-untyped-def]
+def test_an_alert_puts_together_what_has_the_same_labels_or_says_which_are_ignored(rule: dict[str, Any]) -> None:
     """Prometheus finds no pair where they differ, and the alert would never be raised."""
     by_name = {each.name: set(each.labels) for each in Metrics(()).descriptions}
     named = [by_name[name] for name in re.findall(r"extaudit_\w+", rule["expr"]) if name in by_name]
@@ -86,7 +88,7 @@ def test_an_alert_puts_together_what_has_the_same_labels_or_says_which_are_ignor
 
 
 @pytest.mark.parametrize("rule", RULES, ids=lambda each: each["alert"])
-def test_what_an_alert_asks_the_increase_of_is_there_before_it_has_any(rule) -> None:  # type: ignore[no-untyped-def]
+def test_what_an_alert_asks_the_increase_of_is_there_before_it_has_any(rule: dict[str, Any]) -> None:
     """A series that begins with 1 has no increase."""
     metrics = Metrics(())
     metrics.deliveries.record_waiting(0, ["default"])
