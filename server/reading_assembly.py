@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable
 from concurrent.futures import Executor
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Final, Protocol
 
 from server.audit_log.commit_notice import CommitNotice
 from server.audit_log.export.exports import Exports, most_exports
@@ -38,6 +38,9 @@ from server.state.catalogue import Catalogue
 from server.state.database import Database
 from server.storage.finding import ObjectFinder
 from server.storage.ports import ScanEngine
+
+PAGE_PROCESS: Final = (sys.executable, "-P", "-m", "server.page_process")
+"""Begins it, without the working directory among the places where its code is looked for."""
 
 
 class Threads(Protocol):
@@ -108,8 +111,7 @@ def assemble(config: Config, around: Surroundings, *, token_key: bytes) -> Readi
     narrowing = Narrowing(storages, around.finder, scan_bytes=scan_bytes)
     looks = ForeignLooks(storages, catalogue, log.tail.pending, around.alerts)
     outcomes, tokens = Outcomes(around.alerts, has_own_alert=looks.has_alert), PageTokens(token_key)
-    # Without the working directory among the places where its code is looked for.
-    pages = PageProcess([sys.executable, "-P", "-m", "server.page_process"], PAGE_BOUNDS)
+    pages = PageProcess(PAGE_PROCESS, PAGE_BOUNDS)
     search = Search(
         storages,
         around.scan,

@@ -27,11 +27,11 @@ from server.audit_log.search.page_rooms import Rooms
 from server.audit_log.search.query import SearchPage, SearchQuery
 from server.audit_log.search.search import Search
 from server.grpc_api.row_encoding import encoded_rows, search_answer
+from server.reading_assembly import PAGE_PROCESS
 from server.storage.query import Order
 from server.storage.scan.engine import DuckScanEngine
 from tests.contract.search_rig import ALICE, BOB, NOON, SearchRig, event_json
 
-COMMAND = [sys.executable, "-P", "-m", "server.page_process"]
 GENEROUS_SECONDS = 60
 QUERY = SearchQuery(page_size=9)
 Told = tuple[list[object], list[object], bool]
@@ -43,7 +43,7 @@ def process(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[PagePro
     (tmp_path / "server").mkdir()
     (tmp_path / "server" / "__init__.py").write_text("raise SystemExit(3)")
     monkeypatch.chdir(tmp_path)
-    made = PageProcess(COMMAND, PAGE_BOUNDS)
+    made = PageProcess(PAGE_PROCESS, PAGE_BOUNDS)
     yield made
     made.close()
 
