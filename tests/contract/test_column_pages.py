@@ -20,7 +20,7 @@ from server.audit_log.search import decoded_objects, merging, page_making
 from server.audit_log.search.decoded_objects import DecodedObjects, OddObject
 from server.audit_log.search.merging import MergedRows, Span
 from server.audit_log.search.page_columns import PageColumns
-from server.audit_log.search.page_reader import PageReader, Plan
+from server.audit_log.search.page_reader import PAGE_BYTES, PageReader, Plan
 from server.audit_log.search.query import SearchPage, SearchQuery, Watermark
 from server.state.catalogue import CatalogueObject
 from server.storage.query import Filters, Order
@@ -238,7 +238,7 @@ def test_an_object_that_says_it_is_too_large_is_not_decoded(rig: SearchRig, monk
 
 
 def test_further_receipts_count_for_the_size_of_a_page(rig: SearchRig) -> None:
-    large = event_json("large", NOON + 1, blob="x" * 1_047_900)
+    large = event_json("large", NOON + 1, blob="x" * (PAGE_BYTES - 676))
     for number in range(6):
         rig.store(large, by=replace(BOB, name=f"bob-{number}"))
     rig.store(event_json("small"))

@@ -12,9 +12,9 @@ from extaudit.v1 import event_query_pb2 as query_pb
 
 from rbac.formulas import ALWAYS, Formula
 from rbac.identities import Identity, IdentityKind
-from server.audit_log.export.blocks import MESSAGE_BYTES
+from server.audit_log.export.blocks import BLOCK_BYTES, MESSAGE_BYTES
 from server.audit_log.export.chunk import ChunkQuery, ExportQuery
-from server.audit_log.search.page_reader import OMIT_BYTES, PAGE_BYTES
+from server.audit_log.search.page_reader import OMIT_BYTES
 from server.audit_log.search.query import EventFilter, emitter_test
 from server.audit_log.search.rights import condition_of
 from server.storage.matching import compile_filters
@@ -29,7 +29,7 @@ def test_a_chunk_gives_every_event_as_it_was_acknowledged_in_blocks_of_a_page(ex
     messages = exporting.given(ExportQuery(exporting.chunk()))
     assert rows_of(messages) == [row_of(each) for each in kept]
     assert len(messages) > 1
-    assert all(len(message.columns.json) <= PAGE_BYTES for message in messages)
+    assert all(len(message.columns.json) <= BLOCK_BYTES for message in messages)
     assert [message.done for message in messages] == [False] * (len(messages) - 1) + [True]
     assert [message.through_sequence for message in messages] == [m.columns.sequences[-1] for m in messages]
     assert not any(message.missing for message in messages)

@@ -13,6 +13,7 @@ import pytest
 from rbac.identities import IdentityKind
 from server.audit_log.search.query import MAX_PAGE_SIZE, SearchQuery, Watermark
 from server.audit_log.timestamps import utc_date
+from server.certificates.claims import MAX_NAME_CHARACTERS
 from server.errors import FailedPrecondition, InvalidRequest, NotFound
 from server.grpc_api.row_encoding import search_answer
 from server.storage.query import FieldEquality, Filters, Order
@@ -32,8 +33,8 @@ def _big(uid: str, size: int, time_ms: int = NOON) -> bytes:
 
 
 @pytest.mark.parametrize("stored", [False, True])
-def test_a_page_holds_at_most_a_mebibyte_of_payload_or_one_row(rig: SearchRig, stored: bool) -> None:
-    sizes = [400 * KIB, 500 * KIB, 100 * KIB, 1200 * KIB, 10, 70 * KIB]
+def test_a_page_holds_at_most_one_and_a_half_mebibytes_of_payload_or_one_row(rig: SearchRig, stored: bool) -> None:
+    sizes = [600 * KIB, 750 * KIB, 150 * KIB, 1800 * KIB, 10, 70 * KIB]
     rig.emit(*[_big(f"u{number}", size, NOON + number) for number, size in enumerate(sizes)])
     if stored:
         rig.cut()
@@ -213,7 +214,7 @@ def test_an_unknown_storage_is_not_found_and_athena_can_not_read_this_one(rig: S
     assert refused.value.reason == "ENGINE_UNAVAILABLE"
 
 
-@pytest.mark.parametrize("user", ["€" * 170, "€" * 980, "u" * 1020])
+@pytest.mark.parametrize("user", ["€" * 84, "€" * 170, "€" * 980, "u" * 1020])
 def test_a_default_client_can_take_a_page_of_as_many_rows_as_there_may_be(rig: SearchRig, user: str) -> None:
     """Whoever can write to a storage decides on columns, JSON and names; what a client can't take ends its walk."""
     count = MAX_PAGE_SIZE
@@ -224,7 +225,7 @@ def test_a_default_client_can_take_a_page_of_as_many_rows_as_there_may_be(rig: S
             "uid": [f"u{number}" for number in range(count)],
             "session_id": ["s"] * count,
             "user": [user] * count,
-            "event_data": ["{}" + " " * 500] * count,
+            "event_data": ["{}" + " " * 784] * count,
         }
     )
     (folder := rig.events_folder / utc_date(NOON)).mkdir(parents=True, exist_ok=True)
@@ -232,3 +233,13 @@ def test_a_default_client_can_take_a_page_of_as_many_rows_as_there_may_be(rig: S
     pages = list(rig.pages(SearchQuery(page_size=MAX_PAGE_SIZE)))
     assert sum(len(page.rows) for page in pages) == count
     assert max(len(search_answer(page)) for page in pages) < 4 * MIB
+
+
+def test_a_default_client_can_take_a_page_whose_receipts_are_as_long_as_they_may_be(rig: SearchRig) -> None:
+    """The longest name of an emitter, and the longest id of its token, beside columns that just don't count."""
+    emitter = replace(ALICE, name="\U00020000" * MAX_NAME_CHARACTERS, trust_anchor="f" * 64, token_id="j" * 128)
+    rows = [event_json(f"u{number:04}", NOON + number, user="u" * 230) for number in range(MAX_PAGE_SIZE)]
+    rig.store(*(row[:-1] + b" " * (786 - len(row)) + b"}" for row in rows), by=emitter)
+    (page,) = rig.pages(SearchQuery(page_size=MAX_PAGE_SIZE))
+    assert len(page.rows) == MAX_PAGE_SIZE
+    assert 3.5 * MIB < len(search_answer(page)) < 4 * MIB

@@ -1,4 +1,4 @@
-"""Blocks: the events of a chunk as they leave, column by column, about as much at a time as a page of a search."""
+"""Blocks: the events of a chunk as they leave, column by column, about a MiB at a time."""
 
 from __future__ import annotations
 
@@ -24,12 +24,14 @@ from server.audit_log.batch_record import ReceiptTable
 from server.audit_log.column_matching import matching
 from server.audit_log.receipts import Emitter
 from server.audit_log.search.gaps import told
-from server.audit_log.search.page_reader import OMIT_BYTES, OMITTED_USER_CHARACTERS, PAGE_BYTES
+from server.audit_log.search.page_reader import OMIT_BYTES, OMITTED_USER_CHARACTERS
 from server.audit_log.search.query import EventFilter, Missing, emitter_test
 from server.audit_log.stored_batches import BatchRows
 from server.storage.query import Filters
 
 BLOCK_ROWS = 20_000
+BLOCK_BYTES = 1024 * 1024
+"""JSON of a message of several events."""
 MESSAGE_BYTES = 3 * 1024 * 1024
 """Largest message of more than one event."""
 
@@ -136,7 +138,7 @@ class ChunkReader:
         json: bytes | memoryview = joined_json(part)
         sizes, users = json_sizes(part), texts_of(part.users)
         if len(sizes) == 1 and sizes[0] + len(users.data) > OMIT_BYTES:
-            # Beside others no event is as large: a block of several ends at PAGE_BYTES.
+            # Beside others no event is as large: a block of several ends at BLOCK_BYTES.
             json, sizes = b"", np.zeros(1, np.int64)
             users = texts_in([part.users[0].as_py()[:OMITTED_USER_CHARACTERS]])
         emitters, numbers, received = _receipts(part, self._rows.receipts)
@@ -162,7 +164,7 @@ class ChunkReader:
 
 def _messages(columns: BatchColumns) -> list[BatchColumns]:
     """The rows in parts of about a message, at least one."""
-    return list(blocks(columns, 0, BLOCK_ROWS, PAGE_BYTES)) or [columns]
+    return list(blocks(columns, 0, BLOCK_ROWS, BLOCK_BYTES)) or [columns]
 
 
 def _emitted_by(

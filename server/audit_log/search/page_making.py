@@ -27,7 +27,7 @@ from server.storage.query import Position
 
 MOST_OBJECTS: Final = 16
 """Of one run."""
-COLUMN_BYTES: Final = 512
+COLUMN_BYTES: Final = 256
 """Of the columns of a row beside its JSON. Where they are longer they count for the size of a page: an answer with as
 many rows as a page may have must stay below the 4 MiB that a default client takes."""
 

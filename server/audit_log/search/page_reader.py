@@ -48,7 +48,8 @@ from server.storage.matching import compile_filters
 from server.storage.ports import ScanEngine, StorageError, StorageTimeout
 from server.storage.query import Filters, Order, Position
 
-PAGE_BYTES = 1024 * 1024
+PAGE_BYTES = 1536 * 1024
+"""JSON of a page of several rows; see MAX_PAGE_SIZE."""
 OMIT_BYTES = 3 * 1024 * 1024
 """Largest JSON and user in a row: with the rest of it they stay below the 4 MiB that a default client takes."""
 OMITTED_USER_CHARACTERS = 1024

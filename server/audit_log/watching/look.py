@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from server.audit_log.event import Event, digest_of
 from server.audit_log.receipts import Receipt
-from server.audit_log.search.page_reader import OMIT_BYTES, OMITTED_USER_CHARACTERS, PAGE_BYTES
+from server.audit_log.search.page_reader import OMIT_BYTES, OMITTED_USER_CHARACTERS
 from server.audit_log.search.query import FoundEvent, Missing
 from server.audit_log.watching.log_parts import LogPart, Selection
 from server.audit_log.watching.log_reader import LogReader
@@ -19,6 +19,8 @@ _SEQUENCES_AT_ONCE = 20_000
 """After so many, a look ends though it found nothing, so that its caller's rights are asked again."""
 _MOST_EVENTS = 1000
 """Of an answer: fewer than a page has, as whoever watches beside it waits until it is made."""
+_MOST_BYTES = 1024 * 1024
+"""JSON of an answer of several events."""
 _COLUMNS_BYTES = 256
 """What an event takes in an answer beside its JSON, its user and its session."""
 
@@ -38,7 +40,7 @@ class Look:
 
     def has_room_for(self, size: int) -> bool:
         """Whether an event of this size fits; the first one always does."""
-        return not self.events or (len(self.events) < _MOST_EVENTS and self.bytes + size <= PAGE_BYTES)
+        return not self.events or (len(self.events) < _MOST_EVENTS and self.bytes + size <= _MOST_BYTES)
 
     def is_over(self) -> bool:
         """Whether it has gone on for long enough."""

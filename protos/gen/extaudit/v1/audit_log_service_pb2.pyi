@@ -481,7 +481,7 @@ class SearchEventsRequest(_message.Message):
     """What reads the stored batches."""
     page_size: _builtins.int
     """Rows per page: 0 means 100, above 2,000 is taken as 2,000, negative is refused.
-    A page also ends before 1 MiB of JSON is exceeded, but always holds one row.
+    A page also ends before 1.5 MiB of JSON is exceeded, but always holds one row.
     """
     page_token: _builtins.str
     """next_page_token of the page before; empty for the first page. It holds only for the same caller and the same filters and order."""
