@@ -149,6 +149,7 @@ class Validator:
             newest_ms=now_ms + DAY_MS,
             max_bytes=most,
             own=speaker,
+            reserved=emitter.kind is IdentityKind.SERVICE,
         )
         if not slow:
             return Validated(EventBlock(payloads.data, table))
@@ -168,7 +169,13 @@ class Validator:
         """The block of events that were validated before, from their stored JSON; their fingerprints are not set."""
         keys, payloads = self._keys(""), joined_payloads(data)
         table, slow = scan_events(
-            payloads.data, payloads.spans, keys, largest=payloads.largest, newest_ms=2**62, max_bytes=2**62
+            payloads.data,
+            payloads.spans,
+            keys,
+            largest=payloads.largest,
+            newest_ms=2**62,
+            max_bytes=2**62,
+            reserved=True,
         )
         events = (
             {index: stored_event(data[index]) for index in np.flatnonzero(table[:, STATE]).tolist()} if slow else {}

@@ -31,6 +31,7 @@ def _scan_all(
     most_bytes: int,
     newest_ms: int,
     own: Bytes,
+    reserved: bool,
     print0: Word,
     print1: Word,
     uid0: Word,
@@ -45,7 +46,7 @@ def _scan_all(
     for index in range(len(spans)):
         start, end = spans[index, 0], spans[index, 1]
         row = table[index]
-        fine = end - start <= most_bytes and scan_event(data, start, end, newest_ms, own, keys, bases, row)
+        fine = end - start <= most_bytes and scan_event(data, start, end, newest_ms, own, reserved, keys, bases, row)
         row[START], row[END], row[INDEX] = start, end, index
         low, high = hash_span(data, start, end, print0, print1, scratch)
         row[FINGERPRINT], row[FINGERPRINT + 1] = np.int64(low), np.int64(high)
@@ -60,7 +61,15 @@ def _scan_all(
 
 
 def scan_events(
-    data: Bytes, spans: Table, keys: HashKeys, *, largest: int, newest_ms: int, max_bytes: int, own: Bytes = _NOBODY
+    data: Bytes,
+    spans: Table,
+    keys: HashKeys,
+    *,
+    largest: int,
+    newest_ms: int,
+    max_bytes: int,
+    own: Bytes = _NOBODY,
+    reserved: bool = False,
 ) -> tuple[Table, int]:
     """The table of the events at `spans` (start and end of each), and how many of them the scan couldn't settle.
 
@@ -72,6 +81,7 @@ def scan_events(
         newest_ms: the latest time that an event may have.
         max_bytes: the largest event.
         own: for a component the server id it may speak for.
+        reserved: whether types may begin as those of the service's own events do.
     """
     table = np.empty((len(spans), COLUMNS), np.int64)
     scratch = np.empty(largest // 8 + 32, np.uint64)
@@ -81,6 +91,7 @@ def scan_events(
         max_bytes,
         newest_ms,
         own,
+        reserved,
         *keys.fingerprint,
         *keys.uid,
         np.empty((ALL_KEYS, 3), np.int64),

@@ -114,7 +114,7 @@ def _is_space(byte: int) -> bool:
 
 @compiled
 def take_column(
-    data: Bytes, start: int, end: int, column: int, kind: int, newest_ms: int, own: Bytes, row: Table
+    data: Bytes, start: int, end: int, column: int, kind: int, newest_ms: int, own: Bytes, reserved: bool, row: Table
 ) -> bool:
     """Take a text into its column; False if it must be looked at by the exact rules."""
     length = end - start
@@ -123,13 +123,13 @@ def take_column(
     if column == _EVENT:
         if length < 1 or length > _MOST_TYPE:
             return False
-        if length >= 9:
-            reserved = True
+        if length >= 9 and not reserved:
+            begins = True
             for index in range(9):
                 if data[start + index] != _RESERVED[index]:
-                    reserved = False
+                    begins = False
                     break
-            if reserved:
+            if begins:
                 return False
         row[TYPE], row[TYPE + 1] = start, length
     elif column == _TIME:
@@ -163,7 +163,15 @@ def take_column(
 
 @compiled
 def scan_event(
-    data: Bytes, start: int, end: int, newest_ms: int, own: Bytes, keys: Table, bases: Table, row: Table
+    data: Bytes,
+    start: int,
+    end: int,
+    newest_ms: int,
+    own: Bytes,
+    reserved: bool,
+    keys: Table,
+    bases: Table,
+    row: Table,
 ) -> bool:
     """Scan data[start:end]; True if it is an event by all the rules, whose columns are then in `row`.
 
@@ -172,6 +180,7 @@ def scan_event(
         start, end: where the JSON is.
         newest_ms: the latest time that an event may have.
         own: for a component the one server id it may speak for; empty for others.
+        reserved: whether its type may begin as those of the service's own events do.
         keys: room for ALL_KEYS rows of three.
         bases: room for MAX_DEPTH + 2 numbers.
         row: the event's row of the table.
@@ -236,7 +245,7 @@ def scan_event(
             if close < 0:
                 return False
             if column != _OTHER:
-                if not take_column(data, at + 1, close, column, kind, newest_ms, own, row):
+                if not take_column(data, at + 1, close, column, kind, newest_ms, own, reserved, row):
                     return False
                 column = _OTHER
             at = close + 1

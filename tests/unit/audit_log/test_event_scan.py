@@ -38,6 +38,7 @@ def scanned(data: Bytes, spans: Table, emitter: Identity, now_ms: int, max_bytes
         newest_ms=now_ms + DAY_MS,
         max_bytes=max_bytes,
         own=np.frombuffer(own, np.uint8),
+        reserved=emitter is SERVICE,
     )
     assert slow == np.count_nonzero(table[:, STATE])
     assert table[:, INDEX].tolist() == list(range(len(spans)))
@@ -167,6 +168,11 @@ NOT_SETTLED = [
 @pytest.mark.parametrize("raw", NOT_SETTLED)
 def test_what_is_wrong_or_rare_in_these_ways_is_left_to_the_rules(raw: bytes) -> None:
     assert settled([raw]) == [False]
+
+
+def test_the_service_s_own_events_are_settled_and_nobody_else_s_of_their_types() -> None:
+    raw = HEAD.replace(b'"t"', b'"extaudit.x"') + b"}"
+    assert [settled([raw], emitter) for emitter in EMITTERS] == [[emitter is SERVICE] for emitter in EMITTERS]
 
 
 @pytest.mark.parametrize("column", ["event", "uid", "sid", "user", "server_id", "forwarded_by"])
