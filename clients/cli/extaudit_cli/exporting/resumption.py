@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final, TypeGuard
+from typing import TYPE_CHECKING, TypeGuard
 
 from extaudit_cli.exporting.destination import Destination
 from extaudit_cli.exporting.outputs import Output
@@ -19,8 +19,6 @@ from server.files import DiskFiles, Files
 
 if TYPE_CHECKING:
     from extaudit_client import ExportSource, ExtauditError, Query
-
-_AGAIN_SECONDS: Final = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +46,7 @@ class ResumableExport:
     stop: threading.Event = field(default_factory=threading.Event)
     files: Files = field(default_factory=DiskFiles)
     clock: Callable[[], float] = time.monotonic
+    again_seconds: float = 30.0
 
     def run(self, *, follow: bool) -> Outcome:
         """Export from where the state is.
@@ -79,7 +78,7 @@ class ResumableExport:
         return state
 
     def _export(self, query: Query, keeper: StateFile | None, before: Outcome, *, follow: bool) -> Outcome:
-        state = before.state
+        state, answered = before.state, False
         while True:
             output = self.destination.open(self.files, state, keeper)
             export = self._export_to(output, query)
@@ -92,14 +91,15 @@ class ResumableExport:
                 output.checkpoint()
                 if self.stop.is_set():
                     return Outcome(output.reached, before.continued, interrupted=True)
-                if not follow or not export.began or not _passes(error):
+                answered = answered or export.began
+                if not follow or not answered or not _passes(error):
                     raise
                 failure = error
             finally:
                 output.close()
             state = output.reached
-            self.lost(failure, _AGAIN_SECONDS)
-            if self.stop.wait(_AGAIN_SECONDS):
+            self.lost(failure, self.again_seconds)
+            if self.stop.wait(self.again_seconds):
                 return Outcome(state, before.continued, interrupted=True)
 
     def _export_to(self, output: Output, query: Query) -> Export:
@@ -117,7 +117,8 @@ class ResumableExport:
 
 
 def _passes(error: Exception) -> TypeGuard[ExtauditError]:
+    """Whether who follows goes on after it: there is always time for another answer."""
     from extaudit_client import ExtauditError
     from extaudit_client.retries import is_worth_a_retry
 
-    return isinstance(error, ExtauditError) and is_worth_a_retry(error)
+    return isinstance(error, ExtauditError) and (error.code == "DEADLINE_EXCEEDED" or is_worth_a_retry(error))
