@@ -184,8 +184,10 @@ class LogReader:
 
 
 def beyond(place: Place, ends: Mapping[str, int]) -> list[tuple[str, int | None]]:
-    """The logs of a place that it is wrong about: where it is beyond the end, which is given, or there is no log."""
-    return [(log_id, ends.get(log_id)) for log_id, done in place.items() if log_id not in ends or done > ends[log_id]]
+    """The logs of a place that it is wrong about: where it is beyond the end, which is given, or there is no log.
+
+    A log of which nothing was given is right without being there: an empty one leaves no trace when it is replaced."""
+    return [(log_id, ends.get(log_id)) for log_id, done in place.items() if done > ends.get(log_id, 0)]
 
 
 def _index(pin: Pinned, done: int) -> int:

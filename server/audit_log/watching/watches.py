@@ -115,10 +115,11 @@ class Watches:
 
     async def _start(self, query: WatchQuery) -> Place:
         if query.after is not None:
-            wrong = beyond(query.after, self._reader.ends())
+            ends = self._reader.ends()
+            wrong = beyond(query.after, ends)
             if wrong:
                 raise InvalidRequest([_violation(log_id, end) for log_id, end in wrong])
-            return query.after
+            return {log_id: done for log_id, done in query.after.items() if log_id in ends}
         if query.received_from_ms is None:
             return self._reader.ends()
         if query.received_from_ms > time.time_ns() // 1_000_000 + _AHEAD_MS:

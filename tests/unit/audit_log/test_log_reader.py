@@ -342,7 +342,7 @@ def test_a_place_is_wrong_beyond_a_log_or_without_one(rig: SearchRig) -> None:
     fill(rig)
     log_id, ends = rig.log.journal.log_id, reader_of(rig).ends()
     assert beyond({log_id: 10}, ends) == []
-    assert beyond({log_id: 11, "nowhere": 0}, ends) == [(log_id, 10), ("nowhere", None)]
+    assert beyond({log_id: 11, "nowhere": 1, "empty": 0}, ends) == [(log_id, 10), ("nowhere", None)]
 
 
 def test_the_backlog_is_known_only_where_all_of_it_is_in_the_tail(rig: SearchRig) -> None:

@@ -144,7 +144,7 @@ REFUSED: dict[str, tuple[Callable[[str], WatchQuery], type[AuditStoreError], lis
     "a storage that isn't there": (lambda _: WatchQuery(storage="other"), NotFound, []),
     "a log that isn't there": (lambda _: WatchQuery(after={"x": 1}), InvalidRequest, ["after.logs[x]"]),
     "beyond the end, and no log": (
-        lambda log: WatchQuery(after={log: 2, "x": 0}),
+        lambda log: WatchQuery(after={log: 2, "x": 1}),
         InvalidRequest,
         ["after.logs[LOG]", "after.logs[x]"],
     ),

@@ -83,6 +83,17 @@ async def test_a_place_in_a_log_without_events_is_the_beginning(tmp_path: Path) 
 
 
 @in_loop
+async def test_a_place_goes_on_where_a_log_of_which_it_has_nothing_is_gone(tmp_path: Path) -> None:
+    async with watching(tmp_path) as rig:
+        rig.emit("a")
+        watch = await rig.watch(WatchQuery(after={"gone": 0}))
+        found = await watch.next()
+        assert uids(found) == ["a"]
+        assert found is not None
+        assert found.place == {rig.log.log.journal.log_id: 1}, "and it is forgotten"
+
+
+@in_loop
 async def test_while_nothing_wanted_comes_the_place_does_now_and_then(tmp_path: Path) -> None:
     async with watching(tmp_path, limits=replace(AT_ONCE, heartbeat_seconds=0.1)) as rig:
         watch = await rig.watch(WatchQuery(EventFilter(Filters(types=frozenset({"none"}))), after={}))
