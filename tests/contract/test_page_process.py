@@ -213,6 +213,18 @@ def test_one_that_can_not_be_begun_or_ends_at_once_is_not_tried_again(
     process.close()
 
 
+def test_one_that_failed_before_it_was_ready_is_not_tried_again_where_who_asks_sees_it_first(
+    rig: SearchRig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(PageProcess, "_await_end", lambda *_: None)  # which sees it second
+    process = PageProcess(["/bin/false"], PAGE_BOUNDS)
+    for _ in _walk(rig, _search(rig, process), QUERY):
+        if process._connection is not None:
+            assert select.select([process._connection], [], [], GENEROUS_SECONDS)[0]
+    assert process._process is None
+    assert not process._may_begin
+
+
 def test_memory_that_comes_without_a_descriptor_is_no_answer(
     rig: SearchRig, process: PageProcess, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -123,8 +123,6 @@ class PageProcess:
         with self._lock:
             if self._process is not process:
                 return
-            if not self._is_ready and process.returncode:
-                self._may_begin = False  # it would end so again
             if process.returncode:
                 _LOG.warning("the page process has failed", extra={"code": process.returncode})
             self._end()
@@ -161,6 +159,7 @@ class PageProcess:
         return Run(GivenRows(WrittenRows(data, answer.ends), tenant), answer.pages, answer.objects, (), data.nbytes)
 
     def _end(self) -> None:
+        """Let go of the process. One that failed before it was ready would fail so again, whoever saw it first."""
         if self._connection is not None:
             self._connection.close()
         if self._process is not None:
@@ -169,6 +168,8 @@ class PageProcess:
             except subprocess.TimeoutExpired:
                 self._process.kill()
                 self._process.wait()
+            if self._process.returncode and not self._is_ready:
+                self._may_begin = False
         self._connection, self._process, self._is_ready = None, None, False
         self._rooms, self._free = {}, []  # what is still read keeps its memory
 
