@@ -64,12 +64,12 @@ class AsyncEmitter:
 
     async def emit_many(self, events: Iterable[Event]) -> list[str]:
         """Take events, all or none; gives their uids. Cancelled, they may be taken or not."""
-        self._opened()
+        emitter = self._opened()
         ready = [prepared(as_json(event)) for event in events]
         done: asyncio.Future[list[str]] = asyncio.get_running_loop().create_future()
         self._waiting.append(_Waiting(ready, time.monotonic(), done))
         if self._writing is None:
-            self._writing = asyncio.ensure_future(self._write())
+            self._writing = asyncio.ensure_future(self._write(emitter))
         return await done
 
     async def flush(self, timeout: float | None = None) -> None:  # noqa: ASYNC109 (as the emitter's)
@@ -77,7 +77,10 @@ class AsyncEmitter:
         await asyncio.to_thread(self._opened().flush, timeout)
 
     async def close(self, timeout: float = 5.0) -> int:  # noqa: ASYNC109 (as the emitter's)
-        """Send what is left for up to `timeout` seconds; gives how many events stay for the next emitter."""
+        """Send what is left for up to `timeout` seconds; gives how many events stay for the next emitter.
+
+        Each call of `emit` that waits still has its events taken, or raises SpoolClosed.
+        """
         emitter, self._emitter = self._emitter, None
         if emitter is None:
             return 0
@@ -85,6 +88,8 @@ class AsyncEmitter:
         if self._writing is not None:
             await asyncio.wait({self._writing}, timeout=timeout)
         left = await asyncio.to_thread(emitter.close, max(end - time.monotonic(), 0.0))
+        if self._writing is not None:
+            await asyncio.wait({self._writing})
         self._writer.shutdown(wait=False)
         return left
 
@@ -98,9 +103,11 @@ class AsyncEmitter:
             raise SpoolClosed("the emitter isn't open: use it in `async with`")
         return self._emitter
 
-    async def _write(self) -> None:
-        """Write what waits, as much together as there is, until nothing does."""
-        emitter = self._opened()
+    async def _write(self, emitter: Emitter) -> None:
+        """Write what waits, as much together as there is, until nothing does.
+
+        Once the emitter is closed it refuses each group, and whoever waits is told.
+        """
         try:
             while self._waiting:
                 await self._write_group(emitter, self._next_group())

@@ -142,8 +142,8 @@ class Emitter:
             with contextlib.suppress(TimeoutError):
                 self.flush(timeout)
             self._thread.stop()
-            left = self._spool.fill().queued
             self._spool.close()
+            left = self._spool.fill().queued  # with what others wrote until then
             self._lock.release()
             return left
 

@@ -106,3 +106,34 @@ async def test_one_wrong_event_harms_no_other_and_a_closed_emitter_takes_none(
     assert [json.loads(event)["event"] for event in stored.events.values()] == ["a", "b"]
     with pytest.raises(SpoolClosed):
         await emitter.emit({"event": "e"})
+
+
+@in_loop
+async def test_an_event_whose_write_has_not_begun_when_the_emitter_is_closed_is_sent(
+    connection: Connection, stored: Stored, tmp_path: Path
+) -> None:
+    async with AsyncEmitter(connection, tmp_path, retries=FAST) as emitter:
+        task = asyncio.ensure_future(emitter.emit({"event": "a"}))
+        await asyncio.sleep(0)  # it waits now, for a write that is still to begin
+        assert not task.done()
+    await asyncio.wait({task}, timeout=60)
+    assert task.done()
+    assert list(stored.events) == [task.result()]
+
+
+@in_loop
+async def test_all_who_wait_when_the_emitter_is_closed_have_their_event_taken_or_are_told(
+    connection: Connection, tmp_path: Path
+) -> None:
+    """There are more of them than there is room for, so that some wait for room and others for these."""
+    nowhere = Connection("127.0.0.1:1", connection.ca, connection.cert, connection.key)
+    emitter = await AsyncEmitter(nowhere, tmp_path, max_bytes=128 * 1024, full_timeout=None, retries=FAST).open()
+    event = {"event": "e", "padding": "x" * 8_000}
+    tasks = [asyncio.ensure_future(emitter.emit(event)) for _ in range(40)]
+    await asyncio.sleep(0)
+    left = await emitter.close(timeout=0)
+    await asyncio.wait(tasks, timeout=60)
+    assert all(task.done() for task in tasks)
+    refused = [task.exception() for task in tasks if task.exception() is not None]
+    assert {type(each) for each in refused} == {SpoolClosed}
+    assert len(tasks) - len(refused) == left
