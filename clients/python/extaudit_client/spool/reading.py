@@ -73,18 +73,21 @@ class Reader:
     def _read_block(self, view: _View, batch: Batch, max_events: int, max_bytes: int) -> bool:
         """Read a piece of a segment; gives False when nothing more fits into the batch."""
         began, wanted = self._offset, _BLOCK_BYTES
-        while self._offset == began and began < view.size:
-            data = self._bytes(view, wanted)
-            if not self._take(view, data, batch, max_events, max_bytes):
+        following = view.size - began
+        while self._offset == began and following > 0:
+            asked = min(wanted, view.size - began)
+            data = self._bytes(view, asked)
+            # Where less came, something has cut the file short: it ends there, and all that it had behind is lost.
+            following = view.size - began - asked if len(data) == asked else 0
+            if not self._take(view, data, following, batch, max_events, max_bytes):
                 return False
             wanted *= 4
-        if self._offset >= view.size and self._next <= view.last:
+        if following <= 0 and self._next <= view.last:
             view.segment.damaged = True
             self._lose(batch, view.last)
         return True
 
-    def _take(self, view: _View, data: bytes, batch: Batch, max_events: int, max_bytes: int) -> bool:
-        following = view.size - self._offset - len(data) if data else 0
+    def _take(self, view: _View, data: bytes, following: int, batch: Batch, max_events: int, max_bytes: int) -> bool:
         for item in frames(data, self._offset, following):
             if isinstance(item, Entry) and item.number >= self._next:
                 if item.number > view.last:
@@ -102,16 +105,14 @@ class Reader:
             elif not isinstance(item, Entry):
                 view.segment.damaged = True
             self._offset = item.end
-        if not data:
-            self._offset = view.size  # the file is shorter than it was
         return True
 
     def _lose(self, batch: Batch, last: int) -> None:
         batch.lost.append((self._next, last))
         batch.through, self._next = last, last + 1
 
-    def _bytes(self, view: _View, wanted: int) -> bytes:
+    def _bytes(self, view: _View, size: int) -> bytes:
         try:
-            return self._files.read_range(view.segment.path, self._offset, min(wanted, view.size - self._offset))
+            return self._files.read_range(view.segment.path, self._offset, size)
         except FileNotFoundError:
             return b""

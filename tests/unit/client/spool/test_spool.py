@@ -278,6 +278,39 @@ def test_a_file_that_somebody_removed_is_told_as_lost_and_holds_nothing_up(tmp_p
     opened.close()
 
 
+class FewReads(DiskFiles):
+    """Fails where somebody reads on and on."""
+
+    def __init__(self) -> None:
+        self.left = 100
+
+    def read_range(self, path: Path, offset: int, size: int) -> bytes:
+        self.left -= 1
+        assert self.left, "it reads for ever"
+        return super().read_range(path, offset, size)
+
+
+@pytest.mark.parametrize("whole", [9, 0], ids=["in its end", "in its beginning"])
+def test_a_file_cut_short_while_it_is_open_costs_what_was_cut_off_and_nothing_that_follows(
+    tmp_path: Path, whole: int
+) -> None:
+    opened = spool(tmp_path)
+    opened.append([b"%d" % number for number in range(10)], 0)
+    (path,) = tmp_path.glob("*.events")
+    os.truncate(path, path.stat().st_size * (whole + 1) // 10 - 5)
+    reader = Reader(FewReads(), opened)
+    batch = reader.read(100, 1 << 20)
+    assert [entry.event for entry in batch.entries] == [b"%d" % number for number in range(whole)]
+    assert (batch.lost, batch.through) == ([(whole + 1, 10)], 10)
+    assert reader.read(100, 1 << 20).entries == []
+    opened.append([b"next"], 0)
+    for following in (reader, Reader(FewReads(), opened)):
+        assert following.read(100, 1 << 20).entries[-1].event == b"next"
+    opened.settle(11)
+    opened.close()
+    assert [kept.name for kept in tmp_path.glob("*.damaged")] == [path.name + ".damaged"]
+
+
 def test_a_folder_is_one_emitters_alone(tmp_path: Path) -> None:
     lock = FolderLock(tmp_path)
     with pytest.raises(SpoolInUse):
