@@ -18,6 +18,7 @@ from server.storage.query import Position
 
 _MAC_BYTES = 16
 _MAX_TOKEN = 65_536
+_PLAIN = b"["
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,21 +78,35 @@ class HiddenTokens:
 
     def unseal(self, token: str, query_digest: str, caller: Identity) -> bytes:
         """As SealedTokens.unseal."""
-        return self._cipher.decrypt(self._sealed.unseal(token, query_digest, caller))
+        return self.reveal(self._sealed.unseal(token, query_digest, caller))
+
+    def reveal(self, body: bytes) -> bytes:
+        """What the body of one of these tokens says, unsealed as if it hid nothing."""
+        return self._cipher.decrypt(body)
 
 
 class PageTokens:
-    """Makes and checks tokens. Pages of one query see what its first page could see, so each row comes exactly once."""
+    """Makes and checks tokens. Pages of one query see what its first page could see, so each row comes exactly once.
+
+    Those of callers with conditions are hidden. Both are taken from everyone: rights may change from page to page."""
 
     def __init__(self, key: bytes) -> None:
-        self._sealed = SealedTokens(key)
+        self._sealed, self._hidden = SealedTokens(key), HiddenTokens(key)
 
     def encode(self, start: PageStart, query: SearchQuery, caller: Identity) -> str:
-        """The token, URL-safe text."""
+        """The token, URL-safe text.
+
+        Raises:
+            InvalidRequest: it would be longer than `decode` takes.
+        """
         position, mark = start.position, start.watermark
         place = (position.time_ms, position.uid, position.digest)
         body = orjson.dumps((place, dict(mark.logs), mark.catalogue_revision, start.query_id))
-        return self._sealed.seal(body, _digest(query), caller)
+        tokens = self._sealed if query.filters.condition is None else self._hidden
+        token = tokens.seal(body, _digest(query), caller)
+        if len(token) > _MAX_TOKEN:  # the rest of it is bounded
+            raise InvalidRequest([Violation("watermark", "counts more logs than a page token can hold")])
+        return token
 
     def decode(self, token: str, query: SearchQuery, caller: Identity) -> PageStart:
         """What a token says.
@@ -100,6 +115,8 @@ class PageTokens:
             InvalidRequest: it isn't one of this server for this caller and query.
         """
         body = self._sealed.unseal(token, _digest(query), caller)
+        if not body.startswith(_PLAIN):
+            body = self._hidden.reveal(body)
         place, logs, revision, query_id = orjson.loads(body)
         return PageStart(Position(*place), Watermark(logs, revision), query_id)
 
