@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
+import os
 import threading
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from extaudit_client import (
     sending,
 )
 from extaudit_client.patience import Patience
+from extaudit_client.spool.reading import Batch, Reader
 
 from tests.polling import until
 from tests.unit.client.fake_service import FakeService, Refused, acknowledge, acknowledge_all
@@ -201,6 +203,35 @@ def test_an_acknowledgement_that_does_not_match_settles_nothing(
         assert list(stored.events) == uids
     assert len(troubles) == 3
     assert "doesn't match" in str(troubles[0].error)
+
+
+def test_events_that_are_lost_settle_none_before_them_that_are_not_acknowledged(
+    connection: Connection, stored: Stored, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The file is cut short behind what the first message has, and the stream breaks before that is acknowledged."""
+    reads: list[Batch] = []
+
+    class Cut(Reader):
+        def read(self, max_events: int, max_bytes: int) -> Batch:
+            batch = super().read(max_events, max_bytes)
+            if not reads:
+                os.truncate(next(tmp_path.glob("*.events")), batch.entries[-1].end)
+            reads.append(batch)
+            return batch
+
+    def break_off_once(request: pb.EmitEventsRequest) -> None:
+        if stored.messages == 1:
+            until(lambda: len(reads) > 1)
+            raise Refused(grpc.StatusCode.UNAVAILABLE, "STOPPING")
+
+    monkeypatch.setattr(emitter_thread, "Reader", Cut)
+    stored.before = break_off_once
+    with Emitter(connection, tmp_path, retries=FAST, batch_size=10) as emitter:
+        uids = emitter.emit_many([{"event": "e"}] * 12)
+        emitter.flush(60)
+        assert reads[1].lost == [(11, 12)]
+        assert list(stored.events) == uids[:10]
+        assert (emitter.stats.sent, emitter.stats.lost) == (10, 2)
 
 
 def test_a_stream_that_ends_without_an_answer_settles_nothing(

@@ -184,7 +184,8 @@ CONTRADICTIONS: dict[str, pb.ExportEventsResponse] = {
     "a column is short": answer(1, 2, uids=["u1"]),
     "sizes that aren't the JSON's": answer(1, 2, json_sizes=[1, 2]),
     "sequences out of order": answer(2, 1, through=2),
-    "a sequence twice": answer(1, 1),
+    "sequences out of order in the middle": answer(1, 3, 2, 4, done=True),
+    "a sequence twice": answer(1, 1, done=True),
     "a sequence from before": answer(0, 1),
     "a sequence beyond what was looked at": answer(1, 9, through=5),
     "an emitter that isn't there": answer(1, emitter_numbers=[2]),
@@ -202,6 +203,12 @@ def test_columns_that_contradict_each_other_are_not_given(
     with pytest.raises(ExtauditError) as failed:
         read(client)
     assert failed.value.code == "INTERNAL"
+
+
+def test_an_answer_that_goes_back_is_not_gone_on_with(service: FakeService, client: Client) -> None:
+    service.export = lambda request: iter([answer(through=10)])
+    with pytest.raises(ExtauditError, match="contradict each other"):
+        read(client, after=50)
 
 
 def test_all_pages_of_chunks_are_asked_for(service: FakeService, client: Client) -> None:

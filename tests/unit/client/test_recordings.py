@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import io
 import itertools
@@ -18,8 +19,9 @@ from extaudit.v1 import recording_pb2
 from extaudit.v1 import recording_service_pb2 as pb
 from extaudit_client import Client, ExtauditError, Retries
 from extaudit_client.custody import PART_BYTES, CustodyDigest, part_size
+from extaudit_client.download_state import PartFile
 from extaudit_client.downloading import Download
-from extaudit_client.upload_window import chunk
+from extaudit_client.upload_window import UploadWindow, chunk
 from extaudit_client.uploading import CHUNK_BYTES, WINDOW_BYTES, Source, Uploading
 
 from tests.polling import until
@@ -121,6 +123,17 @@ def test_an_upload_of_before_is_gone_on_with_where_it_was(service: FakeService, 
     assert uploads.data == data
     assert uploads.received == len(data) - CHUNK_BYTES - 7
     assert (done.bytes, done.custody_digest) == (len(data), digest_by_hand(data, [PART_BYTES]))
+
+
+def test_an_upload_that_another_client_took_further_is_gone_on_with_behind_that() -> None:
+    """What was kept for sending again is not of the place where it goes on."""
+    data = os.urandom(3 * CHUNK_BYTES)
+    window = UploadWindow(Source(io.BytesIO(data)), SESSION, "")
+    window.note(pb.UploadRecordingResponse(upload_id="u-1"), first=True)
+    window.add(window.source.read())
+    window.note(pb.UploadRecordingResponse(upload_id="u-1", durable_offset=2 * CHUNK_BYTES), first=True)
+    window.add(window.source.read())
+    assert window.kept_at(-1) == (2 * CHUNK_BYTES, data[2 * CHUNK_BYTES :])
 
 
 def test_a_source_shorter_than_what_is_durable_is_refused(service: FakeService, client: Client) -> None:
@@ -353,6 +366,24 @@ def test_bytes_that_have_not_the_custody_digest_are_refused_and_not_kept(
         client.recordings.download(SESSION, tmp_path / "s.tar")
     assert failed.value.code == "DATA_LOSS"
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_that_was_whole_when_its_lock_came_is_left_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between opening and locking the other download gave it its name, and a third one has begun."""
+    target, part, lock = tmp_path / "s.tar", tmp_path / "s.tar.part", fcntl.flock
+
+    def overtaken(file: Any, operation: int) -> None:
+        part.replace(target)
+        part.touch()
+        lock(file, operation)
+
+    part.write_bytes(b"whole")
+    monkeypatch.setattr(fcntl, "flock", overtaken)
+    with pytest.raises(ExtauditError, match="another download"), PartFile(target):
+        pass
+    assert target.read_bytes() == b"whole"
 
 
 def test_a_refused_download_leaves_no_file(service: FakeService, client: Client, tmp_path: Path) -> None:

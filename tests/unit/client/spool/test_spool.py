@@ -158,6 +158,37 @@ def test_what_threads_wrote_during_a_sync_shares_the_next_one(tmp_path: Path) ->
     opened.close()
 
 
+def test_no_file_is_ended_while_it_is_synced(tmp_path: Path) -> None:
+    opened = spool(tmp_path)
+    opened.append([b"first"], 0)
+    appending, ends_segment = opened._appending, opened._appending.ends_segment
+    syncing, asked, was_open = threading.Event(), threading.Event(), list[bool]()
+    (segment,) = opened.segments
+
+    def hold() -> None:
+        if syncing.is_set():
+            return  # what follows needs no holding
+        syncing.set()
+        asked.wait(60)
+        with opened.changed:  # who asked waits now, before or after it has ended the file
+            was_open.append(appending.writes(segment))
+
+    def noticed(size: int) -> bool:
+        asked.set()
+        return ends_segment(size)
+
+    appending.sync = hold  # type: ignore[method-assign]
+    small = threading.Thread(target=opened.append, args=([b"small"], 0))
+    small.start()
+    assert syncing.wait(60)
+    appending.ends_segment = noticed  # type: ignore[method-assign]
+    opened.append([b"x" * 64 * 1024], 0)
+    small.join(60)
+    assert was_open == [True]
+    assert not appending.writes(segment)
+    opened.close()
+
+
 @pytest.mark.parametrize("seed", range(30))
 def test_damage_in_the_middle_is_told_and_costs_only_what_it_touches(tmp_path: Path, seed: int) -> None:
     dice = random.Random(seed)
