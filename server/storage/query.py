@@ -9,6 +9,12 @@ from typing import NamedTuple
 
 from server.storage.value_tests import RowCondition
 
+MOST_UID_BYTES = 1024
+"""Of a row that is given: the place of a search has its uid, and so has each page token. Events of ours have 128."""
+LONG_USER_BYTES = 16_384
+CUT_CHARACTERS = 1024
+"""What is given of a longer type or session id, which no event of ours has, and of a user above LONG_USER_BYTES."""
+
 FieldValue = str | int | float | bool | None
 
 
@@ -66,7 +72,8 @@ class ScanObject:
 
 
 class ScanRow(NamedTuple):
-    """A row an engine found. `data` is None where the JSON is larger than the scan's `inline_bytes`."""
+    """A row an engine found. `data` is None where the JSON is larger than the scan's `inline_bytes`; type, session id
+    and user may be cut, see CUT_CHARACTERS, and are compared with filters as they are."""
 
     position: Position
     object_key: str
