@@ -14,6 +14,7 @@ from extaudit.v1 import recording_service_pb2 as pb
 from extaudit_client.custody import CustodyDigest
 from extaudit_client.errors import ExtauditError
 from extaudit_client.recording_rows import Recording, recording_from
+from extaudit_client.spool.files import DiskFiles
 
 try:
     import fcntl
@@ -130,13 +131,16 @@ class PartFile:
         self._file.write(data)
 
     def finish(self) -> None:
-        """Give it its name."""
+        """Give it its name, durably: also after a loss of power, what has the name is whole."""
         self.write(b"")
         if self._file is not None:
             self._file.flush()
+            os.fsync(self._file.fileno())
             if fcntl is None:
                 self._file.close()  # where that isn't POSIX, an open file can't be renamed
         self._part.replace(self._path)
+        if fcntl is not None:  # nor can a folder be synced there
+            DiskFiles().sync_folder(self._path.parent)
 
     def _open(self, flags: int) -> BinaryIO:
         # Recordings hold what their session typed, so a file that is made is for its owner alone.

@@ -7,6 +7,7 @@ import hashlib
 import io
 import itertools
 import os
+import stat
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -306,6 +307,22 @@ def test_a_download_is_there_once_it_is_whole(service: FakeService, client: Clie
     assert fake.offsets == [0, 3000, 7000]
     assert told[-1] == 10_000
     assert [path.name for path in tmp_path.iterdir()] == ["s.tar"]
+
+
+def test_a_download_is_durable_before_it_has_its_name_and_its_name_when_it_is_done(
+    service: FakeService, client: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    service.download = FakeDownload(os.urandom(10_000))
+    target, sync, synced = tmp_path / "s.tar", os.fsync, list[tuple[str, bool]]()
+
+    def noted(fd: int) -> None:
+        found = os.fstat(fd)
+        synced.append(("folder" if stat.S_ISDIR(found.st_mode) else f"{found.st_size} bytes", target.exists()))
+        sync(fd)
+
+    monkeypatch.setattr(os, "fsync", noted)
+    client.recordings.download(SESSION, target)
+    assert synced == [("10000 bytes", False), ("folder", True)]
 
 
 def test_a_recording_of_which_no_sha256_of_the_whole_is_kept_is_downloaded(
