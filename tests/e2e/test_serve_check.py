@@ -196,6 +196,7 @@ def test_a_start_refuses_what_the_check_tells_of(place: Path, fault: str) -> Non
     async def start() -> None:
         config = load_config({"config": str(place / "config.toml"), "data_dir": str(place / "data")}, {})
         app = build(config)
+        app._run(app.intake.run())  # as before it in a start; what a stop records would wait for it in vain
         try:
             await app.http.start()
             if app.issuer.listener is not None:
