@@ -284,6 +284,12 @@ def test_the_next_page_is_read_ahead_for_whoever_pages(rig: SearchRig, made: lis
     assert len(made) == before + 2, "a page that is asked for again is made again"
 
 
+def test_whoever_asks_for_a_thousand_rows_has_the_second_page_read_ahead(rig: SearchRig) -> None:
+    rig.store(*[event_json(f"u{number}", NOON + number, pad="x" * (PAGE_BYTES // 3)) for number in range(4)])
+    assert rig.page(SearchQuery(page_size=1000)).prepare_next is not None
+    assert rig.page(SearchQuery(page_size=999)).prepare_next is None
+
+
 def test_whoever_goes_on_has_several_pages_read_ahead_at_once(rig: SearchRig, made: list[Span]) -> None:
     for number in range(6):
         rig.store(*[event_json(f"u{number}-{step}", NOON + 10 * number + step) for step in range(5)])

@@ -13,6 +13,8 @@ from server.storage.ports import ObjectArchived, ObjectChanged, ObjectMissing, S
 from server.storage.query import Filters, Order, Position
 
 DEFAULT_PAGE_SIZE = 100
+WALKERS_PAGE_SIZE = 1000
+"""Who asks for so many rows at first is about to ask for the next page; most searches end with the first."""
 MAX_PAGE_SIZE = 2000
 """With 1.5 MiB of JSON so many rows stay below the 4 MiB that a default client takes: 256 bytes of columns and 1,000 of
 digest and receipt are left for each."""

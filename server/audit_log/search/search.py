@@ -26,6 +26,7 @@ from server.audit_log.search.page_columns import PageColumns, WrittenRows, diges
 from server.audit_log.search.page_reader import PAGE_BOUNDS, PageReader, Plan
 from server.audit_log.search.query import (
     MAX_PAGE_SIZE,
+    WALKERS_PAGE_SIZE,
     EventSelector,
     FoundEvent,
     Missing,
@@ -151,7 +152,7 @@ class Search:
             told(missing, sees_all=query.filters.condition is None),
             plan.query_id,
             plan.reason,
-            page.prepare_next if start is not None else None,
+            page.prepare_next if start is not None or query.page_size >= WALKERS_PAGE_SIZE else None,
         )
 
     def _holds(self, query: SearchQuery, storage: str) -> bool:
