@@ -8,14 +8,16 @@ import pty
 import signal
 import socket
 import subprocess
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 from extaudit_client import Client, Query
 from extaudit_client.files import find_connection
 
+from tests.e2e.doctored import QUICK_CUTS, delivered
 from tests.polling import until
-from tests.running_server import ANY_PORT, RUN, environment
+from tests.running_server import ANY_PORT, RUN, environment, running_server
 
 
 def test_closing_the_terminal_that_it_was_started_in_stops_it(tmp_path: Path) -> None:
@@ -55,6 +57,27 @@ def test_nothing_but_log_lines_is_printed_when_it_stops(tmp_path: Path, number: 
             served.kill()
     messages = [json.loads(line)["message"] for line in (tmp_path / "log").read_text().splitlines()]
     assert messages[-2:] == ["stopping", "stopped"]
+
+
+def test_the_process_that_makes_pages_is_gone_when_the_service_is(tmp_path: Path) -> None:
+    day = datetime(2026, 11, 20, tzinfo=UTC)
+    query = Query(from_time=day, to_time=day + timedelta(days=1), page_size=1)
+    with running_server(tmp_path, *QUICK_CUTS) as server, server.client() as client:
+        events = (f'{{"event":"a","uid":"u-{n}","time":"2026-11-20T12:00:{n}Z"}}'.encode() for n in range(10, 40))
+        assert list(client.emit_stream(events))
+        delivered(client)
+        until(lambda: list(client.search_pages(query)) and children(server.pid))
+        made = children(server.pid)
+    assert not any(Path("/proc", number).exists() for number in made)
+
+
+def children(pid: int) -> list[str]:
+    """The processes that a process has begun and that are there."""
+    return [
+        number
+        for task in Path("/proc", str(pid), "task").iterdir()
+        for number in (task / "children").read_text().split()
+    ]
 
 
 def test_where_the_port_is_taken_one_line_says_so(tmp_path: Path) -> None:
