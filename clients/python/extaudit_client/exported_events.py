@@ -6,12 +6,17 @@ import io
 import operator
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from extaudit.v1 import event_export_pb2 as pb
 
 from extaudit_client.errors import ExtauditError
 from extaudit_client.rows import EventRow, Identity, identity_from
 from extaudit_client.searches import MissingPart, missing_from
+
+LOST: Final = frozenset({"NOT_FOUND", "DATA_LOSS"})
+"""Codes of errors which say that something is gone, so that the rest can be gone on with."""
+_NOTHING: Final = slice(0, 0)
 
 Fetch = Callable[[str, str, int], bytes]
 """Gives the JSON of the event of a storage, a log and a sequence."""
@@ -68,30 +73,43 @@ def events_from(answer: pb.ExportEventsResponse, after: int, fetch: Fetch) -> It
     """Read an answer of the events after a sequence; an event that is too large for an answer comes by itself.
 
     Raises:
-        ExtauditError: the answer contradicts itself, or an event can't be fetched.
+        ExtauditError: the answer contradicts itself, or an event can't be fetched for another reason than that it is
+            gone; such a one is named as missing.
     """
     columns = answer.columns
     _check(columns, after, answer.through_sequence)
     emitters = tuple(EmitterAtPeer(identity_from(each.emitter), each.peer) for each in columns.emitters)
     missing = tuple(map(missing_from, answer.missing))
-    ends = [(index, index + 1) for index, size in enumerate(columns.json_sizes) if not size]
-    if not ends:  # one piece, without copies
+    large = [index for index, size in enumerate(columns.json_sizes) if not size]
+    if not large:  # one piece, without copies
         yield _piece(columns, slice(None), columns.json, columns.json_sizes, emitters, answer.through_sequence, missing)
         return
     start, at = 0, 0
-    for large, end in [*ends, (len(columns.sequences), None)]:
-        if large > start:
-            sizes = columns.json_sizes[start:large]
-            through = columns.sequences[large - 1]
+    for index in [*large, len(columns.sequences)]:
+        if index > start:
+            sizes = columns.json_sizes[start:index]
             json = columns.json[at : at + sum(sizes)]
-            yield _piece(columns, slice(start, large), json, sizes, emitters, through, ())
+            yield _piece(columns, slice(start, index), json, sizes, emitters, columns.sequences[index - 1], ())
             at += len(json)
-        if end is not None:
-            json = fetch(columns.storage, columns.log_id, columns.sequences[large])
-            yield _piece(columns, slice(large, end), json, [len(json)], emitters, columns.sequences[large], ())
-            start = end
-    nothing = slice(0, 0)
-    yield _piece(columns, nothing, b"", [], emitters, answer.through_sequence, missing)
+        if index < len(columns.sequences):
+            yield _by_itself(columns, index, emitters, fetch)
+            start = index + 1
+    yield _piece(columns, _NOTHING, b"", [], emitters, answer.through_sequence, missing)
+
+
+def _by_itself(
+    columns: pb.EventColumns, index: int, emitters: tuple[EmitterAtPeer, ...], fetch: Fetch
+) -> ExportedEvents:
+    """An event that is too large for an answer; one that is gone is named as missing, and holds up no other."""
+    storage, log_id, sequence = columns.storage, columns.log_id, columns.sequences[index]
+    try:
+        json = fetch(storage, log_id, sequence)
+    except ExtauditError as error:
+        if error.code not in LOST:
+            raise
+        gone = MissingPart("object_missing", storage, log_id, sequence, sequence, error.message)
+        return _piece(columns, _NOTHING, b"", [], emitters, sequence, (gone,))
+    return _piece(columns, slice(index, index + 1), json, [len(json)], emitters, sequence, ())
 
 
 def events_of_rows(rows: Sequence[EventRow], fetch: Fetch) -> Iterator[ExportedEvents]:

@@ -180,6 +180,43 @@ def test_a_chunk_that_is_gone_is_named_and_stops_no_other(service: FakeService, 
     assert Path("out.jsonl").read_bytes() == TAIL + b"\n"
 
 
+def test_a_large_event_that_is_gone_is_named_and_its_chunk_read_on(service: FakeService, extaudit: Command) -> None:
+    def second_is_large(request: pb.ExportEventsRequest) -> Iterator[pb.ExportEventsResponse]:
+        (answer,) = exported(request)
+        answer.columns.json_sizes[1], answer.columns.json = 0, STORED[0] + STORED[2]
+        yield answer
+
+    def gone(request: audit_pb.GetEventRequest) -> Iterator[audit_pb.GetEventResponse]:
+        raise Refused(grpc.StatusCode.NOT_FOUND, "NOT_FOUND", "there is no such event")
+        yield
+
+    service.export, service.get = second_is_large, gone
+    done = extaudit("events", "export", "--out", "out.jsonl", "--output", "json")
+    assert (done.code, done.err) == (3, "INCOMPLETE: there is no such event [object_missing] default log 2-2\n")
+    assert Path("out.jsonl").read_bytes() == b"\n".join([STORED[0], STORED[2], TAIL, b""])
+    summary = json.loads(done.out)
+    assert (summary["events"], summary["complete"], summary["complete_through"]) == (3, False, {"log": 4})
+    assert [(part["first_sequence"], part["last_sequence"]) for part in summary["missing"]] == [(2, 2)]
+    again = extaudit("events", "export", "--out", "out.jsonl")
+    assert (again.code, again.err, len(service.exports)) == (3, done.err, 1), "it is told again, and not read again"
+
+
+def test_of_a_chunk_that_is_lost_on_the_way_the_rest_is_named(service: FakeService, extaudit: Command) -> None:
+    def broken(request: pb.ExportEventsRequest) -> Iterator[pb.ExportEventsResponse]:
+        (answer,) = exported(request)
+        for column, _ in answer.columns.ListFields():
+            if column.is_repeated:
+                del getattr(answer.columns, column.name)[1:]
+        answer.columns.json, answer.through_sequence, answer.done = STORED[0], 1, False
+        yield answer
+        raise Refused(grpc.StatusCode.DATA_LOSS, "", "it is damaged")
+
+    service.export = broken
+    done = extaudit("events", "export", "--out", "out.jsonl")
+    assert (done.code, done.err) == (3, "INCOMPLETE: it is damaged [object_missing] default log 2-3\n")
+    assert Path("out.jsonl").read_bytes() == STORED[0] + b"\n" + TAIL + b"\n"
+
+
 def test_foreign_objects_are_counted(service: FakeService, extaudit: Command) -> None:
     service.chunks = lambda request: pb.ListEventChunksResponse(foreign_objects=2)
     assert b"2 foreign objects" in extaudit("events", "export", "--out", "out.jsonl").out

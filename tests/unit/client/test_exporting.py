@@ -15,7 +15,17 @@ from extaudit.v1 import event_export_pb2 as pb
 from extaudit.v1 import event_pb2
 from extaudit.v1 import event_query_pb2 as query_pb
 from extaudit.v1 import event_watch_pb2 as watch_pb
-from extaudit_client import Client, EventChunk, ExportedEvents, ExtauditError, IncompleteAnswer, Query, prefetched
+from extaudit_client import (
+    Client,
+    EventChunk,
+    ExportedEvents,
+    ExtauditError,
+    IncompleteAnswer,
+    MissingPart,
+    PermissionDenied,
+    Query,
+    prefetched,
+)
 from extaudit_client.chunks import ChunkReader, to_read
 
 from tests.polling import until
@@ -178,6 +188,35 @@ def test_an_event_too_large_for_an_answer_comes_whole_and_by_itself(service: Fak
     ]
     assert [(request.position.log_id, request.position.sequence) for request in service.gets] == [("l", 1), ("l", 4)]
     assert {request.storage for request in service.gets} == {"default"}
+
+
+@pytest.mark.parametrize("code", [grpc.StatusCode.NOT_FOUND, grpc.StatusCode.DATA_LOSS])
+def test_a_large_event_that_is_gone_is_named_and_holds_up_no_other(
+    service: FakeService, client: Client, code: grpc.StatusCode
+) -> None:
+    def gone(request: audit_pb.GetEventRequest) -> Iterator[audit_pb.GetEventResponse]:
+        raise Refused(code, message="it is gone")
+        yield
+
+    service.get = gone
+    service.export = lambda request: iter([answer(1, 2, 3, large=(2,), done=True)])
+    found = read(client)
+    assert [list(events.sequences) for events in found] == [[1], [], [3], []]
+    assert [events.through_sequence for events in found] == [1, 2, 3, 100]
+    assert [json for events in found for json in events.payloads()] == [payload(1), payload(3)]
+    (part,) = (part for events in found for part in events.missing)
+    assert part == MissingPart("object_missing", "default", "l", 2, 2, "it is gone")
+
+
+def test_a_large_event_that_can_not_be_fetched_now_is_not_called_gone(service: FakeService, client: Client) -> None:
+    def denied(request: audit_pb.GetEventRequest) -> Iterator[audit_pb.GetEventResponse]:
+        raise Refused(grpc.StatusCode.PERMISSION_DENIED, "ACCESS_DENIED")
+        yield
+
+    service.get = denied
+    service.export = lambda request: iter([answer(1, large=(1,), done=True)])
+    with pytest.raises(PermissionDenied):
+        read(client)
 
 
 CONTRADICTIONS: dict[str, pb.ExportEventsResponse] = {

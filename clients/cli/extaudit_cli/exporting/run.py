@@ -24,7 +24,6 @@ _TAIL_BYTES: Final = 64 * 1024 * 1024
 _TAIL_SECONDS: Final = 900.0
 _LOSSES: Final = 10
 _LOG_NAME: Final = re.compile(r"[0-9A-Za-z_-]{1,64}", re.ASCII)
-_LOST: Final = frozenset({"NOT_FOUND", "DATA_LOSS"})
 
 Told = Callable[["ExtauditError", float], None]
 """Is told of a lost connection, and after how many seconds it is tried again."""
@@ -132,17 +131,18 @@ class Export:
     def _read(self, chunk: EventChunk, place: Mapping[str, int]) -> Iterator[_Block]:
         """The bytes of a chunk's events; runs on a thread of its own."""
         from extaudit_client import ExtauditError, MissingPart
+        from extaudit_client.exported_events import LOST
 
-        encoder = self._form.encoder()
+        encoder, through = self._form.encoder(), _before(chunk, place)
         lost: tuple[MissingPart, ...] = ()
         try:
-            for events in self._source.export_chunk(chunk, self._query, _before(chunk, place)):
-                data = encoder.encode(events)
+            for events in self._source.export_chunk(chunk, self._query, through):
+                data, through = encoder.encode(events), events.through_sequence
                 yield _Block(data, events.through_sequence, len(events), len(events.json), events.missing)
         except ExtauditError as error:  # one chunk that is gone stops no other
-            if error.code not in _LOST:
+            if error.code not in LOST:
                 raise
-            span = chunk.first_sequence, chunk.last_sequence
+            span = through + 1, chunk.last_sequence
             lost = (MissingPart("object_missing", chunk.storage, chunk.log_id, *span, error.message),)
         yield _Block(encoder.finish(), chunk.last_sequence, missing=lost)
 
