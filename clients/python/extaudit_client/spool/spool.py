@@ -191,6 +191,7 @@ class Spool:
         finally:
             self.changed.acquire()
             self._syncing = False
+            self.changed.notify_all()  # where it was interrupted, another one syncs
             if failure is not None:
                 self._fail(failure)
 

@@ -158,6 +158,28 @@ def test_what_threads_wrote_during_a_sync_shares_the_next_one(tmp_path: Path) ->
     opened.close()
 
 
+def test_who_waits_for_a_sync_that_is_interrupted_syncs_by_itself(tmp_path: Path) -> None:
+    """Ctrl-C comes to the main thread, in the middle of whatever it does; others go on."""
+    opened = spool(tmp_path)
+    plain, other = opened._appending.sync, threading.Thread(target=opened.append, args=([b"2"], 0), daemon=True)
+
+    def interrupted() -> None:
+        opened._appending.sync = plain  # type: ignore[method-assign]
+        other.start()
+        until(lambda: opened._written == 2)
+        with opened.changed:  # it waits now for this sync
+            pass
+        raise KeyboardInterrupt
+
+    opened._appending.sync = interrupted  # type: ignore[method-assign]
+    with pytest.raises(KeyboardInterrupt):
+        opened.append([b"1"], 0)
+    other.join(60)
+    assert not other.is_alive()
+    assert read(opened) == [b"1", b"2"]
+    opened.close()
+
+
 def test_no_file_is_ended_while_it_is_synced(tmp_path: Path) -> None:
     opened = spool(tmp_path)
     opened.append([b"first"], 0)
