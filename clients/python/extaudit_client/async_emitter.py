@@ -40,7 +40,7 @@ class AsyncEmitter:
         self._open: Callable[[], Emitter] = lambda: Emitter(connection, spool_dir, **options)
         self._together_bytes = min(_TOGETHER_BYTES, options.get("max_bytes", MAX_BYTES) // 8)
         self._emitter: Emitter | None = None
-        self._writer = ThreadPoolExecutor(1, thread_name_prefix="extaudit-async-emitter")
+        self._writer = _writer()
         self._waiting: list[_Waiting] = []
         self._writing: asyncio.Task[None] | None = None
 
@@ -91,6 +91,7 @@ class AsyncEmitter:
         if self._writing is not None:
             await asyncio.wait({self._writing})
         self._writer.shutdown(wait=False)
+        self._writer = _writer()  # should it be opened again
         return left
 
     async def stats(self) -> EmitterStats:
@@ -139,3 +140,7 @@ class AsyncEmitter:
             count += 1
         group, self._waiting = self._waiting[:count], self._waiting[count:]
         return group
+
+
+def _writer() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(1, thread_name_prefix="extaudit-async-emitter")

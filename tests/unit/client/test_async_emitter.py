@@ -106,6 +106,8 @@ async def test_one_wrong_event_harms_no_other_and_a_closed_emitter_takes_none(
     assert [json.loads(event)["event"] for event in stored.events.values()] == ["a", "b"]
     with pytest.raises(SpoolClosed):
         await emitter.emit({"event": "e"})
+    async with emitter:
+        assert await emitter.emit({"event": "c"}), "it is opened again"
 
 
 @in_loop
