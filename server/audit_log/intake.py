@@ -16,7 +16,7 @@ from server.audit_log.journal.journal import JournalClosed
 from server.audit_log.log_writer import LogWriter, Submission
 from server.audit_log.receipts import Acknowledgement, BatchAcknowledgement
 from server.audit_log.single_event import SingleEvent, shares
-from server.audit_log.validation import Payloads, UnreadPayloads, Validated, Validator, joined_payloads
+from server.audit_log.validation import Payloads, UnreadPayloads, Validated, Validator, joined_payloads, single_payload
 from server.errors import ResourceExhausted, Unavailable
 from server.observability.journal_metrics import JournalMetrics
 
@@ -186,7 +186,7 @@ class Intake:
 
     def _validate_one(self, access: Access, payload: bytes, *, own: bool = False) -> Submission:
         now_ms = self._now_ms()
-        validated = self._validator.validate(joined_payloads([payload]), access.identity, now_ms, own=own)
+        validated = self._validator.validate(single_payload(payload), access.identity, now_ms, own=own)
         for error in validated.errors.values():
             raise error
         return self._submission(access, now_ms, validated)

@@ -70,6 +70,12 @@ def joined_payloads(payloads: Sequence[bytes | InvalidRequest]) -> Payloads:
     return Payloads(np.frombuffer(b"".join(pieces), np.uint8), spans, max(sizes, default=0), refused)
 
 
+def single_payload(payload: bytes) -> Payloads:
+    """As `joined_payloads` of one, for a fraction of the time."""
+    size = len(payload)
+    return Payloads(np.frombuffer(payload, np.uint8), np.array([[0, size]], np.int64), size)
+
+
 Refusal: TypeAlias = InvalidRequest | PermissionDenied
 
 

@@ -16,7 +16,7 @@ from server.audit_log.emitter_bytes import MAX_REMEMBERED
 from server.audit_log.event import Event, parse_event
 from server.audit_log.event_block import join_blocks
 from server.audit_log.timestamps import DAY_MS, format_rfc3339
-from server.audit_log.validation import Validated, Validator, joined_payloads
+from server.audit_log.validation import Validated, Validator, joined_payloads, single_payload
 from server.errors import InvalidRequest, PermissionDenied, Violation
 from tests.unit.audit_log.emitters import NODE, NOW_MS, PROXY, USER, fingerprint
 from tests.unit.audit_log.event_mutations import SAMPLE, changed
@@ -247,3 +247,14 @@ def test_no_more_emitters_are_remembered_than_there_is_room_for() -> None:
     for _ in range(MAX_REMEMBERED + 1):
         validator.keys(replace(USER))
     assert len(validator._known) == 1
+
+
+@pytest.mark.parametrize("raw", [FAST, SLOW, WRONG, OWN, LARGE, b""])
+def test_one_payload_alone_is_as_one_joined(raw: bytes) -> None:
+    alone, joined = single_payload(raw), joined_payloads([raw])
+    assert (alone.data.tolist(), alone.spans.tolist(), alone.largest, alone.refused) == (
+        joined.data.tolist(),
+        joined.spans.tolist(),
+        joined.largest,
+        {},
+    )
