@@ -130,6 +130,24 @@ def test_runs_are_begun_before_they_are_needed_until_twelve_pages_wait(rig: Sear
     assert max(waiting) <= 8, "the service itself makes no more than it needs"
 
 
+def test_no_page_makes_room_for_one_that_is_needed_after_it(rig: SearchRig, process: PageProcess) -> None:
+    _ready(rig, process)
+    found, most = [], []
+    for room in (32 << 20, 8 << 20):  # of the least that pages count for: more than there are at once, and two runs
+        search = _search(rig, process)
+        search._columns._ahead._most = room
+        elsewhere, waiting = [], []
+        for page in rig.pages(QUERY, search=search):
+            if page.prepare_next is not None:
+                page.prepare_next(lambda: True)
+            elsewhere.append(isinstance(page.rows, GivenRows))
+            waiting.append(search._columns._ahead.waiting)
+        found.append(elsewhere)
+        most.append(max(waiting))
+    assert found[0] == found[1], "none that was made is made again"
+    assert most == [12, 8]
+
+
 def test_memory_that_a_page_is_in_is_not_written_again_until_nobody_has_the_page(
     rig: SearchRig, process: PageProcess
 ) -> None:

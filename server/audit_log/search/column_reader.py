@@ -29,8 +29,6 @@ from server.state.catalogue import CatalogueObject
 from server.storage.ports import StorageError
 from server.storage.query import Filters, Position
 
-_MOST_WAITING: Final = 8
-"""Pages made elsewhere that wait where the next run is begun before it is needed: so at most twelve do."""
 _MOST_AHEAD: Final = 4
 """Pages that are read ahead at once: what doesn't depend on the number of rows is done once for them."""
 
@@ -60,7 +58,7 @@ class _ReadingAhead:
         are made elsewhere and few are waiting."""
         last, is_waited_for = self.ahead.read(self.following, self.make)
         while last is not None and last.prepare_next is not None and is_alone():
-            if not is_waited_for and (isinstance(last.rows, PageColumns) or self.ahead.waiting > _MOST_WAITING):
+            if not is_waited_for and (isinstance(last.rows, PageColumns) or self.ahead.has_enough):
                 return
             last, is_waited_for = self.ahead.read(last.prepare_next.following, last.prepare_next.make)
 
@@ -156,9 +154,7 @@ class ColumnReader:
         step = page.prepare_next
         while step is not None and (found := self._ahead.found(step.following.span)) is not None:
             step = found.prepare_next if isinstance(found.rows, GivenRows) else None
-        if step is page.prepare_next or self._ahead.waiting <= _MOST_WAITING:
-            return step
-        return None
+        return step if step is page.prepare_next or not self._ahead.has_enough else None
 
     def _reading_ahead(self, asked: Asked, end: Position | None, most: int) -> _ReadingAhead | None:
         """Reads so many pages after one of what was asked; None where there is none."""

@@ -14,6 +14,8 @@ from server.audit_log.search.merging import Span
 from server.state.catalogue import CatalogueObject
 
 _KEPT_BYTES: Final = 32 << 20
+_ENOUGH: Final = 8
+"""Pages that wait; with a run on top of them twelve do."""
 _LEAST_BYTES: Final = 1 << 20
 """What a page counts for however small it is, with the list of objects that it stands for."""
 
@@ -82,6 +84,13 @@ class PagesAhead(Generic[Page]):
         """How many pages are kept or being made."""
         return len(self._kept)
 
+    @property
+    def has_enough(self) -> bool:
+        """Whether no run is to be begun before it is needed: many pages wait, or as much again would have no room, and the
+        oldest, which are needed next, had to make it."""
+        with self._lock:
+            return len(self._kept) > _ENOUGH or 2 * self._weight() > self._most
+
     def found(self, span: Span) -> Page | None:
         """A page that is kept, without taking it."""
         with self._lock:
@@ -112,5 +121,8 @@ class PagesAhead(Generic[Page]):
                 ahead.set(made[0])
             else:
                 ahead.page.set_result(None)
-            while len(self._kept) > 1 and sum(each.weight for each in self._kept.values()) > self._most:
+            while len(self._kept) > 1 and self._weight() > self._most:
                 self._kept.popitem(last=False)
+
+    def _weight(self) -> int:
+        return sum(each.weight for each in self._kept.values())
