@@ -86,8 +86,8 @@ class PagesAhead(Generic[Page]):
 
     @property
     def has_enough(self) -> bool:
-        """Whether no run is to be begun before it is needed: many pages wait, or as much again would have no room, and the
-        oldest, which are needed next, had to make it."""
+        """Whether no run is to be begun before it is needed: many pages wait, or for as much again the oldest, which
+        are needed next, had to make room."""
         with self._lock:
             return len(self._kept) > _ENOUGH or 2 * self._weight() > self._most
 
