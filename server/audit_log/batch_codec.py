@@ -19,6 +19,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from server.audit_log.parquet_pages import MOST_UNPACKED_BYTES, TOO_MUCH, PagesRefused, Unpacked, check_pages
+from server.storage.query import MOST_UID_BYTES
 
 DAY_MS = 86_400_000
 ROW_GROUP_ROWS = 8192
@@ -244,9 +245,11 @@ def read_footer(path: str | os.PathLike[str]) -> Footer:
                 raise PagesRefused(TOO_MUCH)
             nulls = _nulls(file, columns, unpacked)
             first_ms, last_ms = _bounds_ms(file, columns["event_time"])
+            long = _long_uids(path, file.metadata, unpacked)
             infinite = _infinite_times(file) if (first_ms, last_ms) == _UNBOUNDED else 0
             problems = [f"{nulls} values of time, uid or JSON are missing"] if nulls else []
             problems += [f"{infinite} times are infinite"] if infinite else []
+            problems += [f"{long} uids are longer than {MOST_UID_BYTES} bytes"] if long else []
             return Footer(file.metadata.num_rows, first_ms, last_ms, "; ".join(problems))
     except PagesRefused as error:
         raise UnreadableFooter(str(error)) from error
@@ -301,6 +304,27 @@ def _nulls(file: pq.ParquetFile, columns: Mapping[str, int], unpacked: Unpacked)
         batches = file.iter_batches(batch_size=_batch_rows(unpacked), columns=counted)
         total += sum(column.null_count for batch in batches for column in batch.columns)
     return total
+
+
+def _long_uids(path: str | os.PathLike[str], metadata: pq.FileMetaData, unpacked: Unpacked) -> int:
+    """How many uids are longer than that of a row that is given."""
+    total = 0
+    # Nearly all are different: a dictionary of them would take several times as long.
+    with pq.ParquetFile(path, metadata=metadata) as file:
+        kind = file.schema_arrow.field("uid").type
+        if pa.types.is_primitive(kind) or pa.types.is_decimal(kind):
+            return 0  # as long as numbers are
+        for batch in file.iter_batches(batch_size=_batch_rows(unpacked), columns=["uid"]):
+            lengths = pc.binary_length(_bytes_of(batch.column(0)))
+            total += pc.sum(pc.greater(lengths, MOST_UID_BYTES)).as_py() or 0
+    return total
+
+
+def _bytes_of(texts: pa.Array) -> pa.Array:
+    """Texts as bytes: whoever wrote a file says as what they are to be had."""
+    if isinstance(texts, pa.ExtensionArray):
+        texts = texts.storage
+    return texts.cast(pa.large_binary())
 
 
 def _bounds_ms(file: pq.ParquetFile, index: int) -> tuple[int, int]:

@@ -69,11 +69,13 @@ class ScanObject:
     """Where the engine reads it, from the storage."""
     rows: Sequence[int] | None = None
     """Only these row numbers (0-based, ascending) may be given back; None for all."""
+    is_foreign: bool = False
+    """Whether others made it: its texts may be as long as they like."""
 
 
 class ScanRow(NamedTuple):
-    """A row an engine found. `data` is None where the JSON is larger than the scan's `inline_bytes`; type, session id
-    and user may be cut, see CUT_CHARACTERS, and are compared with filters as they are."""
+    """A row an engine found. `data` is None where the JSON is larger than the scan's `inline_bytes`. Where others
+    made one of its objects, type, session id and user may be cut, see CUT_CHARACTERS; filters compare the whole."""
 
     position: Position
     object_key: str

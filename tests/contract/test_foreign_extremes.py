@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +14,10 @@ import pytest
 from server.audit_log import batch_codec, parquet_pages
 from server.audit_log.batch_codec import SCHEMA
 from server.audit_log.search.page_reader import PAGE_BYTES
-from server.audit_log.search.query import MissingReason, SearchQuery
-from server.storage.query import Filters, Order
-from tests.contract.search_rig import SearchRig
+from server.audit_log.search.query import EventSelector, MissingReason, SearchQuery
+from server.errors import Unavailable
+from server.storage.query import CUT_CHARACTERS, LONG_USER_BYTES, MOST_UID_BYTES, Filters, Order
+from tests.contract.search_rig import CALLER, SearchRig, event_json
 
 DATE = "2026-11-20"
 NOON_MS = 1_795_176_000_000
@@ -141,3 +144,46 @@ def test_headers_of_pages_that_are_none_are_refused_whatever_they_say(tmp_path: 
                 refused += 1
     assert refused > 40
     parquet_pages.check_pages(tmp_path / "x.parquet", [(start, end, 10)])
+
+
+def texts(column: str, values: Sequence[str], times: int = 1) -> pa.Table:
+    """Rows of the same JSON whose texts in a column are these, each in so many rows."""
+    rows = table(len(values) * times, "{}", same=False)
+    each = pa.DictionaryArray.from_arrays(list(range(len(values))) * times, values)
+    return rows.set_column(SCHEMA.get_field_index(column), column, each)
+
+
+def test_rows_whose_uid_no_page_token_could_hold_are_left_out_and_named(rig: SearchRig) -> None:
+    longest = "é" * (MOST_UID_BYTES // 2)
+    uids = [f"u{number}" for number in range(40)] + [longest, longest + "x", "y" * 3_000_000]
+    name = place(rig, texts("uid", uids), "long.parquet", use_dictionary=False, write_statistics=False)
+    rig.store(event_json("ours", NOON_MS - 1))
+    for query in (SearchQuery(page_size=9), SearchQuery(order=Order.OLDEST_FIRST, page_size=40), SearchQuery()):
+        pages = list(rig.pages(query))
+        assert sorted(row.position.uid for page in pages for row in page.rows) == sorted(["ours", *uids[:-2]])
+        [told] = pages[0].missing
+        assert (told.reason, told.name) == (MissingReason.ROWS_UNREADABLE, name)
+        assert told.description == "2 uids are longer than 1024 bytes"
+    with pytest.raises(Unavailable):
+        rig.search.get(CALLER, EventSelector(uid=uids[-1]), time.monotonic() + 60)
+    assert rig.search.get(CALLER, EventSelector(uid=longest), time.monotonic() + 60).data == b"{}"
+
+
+@pytest.mark.parametrize("column", ["event_type", "session_id", "user"])
+def test_texts_as_long_as_others_like_are_cut_and_take_no_memory(rig: SearchRig, column: str) -> None:
+    """In 12 kilobytes, more than a search may use: two thousand rows of a page each have it."""
+    long = "é" * 50_000
+    place(rig, texts(column, [long], 2100), "long.parquet", dictionary_pagesize_limit=1 << 20, write_statistics=False)
+    filters = Filters(**({column: long} if column == "session_id" else {f"{column.removeprefix('event_')}s": {long}}))
+    page = rig.page(SearchQuery(filters, page_size=2000))  # which is compared with the whole
+    assert page.complete
+    assert len(page.rows) > 300
+    assert {getattr(row, column.removeprefix("event_")) for row in page.rows} == {"é" * CUT_CHARACTERS}
+    assert {row.data for row in page.rows} == {b"{}"}
+
+
+def test_a_long_user_of_an_event_of_ours_is_given_whole_beside_one_that_is_cut(rig: SearchRig) -> None:
+    user = "é" * LONG_USER_BYTES
+    place(rig, texts("user", [user]), "long.parquet")
+    rig.store(event_json("ours", NOON_MS - 1, user=user))
+    assert [row.user for row in rig.page(SearchQuery()).rows] == [user[:CUT_CHARACTERS], user]

@@ -29,6 +29,7 @@ from server.grpc_api import audit_log, emit_batches, recording_requests, search_
 from server.recordings import verification
 from server.recordings.uploads import settling
 from server.recordings.uploads.parts import PartSchedule
+from server.storage import query as row_query
 from server.storage.aws import (
     credentials,
     custody_records,
@@ -83,6 +84,11 @@ OF_THE_CODE = {
     "rows of a page, at most": f"{query.MAX_PAGE_SIZE:,}",
     "bytes of a page": f"{size(page_reader.PAGE_BYTES)}, or one row",
     "a row given without its JSON, for GetEvent": f"above {size(page_reader.OMIT_BYTES)}",
+    "uid of a foreign row; one with a longer one is left out and named": f"{row_query.MOST_UID_BYTES:,} bytes",
+    "type or session id of a foreign row; a longer one is cut": f"{row_query.CUT_CHARACTERS:,} characters",
+    f"user of a foreign row; a longer one is cut to {row_query.CUT_CHARACTERS:,} characters": size(
+        row_query.LONG_USER_BYTES
+    ),
     "values of a filter": f"{search_requests.MAX_VALUES}",
     "text that is looked for": f"{search_requests.MAX_TEXT_CHARACTERS:,} characters",
     "filters by field": f"{search_requests.MAX_FIELDS}",

@@ -24,10 +24,10 @@ from server.audit_log.batch_record import ReceiptTable
 from server.audit_log.column_matching import matching
 from server.audit_log.receipts import Emitter
 from server.audit_log.search.gaps import told
-from server.audit_log.search.page_reader import OMIT_BYTES, OMITTED_USER_CHARACTERS
+from server.audit_log.search.page_reader import OMIT_BYTES
 from server.audit_log.search.query import EventFilter, Missing, emitter_test
 from server.audit_log.stored_batches import BatchRows
-from server.storage.query import Filters
+from server.storage.query import CUT_CHARACTERS, Filters
 
 BLOCK_ROWS = 20_000
 BLOCK_BYTES = 1024 * 1024
@@ -140,7 +140,7 @@ class ChunkReader:
         if len(sizes) == 1 and sizes[0] + len(users.data) > OMIT_BYTES:
             # Beside others no event is as large: a block of several ends at BLOCK_BYTES.
             json, sizes = b"", np.zeros(1, np.int64)
-            users = texts_in([part.users[0].as_py()[:OMITTED_USER_CHARACTERS]])
+            users = texts_in([part.users[0].as_py()[:CUT_CHARACTERS]])
         emitters, numbers, received = _receipts(part, self._rows.receipts)
         return EventBlock(
             batch.storage,

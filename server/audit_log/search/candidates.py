@@ -173,7 +173,7 @@ class StoredRead:
         self.unfetched.update({key: error for key, error in found.items() if isinstance(error, StorageError)})
         intact = {key: item for key, item in by_key.items() if key in paths and self._is_intact(item)}
         asked = [
-            ScanObject(key, paths[key], rows)
+            ScanObject(key, paths[key], rows, item.is_foreign)
             for key, item in intact.items()
             if (rows := self.select(item)) is None or len(rows)
         ]

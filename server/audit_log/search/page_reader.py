@@ -14,6 +14,7 @@ from operator import attrgetter
 import orjson
 
 from server.audit_log.batch_record import tail_receipt
+from server.audit_log.event import stored_event
 from server.audit_log.foreign import RECORD_GONE
 from server.audit_log.receipts import Receipt, decode_emitter
 from server.audit_log.search.candidates import (
@@ -46,13 +47,12 @@ from server.errors import DeadlineExceeded
 from server.state.catalogue import CatalogueObject
 from server.storage.matching import compile_filters
 from server.storage.ports import ScanEngine, StorageError, StorageTimeout
-from server.storage.query import Filters, Order, Position
+from server.storage.query import CUT_CHARACTERS, Filters, Order, Position
 
 PAGE_BYTES = 1536 * 1024
 """JSON of a page of several rows; see MAX_PAGE_SIZE."""
 OMIT_BYTES = 3 * 1024 * 1024
 """Largest JSON and user in a row: with the rest of it they stay below the 4 MiB that a default client takes."""
-OMITTED_USER_CHARACTERS = 1024
 RECEIPT_BYTES = 256
 """What a further receipt of a row counts for the size of a page."""
 PAGE_BOUNDS = PageBounds(PAGE_BYTES, OMIT_BYTES, RECEIPT_BYTES)
@@ -251,17 +251,20 @@ class PageReader:
 
     def _found(self, group: list[Candidate]) -> FoundEvent:
         first = group[0]
-        if isinstance(first, TailCandidate):
-            event = first.row.event
-            event_type, session_id, user = event.type, event.session_id, event.user
-        else:
-            event_type, session_id, user = first.type, first.session_id, first.user
-        size, data = _size(first), None
-        if self._only is not None or size + len(user.encode()) <= OMIT_BYTES:
-            data = self._data(first)
-        else:
-            user = user[:OMITTED_USER_CHARACTERS]
-        return FoundEvent(first.position, event_type, session_id, user, size, data, ())
+        row = first.row.event if isinstance(first, TailCandidate) else first
+        size, user = _size(first), row.user
+        data = self._data(first) if self._only is not None or size <= OMIT_BYTES else None
+        if data is not None and self._has_cut_user(first):
+            user = stored_event(data).user
+        if size + len(user.encode()) > OMIT_BYTES:
+            user, data = user[:CUT_CHARACTERS], data if self._only is not None else None
+        return FoundEvent(first.position, row.type, row.session_id, user, size, data, ())
+
+    def _has_cut_user(self, candidate: Candidate) -> bool:
+        """Whether the engine may have cut a user that the JSON has whole, as that of ours does."""
+        if isinstance(candidate, TailCandidate) or len(candidate.user) != CUT_CHARACTERS:
+            return False
+        return not self._stored.opened[candidate.object_key].is_foreign
 
     def _add_receipts(self, rows: list[FoundEvent], groups: Sequence[Sequence[Candidate]]) -> None:
         """Give rows the receipts of their candidates, at the end: of all objects they are on their way at once."""
@@ -341,10 +344,9 @@ class PageReader:
         self._page.missing.append(Missing(reason, item.storage, item.name, description))
 
     def _time_limit(self) -> Missing:
-        text, storage = "time ran out; the next page goes on", self._plan.query.storage
-        return Missing(
-            MissingReason.TIME_LIMIT, storage if storage not in ("", "active") else self._storages.active, "", text
-        )
+        storage = self._plan.query.storage
+        named = self._storages.active if storage in ("", "active") else storage
+        return Missing(MissingReason.TIME_LIMIT, named, "", "time ran out; the next page goes on")
 
 
 @contextmanager

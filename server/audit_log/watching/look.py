@@ -7,13 +7,13 @@ from dataclasses import dataclass, field
 
 from server.audit_log.event import Event, digest_of
 from server.audit_log.receipts import Receipt
-from server.audit_log.search.page_reader import OMIT_BYTES, OMITTED_USER_CHARACTERS
+from server.audit_log.search.page_reader import OMIT_BYTES
 from server.audit_log.search.query import FoundEvent, Missing
 from server.audit_log.watching.log_parts import LogPart, Selection
 from server.audit_log.watching.log_reader import LogReader
 from server.audit_log.watching.query import Place
 from server.storage.matching import Matcher
-from server.storage.query import Position
+from server.storage.query import CUT_CHARACTERS, Position
 
 _SEQUENCES_AT_ONCE = 20_000
 """After so many, a look ends though it found nothing, so that its caller's rights are asked again."""
@@ -99,5 +99,5 @@ def _found(event: Event, receipt: Receipt) -> FoundEvent:
     position = Position(event.time_ms, event.uid, digest_of(event.data))
     data: bytes | None = event.data
     if size + len(user.encode()) > OMIT_BYTES:
-        data, user = None, user[:OMITTED_USER_CHARACTERS]
+        data, user = None, user[:CUT_CHARACTERS]
     return FoundEvent(position, event.type, event.session_id, user, size, data, (receipt,))

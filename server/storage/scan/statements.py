@@ -8,7 +8,14 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final
 
-from server.storage.query import Order, ScanObject, ScanRequest
+from server.storage.query import (
+    CUT_CHARACTERS,
+    LONG_USER_BYTES,
+    MOST_UID_BYTES,
+    Order,
+    ScanObject,
+    ScanRequest,
+)
 from server.storage.scan.conditions import beyond, filter_conditions
 from server.storage.scan.sql import FALSE, Condition, all_of
 
@@ -26,9 +33,13 @@ _TYPES: Final[Mapping[str, str]] = MappingProxyType(
     }
 )
 
+_TEXTS = 'uid, event_type, session_id, "user"'
+# Of texts as long as others like, so much that a page of them fits into memory. For ours it would be planned in vain.
+_TEXTS_OF_OTHERS = f"""CASE WHEN strlen(uid) <= {MOST_UID_BYTES} THEN uid END,
+    left(event_type, {CUT_CHARACTERS}), left(session_id, {CUT_CHARACTERS}),
+    CASE WHEN strlen("user") <= {LONG_USER_BYTES} THEN "user" ELSE left("user", {CUT_CHARACTERS}) END"""
 # The digest of JSON that is given back is left to the caller, whose SHA-256 is several times as fast.
-_RESULT = """file_index, file_row_number, epoch_us(event_time), uid, event_type, session_id, "user", strlen(event_data),
-    CASE WHEN strlen(event_data) <= ? THEN event_data ELSE sha256(event_data) END"""
+_JSON = "strlen(event_data), CASE WHEN strlen(event_data) <= ? THEN event_data ELSE sha256(event_data) END"
 
 _FETCH = f"SELECT event_data FROM {SOURCE} WHERE file_row_number = ? AND event_data IS NOT NULL"  # noqa: S608
 
@@ -40,7 +51,7 @@ _PROBE = (
 _PATTERN = re.compile(r"[*?\[]")
 
 # A foreign row without these isn't an event; the columns needn't be marked as required.
-_WHOLE = Condition("uid IS NOT NULL AND event_data IS NOT NULL")
+_WHOLE = Condition(f"strlen(uid) <= {MOST_UID_BYTES} AND event_data IS NOT NULL")
 _FINITE = Condition("event_time > '-infinity'::TIMESTAMPTZ AND event_time < 'infinity'::TIMESTAMPTZ")
 
 
@@ -56,7 +67,7 @@ class Plan:
     inline_bytes: int
 
     def by_time(self, limit: int, *, whole: bool) -> Condition:
-        """The first `limit` rows by time alone; with `whole` only those that have uid and JSON.
+        """The first `limit` rows by time alone; with `whole` only those that have JSON and a uid that isn't too long.
 
         DuckDB leaves out row groups and objects that can't be among them, which it can only do for a bare column.
         """
@@ -78,8 +89,10 @@ class Plan:
 
     def _first(self, order: str, limit: int, where: Condition) -> Condition:
         by = order.format(way="DESC" if self.descending else "ASC")
+        texts = _TEXTS_OF_OTHERS if any(item.is_foreign for item in self.objects) else _TEXTS
         return Condition(
-            f"SELECT {_RESULT} FROM {SOURCE} WHERE {where.sql} ORDER BY {by} LIMIT {int(limit)}",  # noqa: S608
+            f"SELECT file_index, file_row_number, epoch_us(event_time), {texts}, {_JSON} "  # noqa: S608
+            f"FROM {SOURCE} WHERE {where.sql} ORDER BY {by} LIMIT {int(limit)}",
             (self.inline_bytes, *source(self.paths), *where.values),
         )
 

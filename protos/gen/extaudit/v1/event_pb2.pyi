@@ -201,14 +201,16 @@ class EventRow(_message.Message):
     json: _builtins.bytes
     """The stored JSON, byte for byte; empty when payload_omitted."""
     type: _builtins.str
-    """The event's type: its JSON member `event`."""
+    """The event's type: its JSON member `event`. Of a foreign event what its object says; cut to 1,024 characters."""
     uid: _builtins.str
     """The event's uid: its JSON member `uid`."""
     session_id: _builtins.str
-    """The event's session: its JSON member `sid` when that is a string of at most 256 bytes, else empty."""
+    """The event's session: its JSON member `sid` when that is a string of at most 256 bytes, else empty.
+    Of a foreign event what its object says; cut to 1,024 characters.
+    """
     user: _builtins.str
     """The event's user: its JSON member `user`, or that object's own member `user`, else empty.
-    Cut to 1,024 characters when payload_omitted.
+    Cut to 1,024 characters where the JSON and it are larger than 3 MiB, or where a foreign event's is above 16 KiB.
     """
     digest: _builtins.str
     """SHA-256 of the stored JSON, lower-case hex."""

@@ -36,7 +36,7 @@ class _MissingReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Missing
     MISSING_REASON_OBJECT_UNREADABLE: _MissingReason.ValueType  # 3
     """An object can't be read as Parquet with the six columns."""
     MISSING_REASON_ROWS_UNREADABLE: _MissingReason.ValueType  # 4
-    """Rows of an object have no time, uid or JSON."""
+    """Rows of an object have no time, uid or JSON, or a uid of more than 1,024 bytes."""
     MISSING_REASON_JOURNAL_HOLE: _MissingReason.ValueType  # 5
     """A range of sequences was lost to damage of the journal."""
     MISSING_REASON_TIME_LIMIT: _MissingReason.ValueType  # 6
@@ -68,7 +68,7 @@ MISSING_REASON_OBJECT_CHANGED: MissingReason.ValueType  # 2
 MISSING_REASON_OBJECT_UNREADABLE: MissingReason.ValueType  # 3
 """An object can't be read as Parquet with the six columns."""
 MISSING_REASON_ROWS_UNREADABLE: MissingReason.ValueType  # 4
-"""Rows of an object have no time, uid or JSON."""
+"""Rows of an object have no time, uid or JSON, or a uid of more than 1,024 bytes."""
 MISSING_REASON_JOURNAL_HOLE: MissingReason.ValueType  # 5
 """A range of sequences was lost to damage of the journal."""
 MISSING_REASON_TIME_LIMIT: MissingReason.ValueType  # 6
