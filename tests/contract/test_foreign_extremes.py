@@ -13,6 +13,7 @@ import pytest
 
 from server.audit_log import batch_codec, parquet_pages
 from server.audit_log.batch_codec import SCHEMA
+from server.audit_log.search import page_reader
 from server.audit_log.search.page_reader import PAGE_BYTES
 from server.audit_log.search.query import EventSelector, MissingReason, SearchQuery
 from server.errors import Unavailable
@@ -56,10 +57,24 @@ def test_rows_at_infinite_times_are_named_and_the_others_found(rig: SearchRig) -
 
 def test_more_equal_rows_than_anyone_sends_are_shown_once_and_named(rig: SearchRig) -> None:
     name = place(rig, table(3000, "{}"), "same.parquet")
-    page = rig.page(SearchQuery())
-    assert len(page.rows) == 1
-    assert 1000 < len(page.rows[0].receipts) < 3000
+    for page_size in (100, 2000):
+        page = rig.page(SearchQuery(page_size=page_size))
+        assert len(page.rows) == 1
+        assert 1000 < len(page.rows[0].receipts) < 2010
     assert [(item.reason, item.name) for item in page.missing] == [(MissingReason.RECEIPTS_UNREADABLE, name)]
+
+
+def test_a_row_of_many_foreign_objects_leaves_its_json_to_a_get(
+    rig: SearchRig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A default client could take neither: each receipt has the name of its object."""
+    data = '{"event":"' + "x" * 1000 + '"}'
+    place(rig, table(3, data), "a" * 100 + ".parquet")
+    for most, given in ((1369, data.encode()), (1368, None)):
+        monkeypatch.setattr(page_reader, "OMIT_BYTES", most)
+        [row] = rig.page(SearchQuery()).rows
+        assert (row.data, len(row.receipts)) == (given, 3)
+    assert rig.search.get(CALLER, EventSelector(uid="u"), time.monotonic() + 60).data == data.encode()
 
 
 def test_large_rows_are_read_though_they_don_t_fit_into_memory_together(rig: SearchRig) -> None:

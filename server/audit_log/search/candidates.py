@@ -193,7 +193,8 @@ class StoredRead:
                 return
             last = result.rows[-1]
             self.last_given = last.position
-            equal = equal + len(result.rows) if last.position == result.rows[0].position == position else 0
+            equal = equal if last.position == position else 0
+            equal += len(result.rows) if last.position == result.rows[0].position else 0
             position = last.position
             if equal > MOST_EQUAL_ROWS:
                 self.crowded.add(last.object_key)

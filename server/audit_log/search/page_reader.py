@@ -52,7 +52,7 @@ from server.storage.query import CUT_CHARACTERS, Filters, Order, Position
 PAGE_BYTES = 1536 * 1024
 """JSON of a page of several rows; see MAX_PAGE_SIZE."""
 OMIT_BYTES = 3 * 1024 * 1024
-"""Largest JSON and user in a row: with the rest of it they stay below the 4 MiB that a default client takes."""
+"""Largest JSON, user and names of foreign objects in a row: the rest of it fits into a default client's 4 MiB."""
 RECEIPT_BYTES = 256
 """What a further receipt of a row counts for the size of a page."""
 PAGE_BOUNDS = PageBounds(PAGE_BYTES, OMIT_BYTES, RECEIPT_BYTES)
@@ -195,10 +195,10 @@ class PageReader:
             if rows and (len(rows) == query.page_size or used + size > PAGE_BYTES):
                 page.end = rows[-1].position
                 break
-            row = self._found(group)
+            row = self._found(group, names := _name_bytes(group, foreign) if foreign else 0)
             rows.append(row)
             groups.append(group)
-            used += size + _columns_bytes(row, len(group)) + (_name_bytes(group, foreign) if foreign else 0)
+            used += size + _columns_bytes(row, len(group)) + names
         self._add_receipts(rows, groups)
         if self._stored.timed_out and page.end is None:
             page.end = self._place_reached()
@@ -249,14 +249,14 @@ class PageReader:
             text = f"is {size} bytes and was {item.bytes} when it was stored"
             self._miss(MissingReason.OBJECT_CHANGED, item, text)
 
-    def _found(self, group: list[Candidate]) -> FoundEvent:
+    def _found(self, group: list[Candidate], names: int) -> FoundEvent:
         first = group[0]
         row = first.row.event if isinstance(first, TailCandidate) else first
         size, user = _size(first), row.user
         data = self._data(first) if self._only is not None or size <= OMIT_BYTES else None
         if data is not None and self._has_cut_user(first):
             user = stored_event(data).user
-        if size + len(user.encode()) > OMIT_BYTES:
+        if size + len(user.encode()) + names > OMIT_BYTES:
             user, data = user[:CUT_CHARACTERS], data if self._only is not None else None
         return FoundEvent(first.position, row.type, row.session_id, user, size, data, ())
 

@@ -210,12 +210,12 @@ class EventRow(_message.Message):
     """
     user: _builtins.str
     """The event's user: its JSON member `user`, or that object's own member `user`, else empty.
-    Cut to 1,024 characters where the JSON and it are larger than 3 MiB, or where a foreign event's is above 16 KiB.
+    Cut to 1,024 characters where the row with its JSON is larger than 3 MiB, or where a foreign event's is above 16 KiB.
     """
     digest: _builtins.str
     """SHA-256 of the stored JSON, lower-case hex."""
     payload_omitted: _builtins.bool
-    """True when the JSON is larger than a default client can take; GetEvent streams it."""
+    """True when the row with its JSON is larger than a default client can take; GetEvent streams it."""
     payload_size: _builtins.int
     """Size of the stored JSON in bytes."""
     @_builtins.property
