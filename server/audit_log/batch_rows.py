@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from server.audit_log.batch_record import BatchRecord, record_digest
 from server.audit_log.cuts import Cut
-from server.state.catalogue import CatalogueBatch, CatalogueObject
+from server.state.catalogue_rows import CatalogueBatch, CatalogueObject
 
 MAX_TYPES = 256
 MAX_TYPES_CHARACTERS = 16_384

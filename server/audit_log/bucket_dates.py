@@ -11,7 +11,8 @@ from typing import Final
 from server.audit_log.foreign import described, is_diverted, of_ours
 from server.audit_log.retention import Retention
 from server.audit_log.search.query import Missing, MissingReason
-from server.state.catalogue import Catalogue, CatalogueObject
+from server.state.catalogue import Catalogue
+from server.state.catalogue_rows import CatalogueObject
 from server.storage.ports import (
     EventStorage,
     ObjectChanged,

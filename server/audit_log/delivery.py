@@ -27,7 +27,8 @@ from server.audit_log.spool import Spool
 from server.audit_log.tail import Section, Tail
 from server.audit_log.taken_names import RECORDS, TakenName, next_name, next_number
 from server.audit_log.uid_files import UidFiles
-from server.state.catalogue import Catalogue, CatalogueObject
+from server.state.catalogue import Catalogue
+from server.state.catalogue_rows import CatalogueObject
 from server.storage.ports import EventStorage, NameTaken, RecordUnreadable
 
 _log = logging.getLogger(__name__)

@@ -13,7 +13,8 @@ from threading import Lock
 
 from server.audit_log.batch_codec import NOT_EVENTS, Footer, UnreadableFooter, read_footer, read_sequences
 from server.audit_log.timestamps import DAY_MS, utc_date
-from server.state.catalogue import Catalogue, CatalogueObject
+from server.state.catalogue import Catalogue
+from server.state.catalogue_rows import CatalogueObject
 from server.storage.ports import EventStorage, StoredObject
 
 _log = logging.getLogger(__name__)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from server.state.catalogue import Catalogue, CatalogueBatch
+from server.state.catalogue import Catalogue
+from server.state.catalogue_rows import CatalogueBatch
 
 
 def batch_chained_before(

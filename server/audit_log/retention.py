@@ -10,7 +10,8 @@ from typing import Final
 from server.audit_log.search.query import Missing, MissingReason
 from server.audit_log.storages import Storages, UnknownStorage
 from server.audit_log.timestamps import DAY_MS
-from server.state.catalogue import Catalogue, CatalogueBatch, CatalogueObject
+from server.state.catalogue import Catalogue
+from server.state.catalogue_rows import CatalogueBatch, CatalogueObject
 
 _SLACK_MS: Final = 2 * DAY_MS
 """How much sooner than we count S3 may do so: an object is there before its batch is confirmed, and S3 counts from

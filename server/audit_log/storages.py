@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 
 from server.errors import NotFound
-from server.state.catalogue import CatalogueObject
+from server.state.catalogue_rows import CatalogueObject
 from server.storage.ports import EventStorage, StorageError, Wanted
 
 DEFAULT = "default"

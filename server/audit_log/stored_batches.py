@@ -17,7 +17,8 @@ from server.audit_log.search.origins import Origins, OriginUnknown
 from server.audit_log.search.outcomes import Outcomes
 from server.audit_log.search.query import Missing, MissingReason, reason_of
 from server.audit_log.storages import Storages
-from server.state.catalogue import Catalogue, CatalogueBatch, CatalogueObject
+from server.state.catalogue import Catalogue
+from server.state.catalogue_rows import CatalogueBatch, CatalogueObject
 from server.storage.ports import ObjectArchived, ObjectChanged, ObjectMissing, RecordUnreadable, StorageError
 
 _PASSING = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN, errno.EINTR, errno.ENOSPC, errno.EDQUOT})

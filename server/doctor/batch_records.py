@@ -13,7 +13,8 @@ from server.audit_log.rebuilding import RECORD_NAME
 from server.audit_log.record_chain import batch_chained_before
 from server.doctor.data_at_hand import DataAtHand, is_on_its_way
 from server.doctor.findings import Fact, Fault, Finding, Severity, Told, Unexamined
-from server.state.catalogue import Catalogue, CatalogueBatch
+from server.state.catalogue import Catalogue
+from server.state.catalogue_rows import CatalogueBatch
 from server.storage.ports import StorageError
 
 SAMPLE: Final = 500

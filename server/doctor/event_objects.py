@@ -11,7 +11,7 @@ from typing import Final
 from server.audit_log.foreign import RECORD_GONE, of_ours
 from server.doctor.data_at_hand import DataAtHand, is_on_its_way
 from server.doctor.findings import Fact, Fault, Finding, Severity, Told
-from server.state.catalogue import CatalogueObject
+from server.state.catalogue_rows import CatalogueObject
 from server.storage.ports import StorageError, StoredObject
 
 _RESTORE = (

@@ -10,13 +10,14 @@ import threading
 from bisect import bisect_left, bisect_right, insort
 from collections import deque
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from typing import NamedTuple
 
 from sqlalchemy import Connection, Engine, delete, insert, select
 
 from server.service_events import JOURNAL_DAMAGED
 from server.state import outbox
+from server.state.catalogue_rows import CatalogueBatch, CatalogueObject
 from server.state.database import writing
 from server.state.diversions import Diversions
 from server.state.ranges import rest
@@ -25,54 +26,6 @@ from server.state.tables import catalogue_batches, catalogue_objects, journal_ho
 _EARLIEST, _LATEST = -(2**63), 2**63 - 1
 _DEPARTURES = 10_000
 """Departures remembered; a walk through pages takes minutes."""
-
-
-@dataclass(frozen=True, slots=True)
-class CatalogueObject:
-    """One known Parquet object."""
-
-    storage: str
-    name: str
-    rows: int
-    bytes: int
-    first_ms: int
-    last_ms: int
-    types: frozenset[str] | None
-    """None where unknown."""
-    sha256: str = ""
-    log_id: str = ""
-    """'' for a foreign object."""
-    first: int = 0
-    last: int = 0
-    is_foreign: bool = False
-    foreign_note: str | None = None
-    """What of a foreign object can't be read, in our own words."""
-    revision: int = 0
-    version: str = ""
-    """Of a foreign object, which version was seen; '' where its storage keeps none."""
-
-    @property
-    def date(self) -> str:
-        """`YYYY-MM-DD`."""
-        return self.name[:10]
-
-    @property
-    def key(self) -> str:
-        """Its name among the objects of all storages; those of the default one begin with a date, and no id does."""
-        return self.name if self.storage == "default" else f"{self.storage}/{self.name}"
-
-
-@dataclass(frozen=True, slots=True)
-class CatalogueBatch:
-    """One confirmed batch; `record_number` is above 0 where others had taken the names before its record's."""
-
-    storage: str
-    log_id: str
-    first: int
-    last: int
-    record_digest: str
-    confirmed_ms: int
-    record_number: int = 0
 
 
 class BatchOverlaps(Exception):

@@ -22,7 +22,7 @@ from server.audit_log.search.merging import MergedRows, Span
 from server.audit_log.search.page_columns import PageColumns
 from server.audit_log.search.page_reader import PAGE_BYTES, PageReader, Plan
 from server.audit_log.search.query import SearchPage, SearchQuery, Watermark
-from server.state.catalogue import CatalogueObject
+from server.state.catalogue_rows import CatalogueObject
 from server.storage.query import Filters, Order
 from server.storage.scan.engine import DuckScanEngine
 from server.storage.value_tests import Operator, ValueTest

@@ -15,7 +15,8 @@ from server.audit_log.batch_rows import record_name_of
 from server.audit_log.rebuilding import recall
 from server.audit_log.search.query import SearchQuery
 from server.audit_log.taken_names import TakenName
-from server.state.catalogue import BatchOverlaps, Catalogue, CatalogueBatch
+from server.state.catalogue import BatchOverlaps, Catalogue
+from server.state.catalogue_rows import CatalogueBatch
 from server.state.tables import catalogue_batches, catalogue_objects
 from server.storage.aws import event_storage
 from server.storage.ports import StorageError

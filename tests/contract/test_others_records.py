@@ -17,7 +17,8 @@ from server.audit_log.rebuilding import RecordsUnread, recall
 from server.audit_log.recalling import Recalling
 from server.audit_log.record_proof import RecordProofs
 from server.audit_log.search.query import SearchQuery
-from server.state.catalogue import Catalogue, CatalogueBatch
+from server.state.catalogue import Catalogue
+from server.state.catalogue_rows import CatalogueBatch
 from server.state.tables import catalogue_batches, catalogue_objects
 from server.storage.ports import StorageError
 from tests.contract.search_rig import PROOFS, SearchRig, duck_engine, event_json

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from server.audit_log.search.query import EventFilter, Missing
-from server.state.catalogue import CatalogueBatch
+from server.state.catalogue_rows import CatalogueBatch
 
 DEFAULT_PAGE_SIZE = 1_000
 MAX_PAGE_SIZE = 10_000

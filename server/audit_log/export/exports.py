@@ -21,7 +21,8 @@ from server.audit_log.storages import DEFAULT
 from server.audit_log.stored_batches import StoredBatches
 from server.errors import NotFound, ResourceExhausted, Unavailable
 from server.observability.export_metrics import ExportMetrics
-from server.state.catalogue import Catalogue, CatalogueBatch
+from server.state.catalogue import Catalogue
+from server.state.catalogue_rows import CatalogueBatch
 from server.storage.ports import StorageError
 from server.storage.query import Filters
 

@@ -14,7 +14,8 @@ from server.audit_log.storages import DEFAULT, Storages
 from server.audit_log.stored_batches import lost_range
 from server.audit_log.tail import Tail
 from server.errors import NotFound, Unavailable
-from server.state.catalogue import Catalogue, CatalogueBatch
+from server.state.catalogue import Catalogue
+from server.state.catalogue_rows import CatalogueBatch
 from server.storage.ports import StorageError
 
 _EARLIEST, _LATEST = -(2**62), 2**62

@@ -16,7 +16,8 @@ from server.audit_log.scrub.known_damage import Fault, KnownDamage
 from server.audit_log.scrub.verification import OTHER_BYTES, RECORDS, batch_of, record_name
 from server.audit_log.search.query import MissingReason
 from server.audit_log.taken_names import TakenNames
-from server.state.catalogue import Catalogue, CatalogueBatch, CatalogueObject
+from server.state.catalogue import Catalogue
+from server.state.catalogue_rows import CatalogueBatch, CatalogueObject
 from server.state.storage_damage import CHANGED, MISSING, UNLISTED, UNREADABLE, Damage
 from server.storage.ports import EventStorage, ObjectArchived, ObjectChanged, ObjectMissing, StorageError
 

@@ -14,7 +14,8 @@ from server.audit_log.rebuilding import RECORD_NAME
 from server.audit_log.scrub.known_damage import Fault, KnownDamage
 from server.audit_log.search.digests import ObjectDigests
 from server.audit_log.taken_names import TakenNames
-from server.state.catalogue import Catalogue, CatalogueBatch, CatalogueObject
+from server.state.catalogue import Catalogue
+from server.state.catalogue_rows import CatalogueBatch, CatalogueObject
 from server.state.storage_damage import CHANGED, MISSING, UNLISTED, UNREADABLE, Damage, SqlStorageDamage, is_recording
 from server.storage.ports import EventStorage, StorageError
 

@@ -11,7 +11,7 @@ from itertools import accumulate
 from typing import NamedTuple, Protocol
 
 from server.audit_log.tail import Pinned, TailRow
-from server.state.catalogue import CatalogueObject
+from server.state.catalogue_rows import CatalogueObject
 from server.storage.matching import Matcher
 from server.storage.ports import ScanEngine, ScanTimeout, StorageError, StorageTimeout
 from server.storage.query import Filters, Order, Position, ScanObject, ScanRequest, ScanRow, UnreadableObject

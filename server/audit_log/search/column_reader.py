@@ -25,7 +25,7 @@ from server.audit_log.search.page_making import PageBounds, PageMaker, Run
 from server.audit_log.search.pages_ahead import Asked, Made, PagesAhead
 from server.audit_log.search.query import SearchQuery, Watermark
 from server.audit_log.storages import Storages
-from server.state.catalogue import CatalogueObject
+from server.state.catalogue_rows import CatalogueObject
 from server.storage.ports import StorageError
 from server.storage.query import Filters, Position
 

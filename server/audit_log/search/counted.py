@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from server.audit_log.search.query import Watermark
-from server.state.catalogue import CatalogueObject
+from server.state.catalogue_rows import CatalogueObject
 from server.storage.query import Filters
 
 

@@ -7,7 +7,7 @@ from hashlib import sha256
 from server.audit_log.batch_codec import BatchColumns, UnreadableFooter
 from server.audit_log.batch_decoding import are_whole, bytes_of, decode
 from server.audit_log.weighted_cache import WeightedCache
-from server.state.catalogue import CatalogueObject
+from server.state.catalogue_rows import CatalogueObject
 
 _KEPT_BYTES = 64 << 20
 MOST_BYTES = 48 << 20

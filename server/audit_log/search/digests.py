@@ -6,7 +6,7 @@ import hashlib
 import os
 
 from server.audit_log.storages import Storages
-from server.state.catalogue import CatalogueObject
+from server.state.catalogue_rows import CatalogueObject
 
 FileState = tuple[int, int, int]
 """Inode, size and change time."""

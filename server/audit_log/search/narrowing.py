@@ -16,7 +16,7 @@ from server.audit_log.search.page_reader import Plan
 from server.audit_log.search.query import Missing, MissingReason, SearchQuery
 from server.audit_log.storages import Storages
 from server.errors import DeadlineExceeded, FailedPrecondition, ResourceExhausted, Unavailable
-from server.state.catalogue import CatalogueObject
+from server.state.catalogue_rows import CatalogueObject
 from server.storage.finding import (
     FinderBusy,
     FinderFailed,

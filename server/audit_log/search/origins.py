@@ -14,7 +14,8 @@ from server.audit_log.receipts import Emitter, Receipt
 from server.audit_log.search.query import MissingReason, Watermark
 from server.audit_log.storages import Storages
 from server.audit_log.weighted_cache import WeightedCache
-from server.state.catalogue import Catalogue, CatalogueObject
+from server.state.catalogue import Catalogue
+from server.state.catalogue_rows import CatalogueObject
 from server.storage.ports import ObjectArchived, StorageError
 
 _CACHED_ROWS = 4_000_000

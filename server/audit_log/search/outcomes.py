@@ -12,7 +12,7 @@ from server.audit_log.search.query import Missing, MissingReason
 from server.errors import DeadlineExceeded, Unavailable
 from server.observability.alerts.alerts import Alerts
 from server.observability.alerts.kinds import AlertKind
-from server.state.catalogue import CatalogueObject
+from server.state.catalogue_rows import CatalogueObject
 from server.storage.ports import StorageError
 
 _FAULTS: Final = frozenset(

@@ -22,7 +22,7 @@ from server.audit_log.search.decoded_objects import MOST_BYTES
 from server.audit_log.search.merging import MergedRows, Span, Unsuited, merged
 from server.audit_log.search.page_columns import PageColumns, ReceiptColumns, Source, WritableRows
 from server.audit_log.search.pages_ahead import Asked
-from server.state.catalogue import CatalogueObject
+from server.state.catalogue_rows import CatalogueObject
 from server.storage.query import Position
 
 MOST_OBJECTS: Final = 16

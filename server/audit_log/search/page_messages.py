@@ -17,7 +17,7 @@ from server.audit_log.batch_decoding import Numbers
 from server.audit_log.batch_record import ReceiptTable
 from server.audit_log.search.page_making import PageBounds, RunPage
 from server.audit_log.search.pages_ahead import Asked
-from server.state.catalogue import CatalogueObject
+from server.state.catalogue_rows import CatalogueObject
 
 READY: Final = "ready"
 """The first thing that the process says."""

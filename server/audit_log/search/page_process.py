@@ -25,7 +25,7 @@ from server.audit_log.search.page_columns import GivenRows, Tenant, WrittenRows
 from server.audit_log.search.page_making import MOST_OBJECTS, PageBounds, Run, in_order
 from server.audit_log.search.page_messages import READY, RunAnswer, RunRequest, receive, send
 from server.audit_log.search.pages_ahead import Asked
-from server.state.catalogue import CatalogueObject
+from server.state.catalogue_rows import CatalogueObject
 
 _LOG = logging.getLogger(__name__)
 _ANSWER_SECONDS: Final = 5

@@ -44,7 +44,7 @@ from server.audit_log.search.stored_sizes import StoredSizes
 from server.audit_log.storages import Storages
 from server.audit_log.tail import Pinned, TailRow
 from server.errors import DeadlineExceeded
-from server.state.catalogue import CatalogueObject
+from server.state.catalogue_rows import CatalogueObject
 from server.storage.matching import compile_filters
 from server.storage.ports import ScanEngine, StorageError, StorageTimeout
 from server.storage.query import CUT_CHARACTERS, Filters, Order, Position

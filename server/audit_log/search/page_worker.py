@@ -18,7 +18,7 @@ from server.audit_log.search.page_columns import PageColumns, WrittenRows
 from server.audit_log.search.page_making import PageMaker
 from server.audit_log.search.page_messages import READY, REFUSED, RunAnswer, RunRequest, receive, send
 from server.audit_log.search.page_rooms import Room, Rooms
-from server.state.catalogue import CatalogueObject
+from server.state.catalogue_rows import CatalogueObject
 
 Write: TypeAlias = Callable[[PageColumns, Callable[[int], Bytes]], WrittenRows]
 """Writes rows into the room that it asks for."""

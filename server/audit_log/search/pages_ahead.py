@@ -11,7 +11,7 @@ from time import monotonic
 from typing import Final, Generic, TypeVar
 
 from server.audit_log.search.merging import Span
-from server.state.catalogue import CatalogueObject
+from server.state.catalogue_rows import CatalogueObject
 
 _KEPT_BYTES: Final = 32 << 20
 _ENOUGH: Final = 8

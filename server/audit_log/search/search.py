@@ -41,7 +41,8 @@ from server.audit_log.search.tokens import PageStart, PageTokens
 from server.audit_log.storages import Storages
 from server.audit_log.tail import Tail
 from server.errors import FailedPrecondition, PermissionDenied, Unavailable
-from server.state.catalogue import Catalogue, CatalogueObject
+from server.state.catalogue import Catalogue
+from server.state.catalogue_rows import CatalogueObject
 from server.storage.matching import compile_filters
 from server.storage.ports import ConditionUnsupported, ObjectArchived, ScanEngine, StorageError
 from server.storage.query import Filters, Order, Position, ScanObject, ScanRequest
@@ -137,9 +138,8 @@ class Search:
         )
         self._narrowing.narrow(caller, query, plan, deadline, self._stored_ms)
         page = self._reader(plan, deadline).read()
-        token = ""
-        if page.end is not None:
-            token = self._tokens.encode(PageStart(page.end, plan.watermark, plan.query_id), query, caller)
+        encode = self._tokens.encode
+        token = "" if page.end is None else encode(PageStart(page.end, plan.watermark, plan.query_id), query, caller)
         missing = each_once([*plan.missing, *page.missing], outcome.is_of_others)
         outcome.faults.update(plan.failures)
         outcome.lacks(missing)

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from typing import Final
 
 from server.audit_log.storages import Storages
-from server.state.catalogue import CatalogueObject
+from server.state.catalogue_rows import CatalogueObject
 
 _SETTLED_NS: Final = 2_000_000_000
 """A folder changes its time once for all that happens within some milliseconds."""

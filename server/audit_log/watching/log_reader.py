@@ -17,7 +17,8 @@ from server.audit_log.tail import Pinned, Tail
 from server.audit_log.watching.log_parts import ForeignPart, LogPart, LostPart, StoredPart, TailPart
 from server.audit_log.watching.query import Place
 from server.audit_log.weighted_cache import WeightedCache
-from server.state.catalogue import Catalogue, CatalogueBatch
+from server.state.catalogue import Catalogue
+from server.state.catalogue_rows import CatalogueBatch
 
 CACHED_BYTES = 64 * 1024 * 1024
 _ROW_BYTES = 200

@@ -14,7 +14,8 @@ from server.audit_log.tail import Tail
 from server.recordings.sessions.following import LogFollower, told_by
 from server.recordings.sessions.session_events import SessionEvent
 from server.recordings.sessions.stored_events import StoredEvents
-from server.state.catalogue import Catalogue, CatalogueBatch
+from server.state.catalogue import Catalogue
+from server.state.catalogue_rows import CatalogueBatch
 from server.state.database import StateFault
 from server.state.sessions import SqlSessionIndex
 from server.storage.ports import ScanEngine

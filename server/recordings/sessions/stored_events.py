@@ -11,7 +11,8 @@ from server.audit_log.search.digests import ObjectDigests
 from server.audit_log.search.origins import ObjectOrigin, Origins
 from server.audit_log.storages import Storages
 from server.recordings.sessions.session_events import SESSION_TYPES, SessionEvent
-from server.state.catalogue import Catalogue, CatalogueBatch, CatalogueObject
+from server.state.catalogue import Catalogue
+from server.state.catalogue_rows import CatalogueBatch, CatalogueObject
 from server.storage.ports import ScanEngine, StorageError
 from server.storage.query import Filters, Order, ScanRow
 

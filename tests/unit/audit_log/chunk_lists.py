@@ -14,7 +14,8 @@ from server.audit_log.export.listing import ChunkListing
 from server.audit_log.export.tokens import ChunkTokens
 from server.audit_log.storages import Storages
 from server.audit_log.tail import Tail
-from server.state.catalogue import Catalogue, CatalogueBatch, CatalogueObject
+from server.state.catalogue import Catalogue
+from server.state.catalogue_rows import CatalogueBatch, CatalogueObject
 
 ALICE = Identity(IdentityKind.USER, "alice", frozenset({"auditor"}), "anchor", "a1")
 

@@ -14,7 +14,8 @@ from server.audit_log.export.chunk import Chunk, ChunkId, ChunkQuery
 from server.audit_log.search.gaps import MOST_OF_OTHERS
 from server.audit_log.search.query import Missing, MissingReason
 from server.errors import InvalidRequest, NotFound, Unavailable
-from server.state.catalogue import Catalogue, CatalogueObject
+from server.state.catalogue import Catalogue
+from server.state.catalogue_rows import CatalogueObject
 from server.state.database import open_database
 from server.storage.ports import StorageError
 from tests.unit.audit_log.chunk_lists import ALICE, BOB, DAY, DAY_MS, LOG, LOGS, Lists, ranges

@@ -13,7 +13,7 @@ import pytest
 
 from server.audit_log.search.merging import Span
 from server.audit_log.search.pages_ahead import Asked, Made, PagesAhead
-from server.state.catalogue import CatalogueObject
+from server.state.catalogue_rows import CatalogueObject
 from server.storage.query import Order, Position
 
 OBJECT = CatalogueObject("default", "2026-11-18/log-1-9.parquet", 9, 900, 1, 9, None, "digest", "log", 1, 9)

@@ -23,7 +23,8 @@ from server.files import DiskFiles
 from server.observability.alerts.alerts import Alerts
 from server.observability.instruments import Instruments
 from server.observability.scrub_metrics import ScrubMetrics
-from server.state.catalogue import Catalogue, CatalogueBatch, CatalogueObject
+from server.state.catalogue import Catalogue
+from server.state.catalogue_rows import CatalogueBatch, CatalogueObject
 from server.state.database import database_path, open_database
 from server.state.outbox import Outbox
 from server.state.storage_damage import SqlStorageDamage, Walk

@@ -13,7 +13,7 @@ import pytest
 from server.audit_log.batch_decoding import blocks, events, joined_json, json_sizes
 from server.audit_log.search.query import MissingReason
 from server.audit_log.stored_batches import BatchRows, StoredBatches
-from server.state.catalogue import CatalogueBatch
+from server.state.catalogue_rows import CatalogueBatch
 from server.storage.ports import StorageError
 from tests.contract.search_rig import ALICE, BOB, DAY_MS, NODE, NOON, SearchRig, duck_engine, event_json
 

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from server.state.catalogue import Catalogue, CatalogueBatch, CatalogueObject
+from server.state.catalogue import Catalogue
+from server.state.catalogue_rows import CatalogueBatch, CatalogueObject
 from server.state.database import open_database
 
 LOG = "0" * 20
