@@ -162,6 +162,16 @@ def test_a_section_is_cut_at_the_age_of_its_oldest_event() -> None:
     assert rig.cuts() == [(1, 2)]
 
 
+def test_a_clock_that_was_set_back_holds_up_no_cut() -> None:
+    rig = Rig(CutLimits(age_ms=1000))
+    rig.writer.commit([submission(event(1))])
+    rig.writer.cut_if_old(NOON - 3_600_000)
+    assert rig.cuts() == [(1, 1)]
+    rig.writer.commit([submission(event(2), received_ms=NOON - 3_600_000)])
+    rig.writer.cut_if_old(NOON - 3_600_000 + 999)
+    assert rig.cuts() == [(1, 1)], "what came since is cut at its age again"
+
+
 def test_when_a_later_group_fails_the_earlier_ones_stay_acknowledged() -> None:
     rig = Rig(CutLimits(events=2))
     rig.fail(3, "append")  # the header, the first group and its cut
