@@ -29,6 +29,7 @@ _STEPS: Final = 10_000
 _SCHEMA: Final = f"""
     PRAGMA journal_mode = WAL;
     PRAGMA synchronous = NORMAL;
+    BEGIN IMMEDIATE;
     CREATE TABLE recordings (
         number INTEGER PRIMARY KEY, upload_id TEXT NOT NULL UNIQUE, session_id TEXT NOT NULL,
         started_ms INTEGER NOT NULL, user TEXT NOT NULL, note TEXT NOT NULL);
@@ -36,7 +37,9 @@ _SCHEMA: Final = f"""
     CREATE VIRTUAL TABLE lines USING fts5 (
         text, recording UNINDEXED, offset_ms UNINDEXED, tokenize = 'trigram', detail = 'full');
     PRAGMA user_version = {_VERSION};
+    COMMIT;
 """
+"""One transaction: a stop leaves all of it or nothing. The journal's mode can't be set in one."""
 
 EXPIRED: Final = "it has expired"
 """The note of a recording whose text went."""
@@ -198,7 +201,8 @@ class TextIndex:
             self._path.chmod(0o600)
             connection.execute("PRAGMA secure_delete = ON")  # what is deleted is written over
             version = connection.execute("PRAGMA user_version").fetchone()[0]
-            if version == 0:
+            is_empty = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0] == 0
+            if version == 0 and is_empty:
                 connection.executescript(_SCHEMA)
             elif version != _VERSION:
                 raise sqlite3.DatabaseError("another version")

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import shutil
 import sqlite3
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -182,6 +184,43 @@ def test_a_file_of_another_version_is_made_anew(index: TextIndex, tmp_path: Path
         connection.execute("PRAGMA user_version = 99")
     connection.close()
     assert TextIndex(tmp_path / "text.sqlite").indexed() == set()
+
+
+def test_a_file_whose_making_was_stopped_anywhere_opens_and_works(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As a kill before any statement leaves it, which is no damage; or one of a version that made each by itself."""
+    making, left = tmp_path / "making", list[Path]()
+    making.mkdir()
+    connect = sqlite3.connect
+
+    def keep(statement: str) -> None:
+        left.append(tmp_path / f"{len(left)} {statement.split()[0]}")
+        shutil.copytree(making, left[-1])
+
+    def traced(*args: Any, **options: Any) -> sqlite3.Connection:
+        connection: sqlite3.Connection = connect(*args, **options)
+        connection.set_trace_callback(keep)
+        return connection
+
+    with monkeypatch.context() as patch:
+        patch.setattr(sqlite3, "connect", traced)
+        made = TextIndex(making / "text.sqlite")
+        added(made, "before", ["old text"])
+        made.close()
+    assert [path.name.split()[1] for path in left].count("CREATE") >= 3
+    left.append(tmp_path / "made by itself")
+    left[-1].mkdir()
+    connection = connect(left[-1] / "text.sqlite", isolation_level=None)
+    connection.execute("CREATE TABLE recordings (number)")
+    connection.close()
+    for folder in left:
+        index = TextIndex(folder / "text.sqlite")
+        assert index.indexed() in (set(), {"before"}), folder
+        added(index, "after", ["new text"])
+        assert found(index, "new") == ["new text"]
+        index.close()
+        assert bool(caplog.records) == (folder.name == "made by itself"), folder
 
 
 def test_a_search_ends_with_its_time_or_when_nobody_waits_for_it_any_more(index: TextIndex) -> None:
