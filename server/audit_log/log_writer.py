@@ -200,8 +200,8 @@ class LogWriter:
             self._on_cut()
 
     def cut_if_old(self, now_ms: int) -> None:
-        """Cut the open section if its oldest event is older than the limit, or of the future: then the clock was set back,
-        and nothing tells how old it is."""
+        """Cut the open section if its oldest event is older than the limit, or of the future: the clock was set back
+        then, and nothing tells how old it is."""
         oldest = self.section.oldest_received_ms
         if oldest is not None and not 0 <= now_ms - oldest < self.limits.age_in(self.journal.storage):
             self.cut()
