@@ -135,9 +135,9 @@ class DirectoryLock:
 
     def release(self) -> None:
         """Let the lock go. The file stays: removing it would let two processes lock two files of one name."""
-        if self._fd >= 0:
-            os.close(self._fd)
-            self._fd = -1
+        fd, self._fd = self._fd, -1
+        if fd >= 0:
+            os.close(fd)
 
     def __enter__(self) -> Self:
         return self

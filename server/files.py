@@ -223,9 +223,9 @@ class DiskAppendFile:
 
     def close(self) -> None:
         """Close without syncing."""
-        if self._fd >= 0:
-            os.close(self._fd)
-            self._fd = -1
+        fd, self._fd = self._fd, -1
+        if fd >= 0:
+            os.close(fd)
 
 
 _stages = threading.local()
@@ -266,9 +266,9 @@ class DiskReadFile:
 
     def close(self) -> None:
         """Close."""
-        if self._fd >= 0:
-            os.close(self._fd)
-            self._fd = -1
+        fd, self._fd = self._fd, -1
+        if fd >= 0:
+            os.close(fd)
 
 
 class DiskFiles:

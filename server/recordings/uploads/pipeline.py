@@ -82,6 +82,9 @@ class Pipeline:
         self._rests = False
         """Whether nothing came for a while."""
         self._drains = False
+        self._closing = asyncio.Lock()
+        self._is_closed = False
+        """Whether what has failed was given up."""
         self._watch: asyncio.TimerHandle | None = None
         self._appending: asyncio.Task[None] | None = None
         self._syncing: asyncio.Task[None] | None = None
@@ -89,6 +92,7 @@ class Pipeline:
     def begin(self, offset: int) -> None:
         """Go on from what is durable; nothing may be under way."""
         self.failure = None
+        self._is_closed = False
         self.durable = self.received = offset
 
     @property
@@ -115,8 +119,14 @@ class Pipeline:
                 await asyncio.wait(under_way)
         finally:
             self._drains = False
-        if self.failure is not None:
-            await self.on_thread(self._writing.give_up)
+        await self._close_failed()
+
+    async def _close_failed(self) -> None:
+        """Several may drain at once, and the upload may be open anew before the last of them comes here."""
+        async with self._closing:
+            if self.failure is not None and not self._is_closed:
+                await self.on_thread(self._writing.give_up)
+                self._is_closed = True
 
     def _drain_on(self) -> list[asyncio.Task[None]]:
         # Said each time: another that drained may have ended meanwhile.

@@ -109,9 +109,9 @@ class Writing:
 
     def close(self) -> None:
         """Close; what was synced stays."""
-        if self._writer is not None:
-            self._writer.close()
-            self._writer = None
+        writer, self._writer = self._writer, None
+        if writer is not None:
+            writer.close()
 
     def parts(self) -> tuple[Part, ...]:
         """All parts of what was appended; the upload must be open."""

@@ -275,6 +275,33 @@ def test_a_new_stream_begins_from_what_is_durable_though_the_failed_one_is_still
     asyncio.run(live())
 
 
+def test_what_has_failed_is_given_up_once_however_many_wait_for_it(
+    engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A stream that leaves, and the one that goes on: two that close a file at once may close another's, which has got
+    its number, and one that is late closes what the other has just opened."""
+    files, given_up, give_up = FaultyFiles("append"), list[Writing](), Writing.give_up
+    service = UploadsUnderTest(files, engine, tmp_path / "recordings")
+    monkeypatch.setattr(Writing, "give_up", lambda writing: (given_up.append(writing), give_up(writing)))
+
+    async def live() -> None:
+        await service.uploads.start(access(), SESSION, "")
+        [upload] = service.uploads._live.values()
+        for failures in (1, 2):
+            files.fault = errno.EIO
+            upload.put(0, DATA)
+            await asyncio.gather(upload.drain(), upload.drain())
+            await upload.drain()
+            assert len(given_up) == failures
+            files.fault = 0
+            assert await upload.open() == 0
+        upload.put(0, DATA)
+        await upload.drain()
+        assert upload.durable == len(DATA)
+
+    asyncio.run(live())
+
+
 def test_what_was_appended_and_not_synced_is_in_no_digest(engine: Engine, tmp_path: Path) -> None:
     service = UploadsUnderTest(DiskFiles(), engine, tmp_path / "recordings")
     upload_id = asyncio.run(service.send(DATA[:20]))
