@@ -6,11 +6,11 @@ import base64
 import hashlib
 import os
 import zlib
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
+from typing import BinaryIO, NamedTuple, TypeAlias
 
 import numpy as np
 import pyarrow as pa
@@ -18,7 +18,14 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from server.audit_log.parquet_pages import MOST_UNPACKED_BYTES, TOO_MUCH, PagesRefused, Unpacked, check_pages
+from server.audit_log.parquet_pages import (
+    MOST_UNPACKED_BYTES,
+    TOO_MUCH,
+    PagesRefused,
+    Unpacked,
+    check_pages,
+    check_total,
+)
 from server.storage.query import MOST_UID_BYTES
 
 DAY_MS = 86_400_000
@@ -218,34 +225,40 @@ class Footer:
     """In our own words; '' if nothing."""
 
 
+_Path: TypeAlias = str | os.PathLike[str]
 _UNBOUNDED = (-(2**62), 2**62)
 _LATEST_MS = 253_402_300_799_999
 _TEXTS = ["event_type", "uid", "session_id", "user", "event_data"]
-_BATCH_BYTES = 256 * 1024 * 1024
+_PIECE_ROWS, _PIECE_BYTES = 65_536, 256 * 1024 * 1024
+_STEP_BYTES = 256 * 1024
+"""What a piece takes beside its dictionary, as copied bytes."""
+_MOST_WORK_BYTES = 32 * 1024 * 1024 * 1024
+"""Of the pieces of a column; some ten seconds."""
 _NEEDED = ("event_time", "uid", "event_data")
 _FAULTS = (OSError, pa.ArrowException, ValueError, OverflowError, TypeError, RuntimeError)
 """All that pyarrow raises over bytes that others wrote."""
 
 
-def read_footer(path: str | os.PathLike[str]) -> Footer:
+def read_footer(path: _Path) -> Footer:
     """Read the footer of an object that others may have written. What it doesn't tell is read from the columns.
 
     Raises:
         UnreadableFooter: it isn't Parquet, lacks one of the six columns, or unpacks to more than there may be room for.
     """
     try:
-        # A text that a file has once, for many rows, is then had once as well.
-        with pq.ParquetFile(path, read_dictionary=_TEXTS) as file:
+        with pq.ParquetFile(path) as file:
             names = [file.metadata.schema.column(index).path for index in range(file.metadata.num_columns)]
             columns = {name: names.index(name) for name in SCHEMA.names}
             if file.metadata.num_rows > MOST_FOREIGN_ROWS:
                 raise PagesRefused(f"has more than {MOST_FOREIGN_ROWS} rows")
-            unpacked = check_pages(path, _chunks(file.metadata, columns.values()))
-            if unpacked.most > MOST_UNPACKED_BYTES and _texts_bytes(file, unpacked) > MOST_UNPACKED_BYTES:
+            unpacked = {name: check_pages(path, _chunks(file.metadata, index)) for name, index in columns.items()}
+            check_total(unpacked.values())
+            most = sum(each.most for each in unpacked.values())
+            if most > MOST_UNPACKED_BYTES and _texts_bytes(path, file, unpacked) > MOST_UNPACKED_BYTES:
                 raise PagesRefused(TOO_MUCH)
-            nulls = _nulls(file, columns, unpacked)
+            nulls = _nulls(path, file, columns, unpacked)
             first_ms, last_ms = _bounds_ms(file, columns["event_time"])
-            long = _long_uids(path, file.metadata, unpacked)
+            long = _long_uids(path, file, unpacked["uid"])
             infinite = _infinite_times(file) if (first_ms, last_ms) == _UNBOUNDED else 0
             problems = [f"{nulls} values of time, uid or JSON are missing"] if nulls else []
             problems += [f"{infinite} times are infinite"] if infinite else []
@@ -257,15 +270,14 @@ def read_footer(path: str | os.PathLike[str]) -> Footer:
         raise UnreadableFooter(NOT_EVENTS) from error
 
 
-def _chunks(metadata: pq.FileMetaData, columns: Collection[int]) -> Iterator[tuple[int, int, int]]:
-    """Where the columns begin and end in the file, and their rows, row group by row group."""
+def _chunks(metadata: pq.FileMetaData, index: int) -> Iterator[tuple[int, int, int]]:
+    """Where a column begins and ends in the file, and its rows, row group by row group."""
     for group in range(metadata.num_row_groups):
         rows = metadata.row_group(group).num_rows
-        for index in columns:
-            chunk = metadata.row_group(group).column(index)
-            offsets = (chunk.dictionary_page_offset, chunk.data_page_offset)
-            start = min(offset for offset in offsets if offset)
-            yield start, start + chunk.total_compressed_size, max(rows, chunk.num_values)
+        chunk = metadata.row_group(group).column(index)
+        offsets = (chunk.dictionary_page_offset, chunk.data_page_offset)
+        start = min(offset for offset in offsets if offset)
+        yield start, start + chunk.total_compressed_size, max(rows, chunk.num_values)
 
 
 def _statistics(file: pq.ParquetFile, index: int) -> list[pq.Statistics | None]:
@@ -273,58 +285,63 @@ def _statistics(file: pq.ParquetFile, index: int) -> list[pq.Statistics | None]:
     return [metadata.row_group(group).column(index).statistics for group in range(metadata.num_row_groups)]
 
 
-def _batch_rows(unpacked: Unpacked) -> int:
-    """How many rows are had at once: each may be as large as a page."""
-    return max(1, min(1024, _BATCH_BYTES // max(1, unpacked.largest)))
+def _pieces(path: _Path, file: pq.ParquetFile, name: str, unpacked: Unpacked) -> Iterator[pa.Array]:
+    """A column piece by piece, as it may not fit into memory whole.
+
+    Raises:
+        PagesRefused: it would take minutes; a dictionary is made anew for each piece.
+    """
+    # A text that a file has once, for too many rows, is then had once as well.
+    names = [name] if unpacked.dictionary and unpacked.most > MOST_UNPACKED_BYTES else []
+    rows = _PIECE_ROWS
+    if (unpacked.read if names else unpacked.most) > _PIECE_BYTES:  # each row may be as large as a page
+        rows = max(1, min(1024, _PIECE_BYTES // unpacked.largest))
+    if file.metadata.num_rows // rows * (unpacked.dictionary + _STEP_BYTES) > _MOST_WORK_BYTES:
+        raise PagesRefused("has pages that would take too long to be looked at")
+    with pq.ParquetFile(path, metadata=file.metadata, read_dictionary=names) as column:
+        yield from (batch.column(0) for batch in column.iter_batches(batch_size=rows, columns=[name]))
 
 
-def _texts_bytes(file: pq.ParquetFile, unpacked: Unpacked) -> int:
+def _lengths(texts: pa.Array) -> pa.Array:
+    """Bytes of each text; whoever wrote a file says as what they are to be had."""
+    if isinstance(texts, pa.ExtensionArray):
+        texts = texts.storage
+    if pa.types.is_dictionary(texts.type):
+        return _lengths(texts.dictionary).take(texts.indices)
+    return pc.binary_length(texts.cast(pa.large_binary()))
+
+
+def _texts_bytes(path: _Path, file: pq.ParquetFile, unpacked: Mapping[str, Unpacked]) -> int:
     """Bytes of all texts, each as often as there are rows that have it; counted until there are too many."""
-    total = 0
-    for batch in file.iter_batches(batch_size=_batch_rows(unpacked), columns=_TEXTS):
-        for column in batch.columns:
-            sizes = pc.binary_length(column.dictionary if pa.types.is_dictionary(column.type) else column)
-            total += pc.sum(sizes.take(column.indices) if pa.types.is_dictionary(column.type) else sizes).as_py() or 0
-        if total > MOST_UNPACKED_BYTES:
-            break
+    total = sum(unpacked[name].most for name in _TEXTS if not unpacked[name].dictionary)
+    for name in (name for name in _TEXTS if unpacked[name].dictionary):
+        for texts in _pieces(path, file, name, unpacked[name]):
+            total += pc.sum(_lengths(texts)).as_py() or 0
+            if total > MOST_UNPACKED_BYTES:
+                return total
     return total
 
 
-def _nulls(file: pq.ParquetFile, columns: Mapping[str, int], unpacked: Unpacked) -> int:
+def _nulls(path: _Path, file: pq.ParquetFile, columns: Mapping[str, int], unpacked: Mapping[str, Unpacked]) -> int:
     """How many values are missing of the columns that a row can't do without."""
     optional = [name for name in _NEEDED if file.schema.column(columns[name]).max_definition_level]
-    counted, total = [], 0
+    total = 0
     for name in optional:
         statistics = _statistics(file, columns[name])
         if all(each is not None and each.has_null_count for each in statistics):
             total += sum(each.null_count for each in statistics if each is not None)
         else:
-            counted.append(name)
-    if counted:
-        batches = file.iter_batches(batch_size=_batch_rows(unpacked), columns=counted)
-        total += sum(column.null_count for batch in batches for column in batch.columns)
+            total += sum(piece.null_count for piece in _pieces(path, file, name, unpacked[name]))
     return total
 
 
-def _long_uids(path: str | os.PathLike[str], metadata: pq.FileMetaData, unpacked: Unpacked) -> int:
+def _long_uids(path: _Path, file: pq.ParquetFile, unpacked: Unpacked) -> int:
     """How many uids are longer than that of a row that is given."""
-    total = 0
-    # Nearly all are different: a dictionary of them would take several times as long.
-    with pq.ParquetFile(path, metadata=metadata) as file:
-        kind = file.schema_arrow.field("uid").type
-        if pa.types.is_primitive(kind) or pa.types.is_decimal(kind):
-            return 0  # as long as numbers are
-        for batch in file.iter_batches(batch_size=_batch_rows(unpacked), columns=["uid"]):
-            lengths = pc.binary_length(_bytes_of(batch.column(0)))
-            total += pc.sum(pc.greater(lengths, MOST_UID_BYTES)).as_py() or 0
-    return total
-
-
-def _bytes_of(texts: pa.Array) -> pa.Array:
-    """Texts as bytes: whoever wrote a file says as what they are to be had."""
-    if isinstance(texts, pa.ExtensionArray):
-        texts = texts.storage
-    return texts.cast(pa.large_binary())
+    kind = file.schema_arrow.field("uid").type
+    if pa.types.is_primitive(kind) or pa.types.is_decimal(kind):
+        return 0  # as long as numbers are
+    pieces = _pieces(path, file, "uid", unpacked)
+    return sum(pc.sum(pc.greater(_lengths(texts), MOST_UID_BYTES)).as_py() or 0 for texts in pieces)
 
 
 def _bounds_ms(file: pq.ParquetFile, index: int) -> tuple[int, int]:

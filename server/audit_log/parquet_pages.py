@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import mmap
 import os
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import Final
 
@@ -26,6 +26,7 @@ _DICTIONARY_PAGE, _SHARED_BEGINNINGS = 2, 7
 _MOST_FIELDS: Final = 1000
 """Of one header; there are some twenty."""
 _TRUE, _FALSE, _BYTE, _DOUBLE, _BINARY, _LIST, _SET, _STRUCT = 1, 2, 3, 7, 8, 9, 10, 12
+TOO_MANY: Final = f"has more than {MOST_PAGES} pages"
 TOO_MUCH: Final = f"comes to more than {MOST_UNPACKED_BYTES} bytes unpacked"
 _INTEGERS = (4, 5, 6)
 _DEEPEST = 8
@@ -39,12 +40,27 @@ class PagesRefused(ValueError):
 class Unpacked:
     """What pages come to, in bytes."""
 
+    pages: int = 0
+    """How many there are."""
     largest: int = 0
     """The largest page."""
+    dictionary: int = 0
+    """The largest that has values for others to name."""
     total: int = 0
     """All pages."""
+    read: int = 0
+    """The values of the largest chunk, at most, but each of a dictionary once."""
     most: int = 0
     """All values, at most: what is said once may count for every row."""
+
+    def add(self, chunk: Unpacked) -> None:
+        """Count a chunk of the same column."""
+        self.pages += chunk.pages
+        self.total += chunk.total
+        self.most += chunk.most
+        self.largest = max(self.largest, chunk.largest)
+        self.dictionary = max(self.dictionary, chunk.dictionary)
+        self.read = max(self.read, chunk.read)
 
 
 def check_pages(path: str | os.PathLike[str], chunks: Iterable[tuple[int, int, int]]) -> Unpacked:
@@ -54,18 +70,26 @@ def check_pages(path: str | os.PathLike[str], chunks: Iterable[tuple[int, int, i
         PagesRefused: see there.
         OSError: the file can't be read.
     """
-    pages, unpacked = 0, Unpacked()
+    unpacked = Unpacked()
     with open(path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
         for start, end, rows in chunks:
-            at = start
+            at, chunk = start, Unpacked()
             while at < end:
-                pages += 1
-                if pages > MOST_PAGES:
-                    raise PagesRefused(f"has more than {MOST_PAGES} pages")
-                at = _behind_page(data, at, rows, unpacked)
-    if unpacked.total > MOST_UNPACKED_BYTES:
-        raise PagesRefused(TOO_MUCH)
+                at = _behind_page(data, at, rows, chunk)
+            unpacked.add(chunk)
     return unpacked
+
+
+def check_total(parts: Collection[Unpacked]) -> None:
+    """Look at what the pages of one file come to together.
+
+    Raises:
+        PagesRefused: see there.
+    """
+    if sum(part.pages for part in parts) > MOST_PAGES:
+        raise PagesRefused(TOO_MANY)
+    if sum(part.total for part in parts) > MOST_UNPACKED_BYTES:
+        raise PagesRefused(TOO_MUCH)
 
 
 def _behind_page(data: mmap.mmap, at: int, rows: int, of_all: Unpacked) -> int:
@@ -80,11 +104,17 @@ def _behind_page(data: mmap.mmap, at: int, rows: int, of_all: Unpacked) -> int:
         raise PagesRefused("has pages that can't be read")
     if unpacked > MOST_PAGE_BYTES:
         raise PagesRefused(f"has a page of more than {MOST_PAGE_BYTES} bytes unpacked")
+    of_all.pages += 1
+    if of_all.pages > MOST_PAGES:
+        raise PagesRefused(TOO_MANY)
     of_all.largest = max(of_all.largest, unpacked)
     of_all.total += unpacked
     shares = any(found.get(place) == _SHARED_BEGINNINGS for place in _ENCODINGS)
-    most = unpacked * max(1, rows) if shares or found.get(_KIND) == _DICTIONARY_PAGE else unpacked
+    is_dictionary = found.get(_KIND) == _DICTIONARY_PAGE
+    most = unpacked * max(1, rows) if shares or is_dictionary else unpacked
     of_all.most += most
+    of_all.read += most if shares else unpacked
+    of_all.dictionary = max(of_all.dictionary, unpacked if is_dictionary else 0)
     if shares and most > MOST_UNPACKED_BYTES:
         raise PagesRefused(f"{TOO_MUCH}, as far as its encoding tells")
     return header.at + packed

@@ -132,6 +132,34 @@ def test_a_text_in_a_dictionary_counts_as_often_as_there_are_rows_that_have_it(
     assert rig.page(SearchQuery()).complete
 
 
+def test_a_column_is_looked_at_in_pieces_that_its_own_pages_ask_for_and_in_no_more_than_take_seconds(
+    rig: SearchRig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With pages of 128 MiB there were as many pieces as rows, each with a dictionary of that size of its own."""
+    long = '{"event":"' + "x" * 8000 + '"}'
+    name = place(rig, texts("event_data", ["{}", long], 1000), "x.parquet", use_dictionary=["event_data"])
+    lengths, looks = batch_codec._lengths, []
+    monkeypatch.setattr(batch_codec, "_lengths", lambda piece: looks.append(piece) or lengths(piece))
+    monkeypatch.setattr(batch_codec, "MOST_UNPACKED_BYTES", 9_000_000)
+    monkeypatch.setattr(batch_codec, "_PIECE_BYTES", 30_000)
+    assert rig.page(SearchQuery()).complete
+    assert len(looks) < 10
+    (rig.events_folder / name).unlink()
+    place(rig, texts("event_data", ["{}", long], 1000), "y.parquet", use_dictionary=["event_data"])
+    monkeypatch.setattr(batch_codec, "_PIECE_BYTES", 3_000)
+    monkeypatch.setattr(batch_codec, "_MOST_WORK_BYTES", 1 << 20)
+    [told] = rig.page(SearchQuery()).missing
+    assert told.description == "has pages that would take too long to be looked at"
+
+
+def test_the_pages_of_all_columns_count_together() -> None:
+    each = parquet_pages.Unpacked(pages=parquet_pages.MOST_PAGES // 6, total=parquet_pages.MOST_UNPACKED_BYTES // 6)
+    parquet_pages.check_total([each] * 6)
+    for more in (parquet_pages.Unpacked(pages=parquet_pages.MOST_PAGES), parquet_pages.Unpacked(total=each.total * 2)):
+        with pytest.raises(parquet_pages.PagesRefused):
+            parquet_pages.check_total([each] * 5 + [more])
+
+
 def test_a_header_of_nothing_but_fields_is_refused_at_once(tmp_path: Path) -> None:
     """A file of 256 MiB could have as many of them."""
     path = tmp_path / "x.parquet"
