@@ -19,6 +19,9 @@ SYNC_BYTES = 32 * MIB
 """What is appended at most before it is synced."""
 IDLE_SECONDS = 0.005
 """How long nothing comes before what was appended is synced: a stream that never rests is synced in large groups."""
+LATE_SECONDS = 0.125
+"""Between two looks for what came before the first of them and isn't being synced: no byte waits for longer than two,
+whether the stream rests or not."""
 WINDOW_BYTES = 8 * MIB
 """What may wait for being appended, before whoever sends it has to wait."""
 Answer = TypeVar("Answer")
@@ -82,6 +85,12 @@ class Pipeline:
         self._rests = False
         """Whether nothing came for a while."""
         self._drains = False
+        self._appends_to = self._syncs_to = 0
+        """Up to where it is appended and synced, or being."""
+        self._due_to = 0
+        """Up to where it must be, whatever comes."""
+        self._seen, self._seen_at = 0, 0.0
+        """What had been received when it last looked for what is late, and when that was."""
         self._closing = asyncio.Lock()
         self._is_closed = False
         """Whether what has failed was given up."""
@@ -94,6 +103,8 @@ class Pipeline:
         self.failure = None
         self._is_closed = False
         self.durable = self.received = offset
+        self._appends_to = self._syncs_to = offset
+        self._due_to = self._seen = 0
 
     @property
     def has_room(self) -> bool:
@@ -138,29 +149,47 @@ class Pipeline:
         self._watch = asyncio.get_running_loop().call_later(self._idle_seconds, self._look, self.received)
 
     def _look(self, before: int) -> None:
-        """Nothing has come since `before`: then it rests."""
+        """Nothing has come since `before`: then it rests. Else what is late is due all the same."""
         if self.received != before:
+            self._look_for_late()
             self._watch_for_rest()
             return
         self._watch = None
         self._rests = True
         self._go_on()
 
+    def _look_for_late(self) -> None:
+        now = asyncio.get_running_loop().time()
+        if now - self._seen_at < LATE_SECONDS:
+            return
+        # What was due before goes first: else a slow disk would never get as far as what is due.
+        if self._due_to <= self._syncs_to < self._seen:
+            self._due_to = self.received
+            self._go_on()
+        self._seen, self._seen_at = self.received, now
+
     def _go_on(self) -> None:
-        """Begin what is due: an append or a sync of much, or, where nothing more comes, of what there is."""
+        """Begin what is due: an append or a sync of much, of what is late, or, where nothing more comes, of what
+        there is."""
         if self.failure is not None:
             return
         is_last = self._rests or self._drains
-        if self._appending is None and self._queue and (is_last or self._queued >= APPEND_BYTES):
+        is_much = self._queued >= APPEND_BYTES
+        if self._appending is None and self._queue and (is_much or is_last or self._appends_to < self._due_to):
             self._appending = asyncio.create_task(self._append())
-        is_much = self._unsynced >= SYNC_BYTES
-        if self._syncing is None and self._appended and (is_much or (is_last and not self._waiting)):
+        if self._syncing is None and self._appended and self._is_to_be_synced(self._appended, is_last=is_last):
+            self._syncs_to = self._appended.offset
             self._syncing = asyncio.create_task(self._sync(self._appended))
             self._appended, self._unsynced = None, 0
+
+    def _is_to_be_synced(self, appended: Mark, *, is_last: bool) -> bool:
+        is_due = self._syncs_to < self._due_to <= appended.offset
+        return is_due or self._unsynced >= SYNC_BYTES or (is_last and not self._waiting)
 
     async def _append(self) -> None:
         chunks, size = self._queue, self._queued
         self._queue, self._queued = [], 0
+        self._appends_to = self.received
         try:
             mark = await self._append_on_threads(chunks)
         except Exception as error:  # whatever it is, the stream must be told
@@ -207,6 +236,7 @@ class Pipeline:
         self._count(-self._waiting)
         self._appended, self._unsynced = None, 0
         self.received = self.durable
+        self._due_to = 0
         self._changed()
 
     def _count(self, size: int) -> None:

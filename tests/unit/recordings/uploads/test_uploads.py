@@ -16,6 +16,7 @@ from rbac.identities import Identity, IdentityKind
 from server.errors import FailedPrecondition, InvalidRequest
 from server.files import DiskFiles
 from server.recordings.recording import UploadState
+from server.recordings.uploads import pipeline
 from server.recordings.uploads.open_uploads import OpenUploads
 from server.recordings.uploads.upload_stream import MOST_CHUNK_BYTES
 from server.state.database import open_database
@@ -153,6 +154,29 @@ def test_a_chunk_has_1_byte_to_4_mib(service: UploadsUnderTest, data: bytes) -> 
         assert [violation.field for violation in refused.value.violations] == ["chunk.data"]
         await stream.write(0, b"x")
         await stream.close()
+
+    asyncio.run(live())
+
+
+def test_what_comes_without_a_rest_is_acknowledged_long_before_it_is_much(
+    service: UploadsUnderTest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else a session that is sent a little at a time, as it goes on, would be durable minutes later."""
+    monkeypatch.setattr(pipeline, "LATE_SECONDS", 0.0)
+
+    async def live() -> None:
+        stream = await service.uploads.start(access(), SESSION, "")
+        sent, acknowledged = 0, list[int]()
+        while sent < 1_000 and len(acknowledged) < 3:
+            await stream.write(sent, b"x")
+            sent += 1
+            await asyncio.sleep(0)  # one a turn of the loop, and so no rest
+            if stream.durable_offset > sum(acknowledged[-1:]):
+                acknowledged.append(stream.durable_offset)
+        assert len(acknowledged) == 3
+        assert acknowledged[-1] < sent
+        await stream.close()
+        assert stream.durable_offset == sent
 
     asyncio.run(live())
 
