@@ -75,7 +75,8 @@ class ScanObject:
 
 class ScanRow(NamedTuple):
     """A row an engine found. `data` is None where the JSON is larger than the scan's `inline_bytes`. Where others
-    made one of its objects, type, session id and user may be cut, see CUT_CHARACTERS; filters compare the whole."""
+    made one of its objects, and where memory is scarce, texts may be cut, see CUT_CHARACTERS. Filters compare all.
+    """
 
     position: Position
     object_key: str

@@ -64,7 +64,7 @@ class DuckScanEngine:
             try:
                 return _scan(request, run, self._unreadable)
             except OutOfMemory:
-                # Sorted without their JSON rows need far less; whoever wants it fetches it row by row.
+                # Without their JSON and long users rows need far less; whoever wants them fetches them row by row.
                 return _scan_sparingly(replace(request, inline_bytes=0), run, self._unreadable)
 
     def fetch(self, path: str, row_number: int) -> bytes:

@@ -34,8 +34,8 @@ _TYPES: Final[Mapping[str, str]] = MappingProxyType(
 )
 
 _TEXTS = 'uid, event_type, session_id, "user"'
-# Of texts as long as others like, so much that a page of them fits into memory. For ours it would be planned in vain.
-_TEXTS_OF_OTHERS = f"""CASE WHEN strlen(uid) <= {MOST_UID_BYTES} THEN uid END,
+# Of texts as long as others like, so much that a page of them fits into memory. It takes longer to be planned.
+_CUT_TEXTS = f"""CASE WHEN strlen(uid) <= {MOST_UID_BYTES} THEN uid END,
     left(event_type, {CUT_CHARACTERS}), left(session_id, {CUT_CHARACTERS}),
     CASE WHEN strlen("user") <= {LONG_USER_BYTES} THEN "user" ELSE left("user", {CUT_CHARACTERS}) END"""
 # The digest of JSON that is given back is left to the caller, whose SHA-256 is several times as fast.
@@ -89,7 +89,8 @@ class Plan:
 
     def _first(self, order: str, limit: int, where: Condition) -> Condition:
         by = order.format(way="DESC" if self.descending else "ASC")
-        texts = _TEXTS_OF_OTHERS if any(item.is_foreign for item in self.objects) else _TEXTS
+        is_cut = self.inline_bytes == 0 or any(item.is_foreign for item in self.objects)
+        texts = _CUT_TEXTS if is_cut else _TEXTS
         return Condition(
             f"SELECT file_index, file_row_number, epoch_us(event_time), {texts}, {_JSON} "  # noqa: S608
             f"FROM {SOURCE} WHERE {where.sql} ORDER BY {by} LIMIT {int(limit)}",

@@ -16,7 +16,7 @@ import pytest
 
 from server.audit_log.batch_codec import SCHEMA
 from server.storage.ports import ScanTimeout, StorageError
-from server.storage.query import FieldEquality, Filters, Order, ScanObject, ScanRequest, ScanResult
+from server.storage.query import CUT_CHARACTERS, FieldEquality, Filters, Order, ScanObject, ScanRequest, ScanResult
 from server.storage.scan.conditions import Condition
 from server.storage.scan.engine import DuckScanEngine
 from server.storage.scan.statements import probe
@@ -339,4 +339,16 @@ def test_what_needs_too_much_memory_by_itself_is_named(
     result = engine.scan(ScanRequest([item], Filters(), Order.NEWEST_FIRST, 1000))
     assert (result.rows, [item.key for item in result.unreadable]) == ([], ["o"])
     assert "memory" in result.unreadable[0].description
+    engine.close()
+
+
+def test_long_users_of_rows_that_do_not_fit_into_memory_are_cut(
+    tmp_path: Path, make_object: MakeObject, make_row: MakeRow
+) -> None:
+    engine = DuckScanEngine(threads=1, memory_bytes=1 << 25, allowed_directories=[str(tmp_path)])
+    long = "é" * 50_000
+    item = make_object("o", *(make_row(number)._replace(user=long) for number in range(600)))
+    result = engine.scan(ScanRequest([item], Filters(users=frozenset({long})), Order.NEWEST_FIRST, 600))
+    assert (len(result.rows), result.unreadable) == (600, [])
+    assert {row.user for row in result.rows} == {long[:CUT_CHARACTERS]}
     engine.close()
