@@ -24,6 +24,8 @@ LATE_SECONDS = 0.125
 whether the stream rests or not."""
 WINDOW_BYTES = 8 * MIB
 """What may wait for being appended, before whoever sends it has to wait."""
+CHUNK_BYTES = 512
+"""What a chunk takes beside its bytes while it waits: its message, two views and a place in a list."""
 Answer = TypeVar("Answer")
 
 
@@ -78,7 +80,7 @@ class Pipeline:
         self._queue: list[memoryview] = []
         self._queued = 0
         self._waiting = 0
-        """Bytes of the queue, and of what is being appended."""
+        """What the queue takes, and what is being appended."""
         self._appended: Mark | None = None
         """What is appended and not being synced yet."""
         self._unsynced = 0
@@ -115,8 +117,8 @@ class Pipeline:
         """Take the bytes that follow."""
         self.received += len(data)
         self._queue.append(data)
-        self._queued += len(data)
-        self._count(len(data))
+        self._queued += len(data) + CHUNK_BYTES
+        self._count(len(data) + CHUNK_BYTES)
         self._rests = False
         if self._watch is None:
             self._watch_for_rest()

@@ -10,6 +10,7 @@ from sqlalchemy import Engine
 
 from server.errors import ResourceExhausted
 from server.files import DiskFiles
+from server.recordings.uploads import pipeline
 from server.state.uploads import OpenLimits
 from tests.e2e.test_denied_calls import CountingFiles
 from tests.uploads_under_test import OTHER_NODE, OTHER_SESSION, SESSION, UploadsUnderTest, access
@@ -90,5 +91,24 @@ def test_below_the_disk_floor_chunks_are_refused_and_what_came_stays(engine: Eng
         assert await stream.wait_durable(39) == 40
         await stream.write(40, DATA[40:70])
         await stream.close()
+
+    asyncio.run(live())
+
+
+def test_chunks_of_a_byte_wait_for_no_more_memory_than_others(engine: Engine, tmp_path: Path) -> None:
+    """Each keeps its message, some 370 bytes: counted as the one that it brings, 8 MiB of them would be 3 GiB."""
+    service = UploadsUnderTest(DiskFiles(), engine, tmp_path / "recordings")
+
+    async def live() -> None:
+        await service.uploads.start(access(), SESSION, "")
+        [upload] = service.uploads._live.values()
+        most, count = pipeline.WINDOW_BYTES // 370, 0
+        while upload.has_room and count <= most:
+            upload.put(count, b"x")
+            count += 1
+        assert count <= most
+        await upload.drain()
+        assert upload.durable == count
+        assert service.uploads._means.backlog._bytes == 0
 
     asyncio.run(live())
