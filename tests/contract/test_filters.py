@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator
+import random
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
 
 from server.audit_log.batch_codec import BatchRow, columns_of, encode
 from server.storage.matching import compile_filters
+from server.storage.needles import needle_forms
 from server.storage.query import FieldEquality, FieldValue, Filters, Order, ScanObject, ScanRequest
+from server.storage.scan.conditions import PATTERN_CHARACTERS, PREFIX_CHARACTERS, filter_conditions
 from server.storage.scan.engine import DuckScanEngine
 
 NOON = 1_750_075_200_000
@@ -37,11 +40,19 @@ def _in_python(filters: Filters, row: BatchRow) -> bool:
 
 
 def _in_duckdb(engine: DuckScanEngine, folder: Path, filters: Filters, row: BatchRow) -> bool:
+    return _found(engine, _object(folder, [row]), filters) == {row.uid}
+
+
+def _object(folder: Path, rows: Sequence[BatchRow]) -> ScanObject:
     path = folder / "o.parquet"
-    encode(columns_of([row]), path, log_id="l", first=1, last=1)
-    result = engine.scan(ScanRequest([ScanObject("o", str(path))], filters, Order.NEWEST_FIRST, 10))
+    encode(columns_of(rows), path, log_id="l", first=1, last=len(rows))
+    return ScanObject("o", str(path))
+
+
+def _found(engine: DuckScanEngine, item: ScanObject, filters: Filters) -> set[str]:
+    result = engine.scan(ScanRequest([item], filters, Order.NEWEST_FIRST, 1000))
     assert result.unreadable == []
-    return len(result.rows) == 1
+    return {row.position.uid for row in result.rows}
 
 
 COLUMNS = [
@@ -95,6 +106,9 @@ TEXTS = [
     ("x\x7fy", '{"k":"x\x7fy"}', True),
     ('":{"', '{"a":{"b":1}}', True),
     ("x", "{}", False),
+    ("k" * 300, f'{{"x":"{"K" * 300}"}}', True),
+    ("k" * 300, f'{{"x":"{"K" * 299}\u212a"}}', False),
+    ("K" * 299 + "\u212a", f'{{"x":"{"K" * 300}"}}', False),
 ]
 
 FIELDS: list[tuple[tuple[str, ...], FieldValue, str, bool]] = [
@@ -216,3 +230,66 @@ def test_all_of_several_fields_must_hold(engine: DuckScanEngine, tmp_path: Path)
         filters = Filters(fields=(FieldEquality(("a",), 1), FieldEquality(("b",), value)))
         assert _in_python(filters, row) is wanted
         assert _in_duckdb(engine, tmp_path, filters, row) is wanted
+
+
+LETTERS = (*"aaAbZks\u212a\u017fé", *"ÉßİΣ😀\u2028<&", *"\"\\\n\x00'/%.[$", "u00")
+
+
+def _as_json(text: str, chance: random.Random) -> str:
+    """A JSON string in any of the ways that there are to write it."""
+    written = ""
+    for char in text:
+        way = chance.randrange(4)
+        if way == 0 or (way == 1 and char in "<>&\u2028\u2029"):
+            units = char.encode("utf-16-be").hex(sep=" ", bytes_per_sep=2).split()
+            written += "".join("\\u" + (unit if way else unit.upper()) for unit in units)
+        else:
+            written += json.dumps(char, ensure_ascii=way == 2)[1:-1]
+    return f'"{written}"'
+
+
+def _texts_and_events(chance: random.Random) -> Iterator[tuple[str, str]]:
+    """A text, and JSON that has it, or nearly, in a form of one kind or in one that mixes them."""
+    for length in (2, 31, 33, 60, 256, 300):
+        for letters in (LETTERS, "aA", "é<", "a"):
+            text = "".join(chance.choice(letters) for _ in range(length))
+            place = chance.randrange(length)
+            other = text[:place] + chance.choice(LETTERS) + text[place + 1 :]
+            for near in (
+                text,
+                text.swapcase() if text.isascii() else text,
+                other,
+                text.replace("k", "\u212a"),
+                "a" * 40 + text,
+            ):
+                form = chance.choice((*needle_forms(near), json.dumps(near)[1:-1]))
+                kept = json.dumps(near, ensure_ascii=False).replace("<", "\\u003c")
+                yield text, chance.choice((_as_json(near, chance), json.dumps(near), kept, f'"x" "{form.upper()}"'))
+
+
+@pytest.mark.parametrize("seed", range(1))
+def test_texts_of_any_length_are_found_alike(engine: DuckScanEngine, tmp_path: Path, seed: int) -> None:
+    cases = list(_texts_and_events(random.Random(seed)))
+    rows = [_row(f'{{"k":{data}}}'.encode(), uid=f"u{number}") for number, (_, data) in enumerate(cases)]
+    item, counts = _object(tmp_path, rows), []
+    for text in dict.fromkeys(text for text, _ in cases):
+        found = _found(engine, item, Filters(text=text))
+        assert found == {row.uid for row in rows if _in_python(Filters(text=text), row)}, ascii(text)
+        counts.append(len(found))
+    assert min(counts) < 2 < max(counts)
+
+
+@pytest.mark.parametrize("text", ["a" * 1023 + "b", "é" * 1024, "aé<" * 300, '"&é' * 340, "a" * 257])
+def test_a_long_text_makes_no_long_pattern(text: str) -> None:
+    """RE2 forgets the states of a pattern that is too long, and no deadline cuts it short."""
+    (condition,) = filter_conditions(Filters(text=text))
+    pattern, *whole = condition.values
+    assert condition.sql.startswith("CASE WHEN regexp_matches(event_data, ?, 's') THEN (contains(translate(")
+    assert tuple(whole) == needle_forms(text)
+    assert len(pattern) <= len("[aA]") * PREFIX_CHARACTERS * len(whole)
+
+
+@pytest.mark.parametrize("text", ["a" * PATTERN_CHARACTERS, "Node-077.eu-west-1.internal", "é" * 30])
+def test_a_text_of_usual_length_is_one_pattern(text: str) -> None:
+    (condition,) = filter_conditions(Filters(text=text))
+    assert (condition.sql, len(condition.values)) == ("regexp_matches(event_data, ?, 's')", 1)
