@@ -17,7 +17,8 @@ CHUNK = 500
 """Keys of one statement."""
 
 _COMPLETED = "completed"
-_COMPLETE = frozenset({_COMPLETED, "kept_aside"})
+COMPLETE = frozenset({_COMPLETED, "kept_aside"})
+"""States of uploads whose recordings are complete: those who uploaded them count for their session."""
 UNFINISHED = frozenset({"open", "aborted"})
 """States of uploads that aren't complete, and are listed with their session."""
 _Item = TypeVar("_Item")
@@ -97,7 +98,7 @@ def _summed(of_one: Sequence[tuple[str, str, int]]) -> _Uploads:
     """What there is, from state, owner and begin of each upload."""
     states = {state for state, _, _ in of_one}
     return _Uploads(
-        frozenset(owner for state, owner, _ in of_one if state in _COMPLETE),
+        frozenset(owner for state, owner, _ in of_one if state in COMPLETE),
         _COMPLETED in states,
         not UNFINISHED.isdisjoint(states),
         min(begun_ms for _, _, begun_ms in of_one),

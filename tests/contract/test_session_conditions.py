@@ -13,8 +13,12 @@ from rbac.identities import Identity
 from server.audit_log.search.rights import condition_of
 from server.errors import Unavailable
 from server.recordings.recording import UploadState
+from server.recordings.sessions import conditions
+from server.recordings.sessions.conditions import NO_END, TOO_LARGE
 from server.recordings.sessions.session import Session, SessionKind, SessionQuery
 from server.state.session_claims import MAX_NAMES
+from server.state.session_pages import MOST_OF_ENDS
+from server.storage.matching import document_of
 from server.storage.value_matching import holds
 from tests.contract.search_rig import SearchRig
 from tests.contract.session_rig import (
@@ -199,6 +203,43 @@ def test_who_is_the_last_of_very_many_participants_sees_the_session_all_the_same
     zoe = replace(ALICE, name="zoe")
     assert sessions.ids(access=access_of(zoe)) == [session_id]
     assert sessions.ids(access=access_of(replace(ALICE, name="zoe2"))) == []
+
+
+def test_ends_that_cant_count_and_more_than_are_looked_at_arent_read(sessions: SessionRig) -> None:
+    flooded, true = new_id(), new_id()
+    flood = [end_of(flooded, "alice", pad="x" * (MOST_OF_ENDS // 2)) for _ in range(2)]
+    sessions.record(true, NODE)
+    sessions.log.emit(end_of(true, "alice"), by=NODE)
+    sessions.log.emit(*flood, by=NODE)
+    generation, _ = sessions.index.follow()
+    assert [end.session_id for end in sessions.pages.ends(generation, [flooded, true])] == [true]
+    assert sessions.refusal(access_of(ALICE, "read"), flooded) == NO_END
+    sessions.record(flooded, OTHER_NODE)
+    sessions.log.emit(end_of(flooded, "alice"), by=OTHER_NODE)
+    aside = sessions.record(flooded, NODE, UploadState.KEPT_ASIDE)
+    read = list(sessions.pages.ends(sessions.index.follow()[0], [flooded, true]))
+    assert sum(len(end.event or b"") for end in read) < 1_000
+    # The flood hides what its emitter uploaded, and nothing else.
+    assert sessions.refusal(access_of(ALICE, "read"), flooded, aside) == TOO_LARGE
+    [session] = sessions.found(SessionQuery(session_id=flooded), access_of(ALICE))
+    assert (session.recording is None, session.asides) == (False, ())
+
+
+def test_many_recordings_of_a_session_have_each_end_parsed_once(
+    sessions: SessionRig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session_id, parsed = new_id(), list[bytes]()
+    sessions.log.emit(end_of(session_id, "alice"), by=PROXY)
+    for _ in range(5):
+        sessions.record(session_id, NODE, UploadState.KEPT_ASIDE)
+
+    def counted(data: bytes) -> object:
+        parsed.append(data)
+        return document_of(data)
+
+    monkeypatch.setattr(conditions, "document_of", counted)
+    [session] = sessions.found(access=access_of(ALICE))
+    assert (len(session.asides), len(parsed)) == (5, 1)
 
 
 TESTS = [

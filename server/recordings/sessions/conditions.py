@@ -6,35 +6,59 @@ create events could say anything of anybody's session in others. What is asked m
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
+from typing import Final
 
 from rbac.identities import Identity
 from server.state.session_claims import identity_digest
-from server.state.sessions import SessionEnd
+from server.state.session_pages import CountingEnd
 from server.storage.matching import document_of
 from server.storage.value_matching import holds
 from server.storage.value_tests import AllOf, AnyOf, Operator, RowCondition, ValueTest
 
 NO_END = "no event of the session's end is by a Proxy, an Auth service or the recording's uploader"
 NOT_ADMITTED = "the caller's conditions don't hold of every event of the session's end that counts"
+TOO_LARGE = "events of the session's end by one that counts are more, or larger, than conditions are asked of"
+
+Verdicts = Mapping[str, str]
+"""Why a condition doesn't admit one session, '' where it does, by each emitter of ends that can count; all Proxy and
+Auth components are together, as ''."""
+NO_VERDICTS: Final[Verdicts] = MappingProxyType({})
+_VOUCHING = ""
 
 
-def refusal(condition: RowCondition | None, ends: Sequence[SessionEnd], uploader: Identity | None) -> str:
+def verdicts(condition: RowCondition, ends: Iterable[CountingEnd]) -> Mapping[str, Verdicts]:
+    """What a condition says of sessions, by session id; of one that nobody ended who can count, nothing.
+
+    Each end is parsed once, however many recordings are asked for, and let go before the next.
+    """
+    found = defaultdict[str, dict[str, str]](dict)
+    for end in ends:
+        known, emitter = found[end.session_id], _VOUCHING if end.vouches else end.emitter
+        if not known.get(emitter):
+            known[emitter] = _refusal_by(condition, end)
+    return found
+
+
+def _refusal_by(condition: RowCondition, end: CountingEnd) -> str:
+    # Refused calls are counted by what they are told for: without the position, they stay few.
+    if end.event is None:
+        return TOO_LARGE
+    return "" if holds(condition, document_of(end.event)) else NOT_ADMITTED
+
+
+def refusal(known: Verdicts, uploader: Identity | None) -> str:
     """Why a condition doesn't admit a session, for the audit event alone; '' where it does.
 
     Args:
-        condition: of the caller; None where every session may be seen.
-        ends: every event of ours that ended the session.
+        known: what the condition says of the session.
         uploader: of the recording that is asked for; None where there is none that is complete.
     """
-    if condition is None:
-        return ""
-    theirs = None if uploader is None else identity_digest(*uploader.key)
-    counting = [end for end in ends if end.speaker.vouches or end.speaker.emitter == theirs]
-    if not counting:
-        return NO_END
-    # Refused calls are counted by what they are told for: without the position, they stay few.
-    return "" if all(holds(condition, document_of(end.event)) for end in counting) else NOT_ADMITTED
+    asked = [_VOUCHING] if uploader is None else [_VOUCHING, identity_digest(*uploader.key)]
+    counting = [known[emitter] for emitter in asked if emitter in known]
+    return next(filter(None, counting), "") if counting else NO_END
 
 
 def names_asked_for(condition: RowCondition) -> frozenset[str] | None:

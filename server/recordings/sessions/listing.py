@@ -9,10 +9,9 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from server.recordings.recording import Recording, Upload
-from server.recordings.sessions.conditions import names_asked_for, refusal
+from server.recordings.sessions.conditions import NO_VERDICTS, Verdicts, names_asked_for, refusal, verdicts
 from server.recordings.sessions.session import Session, SessionKind, SessionQuery
 from server.state.session_pages import SessionFilters, SessionPosition, SessionRow, SqlSessionPages
-from server.state.sessions import SessionEnd
 from server.storage.value_tests import RowCondition
 
 MOST_KEPT = 1_000
@@ -61,19 +60,17 @@ class Kept:
     only_asides: bool = False
     """The caller sees what is kept aside and nothing else of the session, neither whose it was nor when."""
 
-    def admitted(self, condition: RowCondition | None, ends: Sequence[SessionEnd]) -> Kept | None:
-        """What of it a condition admits; None where it doesn't admit the session."""
-        if condition is None:
-            return self
+    def admitted(self, known: Verdicts) -> Kept | None:
+        """What of it a condition admits that says this of the session; None where it doesn't admit the session."""
         complete = [kept for kept in (self.recording, *self.asides) if kept is not None]
         if not complete:
-            return self if not refusal(condition, ends, None) else None
-        seen = [kept for kept in complete if not refusal(condition, ends, kept.uploader)]
+            return self if not refusal(known, None) else None
+        seen = [kept for kept in complete if not refusal(known, kept.uploader)]
         if not seen:
             return None
         asides = [kept for kept in self.asides if kept in seen]
         recording = self.recording if self.recording in seen else None
-        if recording is None and refusal(condition, ends, None):
+        if recording is None and refusal(known, None):
             # Whoever keeps something aside vouches for that alone, and for nothing that others tell or began.
             return Kept(None, asides, only_asides=True)
         return Kept(recording, asides, self.uploads)
@@ -111,10 +108,13 @@ class PageReader:
 
     def _admitted(self, rows: Sequence[SessionRow]) -> Iterator[tuple[SessionRow, Kept]]:
         ids = [row.session_id for row in rows]
-        known = kept_of(self.kept, ids)
-        ends_of = self.pages.ends(self.generation, ids) if self.condition is not None else {}
+        kept_by_id = kept_of(self.kept, ids)
+        if self.condition is None:
+            yield from ((row, kept_by_id[row.session_id]) for row in rows)
+            return
+        said = verdicts(self.condition, self.pages.ends(self.generation, ids))
         for row in rows:
-            kept = known[row.session_id].admitted(self.condition, ends_of.get(row.session_id, ()))
+            kept = kept_by_id[row.session_id].admitted(said.get(row.session_id, NO_VERDICTS))
             if kept is not None and not (kept.only_asides and self.filters.tell):
                 yield row, kept
 

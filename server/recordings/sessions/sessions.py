@@ -10,7 +10,7 @@ from typing import TypeVar
 from server.audit_log.access import Access
 from server.audit_log.search.rights import condition_of
 from server.errors import ResourceExhausted, Unavailable
-from server.recordings.sessions.conditions import refusal
+from server.recordings.sessions.conditions import NO_VERDICTS, refusal, verdicts
 from server.recordings.sessions.listing import MOST_KEPT, PageReader, SessionRecordings, filters_of, kept_of
 from server.recordings.sessions.session import SessionPage, SessionQuery
 from server.recordings.sessions.session_index import SessionIndex
@@ -82,12 +82,13 @@ class Sessions:
 
     def _refusal(self, condition: RowCondition, session_id: str, upload_id: str) -> str:
         generation = self._level_generation()
-        ends = self._pages.ends(generation, [session_id]).get(session_id, ())
         kept = kept_of(self._kept, [session_id])[session_id]
         recording = kept.recording
         if upload_id and (recording is None or recording.upload_id != upload_id):
             recording = next((aside for aside in kept.asides if aside.upload_id == upload_id), None)
-        return refusal(condition, ends, None if recording is None else recording.uploader)
+        # Read last: of one whose upload completes meanwhile, what it says against the caller is among them.
+        known = verdicts(condition, self._pages.ends(generation, [session_id])).get(session_id, NO_VERDICTS)
+        return refusal(known, None if recording is None else recording.uploader)
 
     def _level_generation(self) -> int:
         generation, level = self._index.follow()
