@@ -65,12 +65,14 @@ def read_token(text: str) -> UnverifiedToken:
 
 
 def _object(segment: str) -> dict[str, Any]:
-    """The JSON object of a segment, in base64url's one spelling, without duplicate keys and odd numbers."""
+    """The JSON object of a segment, in base64url's one spelling, without duplicate keys, odd numbers and halves of
+    characters."""
     try:
         data = base64.urlsafe_b64decode(segment + "=" * (-len(segment) % 4))
         if base64.urlsafe_b64encode(data).rstrip(b"=").decode() != segment:
             raise ValueError("another spelling")
         found = json.loads(data.decode(), object_pairs_hook=_members, parse_constant=_refuse, parse_float=_number)
+        json.dumps(found, ensure_ascii=False).encode()  # fails of a lone surrogate
     except (ValueError, RecursionError) as error:
         raise Unauthenticated("the token is not a signed JWT") from error
     if not isinstance(found, dict):

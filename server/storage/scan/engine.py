@@ -57,6 +57,7 @@ class DuckScanEngine:
         Raises:
             ScanTimeout: the deadline passed.
             StorageError: no object is to blame, as when memory runs out.
+            ValueError: a value that is asked for is none that rows can have, as a text that isn't valid Unicode.
         """
         if not request.objects or request.limit <= 0:
             return ScanResult(rows=[])
@@ -102,6 +103,9 @@ class DuckScanEngine:
             except duckdb.OutOfMemoryException as error:
                 # Not a duckdb.Error any more, so that no object is blamed for it.
                 raise OutOfMemory("the search needs more memory than it may use") from error
+            except duckdb.InvalidInputException:
+                _check_values(cursor, statement.values)
+                raise
             return rows
 
         try:
@@ -112,6 +116,14 @@ class DuckScanEngine:
                     yield run
         finally:
             cursor.close()
+
+
+def _check_values(cursor: duckdb.DuckDBPyConnection, values: Sequence[Any]) -> None:
+    """Raise ValueError if DuckDB takes the values as no parameters: objects, which fail alike, aren't to blame then."""
+    try:
+        cursor.execute(f"SELECT {', '.join('?' * len(values))}", values)
+    except duckdb.InvalidInputException as error:
+        raise ValueError("a value of the search can't be put to DuckDB") from error
 
 
 def _settings(threads: int, memory_bytes: int, allowed_directories: Sequence[str]) -> list[str]:

@@ -20,6 +20,7 @@ from server.storage.query import CUT_CHARACTERS, FieldEquality, Filters, Order, 
 from server.storage.scan.conditions import Condition
 from server.storage.scan.engine import DuckScanEngine
 from server.storage.scan.statements import probe
+from server.storage.value_tests import Operator, ValueTest
 from tests.unit.scan.conftest import NOON, MakeObject, MakeRow
 
 
@@ -240,6 +241,31 @@ def test_an_unreadable_object_is_probed_once_while_its_file_stays_as_it_is(
     result = _scan(engine, bad, worse)
     assert [row.position.uid for row in result.rows] == ["mended"]
     assert [item.key for item in result.unreadable] == ["worse"]
+
+
+@pytest.mark.parametrize(
+    "filters",
+    [
+        Filters(users=frozenset({"red\ud800"})),
+        Filters(condition=ValueTest(("team",), Operator.HAS_ANY, ("red\ud800",), True)),
+        Filters(from_ms=1 << 200),
+    ],
+)
+@pytest.mark.parametrize("is_damaged", [False, True])
+def test_no_object_is_blamed_for_a_value_that_no_row_can_have(
+    engine: DuckScanEngine,
+    make_object: MakeObject,
+    make_row: MakeRow,
+    filters: Filters,
+    is_damaged: bool,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("server.storage.scan.engine.probe", lambda path: pytest.fail("no object is to be read"))
+    item = make_object("o", make_row(1))
+    if is_damaged:
+        _damage_page(Path(item.path))
+    with pytest.raises(ValueError, match=r"^a value of the search can't be put to DuckDB$"):
+        _scan(engine, item, filters=filters)
 
 
 def test_an_object_that_changes_on_disk_is_read_anew(

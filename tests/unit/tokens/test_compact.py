@@ -49,11 +49,17 @@ def test_garbage_is_no_token(text: str) -> None:
 
 @pytest.mark.parametrize("part", ["header", "claims"])
 @pytest.mark.parametrize(
-    "text", ['{"a": 1, "a": 2}', '{"a": NaN}', '{"a": 1e999}', '{"a": -Infinity}', '{"a": {"b": 1, "b": 1}}']
-)
+    "text",
+    ['{"a": 1, "a": 2}', '{"a": NaN}', '{"a": 1e999}', '{"a": -Infinity}', '{"a": {"b": 1, "b": 1}}',
+     '{"team": ["red\\ud800"]}', '{"\\uDC00": 1}', '{"a": "\\ude00\\ud83d"}'],
+)  # fmt: skip
 def test_json_that_two_readers_could_read_differently_is_refused(part: str, text: str) -> None:
     parts: dict[str, Any] = {"header": json.dumps(HEADER), "claims": json.dumps(right_claims()), part: text}
     assert refusal(assemble(parts["header"], parts["claims"], KEY.sign)) == NOT_A_JWT
+
+
+def test_a_character_in_two_escapes_is_one() -> None:
+    assert read_token(assemble(HEADER, '{"team": "\\ud83d\\ude00"}', KEY.sign)).claims["team"] == "😀"
 
 
 def test_deep_json_is_refused() -> None:
