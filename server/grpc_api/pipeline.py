@@ -36,7 +36,10 @@ Served: TypeAlias = Callable[[Any, Any], Coroutine[Any, Any, Any]]
 MAX_QUERY_BYTES = 1024 * 1024
 """Bound of every request that carries no events."""
 PROBES = 100
-"""Bound of health calls under way: one of their own, so that an overload never looks like an outage."""
+"""Bound of health checks under way: one of their own, so that an overload never looks like an outage. Each is answered
+at once."""
+WATCHES = 100
+"""Bound of health watches, which last as long as whoever asks likes, and so may keep nobody from a check."""
 _EMIT_EVENT = "/extaudit.v1.AuditLogService/EmitEvent"
 
 
@@ -65,19 +68,22 @@ class Pipeline:
     _limiter: IdentityLimiter = field(init=False)
     _calls: Admission = field(init=False)
     _probes: Admission = field(init=False)
+    _watches: Admission = field(init=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "_limiter", IdentityLimiter(self.identity_limits))
         object.__setattr__(self, "_calls", Admission(self.max_concurrent_calls, self.drain))
         # Probes are answered to the end: with "not serving".
         object.__setattr__(self, "_probes", Admission(PROBES, Drain()))
+        object.__setattr__(self, "_watches", Admission(WATCHES, Drain()))
 
     def wrap(self, method: str, rpc: RpcHandler, who: Check) -> RpcHandler:
         """The handler of a method with all steps around it; requests come in as bytes. `who` sets the identity."""
         handler = _endpoint(rpc, decoding(rpc.request_deserializer or bytes, _bound(method)))
         permission = self.permissions.get(method)
         if permission is not None and permission.anyone:
-            return self._rpc(method, self._served(method, handler, (self._probes.admit,), ()), rpc)
+            places = self._watches if rpc.response_streaming else self._probes
+            return self._rpc(method, self._served(method, handler, (places.admit,), ()), rpc)
         streams = rpc.request_streaming or rpc.response_streaming
         checks = (*self._barring(who), authorisation(self.policy, permission))
         # Refusing what is too much must cost as little as possible, so it comes before authentication. Who calls and

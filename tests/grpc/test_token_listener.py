@@ -22,6 +22,7 @@ from grpc_health.v1 import health_pb2
 from grpc_health.v1.health_pb2_grpc import HealthStub
 
 from rbac.identities import IdentityKind
+from server.grpc_api.pipeline import WATCHES
 from server.grpc_api.server import Limits
 from server.tokens.token_issuers import TokenIssuers
 from tests.grpc.failures import Failure, failing
@@ -269,6 +270,20 @@ async def test_both_listeners_serve_the_same_methods_and_health(tmp_path: Path) 
         unknown = await failing(channel.unary_unary("/x.Y/Z")(b"", metadata=bearer(RSA.token())))
         anonymous = await failing(channel.unary_unary("/x.Y/Z")(b""))
     assert (unknown.code, anonymous.code) == (Codes.UNIMPLEMENTED, Codes.UNAUTHENTICATED)
+
+
+@in_loop
+async def test_whoever_has_all_watches_of_health_keeps_nobody_from_a_check(tmp_path: Path) -> None:
+    request = health_pb2.HealthCheckRequest()
+    async with token_rig(tmp_path) as rig, rig.rig.token_channel() as stranger, rig.rig.node() as node:
+        watches = [HealthStub(stranger).Watch(request) for _ in range(WATCHES)]
+        await asyncio.gather(*(watch.read() for watch in watches))
+        answers = [await HealthStub(channel).Check(request) for channel in (node, stranger)]
+        failures = [await failing(HealthStub(channel).Watch(request).read()) for channel in (node, stranger)]
+        for watch in watches:
+            watch.cancel()
+    assert [answer.status for answer in answers] == [health_pb2.HealthCheckResponse.SERVING] * 2
+    assert [failure.reason for failure in failures] == ["OVERLOADED"] * 2
 
 
 @in_loop
