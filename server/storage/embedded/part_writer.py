@@ -6,6 +6,7 @@ memory alone. A line of progress is written once the data is synced, and so says
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -24,6 +25,8 @@ synced: else it would push out all that searches read, and taking ever new memor
 _BEGINNING = 8 * 1024 * 1024
 """What is written by way of memory of an upload that isn't sent on: most recordings are no larger, and are read for the
 index of their text as soon as they are complete."""
+_LINE = re.compile(rb"[^\n][^\[\n]*\n?")
+"""Of progress. No bracket opens in it but its first byte, so that one that has lost its end takes no other with it."""
 _MOST_LINES = 4_096
 """Lines of progress that describe nothing but the open part, before the file is written anew without them."""
 
@@ -123,7 +126,7 @@ class DiskPartWriter:
                 self._progress = _rewrite(self._files, self._folder, self._parts, tail)
                 self._lines = 0
                 return
-            self._progress.append(_lines(full, tail))
+            self._progress.append(_lines(full, _open_part(self._parts, tail)))
             self._progress.sync()
 
     def close(self) -> None:
@@ -132,46 +135,62 @@ class DiskPartWriter:
         self._progress.close()
 
 
-def _lines(full: Sequence[Part], tail: Part | None) -> bytes:
-    parts = [(part, True) for part in full] + ([(tail, False)] if tail else [])
+def _open_part(full: Sequence[Part], tail: Part | None) -> Part:
+    """The part that is open behind the full ones, be it empty."""
+    return tail or Part(len(full) + 1, _end(full, None), 0, "")
+
+
+def _lines(full: Sequence[Part], *opened: Part) -> bytes:
+    """Lines of progress. What one sync writes ends with the line of the open part, and has no other of one."""
+    parts = [(part, True) for part in full] + [(part, False) for part in opened]
     return b"".join(
         orjson.dumps([part.number, part.offset, part.size, part.sha256, is_full]) + b"\n" for part, is_full in parts
     )
 
 
 def _rewrite(files: Files, folder: Path, full: Sequence[Part], tail: Part | None) -> AppendFile:
-    write_durably(files, folder / PROGRESS, _lines(full, tail))
+    opened = _open_part(full, tail)
+    # Twice: what is written here is whole, and so none of it may look like the last sync, which can be torn.
+    write_durably(files, folder / PROGRESS, _lines(full, opened, opened))
     return files.open_append(folder / PROGRESS)
 
 
 def _read_progress(content: bytes) -> tuple[list[Part], Part | None]:
-    """The full parts, and what the open one was at the last sync; up to the first line that isn't whole.
+    """The full parts, and what the open one was at the last sync; less the last sync, where a stop has torn it.
+
+    A damaged line costs nothing where a later one says more.
 
     Raises:
-        StorageError: that line isn't of the last sync, which alone may be torn: what follows was durable.
+        StorageError: one is damaged that none makes up for, and what a sync after it made durable can't be told.
     """
+    lines = [_read_line(line) for line in _LINE.findall(content)]
     full: list[Part] = []
-    tail: Part | None = None
-    read = [_read_line(line) for line in content.splitlines(keepends=True)]
-    whole = read.index(None) if None in read else len(read)
-    # A sync writes at most one line of an open part, as its last.
-    if any(line is not None and not line[1] for line in read[whole:-1]):
+    opened, behind = _open_part(full, None), 0
+    for number, line in enumerate(lines, start=1):
+        if line is None or not _follows(line[0], opened):
+            continue
+        opened, behind = line[0], number
+        if line[1]:
+            full.append(opened)
+            opened = _open_part(full, None)
+    is_lost = lines and not behind  # the first ones were written before anything came, and durably
+    if is_lost or any(line is not None and not line[1] for line in lines[behind:-1]):
         raise StorageError("what is kept of the upload's progress is damaged")
-    for line in filter(None, read[:whole]):
-        part, is_full = line
-        if is_full:
-            full.append(part)
-            tail = None
-        else:
-            tail = part
-    return full, tail
+    return full, opened if opened.size else None
+
+
+def _follows(part: Part, opened: Part) -> bool:
+    """Whether this is what the open part may have become."""
+    return (part.number, part.offset) == (opened.number, opened.offset) and part.size >= opened.size
 
 
 def _read_line(line: bytes) -> tuple[Part, bool] | None:
     if not line.endswith(b"\n"):
         return None
     try:
-        number, offset, size, sha256, is_full = orjson.loads(line)
-    except (ValueError, TypeError):
+        match orjson.loads(line):
+            case [int(number), int(offset), int(size), str(sha256), bool(is_full)]:
+                return Part(number, offset, size, sha256), is_full
+    except ValueError:
         return None
-    return Part(number, offset, size, sha256), is_full
+    return None

@@ -225,11 +225,12 @@ def test_an_upload_that_is_shorter_than_what_was_durable_is_not_gone_on_with(
     assert file.read_bytes() == DATA[:30]
 
 
-@pytest.mark.parametrize(("at", "is_torn"), [(1, False), (7, False), (9, True)])
-@pytest.mark.parametrize("damage", [b"5\n", b"x\n", b"[1]\n"])
+@pytest.mark.parametrize(("at", "durable"), [(1, 100), (7, 100), (9, 90)])
+@pytest.mark.parametrize("damage", [b"x\n", b"[1]\n", b'["1",0,20,"",false]\n'])
 def test_a_damaged_line_of_progress_takes_nothing_with_it_that_later_syncs_made_durable(
-    engine: Engine, tmp_path: Path, damage: bytes, at: int, is_torn: bool
+    engine: Engine, tmp_path: Path, damage: bytes, at: int, durable: int
 ) -> None:
+    """The last one may be what a stop has torn, and was acknowledged to nobody."""
     first = UploadsUnderTest(DiskFiles(), engine, tmp_path / "recordings", schedule=PartSchedule(1_000))
     upload_id = ""
     for start in range(0, 100, 10):
@@ -239,13 +240,28 @@ def test_a_damaged_line_of_progress_takes_nothing_with_it_that_later_syncs_made_
     lines = [orjson.dumps([1, 0, 10 * (n + 1), digest, False]) + b"\n" for n, digest in enumerate(part)]
     progress.write_bytes(b"".join([*lines[:at], damage, *lines[at + 1 :]]))
     second = UploadsUnderTest(DiskFiles(), engine, tmp_path / "recordings", schedule=PartSchedule(1_000))
-    if not is_torn:
-        with pytest.raises(Unavailable):
-            asyncio.run(second.uploads.get(access(), upload_id))
-        assert data.read_bytes() == DATA
-    else:  # it may be what a stop has torn, and was acknowledged to nobody
-        asyncio.run(second.uploads.get(access(), upload_id))
-        assert data.read_bytes() == DATA[: 10 * at]
+    asyncio.run(second.uploads.get(access(), upload_id))
+    assert data.read_bytes() == DATA[:durable]
+
+
+def test_an_upload_of_which_a_part_is_not_told_any_more_is_unavailable_and_its_bytes_stay(
+    engine: Engine, tmp_path: Path
+) -> None:
+    schedule = PartSchedule(10)
+    first = UploadsUnderTest(DiskFiles(), engine, tmp_path / "recordings", schedule=schedule)
+    upload_id = asyncio.run(first.send(DATA[:60]))
+    asyncio.run(first.send(DATA[60:], upload_id=upload_id, at=60))
+    [progress], [data] = first.folder.rglob("progress"), first.folder.rglob("data")
+    for _ in range(2):  # as it was appended, and as a start writes it anew
+        whole = progress.read_bytes()
+        progress.write_bytes(whole.replace(b"[4,", b"\0004,", 1))
+        for _ in range(2):
+            service = UploadsUnderTest(DiskFiles(), engine, tmp_path / "recordings", schedule=schedule)
+            with pytest.raises(Unavailable, match="damaged"):
+                asyncio.run(service.uploads.get(access(), upload_id))
+            assert data.read_bytes() == DATA
+        progress.write_bytes(whole)
+        assert asyncio.run(service.uploads.get(access(), upload_id)).durable_offset == len(DATA)
 
 
 @pytest.mark.parametrize("operation", ["append", "sync"])
