@@ -6,7 +6,6 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import aclosing
 from dataclasses import dataclass
-from functools import partial
 from typing import Final
 
 from extaudit.v1 import audit_log_service_pb2 as pb
@@ -14,7 +13,6 @@ from extaudit.v1 import event_export_pb2 as export_pb
 from extaudit.v1 import event_pb2
 from extaudit.v1 import event_watch_pb2 as watch_pb
 
-from server.audit_log.access import Access
 from server.errors import InvalidRequest, Violation
 from server.grpc_api.acknowledgements import emit_response
 from server.grpc_api.call import Call
@@ -109,7 +107,7 @@ class AuditLogServicer:
     ) -> AsyncIterator[bytes]:
         """Stream the events of a chunk; the messages are given encoded."""
         call.patience_seconds = EXPORT_PATIENCE_SECONDS
-        blocks = self.exports.events(partial(_rechecked, call), export_query(request), encoded_block)
+        blocks = self.exports.events(call.access_now, export_query(request), encoded_block)
         async with aclosing(blocks):
             async for block in blocks:
                 self.drain.refuse_when_begun()
@@ -121,7 +119,7 @@ class AuditLogServicer:
         """Stream events as they are committed; the messages are given encoded."""
         query = watch_query(request)
 
-        watch = await self.watches.begin(partial(_rechecked, call), query, watched_events)
+        watch = await self.watches.begin(call.access_now, query, watched_events)
         try:
             self.drain.subscribe(watch.end)
             while (answer := await _next_answer(watch)) is not None:
@@ -140,9 +138,3 @@ async def _next_answer(watch: Watch) -> bytes | None:
     """An answer alone: its events would take twice as much, for as long as the watcher doesn't read."""
     watched = await watch.next()
     return None if watched is None else watch_response(watched)
-
-
-def _rechecked(call: Call) -> Access:
-    """The caller's rights as of now: they may end while a stream lasts."""
-    call.recheck()
-    return call.access

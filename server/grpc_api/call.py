@@ -98,6 +98,15 @@ class Call:
         for check in self.checks:
             check(self)
 
+    def access_now(self) -> Access:
+        """The caller, with its rights as of now.
+
+        Raises:
+            Unauthenticated, PermissionDenied: as `recheck`.
+        """
+        self.recheck()
+        return self.access
+
     def ask_to_end(self, failure: AuditStoreError) -> bool:
         """Have the stream end with this failure once it has finished what it must; False where it has no such thing."""
         if self.end_well is None:

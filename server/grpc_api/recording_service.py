@@ -88,12 +88,13 @@ class RecordingServicer:
         self, request: pb.DownloadRecordingRequest, call: Call
     ) -> AsyncIterator[pb.DownloadRecordingResponse | bytes]:
         """Stream a recording's bytes; the chunks are given encoded."""
-        opened = await self.opening.download(call.access, download_selection(request))
+        opened = await self.opening.download(call.access_now, download_selection(request))
         yield pb.DownloadRecordingResponse(recording=recording_message(opened.recording))
         async for data in opened.parts:
             view = memoryview(data)
             for start in range(0, len(view), DOWNLOAD_CHUNK_BYTES):
                 self.drain.refuse_when_begun()
+                await opened.check_rights()
                 chunk = view[start : start + DOWNLOAD_CHUNK_BYTES]
                 yield encoded_chunk(chunk)
                 self.transfers.given(len(chunk))
@@ -103,11 +104,12 @@ class RecordingServicer:
     ) -> AsyncIterator[pb.StreamRecordingEventsResponse]:
         """Stream the events in a recording."""
         selection = events_selection(request)
-        opened = await self.opening.events(call.access, selection, request.start_index, event_responses)
+        opened = await self.opening.events(call.access_now, selection, request.start_index, event_responses)
         yield pb.StreamRecordingEventsResponse(recording=recording_message(opened.recording))
         async for responses in opened.parts:
             for response in responses:
                 self.drain.refuse_when_begun()
+                await opened.check_rights()
                 yield response
 
     async def ListRecordings(  # noqa: N802

@@ -105,9 +105,9 @@ class Uploads(Protocol):
 
 
 class Opening(Protocol):
-    """Opens recordings, each after its trace is durable."""
+    """Opens recordings, each after its trace is durable. `access` gives the caller's rights as of now, or raises."""
 
-    async def download(self, access: Access, selection: Selection) -> OpenRecording[bytes]:
+    async def download(self, access: Callable[[], Access], selection: Selection) -> OpenRecording[bytes]:
         """Open a recording for a range of its bytes.
 
         Raises:
@@ -117,7 +117,11 @@ class Opening(Protocol):
         ...
 
     async def events(
-        self, access: Access, selection: Selection, start_index: int, convert: Callable[[list[Item]], Given]
+        self,
+        access: Callable[[], Access],
+        selection: Selection,
+        start_index: int,
+        convert: Callable[[list[Item]], Given],
     ) -> OpenRecording[Given]:
         """Open a recording for the events in it; gives what `convert`, called on a thread, makes of them by batches.
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 
+from rbac.formulas import Formula
 from server.audit_log.access import Access
 from server.errors import InvalidRequest, NotFound, Violation
 from server.recordings.format.reader import Item
@@ -72,6 +73,34 @@ class OpenRecording(Generic[Given]):
 
     recording: Recording
     parts: AsyncIterator[Given]
+    check_rights: Callable[[], Awaitable[object]]
+    """To be called before each piece leaves: raises what a new call would get, once rights that have changed don't
+    admit the recording any more."""
+
+
+class _Admission:
+    """Whether the caller may read a recording: asked of its session again whenever the caller's condition has changed.
+
+    Other rights end the stream by themselves; those that depend on the session are known here alone.
+    """
+
+    def __init__(self, sessions: Sessions, access: Callable[[], Access], selection: Selection) -> None:
+        self._sessions = sessions
+        self._access = access
+        self._selection = selection
+        self._admitted: Formula | None = None
+
+    async def check(self) -> Access:
+        """The caller as of now.
+
+        Raises:
+            NotFound: the recording isn't for the caller. Whatever `access` and the sessions raise.
+        """
+        while (access := self._access()).condition != self._admitted:
+            if hidden := await self._sessions.refusal(access, self._selection.session_id, self._selection.upload_id):
+                raise _not_found(self._selection, hidden)
+            self._admitted = access.condition
+        return access
 
 
 class Opening:
@@ -83,34 +112,41 @@ class Opening:
         self._sessions = sessions
         self._log = log
 
-    async def download(self, access: Access, selection: Selection) -> OpenRecording[bytes]:
-        """Open a recording for a range of its bytes.
+    async def download(self, access: Callable[[], Access], selection: Selection) -> OpenRecording[bytes]:
+        """Open a recording for a range of its bytes. `access` gives the caller's rights as of now, or raises.
 
         Raises:
             NotFound: there is none, or it isn't for the caller; the answer doesn't tell which.
             InvalidRequest: the range begins beyond the end.
             Unavailable: its trace can't be journalled.
         """
-        recording = await self._find(access, selection)
-        await self._trace(access, recording, "download", {"offset": selection.offset, "length": selection.length})
+        admission = _Admission(self._sessions, access, selection)
+        recording, caller = await self._find(admission, selection)
+        await self._trace(caller, recording, "download", {"offset": selection.offset, "length": selection.length})
         left = recording.bytes - selection.offset
         if left < 0:
             raise InvalidRequest([Violation("offset", f"must be at most the recording's size, {recording.bytes}")])
         length = min(selection.length or left, left)
-        return OpenRecording(recording, self._recordings.chunks(recording, selection.offset, length))
+        chunks = self._recordings.chunks(recording, selection.offset, length)
+        return OpenRecording(recording, chunks, admission.check)
 
     async def events(
-        self, access: Access, selection: Selection, start_index: int, convert: Callable[[list[Item]], Given]
+        self,
+        access: Callable[[], Access],
+        selection: Selection,
+        start_index: int,
+        convert: Callable[[list[Item]], Given],
     ) -> OpenRecording[Given]:
         """Open a recording for the events in it; gives what `convert`, called on a thread, makes of them by batches.
 
         Raises:
             NotFound, Unavailable: as `download`.
         """
-        recording = await self._find(access, selection)
-        await self._trace(access, recording, "events", {"start_index": start_index})
+        admission = _Admission(self._sessions, access, selection)
+        recording, caller = await self._find(admission, selection)
+        await self._trace(caller, recording, "events", {"start_index": start_index})
         chunks = self._recordings.chunks(recording, 0, recording.bytes)
-        return OpenRecording(recording, self._events.batches(chunks, start_index, convert))
+        return OpenRecording(recording, self._events.batches(chunks, start_index, convert), admission.check)
 
     async def _trace(self, access: Access, recording: Recording, purpose: str, asked: dict[str, int]) -> None:
         await self._log.recording_read(
@@ -122,14 +158,13 @@ class Opening:
             asked=asked,
         )
 
-    async def _find(self, access: Access, selection: Selection) -> Recording:
+    async def _find(self, admission: _Admission, selection: Selection) -> tuple[Recording, Access]:
         # What the caller may not see isn't looked up at all.
-        if hidden := await self._sessions.refusal(access, selection.session_id, selection.upload_id):
-            raise _not_found(selection, hidden)
+        caller = await admission.check()
         recording = await self._recordings.find(selection.session_id, selection.upload_id)
         if recording is None:
             raise _not_found(selection, "there is no such recording")
-        return recording
+        return recording, caller
 
 
 def _not_found(selection: Selection, hidden: str) -> NotFound:

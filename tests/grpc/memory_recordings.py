@@ -113,31 +113,53 @@ class MemoryOpening:
     fails: Exception | None = None
     breaks: Exception | None = None
     """Comes after the first chunk."""
+    loses: Exception | None = None
+    """Comes when the caller's rights have changed."""
+    meanwhile: Callable[[], None] | None = None
+    """Called after the first chunk or batch; then the chunk comes once more."""
     batches: list[list[Item]] = field(default_factory=list)
     asked: list[tuple[Access, Selection]] = field(default_factory=list)
     start_indexes: list[int] = field(default_factory=list)
 
-    async def download(self, access: Access, selection: Selection) -> OpenRecording[bytes]:
-        self.asked.append((access, selection))
+    async def download(self, access: Callable[[], Access], selection: Selection) -> OpenRecording[bytes]:
+        self.asked.append((access(), selection))
         if self.fails:
             raise self.fails
-        return OpenRecording(recording_of(self.data, access), self._chunks())
+        return self._opened(access, self._chunks())
 
     async def events(
-        self, access: Access, selection: Selection, start_index: int, convert: Callable[[list[Item]], Given]
+        self,
+        access: Callable[[], Access],
+        selection: Selection,
+        start_index: int,
+        convert: Callable[[list[Item]], Given],
     ) -> OpenRecording[Given]:
-        self.asked.append((access, selection))
+        self.asked.append((access(), selection))
         self.start_indexes.append(start_index)
-        return OpenRecording(recording_of(self.data, access), self._batches(convert))
+        return self._opened(access, self._batches(convert))
+
+    def _opened(self, access: Callable[[], Access], parts: AsyncIterator[Given]) -> OpenRecording[Given]:
+        begun = access()
+
+        async def check_rights() -> None:
+            if access().condition != begun.condition and self.loses:
+                raise self.loses
+
+        return OpenRecording(recording_of(self.data, begun), parts, check_rights)
 
     async def _batches(self, convert: Callable[[list[Item]], Given]) -> AsyncIterator[Given]:
         for batch in self.batches:
             yield convert(batch)
+            if self.meanwhile:
+                self.meanwhile()
 
     async def _chunks(self) -> AsyncIterator[bytes]:
         yield self.data
         if self.breaks:
             raise self.breaks
+        if self.meanwhile:
+            self.meanwhile()
+            yield self.data
 
 
 @dataclass

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import grpc
@@ -13,6 +14,8 @@ from extaudit.v1.recording_service_pb2_grpc import RecordingServiceStub
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from rbac.identities import SERVICE
+from rbac.policy import load_policy
+from server.errors import NotFound
 from server.grpc_api.recorded_event_messages import MOST_BYTES
 from server.recordings.format.items import Damage, EncryptedPart, Summary
 from server.recordings.format.recorded_event import RecordedEvent, read_event
@@ -189,3 +192,37 @@ def test_who_may_not_touches_nothing(method: str, role: str) -> None:
             assert not rig.touched
 
     check()
+
+
+READER = """
+kind: role
+version: v7
+metadata: {name: reader}
+spec:
+  allow:
+    rules:
+      - resources: [session]
+        verbs: [list, read]
+"""
+CONDITION = '        where: contains(session.participants, "nobody")'
+
+
+@pytest.mark.parametrize("method", ["DownloadRecording", "StreamRecordingEvents"])
+@in_loop
+async def test_a_right_that_a_condition_takes_away_ends_the_stream_before_its_next_piece(
+    method: str, tmp_path: Path
+) -> None:
+    role = tmp_path / "reader.yaml"
+    policies = []
+    for text in (READER, READER + CONDITION):
+        role.write_text(text)
+        policies.append(load_policy([role]))
+    async with serving() as rig, rig.user("reader") as channel:
+        rig.policy.current = policies[0]
+        rig.opening.data, rig.opening.batches = b"x" * 10, [[SUMMARY], [SUMMARY]]
+        rig.opening.loses = NotFound("none", hidden="h")
+        rig.opening.meanwhile = lambda: setattr(rig.policy, "current", policies[1])
+        stream = getattr(RecordingServiceStub(channel), method)(getattr(pb, f"{method}Request")(session_id=SESSION))
+        for _ in ("what it is", "the first piece"):
+            assert await stream.read() is not grpc.aio.EOF
+        assert (await failing(stream.read())).code is Codes.NOT_FOUND

@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
 
+from rbac.formulas import Operator, Test
 from rbac.identities import SERVICE
 from server.audit_log.access import Access
 from server.errors import AuditStoreError, InvalidRequest, NotFound, Unavailable
@@ -28,6 +29,7 @@ class World:
     found: Recording | None = RECORDING
     refused: str = ""
     traced: bool = True
+    access: Access = ACCESS
     asked: list[tuple[Any, ...]] = field(default_factory=list)
 
     async def refusal(self, access: Access, session_id: str, upload_id: str) -> str:
@@ -52,14 +54,14 @@ class World:
 
     def download(self, offset: int = 0, length: int = 0, upload_id: str = "") -> bytes:
         async def run() -> bytes:
-            opened = await self.opening().download(ACCESS, Selection("s-1", upload_id, offset, length))
+            opened = await self.opening().download(lambda: self.access, Selection("s-1", upload_id, offset, length))
             return b"".join([data async for data in opened.parts])
 
         return asyncio.run(run())
 
     def events(self, start_index: int = 0) -> list[int]:
         async def run() -> list[int]:
-            opened = await self.opening().events(ACCESS, Selection("s-1"), start_index, len)
+            opened = await self.opening().events(lambda: self.access, Selection("s-1"), start_index, len)
             return [count async for count in opened.parts]
 
         return asyncio.run(run())
@@ -76,6 +78,31 @@ def test_rights_come_before_anything_is_looked_up_and_the_trace_before_the_first
         "purpose": "download",
         "asked": {"offset": 0, "length": 0},
     }
+
+
+@pytest.mark.parametrize("purpose", ["download", "events"])
+def test_a_session_is_asked_again_when_the_callers_condition_has_changed_and_only_then(purpose: str) -> None:
+    world = World()
+
+    async def run() -> str:
+        if purpose == "download":
+            check = (await world.opening().download(lambda: world.access, Selection("s-1", "u-1"))).check_rights
+        else:
+            check = (await world.opening().events(lambda: world.access, Selection("s-1", "u-1"), 0, len)).check_rights
+        await check()
+        assert [step[0] for step in world.asked].count("rights") == 1
+        world.access = replace(ACCESS, condition=Test(("participants",), Operator.HAS_ANY, ("alice",), holds=True))
+        await check()
+        assert world.asked[-1] == ("rights", "s-1", "u-1")
+        await check()
+        assert [step[0] for step in world.asked].count("rights") == 2
+        world.access = replace(ACCESS, condition=Test(("participants",), Operator.HAS_ANY, ("bob",), holds=True))
+        world.refused = "the condition of role access"
+        with pytest.raises(NotFound) as failed:
+            await check()
+        return failed.value.hidden
+
+    assert asyncio.run(run()) == "the condition of role access"
 
 
 def test_the_events_are_traced_as_such() -> None:
