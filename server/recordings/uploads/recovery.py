@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from itertools import islice
 
 from server.recordings.recording import UploadState
@@ -12,7 +13,7 @@ from server.recordings.uploads.custody import Custody
 from server.recordings.uploads.ending import KINDS, Endings, ended_state, place_of, recording_row
 from server.recordings.uploads.owners import owner_key, owner_of
 from server.recordings.uploads.upload_ids import key_of
-from server.state.uploads import OPEN, RECORDING, RecordingRow, SqlUploads, UploadRow
+from server.state.uploads import ASIDE, OPEN, RECORDING, RecordingRow, SqlUploads, UploadRow
 from server.storage.ports import StorageError
 from server.storage.recording_port import Choose, FoundUpload, RecordingStorage, UploadPlace, choose_all
 
@@ -141,7 +142,7 @@ def recall_missing(
     Raises:
         StorageError: the storage can't be listed. StateFault: the state database can't do it now.
     """
-    _put_back(store, rows_of_custody_records(storage, is_ours, store.unknown))
+    _put_back(store, storage, rows_of_custody_records(storage, is_ours, store.unknown))
 
 
 def recall(store: SqlUploads, storage: RecordingStorage) -> None:
@@ -151,21 +152,32 @@ def recall(store: SqlUploads, storage: RecordingStorage) -> None:
     Raises:
         StorageError: the storage can't be listed. StateFault: the state database can't do it now.
     """
-    _put_back(store, rows_of_custody_records(storage, lambda *_: True, choose_all))
+    _put_back(store, storage, rows_of_custody_records(storage, lambda *_: True, choose_all))
 
 
-def _put_back(store: SqlUploads, records: Iterator[tuple[UploadRow, RecordingRow]]) -> None:
+def _put_back(store: SqlUploads, storage: RecordingStorage, records: Iterator[tuple[UploadRow, RecordingRow]]) -> None:
     while some := list(islice(records, _RECALLED_AT_ONCE)):
-        store.put_back_recordings([pair for pair in some if _is_settled(store, *pair)])
+        settled = (_settled(store, storage, *pair) for pair in some)
+        store.put_back_recordings([pair for pair in settled if pair is not None])
 
 
-def _is_settled(store: SqlUploads, row: UploadRow, kept: RecordingRow) -> bool:
-    """Whether nothing speaks against a custody record: an upload that is open, or another recording of the session."""
+def _settled(
+    store: SqlUploads, storage: RecordingStorage, row: UploadRow, kept: RecordingRow
+) -> tuple[UploadRow, RecordingRow] | None:
+    """What is put back of a custody record: nothing while its upload is open.
+
+    A session that has got another recording meanwhile keeps that one. Then this one is as if kept aside, where the
+    storage gives it back as that.
+    """
     known = store.get(row.key)
     if known is not None and known.state == OPEN:
-        return False
+        return None
     recording = store.recording(kept.session_id) if kept.kind == RECORDING else None
-    return recording is None or recording.key == kept.key
+    if recording is None or recording.key == kept.key:
+        return row, kept
+    if storage.custody(place_of(row), aside=True) is None:
+        return None
+    return replace(row, state=UploadState.KEPT_ASIDE.value), replace(kept, kind=ASIDE)
 
 
 def _ended_row(custody: Custody, kept: RecordingRow, state: UploadState) -> UploadRow:

@@ -218,9 +218,11 @@ class S3Recordings:
         return stored
 
     def _told(self, place: UploadPlace, told: dict[str, Any]) -> Stored:
-        """The object that a custody record tells: of the two that an upload may become."""
+        """The object that a custody record tells: of the two that an upload may become. What was completed may be kept
+        aside by now, where it is."""
         version, name = str(told.get("version_id") or ""), aside_name(place.session_id, place.key)
-        is_apart = not version or told.get("key") == self._connect().place.at(name)["Key"]
+        is_apart = not version and told.get("kind") != RECORDING
+        is_apart = is_apart or told.get("key") == self._connect().place.at(name)["Key"]
         return Stored(name if is_apart else recording_name(place.session_id), version)
 
     def _remember(self, place: UploadPlace, stored: Stored) -> None:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from sqlalchemy import Engine
+from sqlalchemy import Engine, delete
 
 from server.errors import Unavailable
 from server.recordings.recording import UploadState
 from server.recordings.storages import RecordingStorages
+from server.state.database import writing
+from server.state.tables import recordings, uploads
 from tests.clouded_uploads import DATA
 from tests.memory_s3 import CloudedFiles
 from tests.uploads_under_test import (
@@ -61,3 +64,28 @@ def test_of_two_storages_that_complete_a_recording_of_a_session_at_once_the_seco
     aside, state = asyncio.run(cloud.complete(upload_id, who=OTHER_NODE))
     assert (state, asyncio.run(cloud.recordings.find(SESSION))) == (UploadState.KEPT_ASIDE, first)
     assert asyncio.run(cloud.content(aside)) == b"another"
+
+
+@pytest.mark.parametrize("keeps_versions", [True, False])
+def test_a_recording_that_the_state_lost_is_kept_aside_where_its_session_has_got_another_meanwhile(
+    engine: Engine, keeps_versions: bool
+) -> None:
+    """As the bucket was away when the service started without its state."""
+    files = CloudedFiles(keeps_versions=keeps_versions)
+    embedded, cloud = UploadsUnderTest(files, engine), S3UploadsUnderTest(files, engine, Path("data") / "cloud")
+    lost, _ = asyncio.run(cloud.record(DATA))
+    with writing(engine).begin() as connection:
+        for table in (recordings, uploads):
+            connection.execute(delete(table))
+    second, _ = asyncio.run(embedded.record(b"another", who=OTHER_NODE))
+    later = S3UploadsUnderTest(files, engine, Path("data") / "cloud")
+    for part in (later.recordings, later.settling):
+        part._storages = RecordingStorages(embedded.storage, lambda storage_id: later.storage, lambda: "default")
+    asyncio.run(later.settling.look())
+    assert asyncio.run(later.recordings.find(SESSION)) == second
+    aside = asyncio.run(later.recordings.find(SESSION, lost.upload_id))
+    assert aside == replace(lost, aside=True)
+    assert asyncio.run(later.content(aside)) == DATA
+    row = later.store.get(lost.upload_id[:32])
+    assert row is not None
+    assert row.state == UploadState.KEPT_ASIDE.value
