@@ -8,6 +8,7 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from rbac.identities import Identity
 from server.recordings.recording import Recording, Upload
 from server.recordings.sessions.conditions import NO_VERDICTS, Verdicts, names_asked_for, refusal, verdicts
 from server.recordings.sessions.session import Session, SessionKind, SessionQuery
@@ -59,6 +60,12 @@ class Kept:
     uploads: list[Upload] = field(default_factory=list)
     only_asides: bool = False
     """The caller sees what is kept aside and nothing else of the session, neither whose it was nor when."""
+
+    def uploader(self, upload_id: str = "") -> Identity | None:
+        """Whose the recording is that an upload made, without its id the session's; None where there is none."""
+        if self.recording is not None and upload_id in ("", self.recording.upload_id):
+            return self.recording.uploader
+        return next((aside.uploader for aside in self.asides if aside.upload_id == upload_id), None)
 
     def admitted(self, known: Verdicts) -> Kept | None:
         """What of it a condition admits that says this of the session; None where it doesn't admit the session."""

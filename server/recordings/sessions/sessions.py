@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import Executor
 from typing import TypeVar
 
@@ -17,10 +17,11 @@ from server.recordings.sessions.session_index import SessionIndex
 from server.recordings.sessions.session_tokens import SessionTokens
 from server.state.database import StateFault
 from server.state.session_claims import settled
-from server.state.session_pages import SqlSessionPages
+from server.state.session_pages import SessionFilters, SqlSessionPages
 from server.storage.value_tests import RowCondition
 
 _WAITING = 64
+_MOST_CANDIDATES = 2_000
 
 Answer = TypeVar("Answer")
 
@@ -69,6 +70,28 @@ class Sessions:
             return ""
         return await self._run(lambda: self._refusal(condition, session_id, upload_id))
 
+    async def candidates(self, access: Access) -> frozenset[str] | None:
+        """The ids of all sessions that the caller's conditions can admit, where these ask for participants and few
+        sessions have such; None where it may be any session.
+
+        Raises:
+            ResourceExhausted, Unavailable: as `list`.
+        """
+        condition = condition_of(access)
+        filters = filters_of(SessionQuery(), condition)
+        return None if filters.named is None else await self._run(lambda: self._candidates(filters))
+
+    async def admitted(self, access: Access, uploads: Collection[tuple[str, str]]) -> set[str]:
+        """Which uploads, of pairs of a session's id and an upload's, the caller's conditions admit; by their ids.
+
+        Raises:
+            ResourceExhausted, Unavailable: as `list`.
+        """
+        condition = condition_of(access)
+        if condition is None:
+            return {upload_id for _, upload_id in uploads}
+        return await self._run(lambda: self._admitted(condition, uploads))
+
     def servers_of(self, session_id: str) -> frozenset[str]:
         """The ids of all servers that events of the session's start or end name, as far as they count; blocks.
 
@@ -81,14 +104,26 @@ class Sessions:
         return frozenset() if found is None else found.servers
 
     def _refusal(self, condition: RowCondition, session_id: str, upload_id: str) -> str:
+        return self._refusals(condition, [(session_id, upload_id)])[0]
+
+    def _candidates(self, filters: SessionFilters) -> frozenset[str] | None:
+        rows = self._pages.rows(self._level_generation(), filters, None, _MOST_CANDIDATES + 1)
+        return frozenset(row.session_id for row in rows) if len(rows) <= _MOST_CANDIDATES else None
+
+    def _admitted(self, condition: RowCondition, uploads: Collection[tuple[str, str]]) -> set[str]:
+        refusals = self._refusals(condition, uploads)
+        return {upload_id for (_, upload_id), why in zip(uploads, refusals, strict=True) if not why}
+
+    def _refusals(self, condition: RowCondition, uploads: Collection[tuple[str, str]]) -> Sequence[str]:
+        ids = {session_id for session_id, _ in uploads}
         generation = self._level_generation()
-        kept = kept_of(self._kept, [session_id])[session_id]
-        recording = kept.recording
-        if upload_id and (recording is None or recording.upload_id != upload_id):
-            recording = next((aside for aside in kept.asides if aside.upload_id == upload_id), None)
+        kept = kept_of(self._kept, ids)
         # Read last: of one whose upload completes meanwhile, what it says against the caller is among them.
-        known = verdicts(condition, self._pages.ends(generation, [session_id])).get(session_id, NO_VERDICTS)
-        return refusal(known, None if recording is None else recording.uploader)
+        known = verdicts(condition, self._pages.ends(generation, ids))
+        return [
+            refusal(known.get(session_id, NO_VERDICTS), kept[session_id].uploader(upload_id))
+            for session_id, upload_id in uploads
+        ]
 
     def _level_generation(self) -> int:
         generation, level = self._index.follow()

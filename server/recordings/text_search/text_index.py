@@ -2,6 +2,9 @@
 
 SQLite's full-text index by groups of three characters finds candidates, whatever their letter case; whether the text
 really is in a line is looked at afterwards, by the rule of all searches: A-Z alone may differ in case.
+
+That index is of all recordings at once, and how long it takes tells what is in any of them. For whoever may see some
+alone, their lines are read one after the other, and no others are touched.
 """
 
 from __future__ import annotations
@@ -11,7 +14,7 @@ import logging
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from functools import partial
 from itertools import chain, repeat
 from pathlib import Path
@@ -19,11 +22,12 @@ from typing import Any, Final, TypeVar
 
 from server.errors import DeadlineExceeded, Unavailable
 from server.recordings.playback.lines import Line
-from server.recordings.text_search.text_query import MAX_LINE, TextHit, TextPosition, TextQuery
+from server.recordings.text_search import statements
+from server.recordings.text_search.text_query import MAX_LINE, IndexedRecording, TextHit, TextPosition, TextQuery
 from server.storage.needles import fold
 
 _log = logging.getLogger(__name__)
-_VERSION: Final = 2
+_VERSION: Final = 3
 _STEPS: Final = 10_000
 """Steps of SQLite's machine between two looks whether it is to go on."""
 _SCHEMA: Final = f"""
@@ -32,7 +36,9 @@ _SCHEMA: Final = f"""
     BEGIN IMMEDIATE;
     CREATE TABLE recordings (
         number INTEGER PRIMARY KEY, upload_id TEXT NOT NULL UNIQUE, session_id TEXT NOT NULL,
-        started_ms INTEGER NOT NULL, user TEXT NOT NULL, note TEXT NOT NULL);
+        started_ms INTEGER NOT NULL, user TEXT NOT NULL, note TEXT NOT NULL,
+        first_line INTEGER NOT NULL, last_line INTEGER NOT NULL);
+    CREATE INDEX recordings_in_order ON recordings (started_ms, number);
     CREATE INDEX recordings_noted ON recordings (number) WHERE note != '';
     CREATE VIRTUAL TABLE lines USING fts5 (
         text, recording UNINDEXED, offset_ms UNINDEXED, tokenize = 'trigram', detail = 'full');
@@ -46,6 +52,7 @@ EXPIRED: Final = "it has expired"
 _EXPIRING: Final = "it expires"
 """Of one whose lines are found no more, but whose words may be in the file yet."""
 _GONE: Final = f"note IN ('{EXPIRED}', '{_EXPIRING}')"
+_NO_LINES: Final = "first_line = 1, last_line = 0"
 _MERGED_PAGES: Final = 500
 """Of the full-text index that one step rewrites: a fraction of a second."""
 
@@ -102,7 +109,9 @@ class TextIndex:
     def _delete_lines(self, upload_ids: Collection[str]) -> None:
         connection = self._writing()
         with _transaction(connection):
-            statement = "UPDATE recordings SET user = '', note = ? WHERE upload_id = ?"
+            # Its lines' numbers are free from here on, for the lines of others.
+            gone = f"user = '', note = ?, {_NO_LINES}"
+            statement = f"UPDATE recordings SET {gone} WHERE upload_id = ?"  # noqa: S608 -- ours
             connection.executemany(statement, [(_EXPIRING, each) for each in upload_ids])
             going = "SELECT number FROM recordings WHERE note = ?"
             connection.execute(f"DELETE FROM lines WHERE recording IN ({going})", (_EXPIRING,))  # noqa: S608 -- ours
@@ -148,16 +157,56 @@ class TextIndex:
         Raises:
             DeadlineExceeded: `deadline` (of time.monotonic) passed, or nobody waits for it any more.
         """
-        conditions, values = _conditions(query, after)
-        statement = f"""
-            SELECT r.started_ms, r.number, l.rowid, r.session_id, r.upload_id, r.user, l.offset_ms, l.text
-            FROM lines AS l JOIN recordings AS r ON r.number = l.recording
-            WHERE {" AND ".join(conditions)}
-            ORDER BY r.started_ms DESC, r.number DESC, l.rowid LIMIT ?"""  # noqa: S608 -- conditions are ours, values bound
+        statement, values = statements.lines(query, after, limit)
         rows = self._guarded(
-            lambda: self._read(statement, (*values, limit), lambda: is_given_up() or time.monotonic() > deadline)
+            lambda: self._read(statement, values, lambda: is_given_up() or time.monotonic() > deadline)
         )
         return [TextHit(TextPosition(*row[:3]), *row[3:]) for row in rows]
+
+    def recordings(
+        self, query: TextQuery, after: TextPosition | None, limit: int, sessions: Collection[str] | None
+    ) -> list[IndexedRecording]:
+        """At most `limit` recordings that have lines and pass the query's filters, whatever is in them, in the order of
+        hits: the one of a position, if there is more of it, and those beyond it. Of these sessions, if some are given.
+        """
+        statement, values = statements.recordings(query, after, limit, sessions)
+        rows = self._guarded(lambda: self._read(statement, values))
+        return [IndexedRecording(*row) for row in rows]
+
+    def find_in(
+        self,
+        recordings: Sequence[IndexedRecording],
+        text: str,
+        after: TextPosition | None,
+        limit: int,
+        deadline: float,
+        is_given_up: Callable[[], bool] = lambda: False,
+    ) -> list[TextHit]:
+        """As `find`, in these recordings, which are in order. Lines of others aren't touched.
+
+        Raises:
+            DeadlineExceeded: as `find`.
+        """
+        return self._guarded(
+            lambda: self._lines_of(recordings, text, after, limit, lambda: is_given_up() or time.monotonic() > deadline)
+        )
+
+    def _lines_of(
+        self,
+        recordings: Sequence[IndexedRecording],
+        text: str,
+        after: TextPosition | None,
+        limit: int,
+        is_over: Callable[[], bool],
+    ) -> list[TextHit]:
+        found: list[TextHit] = []
+        with self._connected(is_over) as connection:
+            for each in recordings:
+                asked = statements.lines_of(each, text, after, limit - len(found))
+                found += [each.hit(*row) for row in connection.execute(*asked)]
+                if len(found) == limit:
+                    break
+        return found
 
     def close(self) -> None:
         """Close the file."""
@@ -167,10 +216,16 @@ class TextIndex:
     def _read(
         self, statement: str, values: tuple[object, ...], is_over: Callable[[], bool] = lambda: False
     ) -> list[Any]:
+        with self._connected(is_over) as connection:
+            return connection.execute(statement, values).fetchall()
+
+    @contextlib.contextmanager
+    def _connected(self, is_over: Callable[[], bool]) -> Iterator[sqlite3.Connection]:
+        """A connection to read on, until it is over."""
         with contextlib.closing(self._reading()) as connection:
             connection.set_progress_handler(is_over, _STEPS)
             try:
-                return connection.execute(statement, values).fetchall()
+                yield connection
             except sqlite3.OperationalError:
                 if is_over():
                     raise DeadlineExceeded("the time for the search is over") from None
@@ -269,10 +324,16 @@ class Addition:
         self._connection = connection
         connection.execute("BEGIN IMMEDIATE")
         added = connection.execute(
-            "INSERT INTO recordings (upload_id, session_id, started_ms, user, note) VALUES (?, ?, 0, '', '')",
-            (upload_id, session_id),
+            """
+            INSERT INTO recordings (upload_id, session_id, started_ms, user, note, first_line, last_line)
+            VALUES (?, ?, 0, '', '', ?, 0)""",
+            (upload_id, session_id, self._last_line() + 1),
         )
         self._number = added.lastrowid
+
+    def _last_line(self) -> int:
+        found = self._connection.execute("SELECT rowid FROM lines ORDER BY rowid DESC LIMIT 1").fetchone()
+        return 0 if found is None else int(found[0])
 
     def add(self, lines: Iterable[Line]) -> None:
         """Add lines of it, in order."""
@@ -282,9 +343,10 @@ class Addition:
 
     def end(self, started_ms: int, user: str, note: str) -> None:
         """Say when it began, whose it was, and what of it isn't in the index, '' if all is; from now on it is there."""
-        statement = "UPDATE recordings SET started_ms = ?, user = ?, note = ? WHERE number = ?"
+        statement = "UPDATE recordings SET started_ms = ?, user = ?, note = ?, last_line = ? WHERE number = ?"
         with self._index.repaired():
-            self._connection.execute(statement, (started_ms, user, note, self._number))
+            # New lines get the highest number and more, in one transaction, so that one's own are in a row.
+            self._connection.execute(statement, (started_ms, user, note, self._last_line(), self._number))
             self._connection.execute("COMMIT")
 
     def give_up(self) -> None:
@@ -296,19 +358,3 @@ class Addition:
 def has_text(hit: TextHit, text: str) -> bool:
     """Whether the text is in the line; A-Z alone may differ in case."""
     return fold(text) in fold(hit.line)
-
-
-def _conditions(query: TextQuery, after: TextPosition | None) -> tuple[list[str], list[object]]:
-    phrase = '"' + query.text.replace('"', '""') + '"'
-    found: list[tuple[str, tuple[object, ...]]] = [("lines MATCH ?", (phrase,))]
-    if query.from_ms is not None:
-        found.append(("r.started_ms >= ?", (query.from_ms,)))
-    if query.to_ms is not None:
-        found.append(("r.started_ms < ?", (query.to_ms,)))
-    if query.users:
-        found.append((f"r.user IN ({', '.join('?' * len(query.users))})", tuple(sorted(query.users))))
-    if after is not None:
-        started, number, line = after.started_ms, after.recording, after.line
-        beyond = "(r.started_ms < ? OR (r.started_ms = ? AND (r.number < ? OR (r.number = ? AND l.rowid > ?))))"
-        found.append((beyond, (started, started, number, number, line)))
-    return [condition for condition, _ in found], [value for _, values in found for value in values]

@@ -49,6 +49,35 @@ class TextHit:
 
 
 @dataclass(frozen=True, slots=True)
+class IndexedRecording:
+    """One that has lines, which are numbered in a row."""
+
+    started_ms: int
+    number: int
+    """The index's own number of it."""
+    first_line: int
+    last_line: int
+    session_id: str
+    upload_id: str
+    user: str
+
+    @property
+    def end(self) -> TextPosition:
+        """The position of its last line."""
+        return TextPosition(self.started_ms, self.number, self.last_line)
+
+    @property
+    def lines(self) -> int:
+        """How many it has."""
+        return self.last_line - self.first_line + 1
+
+    def hit(self, line: int, offset_ms: int, text: str) -> TextHit:
+        """A line of it."""
+        position = TextPosition(self.started_ms, self.number, line)
+        return TextHit(position, self.session_id, self.upload_id, self.user, offset_ms, text)
+
+
+@dataclass(frozen=True, slots=True)
 class TextPage:
     """One page of hits; `missing` says in words what the index misses."""
 

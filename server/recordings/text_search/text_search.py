@@ -1,4 +1,8 @@
-"""Searches in recorded text, as the edge asks for them: hits of what the caller may see, each page traced."""
+"""Searches in recorded text, as the edge asks for them: hits of what the caller may see, each page traced.
+
+Rights come before text: for a caller with conditions is decided first which recordings they admit, and then only these
+are read. Else the time that an answer takes would tell, text by text, what is in all others.
+"""
 
 from __future__ import annotations
 
@@ -6,8 +10,9 @@ import asyncio
 import hashlib
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import Executor
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Final, Protocol, TypeVar
 
@@ -18,7 +23,7 @@ from server.audit_log.access import Access
 from server.audit_log.search.tokens import HiddenTokens
 from server.errors import ResourceExhausted
 from server.recordings.text_search.text_index import TextIndex, has_text
-from server.recordings.text_search.text_query import TextHit, TextPage, TextPosition, TextQuery
+from server.recordings.text_search.text_query import IndexedRecording, TextHit, TextPage, TextPosition, TextQuery
 
 _WAITING: Final = 16
 _LOOKED_AT: Final = 2_000
@@ -26,15 +31,28 @@ _LOOKED_AT: Final = 2_000
 _MOST_LOOKED_AT: Final = 20_000
 """Candidates for one page: behind them it ends, and the next one goes on."""
 _SECONDS: Final = 20.0
+"""On the thread, for one page; waiting for it doesn't count."""
+_RECORDINGS: Final = 500
+"""Recordings whose rights are decided at once."""
+_LINES: Final = 250_000
+"""About so many lines are read at once, where they are read one after the other: then it is another's turn."""
+_SHORT_AFTER_SECONDS: Final = 5.0
+"""A page that takes longer is short where recordings are gone through."""
 
 Answer = TypeVar("Answer")
+Find = Callable[[TextPosition | None, int, float, Callable[[], bool]], list[TextHit]]
+"""Finds lines beyond a position, so many at most, until a time or until nobody waits."""
 
 
 class Sessions(Protocol):
     """Knows who may see what."""
 
-    async def refusal(self, access: Access, session_id: str, upload_id: str) -> str:
-        """Why the caller may not see a recording; '' where they may."""
+    async def candidates(self, access: Access) -> Collection[str] | None:
+        """The ids of all sessions that the caller may see anything of; None where that may be any."""
+        ...
+
+    async def admitted(self, access: Access, uploads: Collection[tuple[str, str]]) -> Collection[str]:
+        """The ids of those uploads whose recordings the caller may see, of pairs of a session's id and an upload's."""
         ...
 
 
@@ -99,52 +117,102 @@ class TextSearch:
 
     async def _page(self, access: Access, query: TextQuery, is_given_up: Callable[[], bool]) -> TextPage:
         after = self._after(access, query)
-        deadline = time.monotonic() + _SECONDS
+        sees_all = access.condition == ALWAYS
         # Asked before the hits are read: what is indexed meanwhile may be in them, and is told as missing all the same.
-        missing = await self._on_thread(lambda: self._missing(query, access.condition == ALWAYS))
-        hits: list[TextHit] = []
-        admitted: dict[str, bool] = {}
-        looked_at = 0
-        while looked_at < _MOST_LOOKED_AT:
-            found = await self._on_thread(partial(self._index.find, query, after, _LOOKED_AT, deadline, is_given_up))
+        missing = await self._on_thread(lambda: self._missing(query, sees_all))
+        page = _Reading(query, is_given_up)
+        end = await (self._read_all(page, after) if sees_all else self._read_admitted(access, page, after))
+        token = "" if end is None else self._token(access, query, end)
+        return TextPage(tuple(page.hits), token, missing)
+
+    async def _read_all(self, page: _Reading, after: TextPosition | None) -> TextPosition | None:
+        """Fill a page with hits in whatever recording; gives where the next one goes on, None at the end."""
+        return await self._read(page, after, partial(self._index.find, page.query))
+
+    async def _read_admitted(self, access: Access, page: _Reading, after: TextPosition | None) -> TextPosition | None:
+        """As `_read_all`, in recordings that the caller may see."""
+        short_after = time.monotonic() + _SHORT_AFTER_SECONDS
+        sessions = await self._sessions.candidates(access)
+        while True:
+            recordings = await self._on_thread(
+                partial(self._index.recordings, page.query, after, _RECORDINGS, sessions)
+            )
+            admitted = await self._sessions.admitted(access, [(each.session_id, each.upload_id) for each in recordings])
+            seen = [each for each in recordings if each.upload_id in admitted]
+            for some in _pieces(seen):
+                end = await self._read(page, after, partial(self._index.find_in, some, page.query.text))
+                if end is not None:
+                    return end
+                after = some[-1].end
+                if time.monotonic() > short_after:
+                    return after
+            if len(recordings) < _RECORDINGS:
+                return None
+            after = recordings[-1].end
+            if time.monotonic() > short_after:
+                return after
+
+    async def _read(self, page: _Reading, after: TextPosition | None, find: Find) -> TextPosition | None:
+        while page.looked_at < _MOST_LOOKED_AT:
+            found = await self._on_thread(partial(page.timed, partial(find, after, _LOOKED_AT)))
             for hit in found:
                 after = hit.position
-                if has_text(hit, query.text) and await self._admits(access, hit, admitted):
-                    hits.append(hit)
-                    if len(hits) == query.page_size:
-                        return self._ended(access, query, hits, after, missing)
+                if has_text(hit, page.query.text):
+                    page.hits.append(hit)
+                    if len(page.hits) == page.query.page_size:
+                        return after
             if len(found) < _LOOKED_AT:
-                return TextPage(tuple(hits), "", missing)
-            looked_at += len(found)
-        return self._ended(access, query, hits, after, missing)
+                return None
+            page.looked_at += len(found)
+        return after
 
-    def _ended(
-        self,
-        access: Access,
-        query: TextQuery,
-        hits: list[TextHit],
-        after: TextPosition | None,
-        missing: tuple[str, ...],
-    ) -> TextPage:
-        place = [after.started_ms, after.recording, after.line] if after is not None else []
-        token = self._tokens.seal(orjson.dumps(place), _digest(query), access.identity)
-        return TextPage(tuple(hits), token, missing)
+    def _token(self, access: Access, query: TextQuery, end: TextPosition) -> str:
+        # Of one length, whatever recording it is beyond.
+        place = b"%020d %020d %020d" % (end.started_ms, end.recording, end.line)
+        return self._tokens.seal(place, _digest(query), access.identity)
 
     def _after(self, access: Access, query: TextQuery) -> TextPosition | None:
         if not query.page_token:
             return None
-        place = orjson.loads(self._tokens.unseal(query.page_token, _digest(query), access.identity))
-        return TextPosition(*place) if place else None
-
-    async def _admits(self, access: Access, hit: TextHit, known: dict[str, bool]) -> bool:
-        if access.condition == ALWAYS:
-            return True
-        if hit.upload_id not in known:
-            known[hit.upload_id] = not await self._sessions.refusal(access, hit.session_id, hit.upload_id)
-        return known[hit.upload_id]
+        place = self._tokens.unseal(query.page_token, _digest(query), access.identity)
+        return TextPosition(*map(int, place.split()))
 
     async def _on_thread(self, work: Callable[[], Answer]) -> Answer:
         return await asyncio.get_running_loop().run_in_executor(self._threads, work)
+
+
+@dataclass(slots=True)
+class _Reading:
+    """A page that is being read."""
+
+    query: TextQuery
+    is_given_up: Callable[[], bool]
+    hits: list[TextHit] = field(default_factory=list)
+    looked_at: int = 0
+    """Lines of the index that may have the text; without those that were last."""
+    seconds: float = _SECONDS
+    """That it may take yet."""
+
+    def timed(self, find: Callable[[float, Callable[[], bool]], list[TextHit]]) -> list[TextHit]:
+        """What `find` gives within the time that is left."""
+        begun = time.monotonic()
+        try:
+            return find(begun + self.seconds, self.is_given_up)
+        finally:
+            self.seconds -= time.monotonic() - begun
+
+
+def _pieces(recordings: Sequence[IndexedRecording]) -> Iterator[list[IndexedRecording]]:
+    """Recordings in order, some at a time; one alone may have more than the lines of a piece."""
+    piece, lines = list[IndexedRecording](), 0
+    for each in recordings:
+        piece.append(each)
+        lines += each.lines
+        if lines >= _LINES:
+            yield piece
+            piece, lines = [], 0
+    if piece:
+        yield piece
 
 
 def _digest(query: TextQuery) -> str:

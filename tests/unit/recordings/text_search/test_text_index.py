@@ -13,7 +13,7 @@ import pytest
 from server.errors import DeadlineExceeded
 from server.recordings.playback.lines import Line
 from server.recordings.text_search.text_index import TextIndex, has_text
-from server.recordings.text_search.text_query import MAX_LINE, TextQuery
+from server.recordings.text_search.text_query import MAX_LINE, IndexedRecording, TextQuery
 
 LINES = [
     "$ SUDO reboot",
@@ -234,3 +234,26 @@ def test_a_search_ends_with_its_time_or_when_nobody_waits_for_it_any_more(index:
 def test_the_file_is_for_the_service_alone(index: TextIndex, tmp_path: Path) -> None:
     added(index, "u", ["text"])
     assert (tmp_path / "text.sqlite").stat().st_mode & 0o777 == 0o600
+
+
+def test_what_is_read_of_some_recordings_is_theirs_whatever_became_of_the_index(index: TextIndex) -> None:
+    def found_in(recordings: list[IndexedRecording]) -> list[str]:
+        return [hit.line for hit in index.find_in(recordings, "X1x", None, 1000, time.monotonic() + 30)]
+
+    def recordings() -> list[IndexedRecording]:
+        return index.recordings(TextQuery("any"), None, 10, None)
+
+    added(index, "seen", ["seen x1x", "other"])
+    added(index, "gone", ["gone x1x", "gone x1X"], started_ms=1)
+    gone, seen = recordings()
+    assert [gone.upload_id, seen.upload_id] == ["gone", "seen"]
+    assert found_in([seen]) == ["seen x1x"]
+    index.let_go({"gone"}, lambda: True)
+    added(index, "hidden", ["hidden x1x", "more x1x"], started_ms=2)  # with the numbers of lines that are free now
+    hidden = recordings()[0]
+    assert (hidden.first_line, hidden.lines) == (gone.first_line, 2)
+    assert recordings() == [hidden, seen]
+    assert found_in([gone]) == []
+    index.forget_all()
+    added(index, "hidden", ["hidden x1x"])
+    assert found_in([seen]) == []
