@@ -70,6 +70,12 @@ def reason(fault: StateFault) -> str:
     return _REASONS.get("_".join(name.split("_")[:2]), "it is damaged or locked")
 
 
+def may_be_committed(error: Exception) -> bool:
+    """Whether what was to be written may be there after a restart, though the database shows nothing of it: its end may
+    have been written before a sync failed."""
+    return isinstance(error, StateFault) and "_IOERR" in getattr(error.orig, "sqlite_errorname", "")
+
+
 def is_unusable(path: Path) -> bool:
     """Whether a start would refuse the database at `path`: it is none, or a later version's. Touches nothing.
 

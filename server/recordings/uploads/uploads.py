@@ -39,10 +39,10 @@ from server.recordings.uploads.upload_ids import UploadIds, key_of, no_such_uplo
 from server.recordings.uploads.upload_stream import StreamLimits, UploadStream
 from server.recordings.uploads.views import recording_of, upload_of
 from server.recordings.uploads.writing import Writing
-from server.state.database import StateFault
+from server.state.database import StateFault, may_be_committed
 from server.state.uploads import OPEN, OpenLimits, RecordingRow, SqlUploads, TooManyUploads, UploadRow
 from server.storage.ports import StorageError
-from server.storage.recording_port import UploadPlace
+from server.storage.recording_port import RecordingStorage, UploadPlace
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _SHA256S = 1_024
@@ -208,10 +208,17 @@ class Uploads:
         row = begun.row(place, storage.storage_id)
         try:
             self._store.add(row, self.limits.open)
-        except TooManyUploads:
-            storage.forget(place)
+        except (TooManyUploads, StateFault) as error:
+            if not may_be_committed(error):
+                self._take_back(row, storage)
             raise
         return row
+
+    def _take_back(self, row: UploadRow, storage: RecordingStorage) -> None:
+        """Forget what was refused: nobody has its id, and a start would have it as open. What the state has stays."""
+        with contextlib.suppress(StateFault, StorageError):
+            if self._store.get(row.key) is None:
+                storage.forget(place_of(row))
 
     async def _resume(self, key: str, session_id: str, with_sha256: bool) -> UploadStream:
         live = self._live_of(await self._row(key))

@@ -12,11 +12,14 @@ import orjson
 import pytest
 from sqlalchemy import Engine
 
+from server.errors import Unavailable
 from server.files import DiskFiles
 from server.recordings.recording import UploadState
 from server.recordings.uploads.begun import Begun
 from server.recordings.uploads.custody import Custody
-from server.state.database import open_database
+from server.state import database
+from server.state.database import StateFault, open_database
+from server.state.uploads import OpenLimits, UploadRow
 from tests.uploads_under_test import NODE, OTHER_SESSION, SESSION, UploadsUnderTest, access
 
 DATA = bytes(range(100))
@@ -127,6 +130,50 @@ def test_an_upload_whose_beginning_can_not_be_read_stops_nothing(
     assert again.failed == 1
     assert asyncio.run(again.uploads.get(access(), good)).durable_offset == 20
     assert (first.folder / "_uploads" / damaged[:32] / "data").read_bytes() == DATA[:20], "it is kept all the same"
+
+
+def folders(service: UploadsUnderTest) -> list[str]:
+    return [path.name for path in (service.folder / "_uploads").iterdir()]
+
+
+def test_a_beginning_that_the_state_refused_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else nothing bounds what is left, and a start has it all as open, of owners who were never told the ids."""
+    monkeypatch.setattr(database, "BUSY_TIMEOUT_MS", 1)
+    engine = open_database(tmp_path / "state.db")
+    service = UploadsUnderTest(DiskFiles(), engine, tmp_path / "recordings")
+    with contextlib.closing(sqlite3.connect(tmp_path / "state.db", isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(Unavailable):
+            asyncio.run(service.send(DATA))
+    engine.dispose()
+    assert folders(service) == []
+
+
+class StateError(sqlite3.OperationalError):
+    def __init__(self, name: str) -> None:
+        super().__init__(name)
+        self.sqlite_errorname = name
+
+
+@pytest.mark.parametrize(("is_kept", "error"), [(True, "SQLITE_FULL"), (False, "SQLITE_IOERR_FSYNC")])
+def test_a_beginning_that_the_state_may_know_stays(
+    engines: Engines, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_kept: bool, error: str
+) -> None:
+    """Where a sync failed, what was written may be there after a restart, though nothing shows it before."""
+    service = UploadsUnderTest(DiskFiles(), engines(), tmp_path / "recordings")
+    add = service.store.add
+
+    def failing(row: UploadRow, limits: OpenLimits) -> None:
+        if is_kept:
+            add(row, limits)
+        raise StateFault("", {}, StateError(error))
+
+    monkeypatch.setattr(service.store, "add", failing)
+    with pytest.raises(Unavailable):
+        asyncio.run(service.send(DATA))
+    assert len(folders(service)) == 1
+    again = UploadsUnderTest(DiskFiles(), service.engine, tmp_path / "recordings")
+    assert (len(folders(again)), again.store.count_open(), again.failed) == (1, 1, 0)
 
 
 def test_what_people_leave_among_recordings_stops_nothing(engines: Engines, tmp_path: Path) -> None:
