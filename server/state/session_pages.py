@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import orjson
-from sqlalchemy import ColumnElement, Connection, Engine, Row, and_, false, func, or_, select, tuple_
+from sqlalchemy import ColumnElement, Engine, Row, and_, false, or_, select
 
 from server.state.session_claims import Claim, Speaker, bounded
-from server.state.session_rows import COMPLETE, UNFINISHED, chunks, folded
+from server.state.session_ends import CountingEnd, counting_ends
+from server.state.session_rows import UNFINISHED, chunks, folded
 from server.state.session_tables import session_claims, session_ends, session_participants, sessions
 from server.state.tables import uploads
-
-MOST_OF_ENDS = 256 * 1024
-"""Characters of one emitter's ends of one session that are looked at: any number may be emitted, each of any size."""
 
 
 class SessionPosition(NamedTuple):
@@ -71,18 +68,6 @@ class SessionRow(NamedTuple):
         return SessionPosition(self.begun_ms, self.session_id)
 
 
-class CountingEnd(NamedTuple):
-    """What an event of ours says that ended a session, of one who counts for it."""
-
-    session_id: str
-    emitter: str
-    """As `identity_digest` has it."""
-    vouches: bool
-    """Whether it is a Proxy or Auth component by its receipt; else it uploaded a complete recording of the session."""
-    event: bytes | None
-    """Its JSON; None once for all ends of an emitter that has more of them than are looked at."""
-
-
 class SqlSessionPages:
     """Reads the index on an engine of `open_database`. Safe to use from several threads.
 
@@ -108,7 +93,7 @@ class SqlSessionPages:
         """The events of ours that ended these sessions and that can count, each read as it is asked for."""
         with self._engine.connect() as connection:
             for chunk in chunks(list(session_ids)):
-                yield from _counting_ends(connection, generation, chunk)
+                yield from counting_ends(connection, generation, chunk)
 
     def claims(self, generation: int, session_id: str) -> list[tuple[Speaker, Claim]]:
         """What everyone has said of a session."""
@@ -119,30 +104,6 @@ class SqlSessionPages:
                 (Speaker(row.emitter, row.is_component, row.vouches), Claim.decode(row.claim))
                 for row in connection.execute(statement)
             ]
-
-
-def _counting_ends(connection: Connection, generation: int, session_ids: Collection[str]) -> Iterator[CountingEnd]:
-    table = session_ends
-    emitters = (table.c.session_id, table.c.emitter, table.c.vouches)
-    uploaded = (uploads.c.session_id == table.c.session_id, uploads.c.state.in_(sorted(COMPLETE)))
-    counting = (
-        table.c.generation == generation,
-        table.c.session_id.in_(session_ids),
-        table.c.vouches | select(uploads.c.key).where(*uploaded, uploads.c.owner_key == table.c.emitter).exists(),
-    )
-    # Summed here: to group rows, the database would sort them, each with its whole event.
-    sizes = defaultdict[tuple[str, str, bool], int](int)
-    for session_id, emitter, vouches, size in connection.execute(
-        select(*emitters, func.length(table.c.event)).where(*counting)
-    ):
-        sizes[session_id, emitter, vouches] += size
-    too_large = [key for key, size in sizes.items() if size > MOST_OF_ENDS]
-    yield from (CountingEnd(*key, event=None) for key in too_large)
-    statement = select(*emitters, table.c.event).where(*counting)
-    if too_large:
-        statement = statement.where(tuple_(*emitters).not_in(too_large))
-    for session_id, emitter, vouches, event in connection.execute(statement):
-        yield CountingEnd(session_id, emitter, vouches, event.encode())
 
 
 def _beyond(after: SessionPosition) -> ColumnElement[bool]:

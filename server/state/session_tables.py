@@ -63,7 +63,8 @@ session_ends = Table(
     Column("event", Text, nullable=False),
     Index("session_ends_by_session", "generation", "session_id"),
 )
-"""One row for each event of ours that ends a session, with its JSON; emitter and `vouches` as in `session_claims`."""
+"""One row for each event of ours that ends a session, with its JSON; emitter and `vouches` as in `session_claims`. Once
+an emitter has more for a session than are looked at, '' in the place of the next one, and no row for those after it."""
 
 sessions = Table(
     "sessions",

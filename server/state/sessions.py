@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from itertools import groupby
 from typing import NamedTuple
 
 from sqlalchemy import Connection, Engine, Table, delete, func, insert, select, update
 
 from server.state.database import writing
 from server.state.session_claims import Claim, Speaker
+from server.state.session_ends import SessionEnd, add_ends
 from server.state.session_rows import chunks, refresh, refresh_uploaded
 from server.state.session_tables import (
     SESSION_TABLES,
     session_claims,
-    session_ends,
     session_gaps,
     session_index,
     session_logs,
@@ -24,17 +23,6 @@ from server.state.session_tables import (
 
 _SWEPT = 5_000
 """Sessions of an older generation that one transaction deletes; others wait for it."""
-
-
-class SessionEnd(NamedTuple):
-    """An event that ended a session, and as much of its receipt as decides whether it counts."""
-
-    log_id: str
-    sequence: int
-    session_id: str
-    speaker: Speaker
-    event: bytes
-    """Its JSON."""
 
 
 @dataclass(slots=True)
@@ -101,7 +89,7 @@ class SqlSessionIndex:
             if told.claims:
                 _merge(connection, generation, told.claims)
                 refresh(connection, generation, {session_id for session_id, _ in told.claims})
-            _add_ends(connection, generation, told.ends)
+            add_ends(connection, generation, told.ends)
             for log_id, sequence in logs.items():
                 _put(connection, session_logs, generation, "log_id", log_id, {"sequence": sequence})
             for name, note in (gaps or {}).items():
@@ -174,34 +162,6 @@ def _merge(connection: Connection, generation: int, claims: Mapping[tuple[str, S
 
 def _claim_row(generation: int, session_id: str, speaker: Speaker, claim: Claim) -> dict[str, object]:
     return {"generation": generation, "session_id": session_id, **speaker._asdict(), "claim": claim.encode()}
-
-
-def _add_ends(connection: Connection, generation: int, ends: Sequence[SessionEnd]) -> None:
-    table = session_ends
-    # In the order of the log, so that what is known already is looked for in narrow ranges.
-    for chunk in chunks(sorted(ends, key=lambda end: (end.log_id, end.sequence))):
-        known: set[tuple[str, int]] = set()
-        for log_id, of_log in groupby(chunk, key=lambda end: end.log_id):
-            sequences = [end.sequence for end in of_log]
-            among = table.c.sequence.between(sequences[0], sequences[-1])
-            same = (table.c.generation == generation, table.c.log_id == log_id, among)
-            found = connection.execute(select(table.c.sequence).where(*same)).scalars()
-            known.update((log_id, sequence) for sequence in found)
-        new = {(end.log_id, end.sequence): end for end in chunk if (end.log_id, end.sequence) not in known}
-        if new:
-            connection.execute(insert(table), [_end_row(generation, end) for end in new.values()])
-
-
-def _end_row(generation: int, end: SessionEnd) -> dict[str, object]:
-    return {
-        "generation": generation,
-        "log_id": end.log_id,
-        "sequence": end.sequence,
-        "session_id": end.session_id,
-        "emitter": end.speaker.emitter,
-        "vouches": end.speaker.vouches,
-        "event": end.event.decode(),
-    }
 
 
 def _put(

@@ -7,6 +7,7 @@ import random
 from dataclasses import replace
 
 import pytest
+from sqlalchemy import select, update
 
 from rbac.formulas import AllOf, AnyOf, Operator, Test
 from rbac.identities import Identity
@@ -17,7 +18,8 @@ from server.recordings.sessions import conditions
 from server.recordings.sessions.conditions import NO_END, TOO_LARGE
 from server.recordings.sessions.session import Session, SessionKind, SessionQuery
 from server.state.session_claims import MAX_NAMES
-from server.state.session_pages import MOST_OF_ENDS
+from server.state.session_ends import MOST_OF_ENDS
+from server.state.session_tables import session_ends
 from server.storage.matching import document_of
 from server.storage.value_matching import holds
 from tests.contract.search_rig import SearchRig
@@ -205,13 +207,22 @@ def test_who_is_the_last_of_very_many_participants_sees_the_session_all_the_same
     assert sessions.ids(access=access_of(replace(ALICE, name="zoe2"))) == []
 
 
-def test_ends_that_cant_count_and_more_than_are_looked_at_arent_read(sessions: SessionRig) -> None:
+@pytest.mark.parametrize("by_older_service", [False, True])
+def test_ends_that_cant_count_arent_read_and_of_those_that_can_no_more_than_are_looked_at(
+    sessions: SessionRig, by_older_service: bool
+) -> None:
     flooded, true = new_id(), new_id()
-    flood = [end_of(flooded, "alice", pad="x" * (MOST_OF_ENDS // 2)) for _ in range(2)]
+    flood = [end_of(flooded, "alice", pad="x" * (MOST_OF_ENDS // 2)) for _ in range(4)]
     sessions.record(true, NODE)
     sessions.log.emit(end_of(true, "alice"), by=NODE)
     sessions.log.emit(*flood, by=NODE)
     generation, _ = sessions.index.follow()
+    with sessions.log.database.begin() as connection:
+        theirs = session_ends.c.session_id == flooded
+        kept = connection.execute(select(session_ends.c.event).where(theirs).order_by(session_ends.c.sequence))
+        assert kept.scalars().all() == [flood[0].decode(), ""]
+        if by_older_service:  # which kept everything
+            connection.execute(update(session_ends).where(theirs).values(event=flood[0].decode()))
     assert [end.session_id for end in sessions.pages.ends(generation, [flooded, true])] == [true]
     assert sessions.refusal(access_of(ALICE, "read"), flooded) == NO_END
     sessions.record(flooded, OTHER_NODE)

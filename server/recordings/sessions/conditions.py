@@ -13,7 +13,7 @@ from typing import Final
 
 from rbac.identities import Identity
 from server.state.session_claims import identity_digest
-from server.state.session_pages import CountingEnd
+from server.state.session_ends import CountingEnd
 from server.storage.matching import document_of
 from server.storage.value_matching import holds
 from server.storage.value_tests import AllOf, AnyOf, Operator, RowCondition, ValueTest

@@ -29,7 +29,8 @@ from server.recordings.sessions.session_events import (
 )
 from server.state.catalogue import Catalogue
 from server.state.session_claims import Speaker
-from server.state.sessions import SessionEnd, SqlSessionIndex, Told
+from server.state.session_ends import SessionEnd
+from server.state.sessions import SqlSessionIndex, Told
 
 _log = logging.getLogger(__name__)
 _SELECTION = TypeSelection(SESSION_TYPES)
