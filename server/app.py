@@ -248,7 +248,7 @@ def _build(
         StoredRecordings(recording_storages, others.ids, uploads, alerts),
         damage,
         metrics.scrub,
-        lambda: intake.goes_first() or searches.under_way > 0,
+        lambda: intake.goes_first() or searches.places.taken > 0,
         _now_ms,
     )
     status = Status(

@@ -51,7 +51,7 @@ class Exposition:
             look()
         metrics = self._metrics
         metrics.uploads.record_state(self._uploads.open, self._uploads.abandoned)
-        metrics.searches.record_under_way(self._searches.under_way)
+        metrics.searches.record_under_way(self._searches.places.taken)
         return metrics.render()
 
     def _look_at_journal(self) -> None:

@@ -21,12 +21,15 @@ from server.audit_log.cuts import CutLimits
 from server.audit_log.export import chunk, exports
 from server.audit_log.scrub import bucket_verification, scrubbing
 from server.audit_log.search import gaps, narrowing, page_reader, query, searches
+from server.audit_log.shared_places import SharedPlaces
 from server.audit_log.watching.watch import WatchLimits
 from server.config import Config
 from server.external_storage import connection_tests, events, locations, rules
 from server.external_storage.storage import TEST_COUNTS_MS
 from server.grpc_api import audit_log, emit_batches, recording_requests, search_requests
 from server.recordings import verification
+from server.recordings.sessions import sessions
+from server.recordings.text_search import text_search
 from server.recordings.uploads import settling
 from server.recordings.uploads.parts import PartSchedule
 from server.storage import query as row_query
@@ -57,6 +60,14 @@ MOST_EXPORTS = exports.most_exports(CONFIG.journal.cut_bytes)
 def size(value: float) -> str:
     bits, unit = next(each for each in UNITS if value >= 1 << each[0])
     return f"{value / (1 << bits):g} {unit}"
+
+
+def of_caller(places: int) -> str:
+    return f"{SharedPlaces(places, '').most_of_caller}"
+
+
+def shared(places: int) -> str:
+    return f"{places}, of one identity {of_caller(places)}"
 
 
 def seconds(value: float) -> str:
@@ -93,8 +104,8 @@ OF_THE_CODE = {
     "text that is looked for": f"{search_requests.MAX_TEXT_CHARACTERS:,} characters",
     "filters by field": f"{search_requests.MAX_FIELDS}",
     "searches at once of External Audit Storages": f"{lifecycle._REMOTE_SEARCHES}",
-    "searches that wait": f"{searches._WAITING}",
-    "of the places for searches, of one identity": f"{searches._MOST_OF_CALLER}",
+    "searches that wait": f"{searches.PLACES}",
+    "of the places for searches, of one identity": of_caller(searches.PLACES),
     "a parameter, quotes included": f"{literals.MOST_CHARACTERS:,} characters",
     "part of the time left that `auto` gives Athena": f"{narrowing._AUTO_SHARE * 100:.0f} %",
     "bytes read by one query": f"{StorageOptions().scan_limit_bytes:,}",
@@ -123,7 +134,10 @@ OF_THE_CODE = {
     "and no new recording of others": f"{verification.MOST_OF_OTHERS:,}",
     "watches at once": f"{WatchLimits().watches}",
     "exports at once": f"{MOST_EXPORTS}",
-    "of them, of one identity": f"{MOST_EXPORTS - MOST_EXPORTS // exports._LEFT_TO_OTHERS}",
+    "of them, of one identity": of_caller(MOST_EXPORTS),
+    "lists of chunks at once": shared(exports.LISTS),
+    "lists of sessions, and questions who may see one, at once": shared(sessions.PLACES),
+    "searches in recorded text at once": shared(text_search.PLACES),
     "an export whose client takes nothing": seconds(audit_log.EXPORT_PATIENCE_SECONDS),
     "chunks of a page, unless asked for": f"{chunk.DEFAULT_PAGE_SIZE:,}",
     "chunks of a page, at most": f"{chunk.MAX_PAGE_SIZE:,}",

@@ -4,22 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections import Counter
 from collections.abc import AsyncGenerator, Callable
 from concurrent.futures import Executor
 from dataclasses import replace
 from typing import TypeVar
 
-from rbac.identities import Identity
 from server.audit_log.access import Access
 from server.audit_log.export.blocks import ChunkReader, Convert, EncodedBlock
 from server.audit_log.export.chunk import ChunkId, ChunkPage, ChunkQuery, ExportQuery
 from server.audit_log.export.listing import ChunkListing
 from server.audit_log.search.rights import condition_of
 from server.audit_log.service_log import ServiceLog
+from server.audit_log.shared_places import SharedPlaces
 from server.audit_log.storages import DEFAULT
 from server.audit_log.stored_batches import StoredBatches
-from server.errors import NotFound, ResourceExhausted, Unavailable
+from server.errors import NotFound, Unavailable
 from server.observability.export_metrics import ExportMetrics
 from server.state.catalogue import Catalogue
 from server.state.catalogue_rows import CatalogueBatch
@@ -28,10 +27,8 @@ from server.storage.query import Filters
 
 MEMORY_BYTES = 256 * 1024 * 1024
 """What the batches of all exports under way may take, about."""
-_LISTS = 64
-_RETRY_SECONDS = 1.0
-_LEFT_TO_OTHERS = 4
-"""One of so many places is left to others than the caller who has the rest."""
+LISTS = 64
+"""Lists of chunks under way."""
 
 Answer = TypeVar("Answer")
 
@@ -65,26 +62,21 @@ class Exports:
         self._remote_threads = remote_threads or threads
         self._service_log = service_log
         self._metrics = metrics
-        self._most = most
-        self._exports: Counter[tuple[str, str, str]] = Counter()
-        self._lists = 0
+        self._exports = SharedPlaces(most, "too many exports are under way")
+        self._lists = SharedPlaces(LISTS, "too many lists of chunks are waiting")
 
     async def chunks(self, access: Access, query: ChunkQuery) -> ChunkPage:
         """One page of chunks.
 
         Raises:
             InvalidRequest, NotFound: see ChunkListing.page.
-            ResourceExhausted: too many ask. Unavailable: it can't be listed, or not traced, now.
+            ResourceExhausted: too many ask, of all or of the caller.
+            Unavailable: it can't be listed, or not traced, now.
         """
-        if self._lists >= _LISTS:
-            raise ResourceExhausted("too many lists of chunks are waiting", reason="OVERLOADED", retry_after=1.0)
-        self._lists += 1
-        try:
+        with self._lists.place(access.identity):
             sees_all = condition_of(access) is None
             threads = self._remote_threads if self._listing.may_wait(query.storage) else self._threads
             page = await self._run(lambda: self._listing.page(access.identity, query, sees_all=sees_all), threads)
-        finally:
-            self._lists -= 1
         await self._service_log.chunks_listed(access, query, page)
         return page
 
@@ -101,7 +93,7 @@ class Exports:
             ResourceExhausted: too many exports are under way, of all or of the caller.
             Unavailable: it can't be read, or not traced, now.
         """
-        async with self._place(access().identity):
+        with self._exports.place(access().identity):
             batch = _batch(self._catalogue, query.chunk)
             await self._service_log.exported(access(), query, found=batch is not None)
             if batch is None:
@@ -118,21 +110,6 @@ class Exports:
                         yield block
             finally:
                 self._service_log.export_ended(caller, query, events=events, size=size, through=through)
-
-    @contextlib.asynccontextmanager
-    async def _place(self, caller: Identity) -> AsyncGenerator[None, None]:
-        """One of the places for exports, of which no caller gets all where there are several."""
-        most_of_caller = self._most - self._most // _LEFT_TO_OTHERS
-        for under_way, most in ((self._exports.total(), self._most), (self._exports[caller.key], most_of_caller)):
-            if under_way >= most:
-                text = "too many exports are under way"
-                raise ResourceExhausted(text, reason="OVERLOADED", retry_after=_RETRY_SECONDS, most=str(most))
-        self._exports[caller.key] += 1
-        try:
-            yield
-        finally:
-            self._exports[caller.key] -= 1
-            self._exports += Counter()  # keeps those that count
 
     def _read(self, batch: CatalogueBatch, query: ExportQuery, convert: Convert, *, sees_all: bool) -> ChunkReader:
         try:

@@ -16,12 +16,12 @@ from server.audit_log.search.query import EventSelector, FoundEvent, PrepareNext
 from server.audit_log.search.rights import condition_of, restricted
 from server.audit_log.search.search import Search
 from server.audit_log.service_log import ServiceLog
-from server.errors import FailedPrecondition, NotFound, ResourceExhausted
+from server.audit_log.shared_places import SharedPlaces
+from server.errors import FailedPrecondition, NotFound
 from server.observability.search_metrics import SearchMetrics
 from server.observability.spans import NO_SPANS, Spans
 
-_WAITING = 64
-_MOST_OF_CALLER = _WAITING * 3 // 4
+PLACES = 64
 _ANSWER_SECONDS = 0.2
 """Kept back from the caller's deadline for the trace and the way back."""
 
@@ -52,10 +52,8 @@ class Searches:
         self._spans = spans
         self.limit_seconds = limit_seconds
         """Longest that one search may run; may be changed at any time."""
-        self.under_way = 0
-        """Searches and gets that run or wait for a thread."""
-        self._of_callers: dict[tuple[str, str, str], int] = {}
-        """How many of them each caller has."""
+        self.places = SharedPlaces(PLACES, "too many searches are waiting")
+        """Those of searches and gets that run or wait for a thread."""
 
     async def search(
         self,
@@ -119,7 +117,7 @@ class Searches:
 
     def _is_alone(self) -> bool:
         """Whether whoever walks through pages is the only one who searches."""
-        return self.under_way <= 1
+        return self.places.taken <= 1
 
     async def get(
         self,
@@ -160,21 +158,9 @@ class Searches:
 
     @contextlib.contextmanager
     def _place(self, access: Access, storage: str) -> Iterator[Executor]:
-        """A place among the searches under way, of which no caller gets all, and the threads that it runs on."""
-        caller = access.identity.key
-        of_caller = self._of_callers.get(caller, 0)
-        if self.under_way >= _WAITING or of_caller >= _MOST_OF_CALLER:
-            raise ResourceExhausted("too many searches are waiting", reason="OVERLOADED", retry_after=1.0)
-        threads = self._remote_threads if self._search.may_wait(storage) else self._threads
-        self.under_way += 1
-        self._of_callers[caller] = of_caller + 1
-        try:
-            yield threads
-        finally:
-            self.under_way -= 1
-            left = self._of_callers.pop(caller) - 1
-            if left:
-                self._of_callers[caller] = left
+        """A place among the searches under way, and the threads that it runs on."""
+        with self.places.place(access.identity):
+            yield self._remote_threads if self._search.may_wait(storage) else self._threads
 
 
 def _prepared(prepare: PrepareNext, is_alone: Callable[[], bool]) -> None:

@@ -9,7 +9,8 @@ from typing import TypeVar
 
 from server.audit_log.access import Access
 from server.audit_log.search.rights import condition_of
-from server.errors import ResourceExhausted, Unavailable
+from server.audit_log.shared_places import SharedPlaces
+from server.errors import Unavailable
 from server.recordings.sessions.conditions import NO_VERDICTS, refusal, verdicts
 from server.recordings.sessions.listing import MOST_KEPT, PageReader, SessionRecordings, filters_of, kept_of
 from server.recordings.sessions.session import SessionPage, SessionQuery
@@ -20,7 +21,8 @@ from server.state.session_claims import settled
 from server.state.session_pages import SessionFilters, SqlSessionPages
 from server.storage.value_tests import RowCondition
 
-_WAITING = 64
+PLACES = 64
+"""For lists, and for questions who may see what."""
 _MOST_CANDIDATES = 2_000
 
 Answer = TypeVar("Answer")
@@ -42,7 +44,7 @@ class Sessions:
         self._kept = kept
         self._tokens = tokens
         self._threads = threads
-        self._under_way = 0
+        self._places = SharedPlaces(PLACES, "too many calls wait for the session index")
 
     async def list(self, access: Access, query: SessionQuery) -> SessionPage:
         """One page of the sessions that pass the filters and that the caller's conditions admit.
@@ -51,9 +53,9 @@ class Sessions:
 
         Raises:
             InvalidRequest: the page token is wrong.
-            ResourceExhausted: too many ask. Unavailable: the index can't be read now.
+            ResourceExhausted: too many ask, of all or of the caller. Unavailable: the index can't be read now.
         """
-        return await self._run(lambda: self._page(access, query))
+        return await self._run(access, lambda: self._page(access, query))
 
     async def admits(self, access: Access, session_id: str, upload_id: str = "") -> bool:
         """Whether the caller's conditions admit a session's recording, or the one that an upload of it made.
@@ -68,7 +70,7 @@ class Sessions:
         condition = condition_of(access)
         if condition is None:
             return ""
-        return await self._run(lambda: self._refusal(condition, session_id, upload_id))
+        return await self._run(access, lambda: self._refusal(condition, session_id, upload_id))
 
     async def candidates(self, access: Access) -> frozenset[str] | None:
         """The ids of all sessions that the caller's conditions can admit, where these ask for participants and few
@@ -79,7 +81,7 @@ class Sessions:
         """
         condition = condition_of(access)
         filters = filters_of(SessionQuery(), condition)
-        return None if filters.named is None else await self._run(lambda: self._candidates(filters))
+        return None if filters.named is None else await self._run(access, lambda: self._candidates(filters))
 
     async def admitted(self, access: Access, uploads: Collection[tuple[str, str]]) -> set[str]:
         """Which uploads, of pairs of a session's id and an upload's, the caller's conditions admit; by their ids.
@@ -90,7 +92,7 @@ class Sessions:
         condition = condition_of(access)
         if condition is None:
             return {upload_id for _, upload_id in uploads}
-        return await self._run(lambda: self._admitted(condition, uploads))
+        return await self._run(access, lambda: self._admitted(condition, uploads))
 
     def servers_of(self, session_id: str) -> frozenset[str]:
         """The ids of all servers that events of the session's start or end name, as far as they count; blocks.
@@ -151,13 +153,9 @@ class Sessions:
         )
         return SessionPage(tuple(found), token, missing)
 
-    async def _run(self, work: Callable[[], Answer]) -> Answer:
-        if self._under_way >= _WAITING:
-            raise ResourceExhausted("too many calls wait for the session index", reason="OVERLOADED", retry_after=1.0)
-        self._under_way += 1
-        try:
-            return await asyncio.get_running_loop().run_in_executor(self._threads, work)
-        except StateFault as error:
-            raise Unavailable("the session index can't be read now") from error
-        finally:
-            self._under_way -= 1
+    async def _run(self, access: Access, work: Callable[[], Answer]) -> Answer:
+        with self._places.place(access.identity):
+            try:
+                return await asyncio.get_running_loop().run_in_executor(self._threads, work)
+            except StateFault as error:
+                raise Unavailable("the session index can't be read now") from error

@@ -21,11 +21,12 @@ import orjson
 from rbac.formulas import ALWAYS
 from server.audit_log.access import Access
 from server.audit_log.search.tokens import HiddenTokens
-from server.errors import ResourceExhausted
+from server.audit_log.shared_places import SharedPlaces
 from server.recordings.text_search.text_index import TextIndex, has_text
 from server.recordings.text_search.text_query import IndexedRecording, TextHit, TextPage, TextPosition, TextQuery
 
-_WAITING: Final = 16
+PLACES: Final = 16
+"""For searches under way; they have one thread."""
 _LOOKED_AT: Final = 2_000
 """Candidates that are read at once."""
 _MOST_LOOKED_AT: Final = 20_000
@@ -87,25 +88,22 @@ class TextSearch:
         self._log = log
         self._tokens = HiddenTokens(key)
         self._threads = threads
-        self._under_way = 0
+        self._places = SharedPlaces(PLACES, "too many searches are waiting")
 
     async def search(self, access: Access, query: TextQuery) -> TextPage:
         """One page of the lines that have the text, in recordings that the caller may see. It may be short, or empty.
 
         Raises:
             InvalidRequest: the page token is wrong.
-            ResourceExhausted: too many search. DeadlineExceeded: it takes too long.
+            ResourceExhausted: too many search, of all or of the caller. DeadlineExceeded: it takes too long.
             Unavailable: it can't be read, or not traced, now.
         """
-        if self._under_way >= _WAITING:
-            raise ResourceExhausted("too many searches are waiting", reason="OVERLOADED", retry_after=1.0)
-        self._under_way += 1
         given_up = threading.Event()
-        try:
-            page = await self._page(access, query, given_up.is_set)
-        finally:
-            self._under_way -= 1
-            given_up.set()  # whoever broke off leaves the thread to others
+        with self._places.place(access.identity):
+            try:
+                page = await self._page(access, query, given_up.is_set)
+            finally:
+                given_up.set()  # whoever broke off leaves the thread to others
         await self._log.recordings_searched(
             access,
             _filters(query),

@@ -13,7 +13,6 @@ import pytest
 
 from rbac.identities import SERVICE
 from server.audit_log.access import Access
-from server.audit_log.search import searches as searches_module
 from server.audit_log.search.query import Cost, SearchPage, SearchQuery, Watermark
 from server.audit_log.search.search import Search
 from server.audit_log.search.searches import Searches
@@ -100,14 +99,14 @@ def test_what_goes_wrong_is_told_to_the_caller(where: str) -> None:
         with pytest.raises(ValueError, match="it went wrong"):
             await searches.search(ACCESS, SearchQuery(), convert, timeout=None)
         assert not log.asked.is_set(), "nothing is given, and so nothing is told of"
-        assert searches.under_way == 0
+        assert searches.places.taken == 0
 
     _run(work, error if where == "search" else None)
 
 
 def test_the_next_page_is_not_prepared_while_others_search() -> None:
     async def work(searches: Searches, log: HeldLog, search: OnePage) -> None:
-        searches.under_way += 1  # somebody else's
+        searches.places.taken += 1  # somebody else's
         answer = asyncio.ensure_future(searches.search(ACCESS, SearchQuery(), lambda page: page, timeout=None))
         await log.asked.wait()
         log.durable.set_result(None)
@@ -119,8 +118,7 @@ def test_the_next_page_is_not_prepared_while_others_search() -> None:
     _run(work)
 
 
-def test_no_caller_takes_every_place(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(searches_module, "_MOST_OF_CALLER", 2)
+def test_no_caller_takes_every_place() -> None:
     other = replace(ACCESS, identity=replace(SERVICE, name="other"))
 
     async def work(searches: Searches, log: HeldLog, search: OnePage) -> None:
@@ -129,6 +127,7 @@ def test_no_caller_takes_every_place(monkeypatch: pytest.MonkeyPatch) -> None:
                 searches.search(access, SearchQuery(), lambda page: page.query_id, timeout=None)
             )
 
+        searches.places.most_of_caller = 2
         under_way = [begin(ACCESS), begin(ACCESS)]
         await log.asked.wait()
         with pytest.raises(ResourceExhausted):
@@ -137,6 +136,6 @@ def test_no_caller_takes_every_place(monkeypatch: pytest.MonkeyPatch) -> None:
         log.durable.set_result(None)
         assert await asyncio.gather(*under_way) == ["q", "q", "q"]
         assert await begin(ACCESS) == "q"
-        assert not searches._of_callers
+        assert searches.places.taken == 0
 
     _run(work)
