@@ -26,6 +26,7 @@ from server.recordings.text_search.indexing import TextIndexing
 from server.recordings.text_search.text_index import TextIndex
 from server.recordings.text_search.text_query import TextQuery
 from server.recordings.text_search.text_search import TextSearch
+from server.recordings.threads import RecordingThreads
 from server.recordings.uploads.custody_proofs import CustodyProofs
 from server.recordings.uploads.ending import Endings
 from server.recordings.uploads.open_uploads import OpenUploads
@@ -42,6 +43,8 @@ from server.storage.ports import StorageError
 _log = logging.getLogger(__name__)
 _BACKLOG_BYTES = 32 * 1024 * 1024
 """What may wait for being appended in all uploads together."""
+_REMOTE_THREADS = 16
+"""What may wait for AWS at once, of all External Audit Storages."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,11 +60,16 @@ class RecordingsPart:
     text_indexing: TextIndexing
     settling: Settling
     threads: ThreadPoolExecutor
+    remote_threads: ThreadPoolExecutor
     text_threads: ThreadPoolExecutor
 
     def threads_by_name(self) -> dict[str, ThreadPoolExecutor]:
         """The threads, each by what they do."""
-        return {"recordings": self.threads, "text-search": self.text_threads}
+        return {
+            "recordings": self.threads,
+            "remote-recordings": self.remote_threads,
+            "text-search": self.text_threads,
+        }
 
     def hold_to(self, config: Config) -> None:
         """Take over the limits of a configuration that was read again. Called on the loop."""
@@ -73,6 +81,7 @@ class RecordingsPart:
         """Wait for what the threads do."""
         self.text_threads.shutdown(wait=True, cancel_futures=True)
         self.text_indexing.close()
+        self.remote_threads.shutdown(wait=True, cancel_futures=True)
         self.threads.shutdown(wait=True, cancel_futures=True)
 
 
@@ -103,7 +112,9 @@ def assemble(config: Config, around: Surroundings, *, upload_key: bytes, token_k
         StorageError, StateFault: the folder or the state database can't be read.
     """
     section = config.recordings
-    threads = ThreadPoolExecutor(section.workers, "recordings")
+    local = ThreadPoolExecutor(section.workers, "recordings")
+    remote = ThreadPoolExecutor(_REMOTE_THREADS, "remote-recordings")
+    threads = RecordingThreads(local, remote)
     room = DiskRoom(floor_bytes(config))
     storages, store = around.storages, around.store
     endings = Endings(
@@ -121,7 +132,7 @@ def assemble(config: Config, around: Surroundings, *, upload_key: bytes, token_k
     unreadable = recover(store, storages.default, endings) + _recover_others(around)
     around.index.before_building(lambda: recall(store, storages.default))
     settling = Settling(uploads, store, storages, around.others, endings, threads, around.alerts)
-    reading, events = Recordings(store, storages, threads, around.now_ms, around.alerts), EventReading(threads)
+    reading, events = Recordings(store, storages, threads, around.now_ms, around.alerts), EventReading(local)
     opening = Opening(reading, sessions, events, around.service_log)
     index = TextIndex(around.text_index)
     indexing = TextIndexing(
@@ -138,7 +149,7 @@ def assemble(config: Config, around: Surroundings, *, upload_key: bytes, token_k
     open_uploads = OpenUploads(store, uploads.view, limits.abandoned_after_ms, around.now_ms)
     open_uploads.unreadable = unreadable
     return RecordingsPart(
-        uploads, opening, lists, room, open_uploads, text_search, indexing, settling, threads, text_threads
+        uploads, opening, lists, room, open_uploads, text_search, indexing, settling, local, remote, text_threads
     )
 
 

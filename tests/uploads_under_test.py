@@ -20,6 +20,7 @@ from server.observability.alerts.alerts import Alerts
 from server.recordings.reading import Recordings
 from server.recordings.recording import Recording, UploadState
 from server.recordings.storages import RecordingStorages
+from server.recordings.threads import RecordingThreads
 from server.recordings.uploads.custody_proofs import CustodyProofs
 from server.recordings.uploads.ending import Endings
 from server.recordings.uploads.parts import PartSchedule
@@ -80,6 +81,7 @@ class UploadsUnderTest:
     servers: dict[str, Collection[str]] = field(default_factory=dict)
     admit: Callable[[int], None] = lambda size: None
     threads: Executor = field(default_factory=SameThread)
+    remote_threads: Executor = field(default_factory=SameThread)
     now_ms: int = 1_795_000_000_000
     secret: bytes = SECRET
 
@@ -98,8 +100,9 @@ class UploadsUnderTest:
             schedule=self.schedule,
             idle_seconds=0.0,
         )
+        threads = RecordingThreads(self.threads, self.remote_threads)
         self.uploads = Uploads(
-            UploadIds(self.secret), self.store, storages, endings, self.threads, limits, self._tick, self.alerts
+            UploadIds(self.secret), self.store, storages, endings, threads, limits, self._tick, self.alerts
         )
         self.settling = Settling(
             self.uploads,
@@ -107,10 +110,10 @@ class UploadsUnderTest:
             storages,
             lambda: {self.storage.storage_id} - {"default"},
             endings,
-            self.threads,
+            threads,
             self.alerts,
         )
-        self.recordings = Recordings(self.store, storages, self.threads, self._tick, self.alerts)
+        self.recordings = Recordings(self.store, storages, threads, self._tick, self.alerts)
 
     def _storage(self) -> RecordingStorage:
         return EmbeddedRecordings(self.files, self.folder)

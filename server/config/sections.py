@@ -272,7 +272,9 @@ class RecordingsSection:
         shown="twice `journal.disk_floor_bytes`",
         reload=True,
     )
-    workers: int = setting(4, "Threads that write, check and read recordings.", unit="threads", low=1, high=64)
+    workers: int = setting(
+        4, "Threads that write, check and read recordings on this machine.", unit="threads", low=1, high=64
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from concurrent.futures import Executor
 from contextlib import AbstractContextManager
 from typing import TypeVar
 
@@ -15,6 +14,7 @@ from server.observability.alerts.alerts import Alerts
 from server.observability.alerts.kinds import AlertKind
 from server.recordings.recording import Recording
 from server.recordings.storages import RecordingStorages
+from server.recordings.threads import RecordingThreads
 from server.recordings.uploads.custody import Custody
 from server.recordings.uploads.live_upload import in_callers_words
 from server.recordings.uploads.parts import overlapping
@@ -37,7 +37,7 @@ class Recordings:
         self,
         store: SqlUploads,
         storages: RecordingStorages,
-        threads: Executor,
+        threads: RecordingThreads,
         now_ms: Callable[[], int],
         alerts: Alerts | None = None,
     ) -> None:
@@ -55,7 +55,7 @@ class Recordings:
         """
         try:
             row = await asyncio.get_running_loop().run_in_executor(
-                self._threads, self._store.recording, session_id, upload_id
+                self._threads.local, self._store.recording, session_id, upload_id
             )
         except StateFault:
             raise Unavailable("the state database can't do it now", reason="STATE_UNAVAILABLE") from None
@@ -88,18 +88,18 @@ class Recordings:
             FailedPrecondition: it isn't there, and its time was over; or it is archived.
             Unavailable: it can't be read now.
         """
-        loop = asyncio.get_running_loop()
+        loop, threads = asyncio.get_running_loop(), self._threads.of(recording.storage)
         custody = await self._custody(recording)
         end = min(offset + length, custody.size)
         coming: asyncio.Future[bytes] | None = None
         try:
             parts = list(overlapping(custody.parts, offset, end - offset))
             for index, part in enumerate(parts):
-                reading = coming or loop.run_in_executor(self._threads, self._read, recording, part)
+                reading = coming or loop.run_in_executor(threads, self._read, recording, part)
                 data = await _told(reading)
                 coming = None
                 if index + 1 < len(parts):
-                    coming = loop.run_in_executor(self._threads, self._read, recording, parts[index + 1])
+                    coming = loop.run_in_executor(threads, self._read, recording, parts[index + 1])
                 view = memoryview(data)[max(offset - part.offset, 0) : end - part.offset]
                 for at in range(0, len(view), PIECE_BYTES):
                     yield bytes(view[at : at + PIECE_BYTES])
@@ -108,8 +108,8 @@ class Recordings:
                 coming.cancel()
 
     async def _custody(self, recording: Recording) -> Custody:
-        loop = asyncio.get_running_loop()
-        return await _told(loop.run_in_executor(self._threads, self._read_custody, recording))
+        loop, threads = asyncio.get_running_loop(), self._threads.of(recording.storage)
+        return await _told(loop.run_in_executor(threads, self._read_custody, recording))
 
     def _read_custody(self, recording: Recording) -> Custody:
         with self._counting(recording):

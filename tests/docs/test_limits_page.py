@@ -146,6 +146,7 @@ OF_THE_CODE = {
     "more after every thousand parts": size(PARTS.size(PARTS.step + 1) - PARTS.size(PARTS.step)),
     "parts": f"{PARTS.most:,}",
     "free disk space, below which none is taken": size(recordings_assembly.floor_bytes(CONFIG)),
+    "reads of External Audit Storages, and ends of uploads to them, at once": f"{recordings_assembly._REMOTE_THREADS}",
     "bytes of all uploads that wait for the disk": size(recordings_assembly._BACKLOG_BYTES),
     "parts sent to one storage at once": f"{aws_storages._SENDERS}",
     "pause of sending ahead after a failure": seconds(multipart._PAUSE_SECONDS),

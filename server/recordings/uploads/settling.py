@@ -8,12 +8,12 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from concurrent.futures import Executor
 from dataclasses import dataclass
 
 from server.errors import AuditStoreError
 from server.observability.alerts.alerts import Alerts
 from server.recordings.storages import RecordingStorages
+from server.recordings.threads import RecordingThreads
 from server.recordings.uploads.ending import Endings
 from server.recordings.uploads.recovery import end_again, recall_missing
 from server.recordings.uploads.uploads import Uploads
@@ -50,7 +50,7 @@ class Settling:
         storages: RecordingStorages,
         others: Callable[[], Iterable[str]],
         endings: Endings,
-        threads: Executor,
+        threads: RecordingThreads,
         alerts: Alerts | None = None,
     ) -> None:
         """`others` gives the ids of the storages beside the default one."""
@@ -106,7 +106,8 @@ class Settling:
         self._looks += 1
         for storage_id in await self._others_now():
             try:
-                await self._end(storage_id, await loop.run_in_executor(self._threads, self._decided, storage_id))
+                threads = self._threads.of(storage_id)
+                await self._end(storage_id, await loop.run_in_executor(threads, self._decided, storage_id))
             except (StorageError, StateFault) as error:
                 self._tell(storage_id, _reason(error))
             else:
@@ -120,8 +121,8 @@ class Settling:
             if storage_id in self._recalled or self._stopped.is_set():
                 continue
             try:
-                storage = self._storages.of(storage_id)
-                await loop.run_in_executor(self._threads, recall_missing, self._store, storage, self._endings.is_own)
+                storage, threads = self._storages.of(storage_id), self._threads.of(storage_id)
+                await loop.run_in_executor(threads, recall_missing, self._store, storage, self._endings.is_own)
             except (StorageError, StateFault) as error:
                 self._tell(storage_id, _reason(error))
             else:
@@ -129,7 +130,7 @@ class Settling:
 
     async def _others_now(self) -> Sequence[str]:
         try:
-            return await asyncio.get_running_loop().run_in_executor(self._threads, lambda: sorted(self._others()))
+            return await asyncio.get_running_loop().run_in_executor(self._threads.local, lambda: sorted(self._others()))
         except (StorageError, StateFault):
             _log.warning("the state database can't tell what uploads are to be settled")
             return ()

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import re
+from collections import defaultdict
 from collections.abc import Callable, Coroutine
-from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -14,6 +14,7 @@ import orjson
 
 from rbac.identities import Identity
 from server.audit_log.access import Access
+from server.audit_log.storages import DEFAULT
 from server.audit_log.weighted_cache import WeightedCache
 from server.errors import (
     AuditStoreError,
@@ -29,6 +30,7 @@ from server.observability.alerts.kinds import AlertKind
 from server.recordings.recording import Recording, Upload, UploadState
 from server.recordings.session_ids import is_session_id
 from server.recordings.storages import RecordingStorages
+from server.recordings.threads import RecordingThreads
 from server.recordings.uploads.begun import Begun
 from server.recordings.uploads.ending import CompletionRequest, Endings, place_of
 from server.recordings.uploads.live_upload import LiveUpload, in_callers_words
@@ -61,7 +63,8 @@ class UploadLimits:
     schedule: PartSchedule = field(default_factory=PartSchedule)
     idle_seconds: float = IDLE_SECONDS
     ends_at_once: int = 2
-    """Uploads that are ended at once: an end may read all of one, and must leave threads to those that are written."""
+    """Uploads of one storage that are ended at once: an end may read all of one, and must leave threads to those that
+    are written."""
 
 
 class Uploads:
@@ -73,7 +76,7 @@ class Uploads:
         store: SqlUploads,
         storages: RecordingStorages,
         endings: Endings,
-        threads: Executor,
+        threads: RecordingThreads,
         limits: UploadLimits,
         now_ms: Callable[[], int],
         alerts: Alerts | None = None,
@@ -87,9 +90,10 @@ class Uploads:
         """May be replaced at any time; a stream that is under way keeps what it began with."""
         self._now_ms = now_ms
         self._alerts = alerts or Alerts()
-        self._means = Means(threads, Backlog(limits.backlog_bytes), limits.idle_seconds)
-        self._ends = asyncio.Semaphore(limits.ends_at_once)
-        self._reading_whole = asyncio.Semaphore(1)
+        self._means = Means(threads.local, Backlog(limits.backlog_bytes), limits.idle_seconds)
+        # Of each storage apart: one that hangs holds up the ends of no other.
+        self._ends = defaultdict[str, asyncio.Semaphore](lambda: asyncio.Semaphore(limits.ends_at_once))
+        self._reading_whole = defaultdict[str, asyncio.Semaphore](lambda: asyncio.Semaphore(1))
         self._sha256s: WeightedCache[str, str] = WeightedCache(_SHA256S)
         self._live: dict[str, LiveUpload] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
@@ -284,7 +288,7 @@ class Uploads:
             if request.partial and live.is_held:
                 message = "a stream of the upload's owner is writing to it"
                 raise FailedPrecondition(message, reason="UPLOAD_TAKEN_UP")
-            return await self._end(live, lambda: self._endings.complete(access, row, live.writing, request))
+            return await self._end(row, live, lambda: self._endings.complete(access, row, live.writing, request))
 
     async def _abort(self, access: Access, key: str) -> UploadRow:
         live = self._live_of(await self._row(key))
@@ -292,19 +296,19 @@ class Uploads:
             row = await self._row(key)
             if row.state != OPEN:
                 return row
-            return await self._end(live, lambda: self._endings.abort(access, row, live.writing))
+            return await self._end(row, live, lambda: self._endings.abort(access, row, live.writing))
 
-    async def _end(self, live: LiveUpload, end: Callable[[], UploadRow]) -> UploadRow:
+    async def _end(self, row: UploadRow, live: LiveUpload, end: Callable[[], UploadRow]) -> UploadRow:
         live.hold(None)
         await live.drain()
-        async with self._ends:
-            row = await self._on_thread(end)
+        async with self._ends[row.storage]:
+            ended = await self._on_thread(end, row.storage)
         self._live.pop(row.key, None)
-        return row
+        return ended
 
     async def _finish(self, row: UploadRow) -> UploadRow:
-        async with self._ends:
-            return await self._on_thread(lambda: self._endings.finish(row))
+        async with self._ends[row.storage]:
+            return await self._on_thread(lambda: self._endings.finish(row), row.storage)
 
     async def _outcome(self, row: UploadRow, request: CompletionRequest) -> tuple[Recording, UploadState]:
         state = UploadState(row.state)
@@ -323,11 +327,11 @@ class Uploads:
         return recording_of(kept), state
 
     async def _read_sha256(self, kept: RecordingRow) -> str:
-        """The digest of a recording that was kept without: all of it is read, of one at a time, and once for however
-        often its uploader asks, so that threads are left to uploads."""
-        async with self._reading_whole:
+        """The digest of a recording that was kept without: all of it is read, of one at a time in each storage, and
+        once for however often its uploader asks, so that threads are left to uploads."""
+        async with self._reading_whole[kept.storage]:
             return await self._on_thread(
-                lambda: self._sha256s.get(kept.key, lambda: (self._endings.sha256_of(kept), 1))
+                lambda: self._sha256s.get(kept.key, lambda: (self._endings.sha256_of(kept), 1)), kept.storage
             )
 
     async def _row(self, key: str) -> UploadRow:
@@ -359,9 +363,10 @@ class Uploads:
         abandoned = row.state == OPEN and not is_held and untouched_ms >= self.limits.abandoned_after_ms
         return upload_of(row, durable, abandoned=abandoned)
 
-    async def _on_thread(self, work: Callable[[], Answer]) -> Answer:
+    async def _on_thread(self, work: Callable[[], Answer], asks: str = DEFAULT) -> Answer:
+        """Do what blocks; `asks` is the storage that is asked for something, beside the disk and the state."""
         try:
-            return await asyncio.get_running_loop().run_in_executor(self._threads, work)
+            return await asyncio.get_running_loop().run_in_executor(self._threads.of(asks), work)
         except TooManyUploads:
             message = "as many uploads are open as may be; complete or abort some first"
             raise ResourceExhausted(message, reason="TOO_MANY_UPLOADS", retry_after=30.0) from None

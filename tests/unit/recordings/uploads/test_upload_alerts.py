@@ -15,6 +15,7 @@ from sqlalchemy import Engine
 from server.audit_log.timestamps import DAY_MS
 from server.errors import AuditStoreError, DataLoss, FailedPrecondition, Unavailable
 from server.recordings.recording import UploadState
+from server.recordings.threads import RecordingThreads
 from server.recordings.uploads import settling
 from server.recordings.uploads.settling import Waiting
 from server.recordings.verification import can_read_recordings
@@ -118,7 +119,7 @@ def test_what_others_put_beside_custody_records_holds_up_no_end(
         await task
 
     with ThreadPoolExecutor(2) as threads:
-        service.settling._threads = threads
+        service.settling._threads = RecordingThreads(threads, threads)
         asyncio.run(settle())
 
 

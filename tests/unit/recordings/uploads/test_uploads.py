@@ -16,6 +16,7 @@ from rbac.identities import Identity, IdentityKind
 from server.errors import FailedPrecondition, InvalidRequest
 from server.files import DiskFiles
 from server.recordings.recording import UploadState
+from server.recordings.threads import RecordingThreads
 from server.recordings.uploads import pipeline
 from server.recordings.uploads.open_uploads import OpenUploads
 from server.recordings.uploads.upload_stream import MOST_CHUNK_BYTES
@@ -64,7 +65,8 @@ def test_what_has_to_be_read_for_its_digest_is_read_once_and_one_at_a_time(
         made = [await service.record(data, session=each, with_sha256=False) for each, data in sessions.items()]
         ids = [recording.upload_id for recording, _ in made]
         digests = [hashlib.sha256(data).hexdigest() for data in sessions.values()]
-        with ThreadPoolExecutor(2) as service.uploads._threads:
+        with ThreadPoolExecutor(2) as threads:
+            service.uploads._threads = RecordingThreads(threads, threads)
             monkeypatch.setattr(service.storage, "read", reading)
             await asyncio.gather(
                 *(service.complete(each, sha256=digest) for each, digest in zip(ids, digests, strict=True))
