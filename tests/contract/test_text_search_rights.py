@@ -17,7 +17,7 @@ from server.recordings.playback.lines import Line
 from server.recordings.recording import UploadState
 from server.recordings.text_search import text_search
 from server.recordings.text_search.text_index import TextIndex
-from server.recordings.text_search.text_query import IndexedRecording, TextHit, TextPage, TextQuery
+from server.recordings.text_search.text_query import IndexedRecording, TextHit, TextPage, TextQuery, have_expired
 from server.recordings.text_search.text_search import TextSearch
 from tests.contract.search_rig import NOON, SearchRig
 from tests.contract.session_rig import (
@@ -157,3 +157,15 @@ def test_one_that_was_kept_aside_is_read_where_its_own_uploader_vouches(searched
     (page,) = searched.pages(access_of(ALICE, "list", "read"), TextQuery("secret"))
     assert [hit.line for hit in page.hits] == ["her secret"]
     assert searched.index.read == [aside]
+
+
+@pytest.mark.parametrize("access", [access_of(ALICE, "list", "read"), NOT_ROOTS])
+def test_of_expired_recordings_those_are_counted_that_the_caller_may_see(searched: Searched, access: Access) -> None:
+    uploads = [searched.record(user, "secret") for user in ("root", "alice", "root")]
+    searched.index.let_go(uploads[::2], lambda: True)
+    for query in (TextQuery("secret"), TextQuery("secret", from_ms=NOON + 3)):
+        (page,) = searched.pages(access, query)
+        assert page.missing == ()
+    searched.index.let_go(uploads, lambda: True)
+    missing = {at: searched.pages(access, TextQuery("secret", from_ms=NOON + at))[0].missing for at in (2, 3)}
+    assert missing == {2: (have_expired(1),), 3: ()}

@@ -14,7 +14,7 @@ from server.recordings.recorded_events import EventReading
 from server.recordings.recording import Recording
 from server.recordings.text_search.recorded_text import RecordedText
 from server.recordings.text_search.text_index import EXPIRED, Addition, TextIndex
-from server.recordings.text_search.text_query import TextQuery
+from server.recordings.text_search.text_query import TextQuery, have_expired
 
 _log = logging.getLogger(__name__)
 _LOOK_SECONDS: Final = 0.5
@@ -116,8 +116,8 @@ class TextIndexing:
         self._anew = True
 
     def missing(self, query: TextQuery, *, names: bool) -> tuple[str, ...]:
-        """What the index misses, in words, of expired recordings what the query asks for; which sessions only with
-        `names`. Blocks."""
+        """What the index misses, in words; which sessions, and how many of those have expired that the query asks for,
+        only with `names`: such a count, by times, tells when each of them began. Blocks."""
         found = ["the index of recorded text is about to be made anew"] if self._anew else []
         # Where counts alone tell that nothing has changed since all was there, it needn't be looked for.
         waiting = [] if self._counts() == self._level else self._waiting()
@@ -125,8 +125,8 @@ class TextIndexing:
             found += [f"recording of session {each.session_id}: it waits to be indexed" for each in waiting[:_TOLD]]
             waiting = waiting[_TOLD:]
         found += [f"{len(waiting)} recordings wait to be indexed"] if waiting else []
-        if expired := self._index.count_expired(query.from_ms, query.to_ms):
-            found.append(f"{expired} recordings have expired, as their storage's retention states")
+        if names and (expired := self._index.count_expired(query.from_ms, query.to_ms)):
+            found.append(have_expired(expired))
         noted, first = self._index.notes(_TOLD)
         if noted and not names:
             return (*found, f"{noted} recordings aren't wholly indexed")

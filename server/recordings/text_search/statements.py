@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from dataclasses import replace
 
 import orjson
 
@@ -47,6 +48,19 @@ def recordings(query: TextQuery, after: TextPosition | None, limit: int, session
     statement = f"""
         SELECT r.started_ms, r.number, r.first_line, r.last_line, r.session_id, r.upload_id, r.user
         FROM recordings AS r WHERE {" AND ".join(["r.last_line >= r.first_line", *conditions])}
+        ORDER BY r.started_ms DESC, r.number DESC LIMIT ?"""
+    return statement, (*values, limit)
+
+
+def recordings_gone(gone: str, query: TextQuery, limit: int, sessions: Collection[str] | None) -> Asked:
+    """Recordings of which `gone` holds, in order, by times alone: whose they were is gone as well."""
+    conditions, values = _filters(replace(query, users=frozenset()))
+    if sessions is not None:
+        conditions.append("r.session_id IN (SELECT value FROM json_each(?))")
+        values.append(orjson.dumps(sorted(sessions)).decode())
+    statement = f"""
+        SELECT r.session_id, r.upload_id FROM recordings AS r
+        WHERE {" AND ".join(["r.note != ''", gone, *conditions])}
         ORDER BY r.started_ms DESC, r.number DESC LIMIT ?"""
     return statement, (*values, limit)
 

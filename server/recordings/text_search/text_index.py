@@ -95,6 +95,12 @@ class TextIndex:
         statement = f"SELECT count(*) FROM recordings WHERE note != '' AND {_GONE} AND {began}"  # noqa: S608 -- ours
         return self._guarded(lambda: int(self._read(statement, (from_ms, from_ms, to_ms, to_ms))[0][0]))
 
+    def expired_of(self, query: TextQuery, limit: int, sessions: Collection[str] | None) -> list[tuple[str, str]]:
+        """Session id and upload id of those that have expired and began in the query's times, newest first, so many at
+        most; of these sessions, if some are given."""
+        statement, values = statements.recordings_gone(_GONE, query, limit, sessions)
+        return self._guarded(lambda: self._read(statement, values))
+
     def let_go(self, upload_ids: Collection[str], go_on: Callable[[], bool]) -> None:
         """Forget the text and users of recordings, which have expired, and that the file has none of it any more. Where
         `go_on` says no, the last of it goes when it is asked for again."""

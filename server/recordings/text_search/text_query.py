@@ -26,6 +26,11 @@ class TextQuery:
     page_token: str = ""
 
 
+def have_expired(recordings: int) -> str:
+    """What is told of recordings whose text went."""
+    return f"{recordings} recordings have expired, as their storage's retention states"
+
+
 @dataclass(frozen=True, slots=True)
 class TextPosition:
     """A line's place in the order of hits: newest recordings first, in each by time."""

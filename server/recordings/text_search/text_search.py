@@ -23,7 +23,14 @@ from server.audit_log.access import Access
 from server.audit_log.search.tokens import HiddenTokens
 from server.audit_log.shared_places import SharedPlaces
 from server.recordings.text_search.text_index import TextIndex, has_text
-from server.recordings.text_search.text_query import IndexedRecording, TextHit, TextPage, TextPosition, TextQuery
+from server.recordings.text_search.text_query import (
+    IndexedRecording,
+    TextHit,
+    TextPage,
+    TextPosition,
+    TextQuery,
+    have_expired,
+)
 
 PLACES: Final = 16
 """For searches under way; they have one thread."""
@@ -35,6 +42,8 @@ _SECONDS: Final = 20.0
 """On the thread, for one page; waiting for it doesn't count."""
 _RECORDINGS: Final = 500
 """Recordings whose rights are decided at once."""
+_EXPIRED: Final = 2_000
+"""Expired recordings that are counted, if the caller may see them."""
 _LINES: Final = 250_000
 """About so many lines are read at once, where they are read one after the other: then it is another's turn."""
 _SHORT_AFTER_SECONDS: Final = 5.0
@@ -119,18 +128,26 @@ class TextSearch:
         # Asked before the hits are read: what is indexed meanwhile may be in them, and is told as missing all the same.
         missing = await self._on_thread(lambda: self._missing(query, sees_all))
         page = _Reading(query, is_given_up)
-        end = await (self._read_all(page, after) if sees_all else self._read_admitted(access, page, after))
+        if sees_all:
+            end = await self._read(page, after, partial(self._index.find, query))
+        else:
+            sessions = await self._sessions.candidates(access)
+            missing += await self._expired(access, query, sessions)
+            end = await self._read_admitted(access, page, after, sessions)
         token = "" if end is None else self._token(access, query, end)
         return TextPage(tuple(page.hits), token, missing)
 
-    async def _read_all(self, page: _Reading, after: TextPosition | None) -> TextPosition | None:
-        """Fill a page with hits in whatever recording; gives where the next one goes on, None at the end."""
-        return await self._read(page, after, partial(self._index.find, page.query))
+    async def _expired(self, access: Access, query: TextQuery, sessions: Collection[str] | None) -> tuple[str, ...]:
+        """That recordings have expired, of those that the caller may see, and of these the newest."""
+        gone = await self._on_thread(partial(self._index.expired_of, query, _EXPIRED, sessions))
+        admitted = await self._sessions.admitted(access, gone)
+        return (have_expired(len(admitted)),) if admitted else ()
 
-    async def _read_admitted(self, access: Access, page: _Reading, after: TextPosition | None) -> TextPosition | None:
-        """As `_read_all`, in recordings that the caller may see."""
+    async def _read_admitted(
+        self, access: Access, page: _Reading, after: TextPosition | None, sessions: Collection[str] | None
+    ) -> TextPosition | None:
+        """As `_read`, in recordings that the caller may see, all of them in `sessions` if some are given."""
         short_after = time.monotonic() + _SHORT_AFTER_SECONDS
-        sessions = await self._sessions.candidates(access)
         while True:
             recordings = await self._on_thread(
                 partial(self._index.recordings, page.query, after, _RECORDINGS, sessions)
@@ -151,6 +168,7 @@ class TextSearch:
                 return after
 
     async def _read(self, page: _Reading, after: TextPosition | None, find: Find) -> TextPosition | None:
+        """Fill a page with what is found; gives where the next one goes on, None at the end."""
         while page.looked_at < _MOST_LOOKED_AT:
             found = await self._on_thread(partial(page.timed, partial(find, after, _LOOKED_AT)))
             for hit in found:

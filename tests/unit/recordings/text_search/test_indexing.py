@@ -140,8 +140,9 @@ async def test_the_text_of_what_expires_goes_and_comes_back_where_it_is_kept_lon
             await asyncio.to_thread(until, lambda index=index, lines=lines: found(index) == lines)
             expired = ("1 recordings have expired, as their storage's retention states",) if told else ()
             await asyncio.to_thread(
-                until, lambda service=service, expired=expired: service.missing(ASKED, names=False) == expired
+                until, lambda service=service, expired=expired: service.missing(ASKED, names=True) == expired
             )
+            assert service.missing(ASKED, names=False) == ()
     (tmp_path / "text.sqlite").unlink()
     kept.over, kept.unknown, kept.data["old"] = {"old"}, set(), ValueError("it isn't read")
     async with indexing(kept, tmp_path) as (service, index):
