@@ -6,11 +6,14 @@ from typing import Final
 
 from server.storage.query import FieldEquality
 from server.storage.scan.fields import extract, extract_json, field_equality, holds_text
-from server.storage.scan.sql import Condition, all_of, any_of
-from server.storage.value_tests import AllOf, AnyOf, Operator, RowCondition, ValueTest
+from server.storage.scan.sql import FALSE, Condition, all_of, any_of
+from server.storage.value_tests import AllOf, AnyOf, Operator, RowCondition, TestValue, ValueTest
 
 MOST_TEXTS: Final = 16
 """Texts that are looked for before the JSON is parsed; more would cost as much as parsing."""
+
+FEW_VALUES: Final = 4
+"""Of so few in an IN DuckDB makes equalities, each with an extraction of its own. So each has its text before it."""
 
 
 def row_condition(condition: RowCondition) -> Condition:
@@ -25,15 +28,24 @@ def row_condition(condition: RowCondition) -> Condition:
 
 
 def _scalar(test: ValueTest) -> Condition:
-    if test.operator is Operator.ONE_OF and test.holds:
-        return any_of([field_equality(FieldEquality(test.path, value)) for value in test.values])
     text = extract(test.path)
     if test.operator is Operator.PREFIX:
         json = extract_json(test.path)
         found = Condition(f"starts_with(json_extract_string({json.sql}, '$'), ?)", (*json.values, test.values[0]))
+    elif test.holds and len(test.values) <= FEW_VALUES:
+        return any_of([field_equality(FieldEquality(test.path, value)) for value in test.values])
     else:
-        found = any_of([Condition(f"{text.sql} = to_json(?)::VARCHAR", (*text.values, value)) for value in test.values])
+        found = _one_of(text, test.values)
+        if test.holds:
+            return _holding(test, found)
     return all_of([_is_of_type(text, test), _asked(found, test)])
+
+
+def _one_of(text: Condition, values: tuple[TestValue, ...]) -> Condition:
+    # One extraction for all values: each takes time, and a hundred of them more memory than a search has.
+    if not values:
+        return FALSE
+    return Condition(f"{text.sql} IN ({', '.join(['to_json(?)::VARCHAR'] * len(values))})", (*text.values, *values))
 
 
 def _is_of_type(text: Condition, test: ValueTest) -> Condition:
@@ -48,9 +60,13 @@ def _is_of_type(text: Condition, test: ValueTest) -> Condition:
 
 def _list(test: ValueTest) -> Condition:
     asked = _asked_of_list(test)
-    if not test.holds or test.operator is Operator.ALL_END or len(test.values) > MOST_TEXTS:
-        return asked
-    return all_of([holds_text(tuple(map(str, test.values))), asked])
+    return asked if not test.holds or test.operator is Operator.ALL_END else _holding(test, asked)
+
+
+def _holding(test: ValueTest, found: Condition) -> Condition:
+    """`found`, asked only where the JSON has one of the texts."""
+    texts = tuple(value for value in test.values if isinstance(value, str))
+    return all_of([holds_text(texts), found]) if 0 < len(texts) <= MOST_TEXTS else found
 
 
 def _asked_of_list(test: ValueTest) -> Condition:
