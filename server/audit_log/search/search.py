@@ -265,7 +265,7 @@ class Search:
             raise FailedPrecondition(message, reason="AMBIGUOUS_UID", uid=selector.uid, count=str(len(places)))
         if reasons := {item.reason for item in missing} - _SAYS_NOTHING_OF_ONE:
             raise cant_be_read(is_archived=MissingReason.OBJECT_ARCHIVED in reasons)
-        # Looked for again even if there is none, so that time doesn't tell either.
+        # Looked for again even if there is none, so that time tells as little as it can.
         is_there = condition is not None and self._places(caller, selector, deadline, None, outcome)[0]
         raise no_such_event(NOT_ADMITTED if is_there else "")
 
