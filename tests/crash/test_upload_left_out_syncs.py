@@ -20,13 +20,12 @@ WITHOUT_LOSS = {
     "sync folder KEY: write_durably < begin < _add": COVERED,
     "sync folder KEY: write_durably < decide < complete": TWICE,
     "sync folder KEY: write_durably < decide < abort": TWICE,
-    "sync folder KEY: decided < finish < complete": TWICE,
-    "sync folder KEY: decided < finish < abort": TWICE,
+    "sync folder KEY: decided < _finish < complete": TWICE,
+    "sync folder KEY: decided < _finish < abort": TWICE,
 }
 SOMETIMES_WITHOUT_LOSS = {
     "sync progress.part: write_durably < _rewrite < open_writer": "nothing may be durable yet that it tells of",
     "sync folder KEY: write_durably < _rewrite < open_writer": "nothing may be durable yet that it tells of",
-    "sync folder recordings: complete < _place < finish": "another upload's completion synced it",
 }
 
 
