@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import TypeVar
 
@@ -12,6 +12,7 @@ from server.audit_log.retention import expired_text, is_past
 from server.errors import AuditStoreError, DataLoss, FailedPrecondition, Unavailable
 from server.observability.alerts.alerts import Alerts
 from server.observability.alerts.kinds import AlertKind
+from server.recordings.part_buffers import PartBuffer, PartBuffers
 from server.recordings.recording import Recording
 from server.recordings.storages import RecordingStorages
 from server.recordings.threads import RecordingThreads
@@ -46,6 +47,8 @@ class Recordings:
         self._threads = threads
         self._now_ms = now_ms
         self._alerts = alerts or Alerts()
+        # Apart: parts that a bucket doesn't give keep their memory as long as it hangs.
+        self._buffers = {threads.local: PartBuffers(), threads.remote: PartBuffers()}
 
     async def find(self, session_id: str, upload_id: str = "") -> Recording | None:
         """A session's recording, or what is kept of one of its uploads; None if there is none.
@@ -81,31 +84,43 @@ class Recordings:
     async def chunks(self, recording: Recording, offset: int, length: int) -> AsyncIterator[bytes]:
         """Bytes from `offset` on, `length` of them or as many as there are, in pieces of at most PIECE_BYTES.
 
-        The next part is read while this one is given.
+        The next part is read while this one is given, where there is memory to spare. A part that nothing was taken of
+        for a while is let go where others wait, and read again.
 
         Raises:
             DataLoss: a part isn't what was taken; nothing of it is given. Or the recording isn't there.
             FailedPrecondition: it isn't there, and its time was over; or it is archived.
             Unavailable: it can't be read now.
         """
-        loop, threads = asyncio.get_running_loop(), self._threads.of(recording.storage)
         custody = await self._custody(recording)
         end = min(offset + length, custody.size)
-        coming: asyncio.Future[bytes] | None = None
+        buffers = self._buffers[self._threads.of(recording.storage)]
+        current: PartBuffer | None = None
+        ahead: PartBuffer | None = None
         try:
             parts = list(overlapping(custody.parts, offset, end - offset))
-            for index, part in enumerate(parts):
-                reading = coming or loop.run_in_executor(threads, self._read, recording, part)
-                data = await _told(reading)
-                coming = None
-                if index + 1 < len(parts):
-                    coming = loop.run_in_executor(threads, self._read, recording, parts[index + 1])
-                view = memoryview(data)[max(offset - part.offset, 0) : end - part.offset]
-                for at in range(0, len(view), PIECE_BYTES):
-                    yield bytes(view[at : at + PIECE_BYTES])
+            for part, following in zip(parts, [*parts[1:], None], strict=False):
+                current, ahead = ahead, None
+                at, stop = max(offset, part.offset), min(end, part.offset + part.size)
+                while at < stop:
+                    if current is None or current.is_gone:
+                        current = await buffers.acquire(part.size, self._read_of(recording, part))
+                    next_at = min(at + PIECE_BYTES, stop)
+                    piece = await _told(current.piece(at - part.offset, next_at - part.offset))
+                    if following is not None and ahead is None:
+                        ahead = buffers.acquire_ahead(following.size, self._read_of(recording, following))
+                    at = next_at
+                    yield piece
+                if current is not None:
+                    current.release()
         finally:
-            if coming is not None:
-                coming.cancel()
+            for buffer in (current, ahead):
+                if buffer is not None:
+                    buffer.release()
+
+    def _read_of(self, recording: Recording, part: Part) -> Callable[[], asyncio.Future[bytes]]:
+        loop, threads = asyncio.get_running_loop(), self._threads.of(recording.storage)
+        return lambda: loop.run_in_executor(threads, self._read, recording, part)
 
     async def _custody(self, recording: Recording) -> Custody:
         loop, threads = asyncio.get_running_loop(), self._threads.of(recording.storage)
@@ -149,7 +164,7 @@ class Recordings:
         return self._alerts.counting(recording.storage, kind, failures, but=(NotReadable, ObjectArchived))
 
 
-async def _told(reading: asyncio.Future[Answer]) -> Answer:
+async def _told(reading: Awaitable[Answer]) -> Answer:
     try:
         return await reading
     except StorageError as error:

@@ -27,7 +27,7 @@ from server.config import Config
 from server.external_storage import connection_tests, events, locations, rules
 from server.external_storage.storage import TEST_COUNTS_MS
 from server.grpc_api import audit_log, emit_batches, recording_requests, search_requests
-from server.recordings import verification
+from server.recordings import part_buffers, verification
 from server.recordings.sessions import sessions
 from server.recordings.text_search import text_search
 from server.recordings.uploads import settling
@@ -148,6 +148,10 @@ OF_THE_CODE = {
     "free disk space, below which none is taken": size(recordings_assembly.floor_bytes(CONFIG)),
     "reads of External Audit Storages, and ends of uploads to them, at once": f"{recordings_assembly._REMOTE_THREADS}",
     "bytes of all uploads that wait for the disk": size(recordings_assembly._BACKLOG_BYTES),
+    "parts in memory for all who read, of the default storage and of External Audit Storages each": (
+        f"{size(part_buffers.BYTES)}, or one part"
+    ),
+    "a part whose reader takes nothing, while others wait; it is read again": seconds(part_buffers.TURN_SECONDS),
     "parts sent to one storage at once": f"{aws_storages._SENDERS}",
     "pause of sending ahead after a failure": seconds(multipart._PAUSE_SECONDS),
     "complete ones that couldn't be sent are tried again every": seconds(settling.LOOK_SECONDS),

@@ -62,9 +62,14 @@ def test_reads_and_ends_that_wait_for_a_bucket_hold_up_nothing_of_the_default_st
         kept = await service.recordings.find(SESSION)
         assert kept is not None
         ends = [await service.send(b"another", who=OTHER_NODE) for _ in range(2)]
+        for buffers in service.recordings._buffers.values():
+            buffers._limit = 1  # one part at a time
+        reader = service.recordings.chunks(kept, 0, len(DATA))
+        await anext(reader)
         service.s3.fails = bucket.hang
         work = [service.complete(upload_id, who=OTHER_NODE) for upload_id in ends]
         work += [service.complete(there, sha256=DIGEST), service.content(kept), service.settling.run()]
+        work.append(anext(reader))
         waiting = [asyncio.create_task(each) for each in work]
         try:
             await bucket.asked(len(waiting))

@@ -11,6 +11,8 @@ from sqlalchemy import Engine
 
 from server.errors import DataLoss
 from server.files import DiskFiles
+from server.recordings import reading
+from server.recordings.part_buffers import PartBuffers
 from server.state.database import open_database
 from tests.uploads_under_test import NODE, OTHER_SESSION, SESSION, UploadsUnderTest
 
@@ -69,6 +71,28 @@ def test_a_range_is_read(engine: Engine, tmp_path: Path, offset: int, length: in
     service = UploadsUnderTest(DiskFiles(), engine, tmp_path / "recordings")
     recording, _ = asyncio.run(service.record(DATA, who=NODE))
     assert asyncio.run(service.content(recording, offset, length)) == DATA[offset : offset + length]
+
+
+def test_readers_that_stand_still_hold_up_no_other_and_go_on_where_they_were(
+    engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reading, "PIECE_BYTES", 3)
+    service = UploadsUnderTest(DiskFiles(), engine, tmp_path / "recordings")
+    buffers = PartBuffers(24, turn_seconds=0.0)
+    service.recordings._buffers = dict.fromkeys(service.recordings._buffers, buffers)
+
+    async def live() -> None:
+        recording, _ = await service.record(DATA)
+        still = [service.recordings.chunks(recording, 20, 80) for _ in range(5)]
+        given = [await anext(each) for each in still]
+        assert buffers._bytes <= 24
+        async with asyncio.timeout(60):
+            assert await service.content(recording) == DATA
+            for first, each in zip(given, still, strict=True):
+                assert first + b"".join([piece async for piece in each]) == DATA[20:]
+        assert buffers._bytes == 0
+
+    asyncio.run(live())
 
 
 def test_files_are_for_the_service_alone(engine: Engine, tmp_path: Path) -> None:
