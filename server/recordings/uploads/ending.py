@@ -121,6 +121,12 @@ class Endings:
                 storage.decide(place_of(row), custody.encode())
             return self._finish(row)
 
+    def asks(self, row: UploadRow) -> str:
+        """The storage that an end of this upload waits for: where another has the session's recording, that is read to
+        be compared."""
+        kept = self._store.recording(row.session_id)
+        return row.storage if kept is None or kept.storage == _EMBEDDED else kept.storage
+
     def is_own(self, custody: Custody) -> bool:
         """Whether the service made a custody record. May be called from any thread."""
         return self._proofs.is_own(custody)

@@ -63,8 +63,7 @@ class UploadLimits:
     schedule: PartSchedule = field(default_factory=PartSchedule)
     idle_seconds: float = IDLE_SECONDS
     ends_at_once: int = 2
-    """Uploads of one storage that are ended at once: an end may read all of one, and must leave threads to those that
-    are written."""
+    """Ends at once of each storage: one may read all of an upload, and must leave threads to those that are written."""
 
 
 class Uploads:
@@ -187,7 +186,7 @@ class Uploads:
         async with live.changing:
             row = await self._row(key)
             if row.state == OPEN and await self._is_decided(row):
-                await self._finish(row)
+                await self._in_turn(row, lambda: self._endings.finish(row))
         self._live.pop(key, None)
 
     async def _begin(self, access: Access, session_id: str, with_sha256: bool) -> UploadStream:
@@ -231,7 +230,7 @@ class Uploads:
             if row.session_id != session_id:
                 raise InvalidRequest([Violation("start.session_id", "isn't the session that the upload records")])
             if row.state == OPEN and await self._on_thread(lambda: self._endings.is_decided(row)):
-                row = await self._finish(row)
+                row = await self._in_turn(row, lambda: self._endings.finish(row))
             if row.state != OPEN:
                 raise _not_open(row)
             live.writing.hashes_whole |= with_sha256
@@ -301,14 +300,14 @@ class Uploads:
     async def _end(self, row: UploadRow, live: LiveUpload, end: Callable[[], UploadRow]) -> UploadRow:
         live.hold(None)
         await live.drain()
-        async with self._ends[row.storage]:
-            ended = await self._on_thread(end, row.storage)
+        ended = await self._in_turn(row, end)
         self._live.pop(row.key, None)
         return ended
 
-    async def _finish(self, row: UploadRow) -> UploadRow:
-        async with self._ends[row.storage]:
-            return await self._on_thread(lambda: self._endings.finish(row), row.storage)
+    async def _in_turn(self, row: UploadRow, end: Callable[[], UploadRow]) -> UploadRow:
+        asks = await self._on_thread(lambda: self._endings.asks(row))
+        async with self._ends[asks]:
+            return await self._on_thread(end, asks)
 
     async def _outcome(self, row: UploadRow, request: CompletionRequest) -> tuple[Recording, UploadState]:
         state = UploadState(row.state)

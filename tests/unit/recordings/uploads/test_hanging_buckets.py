@@ -61,7 +61,10 @@ def test_reads_and_ends_that_wait_for_a_bucket_hold_up_nothing_of_the_default_st
         there = await kept_without_digest(SESSION)
         kept = await service.recordings.find(SESSION)
         assert kept is not None
-        ends = [await service.send(b"another", who=OTHER_NODE) for _ in range(2)]
+        ends = [await service.send(b"another", who=OTHER_NODE)]
+        active[0] = "default"
+        ends.append(await service.send(DATA, who=OTHER_NODE))  # which is compared with what is in the bucket
+        active[0] = "aws-1"
         for buffers in service.recordings._buffers.values():
             buffers._limit = 1  # one part at a time
         reader = service.recordings.chunks(kept, 0, len(DATA))
