@@ -164,9 +164,7 @@ class TextIndex:
             DeadlineExceeded: `deadline` (of time.monotonic) passed, or nobody waits for it any more.
         """
         statement, values = statements.lines(query, after, limit)
-        rows = self._guarded(
-            lambda: self._read(statement, values, lambda: is_given_up() or time.monotonic() > deadline)
-        )
+        rows = self._guarded(lambda: self._read(statement, values, _over(deadline, is_given_up)))
         return [TextHit(TextPosition(*row[:3]), *row[3:]) for row in rows]
 
     def recordings(
@@ -193,9 +191,8 @@ class TextIndex:
         Raises:
             DeadlineExceeded: as `find`.
         """
-        return self._guarded(
-            lambda: self._lines_of(recordings, text, after, limit, lambda: is_given_up() or time.monotonic() > deadline)
-        )
+        is_over = _over(deadline, is_given_up)
+        return self._guarded(lambda: self._lines_of(recordings, text, after, limit, is_over))
 
     def _lines_of(
         self,
@@ -320,6 +317,11 @@ def _transaction(connection: sqlite3.Connection) -> Iterator[None]:
 
 class _ThrownAway(Exception):
     """The file was damaged and is gone."""
+
+
+def _over(deadline: float, is_given_up: Callable[[], bool]) -> Callable[[], bool]:
+    """Whether a read has to end: its time has passed, or nobody waits for it any more."""
+    return lambda: is_given_up() or time.monotonic() > deadline
 
 
 class Addition:
