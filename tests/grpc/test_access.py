@@ -78,7 +78,6 @@ from tests.grpc.rig import Rig, serving
 from tests.loops import in_loop, until
 
 Codes = grpc.StatusCode
-
 SESSION = "0d4c1f0e-6f5b-4f0a-8a39-1b8a2a6f0c11"
 ROLE = AwsOidcIntegration(role_arn="arn:aws:iam::111122223333:role/audit")
 REQUESTS = {
@@ -130,6 +129,8 @@ REQUESTS = {
     ).SerializeToString(),
     DELETE_INTEGRATION: integration_pb.DeleteIntegrationRequest(name="none").SerializeToString(),
 }
+
+
 REFLECTION = [f"/grpc.reflection.{version}.ServerReflection/ServerReflectionInfo" for version in ("v1", "v1alpha")]
 WATCH = "/grpc.health.v1.Health/Watch"
 
@@ -298,38 +299,6 @@ async def test_every_row_of_the_table_is_served() -> None:
         await until(lambda: {record.method for record in rig.records.calls} == set(PERMISSIONS) - {WATCH})
         codes = {record.method: record.code for record in rig.records.calls}
     assert set(codes.values()) == {"OK", "NOT_FOUND"}
-
-
-@in_loop
-async def test_health_tells_any_peer_that_passes_tls() -> None:
-    async with serving() as rig, rig.user("Node") as channel:
-        stub = HealthStub(channel)
-        for service in ("", "extaudit.v1.AuditLogService", "extaudit.v1.StatusService"):
-            answer = await stub.Check(health_pb2.HealthCheckRequest(service=service))
-            assert answer.status == health_pb2.HealthCheckResponse.SERVING
-        rig.server.health.set_serving(False)
-        answer = await stub.Check(health_pb2.HealthCheckRequest())
-        assert answer.status == health_pb2.HealthCheckResponse.NOT_SERVING
-        failure = await failing(stub.Check(health_pb2.HealthCheckRequest(service="x")))
-    assert (failure.code, failure.reason) == (Codes.NOT_FOUND, "NOT_FOUND")
-
-
-@in_loop
-async def test_a_watcher_of_health_is_told_of_changes_and_of_the_end() -> None:
-    Status = health_pb2.HealthCheckResponse  # noqa: N806
-    async with serving() as rig, rig.node() as channel:
-        watch = HealthStub(channel).Watch(health_pb2.HealthCheckRequest())
-        seen = [(await watch.read()).status]
-        rig.server.health.set_serving(False)
-        seen.append((await watch.read()).status)
-        rig.server.health.set_serving(True)
-        seen.append((await watch.read()).status)
-        stopping = asyncio.ensure_future(rig.server.stop(10))
-        seen.append((await watch.read()).status)
-        failure = await failing(watch.read())
-        await stopping
-    assert seen == [Status.SERVING, Status.NOT_SERVING, Status.SERVING, Status.NOT_SERVING]
-    assert (failure.code, failure.reason) == (Codes.UNAVAILABLE, "STOPPING")
 
 
 @in_loop

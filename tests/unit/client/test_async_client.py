@@ -41,9 +41,9 @@ from extaudit_client.custody import CustodyDigest
 from extaudit_client.upload_window import CHUNK_BYTES, WINDOW_BYTES, Source
 
 from tests.loops import in_loop
+from tests.unit.client.fake_recordings import SESSION, FakeUploads
 from tests.unit.client.fake_service import FakeService, Refused, acknowledge
 from tests.unit.client.test_emit_stream import broken_after, bytes_of, numbered
-from tests.unit.client.test_recordings import SESSION, FakeUploads
 
 UNAVAILABLE = grpc.StatusCode.UNAVAILABLE
 FAST = Retries(attempts=2, first_delay=0.01)

@@ -1,67 +1,34 @@
-"""Uploads and downloads of the client: what it does when streams break, sources wait, or the service errs."""
+"""Uploads of the client: what it does when streams break, sources wait, or the service errs."""
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import io
 import itertools
 import os
-import stat
 import threading
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import grpc
 import pytest
-from extaudit.v1 import recording_pb2
 from extaudit.v1 import recording_service_pb2 as pb
 from extaudit_client import Client, ExtauditError, Retries
 from extaudit_client.custody import PART_BYTES, CustodyDigest, part_size
-from extaudit_client.download_state import PartFile
-from extaudit_client.downloading import Download
 from extaudit_client.upload_window import UploadWindow, chunk
 from extaudit_client.uploading import CHUNK_BYTES, WINDOW_BYTES, Source, Uploading
 
 from tests.polling import until
+from tests.unit.client.fake_recordings import (
+    SESSION,
+    UNAVAILABLE,
+    FakeUploads,
+    Requests,
+    Responses,
+    digest_by_hand,
+)
 from tests.unit.client.fake_service import FakeService, Refused
 from tests.unit.client.silence import SILENCE, SilenceClock
-
-UNAVAILABLE = grpc.StatusCode.UNAVAILABLE
-SESSION = "0d4c1f0e-6f5b-4f0a-8a39-1b8a2a6f0c11"
-Requests = Iterator[pb.UploadRecordingRequest]
-Responses = Iterator[pb.UploadRecordingResponse]
-
-
-class FakeUploads:
-    """Takes uploads in; `breaks` says after how many chunks each stream breaks, and with what."""
-
-    def __init__(self, *breaks: tuple[int, Refused]) -> None:
-        self.breaks = list(breaks)
-        self.data = bytearray()
-        self.starts: list[tuple[str, str]] = []
-        self.received = 0
-        self.with_sha256: list[bool] = []
-
-    def __call__(self, requests: Requests) -> Responses:
-        start = next(requests).start
-        self.starts.append((start.session_id, start.upload_id))
-        self.with_sha256.append(start.with_sha256)
-        limit, failure = self.breaks.pop(0) if self.breaks else (-1, None)
-        yield self._durable()
-        for number, request in enumerate(requests):
-            if number == limit and failure is not None:
-                raise failure
-            offset, data = request.chunk.offset, request.chunk.data
-            assert offset <= len(self.data), "a gap"
-            self.data += data[len(self.data) - offset :]
-            self.received += len(data)
-            yield self._durable()
-
-    def _durable(self) -> pb.UploadRecordingResponse:
-        return pb.UploadRecordingResponse(upload_id="u-1", storage="default", durable_offset=len(self.data))
 
 
 @pytest.mark.parametrize("size", [1, 100, 125, 126, 127, 128, 16_384, CHUNK_BYTES])
@@ -240,15 +207,6 @@ def test_a_source_that_can_not_be_read_ends_the_upload(service: FakeService, cli
         client.recordings.upload(Broken(), SESSION)  # type: ignore[arg-type]  # as above
 
 
-def digest_by_hand(data: bytes, schedule: list[int]) -> str:
-    digests, at = b"", 0
-    for size in schedule:
-        if at < len(data):
-            digests += hashlib.sha256(data[at : at + size]).digest()
-        at += size
-    return hashlib.sha256(digests).hexdigest()
-
-
 @pytest.mark.parametrize("whole", [False, True])
 @pytest.mark.parametrize("size", [0, 1, PART_BYTES - 1, PART_BYTES, PART_BYTES + 1, 2 * PART_BYTES, 2 * PART_BYTES + 9])
 def test_the_custody_digest_is_over_the_digests_of_the_parts(size: int, whole: bool) -> None:
@@ -264,176 +222,6 @@ def test_the_custody_digest_is_over_the_digests_of_the_parts(size: int, whole: b
 
 def test_parts_grow_by_the_first_size_after_every_thousand() -> None:
     assert [part_size(n) // PART_BYTES for n in (1, 1000, 1001, 2000, 2001, 9001, 10_000)] == [1, 1, 2, 2, 3, 10, 10]
-
-
-class FakeDownload:
-    """Gives a recording; `breaks` says after how many bytes of each stream it breaks, and with what."""
-
-    def __init__(self, data: bytes, *breaks: tuple[int, Refused]) -> None:
-        self.data = data
-        self.breaks = list(breaks)
-        self.offsets: list[int] = []
-        self.custody = digest_by_hand(data, [PART_BYTES] * 4)
-        self.sha256 = hashlib.sha256(data).hexdigest()
-
-    def __call__(self, request: pb.DownloadRecordingRequest) -> Iterator[pb.DownloadRecordingResponse]:
-        self.offsets.append(request.offset)
-        recording = recording_pb2.Recording(
-            session_id=request.session_id,
-            upload_id="u-1",
-            bytes=len(self.data),
-            custody_digest=self.custody,
-            sha256=self.sha256,
-        )
-        yield pb.DownloadRecordingResponse(recording=recording)
-        limit, failure = self.breaks.pop(0) if self.breaks else (len(self.data), None)
-        rest = self.data[request.offset :][:limit]
-        for start in range(0, len(rest), 1000):
-            yield pb.DownloadRecordingResponse(chunk=rest[start : start + 1000])
-        if failure is not None:
-            raise failure
-
-
-BROKEN = Refused(UNAVAILABLE, "STOPPING", retry_after=0.0)
-
-
-def test_a_download_is_there_once_it_is_whole(service: FakeService, client: Client, tmp_path: Path) -> None:
-    service.download = fake = FakeDownload(os.urandom(10_000), (3000, BROKEN), (4000, BROKEN))
-    target = tmp_path / "s.tar"
-    told: list[int] = []
-    recording = client.recordings.download(SESSION, target, progress=lambda _, done: told.append(done))
-    assert target.read_bytes() == fake.data
-    assert recording.bytes == 10_000
-    assert fake.offsets == [0, 3000, 7000]
-    assert told[-1] == 10_000
-    assert [path.name for path in tmp_path.iterdir()] == ["s.tar"]
-
-
-def test_a_download_is_durable_before_it_has_its_name_and_its_name_when_it_is_done(
-    service: FakeService, client: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    service.download = FakeDownload(os.urandom(10_000))
-    target, sync, synced = tmp_path / "s.tar", os.fsync, list[tuple[str, bool]]()
-
-    def noted(fd: int) -> None:
-        found = os.fstat(fd)
-        synced.append(("folder" if stat.S_ISDIR(found.st_mode) else f"{found.st_size} bytes", target.exists()))
-        sync(fd)
-
-    monkeypatch.setattr(os, "fsync", noted)
-    client.recordings.download(SESSION, target)
-    assert synced == [("10000 bytes", False), ("folder", True)]
-
-
-def test_a_recording_of_which_no_sha256_of_the_whole_is_kept_is_downloaded(
-    service: FakeService, client: Client, tmp_path: Path
-) -> None:
-    service.download = fake = FakeDownload(os.urandom(10_000))
-    fake.sha256 = ""
-    client.recordings.download(SESSION, tmp_path / "s.tar")
-    assert (tmp_path / "s.tar").read_bytes() == fake.data
-    fake.sha256 = "0" * 64
-    with pytest.raises(ExtauditError, match="custody digest"):
-        client.recordings.download(SESSION, tmp_path / "t.tar")
-
-
-def test_a_download_of_before_is_gone_on_with(service: FakeService, client: Client, tmp_path: Path) -> None:
-    failure = Refused(grpc.StatusCode.PERMISSION_DENIED, "LOCKED")
-    service.download = fake = FakeDownload(os.urandom(10_000), (6000, failure))
-    target = tmp_path / "s.tar"
-    with pytest.raises(ExtauditError):
-        client.recordings.download(SESSION, target)
-    assert not target.exists()
-    client.recordings.download(SESSION, target)
-    assert fake.offsets == [0, 6000]
-    assert target.read_bytes() == fake.data
-
-
-def test_what_is_not_the_recordings_is_thrown_away(service: FakeService, client: Client, tmp_path: Path) -> None:
-    service.download = fake = FakeDownload(os.urandom(10_000))
-    (tmp_path / "s.tar.part").write_bytes(b"other")
-    with pytest.raises(ExtauditError, match="custody digest"):
-        client.recordings.download(SESSION, tmp_path / "s.tar")
-    client.recordings.download(SESSION, tmp_path / "s.tar")
-    assert (tmp_path / "s.tar").read_bytes() == fake.data
-
-
-def test_a_part_longer_than_the_recording_is_thrown_away(service: FakeService, client: Client, tmp_path: Path) -> None:
-    def refuse(_: pb.DownloadRecordingRequest) -> Iterator[pb.DownloadRecordingResponse]:
-        raise Refused(grpc.StatusCode.INVALID_ARGUMENT, "INVALID_REQUEST", violations=(("offset", "too large"),))
-
-    service.download = refuse
-    (tmp_path / "s.tar.part").write_bytes(bytes(20_000))
-    with pytest.raises(ExtauditError):
-        client.recordings.download(SESSION, tmp_path / "s.tar")
-    assert list(tmp_path.iterdir()) == []
-
-
-@pytest.mark.parametrize("member", ["custody", "data"])
-def test_bytes_that_have_not_the_custody_digest_are_refused_and_not_kept(
-    service: FakeService, client: Client, tmp_path: Path, member: str
-) -> None:
-    service.download = fake = FakeDownload(os.urandom(5000))
-    fake.custody = "0" * 64 if member == "custody" else fake.custody
-    if member == "data":
-        service.download = lambda request: (
-            pb.DownloadRecordingResponse(chunk=b"x" * len(each.chunk)) if each.chunk else each for each in fake(request)
-        )
-    with pytest.raises(ExtauditError, match="custody digest") as failed:
-        client.recordings.download(SESSION, tmp_path / "s.tar")
-    assert failed.value.code == "DATA_LOSS"
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_a_file_that_was_whole_when_its_lock_came_is_left_alone(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Between opening and locking the other download gave it its name, and a third one has begun."""
-    target, part, lock = tmp_path / "s.tar", tmp_path / "s.tar.part", fcntl.flock
-
-    def overtaken(file: Any, operation: int) -> None:
-        part.replace(target)
-        part.touch()
-        lock(file, operation)
-
-    part.write_bytes(b"whole")
-    monkeypatch.setattr(fcntl, "flock", overtaken)
-    with pytest.raises(ExtauditError, match="another download"), PartFile(target):
-        pass
-    assert target.read_bytes() == b"whole"
-
-
-def test_a_refused_download_leaves_no_file(service: FakeService, client: Client, tmp_path: Path) -> None:
-    service.download = FakeDownload(b"", (0, Refused(grpc.StatusCode.NOT_FOUND, "NOT_FOUND")))
-    with pytest.raises(ExtauditError):
-        client.recordings.download(SESSION, tmp_path / "s.tar")
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_an_empty_recording_is_a_file_of_no_bytes(service: FakeService, client: Client, tmp_path: Path) -> None:
-    service.download = FakeDownload(b"")
-    client.recordings.download(SESSION, tmp_path / "s.tar")
-    assert (tmp_path / "s.tar").read_bytes() == b""
-
-
-def test_a_download_of_which_nothing_more_comes_goes_on_over_another_stream(
-    service: FakeService, client: Client, waits: list[float], silence_clock: SilenceClock
-) -> None:
-    fake, came = FakeDownload(os.urandom(10_000)), list[bytes]()
-
-    def silent_at_first(request: pb.DownloadRecordingRequest) -> Iterator[pb.DownloadRecordingResponse]:
-        answers = fake(request)
-        if request.offset:
-            yield from answers
-        else:
-            yield from itertools.islice(answers, 4)
-            until(lambda: len(came) == 3)
-            silence_clock.go_on_until(lambda: waits)
-
-    service.download = silent_at_first
-    stub, retries = client._caller.stubs.recordings.DownloadRecording, client._caller.retries
-    came.extend(Download(stub, SESSION, "", retries, SILENCE).chunks())
-    assert (b"".join(came), fake.offsets) == (fake.data, [0, 3000])
 
 
 def test_an_upload_of_which_nothing_becomes_durable_any_more_goes_on_over_another_stream(
@@ -472,40 +260,6 @@ def test_silence_while_an_uploads_source_waits_is_no_trouble(service: FakeServic
     uploading = Uploading(client._caller.stubs.upload_recording, Source(Slow(b"ab")), SESSION, "", Retries())
     assert uploading.run().bytes == 2
     assert since == [None] * 3
-
-
-def test_one_download_at_a_time_writes_a_file(service: FakeService, client: Client, tmp_path: Path) -> None:
-    """Each checks the bytes that came to it: those of two, one behind the other, would pass for the recording."""
-    fake, halves, go_on = FakeDownload(os.urandom(10_000)), threading.Event(), threading.Event()
-
-    def slowly(request: pb.DownloadRecordingRequest) -> Iterator[pb.DownloadRecordingResponse]:
-        for number, each in enumerate(fake(request)):
-            yield each
-            if number == 5:
-                halves.set()
-                assert go_on.wait(60)
-
-    service.download, target = slowly, tmp_path / "s.tar"
-    with ThreadPoolExecutor(1) as thread:
-        first = thread.submit(client.recordings.download, SESSION, target)
-        try:
-            assert halves.wait(60)
-            until(lambda: target.with_name("s.tar.part").exists())
-            with pytest.raises(ExtauditError, match="another download is writing"):
-                client.recordings.download(SESSION, target)
-        finally:
-            go_on.set()
-        first.result(60)
-    assert target.read_bytes() == fake.data
-    assert list(tmp_path.iterdir()) == [target]
-
-
-def test_bytes_come_as_they_are_read_and_are_checked_at_their_end(service: FakeService, client: Client) -> None:
-    service.download = fake = FakeDownload(os.urandom(5000))
-    assert b"".join(client.recordings.read(SESSION)) == fake.data
-    fake.custody = "0" * 64
-    with pytest.raises(ExtauditError, match="custody digest"):
-        list(client.recordings.read(SESSION))
 
 
 def test_the_digest_in_the_documentation_is_the_custody_digest(tmp_path: Path) -> None:
