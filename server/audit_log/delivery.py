@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
+from itertools import takewhile
 from threading import Lock
 
 import numpy as np
@@ -136,17 +137,17 @@ class Delivery:
 
     def confirm(self, sent: Sent) -> Delivered | None:
         """Have the record of what was sent last in the storage, and its events leave the journal. One at a time, in the
-        order of the storage's sections. None if it was diverted meanwhile.
+        order of the storage's sections; what is diverted to it meanwhile may be older. None if this one was diverted.
 
         Raises:
             StorageError, OSError: it isn't confirmed; safe to try again.
         """
         section, cut, record = sent.section, sent.cut, sent.record
-        is_oldest = section in self.waiting(1)
-        if not is_oldest and self._tail.has(section):
+        is_there = self._tail.has(section)
+        if is_there and self._is_behind_another(section, cut):
             raise RuntimeError("a batch is confirmed before an older one, which its record has to name")
         number = sent.record_number or 0
-        if is_oldest and record is not None and sent.record_number is None:
+        if is_there and record is not None and sent.record_number is None:
             record, number = self._put_record(cut, record)
         with self._leaving:
             if not self._tail.has(section):
@@ -159,6 +160,14 @@ class Delivery:
     def is_waiting(self, section: Section) -> bool:
         """Whether a section is there yet, and belongs where it did."""
         return self._tail.has(section)
+
+    def _is_behind_another(self, section: Section, cut: Cut) -> bool:
+        """Whether an older one of its chain of records waits."""
+        if section in self.waiting(1):
+            return False
+        before = takewhile(lambda each: each is not section, self._tail.of_storage(self._storage.storage_id))
+        cuts = (each.cut for each in before if each.cut is not None)
+        return any((each.log_id, each.diverted_from) == (cut.log_id, cut.diverted_from) for each in cuts)
 
     def _known_objects(self, cut: Cut) -> list[CatalogueObject] | None:
         """What is there of a batch that a stop kept from leaving the tail once it was confirmed; None where it wasn't.

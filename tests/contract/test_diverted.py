@@ -227,6 +227,21 @@ def test_what_was_confirmed_before_a_stop_leaves_the_journal_though_the_bucket_i
     again.close()
 
 
+def test_a_batch_is_confirmed_before_an_older_one_that_is_diverted_to_there_meanwhile(rig: SearchRig) -> None:
+    """That one has a chain of records of its own. In one chain they are confirmed in their order."""
+    delivery = rig.delivery_to(DEFAULT)
+    first, behind = (delivery.send(section) for section in delivery.waiting(2))
+    with pytest.raises(RuntimeError, match="before an older one"):
+        delivery.confirm(behind)
+    delivery.confirm(first)
+    divert(rig)
+    assert [section.first for section in delivery.waiting(3)] == [2, 4, 5]
+    assert delivery.confirm(behind) is not None
+    deliver(rig, DEFAULT)
+    assert places(rig, "all") == HERE
+    check_reads(rig)
+
+
 def test_a_batch_that_is_leaving_is_not_diverted_meanwhile(rig: SearchRig) -> None:
     """Between the look whether it was diverted and the catalogue's row nothing may come: it would be in both."""
     delivery = rig.delivery_to(OTHER)
