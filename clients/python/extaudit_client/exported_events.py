@@ -101,22 +101,33 @@ def _by_itself(
     columns: pb.EventColumns, index: int, emitters: tuple[EmitterAtPeer, ...], fetch: Fetch
 ) -> ExportedEvents:
     """An event that is too large for an answer; one that is gone is named as missing, and holds up no other."""
-    storage, log_id, sequence = columns.storage, columns.log_id, columns.sequences[index]
+    sequence = columns.sequences[index]
+    json = _fetched(fetch, columns.storage, columns.log_id, sequence)
+    if isinstance(json, MissingPart):
+        return _piece(columns, _NOTHING, b"", [], emitters, sequence, (json,))
+    return _piece(columns, slice(index, index + 1), json, [len(json)], emitters, sequence, ())
+
+
+def _fetched(fetch: Fetch, storage: str, log_id: str, sequence: int) -> bytes | MissingPart:
+    """The JSON of a large event, or what says that it is gone.
+
+    Raises:
+        ExtauditError: it can't be fetched for another reason.
+    """
     try:
-        json = fetch(storage, log_id, sequence)
+        return fetch(storage, log_id, sequence)
     except ExtauditError as error:
         if error.code not in LOST:
             raise
-        gone = MissingPart("object_missing", storage, log_id, sequence, sequence, error.message)
-        return _piece(columns, _NOTHING, b"", [], emitters, sequence, (gone,))
-    return _piece(columns, slice(index, index + 1), json, [len(json)], emitters, sequence, ())
+        return MissingPart("object_missing", storage, log_id, sequence, sequence, error.message)
 
 
 def events_of_rows(rows: Sequence[EventRow], fetch: Fetch) -> Iterator[ExportedEvents]:
     """Put rows of watching into columns; each has one receipt. A new log begins anew, and so does a large event.
 
     Raises:
-        ExtauditError: a row has no place in a log, or an event can't be fetched.
+        ExtauditError: a row has no place in a log, or an event can't be fetched for another reason than that it is
+            gone; such a one is named as missing.
     """
     run: list[EventRow] = []
     for row in rows:
@@ -135,8 +146,16 @@ def _place(row: EventRow) -> tuple[str, str]:
 
 
 def _columns(rows: list[EventRow], fetch: Fetch) -> ExportedEvents:
+    """Rows of one log; a large one comes by itself."""
     (storage, log_id), receipts = _place(rows[0]), [row.receipts[0] for row in rows]
-    payloads = [fetch(storage, log_id, r.receipts[0].sequence) if r.payload_omitted else r.json for r in rows]
+    through, payloads = receipts[-1].sequence, [row.json for row in rows]
+    missing: tuple[MissingPart, ...] = ()
+    if rows[0].payload_omitted:
+        json = _fetched(fetch, storage, log_id, through)
+        if isinstance(json, MissingPart):
+            rows, receipts, payloads, missing = [], [], [], (json,)
+        else:
+            payloads = [json]
     found = [EmitterAtPeer(each.emitter, each.peer) if each.emitter else None for each in receipts]
     emitters = tuple(dict.fromkeys(each for each in found if each is not None))
     numbers = {each: number for number, each in enumerate(emitters, 1)}
@@ -154,7 +173,8 @@ def _columns(rows: list[EventRow], fetch: Fetch) -> ExportedEvents:
         emitters=emitters,
         emitter_numbers=[numbers[each] if each else 0 for each in found],
         received_ms=[round(r.received_time.timestamp() * 1000) if r.received_time else 0 for r in receipts],
-        through_sequence=receipts[-1].sequence,
+        through_sequence=through,
+        missing=missing,
     )
 
 

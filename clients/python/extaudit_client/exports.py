@@ -114,6 +114,11 @@ def exported(
     def read(chunk: EventChunk) -> Iterator[ExportedEvents]:
         return source.export_chunk(chunk, query, place.get(chunk.log_id, 0))
 
+    def told(events: ExportedEvents) -> ExportedEvents:
+        for part in events.missing:
+            missing(part)
+        return events
+
     while True:
         listed = source.chunks(query, place)
         for part in listed.missing:
@@ -124,9 +129,7 @@ def exported(
         chunks = to_read(listed.chunks, place)
         for chunk, parts in prefetched(chunks, read, parallel):
             for events in parts:
-                for part in events.missing:
-                    missing(part)
-                yield events
+                yield told(events)
             place[chunk.log_id] = chunk.last_sequence
         place |= {log: max(last, place.get(log, 0)) for log, last in listed.complete_through.items()}
         if not chunks:
@@ -136,6 +139,6 @@ def exported(
         losses.in_a_row = 0
         for part in answer.missing:
             missing(part)
-        yield from answer.events
+        yield from map(told, answer.events)
         if answer.caught_up:
             return

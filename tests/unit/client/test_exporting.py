@@ -296,6 +296,28 @@ def test_what_is_missing_is_told_after_the_last_event(service: FakeService, clie
     assert service.watches[0].storage == "all"
 
 
+def test_a_large_event_that_is_gone_from_what_is_in_no_chunk_is_told_after_the_last_event(
+    service: FakeService, client: Client
+) -> None:
+    def gone(request: audit_pb.GetEventRequest) -> Iterator[audit_pb.GetEventResponse]:
+        raise Refused(grpc.StatusCode.NOT_FOUND, message="it is gone")
+        yield
+
+    rows = [event_pb2.EventRow(uid=f"t{number}", json=b"{}") for number in (1, 2, 3)]
+    for number, row in enumerate(rows, 1):
+        row.receipts.add(storage="default", log_id="l", sequence=number)
+    rows[1].json, rows[1].payload_omitted = b"", True
+    service.get = gone
+    service.watch = lambda request: iter(
+        [watch_pb.WatchEventsResponse(events=rows, place=watch_pb.LogPlace(logs={"l": 3}), caught_up=True)]
+    )
+    found: list[ExportedEvents] = []
+    with pytest.raises(IncompleteAnswer) as incomplete:
+        found.extend(client.export())
+    assert [(list(events.sequences), events.through_sequence) for events in found] == [([1], 1), ([], 2), ([3], 3)]
+    assert incomplete.value.missing == (MissingPart("object_missing", "default", "l", 2, 2, "it is gone"),)
+
+
 def test_an_export_ends_where_the_service_is_gone_for_good_in_the_middle_of_what_is_in_no_chunk(
     service: FakeService, client: Client
 ) -> None:

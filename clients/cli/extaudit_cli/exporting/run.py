@@ -174,7 +174,7 @@ class Export:
             for events in answer.events:
                 data = tail.encoder.encode(events)
                 tail.bytes += len(events.json)
-                self._append(_Block(data, 0, len(events), len(events.json)))
+                self._append(_Block(data, 0, len(events), len(events.json), events.missing))
                 self._pending.place[events.log_id] = events.through_sequence
                 if self._form.appendable:
                     self._advance()  # the next ones of this answer may not come, and stdout can't be cut back

@@ -8,9 +8,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import grpc
+import pytest
 from extaudit.v1 import audit_log_service_pb2 as audit_pb
 from extaudit.v1 import event_export_pb2 as pb
+from extaudit.v1 import event_pb2
 from extaudit.v1 import event_query_pb2 as query_pb
+from extaudit.v1 import event_watch_pb2 as watch_pb
 
 from tests.unit.cli.conftest import Command
 from tests.unit.cli.exported_log import STORED, exported
@@ -86,6 +89,33 @@ def test_a_large_event_that_is_gone_is_named_and_its_chunk_read_on(service: Fake
     assert [(part["first_sequence"], part["last_sequence"]) for part in summary["missing"]] == [(2, 2)]
     again = extaudit("events", "export", "--out", "out.jsonl")
     assert (again.code, again.err, len(service.exports)) == (3, done.err, 1), "it is told again, and not read again"
+
+
+@pytest.mark.parametrize("out", ["out.jsonl", "out/"])
+def test_a_large_event_that_is_gone_from_what_is_in_no_chunk_is_named_and_the_rest_written(
+    service: FakeService, extaudit: Command, out: str
+) -> None:
+    def watch(request: watch_pb.WatchEventsRequest) -> Iterator[watch_pb.WatchEventsResponse]:
+        rows = [event_pb2.EventRow(uid=f"t{number}", type="a.b", json=TAIL) for number in (4, 5, 6)]
+        for number, row in enumerate(rows, 4):
+            row.receipts.add(storage="default", log_id="log", sequence=number)
+        rows[1].json, rows[1].payload_omitted = b"", True
+        left = rows if request.after.logs.get("log", 0) < 6 else []
+        yield watch_pb.WatchEventsResponse(events=left, place=watch_pb.LogPlace(logs={"log": 6}), caught_up=True)
+
+    def gone(request: audit_pb.GetEventRequest) -> Iterator[audit_pb.GetEventResponse]:
+        raise Refused(grpc.StatusCode.NOT_FOUND, "NOT_FOUND", "there is no such event")
+        yield
+
+    service.watch, service.get = watch, gone
+    done = extaudit("events", "export", "--out", out, "--output", "json")
+    assert (done.code, done.err) == (3, "INCOMPLETE: there is no such event [object_missing] default log 5-5\n")
+    written = Path(out) if out == "out.jsonl" else Path("out/tail-000001.jsonl")
+    assert written.read_bytes().splitlines()[-2:] == [TAIL, TAIL]
+    summary = json.loads(done.out)
+    assert (summary["events"], summary["complete"], summary["complete_through"]) == (5, False, {"log": 6})
+    again = extaudit("events", "export", "--out", out)
+    assert (again.code, again.err, len(service.gets)) == (3, done.err, 1), "it is told again, and not asked for again"
 
 
 def test_of_a_chunk_that_is_lost_on_the_way_the_rest_is_named(service: FakeService, extaudit: Command) -> None:
