@@ -67,18 +67,25 @@ class EmbeddedStorage:
         target = self._folder / _RECORDS / name
         with in_own_words("the embedded storage can't be written"):
             self._files.make_folder(target.parent)
-            if target.name in self._files.list(target.parent):
-                if self._files.read(target) != data:
-                    raise NameTaken(name)
+            kept = self._record(target)
+            if kept is None:
+                write_durably(self._files, target, data)
+            elif kept == data:
                 self._files.sync_folder(target.parent)
-                return
-            write_durably(self._files, target, data)
+            else:
+                raise NameTaken(name)
 
     def read_record(self, name: str, digest: str = "") -> bytes | None:
         """The bytes of a batch record, or None if there is none. There are no copies of it."""
-        target = self._folder / _RECORDS / name
         with in_own_words("the embedded storage can't be read"):
-            return self._files.read(target) if target.name in self._files.list(target.parent) else None
+            return self._record(self._folder / _RECORDS / name)
+
+    def _record(self, path: Path) -> bytes | None:
+        # By its name alone: a folder has the records of all batches of a log, which may be hundreds of thousands.
+        try:
+            return self._files.read(path)
+        except FileNotFoundError:
+            return None
 
     def begin_records(self, records: Mapping[str, str]) -> None:
         """They are on this machine."""

@@ -29,6 +29,11 @@ class BrokenDisk(DiskFiles):
         raise OSError(errno.EIO, "Input/output error")
 
 
+class NotListed(DiskFiles):
+    def list(self, folder: Path) -> list[str]:
+        raise AssertionError("there may be hundreds of thousands of names in it")
+
+
 def spooled(tmp_path: Path, data: bytes) -> tuple[str, str, int]:
     path = tmp_path / "spool" / "object"
     path.parent.mkdir(exist_ok=True)
@@ -63,3 +68,10 @@ def test_a_record_is_never_overwritten(tmp_path: Path) -> None:
     with pytest.raises(NameTaken):
         storage.put_record("log/1-2.json", b"two")
     assert (storage.read_record("log/1-2.json"), list(storage.list_records())) == (b"one", ["log/1-2.json"])
+
+
+def test_a_record_is_read_by_its_name_alone(tmp_path: Path) -> None:
+    EmbeddedStorage(DiskFiles(), tmp_path / "storage").put_record("log/1-2.json", b"{}")
+    storage = EmbeddedStorage(NotListed(), tmp_path / "storage")
+    assert storage.read_record("log/1-2.json") == b"{}"
+    assert storage.read_record("log/3-4.json") is None
