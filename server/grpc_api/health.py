@@ -51,9 +51,10 @@ class Health:
     ) -> AsyncIterator[health_pb2.HealthCheckResponse]:
         """The state of one service, and each change of it, until the server stops."""
         while True:
-            changed = self._changed
+            changed, stopping = self._changed, self._drain.begun
             yield self._response(request.service)
-            self._drain.refuse_when_begun()
+            if stopping:  # and not whether it is by now: that it serves no more would then go untold
+                self._drain.refuse_when_begun()
             await changed.wait()
 
     def _stop(self) -> None:
