@@ -28,7 +28,7 @@ _SECONDS = 120
 
 def environment() -> dict[str, str]:
     """This process's environment without what would configure a server, and without this person's profiles."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("EXTAUDIT_", "AWS_"))}
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("EXTAUDIT_", "AWS_", "GRPC_"))}
     return kept | {"PYTHONPATH": os.pathsep.join(sys.path), "EXTAUDIT_PROFILE": "none"}
 
 

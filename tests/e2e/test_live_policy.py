@@ -110,7 +110,7 @@ def test_a_state_database_in_trouble_holds_no_change_of_roles_up(
 ) -> None:
     monkeypatch.setattr("server.state.database.BUSY_TIMEOUT_MS", 100_000)  # what waits for it does so for too long
     with running_app(tmp_path / "data") as app:
-        database = sqlite3.connect(database_path(app.config.data_dir), isolation_level=None)
+        database = sqlite3.connect(database_path(app.config.data_dir), timeout=120, isolation_level=None)
         if trouble == "write lock":
             database.execute("BEGIN IMMEDIATE")
         else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import pty
@@ -73,11 +74,11 @@ def test_the_process_that_makes_pages_is_gone_when_the_service_is(tmp_path: Path
 
 def children(pid: int) -> list[str]:
     """The processes that a process has begun and that are there."""
-    return [
-        number
-        for task in Path("/proc", str(pid), "task").iterdir()
-        for number in (task / "children").read_text().split()
-    ]
+    found: list[str] = []
+    for task in Path("/proc", str(pid), "task").iterdir():
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # a thread that has ended meanwhile
+            found += (task / "children").read_text().split()
+    return found
 
 
 def test_where_the_port_is_taken_one_line_says_so(tmp_path: Path) -> None:

@@ -97,7 +97,7 @@ def test_reindexing_makes_it_anew(server: RunningServer) -> None:
     with server.client() as client:
         keep(client, session, printed("$ the command\r\n"))
         search(client, "the command")
-        with sqlite3.connect(server.data_dir / "recorded-text.sqlite") as connection:
+        with sqlite3.connect(server.data_dir / "recorded-text.sqlite", timeout=120) as connection:
             connection.execute("DELETE FROM lines")
         connection.close()
         assert search(client, "the command").hits == ()

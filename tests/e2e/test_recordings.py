@@ -203,7 +203,7 @@ def test_an_upload_outlives_a_server_that_is_killed_under_it(tmp_path: Path) -> 
             try:
                 with running_server(tmp_path, *listen):
                     client.send_signal(signal.SIGCONT)
-                    out, _ = client.communicate(data[30 * MIB :], timeout=60)
+                    out, _ = client.communicate(data[30 * MIB :], timeout=240)
                     assert client.returncode == 0
             finally:
                 client.kill()

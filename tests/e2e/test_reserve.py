@@ -13,6 +13,7 @@ from extaudit_client.files import find_connection
 from extaudit_client.retries import Retries
 
 from server.app import App
+from server.audit_log import outbox_drain
 from server.audit_log.gate import OWN_RESERVE_BYTES, IntakeGate
 from server.certificates.issuing import issue_user
 from server.service_events import DENIED, LOCK_CREATED, SEARCHED
@@ -52,8 +53,11 @@ def failure(call: Any, *arguments: Any, **named: Any) -> ExtauditError:
 
 
 @pytest.mark.parametrize("how", ["journal full", "disk floor"])
-def test_the_trace_is_kept_from_the_reserve_and_without_a_trace_nothing_is_read(tmp_path: Path, how: str) -> None:
+def test_the_trace_is_kept_from_the_reserve_and_without_a_trace_nothing_is_read(
+    tmp_path: Path, how: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     data_dir = tmp_path / "data"
+    monkeypatch.setattr(outbox_drain, "PATIENCE_SECONDS", 3600.0)
     with running_app(data_dir, watching=False) as app, client_of(data_dir) as client:
         eve = issue_user(data_dir, "eve", ["auditor"], 1, tmp_path)
         with client_of(data_dir, eve.certificate, eve.key) as denied:
@@ -71,8 +75,10 @@ def test_the_trace_is_kept_from_the_reserve_and_without_a_trace_nothing_is_read(
             assert failure(client.get, "u").code == "UNAVAILABLE"
             assert failure(denied.create_lock, "user", "x", reason="y").code == "PERMISSION_DENIED"
             client.create_lock("user", "trudy", reason="beyond the reserve")
+            until(lambda: app.self_audit.outbox._failing_since)
             assert not app.self_audit.outbox.failing
-            until(lambda: app.self_audit.outbox.failing)
+            monkeypatch.setattr(outbox_drain, "PATIENCE_SECONDS", 0.0)
+            assert app.self_audit.outbox.failing
             assert "outbox_waiting" in {problem.name for problem in client.status().problems}
 
             gate_of(app).observe(0, PLENTY)

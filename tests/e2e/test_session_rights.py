@@ -174,7 +174,7 @@ def test_a_list_made_anew_has_the_recordings_that_the_state_had_lost(callers: Ca
     session_id = str(uuid.uuid4())
     record(callers.node, session_id, b"kept")
     end(callers.node, session_id, "alice")
-    with contextlib.closing(sqlite3.connect(tmp_path / "data" / "state.db")) as state, state:
+    with contextlib.closing(sqlite3.connect(tmp_path / "data" / "state.db", timeout=120)) as state, state:
         for table in ("recordings", "uploads", "sessions"):
             state.execute(f"DELETE FROM {table}")
     assert opened(callers.alice, session_id) is None

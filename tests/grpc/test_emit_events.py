@@ -324,7 +324,7 @@ async def test_a_stopping_server_ends_the_stream_after_acknowledging_what_was_su
     async with serving(holds=True) as rig, rig.node() as channel:
         call = await sent(channel, message(1, b"a"))
         await until(lambda: len(rig.intake.waiting) == 1)
-        stopping = asyncio.ensure_future(rig.server.stop(10))
+        stopping = asyncio.ensure_future(rig.server.stop(60))
         await asyncio.sleep(0.05)
         assert not stopping.done()
         rig.intake.settle(0)
@@ -343,7 +343,7 @@ async def test_a_stream_that_the_client_has_ended_is_not_told_of_stopping(monkey
         call = AuditLogServiceStub(channel).EmitEvents(iter([message(1, b"a")]))
         await until(lambda: streams and streams[0]._ended)
         assert len(rig.intake.waiting) == 1
-        stopping = asyncio.ensure_future(rig.server.stop(10))
+        stopping = asyncio.ensure_future(rig.server.stop(60))
         await asyncio.sleep(0)
         rig.intake.settle(0)
         assert numbers((await all_of(call))[0]) == [1]

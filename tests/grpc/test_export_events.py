@@ -23,6 +23,7 @@ from server.audit_log.receipts import Emitter
 from server.audit_log.search.query import EventFilter, Missing, MissingReason
 from server.errors import ResourceExhausted
 from server.grpc_api import audit_log
+from server.grpc_api.call import Call
 from server.storage.query import FieldEquality, Filters
 from tests.grpc.failures import Failure, all_of, failing, failure_of
 from tests.grpc.rig import Rig, serving
@@ -263,7 +264,7 @@ async def test_a_stream_that_waits_ends_when_its_rights_do() -> None:
 async def test_a_stream_ends_when_the_server_stops_and_says_why() -> None:
     async with serving() as rig, rig.user("auditor") as channel:
         stream = await begun(rig, channel)
-        stopping = asyncio.create_task(rig.server.stop(5))
+        stopping = asyncio.create_task(rig.server.stop(60))
         failure, _ = await end_of(stream)
         await stopping
     assert (failure.code, failure.reason) == (Codes.UNAVAILABLE, "STOPPING")
@@ -281,7 +282,16 @@ async def test_a_client_that_goes_away_ends_the_export() -> None:
 async def test_a_client_that_takes_nothing_gives_its_place_to_others_and_is_told(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(audit_log, "EXPORT_PATIENCE_SECONDS", 2.0)  # in which the first block is taken
+    monkeypatch.setattr(audit_log, "EXPORT_PATIENCE_SECONDS", 0.3)
+    respond, responded = Call.respond, list[float | None]()
+
+    async def responding(call: Call, message: Any) -> None:
+        """The first block, which the client takes, may take as long as it likes."""
+        responded.append(call.patience_seconds)
+        call.patience_seconds = None if len(responded) == 1 else responded[0]
+        await respond(call, message)
+
+    monkeypatch.setattr(Call, "respond", responding)
     async with serving() as rig, rig.user("auditor") as channel:
         stream = await begun(rig, channel)
         await until(lambda: rig.exports.closed)

@@ -124,7 +124,7 @@ async def test_a_stop_ends_watches_with_a_reason_to_come_again() -> None:
     async with serving() as rig, rig.user("auditor") as channel:
         call = watch(channel)
         await call.read()
-        stopped = asyncio.ensure_future(rig.server.stop(10))
+        stopped = asyncio.ensure_future(rig.server.stop(60))
         failure = await end_of(call)
         await stopped
         assert [each.closed for each in rig.watches.begun] == [1]
