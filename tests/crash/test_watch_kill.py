@@ -96,7 +96,7 @@ def test_what_was_acknowledged_comes_once_through_kills_and_flushes(tmp_path: Pa
         server.wait_until_ready()
         client.emit(json.dumps({"event": END, "uid": END}).encode())
         for watcher in watchers:
-            watcher.join(60)
+            watcher.join(240)
             assert watcher.failure is None
         until(lambda: any(row["type"] == END for row in tail.rows()))
         until(lambda: client.status().storages[0].objects > ROUNDS)  # flushes, to be killed in
