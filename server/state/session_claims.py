@@ -9,7 +9,6 @@ from __future__ import annotations
 import enum
 import hashlib
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import NamedTuple, TypeVar
 
 import orjson
@@ -60,8 +59,7 @@ def identity_digest(trust_anchor: str, kind: str, name: str) -> str:
     return hashlib.sha256(orjson.dumps((trust_anchor, kind, name))).hexdigest()
 
 
-@dataclass(frozen=True, slots=True)
-class Claim:
+class Claim(NamedTuple):
     """What was said of a session. None and empty: nothing."""
 
     seen_ms: int
@@ -86,14 +84,14 @@ class Claim:
             _least(self.server_id, other.server_id),
             _least(self.target, other.target),
             _least(self.started, other.started),
-            max((end for end in (self.ended_ms, other.ended_ms) if end is not None), default=None),
-            first_names(self.participants | other.participants),
-            first_names(self.servers | other.servers),
+            _latest(self.ended_ms, other.ended_ms),
+            _joined(self.participants, other.participants),
+            _joined(self.servers, other.servers),
         )
 
     def filled(self, weaker: Claim) -> Claim:
         """This one, and what a weaker one says where this one says nothing."""
-        told = {name: getattr(self, name) or getattr(weaker, name) for name in Claim.__slots__ if name != "seen_ms"}
+        told = {name: getattr(self, name) or getattr(weaker, name) for name in Claim._fields if name != "seen_ms"}
         told["ended_ms"] = weaker.ended_ms if self.ended_ms is None else self.ended_ms
         return Claim(min(self.seen_ms, weaker.seen_ms), **told)
 
@@ -106,8 +104,7 @@ class Claim:
 
     def encode(self) -> str:
         """As it is stored."""
-        members = {name: getattr(self, name) for name in Claim.__slots__}
-        members |= {"participants": sorted(self.participants), "servers": sorted(self.servers)}
+        members = self._asdict() | {"participants": sorted(self.participants), "servers": sorted(self.servers)}
         return orjson.dumps({name: value for name, value in members.items() if value or value == 0}).decode()
 
     @staticmethod
@@ -147,7 +144,18 @@ def settled(claims: Iterable[tuple[Voice, Claim]]) -> Claim | None:
 def _least(one: _T | None, other: _T | None) -> _T | None:
     if one is None or other is None:
         return other if one is None else one
-    return min(one, other)
+    return one if one <= other else other
+
+
+def _latest(one: int | None, other: int | None) -> int | None:
+    if one is None or other is None:
+        return other if one is None else one
+    return one if one >= other else other
+
+
+def _joined(names: frozenset[str], others: frozenset[str]) -> frozenset[str]:
+    # Most events of a session name who was named before, of hundreds perhaps.
+    return names if others <= names else first_names(names | others)
 
 
 def first_names(names: frozenset[str]) -> frozenset[str]:

@@ -102,11 +102,6 @@ def claim_of(event: SessionEvent) -> Claim:
     is_pod = told.kind is SessionKind.SSH and _text(members, "kubernetes_cluster") != ""
     kind = SessionKind.KUBERNETES if is_pod else told.kind
     server_id = _first(members, told.server)
-    names = {event.user}
-    if moment is _Moment.END:
-        named = members.get("participants")
-        # Conditions take a text for a list of one as well.
-        names.update(name for name in (named if isinstance(named, list) else [named]) if isinstance(name, str))
     tells_server = moment in (_Moment.START, _Moment.END) and server_id
     return Claim(
         time_ms,
@@ -114,12 +109,21 @@ def claim_of(event: SessionEvent) -> Claim:
         said(kind.value) if moment is not _Moment.ONE_PERSON or is_pod else None,
         said(event.user) if moment is not _Moment.ONE_PERSON else None,
         said(server_id),
-        said(_first(members, (*(_POD if is_pod else ()), *told.target))),
+        said(_first(members, (*_POD, *told.target) if is_pod else told.target)),
         _start(moment, members, time_ms),
         _end(moment, members, time_ms),
-        first_names(frozenset(bounded(name) for name in names if name)),
+        _participants(moment, members, event.user),
         frozenset({bounded(server_id)}) if tells_server else frozenset(),
     )
+
+
+def _participants(moment: _Moment, members: Mapping[str, Any], user: str) -> frozenset[str]:
+    if moment is not _Moment.END:
+        return frozenset({bounded(user)}) if user else frozenset()
+    named = members.get("participants")
+    # Conditions take a text for a list of one as well.
+    names = [user, *(named if isinstance(named, list) else [named])]
+    return first_names(frozenset(bounded(name) for name in names if isinstance(name, str) and name))
 
 
 def _start(moment: _Moment, members: Mapping[str, Any], time_ms: int) -> tuple[int, int] | None:
@@ -143,7 +147,11 @@ def _text(members: Mapping[str, Any], key: str) -> str:
 
 
 def _first(members: Mapping[str, Any], keys: tuple[str, ...]) -> str:
-    return next((text for key in keys if (text := _text(members, key))), "")
+    for key in keys:
+        value = members.get(key)
+        if isinstance(value, str) and value:
+            return value
+    return ""
 
 
 def _time(members: Mapping[str, Any], key: str) -> int | None:
