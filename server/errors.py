@@ -19,15 +19,19 @@ class AuditStoreError(Exception):
 
     `reason` is a name of the proto enum ErrorReason without its prefix; `message` is shown to the caller, so it holds
     no path, secret or text of a library; `metadata` holds every variable of the message. `hidden` is the real reason
-    where the caller must not learn it: no answer, log line or metric shows it, only the audit event of the denial.
+    where the answer must not give it: the audit event of the denial does. Who was refused may be able to read that:
+    what they mustn't learn at all is in `for_log`, which the service's own log alone has.
     """
 
     reason = "INTERNAL"
 
-    def __init__(self, message: str, *, reason: str | None = None, hidden: str = "", **metadata: str) -> None:
+    def __init__(
+        self, message: str, *, reason: str | None = None, hidden: str = "", for_log: str = "", **metadata: str
+    ) -> None:
         super().__init__(message)
         self.message = message
         self.hidden = hidden
+        self.for_log = for_log
         self.reason = reason or type(self).reason
         self.metadata = metadata
 

@@ -17,6 +17,8 @@ from server.state.asking import in_state
 from server.state.integrations import Event, Found, IntegrationRow, RoleChange
 
 SUB_KIND: Final = "aws-oidc"
+MAY_NOT_CHANGE_ROLE: Final = "the role would change, or there is no such integration"
+"""What the audit event of a refusal says."""
 Answer = TypeVar("Answer")
 
 
@@ -148,9 +150,9 @@ class Integrations:
     def _change(self, access: Access, asked: IntegrationUpdate, now: int, found: Found | None) -> RoleChange | None:
         if not asked.may_change_role and (found is None or found.row.role_arn != str(asked.role_arn)):
             # The same whether there is one or not, so that nobody finds out.
-            hidden = "no such integration" if found is None else "the role would change"
+            why = "there is no such integration" if found is None else "the role would change"
             needed = {"kind": "external_audit_storage", "verb": "update"}
-            raise PermissionDenied("access denied", hidden=hidden, **needed)
+            raise PermissionDenied("access denied", hidden=MAY_NOT_CHANGE_ROLE, for_log=why, **needed)
         if found is None:
             return None
         refuse_stale(found, asked.revision)

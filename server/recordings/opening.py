@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
-from typing import Generic, Protocol, TypeVar
+from typing import Final, Generic, Protocol, TypeVar
 
-from rbac.formulas import Formula
+from rbac.formulas import ALWAYS, Formula
 from server.audit_log.access import Access
 from server.errors import InvalidRequest, NotFound, Violation
 from server.recordings.format.reader import Item
 from server.recordings.recorded_events import EventReading
 from server.recordings.recording import Recording
 
+NOT_GIVEN: Final = "there is no such recording, or the caller's conditions don't admit it"
+"""What the audit event of a refusal says."""
 Given = TypeVar("Given")
 
 
@@ -36,7 +38,7 @@ class Sessions(Protocol):
     """What is known of sessions."""
 
     async def refusal(self, access: Access, session_id: str, upload_id: str) -> str:
-        """Why the caller's conditions don't admit a session's recording, for the audit event alone; '' where they do.
+        """Why the caller's conditions don't admit a session's recording, for the log alone; '' where they do.
 
         Raises:
             ResourceExhausted, Unavailable: it can't be told now.
@@ -97,8 +99,8 @@ class _Admission:
             NotFound: the recording isn't for the caller. Whatever `access` and the sessions raise.
         """
         while (access := self._access()).condition != self._admitted:
-            if hidden := await self._sessions.refusal(access, self._selection.session_id, self._selection.upload_id):
-                raise _not_found(self._selection, hidden)
+            if why := await self._sessions.refusal(access, self._selection.session_id, self._selection.upload_id):
+                raise _not_found(self._selection, access, why)
             self._admitted = access.condition
         return access
 
@@ -163,14 +165,18 @@ class Opening:
         caller = await admission.check()
         recording = await self._recordings.find(selection.session_id, selection.upload_id)
         if recording is None:
-            raise _not_found(selection, "there is no such recording")
+            raise _not_found(selection, caller, "there is no such recording")
         return recording, caller
 
 
-def _not_found(selection: Selection, hidden: str) -> NotFound:
+def _not_found(selection: Selection, access: Access, why: str) -> NotFound:
+    # One refusal for all that a condition leaves out and for what isn't there, as the refused may read of it. Without
+    # a condition nobody was refused anything.
+    hidden, for_log = ("", "") if access.condition == ALWAYS else (NOT_GIVEN, why)
     return NotFound(
         "there is no such recording, or it isn't for you to read",
         hidden=hidden,
+        for_log=for_log,
         resource_type="recording",
         resource_name=selection.session_id,
     )

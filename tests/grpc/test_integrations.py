@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from extaudit.v1.event_pb2 import IDENTITY_KIND_USER
 from extaudit.v1.integration_pb2 import AwsOidcIntegration, Integration, WebIdentity
 from extaudit.v1.integration_service_pb2_grpc import IntegrationServiceStub
 
+from server.integrations.integrations import MAY_NOT_CHANGE_ROLE
 from server.state.external_storages import ConnectionTestRow
 from server.state.integrations import ClusterUse
 from tests.grpc.failures import failing
@@ -259,7 +261,10 @@ async def test_a_role_of_another_account_is_taken_where_nothing_needs_the_old_on
 
 
 @in_loop
-async def test_who_may_not_change_roles_can_not_tell_an_integration_from_one_that_is_not_there(folder: Path) -> None:
+async def test_who_may_not_change_roles_can_not_tell_an_integration_from_one_that_is_not_there(
+    folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
     async with service(folder=folder) as admin:
         made = await admin.create()
         async with admin.rig.user("updater") as channel:
@@ -277,7 +282,9 @@ async def test_who_may_not_change_roles_can_not_tell_an_integration_from_one_tha
     assert (failures[0].code, failures[0].reason) == (Codes.PERMISSION_DENIED, "ACCESS_DENIED")
     assert failures[0].metadata == {"kind": "external_audit_storage", "verb": "update"}
     assert same.integration == made
-    assert hidden == ["the role would change"] * 2 + ["no such integration"] * 2
+    assert hidden == [MAY_NOT_CHANGE_ROLE] * 4, "who is refused may read of it"
+    logged = [vars(record)["fields"]["why"] for record in caplog.records if record.message == "call refused"]
+    assert logged == ["the role would change"] * 2 + ["there is no such integration"] * 2
 
 
 @in_loop

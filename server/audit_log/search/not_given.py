@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Final
 
 from server.errors import AuditStoreError, FailedPrecondition, NotFound, Unavailable
+from server.storage.value_tests import RowCondition
 
-NOT_ADMITTED: Final = "there is such an event, and the caller's roles don't admit it"
-"""Why an event isn't found, for the audit event alone."""
+NOT_GIVEN: Final = "there is no such event, or the caller's roles don't admit it"
+"""What the audit event says: whoever reads their own refusals there mustn't learn which it is."""
 
 
 def cant_be_read(*, is_archived: bool = False) -> AuditStoreError:
@@ -18,6 +19,10 @@ def cant_be_read(*, is_archived: bool = False) -> AuditStoreError:
     return Unavailable("the event can't be read now")
 
 
-def no_such_event(hidden: str = "") -> NotFound:
-    """The same error for what isn't there and for what the caller may not see, but for the reason that isn't shown."""
-    return NotFound("there is no such event", hidden=hidden)
+def no_such_event(condition: RowCondition | None, *, is_there: bool) -> NotFound:
+    """The same error, and so the same refusal, for what isn't there and for what `condition` doesn't admit: whether
+    there is a refusal shows in a watermark. Without a condition nobody was refused anything."""
+    text = "there is no such event"
+    if condition is None:
+        return NotFound(text)
+    return NotFound(text, hidden=NOT_GIVEN, for_log="the caller's roles don't admit it" if is_there else text)

@@ -19,7 +19,7 @@ from server.audit_log.search.digests import ObjectDigests
 from server.audit_log.search.elsewhere import Elsewhere
 from server.audit_log.search.gaps import each_once, told
 from server.audit_log.search.narrowing import Narrowing
-from server.audit_log.search.not_given import NOT_ADMITTED, cant_be_read, no_such_event
+from server.audit_log.search.not_given import cant_be_read, no_such_event
 from server.audit_log.search.origins import Origins, OriginUnknown
 from server.audit_log.search.outcomes import Outcome, Outcomes
 from server.audit_log.search.page_columns import PageColumns, WrittenRows, digests_alone
@@ -215,7 +215,7 @@ class Search:
         for row in (row for pin in pins for row in pin.rows()):
             if row.sequence == sequence:
                 if not compile_filters(Filters(condition=condition))(*row.event[:6]):
-                    raise no_such_event(NOT_ADMITTED)
+                    raise no_such_event(condition, is_there=True)
                 return row.position
         unreadable: list[OriginUnknown] = []
         for item in (item for storage in chosen for item in self._catalogue.objects(storage)):
@@ -232,7 +232,7 @@ class Search:
             if row_number is not None:
                 return self._place_of_row(item, row_number, condition)
         if not unreadable:
-            raise no_such_event()
+            raise no_such_event(condition, is_there=False)
         raise cant_be_read(is_archived=any(isinstance(each.__cause__, ObjectArchived) for each in unreadable))
 
     def _row_of(self, item: CatalogueObject, sequence: int) -> int | None:
@@ -246,7 +246,7 @@ class Search:
             found = self._engine.scan(ScanRequest(objects, filters, Order.NEWEST_FIRST, 1, inline_bytes=0))
         if found.rows:
             return found.rows[0].position
-        raise cant_be_read() if found.unreadable else no_such_event(NOT_ADMITTED)
+        raise cant_be_read() if found.unreadable else no_such_event(condition, is_there=True)
 
     def _named(
         self,
@@ -266,8 +266,8 @@ class Search:
         if reasons := {item.reason for item in missing} - _SAYS_NOTHING_OF_ONE:
             raise cant_be_read(is_archived=MissingReason.OBJECT_ARCHIVED in reasons)
         # Looked for again even if there is none, so that time tells as little as it can.
-        is_there = condition is not None and self._places(caller, selector, deadline, None, outcome)[0]
-        raise no_such_event(NOT_ADMITTED if is_there else "")
+        is_there = condition is not None and bool(self._places(caller, selector, deadline, None, outcome)[0])
+        raise no_such_event(condition, is_there=is_there)
 
     def _places(
         self,

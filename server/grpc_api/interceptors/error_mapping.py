@@ -21,6 +21,8 @@ async def end_failed(call: Call, failure: Exception) -> NoReturn:
         _LOG.error("call failed", exc_info=failure, extra={"fields": {"method": call.method}})
     if isinstance(failure, AuditStoreError):
         call.reason, call.hidden = failure.reason, failure.hidden
+        if failure.for_log:
+            _LOG.info("call refused", extra={"fields": {"method": call.method, "why": failure.for_log}})
     else:
         call.reason = AuditStoreError.reason
     await call.abort(code, status.message, status.SerializeToString())

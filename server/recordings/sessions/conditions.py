@@ -43,14 +43,13 @@ def verdicts(condition: RowCondition, ends: Iterable[CountingEnd]) -> Mapping[st
 
 
 def _refusal_by(condition: RowCondition, end: CountingEnd) -> str:
-    # Refused calls are counted by what they are told for: without the position, they stay few.
     if end.event is None:
         return TOO_LARGE
     return "" if holds(condition, document_of(end.event)) else NOT_ADMITTED
 
 
 def refusal(known: Verdicts, uploader: Identity | None) -> str:
-    """Why a condition doesn't admit a session, for the audit event alone; '' where it does.
+    """Why a condition doesn't admit a session, for the log alone; '' where it does.
 
     Args:
         known: what the condition says of the session.

@@ -66,7 +66,7 @@ class Sessions:
         return not await self.refusal(access, session_id, upload_id)
 
     async def refusal(self, access: Access, session_id: str, upload_id: str = "") -> str:
-        """As `admits`, with the reason, which is for the audit event alone; '' where it is admitted."""
+        """As `admits`, with the reason, which is for the log alone; '' where it is admitted."""
         condition = condition_of(access)
         if condition is None:
             return ""

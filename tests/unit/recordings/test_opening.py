@@ -14,11 +14,12 @@ from rbac.formulas import Operator, Test
 from rbac.identities import SERVICE
 from server.audit_log.access import Access
 from server.errors import AuditStoreError, InvalidRequest, NotFound, Unavailable
-from server.recordings.opening import Opening, Selection
+from server.recordings.opening import NOT_GIVEN, Opening, Selection
 from server.recordings.recorded_events import EventReading
 from server.recordings.recording import Recording
 
 ACCESS = Access(SERVICE, "ipv4:127.0.0.1:1", "r-1")
+CONDITIONED = replace(ACCESS, condition=Test(("participants",), Operator.HAS_ANY, ("alice",), holds=True))
 RECORDING = Recording("s-1", "u-1", "default", 10, 1, "c", "d", SERVICE, 1, 2)
 
 
@@ -91,7 +92,7 @@ def test_a_session_is_asked_again_when_the_callers_condition_has_changed_and_onl
             check = (await world.opening().events(lambda: world.access, Selection("s-1", "u-1"), 0, len)).check_rights
         await check()
         assert [step[0] for step in world.asked].count("rights") == 1
-        world.access = replace(ACCESS, condition=Test(("participants",), Operator.HAS_ANY, ("alice",), holds=True))
+        world.access = CONDITIONED
         await check()
         assert world.asked[-1] == ("rights", "s-1", "u-1")
         await check()
@@ -102,7 +103,7 @@ def test_a_session_is_asked_again_when_the_callers_condition_has_changed_and_onl
             await check()
         return failed.value.hidden
 
-    assert asyncio.run(run()) == "the condition of role access"
+    assert asyncio.run(run()) == NOT_GIVEN
 
 
 def test_the_events_are_traced_as_such() -> None:
@@ -123,16 +124,22 @@ def test_without_a_trace_nothing_is_read(open_: Any) -> None:
 
 
 @pytest.mark.parametrize("open_", [World.download, World.events])
-def test_none_and_not_yours_differ_only_for_the_audit(open_: Any) -> None:
+def test_none_and_not_yours_differ_only_for_the_log(open_: Any) -> None:
     errors: list[AuditStoreError] = []
-    for world in (World(found=None), World(refused="the condition of role access")):
+    for world in (
+        World(found=None, access=CONDITIONED),
+        World(refused="no end", access=CONDITIONED),
+        World(found=None),
+    ):
         with pytest.raises(NotFound) as failed:
             open_(world)
         errors.append(failed.value)
         assert "trace" not in [step[0] for step in world.asked]
-    none, hidden = errors
+    none, hidden, absent = errors
     assert (none.message, none.reason, none.metadata) == (hidden.message, hidden.reason, hidden.metadata)
-    assert {none.hidden, hidden.hidden} == {"there is no such recording", "the condition of role access"}
+    assert (none.hidden, hidden.hidden) == (NOT_GIVEN, NOT_GIVEN), "who is refused may read of it"
+    assert (none.for_log, hidden.for_log) == ("there is no such recording", "no end")
+    assert absent.hidden == "", "to who may open every recording nothing is refused"
 
 
 def test_what_conditions_refuse_is_not_looked_up() -> None:
