@@ -10,6 +10,7 @@ import signal
 import sys
 from collections.abc import Callable, Mapping
 from functools import partial
+from pathlib import Path
 
 import uvloop
 
@@ -68,10 +69,18 @@ def serve(flags: Mapping[str, object]) -> int:
         places = " or ".join(filter(None, (config.grpc.listen, config.grpc.token_listen)))
         print(f"extaudit: {places} can't be listened on; is another service there?", file=sys.stderr)
     except OSError as error:
-        print(f"extaudit: the data directory can't be used ({error.strerror})", file=sys.stderr)
+        print(f"extaudit: the data directory can't be used ({_reason(error, config.data_dir)})", file=sys.stderr)
     finally:
         process.let_go_of_lost_output()
     return 1
+
+
+def _reason(error: OSError, data_dir: Path) -> str:
+    """What is wrong, and with which file where it is one of the data directory's."""
+    place = Path(error.filename) if isinstance(error.filename, str) else data_dir
+    if place == data_dir or not place.is_relative_to(data_dir):
+        return str(error.strerror)
+    return f"{place.relative_to(data_dir)}: {error.strerror}"
 
 
 async def _serve(config: Config, read: Callable[[], Config], terminal: Terminal | None) -> int:

@@ -13,6 +13,7 @@ from types import TracebackType
 from typing import Self
 
 from server.files import DiskFiles, Files, write_durably
+from server.regular_files import open_regular
 
 KEYS_OF_TOKENS = PAGE_TOKENS, SESSION_TOKENS = "page-token.key", "session-token.key"
 """Names of the keys of page tokens of events and of sessions."""
@@ -126,7 +127,7 @@ class DirectoryLock:
     """An exclusive lock held by this process; the kernel lets it go when the process ends, however it ends."""
 
     def __init__(self, file: Path) -> None:
-        self._fd = os.open(file, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        self._fd = open_regular(file, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW)
         try:
             self._lock()
         except BaseException:

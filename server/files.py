@@ -17,6 +17,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Final, Protocol
 
+from server.regular_files import open_regular, read_regular
+
 _BLOCK: Final = max(4096, mmap.PAGESIZE)
 """What a direct write begins and ends at, in the file and in memory: no disk in use has larger blocks."""
 _LEAST_DIRECT: Final = 256 * 1024
@@ -148,7 +150,7 @@ class DiskAppendFile:
     """An AppendFile on the operating system's file system."""
 
     def __init__(self, path: Path) -> None:
-        self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+        self._fd = open_regular(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
         self._size = os.fstat(self._fd).st_size
         self._takes_direct = True
         """Whether no direct write has failed."""
@@ -255,7 +257,7 @@ class DiskReadFile:
     """A ReadFile on the operating system's file system."""
 
     def __init__(self, path: Path) -> None:
-        self._fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        self._fd = open_regular(path, os.O_RDONLY | os.O_NOFOLLOW)
 
     def read_into(self, memory: memoryview, offset: int) -> int:
         """Fill `memory`, going on after a short read."""
@@ -280,11 +282,11 @@ class DiskFiles:
 
     def read(self, path: Path) -> bytes:
         """The whole content."""
-        return path.read_bytes()
+        return read_regular(path)
 
     def read_range(self, path: Path, offset: int, size: int) -> bytes:
         """`size` bytes from `offset` on; fewer at the end of the file."""
-        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        fd = open_regular(path, os.O_RDONLY | os.O_NOFOLLOW)
         try:
             found = os.pread(fd, size, offset)
             while len(found) < size and (more := os.pread(fd, size - len(found), offset + len(found))):

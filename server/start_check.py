@@ -30,6 +30,7 @@ from server.integrations.signing_keys import check_wrapping_key
 from server.integrations.web_identity import issuer_of
 from server.issuer_assembly import wrapping_key_file
 from server.observability.trace_opening import TracingProblem, check_packages
+from server.regular_files import open_regular
 from server.state.database import StateFault, is_unusable
 from server.state.examining import NEWEST_SCHEMA, examining
 from server.tokens.jwks import MAX_JWKS_BYTES, JwksProblem, read_jwks
@@ -204,7 +205,7 @@ def _wrapping_key(config: Config) -> Iterator[Problem]:
 
 def _start_of(file: Path) -> bytes:
     try:
-        with file.open("rb") as opened:
+        with open(file, "rb", opener=open_regular) as opened:
             return opened.read(MAX_JWKS_BYTES + 1)
     except OSError as error:
         raise JwksProblem(f"the key set's file can't be read ({error.strerror})") from error

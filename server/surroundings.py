@@ -15,6 +15,7 @@ from server.issuer_assembly import IssuerPart
 from server.observability.alerts.alerts import Alerts
 from server.recordings.uploads.open_uploads import OpenUploads
 from server.recordings.uploads.settling import Settling
+from server.regular_files import read_regular
 from server.reloading import Settings
 from server.storages_assembly import OtherStorages
 from server.tokens.token_issuers import TokenIssuers
@@ -83,6 +84,6 @@ def _operations(certificate: Path | None) -> list[StateOfCertificate]:
     """The operations listener's certificate, which is read at the start alone; one that can't be read keeps it from
     starting."""
     try:
-        return state_of_chain("operations", certificate.read_bytes()) if certificate is not None else []
+        return state_of_chain("operations", read_regular(certificate)) if certificate is not None else []
     except OSError:
         return []

@@ -13,6 +13,7 @@ from threading import Lock
 
 from server.audit_log.batch_codec import NOT_EVENTS, Footer, UnreadableFooter, read_footer, read_sequences
 from server.audit_log.timestamps import DAY_MS, utc_date
+from server.regular_files import open_regular
 from server.state.catalogue import Catalogue
 from server.state.catalogue_rows import CatalogueObject
 from server.storage.ports import EventStorage, StoredObject
@@ -147,7 +148,7 @@ def described(storage: str, item: StoredObject, path: str, refused: str = "") ->
 
 
 def _digest(path: str) -> str:
-    with open(path, "rb") as file:
+    with open(path, "rb", opener=open_regular) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 

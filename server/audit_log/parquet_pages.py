@@ -12,6 +12,8 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import Final
 
+from server.regular_files import open_regular
+
 MOST_PAGE_BYTES: Final = 128 * 1024 * 1024
 """The largest page that is unpacked: a page holds about a megabyte, or one event."""
 MOST_PAGES: Final = 50_000
@@ -71,7 +73,7 @@ def check_pages(path: str | os.PathLike[str], chunks: Iterable[tuple[int, int, i
         OSError: the file can't be read.
     """
     unpacked = Unpacked()
-    with open(path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+    with open(path, "rb", opener=open_regular) as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
         for start, end, rows in chunks:
             at, chunk = start, Unpacked()
             while at < end:

@@ -17,6 +17,7 @@ from server.audit_log.search.origins import Origins, OriginUnknown
 from server.audit_log.search.outcomes import Outcomes
 from server.audit_log.search.query import Missing, MissingReason, reason_of
 from server.audit_log.storages import Storages
+from server.regular_files import open_regular
 from server.state.catalogue import Catalogue
 from server.state.catalogue_rows import CatalogueBatch, CatalogueObject
 from server.storage.ports import ObjectArchived, ObjectChanged, ObjectMissing, RecordUnreadable, StorageError
@@ -122,7 +123,7 @@ class StoredBatches:
         if isinstance(path, StorageError):
             raise path
         try:
-            with open(path, "rb") as file:
+            with open(path, "rb", opener=open_regular) as file:
                 # A record may say any size, and room is made for it: whoever can write the storage may have written it.
                 data = file.read(min(item.bytes, os.fstat(file.fileno()).st_size) + 1)
         except OSError as error:

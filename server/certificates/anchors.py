@@ -14,6 +14,7 @@ from cryptography.hazmat.primitives import serialization
 from rbac.identities import IdentityKind
 from server.certificates.authorities import certificate_pem
 from server.certificates.problems import CertificateProblem
+from server.regular_files import open_regular
 
 MAX_FILE_BYTES = 1 << 20
 MAX_FILES = 32
@@ -79,7 +80,7 @@ def load_anchors(
 def read_authorities(path: Path) -> list[x509.Certificate]:
     """The CA certificates of a PEM file; at least one. CertificateProblem as `load_anchors`."""
     try:
-        with path.open("rb") as file:
+        with open(path, "rb", opener=open_regular) as file:
             content = file.read(MAX_FILE_BYTES + 1)
     except OSError as error:
         raise CertificateProblem(f"the CA file {path.name} can't be read: {error.strerror}") from error

@@ -110,7 +110,7 @@ def _stem(name: str) -> str:
 
 def _check_target(folder: IdentityFolder, stem: str, claim: Claim, local: LocalAuthority, *, replace: bool) -> None:
     ca = folder.client_ca
-    if ca.exists() and ca.read_bytes() != certificate_pem(local.host.certificate):
+    if ca.exists() and folder.files.read(ca) != certificate_pem(local.host.certificate):
         raise CertificateProblem("the folder holds another ca.crt; choose another folder")
     if not folder.certificate(stem).exists() and not folder.key(stem).exists():
         return

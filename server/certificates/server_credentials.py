@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives import serialization
 
 from server.certificates.anchors import MAX_FILE_BYTES
 from server.certificates.problems import CertificateProblem
+from server.regular_files import open_regular
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +91,7 @@ class _Changes:
 
 def _read(path: Path) -> bytes:
     try:
-        with path.open("rb") as file:
+        with open(path, "rb", opener=open_regular) as file:
             content = file.read(MAX_FILE_BYTES + 1)
     except OSError as error:
         raise CertificateProblem(f"{path.name} can't be read: {error.strerror}") from error

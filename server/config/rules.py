@@ -5,13 +5,13 @@ from __future__ import annotations
 import ipaddress
 import os
 import re
-import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from server.config.fields import MESSAGE_OVERHEAD_BYTES
 from server.config.sections import Config
+from server.regular_files import open_regular
 
 _MAX_PEM_BYTES = 1024 * 1024
 _CERTIFICATE = b"-----BEGIN CERTIFICATE-----"
@@ -98,7 +98,7 @@ def pem_problems(setting: str, file: Path, *, is_key: bool = False) -> Iterator[
     try:
         content = _read_bounded(file)
     except OSError as error:
-        yield Problem(setting, f"the file can't be read ({error.strerror or 'not a regular file'})")
+        yield Problem(setting, f"the file can't be read ({error.strerror})")
         return
     if len(content) > _MAX_PEM_BYTES:
         yield Problem(setting, "the file is larger than 1 MiB")
@@ -109,15 +109,8 @@ def pem_problems(setting: str, file: Path, *, is_key: bool = False) -> Iterator[
 
 
 def _read_bounded(file: Path) -> bytes:
-    with open(file, "rb", opener=_open_at_once) as opened:
-        if not stat.S_ISREG(os.fstat(opened.fileno()).st_mode):
-            raise OSError
+    with open(file, "rb", opener=open_regular) as opened:
         return opened.read(_MAX_PEM_BYTES + 1)
-
-
-def _open_at_once(path: str, flags: int) -> int:
-    # Opening a FIFO would otherwise hold the start until someone writes to it.
-    return os.open(path, flags | os.O_NONBLOCK)
 
 
 def _sizes(config: Config) -> Iterator[Problem]:

@@ -20,6 +20,7 @@ from server.doctor.data_at_hand import DataAtHand
 from server.doctor.findings import Fact, Fault, Finding, Severity, Told, Unexamined
 from server.http_api.listener import ListenerError, tls_context
 from server.http_api.public_listener import SETTINGS as PUBLIC
+from server.regular_files import read_regular
 from server.state.database import StateFault
 from server.state.issued_certificates import IssuedCertificate
 
@@ -171,7 +172,7 @@ def _listener(
     subject = f"{settings}certificate {certificate.name}"
     try:
         tls_context(certificate, key, settings)
-        end = x509.load_pem_x509_certificates(certificate.read_bytes())[0].not_valid_after_utc
+        end = x509.load_pem_x509_certificates(read_regular(certificate))[0].not_valid_after_utc
     except (ListenerError, OSError, ValueError) as problem:
         yield REFUSED.of(subject, str(problem) if isinstance(problem, ListenerError) else "can't be read as PEM")
         return
@@ -210,7 +211,7 @@ def _outlived(anchor: Anchor, anchors: Sequence[Anchor]) -> bool:
 def _client_ca(local: LocalAuthority) -> Iterator[Finding]:
     path = local.folder.client_ca
     try:
-        found = x509.load_pem_x509_certificates(path.read_bytes())
+        found = x509.load_pem_x509_certificates(read_regular(path))
     except FileNotFoundError:
         yield CLIENT_CA_DIFFERS.of(path.name, "isn't there")
         return
@@ -250,7 +251,7 @@ def _ending(at: DataAtHand, cert: IssuedCertificate) -> Iterator[Finding]:
 
 def _is_leaf_of(local: LocalAuthority, path: Path) -> bool:
     try:
-        certificate = x509.load_pem_x509_certificate(path.read_bytes())
+        certificate = x509.load_pem_x509_certificate(read_regular(path))
         extension = certificate.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
     except (OSError, ValueError, x509.ExtensionNotFound, x509.DuplicateExtension):
         return False
@@ -268,7 +269,7 @@ def _issued_by(certificate: x509.Certificate, authority: x509.Certificate) -> bo
 
 
 def _serial(path: Path) -> str:
-    return serial_of(x509.load_pem_x509_certificate(path.read_bytes()))
+    return serial_of(x509.load_pem_x509_certificate(read_regular(path)))
 
 
 def _date(moment: datetime) -> str:

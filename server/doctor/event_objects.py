@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import random
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
@@ -11,6 +10,7 @@ from typing import Final
 from server.audit_log.foreign import RECORD_GONE, of_ours
 from server.doctor.data_at_hand import DataAtHand, is_on_its_way
 from server.doctor.findings import Fact, Fault, Finding, Severity, Told
+from server.regular_files import open_regular
 from server.state.catalogue_rows import CatalogueObject
 from server.storage.ports import StorageError, StoredObject
 
@@ -116,10 +116,10 @@ def size_fault(at: DataAtHand, item: CatalogueObject) -> Finding | None:
 def digest_fault(at: DataAtHand, item: CatalogueObject) -> Finding | None:
     """Whether the object has other bytes than were stored."""
     try:
-        with open(at.events.local_path(item.name), "rb") as file:
+        with open(at.events.local_path(item.name), "rb", opener=open_regular) as file:
             found = hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
-        return UNREADABLE.of(item.name, os.strerror(error.errno) if error.errno else "unknown fault")
+        return UNREADABLE.of(item.name, error.strerror or "unknown fault")
     at.read(item.bytes)
     return CHANGED.of(item.name, f"has SHA-256 {found} and had {item.sha256}") if found != item.sha256 else None
 

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import os
+import re
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
 from typing import Final
 
 from server.certificates.modes import exposed_files, private_files
 from server.doctor.data_at_hand import DataAtHand
-from server.doctor.findings import Fact, Fault, Severity, Told
+from server.doctor.findings import Fact, Fault, Finding, Severity, Told
+from server.regular_files import what_else
 
 FOLDER_MISSING: Final = Fault(
     "data_directory_missing",
@@ -40,8 +45,17 @@ PART_LEFT: Final = Fault(
     "A file that was being written when the service was stopped is still there.",
     "Start the server; it removes it.",
 )
+NOT_A_FILE: Final = Fault(
+    "not_a_file",
+    Severity.ERROR,
+    "Where a file of the service belongs there is a FIFO, a socket, a device or a folder, which is never opened.",
+    "Stop the server, move it away, and put the file back from a copy. Then ask who put it there: the folder is the "
+    "service's alone.",
+)
 
-FAULTS: Final = (FOLDER_MISSING, MODE_OPEN, OWNER_DIFFERS, READY_FILE_STALE, PART_LEFT)
+FAULTS: Final = (FOLDER_MISSING, MODE_OPEN, OWNER_DIFFERS, NOT_A_FILE, READY_FILE_STALE, PART_LEFT)
+_OF_FILES: Final = re.compile(r"lock|.+\.(?:key|crt|seg|uids|tar|json|db)", re.ASCII)
+_TOP: Final = Path()
 
 
 def check(at: DataAtHand) -> Told:
@@ -61,6 +75,7 @@ def check(at: DataAtHand) -> Told:
         looked_at += 1
         if os.stat(path).st_uid != owner:
             yield OWNER_DIFFERS.of(name, f"belongs to user {os.stat(path).st_uid}, the data directory to {owner}")
+    yield from _no_files(directory.path)
     yield Fact("files", looked_at)
     served = at.is_served()
     yield Fact("server", {True: "running", False: "not running", None: "unknown"}[served])
@@ -70,6 +85,21 @@ def check(at: DataAtHand) -> Told:
             yield READY_FILE_STALE.of(ready.name)
         for part in sorted(directory.identity.glob("*.part")):
             yield PART_LEFT.of(f"{directory.identity.name}/{part.name}")
+
+
+def _no_files(folder: Path) -> Iterator[Finding]:
+    """What lies where a file belongs. Of most only the kind is looked at: there may be very many."""
+    left = [folder]
+    while left:
+        with suppress(FileNotFoundError), os.scandir(left.pop()) as entries:
+            for entry in entries:
+                name = Path(entry).relative_to(folder)
+                if entry.is_dir() and not _OF_FILES.fullmatch(entry.name):
+                    if not entry.is_symlink() or name.parent == _TOP:  # a link from below may lead round in a circle
+                        left.append(Path(entry))
+                elif not entry.is_file():
+                    with suppress(FileNotFoundError):
+                        yield NOT_A_FILE.of(str(name), f"is {what_else(entry.stat().st_mode)}")
 
 
 _AFTER = "Then ask who may have read it: a key that others could read is to be replaced."

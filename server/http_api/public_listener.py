@@ -19,6 +19,7 @@ import h11
 
 from server.certificates.watched_files import WatchedFiles
 from server.http_api.listener import ListenerError, bind, tls_context
+from server.regular_files import read_regular
 
 _log = logging.getLogger(__name__)
 SETTINGS: Final = "http.public_"
@@ -102,7 +103,7 @@ class PublicServer:
 
     def _take_up(self, certificate: Path, key: Path) -> None:
         self._context = tls_context(certificate, key, SETTINGS)
-        self.chain = certificate.read_bytes()
+        self.chain = read_regular(certificate)
 
     async def _accept(self, listening: socket.socket) -> None:
         loop = asyncio.get_running_loop()

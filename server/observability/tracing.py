@@ -35,6 +35,7 @@ from opentelemetry.trace import (
 
 from server.config import TracesSection
 from server.observability.trace_metrics import TraceMetrics
+from server.regular_files import read_regular
 
 _TRACEPARENT = re.compile(r"00-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})", re.ASCII)
 _MAX_WAITING = 2048
@@ -170,7 +171,7 @@ def _exporter(endpoint: str, ca: Path | None) -> SpanExporter:
     url = urlsplit(endpoint)
     credentials = None
     if url.scheme == "https":
-        credentials = grpc.ssl_channel_credentials(ca.read_bytes() if ca is not None else None)
+        credentials = grpc.ssl_channel_credentials(read_regular(ca) if ca is not None else None)
     return OTLPSpanExporter(
         endpoint=url.netloc,
         insecure=credentials is None,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from urllib.parse import quote
 
@@ -14,6 +14,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from server.files import DiskFiles
+from server.regular_files import check_regular, open_regular
 from server.state.migrations import MIGRATIONS, migrate
 
 StateFault = DBAPIError
@@ -48,7 +49,7 @@ def open_database(path: Path) -> Engine:
     Raises:
         NewerSchema: a later version of the service wrote it.
         sqlalchemy.exc.DBAPIError: it can't be opened, isn't a database, or stayed locked.
-        OSError: the file can't be made.
+        OSError: the file can't be made, or is none.
     """
     _make_private(path)
     # An error's text reaches the log: what was to be written may be secret.
@@ -76,6 +77,22 @@ def may_be_committed(error: Exception) -> bool:
     return isinstance(error, StateFault) and "_IOERR" in getattr(error.orig, "sqlite_errorname", "")
 
 
+def log_and_index(path: Path) -> tuple[Path, Path]:
+    """The files that SQLite has beside a database that was written to."""
+    return path.with_name(path.name + "-wal"), path.with_name(path.name + "-shm")
+
+
+def check_files(path: Path) -> None:
+    """Refuse a database of which one is no file: SQLite would wait for it. What isn't there is fine.
+
+    Raises:
+        OSError: there is such a one, or it can't be looked at.
+    """
+    for file in (path, *log_and_index(path)):
+        with suppress(FileNotFoundError):
+            check_regular(file)
+
+
 def is_unusable(path: Path) -> bool:
     """Whether a start would refuse the database at `path`: it is none, or a later version's. Touches nothing.
 
@@ -84,7 +101,7 @@ def is_unusable(path: Path) -> bool:
     Raises:
         OSError: the file can't be read.
     """
-    with path.open("rb"):
+    with open(path, "rb", opener=open_regular):
         pass
     place = f"file:{quote(str(path.absolute()))}?mode=ro&immutable=1"
     with closing(sqlite3.connect(place, uri=True)) as connection:
@@ -107,8 +124,9 @@ def writing(engine: Engine) -> Engine:
 
 def _make_private(path: Path) -> None:
     try:
-        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+        os.close(open_regular(path, os.O_CREAT | os.O_EXCL))
     except FileExistsError:
+        check_files(path)
         return
     DiskFiles().sync_folder(path.parent)
 

@@ -14,7 +14,7 @@ from sqlalchemy import Engine, create_engine, inspect, select
 from sqlalchemy.pool import NullPool
 
 from server.state.catalogue import Catalogue
-from server.state.database import BUSY_TIMEOUT_MS
+from server.state.database import BUSY_TIMEOUT_MS, check_files, log_and_index
 from server.state.issued_certificates import IssuedCertificate, SqlIssuedCertificates
 from server.state.migrations import MIGRATIONS
 from server.state.signing_keys import SigningKey, SqlSigningKeys
@@ -89,7 +89,11 @@ def _connect(path: Path, folder: Path) -> sqlite3.Connection:
     Where there is a write-ahead log its index is only read. Without one the file is whole by itself, and nothing is
     made beside it. A log without its index, as a copy may lack it, is read from another copy, where one can be made.
     """
-    log, index = (path.with_name(path.name + suffix) for suffix in ("-wal", "-shm"))
+    try:
+        check_files(path)
+    except OSError as error:
+        raise sqlite3.OperationalError(error.strerror) from error
+    log, index = log_and_index(path)
     how = "mode=ro&readonly_shm=1" if log.exists() else "mode=ro&immutable=1"
     if log.exists() and not index.exists():
         for source in (path, log):

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import ssl
-import stat
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import h11
 
+from server.regular_files import open_regular
 from server.tokens.jwks import MAX_JWKS_BYTES, JwksProblem
 
 FETCH_SECONDS = 10.0
@@ -29,9 +28,7 @@ class JwksFile:
 
     def _read(self) -> bytes:
         try:
-            with open(self._path, "rb", opener=_open_at_once) as file:
-                if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-                    raise JwksProblem("the key set's file is not a regular file")
+            with open(self._path, "rb", opener=open_regular) as file:
                 return file.read(MAX_JWKS_BYTES + 1)
         except OSError as error:
             raise JwksProblem(f"the key set's file can't be read ({error.strerror})") from error
@@ -115,8 +112,3 @@ def _tls(authorities: Path | None) -> ssl.SSLContext:
         raise JwksProblem("the CA file for the key set's server can't be used") from error
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     return context
-
-
-def _open_at_once(path: str, flags: int) -> int:
-    # Opening a FIFO would otherwise wait until someone writes to it.
-    return os.open(path, flags | os.O_NONBLOCK)

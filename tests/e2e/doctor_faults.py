@@ -103,6 +103,12 @@ def _no_folder(data_dir: Path) -> None:
     data_dir.rename(data_dir.with_name("elsewhere"))
 
 
+def in_place_of(path: Path, make: Callable[[Path], object]) -> None:
+    """Something else has a file's name."""
+    path.unlink()
+    make(path)
+
+
 def config(*lines: str) -> Callable[[Path], object]:
     """A configuration file that says so."""
     return lambda data: data.with_name(CONFIG).write_text("\n".join(lines))
@@ -153,8 +159,7 @@ def recording(data_dir: Path) -> Path:
 
 def unreadable_recording(data_dir: Path) -> None:
     """A folder in its place, which even root can't read."""
-    recording(data_dir).unlink()
-    recording(data_dir).mkdir()
+    in_place_of(recording(data_dir), os.mkdir)
 
 
 def custody(data_dir: Path) -> Path:
@@ -246,6 +251,8 @@ PLANTS = [
     Plant("mode_open", lambda data: (data / "identity" / "admin.key").chmod(0o640), "chmod 600 identity/admin.key"),
     Plant("mode_open", lambda data: data.chmod(0o755), "chmod 700"),
     Plant("ready_file_stale", lambda data: (data / "ready.json").touch(0o600), "Start the server"),
+    Plant("not_a_file", lambda data: in_place_of(segments(data)[-1], os.mkfifo), "move it away"),
+    Plant("not_a_file", lambda data: in_place_of(custody(data), os.mkdir), "move it away"),
     Plant("part_left", lambda data: (data / "identity" / "a.key.part").touch(0o600), "Start the server"),
     Plant("state_missing", lambda data: database_path(data).unlink(), "copy"),
     Plant("state_missing", lambda data: database_path(data).write_bytes(b""), "copy"),

@@ -19,7 +19,7 @@ from server.doctor.checks import LOCAL_CHECKS
 from server.doctor.data_at_hand import DataAtHand, is_locked
 from server.doctor.findings import Finding
 from tests.certificates_builder import CaShape
-from tests.e2e.doctor_faults import CONFIG, PLANTS, UNPLANTED, Plant
+from tests.e2e.doctor_faults import CONFIG, PLANTS, UNPLANTED, Plant, in_place_of
 from tests.e2e.doctored import (
     QUICK_CUTS,
     copy_of,
@@ -125,6 +125,19 @@ def test_a_check_that_meets_a_file_where_a_folder_belongs_names_it(made: Path, t
     diagnosis = doctor_here(folder, "--check", "journal", "--check", "clock")
     assert (diagnosis.code, diagnosis.findings) == (3, [])
     assert diagnosis.report["skipped"] == {"journal": f"{folder / 'data' / 'journal'} can't be used (Not a directory)"}
+
+
+def test_fifos_in_the_place_of_files_are_named_and_hold_up_nothing(made: Path, tmp_path: Path) -> None:
+    folder = copy_of(made, tmp_path)
+    files = [path for path in (folder / "data").rglob("*") if path.is_file() and path.name != "state.db"]
+    for path in files:
+        in_place_of(path, os.mkfifo)
+    diagnosis = doctor(folder, "--deep")
+    found = {finding["subject"] for finding in diagnosis.findings if finding["name"] == "not_a_file"}
+    assert found == {str(path.relative_to(folder / "data")) for path in files}
+    assert diagnosis.report["skipped"].keys() == {"journal"}, "of which nothing can be told without its segments"
+    in_place_of(folder / "data" / "state.db", os.mkfifo)
+    assert {"not_a_file", "state_unreadable"} <= doctor(folder).names
 
 
 def test_a_wrong_setting_leaves_the_directory_that_the_file_names(made: Path, tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from server.audit_log.rebuilding import RECORD_NAME
 from server.audit_log.scrub.known_damage import Fault, KnownDamage
 from server.audit_log.search.digests import ObjectDigests
 from server.audit_log.taken_names import TakenNames
+from server.regular_files import open_regular
 from server.state.catalogue import Catalogue
 from server.state.catalogue_rows import CatalogueBatch, CatalogueObject
 from server.state.storage_damage import CHANGED, MISSING, UNLISTED, UNREADABLE, Damage, SqlStorageDamage, is_recording
@@ -106,7 +107,7 @@ class Verification:
 
     def _digest(self, item: CatalogueObject, read: Callable[[int], None]) -> str:
         digest = hashlib.sha256()
-        with open(self._storage.local_path(item.name), "rb", buffering=0) as file:
+        with open(self._storage.local_path(item.name), "rb", buffering=0, opener=open_regular) as file:
             while chunk := file.read(_CHUNK):
                 digest.update(chunk)
                 read(len(chunk))

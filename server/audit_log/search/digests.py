@@ -6,6 +6,7 @@ import hashlib
 import os
 
 from server.audit_log.storages import Storages
+from server.regular_files import open_regular
 from server.state.catalogue_rows import CatalogueObject
 
 FileState = tuple[int, int, int]
@@ -32,7 +33,7 @@ class ObjectDigests:
             state = self.state_of(object_)
             known = self._known.get(object_.key)
             if known is None or known[0] != state:
-                with open(self._storages.path_of(object_), "rb") as file:
+                with open(self._storages.path_of(object_), "rb", opener=open_regular) as file:
                     known = state, hashlib.file_digest(file, "sha256").hexdigest() == object_.sha256
                 self._known[object_.key] = known
         except OSError:

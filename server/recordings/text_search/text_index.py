@@ -24,6 +24,7 @@ from server.errors import DeadlineExceeded, Unavailable
 from server.recordings.playback.lines import Line
 from server.recordings.text_search import statements
 from server.recordings.text_search.text_query import MAX_LINE, IndexedRecording, TextHit, TextPosition, TextQuery
+from server.state.database import check_files
 from server.storage.needles import fold
 
 _log = logging.getLogger(__name__)
@@ -254,6 +255,11 @@ class TextIndex:
             return self._writer
 
     def _open(self) -> sqlite3.Connection:
+        try:
+            check_files(self._path)
+        except OSError as error:
+            is_folder = isinstance(error, IsADirectoryError)  # which can't be thrown away
+            raise (sqlite3.OperationalError if is_folder else sqlite3.DatabaseError)(error.strerror) from error
         connection = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False)
         try:
             self._path.chmod(0o600)

@@ -11,10 +11,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from functools import partial
 from math import inf
-from pathlib import Path
 from time import monotonic
 from typing import Any
 
+from server.regular_files import open_regular, read_regular
 from server.storage.aws.creation import NewObject, create, head
 from server.storage.aws.errors import AwsError, Kind, translated
 from server.storage.aws.object_cache import ObjectCache, Read
@@ -72,7 +72,7 @@ class S3EventStorage:
 
     def put(self, name: str, spool_path: str, digest: str, size: int) -> None:
         """Store the spooled bytes where nothing is."""
-        with open(spool_path, "rb") as file:
+        with open(spool_path, "rb", opener=open_regular) as file:
             body = file.read()
         create(self._connect, NewObject(name, body, digest, "application/vnd.apache.parquet"))
         self._cache.take(self.storage_id, name, spool_path, size)
@@ -126,7 +126,7 @@ class S3EventStorage:
             if isinstance(path, StorageError):
                 raise path
             try:
-                return Path(path).read_bytes()
+                return read_regular(path)
             except OSError as error:
                 raise StorageError("the cache can't be read") from error
 

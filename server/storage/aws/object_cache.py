@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic
 
+from server.regular_files import open_regular
 from server.storage.ports import LocalPaths, ObjectChanged, ObjectMissing, StorageError, StorageTimeout, Wanted
 
 _CHUNK = 1024 * 1024
@@ -127,7 +128,7 @@ class ObjectCache:
         path = self.path(storage, name)
         with contextlib.suppress(OSError):
             os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
-            with open(part := f"{path}.kept{_PART}", "wb") as file:
+            with open(part := f"{path}.kept{_PART}", "wb", opener=open_regular) as file:
                 file.write(data)
             os.replace(part, path)
             self._add(path, len(data))
@@ -181,7 +182,7 @@ class ObjectCache:
         if entry is None:
             return False
         try:
-            with open(path, "rb") as file:
+            with open(path, "rb", opener=open_regular) as file:
                 same = hashlib.file_digest(file, "sha256").hexdigest() == item.sha256
         except OSError:
             same = False
@@ -208,7 +209,7 @@ class ObjectCache:
     def _fetch_by(self, read: Read, path: str, item: Wanted) -> None:
         part, digest, size = f"{path}{_PART}", hashlib.sha256(), 0
         try:
-            with open(part, "wb") as file:
+            with open(part, "wb", opener=open_regular) as file:
 
                 def take(piece: bytes) -> None:
                     nonlocal size

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import os
 from collections.abc import Iterator
 
 from server.storage.ports import StorageError
@@ -14,7 +13,7 @@ from server.storage.recording_port import StorageFull
 def fault(text: str, error: OSError) -> StorageError:
     """What is raised for an OSError: says `text` and what the fault is."""
     kind = StorageFull if error.errno in (errno.ENOSPC, errno.EDQUOT) else StorageError
-    return kind(f"{text} ({os.strerror(error.errno) if error.errno else 'unknown fault'})")
+    return kind(f"{text} ({error.strerror or 'unknown fault'})")
 
 
 @contextlib.contextmanager

@@ -152,7 +152,7 @@ def test_a_fault_of_the_moment_is_no_missing_object(rig: SearchRig, monkeypatch:
     batch = _two_days(rig)
     batches = StoredBatches(rig.storages, rig.catalogue)
 
-    def out_of_files(*_: object) -> None:
+    def out_of_files(*_: object, **__: object) -> None:
         raise OSError(24, os.strerror(24))
 
     monkeypatch.setattr("builtins.open", out_of_files)

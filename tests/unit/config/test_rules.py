@@ -130,10 +130,10 @@ def test_named_files_must_be_readable_pem(key: str, tmp_path: Path) -> None:
     assert refused().endswith("the file is larger than 1 MiB")
     file.unlink()
     os.mkfifo(file)
-    assert refused().endswith("the file can't be read (not a regular file)")
+    assert refused().endswith("the file can't be read (is a FIFO, not a file)")
     file.unlink()
     file.mkdir()
-    assert refused().endswith("the file can't be read (Is a directory)")
+    assert refused().endswith("the file can't be read (is a folder, not a file)")
 
 
 @pytest.mark.parametrize(

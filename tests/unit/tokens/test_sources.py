@@ -195,4 +195,4 @@ async def test_keys_come_from_a_file_as_it_is_now(tmp_path: Path) -> None:
 @in_loop
 async def test_a_file_that_is_none_holds_nothing_up(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "keys.json")
-    assert await problem(JwksFile(tmp_path / "keys.json")) == "the key set's file is not a regular file"
+    assert await problem(JwksFile(tmp_path / "keys.json")) == "the key set's file can't be read (is a FIFO, not a file)"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import sqlite3
 import time
@@ -165,12 +166,16 @@ def test_of_what_is_let_go_nothing_is_left_in_the_file(index: TextIndex, tmp_pat
     assert index.indexed() == {"interrupted"}
 
 
-@pytest.mark.parametrize("damage", [b"no database at all" * 100, b""])
-def test_a_damaged_file_is_thrown_away_and_can_be_filled_again(tmp_path: Path, damage: bytes) -> None:
+@pytest.mark.parametrize("damage", [b"no database at all" * 100, b"", None], ids=["other bytes", "none", "a FIFO"])
+def test_a_damaged_file_is_thrown_away_and_can_be_filled_again(tmp_path: Path, damage: bytes | None) -> None:
     index = TextIndex(tmp_path / "text.sqlite")
     added(index, "u", ["old text"])
     index.close()
-    (tmp_path / "text.sqlite").write_bytes(damage)
+    (tmp_path / "text.sqlite").unlink()
+    if damage is None:
+        os.mkfifo(tmp_path / "text.sqlite")
+    else:
+        (tmp_path / "text.sqlite").write_bytes(damage)
     again = TextIndex(tmp_path / "text.sqlite")
     assert again.count() == 0
     added(again, "u", ["new text"])
