@@ -125,6 +125,7 @@ class Deliveries:
             return True
         except Exception as error:
             if not self._delivery.waiting(1):  # it was diverted meanwhile: nothing is left that could go well
+                self._recovered()
                 return True
             self._failed(error)
             return False

@@ -12,7 +12,6 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
-from itertools import takewhile
 from threading import Lock
 
 import numpy as np
@@ -143,11 +142,10 @@ class Delivery:
             StorageError, OSError: it isn't confirmed; safe to try again.
         """
         section, cut, record = sent.section, sent.cut, sent.record
-        is_there = self._tail.has(section)
-        if is_there and self._is_behind_another(section, cut):
+        if self._is_behind_another(section, cut):
             raise RuntimeError("a batch is confirmed before an older one, which its record has to name")
         number = sent.record_number or 0
-        if is_there and record is not None and sent.record_number is None:
+        if record is not None and sent.record_number is None and self._tail.has(section):
             record, number = self._put_record(cut, record)
         with self._leaving:
             if not self._tail.has(section):
@@ -162,12 +160,12 @@ class Delivery:
         return self._tail.has(section)
 
     def _is_behind_another(self, section: Section, cut: Cut) -> bool:
-        """Whether an older one of its chain of records waits."""
-        if section in self.waiting(1):
+        """Whether an older one of its chain of records waits. A diversion takes a chain away as a whole."""
+        sections = self._tail.of_storage(self._storage.storage_id)
+        if section not in sections:
             return False
-        before = takewhile(lambda each: each is not section, self._tail.of_storage(self._storage.storage_id))
-        cuts = (each.cut for each in before if each.cut is not None)
-        return any((each.log_id, each.diverted_from) == (cut.log_id, cut.diverted_from) for each in cuts)
+        older = (each.cut for each in sections[: sections.index(section)] if each.cut is not None)
+        return any((each.log_id, each.diverted_from) == (cut.log_id, cut.diverted_from) for each in older)
 
     def _known_objects(self, cut: Cut) -> list[CatalogueObject] | None:
         """What is there of a batch that a stop kept from leaving the tail once it was confirmed; None where it wasn't.
@@ -189,7 +187,11 @@ class Delivery:
         self._journal.trim(section.log_id, section.first, damaged=section.damaged)
         # From here on searches find its events in the catalogue's objects, before in the tail.
         self._tail.remove(section)
-        self._spool.discard(cut)
+        try:
+            self._spool.discard(cut)
+        except OSError as error:  # it is delivered all the same; what is left of it goes at the next start
+            fields = {"batch": cut.name, "reason": error.strerror}
+            _log.warning("files of a delivered batch can't be removed from the spool", extra={"fields": fields})
 
     def _keep_uids(self, section: Section, cut: Cut) -> None:
         entries = [uid_entries(item.block.table, item.first, item.received_ms) for item in section.blocks]

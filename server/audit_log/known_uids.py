@@ -36,6 +36,8 @@ from server.audit_log.columns.uid_index import (
 _HOUR_MS = 3_600_000
 _FIRST_ROOM = 1 << 14
 _STORED = (KEY, PRINT, PRINT + 1, SEQUENCE, RECEIVED_MS)
+RECEIVED = _STORED.index(RECEIVED_MS)
+"""The column of `uid_entries` with the time of an event's receipt, in ms."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +80,7 @@ def uid_entries(table: Table, sequence: int, received_ms: int) -> Table:
     entries[:, 0] = table[:, UID_KEY]
     entries[:, 1:3] = table[:, FINGERPRINT : FINGERPRINT + 2]
     entries[:, 3] = np.arange(sequence, sequence + len(table))
-    entries[:, 4] = received_ms
+    entries[:, RECEIVED] = received_ms
     return entries
 
 
@@ -123,7 +125,7 @@ class KnownUids:
         nothing."""
         if not len(entries):
             return
-        self._forget_oldest(int(entries[-1, 4]))
+        self._forget_oldest(int(entries[-1, RECEIVED]))
         self._reserve(len(entries))
         added = np.empty((len(entries), ENTRY_COLUMNS), np.int64)
         added[:, _STORED] = entries

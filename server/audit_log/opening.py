@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import heapq
 import logging
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -12,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from server.audit_log.columns.layout import FINGERPRINT
+from server.audit_log.columns.layout import FINGERPRINT, Table
 from server.audit_log.cuts import Cut, CutLimits
 from server.audit_log.diverting import diversion_of
 from server.audit_log.forking import fork_if_needed
@@ -20,7 +21,7 @@ from server.audit_log.journal import forks
 from server.audit_log.journal.frames import EventFrame
 from server.audit_log.journal.journal import Journal, new_log_id
 from server.audit_log.journal.recovery import Batches, RecoveredSection, Recovery, Settled, recover
-from server.audit_log.known_uids import KnownUids, UidLimits, uid_entries
+from server.audit_log.known_uids import RECEIVED, KnownUids, UidLimits, uid_entries
 from server.audit_log.log_writer import LogWriter
 from server.audit_log.rebuilding import RECALLED_AT_ONCE, rebuild, recall
 from server.audit_log.record_proof import RecordProofs
@@ -91,13 +92,11 @@ def open_log(
     # Before anything of a damaged log can be delivered and set aside.
     catalogue.add_holes(holes, time.time_ns() // 1_000_000)
     known, uid_files = KnownUids(uid_limits), UidFiles(files, places.known_uids, uid_limits)
-    for log_id, entries in uid_files.load():
-        known.add(log_id, entries)
     tail, spool = Tail(), Spool(files, places.spool)
     writer = LogWriter(recovery.journal, tail, known, cut_limits, on_cut, _storage_of(catalogue), storages.activate)
     storages.activate(recovery.journal.storage)
     for recovered in recovery.sections:
-        section = _section(tail, recovered, known, validator)
+        section = _section(tail, recovered, validator)
         if recovered.cut is None:
             writer.adopt(section)
             continue
@@ -106,6 +105,8 @@ def open_log(
         section.cut = recovered.cut
         if (diversion := _diversion_of(catalogue, spool, section)) is not None:
             tail.divert(section, diversion.to)
+    for log_id, entries in _received_in_turn(uid_files.load(), tail):
+        known.add(log_id, entries)
     for log_id, first, damaged in recovery.empty:
         recovery.journal.trim(log_id, first, damaged=damaged)
     spool.clean({pin.section.cut.spool_name for pin in tail.pin() if pin.section.cut is not None})
@@ -166,12 +167,21 @@ def _storage_of(catalogue: Catalogue) -> Callable[[str, int], str | None]:
     return storage_of
 
 
-def _section(tail: Tail, recovered: RecoveredSection, known: KnownUids, validator: Validator) -> Section:
+def _received_in_turn(stored: Iterable[tuple[str, Table]], tail: Tail) -> Iterator[tuple[str, Table]]:
+    """Uids of stored events and of those in the tail in the order of their receipt: the oldest ones make room, and what
+    waits for a storage that is out of reach may be older than what another one has."""
+    waiting = (
+        (section.log_id, uid_entries(block.table, first, received_ms))
+        for section, _ in tail.pin()
+        for first, received_ms, _, block in section.blocks
+    )
+    return heapq.merge(stored, waiting, key=lambda chunk: int(chunk[1][0, RECEIVED]))
+
+
+def _section(tail: Tail, recovered: RecoveredSection, validator: Validator) -> Section:
     section = tail.begin(recovered.log_id, recovered.first, recovered.storage)
     section.damaged = recovered.damaged
     section.extend([_block(frames, validator) for frames in _runs(recovered.events)])
-    for first, received_ms, _, block in section.blocks:
-        known.add(recovered.log_id, uid_entries(block.table, first, received_ms))
     return section
 
 

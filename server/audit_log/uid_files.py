@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import struct
 import zlib
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from server.audit_log.columns.layout import Table
-from server.audit_log.known_uids import UidLimits
+from server.audit_log.known_uids import RECEIVED, UidLimits
 from server.files import AppendFile, Files
 
 _CHUNK = struct.Struct("<4sII")
@@ -20,6 +22,23 @@ UID_FILE_NAME = re.compile(r"[0-9]{8}\.uids", re.ASCII)
 _LOG_ID_BYTES = 10
 _COLUMNS = 5
 _ENTRY_BYTES = 8 * _COLUMNS
+
+
+@dataclass(slots=True)
+class _File:
+    """What a file holds: how many entries, and when the first and the last of them were received, in ms."""
+
+    entries: int = 0
+    oldest_ms: int = np.iinfo(np.int64).max
+    newest_ms: int = -1
+    is_closed: bool = False
+    """Whether nothing more is appended to it."""
+
+    def add(self, entries: Table) -> None:
+        if len(entries):
+            self.entries += len(entries)
+            self.oldest_ms = min(self.oldest_ms, int(entries[:, RECEIVED].min()))
+            self.newest_ms = max(self.newest_ms, int(entries[:, RECEIVED].max()))
 
 
 class UidFiles:
@@ -31,26 +50,30 @@ class UidFiles:
         self._limits = limits
         self._file: AppendFile | None = None
         self._name = ""
-        self._counts: dict[str, int] = {}
-        """Entries of each file, oldest first."""
+        self._kept: dict[str, _File] = {}
+        """In the order in which they were written."""
 
-    def load(self) -> Iterator[tuple[str, Table]]:
-        """All kept entries with the name of their log, oldest first; before anything is appended.
+    def load(self) -> list[tuple[str, Table]]:
+        """The chunks that are kept with the name of their log, in the order in which their events were received, which
+        needn't be that of their deliveries; before anything is appended.
 
         Torn and damaged chunks are stepped over; the segment of a torn one is still there.
         """
         self._files.make_folder(self._folder)
+        found: list[tuple[str, Table]] = []
         for name in self._files.list(self._folder):
             if not UID_FILE_NAME.fullmatch(name):
                 continue
             content = self._files.read(self._folder / name)
-            self._counts[name] = 0
+            self._kept[name] = _File()
             for start, end in _chunks(content):
                 body = content[start:end]
                 entries = np.frombuffer(body, np.int64, offset=_LOG_ID_BYTES).reshape(-1, _COLUMNS)
-                self._counts[name] += len(entries)
-                yield body[:_LOG_ID_BYTES].hex(), entries
+                self._kept[name].add(entries)
+                if len(entries):
+                    found.append((body[:_LOG_ID_BYTES].hex(), entries))
         self._drop_oldest()
+        return sorted(found, key=lambda chunk: int(chunk[1][0, RECEIVED]))
 
     def append(self, log_id: str, entries: Table) -> None:
         """Keep the entries of one segment; durable when it returns.
@@ -70,12 +93,13 @@ class UidFiles:
             file.sync()
         except OSError:
             # What is durable of this file is known no more, so what is tried again goes into the next one.
-            self.close()
-            self._counts[self._name] = self._limits.generation
+            with contextlib.suppress(OSError):
+                file.truncate(size)
+            self._end_file()
             raise
-        self._counts[self._name] += len(entries)
-        if self._counts[self._name] >= self._limits.generation:
-            self.close()
+        self._kept[self._name].add(entries)
+        if self._kept[self._name].entries >= self._limits.generation:
+            self._end_file()
             self._drop_oldest()
 
     def close(self) -> None:
@@ -84,9 +108,13 @@ class UidFiles:
             self._file.close()
             self._file = None
 
+    def _end_file(self) -> None:
+        self.close()
+        self._kept[self._name].is_closed = True
+
     def _open(self) -> AppendFile:
-        latest = next(reversed(self._counts), "00000000.uids")
-        if self._counts.get(latest, self._limits.generation) >= self._limits.generation:
+        latest, kept = next(reversed(self._kept.items()), ("00000000.uids", None))
+        if kept is None or kept.is_closed or kept.entries >= self._limits.generation:
             latest = f"{int(latest.split('.')[0]) + 1:08d}.uids"
         file = self._files.open_append(self._folder / latest)
         try:
@@ -95,16 +123,19 @@ class UidFiles:
             file.close()
             raise
         self._name = latest
-        self._counts.setdefault(latest, 0)
+        self._kept.setdefault(latest, _File())
         return file
 
     def _drop_oldest(self) -> None:
-        """Remove files beyond what the table's bound can hold."""
-        for name in list(self._counts)[:-1]:
-            if sum(self._counts.values()) - self._counts[name] < self._limits.bound:
-                return
-            self._files.remove(self._folder / name)
-            del self._counts[name]
+        """Remove files all of whose entries are older than as many others as the table can hold. A batch that is
+        delivered late brings old ones into a new file, which count for nothing here."""
+        for name, kept in list(self._kept.items())[:-1]:
+            others = (each for each in self._kept.values() if each is not kept and each.oldest_ms >= kept.newest_ms)
+            if sum(each.entries for each in others) < self._limits.bound:
+                continue
+            with contextlib.suppress(OSError):  # tried again with the next one
+                self._files.remove(self._folder / name)
+                del self._kept[name]
 
 
 def _chunks(content: bytes) -> Iterator[tuple[int, int]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -50,6 +51,20 @@ def test_what_went_bad_in_the_spool_is_encoded_once_more(log: LogUnderTest, left
     log.deliver_all()
     log.check()
     assert not log.log.tail.events
+
+
+def test_a_batch_whose_files_stay_in_the_spool_is_delivered_all_the_same(
+    log: LogUnderTest, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It has left the journal by then: told as a failure it would be one until the next batch, with nothing waiting."""
+
+    def failing(_: object) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(log.log.spool, "discard", failing)
+    log.deliver_all()
+    assert not log.log.tail.events
+    assert [each.message for each in caplog.records] == ["files of a delivered batch can't be removed from the spool"]
 
 
 @in_loop

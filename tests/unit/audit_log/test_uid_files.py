@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import numpy as np
 import pytest
 
@@ -59,6 +61,35 @@ def test_at_least_the_bound_is_kept_and_not_much_more() -> None:
     found = opened(files)[1]
     assert found == entries(200 - len(found), len(found) // CHUNK)
     assert LIMITS.bound <= len(found) <= LIMITS.bound + 2 * LIMITS.generation
+
+
+def test_what_is_delivered_late_takes_nobodys_place_and_is_loaded_in_its_turn() -> None:
+    """What waited for days makes no newer entries go, and comes before them."""
+    files = ForgetfulFiles()
+    uid_files, _ = opened(files)
+    for first in range(1000, 1000 + LIMITS.bound, CHUNK):
+        append(uid_files, entries(first))
+    for first in range(0, 10 * LIMITS.bound, CHUNK):
+        append(uid_files, entries(first))
+    found = opened(files)[1]
+    assert found[-LIMITS.bound :] == entries(1000, LIMITS.bound // CHUNK)
+    assert found == sorted(found, key=lambda entry: entry[1][4])
+
+
+@pytest.mark.parametrize("operation", ["sync", "remove"])
+def test_faults_of_a_disk_cost_no_entries(operation: str) -> None:
+    files = ForgetfulFiles()
+    uid_files, _ = opened(files)
+    for first in range(0, LIMITS.bound, CHUNK):
+        append(uid_files, entries(first))
+    for _ in range(LIMITS.bound):
+        fail(files, operation)
+        with pytest.raises(OSError) if operation == "sync" else contextlib.nullcontext():
+            append(uid_files, entries(LIMITS.bound))
+        files.before = lambda number, name: None
+    append(uid_files, entries(LIMITS.bound))
+    found = opened(files)[1]
+    assert all(entry in found for entry in entries(CHUNK, LIMITS.bound // CHUNK)), "the newest that the table holds"
 
 
 def test_a_torn_chunk_costs_nothing_else() -> None:
