@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -39,6 +39,12 @@ PROBLEMS = {
     "outbox_waiting": "changes are made whose audit events can't be journalled; they wait in the state database",
     "delivery_failing": "batches can't be delivered and stay in the journal; see the storage's last error",
 }
+
+_NAMELESS = {
+    "aws_credentials": "AWS gives no credentials for an External Audit Storage; "
+    "whoever has external_audit_storage:read sees why"
+}
+"""Warnings that may have names of AWS, as they are shown to callers who aren't told where the storage is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +138,7 @@ class Status:
             self.version,
             self._started_ms,
             serving=not problems,
-            problems=(*problems, *self.warnings()),
+            problems=(*problems, *_warnings_shown(self.warnings(), show_location=show_location)),
             journal=self.journal_state(),
             storages=self._storage_states(show_location=show_location),
             certificates=tuple(self.certificates()),
@@ -229,6 +235,13 @@ class Status:
         with contextlib.suppress(StorageError):  # of one that nothing is known of
             return self._storages.of(storage_id).location()
         return ""
+
+
+def _warnings_shown(warnings: Iterable[Problem], *, show_location: bool) -> Iterable[Problem]:
+    """Without `show_location` as they are without names, each once."""
+    if show_location:
+        return warnings
+    return dict.fromkeys(Problem(each.name, _NAMELESS.get(each.name, each.description)) for each in warnings)
 
 
 def _may_name(storage_id: str, *, show_location: bool) -> bool:

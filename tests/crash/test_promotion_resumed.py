@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from extaudit_client import Client
+from extaudit_client import Client, Connection
 from extaudit_client.errors import Unavailable as ClientUnavailable
 from extaudit_client.files import find_connection
 
+from server.certificates.issuing import issue_user
 from server.errors import Unavailable
 from server.files import DiskFiles
 from server.lifecycle import App
@@ -78,7 +80,7 @@ def goes_to(client: Client, uid: str) -> str:
 
 
 def test_new_events_go_where_the_promotion_says_and_back(tmp_path: Path) -> None:
-    with serving(tmp_path) as (_, client):
+    with serving(tmp_path) as (app, client):
         client.integrations.create("production", ROLE)
         assert goes_to(client, "u-1") == "default"
         revision, storage_id = draft(client)
@@ -86,8 +88,19 @@ def test_new_events_go_where_the_promotion_says_and_back(tmp_path: Path) -> None
         assert goes_to(client, "u-2") == storage_id
         client.storages.disable()
         assert goes_to(client, "u-3") == "default"
-        told = [each.description for each in client.status().problems if each.name == "aws_credentials"]
-        assert told == ["integration production: planted; `extaudit storage test --stage cluster` says what to do"]
+        assert credentials_told(client) == [
+            "integration production: planted; `extaudit storage test --stage cluster` says what to do"
+        ]
+        issued = issue_user(app.config.data_dir, "auditor", ["auditor"], 1, tmp_path / "auditor")
+        paths = map(Path, (issued.ca, issued.certificate, issued.key))
+        with Client(Connection(app.ready["grpc"], *paths), timeout=60) as auditor:
+            [nameless] = credentials_told(auditor)
+            assert "external_audit_storage:read" in nameless
+            assert not re.search("production|planted", nameless)
+
+
+def credentials_told(client: Client) -> list[str]:
+    return [each.description for each in client.status().problems if each.name == "aws_credentials"]
 
 
 @pytest.mark.parametrize("change", ["promotion", "disabling"])
