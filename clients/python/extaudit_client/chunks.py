@@ -46,7 +46,7 @@ class EventChunks:
 
     What lies beyond `complete_through` (log id → sequence) is in no batch yet. `missing` can't be exported, or, without
     sequences, says where foreign objects couldn't be counted; `foreign_objects` are in the storages and in no batch, so
-    that only searches find them.
+    that only searches find them; they aren't counted for a caller whom roles show some events only.
     """
 
     chunks: tuple[EventChunk, ...]

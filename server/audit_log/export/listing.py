@@ -56,7 +56,8 @@ class ChunkListing:
         """One page; without `sees_all` for a caller whom roles show some events only.
 
         To such a caller nothing tells how many events there are in a chunk, or of which times: neither what is said of
-        it nor whether a time asked for leaves it out. What sequences there are every answer of a search tells.
+        it nor whether a time asked for leaves it out; nor are objects of others counted. What sequences there are every
+        answer of a search tells.
 
         Raises:
             InvalidRequest: the page token is wrong.
@@ -103,7 +104,7 @@ class ChunkListing:
         if query.storage == "active":
             lost += self._elsewhere(start.complete, query.after, storages)
         missing = told([*lost, *uncounted], sees_all=sees_all)
-        foreign = sum(self._catalogue.foreign_objects(storage, *times) for storage in storages)
+        foreign = sum(self._catalogue.foreign_objects(storage, *times) for storage in storages) if sees_all else 0
         return ChunkPage(chunks, "", through, missing, foreign)
 
     def _chosen(self, selector: str) -> frozenset[str]:

@@ -87,7 +87,9 @@ class ListEventChunksResponse(_message.Message):
     next_page_token: _builtins.str
     """Position after the last chunk; empty when there are no more as of the first page."""
     foreign_objects: _builtins.int
-    """Objects in the storages that no batch names, and that are thus in no chunk; searches find them. Only with the last page."""
+    """Objects in the storages that no batch names, and that are thus in no chunk; searches find them. Only with the last page.
+    Not counted for a caller who may see only such events as conditions admit.
+    """
     @_builtins.property
     def chunks(self) -> _containers.RepeatedCompositeFieldContainer[Global___EventChunk]:
         """The chunks, log by log in the order of sequences."""
