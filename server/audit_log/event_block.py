@@ -63,10 +63,7 @@ class EventBlock:
 
     def events(self, indices: Sequence[int] | NDArray[np.int64]) -> Iterator[Event]:
         """The events at these indices, which count from 0 within the block."""
-        data = self.data.data
-        for row in self.table[indices].tolist():
-            type_, uid, session, user = [str(data[row[at] : row[at] + row[at + 1]], "utf-8") for at in _TEXTS]
-            yield Event(row[TIME_MS], type_, uid, session, user, bytes(data[row[START] : row[END]]))
+        return events_of(self.data, self.table[indices])
 
     def uid(self, index: int) -> str:
         """The uid of one event."""
@@ -102,6 +99,14 @@ class EventBlock:
                 row[column], at = at, at + len(pieces[-1])
             row[END] = row[START] + len(pieces[-len(_TEXTS) - 1])
         return EventBlock(_joined(pieces), table)
+
+
+def events_of(data: Bytes, table: Table) -> Iterator[Event]:
+    """The events of a table's rows, whose offsets are into one buffer."""
+    texts = data.data
+    for row in table.tolist():
+        type_, uid, session, user = [str(texts[row[at] : row[at] + row[at + 1]], "utf-8") for at in _TEXTS]
+        yield Event(row[TIME_MS], type_, uid, session, user, bytes(texts[row[START] : row[END]]))
 
 
 def join_blocks(blocks: Sequence[EventBlock]) -> EventBlock:

@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 
 from server.audit_log.batch_decoding import blocks, events, taken
 from server.audit_log.column_matching import matching
-from server.audit_log.columns.layout import TIME_MS
+from server.audit_log.columns.layout import TIME_MS, Bytes, Table
 from server.audit_log.columns.selecting import TypeSelection
 from server.audit_log.event import Event
-from server.audit_log.event_block import owners
+from server.audit_log.event_block import events_of, rows_of
 from server.audit_log.receipts import Emitter, Receipt, decode_emitter
 from server.audit_log.search.query import EventFilter, Missing, emitter_test
 from server.audit_log.stored_batches import BatchRows
@@ -144,12 +144,15 @@ class TailPart:
         # Those that were validated together have one buffer, and are looked through together.
         for _, same in groupby(items, lambda item: id(item.block.data)):
             alike = list(same)
-            whose = owners([item.block for item in alike])
-            starts = np.cumsum([0, *(len(item.block) for item in alike)])
-            for row in _rows_of(alike, selection).tolist():
-                item, index = alike[whose[row]], row - int(starts[whose[row]])
-                if item.first + index > self._after:
-                    yield item.first + index, item.block.event(index)
+            data, table = alike[0].block.data, rows_of([item.block for item in alike])
+            rows = _rows_of(data, table, selection)
+            if not len(rows):
+                continue
+            sequences = np.concatenate([np.arange(item.first, item.last + 1) for item in alike])
+            rows = rows[sequences[rows] > self._after]
+            for start in range(0, len(rows), _BLOCK_ROWS):
+                some = rows[start : start + _BLOCK_ROWS]
+                yield from zip(sequences[some].tolist(), events_of(data, table[some]), strict=True)
 
 
 def _is_by(receipt: Receipt, wanted: Callable[[Emitter], bool]) -> bool:
@@ -157,10 +160,9 @@ def _is_by(receipt: Receipt, wanted: Callable[[Emitter], bool]) -> bool:
     return receipt.emitter is not None and wanted(receipt.emitter)
 
 
-def _rows_of(items: Sequence[TailBlock], selection: Selection) -> NDArray[np.int64]:
-    """Numbers of the rows, counted over all blocks, whose time and type are wanted; the blocks have one buffer."""
-    table = items[0].block.table if len(items) == 1 else np.concatenate([item.block.table for item in items])
-    rows = np.arange(len(table)) if selection.types is None else selection.types.rows(items[0].block.data, table)
+def _rows_of(data: Bytes, table: Table, selection: Selection) -> NDArray[np.int64]:
+    """Numbers of the rows whose time and type are wanted."""
+    rows = np.arange(len(table)) if selection.types is None else selection.types.rows(data, table)
     low, high = selection.columns.from_ms, selection.columns.to_ms
     if low is not None:
         rows = rows[table[rows, TIME_MS] >= low]

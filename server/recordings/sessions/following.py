@@ -12,12 +12,11 @@ import threading
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import accumulate, groupby
 
-import numpy as np
 import orjson
 
 from server.audit_log.columns.selecting import TypeSelection
 from server.audit_log.event import Event
-from server.audit_log.event_block import EventBlock, owners
+from server.audit_log.event_block import events_of, owners, rows_of
 from server.audit_log.receipts import Emitter, decode_emitter
 from server.audit_log.tail import Pinned, Tail, TailBlock
 from server.recordings.sessions.session_events import (
@@ -126,14 +125,13 @@ def _session_events(log_id: str, blocks: Sequence[TailBlock]) -> Iterator[Sessio
     # Those that were validated together have one buffer, and are looked through together.
     for _, same in groupby(blocks, lambda item: id(item.block.data)):
         items = list(same)
-        table = items[0].block.table if len(items) == 1 else np.concatenate([item.block.table for item in items])
-        rows = _SELECTION.rows(items[0].block.data, table)
+        data, table = items[0].block.data, rows_of([item.block for item in items])
+        rows = _SELECTION.rows(data, table)
         if not len(rows):
             continue
         whose = owners([item.block for item in items]).tolist()
         starts = list(accumulate((len(item.block) for item in items), initial=0))
-        found = EventBlock(items[0].block.data, table).events(rows)
-        for row, event in zip(rows.tolist(), found, strict=True):
+        for row, event in zip(rows.tolist(), events_of(data, table[rows]), strict=True):
             item = items[whose[row]]
             if event.session_id:
                 emitter = emitters.get(item.receipt)
