@@ -43,6 +43,7 @@ def process(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[PagePro
     (tmp_path / "server").mkdir()
     (tmp_path / "server" / "__init__.py").write_text("raise SystemExit(3)")
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(page_process, "_ANSWER_SECONDS", GENEROUS_SECONDS)
     made = PageProcess(PAGE_PROCESS, PAGE_BOUNDS)
     yield made
     made.close()

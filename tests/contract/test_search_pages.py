@@ -109,7 +109,7 @@ def test_an_object_that_begins_before_the_time_asked_for_ends_the_search(rig: Se
     rig.store(*_events(0, 10))
     for order in Order:
         query = SearchQuery(Filters(from_ms=NOON + 4, to_ms=NOON + 6), order=order)
-        page = rig.search.page(CALLER, query, time.monotonic() + 20)
+        page = rig.search.page(CALLER, query, time.monotonic() + 60)
         assert (len(page.rows), page.next_page_token, page.complete) == (2, "", True)
 
 

@@ -50,7 +50,7 @@ class Rig:
     def block(self) -> threading.Event:
         """Keep the journal's thread busy until the event is set."""
         go_on = threading.Event()
-        self.thread.submit(go_on.wait, 20)
+        self.thread.submit(go_on.wait, 120)
         return go_on
 
     def fail(self, operation: str) -> None:
@@ -329,7 +329,7 @@ async def test_a_message_that_takes_long_holds_up_its_sender_alone(unread: bool)
 async def test_a_message_that_is_given_up_before_it_is_validated_is_told_as_not_known_to_be_stored() -> None:
     async with running() as rig:
         go_on = threading.Event()
-        rig.validation.submit(go_on.wait, 20)
+        rig.validation.submit(go_on.wait, 120)
         given_up = submit(rig, access(), [event(0, 100_000)])
         await settle()
         rig.validation.shutdown(wait=False, cancel_futures=True)
@@ -358,7 +358,7 @@ async def test_what_waits_to_be_validated_off_the_loop_counts_as_waiting() -> No
     message = joined_payloads([large])
     async with running(max_pending=250_000) as rig:
         go_on = threading.Event()
-        rig.validation.submit(go_on.wait, 20)
+        rig.validation.submit(go_on.wait, 120)
         emits = [asyncio.create_task(rig.intake.emit(access(), event(number, 100_000))) for number in range(2)]
         await settle()
         with pytest.raises(ResourceExhausted):

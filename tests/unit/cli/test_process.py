@@ -32,7 +32,7 @@ def paths() -> dict[str, str]:
 @pytest.mark.parametrize("arguments", [["--help"], ["events", "search", "--help"], ["identity", "--help"]])
 def test_help_imports_nothing_heavy(arguments: list[str]) -> None:
     done = subprocess.run(
-        [sys.executable, "-c", HEAVY, *arguments], env=paths(), capture_output=True, text=True, timeout=60
+        [sys.executable, "-c", HEAVY, *arguments], env=paths(), capture_output=True, text=True, timeout=240
     )
     assert done.returncode == 0
     assert "Examples:" in done.stdout
@@ -49,7 +49,7 @@ def test_a_reader_that_goes_away_ends_the_command_quietly(service: FakeService, 
         assert process.stdout is not None
         process.stdout.readline()
         process.stdout.close()
-        assert process.wait(60) != 0
+        assert process.wait(240) != 0
         assert process.stderr is not None
         assert process.stderr.read() == b""
 
@@ -67,7 +67,7 @@ def test_an_interrupt_ends_the_command_quietly(service: FakeService, pki: Pki) -
     with subprocess.Popen(command, env=environment(service, pki), **pipes) as process:
         until(lambda: service.searches)
         process.send_signal(signal.SIGINT)
-        out, err = process.communicate(timeout=60)
+        out, err = process.communicate(timeout=240)
     over.set()
     # The newline ends the line on which the terminal showed ^C.
     assert (process.returncode, out, err) == (130, b"", b"\n")
@@ -76,7 +76,7 @@ def test_an_interrupt_ends_the_command_quietly(service: FakeService, pki: Pki) -
 def test_a_failed_handshake_prints_one_line(service: FakeService, pki: Pki) -> None:
     wrong = {**environment(service, pki), "EXTAUDIT_KEY": str(pki.server_key), "EXTAUDIT_CERT": str(pki.server_cert)}
     wrong["EXTAUDIT_CA"] = str(pki.cert)
-    done = subprocess.run([sys.executable, "-c", RUN, "status"], env=wrong, capture_output=True, text=True, timeout=60)
+    done = subprocess.run([sys.executable, "-c", RUN, "status"], env=wrong, capture_output=True, text=True, timeout=240)
     assert done.returncode == 1
     assert done.stdout == ""
     assert len(done.stderr.splitlines()) == 1
@@ -89,7 +89,7 @@ def test_a_failed_handshake_prints_one_line(service: FakeService, pki: Pki) -> N
 def test_output_that_cannot_be_written_fails_with_one_line(redirected: str, why: str) -> None:
     shell = f'exec "$0" -c "$1" completion bash {redirected}'
     done = subprocess.run(
-        ["/bin/sh", "-c", shell, sys.executable, RUN], env=paths(), capture_output=True, text=True, timeout=60
+        ["/bin/sh", "-c", shell, sys.executable, RUN], env=paths(), capture_output=True, text=True, timeout=240
     )
     assert (done.returncode, done.stderr) == (1, f"Error: reading or writing failed: {why}\n")
 
@@ -97,6 +97,6 @@ def test_output_that_cannot_be_written_fails_with_one_line(redirected: str, why:
 def test_input_that_was_closed_is_no_empty_file(service: FakeService, pki: Pki) -> None:
     shell = 'exec "$0" -c "$1" events emit --file - <&-'
     command = ["/bin/sh", "-c", shell, sys.executable, RUN]
-    done = subprocess.run(command, env=environment(service, pki), capture_output=True, text=True, timeout=60)
+    done = subprocess.run(command, env=environment(service, pki), capture_output=True, text=True, timeout=240)
     assert done.returncode == 1
     assert done.stderr == "Error: can't read the file: Bad file descriptor\n"

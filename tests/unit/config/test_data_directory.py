@@ -72,7 +72,7 @@ def test_the_lock_of_another_process_ends_with_it_however_it_ends(tmp_path: Path
         with pytest.raises(DataDirectoryProblem, match=rf"\(process {other.pid}\)$"):
             directory.acquire()
         other.kill()
-        other.wait(timeout=60)
+        other.wait(timeout=240)
     directory.acquire().release()
 
 

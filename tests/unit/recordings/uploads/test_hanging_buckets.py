@@ -36,7 +36,7 @@ class HangingBucket:
     async def asked(self, times: int) -> None:
         """Wait until so many requests hang."""
         for _ in range(times):
-            assert await asyncio.to_thread(self._asked.acquire, timeout=30)
+            assert await asyncio.to_thread(self._asked.acquire, timeout=60)
 
 
 def test_reads_and_ends_that_wait_for_a_bucket_hold_up_nothing_of_the_default_storage(
@@ -76,7 +76,7 @@ def test_reads_and_ends_that_wait_for_a_bucket_hold_up_nothing_of_the_default_st
         waiting = [asyncio.create_task(each) for each in work]
         try:
             await bucket.asked(len(waiting))
-            async with asyncio.timeout(30):
+            async with asyncio.timeout(60):
                 assert await service.send(DATA), "what goes to the bucket is durable here all the same"
                 active[0] = "default"
                 here = await kept_without_digest(OTHER_SESSION)

@@ -340,7 +340,7 @@ def test_one_upload_that_waits_for_the_disk_holds_up_no_other(engine: Engine, tm
         slow = await service.uploads.start(access(), SESSION, "")
         files.stalls = True
         await slow.write(0, b"stall")
-        await asyncio.to_thread(files.stalled.wait, 20)
+        assert await asyncio.to_thread(files.stalled.wait, 60)
         recording, _ = await service.record(DATA, session=OTHER_SESSION, who=OTHER_NODE)
         assert await service.content(recording) == DATA
         assert slow.durable_offset == 0
