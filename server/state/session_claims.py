@@ -31,8 +31,10 @@ class Voice(enum.IntEnum):
     """A user, the service, or nobody known: whoever may create events can say anything."""
     COMPONENT = 1
     """Any component."""
-    VOUCHED = 2
-    """A Proxy or Auth component, or the uploader of the session's recording."""
+    UPLOADER = 2
+    """The component that uploaded the session's recording."""
+    VOUCHED = 3
+    """A Proxy or Auth component."""
 
 
 class Speaker(NamedTuple):
@@ -44,11 +46,16 @@ class Speaker(NamedTuple):
     vouches: bool
     """Whether it is a Proxy or Auth component by its receipt."""
 
-    def voice(self, uploaders: frozenset[str]) -> Voice:
-        """How much it counts for a session whose recordings these emitters uploaded."""
-        if self.vouches or self.emitter in uploaders:
+    def voice(self, uploader: str | None) -> Voice:
+        """How much it counts for a session whose recording, if there is one, this emitter uploaded.
+
+        A user's word weighs no more by it: whoever may upload anybody's recording could say anything of any session.
+        """
+        if self.vouches:
             return Voice.VOUCHED
-        return Voice.COMPONENT if self.is_component else Voice.OTHER
+        if not self.is_component:
+            return Voice.OTHER
+        return Voice.UPLOADER if self.emitter == uploader else Voice.COMPONENT
 
 
 NOBODY = Speaker("", is_component=False, vouches=False)

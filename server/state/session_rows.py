@@ -18,7 +18,7 @@ CHUNK = 500
 
 _COMPLETED = "completed"
 COMPLETE = frozenset({_COMPLETED, "kept_aside"})
-"""States of uploads whose recordings are complete: those who uploaded them count for their session."""
+"""States of uploads whose recordings are complete: the conditions on each are asked of who uploaded it."""
 UNFINISHED = frozenset({"open", "aborted"})
 """States of uploads that aren't complete, and are listed with their session."""
 _Item = TypeVar("_Item")
@@ -32,8 +32,8 @@ def chunks(items: Sequence[_Item]) -> Iterator[Sequence[_Item]]:
 class _Uploads(NamedTuple):
     """What uploads there are of one session."""
 
-    uploaders: frozenset[str] = frozenset()
-    """Of what is complete, as `identity_digest` has them."""
+    uploader: str | None = None
+    """Of its recording, as `identity_digest` has it. Who keeps something aside tells nothing of the session."""
     has_recording: bool = False
     has_upload: bool = False
     """There is one that is open or aborted."""
@@ -68,7 +68,7 @@ def _refresh(connection: Connection, generation: int, session_ids: Sequence[str]
     rows, participants = [], []
     for session_id in session_ids:
         kept = uploads_of.get(session_id, _NO_UPLOADS)
-        found = settled((speaker.voice(kept.uploaders), claim) for speaker, claim in claims[session_id])
+        found = settled((speaker.voice(kept.uploader), claim) for speaker, claim in claims[session_id])
         if found is None and kept.begun_ms is not None:
             found = Claim(kept.begun_ms)
         if found is None:
@@ -98,7 +98,7 @@ def _summed(of_one: Sequence[tuple[str, str, int]]) -> _Uploads:
     """What there is, from state, owner and begin of each upload."""
     states = {state for state, _, _ in of_one}
     return _Uploads(
-        frozenset(owner for state, owner, _ in of_one if state in COMPLETE),
+        next((owner for state, owner, _ in of_one if state == _COMPLETED), None),
         _COMPLETED in states,
         not UNFINISHED.isdisjoint(states),
         min(begun_ms for _, _, begun_ms in of_one),

@@ -106,7 +106,7 @@ def expected(events: Sequence[Emitted], uploaders: dict[str, Identity] | None = 
 
 def _expected(session_id: str, events: Sequence[Emitted], uploader: Identity | None) -> Expected:
     counting = [event for event in events if _weight(event, uploader) > 0] or list(events)
-    by_weight = [[event.members for event in counting if _weight(event, uploader) == weight] for weight in (2, 1, 0)]
+    by_weight = [[event.members for event in counting if _weight(event, uploader) == weight] for weight in (3, 2, 1, 0)]
 
     def first(value_of: Any) -> Any:
         """What those say who count most, among those that say anything."""
@@ -128,9 +128,11 @@ def _expected(session_id: str, events: Sequence[Emitted], uploader: Identity | N
 
 
 def _weight(event: Emitted, uploader: Identity | None) -> int:
-    if event.by in (PROXY, AUTH) or event.by == uploader:
-        return 2
-    return 0 if event.by is MALLORY else 1
+    if event.by in (PROXY, AUTH):
+        return 3
+    if event.by is MALLORY:
+        return 0
+    return 2 if event.by == uploader else 1
 
 
 def _best(events: Sequence[dict[str, Any]], value_of: Any, *, alone: bool = True) -> Any:

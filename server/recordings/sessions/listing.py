@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from rbac.identities import Identity
+from rbac.identities import Identity, IdentityKind
 from server.recordings.recording import Recording, Upload
 from server.recordings.sessions.conditions import NO_VERDICTS, Verdicts, names_asked_for, refusal, verdicts
 from server.recordings.sessions.session import Session, SessionKind, SessionQuery
@@ -67,6 +67,12 @@ class Kept:
             return self.recording.uploader
         return next((aside.uploader for aside in self.asides if aside.upload_id == upload_id), None)
 
+    @property
+    def only_of_users(self) -> bool:
+        """Whether the caller sees what users keep aside and nothing else: found by the session's id alone. In a list it
+        stands where the session began, which whoever may upload could find out of any session."""
+        return self.only_asides and all(aside.uploader.kind is IdentityKind.USER for aside in self.asides)
+
     def admitted(self, known: Verdicts) -> Kept | None:
         """What of it a condition admits that says this of the session; None where it doesn't admit the session."""
         complete = [kept for kept in (self.recording, *self.asides) if kept is not None]
@@ -122,7 +128,9 @@ class PageReader:
         said = verdicts(self.condition, self.pages.ends(self.generation, ids))
         for row in rows:
             kept = kept_by_id[row.session_id].admitted(said.get(row.session_id, NO_VERDICTS))
-            if kept is not None and not (kept.only_asides and self.filters.tell):
+            if kept is None or (kept.only_asides and self.filters.tell):
+                continue
+            if self.filters.session_id or not kept.only_of_users:
                 yield row, kept
 
 

@@ -101,7 +101,7 @@ def claim_of(event: SessionEvent) -> Claim:
 
     is_pod = told.kind is SessionKind.SSH and _text(members, "kubernetes_cluster") != ""
     kind = SessionKind.KUBERNETES if is_pod else told.kind
-    server_id = _first(members, told.server)
+    server_id = _first(members, told.server if _may_name(members, event.emitter) else ("server_id",))
     tells_server = moment in (_Moment.START, _Moment.END) and server_id
     return Claim(
         time_ms,
@@ -115,6 +115,13 @@ def claim_of(event: SessionEvent) -> Claim:
         _participants(moment, members, event.user),
         frozenset({bounded(server_id)}) if tells_server else frozenset(),
     )
+
+
+def _may_name(members: Mapping[str, Any], emitter: Emitter | None) -> bool:
+    """Whether its word on the desktop service counts. Others than itself a Proxy or Auth component may name, as it does
+    with `server_id`, which is looked at where events come in."""
+    is_plain = emitter is not None and emitter.kind == "component" and not emitter.roles
+    return not is_plain or members.get("windows_desktop_service") in (None, "", emitter.name)
 
 
 def _participants(moment: _Moment, members: Mapping[str, Any], user: str) -> frozenset[str]:

@@ -102,7 +102,7 @@ class Sessions:
         """
         generation, _ = self._index.follow()
         claims = self._pages.claims(generation, session_id)
-        found = settled((speaker.voice(frozenset()), claim) for speaker, claim in claims)
+        found = settled((speaker.voice(None), claim) for speaker, claim in claims)
         return frozenset() if found is None else found.servers
 
     def _refusal(self, condition: RowCondition, session_id: str, upload_id: str) -> str:

@@ -68,9 +68,9 @@ CASES: list[tuple[SessionEvent, dict[str, Any]]] = [
     (event("db.session.end", "ann", db_name="postgres"),
      {"kind": "database", "user": "ann", "target": "postgres", "ended": TIME, "participants": ["ann"]}),
     (
-        event("windows.desktop.session.end", "joe", windows_desktop_service="w", desktop_addr="10.0.0.2:3389"),
-        {"kind": "desktop", "user": "joe", "server_id": "w", "target": "10.0.0.2:3389", "ended": TIME,
-         "participants": ["joe"], "servers": ["w"]},
+        event("windows.desktop.session.end", "joe", windows_desktop_service="node-1", desktop_addr="10.0.0.2:3389"),
+        {"kind": "desktop", "user": "joe", "server_id": "node-1", "target": "10.0.0.2:3389", "ended": TIME,
+         "participants": ["joe"], "servers": ["node-1"]},
     ),
     (
         event("app.session.start", "kim", server_id="a", app_name="grafana", public_addr="grafana.test"),
@@ -95,6 +95,14 @@ def test_an_event_says_of_its_session_what_it_holds_and_nothing_else(
     said: SessionEvent, expected: dict[str, Any]
 ) -> None:
     assert told(claim_of(said)) == expected
+
+
+def test_a_component_names_no_other_desktop_service_than_itself_but_for_a_proxy() -> None:
+    said = event("windows.desktop.session.start", windows_desktop_service="another", server_id="node-1")
+    proxy = Emitter("component", "proxy-1", "anchor", "5e", roles=("Proxy",))
+    emitters = NODE, proxy, NODE._replace(kind="user"), None
+    servers = [claim_of(said._replace(emitter=emitter)).servers for emitter in emitters]
+    assert servers == [{"node-1"}, {"another"}, {"another"}, {"another"}]
 
 
 def test_the_ends_are_of_the_types_that_are_followed() -> None:

@@ -71,9 +71,11 @@ def test_without_claims_nothing_is_settled() -> None:
     assert settled([(Voice.OTHER, ENDED)]) == ENDED
 
 
-def test_the_uploader_of_a_recording_is_believed_as_a_proxy_is() -> None:
+def test_the_component_that_uploaded_the_recording_weighs_more_than_others_and_less_than_a_proxy() -> None:
     who = Identity(IdentityKind.COMPONENT, "node-1", frozenset({"Node"}), "anchor", "5e")
     speaker = Speaker(identity_digest(*who.key), is_component=True, vouches=False)
-    assert speaker.voice(frozenset()) is Voice.COMPONENT
-    assert speaker.voice(frozenset({owner_key(who)})) is Voice.VOUCHED
-    assert NOBODY.voice(frozenset({owner_key(who)})) is Voice.OTHER
+    assert speaker.voice(None) is speaker.voice("another") is Voice.COMPONENT
+    assert speaker.voice(owner_key(who)) is Voice.UPLOADER
+    assert speaker._replace(vouches=True).voice(owner_key(who)) is Voice.VOUCHED
+    assert NOBODY.voice(owner_key(who)) is Voice.OTHER
+    assert speaker._replace(is_component=False).voice(owner_key(who)) is Voice.OTHER, "a user may upload anybody's"
