@@ -120,8 +120,9 @@ def claim_of(event: SessionEvent) -> Claim:
 def _may_name(members: Mapping[str, Any], emitter: Emitter | None) -> bool:
     """Whether its word on the desktop service counts. Others than itself a Proxy or Auth component may name, as it does
     with `server_id`, which is looked at where events come in."""
-    is_plain = emitter is not None and emitter.kind == "component" and not emitter.roles
-    return not is_plain or members.get("windows_desktop_service") in (None, "", emitter.name)
+    if emitter is None or emitter.kind != "component" or emitter.roles:
+        return True
+    return members.get("windows_desktop_service") in (None, "", emitter.name)
 
 
 def _participants(moment: _Moment, members: Mapping[str, Any], user: str) -> frozenset[str]:
