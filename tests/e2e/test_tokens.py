@@ -14,6 +14,7 @@ from extaudit_client import Client, ConnectionFailed, ExtauditError, Query
 from extaudit_client.files import find_connection
 
 from tests.jwks_server import JwksServer, whole
+from tests.polling import until
 from tests.running_server import RunningServer, extaudit, running_server
 from tests.tokens_builder import AUDIENCE, ISSUER, SigningKey, ec_key, jwks
 
@@ -133,6 +134,7 @@ def test_a_failed_fetch_is_told_in_status_and_the_keys_there_are_go_on(world: Wo
         with pytest.raises(ExtauditError):
             client.status()
         world.put_token(world.key.token(roles=["editor"]))
+        until(lambda: client.status().problems)  # the keys may still be on their way when a call is given up
         status = client.status()
     [problem] = status.problems
     assert problem.name == "token_keys"

@@ -247,7 +247,7 @@ def test_of_a_changed_part_no_byte_leaves(service: Service, at: int) -> None:
     session, data = new_session(), os.urandom(17 * MIB + 1)
     with service.node() as stub:
         record(stub, session, data)
-    (path,) = service.data_dir.rglob(f"{session}.tar")
+    path = service.data_dir / "storage" / "recordings" / f"{session}.tar"
     path.chmod(0o600)
     path.write_bytes(flipped(data, at))
     part = at // (8 * MIB)
