@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import contextlib
 import json
+import math
 import os
 import threading
 import time
@@ -28,9 +29,12 @@ from extaudit_client.spool.files import DiskFiles
 from extaudit_client.spool.folder_lock import FolderLock
 from extaudit_client.spool.reading import Reader
 from extaudit_client.spool.spool import Spool
+from extaudit_client.undisturbed import GivenUp, undisturbed
 
 MAX_BYTES: Final = 256 * 1024 * 1024
 FULL_TIMEOUT: Final = 30.0
+_LOOK_SECONDS: Final = 1.0
+"""How often whoever waits looks whether it is still wanted."""
 Event = Mapping[str, Any] | bytes
 Durability = Literal["fsync", "os"]
 
@@ -47,6 +51,9 @@ class Emitter:
     `durability`: with "fsync" an event survives a loss of power, with "os" only the process. `max_bytes` bounds the
     spool; when it is full, `emit` waits up to `full_timeout` seconds for room (None: for ever; 0: not at all) and then
     raises SpoolFull. `batch_size` is how many events a message has at most, up to 1,000.
+
+    What a signal handler raises within `emit`, such as KeyboardInterrupt, leaves its events taken or not, and harms no
+    others. A handler may emit, and close, itself.
 
     Raises:
         SpoolInUse: another emitter has the folder. OSError: it can't be read or written.
@@ -112,7 +119,8 @@ class Emitter:
         self._check_process()
         timeout = None if self._full_timeout is None else max(self._full_timeout - waited, 0.0)
         if events:
-            self._spool.append([event for _, event in events], timeout)
+            data = [event for _, event in events]
+            undisturbed(lambda given_up: self._spool.append(data, timeout, given_up))
         return [uid for uid, _ in events]
 
     def flush(self, timeout: float | None = None) -> None:
@@ -122,25 +130,31 @@ class Emitter:
             TimeoutError: it took longer than `timeout` seconds. SpoolClosed: this is a forked process.
         """
         self._check_process()
-        end = None if timeout is None else time.monotonic() + timeout
-        with self._spool.changed:
-            wanted = self._spool.committed
-            while self._spool.settled < wanted:
-                left = None if end is None else end - time.monotonic()
-                if left is not None and left <= 0:
-                    raise TimeoutError(f"{wanted - self._spool.settled} events aren't acknowledged yet")
-                self._spool.changed.wait(left)
+        undisturbed(lambda given_up: self._flush(timeout, given_up))
 
     def close(self, timeout: float = 5.0) -> int:
         """Send what is left for up to `timeout` seconds; gives how many events stay for the next emitter."""
         if os.getpid() != self._process:
             return 0  # and without waiting for a lock that a thread of the other process may have held at the fork
+        return undisturbed(lambda given_up: self._close(timeout, given_up))
+
+    def _flush(self, timeout: float | None, given_up: GivenUp) -> None:
+        end = math.inf if timeout is None else time.monotonic() + timeout
+        with self._spool.changed:
+            wanted = self._spool.committed
+            while self._spool.settled < wanted:
+                left = end - time.monotonic()
+                if left <= 0 or given_up():
+                    raise TimeoutError(f"{wanted - self._spool.settled} events aren't acknowledged yet")
+                self._spool.changed.wait(min(left, _LOOK_SECONDS))
+
+    def _close(self, timeout: float, given_up: GivenUp) -> int:
         with self._closing:
             if self._spool.closed:
                 return 0
             atexit.unregister(self.close)
             with contextlib.suppress(TimeoutError):
-                self.flush(timeout)
+                self._flush(timeout, given_up)
             self._thread.stop()
             self._spool.close()
             left = self._spool.fill().queued  # with what others wrote until then
@@ -154,6 +168,9 @@ class Emitter:
     @property
     def stats(self) -> EmitterStats:
         """How it is now."""
+        return undisturbed(lambda _: self._counted())
+
+    def _counted(self) -> EmitterStats:
         fill = self._spool.fill()
         age = 0.0
         if fill.queued and not self._spool.closed:

@@ -34,9 +34,9 @@ async def test_many_tasks_emit_with_few_writes_and_all_arrives(
     writes: list[int] = []
     plain = Spool.append
 
-    def counted(spool: Spool, events: Any, timeout: float | None) -> None:
+    def counted(spool: Spool, events: Any, *waiting: Any) -> None:
         writes.append(len(events))
-        plain(spool, events, timeout)
+        plain(spool, events, *waiting)
 
     monkeypatch.setattr(Spool, "append", counted)
     async with AsyncEmitter(connection, tmp_path, retries=FAST) as emitter:

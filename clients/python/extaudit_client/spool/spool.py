@@ -72,8 +72,12 @@ class Spool:
         with self.changed:
             self._remove_settled()
 
-    def append(self, events: Sequence[bytes], timeout: float | None) -> None:
-        """Put events in, all or none; waits up to `timeout` seconds for room, for ever with None.
+    def append(
+        self, events: Sequence[bytes], timeout: float | None, given_up: Callable[[], bool] = lambda: False
+    ) -> None:
+        """Put events in, all or none; waits up to `timeout` seconds for room, for ever with None, until it is given up.
+
+        Never called where a signal handler may raise: what is written in part, or isn't counted, spoils what follows.
 
         Raises:
             SpoolFull, SpoolClosed: none of them is in.
@@ -86,6 +90,8 @@ class Spool:
         with self.changed:
             while not self._write(events, size):
                 self._wait_for_room(end)
+                if given_up():
+                    raise SpoolFull("nobody waits for room any more")
             self._commit(self._written)
 
     def settle(self, number: int) -> None:
