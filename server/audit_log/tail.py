@@ -215,6 +215,10 @@ class Tail:
         with self._lock:
             return [section for section in self._sections if section.storage == storage]
 
+    def storages(self) -> set[str]:
+        """The storages that have events here, whether or not anything is known of them."""
+        return {pinned.section.storage for pinned in self.pin() if pinned.length}
+
     def storage_of(self, log_id: str, sequence: int) -> str | None:
         """The storage of the section that has this sequence; None where none has."""
         with self._lock:

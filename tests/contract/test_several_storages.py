@@ -264,6 +264,27 @@ def test_events_of_a_storage_that_nothing_is_known_of_any_more_are_named_as_miss
     again.close()
 
 
+def test_what_waits_for_a_storage_that_nothing_is_known_of_any_more_is_in_every_answer_from_all(tmp_path: Path) -> None:
+    """As with the state lost: its periods are gone with it, and what is stored in that storage nobody can look for."""
+    rig = SearchRig(tmp_path, duck_engine(tmp_path), others=(OTHER,))
+    kept = emitted(rig)
+    rig.others = ()
+    again = rig.reopened()
+    page = again.page(SearchQuery(storage="all"))
+    every = {item.receipt for each in kept.values() for item in each}
+    assert {receipt for row in page.rows for receipt in row.receipts} == every
+    lost = [(MissingReason.OTHER_STORAGE, OTHER)]
+    assert [(item.reason, item.storage) for item in page.missing] == lost
+    for place in kept[OTHER]:
+        by_sequence = EventSelector(place.receipt.log_id, place.receipt.sequence, storage="all")
+        for selector in (by_sequence, EventSelector(uid=place.event.uid, storage="all")):
+            assert again.search.get(ALICE, selector, time.monotonic() + 60).receipts == (place.receipt,)
+    for times, told in ((Filters(), lost), (Filters(NOON + 1, None), [])):
+        page = again.page(SearchQuery(times))
+        assert [(item.reason, item.storage) for item in page.missing] == told
+    again.close()
+
+
 def test_with_the_cache_lost_every_read_is_as_before(rig: SearchRig) -> None:
     kept = emitted(rig)
     deliver(rig, OTHER)

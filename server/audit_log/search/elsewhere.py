@@ -33,23 +33,24 @@ class Elsewhere:
         selector: str,
         chosen: Collection[str],
         filters: Filters,
-        stored_in: Collection[str],
+        unknown: Collection[str] = (),
         holds: Callable[[str], bool] = lambda storage: False,
     ) -> list[Missing]:
         """What to tell of an answer from the `chosen` storages. `holds` says whether one has events of the range.
 
         Of `active`, the periods in the asked range in which another storage was, and those in which events of the range
-        were received late. Of `all`, the storages that have
-        batches and that nothing is known of. Who names a storage gets what is in it, and is told, as of `active`, what
-        was diverted to another one.
+        were received late. Of `all`, the `unknown` storages, which have events and of which nothing says where they
+        are, and of `active` those of them that no period tells of. Who names a storage gets what is in it, and is told,
+        as of `active`, what was diverted to another one.
         """
         if selector == "all":
-            text = "nothing says where this storage is, so its events aren't searched; promote the same place again"
-            unknown = sorted(set(stored_in) - set(chosen))
-            return [Missing(MissingReason.OTHER_STORAGE, storage, "", text) for storage in unknown]
-        is_active = selector in ("", "active")
-        periods = self._periods_of_others(chosen, filters, holds) if is_active else []
-        return [*periods, *self._diverted(None if is_active else chosen, chosen, filters)]
+            return [_lost(storage) for storage in sorted(unknown)]
+        if selector not in ("", "active"):
+            return list(self._diverted(chosen, chosen, filters))
+        periods = self._periods_of_others(chosen, filters, holds)
+        untold = sorted({*unknown} - {storage for _, storage in self._periods()})
+        lost = [_lost(storage) for storage in untold if filters.condition is not None or holds(storage)]
+        return [*periods, *lost, *self._diverted(None, chosen, filters)]
 
     def _diverted(
         self, sources: Collection[str] | None, chosen: Collection[str], filters: Filters
@@ -100,6 +101,11 @@ def _is_asked(diversion: Diversion, filters: Filters) -> bool:
         return True
     is_after = filters.to_ms is not None and diversion.first_ms >= filters.to_ms
     return not is_after and (filters.from_ms is None or diversion.last_ms >= filters.from_ms)
+
+
+def _lost(storage: str) -> Missing:
+    text = "nothing says where this storage is: `all` has what waits for it; for the rest promote the same place again"
+    return Missing(MissingReason.OTHER_STORAGE, storage, "", text)
 
 
 def _text(storage: str, start: int | None, end: int | None) -> str:

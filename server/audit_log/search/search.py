@@ -133,9 +133,9 @@ class Search:
         outcome.late = plan.late
         outcome.passes_over(plan.of_others)
         outcome.waits(plan.untold)
-        plan.missing += self._elsewhere.missing(
-            query.storage, chosen, query.filters, self._catalogue.storages(), partial(self._holds, query)
-        )
+        unknown = {*self._catalogue.storages(), *self._tail.storages()}.difference(self._storages.ids())
+        holds = partial(self._holds, query)
+        plan.missing += self._elsewhere.missing(query.storage, chosen, query.filters, unknown, holds)
         self._narrowing.narrow(caller, query, plan, deadline, self._stored_ms)
         page = self._reader(plan, deadline).read()
         encode = self._tokens.encode
@@ -211,8 +211,8 @@ class Search:
         """The place of the event at a log's sequence."""
         chosen = self._storages.chosen(selector.storage)
         log_id, sequence = selector.log_id, selector.sequence
-        pins = (pin for pin in self._tail.pin() if pin.section.log_id == log_id and pin.section.storage in chosen)
-        for row in (row for pin in pins for row in pin.rows()):
+        pins = (pin for pin in self._tail.pin() if selector.storage == "all" or pin.section.storage in chosen)
+        for row in (row for pin in pins if pin.section.log_id == log_id for row in pin.rows()):
             if row.sequence == sequence:
                 if not compile_filters(Filters(condition=condition))(*row.event[:6]):
                     raise no_such_event(condition, is_there=True)
@@ -329,7 +329,7 @@ class Search:
         tail = [
             (row, pin)
             for pin in pins
-            if pin.section.storage in chosen
+            if query.storage == "all" or pin.section.storage in chosen
             for row in pin.rows(from_ms, to_ms)
             if row.sequence <= logs.get(pin.section.log_id, 0)
         ]
