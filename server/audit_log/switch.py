@@ -58,8 +58,9 @@ class JournalSwitch:
             await self._bring_last()
         await asyncio.get_running_loop().run_in_executor(self._journal_thread, lambda: self._writer.switch(storage_id))
         if storage_id != before:
-            await asyncio.to_thread(self._storages.of(before).forget_copies)
             _log.info("new events go to another storage", extra={"fields": {"storage": storage_id, "before": before}})
+            if before in self._storages.ids():  # the journal may name one that the state has lost
+                await asyncio.to_thread(self._storages.of(before).forget_copies)
 
     async def _know(self, storage_id: str) -> None:
         """Know the storage before the first event of it is taken, so that every answer can count it."""

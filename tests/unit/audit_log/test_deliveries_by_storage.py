@@ -158,6 +158,15 @@ async def test_a_switch_to_what_nothing_is_known_of_changes_nothing(tmp_path: Pa
 
 
 @in_loop
+async def test_a_switch_away_from_what_nothing_is_known_of_goes_well(tmp_path: Path) -> None:
+    """A start does so where the state is lost and the journal's last marker names an external storage."""
+    async with running(tmp_path) as rig:
+        rig.log.log.writer.switch("lost")
+        await rig.switch.to("default")
+        assert rig.log.storages.active == rig.log.log.journal.storage == "default"
+
+
+@in_loop
 async def test_batches_go_out_at_once_within_the_bound_and_each_storage_has_its_own(tmp_path: Path) -> None:
     """One that hangs takes no other's; once it fails, one of its batches is tried at a time, and said once."""
     async with running(tmp_path, at_once=3) as rig:
