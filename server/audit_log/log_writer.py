@@ -167,10 +167,11 @@ class LogWriter:
         return block.only(claims.new(len(block))).compacted() if claims.repeated else block
 
     def _storage_of(self, log_id: str, sequence: int) -> str:
-        """The storage that the first acknowledgement of an event named."""
-        # In this order: what leaves the tail is in the catalogue. What is in neither is of the group itself.
+        """The storage that the first acknowledgement of an event named; '' where nothing says it any more."""
+        # In this order: what leaves the tail is in the catalogue.
         found = self._tail.storage_of(log_id, sequence) or self._stored_in(log_id, sequence)
-        return found or self.journal.storage
+        is_of_the_group = log_id == self.journal.log_id and sequence >= self.journal.next_sequence
+        return found or (self.journal.storage if is_of_the_group else "")
 
     def switch(self, storage: str) -> None:
         """Have events from here on belong to another storage; durable when it returns.

@@ -98,6 +98,17 @@ def test_a_retry_in_the_same_group_gets_the_sequence_of_the_first() -> None:
     assert done(answers[1]).sequences == [(3, 3)]
 
 
+def test_a_retry_of_what_is_lost_is_told_no_storage() -> None:
+    """The one that is active now may be another than its first acknowledgement named."""
+    rig = Rig()
+    rig.writer.commit([submission(event(1))])
+    rig.writer.cut()
+    (pin,) = rig.tail.pin()
+    rig.tail.remove(pin.section)  # and no catalogue has it
+    (answer,) = rig.writer.commit([submission(event(1), event(2), event(2))])
+    assert done(answer).repeated == [(0, "", LOG, 1), (2, "default", LOG, 2)]
+
+
 def test_new_events_do_not_keep_alive_the_message_of_repeated_ones() -> None:
     rig = Rig()
     old = [event(1)[:-1] + b',"y":"' + b"x" * 100_000 + b'"}']

@@ -114,7 +114,9 @@ class EmitEventResponse(_message.Message):
     uid: _builtins.str
     """The event's uid: its own, or the one the service inserted."""
     storage: _builtins.str
-    """Id of the storage that holds the event."""
+    """Id of the storage that holds the event; empty where it was acknowledged before and nothing says any more which one that
+    was: it was lost since, or the service's state was.
+    """
     log_id: _builtins.str
     """Log the event was acknowledged in."""
     sequence: _builtins.int
@@ -376,7 +378,9 @@ class RepeatedEvent(_message.Message):
     index: _builtins.int
     """Index of the event in its message, from 0."""
     storage: _builtins.str
-    """Storage named in its first acknowledgement."""
+    """Storage named in its first acknowledgement; empty where nothing says that any more: it was lost since, or the
+    service's state was.
+    """
     log_id: _builtins.str
     """Log named in its first acknowledgement."""
     sequence: _builtins.int
