@@ -20,6 +20,7 @@ from server.audit_log.storages import Storages
 from server.regular_files import open_regular
 from server.state.catalogue import Catalogue
 from server.state.catalogue_rows import CatalogueBatch, CatalogueObject
+from server.state.diversions import Diversion
 from server.storage.ports import ObjectArchived, ObjectChanged, ObjectMissing, RecordUnreadable, StorageError
 
 _PASSING = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN, errno.EINTR, errno.ENOSPC, errno.EDQUOT})
@@ -158,6 +159,13 @@ def lost_range(storage: str, log_id: str, first: int, last: int) -> Missing:
     """Sequences first..last of a log were lost."""
     text = "these events were lost to damage of the journal"
     return Missing(MissingReason.JOURNAL_HOLE, storage, log_id, text, first, last)
+
+
+def diverted_range(diversion: Diversion, after: int) -> Missing:
+    """What of a diverted batch has sequences above `after`, to who asks for the storage that it left."""
+    text = f"these events were to go to storage {diversion.storage}, and are in this one; ask for it as well"
+    first = max(diversion.first, after + 1)
+    return Missing(MissingReason.OTHER_STORAGE, diversion.to, diversion.log_id, text, first, diversion.last)
 
 
 def _gaps(batch: CatalogueBatch, columns: BatchColumns) -> Sequence[tuple[int, int]]:

@@ -15,7 +15,7 @@ from server.audit_log.export.chunk import ChunkQuery
 from server.audit_log.export.listing import ChunkListing
 from server.audit_log.export.tokens import ChunkTokens
 from server.audit_log.rebuilding import recall
-from server.audit_log.search.query import EventFilter, MissingReason, SearchQuery
+from server.audit_log.search.query import EventFilter, Missing, MissingReason, SearchQuery
 from server.audit_log.stored_batches import StoredBatches
 from server.audit_log.timestamps import utc_date
 from server.audit_log.watching.log_parts import Selection
@@ -166,6 +166,34 @@ def test_who_searches_where_it_was_to_go_is_told_where_it_is(
     assert [(each.reason, each.storage) for each in page.missing] == [
         (MissingReason.OTHER_STORAGE, name) for name in named
     ]
+
+
+@pytest.mark.parametrize("delivered", [False, True])
+def test_who_follows_where_it_was_to_go_is_told_which_range_is_elsewhere(rig: SearchRig, delivered: bool) -> None:
+    deliver(rig, DEFAULT)
+    divert(rig)
+    if delivered:
+        deliver(rig, DEFAULT)
+    log_id, batches = rig.log.journal.log_id, StoredBatches(rig.storages, rig.catalogue)
+    reader = LogReader(rig.log.tail, rig.catalogue, batches, log_id)
+    listing = ChunkListing(rig.storages, rig.log.tail, rig.catalogue, ChunkTokens(b"k" * 32), lambda *_: Looked())
+
+    def told_of(storage: str, after: int) -> tuple[list[tuple[str, int, int]], list[tuple[str, int, int]]]:
+        look = look_on(reader, {log_id: after}, Selection(EventFilter()), compile_filters(Filters()), {storage})
+        page = listing.page(ALICE, ChunkQuery(storage, after={log_id: after}), sees_all=True)
+        assert {each.reason for each in (*look.missing, *page.missing)} <= {MissingReason.OTHER_STORAGE}
+        watched, listed = ([*map(ranged, missing)] for missing in (look.missing, page.missing))
+        return watched, listed
+
+    def ranged(missing: Missing) -> tuple[str, int, int]:
+        return missing.storage, missing.first_sequence, missing.last_sequence
+
+    def expected(*ranges: tuple[str, int, int]) -> object:
+        return [*ranges], [*ranges] if delivered else []
+
+    assert told_of(OTHER, 0) == expected((DEFAULT, 2, 3), (DEFAULT, 4, 4))
+    assert told_of(OTHER, 2) == expected((DEFAULT, 3, 3), (DEFAULT, 4, 4))
+    assert told_of(OTHER, 4) == told_of(DEFAULT, 0) == ([], [])
 
 
 def test_the_backlog_is_told_before_and_nothing_is_diverted_from_where_new_data_goes(rig: SearchRig) -> None:

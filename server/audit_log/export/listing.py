@@ -11,7 +11,7 @@ from server.audit_log.export.tokens import ChunkTokens, ListStart
 from server.audit_log.search.gaps import each_once, told
 from server.audit_log.search.query import Missing, MissingReason
 from server.audit_log.storages import DEFAULT, Storages
-from server.audit_log.stored_batches import lost_range
+from server.audit_log.stored_batches import diverted_range, lost_range
 from server.audit_log.tail import Tail
 from server.errors import NotFound, Unavailable
 from server.state.catalogue import Catalogue
@@ -103,6 +103,8 @@ class ChunkListing:
         lost = [*self._lost(start.complete, query.after), *self._unknown(query.after)]
         if query.storage == "active":
             lost += self._elsewhere(start.complete, query.after, storages)
+        else:
+            lost += self._diverted(start.complete, query.after, storages)
         missing = told([*lost, *uncounted], sees_all=sees_all)
         foreign = sum(self._catalogue.foreign_objects(storage, *times) for storage in storages) if sees_all else 0
         return ChunkPage(chunks, "", through, missing, foreign)
@@ -189,6 +191,17 @@ class ChunkListing:
                 first = ranges.pop()[2]
             ranges.append((batch.storage, batch.log_id, first, batch.last))
         return (Missing(MissingReason.OTHER_STORAGE, storage, log, text, *span) for storage, log, *span in ranges)
+
+    def _diverted(
+        self, complete: Mapping[str, int], after: Mapping[str, int], storages: frozenset[str]
+    ) -> Iterator[Missing]:
+        """The ranges that were to go to these storages and are in others."""
+        for each in self._catalogue.diversions.all():
+            if each.storage not in storages or each.to in storages:
+                continue
+            batch, done = self._catalogue.batch(each.log_id, each.first), after.get(each.log_id, 0)
+            if batch is not None and batch.storage == each.to and done < batch.last <= complete.get(each.log_id, 0):
+                yield diverted_range(each, done)
 
     def _storage_of(self, log_id: str, first: int) -> str:
         """The storage that a lost range would be in."""

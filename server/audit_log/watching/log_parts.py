@@ -77,12 +77,14 @@ class LostPart:
 class ForeignPart:
     """Events of a storage that isn't watched."""
 
-    def __init__(self, last: int) -> None:
+    def __init__(self, last: int, diverted: Missing | None = None) -> None:
+        """`diverted` where they were to go to one that is."""
         self.last = last
+        self._diverted = diverted
 
     def missing(self) -> Sequence[Missing]:
-        """Nothing."""
-        return ()
+        """What was to go to a storage that is watched."""
+        return () if self._diverted is None else (self._diverted,)
 
     def rows(self, _selection: Selection) -> Iterator[Row]:
         """None."""

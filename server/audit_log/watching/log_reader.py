@@ -9,10 +9,11 @@ from __future__ import annotations
 import contextlib
 from bisect import bisect_right
 from collections.abc import Collection, Iterator, Mapping
+from dataclasses import replace
 
 from server.audit_log.search.query import Missing
 from server.audit_log.storages import DEFAULT
-from server.audit_log.stored_batches import BatchRows, StoredBatches, lost_range
+from server.audit_log.stored_batches import BatchRows, StoredBatches, diverted_range, lost_range
 from server.audit_log.tail import Pinned, Tail
 from server.audit_log.watching.log_parts import ForeignPart, LogPart, LostPart, StoredPart, TailPart
 from server.audit_log.watching.query import Place
@@ -105,8 +106,9 @@ class LogReader:
                 return self._in_tail(pin, done, storages)
         batch = self._catalogue.batch_holding(log_id, wanted)
         if batch is not None:
-            other = storages is not None and batch.storage not in storages
-            return ForeignPart(batch.last) if other else StoredPart(self._rows(batch), done)
+            if storages is not None and batch.storage not in storages:
+                return self._passed_over(log_id, batch.first, done, batch.last, storages)
+            return StoredPart(self._rows(batch), done)
         starts = [pin.section.first for pin in pins if pin.length and pin.section.first > wanted]
         starts += [following.first] if following is not None else []
         lost = self._lost(log_id, wanted, min(starts, default=None))
@@ -158,8 +160,15 @@ class LogReader:
         while end < pin.length and blocks[end].first == blocks[end - 1].last + 1:
             end += 1
         if storages is not None and section.storage not in storages:
-            return ForeignPart(blocks[end - 1].last)
+            return self._passed_over(section.log_id, section.first, done, blocks[end - 1].last, storages)
         return TailPart(section.storage, section.log_id, blocks[start:end], done)
+
+    def _passed_over(self, log_id: str, first: int, done: int, last: int, storages: Collection[str]) -> ForeignPart:
+        """What follows `done` up to `last`, of a batch that begins at `first` and isn't in the storages asked for."""
+        diversion = self._catalogue.diversions.of(log_id, first)
+        if diversion is None or diversion.storage not in storages:
+            return ForeignPart(last)
+        return ForeignPart(last, replace(diverted_range(diversion, done), last_sequence=last))
 
     def _rows(self, batch: CatalogueBatch) -> BatchRows:
         def read() -> tuple[BatchRows, int]:
