@@ -91,7 +91,6 @@ class Status:
         self._deliveries = deliveries
         self._recovery = recovery
         self._surroundings = surroundings
-        self.holes = tuple(JournalHole(*hole) for hole in catalogue.holes())
         self.journal_bytes = 0
         self.free_bytes = 0
 
@@ -186,7 +185,7 @@ class Status:
             max(0, _now_ms() - oldest) if oldest is not None else 0,
             self._recovery.torn_tail_bytes,
             self.free_bytes,
-            self.holes,
+            tuple(JournalHole(*hole) for hole in self._catalogue.holes()),
         )
 
     def _storage_states(self, *, show_location: bool) -> tuple[StorageState, ...]:

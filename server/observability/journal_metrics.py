@@ -39,7 +39,7 @@ class JournalMetrics:
         self._next = gauge("extaudit_journal_next_sequence", "Sequence that the next event gets, of the log in use.")
         self._torn = gauge("extaudit_journal_torn_tail_bytes", "Bytes cut off as a torn tail at the last start.")
         self._holes = instruments.counter("extaudit_journal_holes_total", "Ranges of sequences lost to damage.")
-        self._holes_counted = 0
+        self._holes_counted = False
         self._waiting = gauge("extaudit_intake_pending_bytes", "Bytes of events that wait for a commit.")
 
     def emitted(self, *, accepted: int = 0, repeated: int = 0, refused: int = 0, uid_reused: int = 0) -> None:
@@ -71,9 +71,11 @@ class JournalMetrics:
         self._bytes.set(size)
         self._oldest.set(oldest_age_seconds)
         self._torn.set(torn_tail_bytes)
-        # A counter, so that an alert on its increase works; it begins with the holes of earlier runs.
-        self._holes.inc(max(0, holes - self._holes_counted))
-        self._holes_counted = max(holes, self._holes_counted)
+        # A counter, so that an alert on its increase works. Only a start finds holes, and has those of earlier runs:
+        # more of them later are what is left of one that was found again in parts.
+        if not self._holes_counted:
+            self._holes.inc(holes)
+            self._holes_counted = True
 
     def record_room(self, *, quota: int, free: int, waiting: int, next_sequence: int) -> None:
         """Record how much room there is and how much waits, in bytes, and the next event's sequence."""

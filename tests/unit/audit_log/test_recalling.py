@@ -8,16 +8,20 @@ from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 from sqlalchemy import delete
 
+from server.audit_log.deliveries_by_storage import DeliveriesByStorage
+from server.audit_log.gate import IntakeGate
 from server.audit_log.rebuilding import RECALLED_AT_ONCE, Recalled, RecordsUnread
 from server.audit_log.recalling import Recalling
+from server.audit_log.status import Status, Surroundings
 from server.files import DiskFiles
 from server.state.tables import catalogue_batches, catalogue_objects
 from server.storage.embedded.storage import EmbeddedStorage
-from server.storage.ports import StorageError
+from server.storage.ports import EventStorage, StorageError
 from tests.contract.search_rig import SearchRig, duck_engine, event_json
 from tests.loops import in_loop, until
 
@@ -86,11 +90,22 @@ async def recalling(folder: Path, *others: str) -> AsyncIterator[tuple[SearchRig
     rig.close()
 
 
+def status_of(rig: SearchRig) -> Status:
+    def make(storage: EventStorage) -> NoReturn:
+        raise NotImplementedError
+
+    around = Surroundings(tuple, lambda: ("", ()), tuple, lambda: False)
+    parts = rig.log.journal, rig.log.tail, IntakeGate(1 << 30, 0), rig.catalogue, rig.storages
+    return Status("", *parts, DeliveriesByStorage(make), rig.log.recovery, around)
+
+
 @in_loop
 async def test_one_that_gives_no_answer_holds_up_no_other(tmp_path: Path) -> None:
     async with recalling(tmp_path, SILENT[0]) as (rig, work):
+        status = status_of(rig)
         await until(lambda: rig.catalogue.batches() and {*Silent.asked} == {FAR, SILENT[0]})
         await until(lambda: not rig.catalogue.holes())
+        assert status.journal_state().holes == (), "what was found again is no hole of the status any more"
         rig.storages.add(Silent(DiskFiles(), tmp_path / "new", "new"))
         work.wake()
         await until(lambda: "new" in Silent.asked)
