@@ -138,7 +138,7 @@ def search_line(searches: OurSearches, storage: StoredStorage, case: Case) -> di
 def paging_line(searches: OurSearches, storage: StoredStorage, ready: dict[str, str]) -> dict[str, object]:
     """The figures of walking through one day, which has 100,000 events.
 
-    The first walk is told by itself: the process that makes pages ahead is begun by it, and helps only those after it.
+    The first walk is told by itself: the process that makes pages ahead is begun behind it, and helps those after it.
     """
     day = Case("", {}, "true", [], 7, START_MS + 5 * DAY_MS, START_MS + 6 * DAY_MS)
     first_ms = timed(lambda: searches.walk(day), 100_000)

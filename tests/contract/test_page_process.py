@@ -237,11 +237,34 @@ def test_one_that_failed_before_it_was_ready_is_not_tried_again_where_who_asks_s
 ) -> None:
     monkeypatch.setattr(PageProcess, "_await_end", lambda *_: None)  # which sees it second
     process = PageProcess(["/bin/false"], PAGE_BOUNDS)
+    _ready(rig, process)
     for _ in _walk(rig, _search(rig, process), QUERY):
-        if process._connection is not None:
-            assert select.select([process._connection], [], [], GENEROUS_SECONDS)[0]
+        pass
     assert process._process is None
     assert not process._may_begin
+
+
+class NeverThere:
+    """What would make pages elsewhere, and isn't ready before the walk is over."""
+
+    begun = False
+
+    def run(self, *_: object) -> None:
+        return None
+
+    def begin(self) -> None:
+        self.begun = True
+
+
+@pytest.mark.parametrize(("page_size", "earliest", "latest"), [(9, 37, 44), (3, 60, 72)])
+def test_it_is_begun_behind_a_walk_or_once_that_has_become_a_long_one(
+    rig: SearchRig, page_size: int, earliest: int, latest: int
+) -> None:
+    """Beginning it takes a processor, which whoever walks would wait for."""
+    elsewhere = NeverThere()
+    search = rig.search_with(rig.engine, write=encoded_rows, making_elsewhere=elsewhere)
+    begun = [elsewhere.begun for _ in _walk(rig, search, SearchQuery(page_size=page_size))]
+    assert earliest <= begun.index(True) <= latest
 
 
 def test_memory_that_comes_without_a_descriptor_is_no_answer(

@@ -31,6 +31,8 @@ from server.storage.query import Filters, Position
 
 _MOST_AHEAD: Final = 4
 """Pages that are read ahead at once: what doesn't depend on the number of rows is done once for them."""
+_LONG_WALK: Final = 64
+"""Pages of a walk that are made here before it is worth it to begin what makes others elsewhere: that takes as long."""
 
 
 class ColumnPage(NamedTuple):
@@ -66,9 +68,12 @@ class _ReadingAhead:
 class MakingElsewhere(Protocol):
     """Makes runs of pages without this process's interpreter."""
 
-    def run(self, asked: Asked, most: int, reading: StoredReading, *, may_begin: bool) -> Run | None:
-        """Pages that are written; None where they have to be made here. `may_begin`: so many will be made that it is
-        worth having it ready for the next."""
+    def run(self, asked: Asked, most: int, reading: StoredReading) -> Run | None:
+        """Pages that are written; None where they have to be made here."""
+        ...
+
+    def begin(self) -> None:
+        """Have it get ready to make some, if it isn't: nobody waits for it."""
         ...
 
 
@@ -144,7 +149,7 @@ class ColumnReader:
         try:
             if page is None or not all(map(self._is_intact, page.objects)):
                 run = self._maker.run(asked, 1, deadline)
-                page = self._pages(asked, run, 1)[0].page._replace(objects=run.objects)
+                page = self._pages(asked, run, before=0)[0].page._replace(objects=run.objects)
         except (Unsuited, OddObject, StorageError):
             return None
         return page._replace(prepare_next=self._next_to_read(page))
@@ -156,33 +161,43 @@ class ColumnReader:
             step = found.prepare_next if isinstance(found.rows, GivenRows) else None
         return step if step is page.prepare_next or not self._ahead.has_enough else None
 
-    def _reading_ahead(self, asked: Asked, end: Position | None, most: int) -> _ReadingAhead | None:
-        """Reads so many pages after one of what was asked; None where there is none."""
+    def _reading_ahead(self, asked: Asked, end: Position | None, before: int) -> _ReadingAhead | None:
+        """Reads the pages that follow one of what was asked, behind so many of the walk; None where there is none."""
         if end is None:
             return None
         following = _following(asked, end)
         if any(self._storages.of(storage).compares_digests for storage in {item.storage for item in following.objects}):
             return None  # what has to be fetched is fetched for those alone who ask for it
-        return _ReadingAhead(following, self._ahead, partial(self._made_ahead, following, most))
+        return _ReadingAhead(following, self._ahead, partial(self._made_ahead, following, before))
 
-    def _made_ahead(self, asked: Asked, most: int) -> Sequence[Made[ColumnPage]]:
-        """Pages that follow each other, written; none where they have to be made when they are asked for."""
-        following = min(2 * most, _MOST_AHEAD)
-        if self._elsewhere is not None:
-            run = self._elsewhere.run(asked, most, self._reading, may_begin=most == _MOST_AHEAD)
-            if run is not None:
-                return self._pages(asked, run, following)
+    def _made_ahead(self, asked: Asked, before: int) -> Sequence[Made[ColumnPage]]:
+        """Pages that follow each other, written; none where they have to be made when they are asked for. As many as
+        there were before in the walk, within bounds."""
+        most = min(before, _MOST_AHEAD)
+        if self._elsewhere is None:
+            return self._made_here(asked, most, before)
+        run = self._elsewhere.run(asked, most, self._reading)
+        if run is not None:
+            return self._pages(asked, run, before)
+        made = self._made_here(asked, most, before)
+        # Beginning it takes a processor, which whoever walks now would wait for: it is for the rest of a long walk, and
+        # for the next one.
+        if before >= _LONG_WALK or (most == _MOST_AHEAD and made and made[-1].page.end is None):
+            self._elsewhere.begin()
+        return made
+
+    def _made_here(self, asked: Asked, most: int, before: int) -> Sequence[Made[ColumnPage]]:
         while most:
             with contextlib.suppress(Unsuited, OddObject, StorageError):
                 run = self._maker.run(asked, most, inf)
                 if not run.without_receipts:  # somebody may have put back what tells of them by then
                     size = run.size + run.rows.written(self._write).data.nbytes
-                    return self._pages(asked, replace(run, size=size), following)
+                    return self._pages(asked, replace(run, size=size), before)
             most //= 2  # fewer may do
         return ()
 
-    def _pages(self, asked: Asked, run: Run, following: int) -> Sequence[Made[ColumnPage]]:
-        """The pages of a run, behind which so many are read ahead."""
+    def _pages(self, asked: Asked, run: Run, before: int) -> Sequence[Made[ColumnPage]]:
+        """The pages of a run behind so many of the walk; behind them others are read ahead."""
         made: list[Made[ColumnPage]] = []
         start = 0
         for cut, end, objects in run.pages:
@@ -193,7 +208,7 @@ class ColumnReader:
             if end is not None:
                 asked = _following(asked, end)
         last = made[-1]
-        prepare = self._reading_ahead(last.asked, last.page.end, following)
+        prepare = self._reading_ahead(last.asked, last.page.end, before + len(made))
         return [replace(each, page=each.page._replace(prepare_next=prepare)) for each in made]
 
 

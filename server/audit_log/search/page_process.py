@@ -1,11 +1,13 @@
 """Runs of pages made by a process of their own: the interpreter's lock is what a walk would wait for, and events too.
 
-The process is begun when somebody walks through many pages, and ends when nobody has for a minute. It is given nothing
-but the names of objects and what their records say; where it can't be had, pages are made in the service itself.
+The process is begun behind a walk through many pages, or within a long one, and ends when nobody has walked for a
+minute. It is given nothing but the names of objects and what their records say; where it can't be had, pages are made
+in the service itself.
 """
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import mmap
 import os
@@ -13,7 +15,7 @@ import select
 import socket
 import struct
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import accumulate, takewhile
 from threading import Lock, Thread
 from typing import Final
@@ -51,19 +53,29 @@ class PageProcess:
         # On one processor, and where memory can't be shared so, it would gain nothing.
         self._may_begin = hasattr(os, "memfd_create") and len(os.sched_getaffinity(0)) > 1
 
-    def run(self, asked: Asked, most: int, reading: StoredReading, *, may_begin: bool) -> Run | None:
+    def run(self, asked: Asked, most: int, reading: StoredReading) -> Run | None:
         """See MakingElsewhere."""
-        if not self._lock.acquire(blocking=False):
-            return None
-        try:
-            if self._connection is None:
-                if may_begin:
-                    self._begin()
+        with self._taken() as is_taken:
+            if not is_taken or self._connection is None:
                 return None
             request = self._request(asked, most, reading)
             return None if request is None else self._answer(self._connection, request)
+
+    def begin(self) -> None:
+        """See MakingElsewhere."""
+        with self._taken() as is_taken:
+            if is_taken and self._connection is None and self._may_begin:
+                self._begin()
+
+    @contextlib.contextmanager
+    def _taken(self) -> Iterator[bool]:
+        """Whether nobody else asks it now: nobody waits for it here."""
+        is_taken = self._lock.acquire(blocking=False)
+        try:
+            yield is_taken
         finally:
-            self._lock.release()
+            if is_taken:
+                self._lock.release()
 
     def _answer(self, connection: socket.socket, request: RunRequest) -> Run | None:
         try:
@@ -88,8 +100,6 @@ class PageProcess:
         return self._is_ready
 
     def _begin(self) -> None:
-        if not self._may_begin:
-            return
         try:
             ours, its = socket.socketpair()
             with its:
