@@ -90,7 +90,8 @@ class UploadsUnderTest:
         self.storage = self._storage()
         storages = RecordingStorages(self.storage, self._no_other, lambda: self.storage.storage_id)
         self.alerts = Alerts()
-        endings = Endings(self.store, storages, self._servers_of, self._tick, CustodyProofs(self.secret), self.alerts)
+        proofs = CustodyProofs(self.secret)
+        endings = Endings(self.store, storages, self._servers_of, self._tick, proofs, self.alerts, self.schedule)
         self.failed = self._recover(endings)
         limits = UploadLimits(
             StreamLimits(self.max_bytes, lambda size: self.admit(size)),
@@ -113,7 +114,7 @@ class UploadsUnderTest:
             threads,
             self.alerts,
         )
-        self.recordings = Recordings(self.store, storages, threads, self._tick, self.alerts)
+        self.recordings = Recordings(self.store, storages, threads, self._tick, self.alerts, self.schedule)
 
     def _storage(self) -> RecordingStorage:
         return EmbeddedRecordings(self.files, self.folder)

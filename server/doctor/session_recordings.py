@@ -9,6 +9,7 @@ from typing import Final
 from server.doctor.data_at_hand import DataAtHand, unreadable_state
 from server.doctor.findings import Fact, Fault, Finding, Severity, Told
 from server.recordings.uploads.custody import Custody
+from server.recordings.uploads.parts import SCHEDULE
 from server.state.database import StateFault
 from server.state.uploads import ASIDE, RecordingRow, UploadRow
 from server.storage.ports import StorageError
@@ -94,11 +95,10 @@ def _recording(at: DataAtHand, row: RecordingRow) -> Iterator[Finding]:
     place, is_aside = UploadPlace(row.session_id, row.key, row.handle), row.kind == ASIDE
     subject = f"session {row.session_id}" + (f", kept aside of upload {row.upload_id}" if is_aside else "")
     try:
-        data = at.recordings.custody(place, aside=is_aside)
-        custody = Custody.decode(data) if data is not None else None
-    except (StorageError, ValueError):
+        custody = Custody.of_taken(at.recordings.custody(place, aside=is_aside), row, SCHEDULE)
+    except StorageError:
         custody = None
-    if custody is None or custody.custody_digest != row.custody_digest:
+    if custody is None:
         yield CUSTODY.of(subject, f"custody digest {row.custody_digest}")
     try:
         if not at.recordings.read(place, max(0, row.bytes - 1), 2, aside=is_aside) and row.bytes:

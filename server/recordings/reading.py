@@ -18,7 +18,7 @@ from server.recordings.storages import RecordingStorages
 from server.recordings.threads import RecordingThreads
 from server.recordings.uploads.custody import Custody
 from server.recordings.uploads.live_upload import in_callers_words
-from server.recordings.uploads.parts import overlapping
+from server.recordings.uploads.parts import SCHEDULE, PartSchedule, overlapping
 from server.recordings.uploads.upload_ids import key_of
 from server.recordings.uploads.views import recording_of
 from server.state.database import StateFault
@@ -41,7 +41,9 @@ class Recordings:
         threads: RecordingThreads,
         now_ms: Callable[[], int],
         alerts: Alerts | None = None,
+        schedule: PartSchedule = SCHEDULE,
     ) -> None:
+        self._schedule = schedule
         self._store = store
         self._storages = storages
         self._threads = threads
@@ -131,11 +133,8 @@ class Recordings:
             data = self._storages.of(recording.storage).custody(_place(recording), aside=recording.aside)
             if data is None:
                 raise self._gone(recording, "the recording's custody record is lost")
-            try:
-                custody = Custody.decode(data)
-            except ValueError:
-                custody = None
-            if custody is None or custody.custody_digest != recording.custody_digest:
+            custody = Custody.of_taken(data, recording, self._schedule)
+            if custody is None:
                 raise DataLoss("the recording's custody record is lost or damaged")
             return custody
 

@@ -14,6 +14,7 @@ from server.audit_log.retention import Kept
 from server.audit_log.scrub.known_damage import Fault, KnownDamage
 from server.observability.alerts.alerts import Alerts
 from server.recordings.uploads.custody import Custody
+from server.recordings.uploads.parts import SCHEDULE, PartSchedule
 from server.state.storage_damage import CHANGED, MISSING, RECORDINGS, UNLISTED, UNREADABLE, Damage
 from server.state.uploads import ABORTED, ASIDE, RecordingRow, UploadRow
 from server.storage.ports import StorageError
@@ -55,9 +56,11 @@ class RecordingVerification:
         rows: Rows,
         known: KnownDamage,
         alerts: Alerts | None,
+        schedule: PartSchedule = SCHEDULE,
     ) -> None:
         """`storage` gives the one that is looked at, `kept` what its retention is now; both may raise StorageError.
         None raises no alerts."""
+        self._schedule = schedule
         self._storage = storage
         self._kept = kept
         self._rows = rows
@@ -132,13 +135,28 @@ class RecordingVerification:
         if row is None:
             return
         try:
-            fault = _compared(self._storage(), row, read) or (_DELETED if name in self._hidden else None)
+            fault = self._compared(row, read) or (_DELETED if name in self._hidden else None)
         except StorageError as error:
             if not isinstance(error.__cause__, OSError):
                 return  # what is away says nothing of what it holds
             fault = UNREADABLE, str(error)
         self._known.judge(name, fault)
         self._tell(row.storage)
+
+    def _compared(self, row: RecordingRow, read: Callable[[int], None]) -> Fault | None:
+        """What custody record and digests tell: the storage's own, where it knows them, else those of what is read."""
+        storage, place, is_aside = self._storage(), UploadPlace(row.session_id, row.key, row.handle), row.kind == ASIDE
+        custody = Custody.of_taken(storage.custody(place, aside=is_aside), row, self._schedule)
+        if custody is None:
+            return _NO_RECORD
+        digest = storage.checksum(place, aside=is_aside)
+        if digest is None:
+            return _GONE
+        if digest:
+            return None if digest == row.custody_digest else _OTHER_BYTES
+        found = _read_parts(storage, place, custody, read, aside=is_aside)
+        # Not read on behind the first that is another: what is known to be changed is looked at again every hour.
+        return None if all(each == part for each, part in zip(found, custody.parts, strict=True)) else _OTHER_BYTES
 
     def _tell(self, storage_id: str) -> None:
         if self._alerts is None:
@@ -208,26 +226,6 @@ def _unknown(
             yield _name(session_id, ""), _UNKNOWN
         elif len(each.sizes) > named[session_id]:
             yield f"{RECORDINGS}{session_id}.tar (versions)", _PUT_OVER
-
-
-def _compared(storage: RecordingStorage, row: RecordingRow, read: Callable[[int], None]) -> Fault | None:
-    """What custody record and digests tell: the storage's own, where it knows them, else those of what is read."""
-    place, is_aside = UploadPlace(row.session_id, row.key, row.handle), row.kind == ASIDE
-    record = storage.custody(place, aside=is_aside)
-    try:
-        custody = Custody.decode(record) if record is not None else None
-    except ValueError:
-        custody = None
-    if custody is None or custody.custody_digest != row.custody_digest:
-        return _NO_RECORD
-    digest = storage.checksum(place, aside=is_aside)
-    if digest is None:
-        return _GONE
-    if digest:
-        return None if digest == row.custody_digest else _OTHER_BYTES
-    found = _read_parts(storage, place, custody, read, aside=is_aside)
-    # Not read on behind the first that is another: what is known to be changed is looked at again every hour.
-    return None if all(each == part for each, part in zip(found, custody.parts, strict=True)) else _OTHER_BYTES
 
 
 def can_read_recordings(storage: RecordingStorage, rows: Rows) -> bool:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import orjson
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from server.audit_log.journal.segments import segment_name
@@ -164,6 +165,14 @@ def unreadable_recording(data_dir: Path) -> None:
 
 def custody(data_dir: Path) -> Path:
     return recording(data_dir).with_name(f"{SESSION}.custody.json")
+
+
+def shorten_last_part(data_dir: Path) -> None:
+    """In the custody record: the digests, and the one over them, stay."""
+    record = orjson.loads(custody(data_dir).read_bytes())
+    record["parts"][-1]["bytes"] -= 1
+    record["bytes"] -= 1
+    custody(data_dir).write_bytes(orjson.dumps(record))
 
 
 def damage_journal(data_dir: Path) -> None:
@@ -334,7 +343,7 @@ PLANTS = [
     Plant("recording_changed", lambda data: flip(recording(data)), "copy", ("--deep",)),
     Plant("recording_changed", lambda data: append(recording(data), b"x"), "copy"),
     Plant("recording_changed", lambda data: recording(data).write_bytes(b"x"), "copy"),
-    Plant("custody_record_damaged", lambda data: append(custody(data), b"x"), "copy"),
+    Plant("custody_record_damaged", shorten_last_part, "copy"),
     Plant("recording_unreadable", unreadable_recording, "disk"),
     Plant("recording_unlisted", lambda data: copy_beside(recording(data), f"{OTHER_SESSION}.tar"), "move it away"),
     Plant(

@@ -2,19 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import orjson
 
 from server.recordings.session_ids import is_session_id
 from server.recordings.uploads.owners import owner_of
-from server.recordings.uploads.parts import custody_digest
+from server.recordings.uploads.parts import PartSchedule, custody_digest
 from server.recordings.uploads.upload_ids import is_upload_id
 from server.storage.recording_port import Part
 
 _VERSION = 1
+
+
+class Taken(Protocol):
+    """What the state has of a recording, which nobody changes who writes to its storage."""
+
+    @property
+    def bytes(self) -> int:
+        """Of the whole."""
+        ...
+
+    @property
+    def custody_digest(self) -> str:
+        """As of Custody."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +91,7 @@ class Custody:
         """Read a record.
 
         Raises:
-            ValueError: it isn't one, or its parts aren't those that its custody digest is of.
+            ValueError: it isn't one, or its parts aren't those that its size and its custody digest are of.
         """
         try:
             return cls._read(orjson.loads(data))
@@ -85,16 +99,26 @@ class Custody:
             raise ValueError("a custody record lacks something") from error
 
     @classmethod
+    def of_taken(cls, record: bytes | None, taken: Taken, schedule: PartSchedule) -> Custody | None:
+        """What a storage has as the custody record of a recording; None where it is lost or another.
+
+        The digest is over the parts' digests alone: where each part begins and ends follows from the size, so that a
+        part that is called empty, shorter or longer in the storage hides nothing.
+        """
+        try:
+            custody = cls.decode(record) if record is not None else None
+        except ValueError:
+            return None
+        if custody is None or custody.custody_digest != taken.custody_digest:
+            return None
+        return custody if [part.size for part in custody.parts] == list(schedule.sizes(taken.bytes)) else None
+
+    @classmethod
     def _read(cls, raw: Any) -> Custody:
-        parts: list[Part] = []
-        offset = 0
-        for number, part in enumerate(raw["parts"], start=1):
-            parts.append(Part(number, offset, part["bytes"], part["sha256"]))
-            offset += part["bytes"]
         custody = cls(
             raw["session_id"],
             raw["upload_id"],
-            tuple(parts),
+            tuple(_parts(raw["parts"])),
             raw["sha256"],
             raw["uploader"],
             raw["ended_by"],
@@ -111,6 +135,17 @@ class Custody:
             raise ValueError("a custody record has an id that is none")
         if not isinstance(custody.proof, str):
             raise TypeError("a custody record's proof is no text")
-        if custody.custody_digest != raw["custody_digest"] or raw["version"] != _VERSION:
+        said = raw["custody_digest"], raw["bytes"], raw["version"]
+        if said != (custody.custody_digest, custody.size, _VERSION):
             raise ValueError("a custody record is damaged")
         return custody
+
+
+def _parts(raw: Any) -> Iterator[Part]:
+    offset = 0
+    for number, part in enumerate(raw, start=1):
+        size = part["bytes"]
+        if not isinstance(size, int) or size < 1:
+            raise ValueError("a custody record has a part without bytes")
+        yield Part(number, offset, size, part["sha256"])
+        offset += size

@@ -25,6 +25,7 @@ from server.recordings.uploads.custody_proofs import CustodyProofs
 from server.recordings.uploads.events import ending_event
 from server.recordings.uploads.kept_bytes import is_intact, read_sha256
 from server.recordings.uploads.owners import owner_members, owner_of
+from server.recordings.uploads.parts import SCHEDULE, PartSchedule
 from server.recordings.uploads.upload_ids import key_of
 from server.recordings.uploads.writing import Writing
 from server.state.uploads import ABORTED, ASIDE, RECORDING, Ending, RecordingRow, SqlUploads, UploadRow
@@ -73,7 +74,9 @@ class Endings:
         now_ms: Callable[[], int],
         proofs: CustodyProofs,
         alerts: Alerts | None = None,
+        schedule: PartSchedule = SCHEDULE,
     ) -> None:
+        self._schedule = schedule
         self._store = store
         self._storages = storages
         self._servers_of = servers_of
@@ -159,7 +162,7 @@ class Endings:
         Raises:
             DataLoss: it isn't what was taken. StorageError: it can't be read now.
         """
-        return kept.sha256 or read_sha256(self._storages.of(kept.storage), kept)
+        return kept.sha256 or read_sha256(self._storages.of(kept.storage), kept, self._schedule)
 
     def end_again(self, row: UploadRow) -> bool:
         """End an upload that the state has as open and the storage as ended; gives whether the storage has it at all.

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 
 from server.errors import DataLoss
 from server.recordings.uploads.custody import Custody
+from server.recordings.uploads.parts import PartSchedule
 from server.state.uploads import ASIDE, RecordingRow
 from server.storage.ports import ObjectArchived
 from server.storage.recording_port import Part, RecordingMissing, RecordingStorage, UploadPlace
@@ -22,19 +23,15 @@ def is_intact(storage: RecordingStorage, place: UploadPlace, parts: Sequence[Par
         return False
 
 
-def read_sha256(storage: RecordingStorage, kept: RecordingRow) -> str:
+def read_sha256(storage: RecordingStorage, kept: RecordingRow, schedule: PartSchedule) -> str:
     """SHA-256 of a recording whole, lower-case hex, each part compared on the way.
 
     Raises:
         DataLoss: it isn't what was taken. StorageError: it can't be read now.
     """
     place, is_aside = UploadPlace(kept.session_id, kept.key, kept.handle), kept.kind == ASIDE
-    record, whole = storage.custody(place, aside=is_aside), hashlib.sha256()
-    try:
-        custody = Custody.decode(record) if record is not None else None
-    except ValueError:
-        custody = None
-    if custody is None or custody.custody_digest != kept.custody_digest:
+    custody, whole = Custody.of_taken(storage.custody(place, aside=is_aside), kept, schedule), hashlib.sha256()
+    if custody is None:
         raise DataLoss("the recording's custody record is lost or damaged")
     for part in custody.parts:
         digest = hashlib.sha256()

@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import count
+from typing import Final
 
 from server.storage.recording_port import Part
 
@@ -25,10 +27,22 @@ class PartSchedule:
         """Bytes of a full part, by its number from 1."""
         return self.first_bytes * (1 + (number - 1) // self.step)
 
+    def sizes(self, total: int) -> Iterator[int]:
+        """Bytes of each part of a recording of so many."""
+        for number in count(1):
+            if total <= 0:
+                return
+            yield min(self.size(number), total)
+            total -= self.size(number)
+
     @property
     def bytes(self) -> int:
         """What all parts hold together."""
         return sum(self.size(first) * self.step for first in range(1, self.most + 1, self.step))
+
+
+SCHEDULE: Final = PartSchedule()
+"""How every recording is cut. One cut by another needs another version of the custody record."""
 
 
 def custody_digest(parts: Iterable[Part]) -> str:

@@ -7,7 +7,7 @@ import contextlib
 import re
 from collections import defaultdict
 from collections.abc import Callable, Coroutine
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import orjson
@@ -35,7 +35,7 @@ from server.recordings.uploads.begun import Begun
 from server.recordings.uploads.ending import CompletionRequest, Endings, place_of
 from server.recordings.uploads.live_upload import LiveUpload, in_callers_words
 from server.recordings.uploads.owners import owner_key, owner_members, owner_of
-from server.recordings.uploads.parts import PartSchedule
+from server.recordings.uploads.parts import SCHEDULE, PartSchedule
 from server.recordings.uploads.pipeline import IDLE_SECONDS, Backlog, Means
 from server.recordings.uploads.upload_ids import UploadIds, key_of, no_such_upload
 from server.recordings.uploads.upload_stream import StreamLimits, UploadStream
@@ -60,7 +60,7 @@ class UploadLimits:
     open: OpenLimits
     backlog_bytes: int
     abandoned_after_ms: int
-    schedule: PartSchedule = field(default_factory=PartSchedule)
+    schedule: PartSchedule = SCHEDULE
     idle_seconds: float = IDLE_SECONDS
     ends_at_once: int = 2
     """Ends at once of each storage: one may read all of an upload, and must leave threads to those that are written."""

@@ -53,8 +53,8 @@ class Rig:
         """As another start has it."""
         store = SqlStorageDamage(self.service.engine)
         known = KnownDamage(store, self.service.storage.storage_id, is_recording, lambda: 1)
-        storage, store_of_uploads = self.service.storage, self.service.store
-        made = RecordingVerification(lambda: storage, self.kept, store_of_uploads, known, self.alerts)
+        storage, rows, schedule = self.service.storage, self.service.store, self.service.schedule
+        made = RecordingVerification(lambda: storage, self.kept, rows, known, self.alerts, schedule)
         made.begin()
         return made
 
