@@ -16,7 +16,7 @@ from server.observability.alerts.alerts import Alerts
 from server.recordings.uploads.custody import Custody
 from server.recordings.uploads.parts import SCHEDULE, PartSchedule
 from server.state.storage_damage import CHANGED, MISSING, RECORDINGS, UNLISTED, UNREADABLE, Damage
-from server.state.uploads import ABORTED, ASIDE, RecordingRow, UploadRow
+from server.state.uploads import ABORTED, ASIDE, RECORDING, RecordingRow, UploadRow
 from server.storage.ports import StorageError
 from server.storage.recording_port import Part, RecordingMissing, RecordingStorage, StoredRecording, UploadPlace
 
@@ -30,7 +30,10 @@ _DELETED: Final = MISSING, "it was deleted; the version that was stored is there
 _OTHER_BYTES: Final = CHANGED, "its bytes aren't those that were taken"
 _NO_RECORD: Final = CHANGED, "its custody record is lost, or isn't the one that was made"
 _UNKNOWN: Final = UNLISTED, "the service knows of no such recording"
-_PUT_OVER: Final = UNLISTED, "there are more versions than recordings of the session: others have put one over it"
+_PUT_OVER: Final = (
+    UNLISTED,
+    "there is more under its name than the session's recordings: others have put something there",
+)
 _ALERTS: Final = {MISSING: "recording-missing", CHANGED: "recording-changed"}
 
 
@@ -187,12 +190,19 @@ def _name(session_id: str, key: str) -> str:
 
 
 def _entry(row: RecordingRow, listed: Mapping[tuple[str, str], StoredRecording]) -> StoredRecording | None:
-    """What is listed of a recording."""
-    entry = listed.get((row.session_id, row.key if row.kind == ASIDE else ""))
-    if entry is None and row.kind == ASIDE:  # then it is a later version of the recording, if it is there
-        versions = listed.get((row.session_id, ""))
-        entry = versions if versions is not None and row.bytes in versions.sizes else None
-    return entry
+    """What is listed of a recording: under the session's name, as a later version too, or under its upload's."""
+    named, apart = listed.get((row.session_id, "")), listed.get((row.session_id, row.key))
+    is_named = named is not None and row.bytes in named.sizes
+    if row.kind == ASIDE:
+        return apart or (named if is_named else None)
+    # What others put under the session's name had ours completed beside it.
+    return named if is_named else apart or named
+
+
+def _is_apart(row: RecordingRow, listed: Mapping[tuple[str, str], StoredRecording]) -> bool:
+    """Whether it has a name of its own, and not the session's."""
+    entry = _entry(row, listed)
+    return entry is not None and bool(entry.key)
 
 
 def _is_archived(row: RecordingRow, listed: Mapping[tuple[str, str], StoredRecording]) -> bool:
@@ -214,15 +224,15 @@ def _unknown(
     listed: Mapping[tuple[str, str], StoredRecording], rows: Collection[RecordingRow], opened: Set[str]
 ) -> Iterator[tuple[str, Fault]]:
     """What others put there. What is being ended just now is left out."""
-    keys = {(row.session_id, row.key) for row in rows}
-    apart = keys & listed.keys()
-    named = Counter(row.session_id for row in rows if row.kind != ABORTED and (row.session_id, row.key) not in apart)
+    apart = {(row.session_id, row.key) for row in rows if row.kind == ABORTED or _is_apart(row, listed)}
+    named = Counter(row.session_id for row in rows if (row.session_id, row.key) not in apart)
+    recorded = {row.session_id for row in rows if row.kind == RECORDING}
     for (session_id, key), each in listed.items():
-        if session_id in opened or (session_id, key) in keys or not each.sizes:
+        if session_id in opened or (session_id, key) in apart or not each.sizes:
             continue
         if key:
             yield _name(session_id, key), _UNKNOWN
-        elif not named[session_id]:
+        elif not named[session_id] and session_id not in recorded:
             yield _name(session_id, ""), _UNKNOWN
         elif len(each.sizes) > named[session_id]:
             yield f"{RECORDINGS}{session_id}.tar (versions)", _PUT_OVER

@@ -233,6 +233,16 @@ class RecordingStorage(Protocol):
         """
         ...
 
+    def complete_beside(self, place: UploadPlace) -> bool:
+        """Make a decided upload the session's recording although what others put there has the session's name.
+
+        Durable at return. Doing it again is no error.
+
+        Returns:
+            False, and nothing is done, where nobody else is to write.
+        """
+        ...
+
     def keep_aside(self, place: UploadPlace) -> None:
         """Keep a decided upload and its custody record apart, under its key: it isn't the session's recording.
 

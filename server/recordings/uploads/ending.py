@@ -28,7 +28,7 @@ from server.recordings.uploads.owners import owner_members, owner_of
 from server.recordings.uploads.parts import SCHEDULE, PartSchedule
 from server.recordings.uploads.upload_ids import key_of
 from server.recordings.uploads.writing import Writing
-from server.state.uploads import ABORTED, ASIDE, RECORDING, Ending, RecordingRow, SqlUploads, UploadRow
+from server.state.uploads import ABORTED, ASIDE, OPEN, RECORDING, Ending, RecordingRow, SqlUploads, UploadRow
 from server.storage.ports import StorageError
 from server.storage.recording_port import RecordingStorage, UploadPlace
 
@@ -200,11 +200,21 @@ class Endings:
             held = _decoded(storage.complete(place))
             if held is not None and held.upload_id == custody.upload_id:
                 return UploadState.COMPLETED
+            if not self._will_be_known(held, custody.session_id) and storage.complete_beside(place):
+                return UploadState.COMPLETED
             repeats = held is not None and self._repeats_held(held, custody, storage)
         if repeats:
             return UploadState.REPEATED
         storage.keep_aside(place)
         return UploadState.KEPT_ASIDE
+
+    def _will_be_known(self, held: Custody | None, session_id: str) -> bool:
+        """Whether what its storage has under a session's name is an upload of ours of which the state knows no end: it
+        is told of next, or has been lost and is recalled. All else was put there by others, or is no recording."""
+        if held is None or held.session_id != session_id or held.aborted or not self._proofs.is_own(held):
+            return False
+        known = self._store.get(key_of(held.upload_id))
+        return known is None or known.state == OPEN
 
     def _repeats(self, kept: RecordingRow, custody: Custody, storage: RecordingStorage) -> bool:
         """Whether an upload is what the session's recording is; False where another storage can't tell that now."""

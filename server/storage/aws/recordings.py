@@ -1,12 +1,12 @@
-"""Recordings in a bucket: `<session id>.tar`, whose oldest version is the session's recording.
+"""Recordings in a bucket: `<session id>.tar`, whose oldest version is the session's recording if it is of the service.
 
 An upload is in the local spool until it is complete, and goes to S3 in parts meanwhile. What is no session's recording
 is a later version, or where it was aborted a multipart upload that stays open. Each upload that has ended has a custody
 record, `_custody/<session id>/<key>.json`, which names its version. Nothing is ever overwritten or deleted.
 
 An upload becomes the recording only where nothing has its name: under a condition if the store knows any, else after a
-look alone. Where the bucket adds no versions (any more), what is no session's recording is
-`_asides/<session id>/<key>.tar`, and gets there likewise.
+look alone. Where the bucket adds no versions (any more), what can't be a later one is `_asides/<session id>/<key>.tar`,
+and gets there likewise. What others put under its name keeps nothing from being the recording: it goes beside that.
 """
 
 from __future__ import annotations
@@ -118,8 +118,16 @@ class S3Recordings:
                 raise
             return None  # what others put there holds nothing up
 
+    def complete_beside(self, place: UploadPlace) -> bool:
+        """As what is kept aside, and as the recording in its custody record: that one tells where it is."""
+        self._keep_record(place, RECORDING, self._beside(place))
+        return True
+
     def keep_aside(self, place: UploadPlace) -> None:
         """Complete it as a later version, or where there are none under a name of its own."""
+        self._keep_record(place, _ASIDE, self._beside(place))
+
+    def _beside(self, place: UploadPlace) -> Stored:
         kept = self._stored.of_upload(place, _size(self._spool.parts(place)))
         if kept is None:
             name = recording_name(place.session_id)
@@ -129,7 +137,7 @@ class S3Recordings:
                 kept = self._store(place, aside_name(place.session_id, place.key))
         if kept is None:
             raise StorageError("others have put an object where this one is to be kept aside")
-        self._keep_record(place, _ASIDE, kept)
+        return kept
 
     def keep_aborted(self, place: UploadPlace) -> None:
         """Have S3 hold all parts in a multipart upload that stays open."""
@@ -208,18 +216,17 @@ class S3Recordings:
             told = stored_in(record) if record is not None else {}
             if told.get("kind") == _ABORTED:
                 raise NotReadable("an aborted upload's bytes are in a multipart upload, which S3 lets nobody read")
-            if told.get("version_id") or (aside and told):
-                stored = self._told(place, told)
-            elif not aside:
-                stored = self._stored.oldest(place)
+            stored = self._told(place, told) if told else None
+            if not aside and stored in (None, Stored(recording_name(place.session_id))):
+                stored = self._stored.oldest(place)  # by the version that it may have got since
             if stored is None:
                 raise RecordingMissing("the recording isn't there")
             self._remember(place, stored)
         return stored
 
     def _told(self, place: UploadPlace, told: dict[str, Any]) -> Stored:
-        """The object that a custody record tells: of the two that an upload may become. What was completed may be kept
-        aside by now, where it is."""
+        """The object that a custody record tells: of the two that an upload may become, whichever it is called. What
+        was completed may be kept aside by now, where it is, or have been completed beside what others put there."""
         version, name = str(told.get("version_id") or ""), aside_name(place.session_id, place.key)
         is_apart = not version and told.get("kind") != RECORDING
         is_apart = is_apart or told.get("key") == self._connect().place.at(name)["Key"]

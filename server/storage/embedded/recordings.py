@@ -61,6 +61,10 @@ class EmbeddedRecordings(UploadFolders):
             self._files.sync_folder(self._folder)
             return self._files.read(record)
 
+    def complete_beside(self, place: UploadPlace) -> bool:
+        """Never: what lies here was put by the service, or by who administers it."""
+        return False
+
     def keep_aside(self, place: UploadPlace) -> None:
         """Link data and custody record into the session's folder of asides."""
         aside, record = self._names(place, aside=True)

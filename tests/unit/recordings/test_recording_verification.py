@@ -230,6 +230,28 @@ def test_what_others_put_there_is_told_and_what_is_under_way_is_not(engine: Engi
     assert rig.walk() == {}
 
 
+@pytest.mark.parametrize("keeps_versions", [True, False])
+def test_what_others_put_under_a_recordings_name_is_told_and_ours_beside_it_is_as_it_was(
+    engine: Engine, keeps_versions: bool
+) -> None:
+    service = S3UploadsUnderTest(CloudedFiles(keeps_versions=keeps_versions), engine)
+    assert isinstance(service.files, CloudedFiles)
+    service.files.bucket.put(Version(f"sessions/{SESSION}.tar", "v0", b"of others", {}, ""))
+    rig = Rig(service)
+    assert rig.walk() == {f"{RECORDING} (versions)": "unlisted"}
+    undo = change(rig, DATA, lambda each: replace(each, data=DATA[:-1] + b"!", checksum="AAAA-7"))
+    assert rig.walk() == {f"{RECORDING} (versions)": "unlisted", RECORDING: "changed"}
+    undo()
+    bucket_of(rig)[:] = [each for each in bucket_of(rig) if each.data != b"of others"]
+    assert (rig.walk(), rig.raised()) == ({}, set())
+    row = service.store.recording(SESSION)
+    assert row is not None
+    if keeps_versions:
+        theirs = f"{SESSION}/{row.key}.tar"
+        bucket_of(rig).append(Version(f"sessions/_asides/{theirs}", "v1", bytes(len(DATA)), {}, ""))
+        assert rig.walk() == {f"recordings/{theirs}": "unlisted"}
+
+
 def test_a_bucket_that_is_away_says_nothing_of_what_it_holds(engine: Engine) -> None:
     rig = in_bucket(engine)
     names = rig.verification.look()

@@ -100,13 +100,15 @@ def test_the_oldest_version_stays_the_recording_and_another_is_a_later_one(servi
     assert asyncio.run(service.content(aside)) == b"another"
 
 
-def test_what_repeats_a_recording_of_another_service_is_kept_too(service: S3UploadsUnderTest, tmp_path: Path) -> None:
+def test_what_repeats_a_recording_of_another_service_is_the_sessions_here(
+    service: S3UploadsUnderTest, tmp_path: Path
+) -> None:
     """Its custody record is of an upload that this one never began, so nobody could read it here."""
     engine = open_database(tmp_path / "other.db")
     asyncio.run(S3UploadsUnderTest(service.files, engine, Path("data") / "other", secret=b"o" * 32).record(DATA))
     engine.dispose()
     recording, state = asyncio.run(service.record(DATA, who=OTHER_NODE))
-    assert state is UploadState.KEPT_ASIDE
+    assert state is UploadState.COMPLETED
     assert asyncio.run(service.content(recording)) == DATA
     assert [each.data for each in bucket(service)] == [DATA, DATA]
 
@@ -141,14 +143,15 @@ def test_what_could_be_put_over_is_left_alone_whatever_becomes_of_the_buckets_ve
             bucket_now.versions.append(theirs)
 
     service.s3.fails = comes_between
-    aside, state = asyncio.run(service.record(DATA))
+    recording, state = asyncio.run(service.record(DATA))
     other, again = asyncio.run(service.record(b"another", who=OTHER_NODE))
-    assert (state, again) == (UploadState.KEPT_ASIDE, UploadState.KEPT_ASIDE)
+    assert (state, again) == (UploadState.COMPLETED, UploadState.KEPT_ASIDE)
     assert bucket(service) == [theirs], "nothing else has a name that can be put over"
-    bucket_now.versions.append(Version(f"sessions/_asides/{SESSION}/{aside.upload_id[:32]}.tar", "v", b"over", {}, ""))
+    over = f"sessions/_asides/{SESSION}/{recording.upload_id[:32]}.tar"
+    bucket_now.versions.append(Version(over, "v", b"over", {}, ""))
     later = S3UploadsUnderTest(service.files, service.engine)
     for reading in (service, later):
-        assert [asyncio.run(reading.content(each)) for each in (aside, other)] == [DATA, b"another"]
+        assert [asyncio.run(reading.content(each)) for each in (recording, other)] == [DATA, b"another"]
 
 
 @pytest.mark.parametrize(("size", "most"), [(7, MOST_ASKED + 9), (8, 9)])
