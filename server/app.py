@@ -175,6 +175,7 @@ def _build(
     )
     session_index = SessionIndex(SqlSessionIndex(engine), log.tail, catalogue, storages, scan)
     reindexing = Reindexing(session_index, threads.reindexing)
+    recalling = Recalling(storages, catalogue, log.tail, log.journal, log.proofs, threads.remote_reading)
     ways = Ways(
         log,
         catalogue,
@@ -185,11 +186,11 @@ def _build(
         spans,
         alerts,
         TakenNames(outbox, alerts),
+        recalling.look_back,
         config.external_storage.batches_at_once,
         config.external_storage.longest_pause_seconds,
     )
     deliveries = deliveries_to(storages, ways)
-    recalling = Recalling(storages, catalogue, log.tail, log.journal, log.proofs, threads.remote_reading)
     drain = OutboxDrain(outbox, intake, lambda: storage_to_come(engine, storages.active))
     switch = JournalSwitch(log.writer, threads.journal, storages, deliveries, others.open, recalling.wake, drain.drain)
     wake.append(deliveries.wake)

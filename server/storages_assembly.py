@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from threading import Lock
 from typing import Protocol
 
-from server.audit_log.cuts import CutLimits
+from server.audit_log.cuts import Cut, CutLimits
 from server.audit_log.deliveries import Deliveries
 from server.audit_log.deliveries_by_storage import DeliveriesByStorage
 from server.audit_log.delivery import Delivery
@@ -140,6 +140,8 @@ class Ways:
     spans: Spans
     alerts: Alerts
     taken_names: TakenNames
+    look_back: Callable[[Cut], None]
+    """See Delivery."""
     at_once: int
     """Batches that are sent at once to each storage beside the default one, which is a disk."""
     longest_pause_seconds: float
@@ -165,6 +167,7 @@ def deliveries_to(storages: Storages, ways: Ways) -> DeliveriesByStorage:
             ways.leaving,
             encoding,
             ways.taken_names.tell,
+            ways.look_back,
         )
         patience, at_once = (0.0, 1) if storage.storage_id == DEFAULT else (_PATIENCE_SECONDS, ways.at_once)
         shared = ways.threads, ways.metrics, storage.storage_id, ways.gives_way, ways.spans

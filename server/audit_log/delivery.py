@@ -78,11 +78,13 @@ class Delivery:
         leaving: Lock | None = None,
         encoding: AbstractContextManager[object] | None = None,
         name_taken: Callable[[TakenName], None] = lambda taken: None,
+        look_back: Callable[[Cut], None] = lambda cut: None,
     ) -> None:
         """`before_leaving` is called before the events of a section leave the tail; what it raises stops the delivery,
         which is tried again. `leaving` is held by one delivery at a time while they leave: those of other storages
         share it. `encoding` is held while a batch is encoded, which takes a processor and several times its bytes.
-        `name_taken` is told of names that others took, before what they were for goes out under others."""
+        `name_taken` is told of names that others took, before what they were for goes out under others. `look_back` has
+        the catalogue know what is before a batch in its storage, or raises StorageError."""
         self._before_leaving = before_leaving
         self._leaving = leaving or Lock()
         self._encoding = encoding or nullcontext()
@@ -94,6 +96,7 @@ class Delivery:
         self._journal = journal
         self._proofs = proofs
         self._name_taken = name_taken
+        self._look_back = look_back
         self._told: set[str] = set()
         self._uids_kept: Cut | None = None
         """The cut whose uids were written last: an attempt that fails after that must not write them again, or those of
@@ -227,6 +230,7 @@ class Delivery:
         Raises:
             NameTaken: one name after the other is taken while this is done.
         """
+        self._look_back(cut)
         record = self._proofs.proven(replace(spooled, previous=self._previous(cut)))
         number = 0
         for _ in range(_MAX_NAMES):

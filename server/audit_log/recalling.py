@@ -11,9 +11,11 @@ import asyncio
 import contextlib
 import logging
 from concurrent.futures import Executor
+from threading import Lock
 
+from server.audit_log.cuts import Cut
 from server.audit_log.journal.journal import Journal
-from server.audit_log.rebuilding import RECALLED_AT_ONCE, RecordsUnread, recall
+from server.audit_log.rebuilding import RECALLED_AT_ONCE, Recalled, RecordsUnread, recall
 from server.audit_log.record_proof import RecordProofs
 from server.audit_log.storages import DEFAULT, Storages
 from server.audit_log.tail import Tail
@@ -27,7 +29,8 @@ RETRY_SECONDS = 60.0
 
 
 class Recalling:
-    """Reads the batch records of every storage but the default one, once; some at a time. Lives on the event loop."""
+    """Reads the batch records of every storage but the default one, once; some at a time. Lives on the event loop, and
+    `look_back` on any thread."""
 
     def __init__(
         self,
@@ -47,6 +50,10 @@ class Recalling:
         """What the log had given when it was opened: all of it is stored, lost, or in the tail."""
         self._thread = thread
         self._known: set[str] = {DEFAULT}
+        self._looked_back: set[str] = set()
+        """Storages of which what can be read has been read for a delivery."""
+        self._reading: dict[str, Lock] = {}
+        """By storage, held by who reads it: two would take for a stranger's what the other one adds."""
         self._under_way: set[str] = set()
         self._told: set[str] = set()
         self._reached: dict[str, str] = {}
@@ -95,6 +102,33 @@ class Recalling:
         sections = (pin for pin in pins if pin.section.log_id == log_id)
         return not any(pin.section.first <= last and first <= max(pin.last, pin.section.first) for pin in sections)
 
+    def look_back(self, cut: Cut) -> None:
+        """Read the batch's storage once where a record in it that the catalogue doesn't know may be the one that the
+        batch's own has to name: while something before it seems lost. A storage that can't be read holds up no
+        delivery. Blocks; safe to call from any thread.
+
+        Raises:
+            StorageError: the service is stopping.
+        """
+        storage_id = cut.storage
+        if storage_id in self._known | self._looked_back:
+            return
+        if not any(log_id == cut.log_id and first < cut.first for log_id, first, _ in self._catalogue.holes()):
+            return
+        try:
+            self._read(storage_id)
+        except RecordsUnread:
+            pass  # another time there would be as many
+        except (StorageError, StateFault, DataDirectoryProblem):
+            if self._stopping:
+                raise
+            return
+        self._looked_back.add(storage_id)
+
+    def _read(self, storage_id: str, after: str = "") -> Recalled:
+        with self._reading.setdefault(storage_id, Lock()):
+            return recall(self._storages.of(storage_id), self._catalogue, self.admits, self._proofs, after)
+
     async def _recall_in_turn(self, storage_id: str, places: asyncio.Semaphore) -> None:
         try:
             async with places:
@@ -105,12 +139,9 @@ class Recalling:
     async def _recall(self, storage_id: str) -> None:
         if self._stopping:
             return
-        storage, loop = self._storages.of(storage_id), asyncio.get_running_loop()
-        after = self._reached.pop(storage_id, "")
+        loop, after = asyncio.get_running_loop(), self._reached.pop(storage_id, "")
         try:
-            added, refused, unproven, diverted = await loop.run_in_executor(
-                self._thread, recall, storage, self._catalogue, self.admits, self._proofs, after
-            )
+            added, refused, unproven, diverted = await loop.run_in_executor(self._thread, self._read, storage_id, after)
         except (StorageError, StateFault, DataDirectoryProblem) as error:
             self._reached[storage_id] = error.reached if isinstance(error, RecordsUnread) else after
             reason = str(error) if not isinstance(error, StateFault) else "the state database can't be used"

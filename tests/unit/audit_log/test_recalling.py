@@ -13,7 +13,9 @@ from typing import NoReturn
 import pytest
 from sqlalchemy import delete
 
+from server.audit_log.batch_record import BatchRecord
 from server.audit_log.deliveries_by_storage import DeliveriesByStorage
+from server.audit_log.delivery import Delivery
 from server.audit_log.gate import IntakeGate
 from server.audit_log.rebuilding import RECALLED_AT_ONCE, Recalled, RecordsUnread
 from server.audit_log.recalling import Recalling
@@ -144,6 +146,52 @@ async def test_a_pass_goes_on_where_the_one_before_it_ended_and_the_next_begins_
         work.wake()
         await until(lambda: len(began) == 8)
     assert began == ["", "b", "", "", "c", "c", "", ""], "the last one is of another storage"
+
+
+def without_its_state_and_with_more(folder: Path) -> tuple[SearchRig, Recalling, Delivery]:
+    """Three batches that wait are behind the lost one; the storage was away at the start, and nobody recalls since."""
+    rig = without_its_state(folder)
+    for uid in "fgh":
+        rig.emit(event_json(uid))
+        rig.cut()
+    rig.open_other, Silent.asked, Silent.is_away = lambda at, name: Silent(DiskFiles(), at, name), [], True
+    rig = rig.reopened()
+    log = rig.log
+    parts = log.tail, log.spool, rig.catalogue, log.uid_files, log.journal, log.proofs
+    work = Recalling(rig.storages, rig.catalogue, log.tail, log.journal, log.proofs, ThreadPoolExecutor(1))
+    return rig, work, Delivery(rig.storages.of(FAR), *parts, look_back=work.look_back)
+
+
+def test_a_delivery_that_comes_before_has_the_chain_of_records_lead_to_what_was_lost(tmp_path: Path) -> None:
+    rig, _, delivery = without_its_state_and_with_more(tmp_path)
+    assert rig.catalogue.holes()
+    Silent.is_away = False
+    delivery.deliver_next()
+    before, last = rig.catalogue.batches()
+    assert not rig.catalogue.holes()
+    record = rig.storages.of(FAR).read_record(f"{last.log_id}/{last.first}-{last.last}.json")
+    assert record is not None
+    assert BatchRecord.decode(record).previous == before.record_digest
+    rig.close()
+
+
+def test_a_storage_that_gives_no_list_gets_its_batches_unless_the_service_stops(tmp_path: Path) -> None:
+    rig, work, delivery = without_its_state_and_with_more(tmp_path)
+    work.stop()
+    with pytest.raises(StorageError):
+        delivery.deliver_next()
+    assert not rig.catalogue.batches()
+    work._stopping = False
+    delivery.deliver_next()
+    assert [batch.first for batch in rig.catalogue.batches()] == [2]
+    (record,) = (tmp_path / "storage" / FAR).rglob("1-1.json")
+    record.unlink()
+    Silent.is_away = False
+    delivery.deliver_next()
+    delivery.deliver_next()
+    assert Silent.asked == [FAR], "it is asked until it has given its list, whatever is lost yet"
+    assert rig.catalogue.holes()
+    rig.close()
 
 
 def test_a_start_that_misses_events_asks_storages_at_once(tmp_path: Path) -> None:
