@@ -138,7 +138,9 @@ class Message:
         Raises:
             ExtauditError: the error, where it isn't about the event.
         """
-        if error.code == "RESOURCE_EXHAUSTED" and not error.reason:  # gRPC's own bound on messages
+        unnamed = error.code == "RESOURCE_EXHAUSTED" and not error.reason and error.retry_after is None
+        if unnamed and not self.fits_stream:
+            # gRPC's own bound on messages. Of a smaller event it is a gateway's word, which may mean: not now.
             violations: tuple[Violation, ...] = (Violation("json", "is larger than the service takes"),)
         elif error.code == "INVALID_ARGUMENT":
             violations = error.violations or (Violation("json", error.message),)
@@ -147,7 +149,7 @@ class Message:
         return self._set_aside(violations)
 
     def faulted(self, error: ExtauditError, tries: int) -> Acknowledgement:
-        """Say that the service fails over this message's single event, which is set aside as if it were refused."""
+        """Say that nobody takes this message's single event, which is set aside as if it were refused."""
         text = f"the service failed over it {tries} times, and took an event after it each time: {error.message}"
         return self._set_aside((Violation("json", text),))
 

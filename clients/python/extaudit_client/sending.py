@@ -27,6 +27,8 @@ FAULTS: Final = 5
 """An event over which the service failed so often, and took a later one each time, is set aside."""
 _FAULTY_IN_A_ROW: Final = 100
 """Where it fails over so many that follow each other, it is taken to fail over all."""
+_BOUNDED_BYTES: Final = 64 * 1024
+"""No gateway on the way to the service has a bound on messages that a smaller event exceeds."""
 
 
 class Outcome(Protocol):
@@ -146,20 +148,20 @@ class Sending:
         done = batch.entries[0].number - 1 if batch.entries else batch.through
         if batch.lost:
             self._outcome.acknowledged(Batch(done, [], batch.lost), None)
-        faulty: list[tuple[Entry, ServiceFault]] = []
+        faulty: list[tuple[Entry, ExtauditError]] = []
         passed_over = False
         for index, entry in enumerate(batch.entries):
             message = Message(1, 0, (entry.event,))
             try:
                 answer = message.emitted(self._caller.run(event_calls.emit(entry.event)))
-            except ServiceFault as error:
-                # The event's fault, if the service takes one behind it; else the service's.
-                if not passed_over:
-                    faulty.append((entry, error))
-                if len(faulty) == _FAULTY_IN_A_ROW:
-                    break
-                continue
             except ExtauditError as error:
+                if _may_be_its_fault(entry, error):
+                    # It is, if the service takes one behind it.
+                    if not passed_over:
+                        faulty.append((entry, error))
+                    if len(faulty) == _FAULTY_IN_A_ROW:
+                        break
+                    continue
                 answer = message.refused(error)
                 if faulty:
                     passed_over = True  # its turn comes when those before it are settled
@@ -172,11 +174,11 @@ class Sending:
         if faulty:
             raise faulty[0][1]
 
-    def _set_aside(self, faulty: list[tuple[Entry, ServiceFault]]) -> None:
+    def _set_aside(self, faulty: list[tuple[Entry, ExtauditError]]) -> None:
         """Set events aside over which the service failed often enough, though it takes others.
 
         Raises:
-            ServiceFault: it hasn't failed so often over one of them.
+            ExtauditError: it hasn't failed so often over one of them.
         """
         counts = self._faults.count([entry for entry, _ in faulty])
         for entry, error in faulty:
@@ -240,3 +242,9 @@ class Sending:
 
 def _is_large(entry: Entry) -> bool:
     return len(entry.event) > STREAM_EVENT_BYTES
+
+
+def _may_be_its_fault(entry: Entry, error: ExtauditError) -> bool:
+    """Whether a call failed for what is in its event, or for how large it is, or else for what hits all events."""
+    unnamed = error.code == "RESOURCE_EXHAUSTED" and not error.reason and error.retry_after is None
+    return isinstance(error, ServiceFault) or (unnamed and len(entry.event) > _BOUNDED_BYTES and not _is_large(entry))

@@ -173,6 +173,53 @@ def test_a_service_that_fails_over_all_events_loses_none_to_the_refused(
     assert not (tmp_path / "refused.jsonl").exists()
 
 
+def test_events_wait_for_a_gateway_that_takes_none_for_now(
+    connection: Connection, service: FakeService, stored: Stored, tmp_path: Path
+) -> None:
+    """It answers as gRPC does for a message that is too large, which these are not."""
+    busy, troubles = threading.Event(), list[Trouble]()
+    busy.set()
+
+    def limit(request: object) -> None:
+        if busy.is_set():
+            raise Refused(grpc.StatusCode.RESOURCE_EXHAUSTED)
+
+    def alone(request: pb.EmitEventRequest) -> pb.EmitEventResponse:
+        limit(request)
+        return pb.EmitEventResponse(uid="u", repeated=stored.keep(request.event.json))
+
+    stored.before, service.emit = limit, alone
+    with Emitter(connection, tmp_path, retries=FAST, on_trouble=troubles.append) as emitter:
+        uids = emitter.emit_many({"event": "e", "padding": "x" * size} for size in (0, 100_000, 0))
+        until(lambda: len(troubles) > 2)
+        assert emitter.stats.queued == 3
+        busy.clear()
+        emitter.flush(60)
+        assert sorted(stored.events) == sorted(uids)
+    assert not (tmp_path / "refused.jsonl").exists()
+
+
+def test_an_event_too_large_for_a_gateway_is_set_aside_once_others_are_taken(
+    connection: Connection, service: FakeService, stored: Stored, tmp_path: Path
+) -> None:
+    def bound(events: list[bytes]) -> None:
+        if sum(map(len, events)) > 100_000:
+            raise Refused(grpc.StatusCode.RESOURCE_EXHAUSTED, message="received message larger than max")
+
+    def alone(request: pb.EmitEventRequest) -> pb.EmitEventResponse:
+        bound([request.event.json])
+        return pb.EmitEventResponse(uid="u", repeated=stored.keep(request.event.json))
+
+    stored.before, service.emit = lambda request: bound([event.json for event in request.events]), alone
+    with Emitter(connection, tmp_path, retries=FAST) as emitter:
+        uids = emitter.emit_many({"event": "e", "padding": "x" * size} for size in (0, 100_000, 0))
+        emitter.flush(60)
+        assert list(stored.events) == [uids[0], uids[2]]
+    (line,) = (tmp_path / "refused.jsonl").read_text().splitlines()
+    assert json.loads(line)["uid"] == uids[1]
+    assert "larger than max" in json.loads(line)["violations"][0]["description"]
+
+
 @pytest.mark.parametrize(
     "wrong",
     [
