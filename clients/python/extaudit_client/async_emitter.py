@@ -73,7 +73,7 @@ class AsyncEmitter:
         return await done
 
     async def flush(self, timeout: float | None = None) -> None:  # noqa: ASYNC109 (as the emitter's)
-        """Return once everything emitted before is acknowledged or refused; raises TimeoutError."""
+        """Return once everything emitted before is acknowledged or refused; raises as `Emitter.flush`."""
         await asyncio.to_thread(self._opened().flush, timeout)
 
     async def close(self, timeout: float = 5.0) -> int:  # noqa: ASYNC109 (as the emitter's)

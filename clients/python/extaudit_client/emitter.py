@@ -127,7 +127,8 @@ class Emitter:
         """Return once everything emitted before is acknowledged or refused.
 
         Raises:
-            TimeoutError: it took longer than `timeout` seconds. SpoolClosed: this is a forked process.
+            TimeoutError: it took longer than `timeout` seconds.
+            SpoolClosed: the emitter was closed before they were, or this is a forked process.
         """
         self._check_process()
         undisturbed(lambda given_up: self._flush(timeout, given_up))
@@ -143,6 +144,8 @@ class Emitter:
         with self._spool.changed:
             wanted = self._spool.committed
             while self._spool.settled < wanted:
+                if self._spool.closed:
+                    raise SpoolClosed(f"{wanted - self._spool.settled} events stay for the next emitter of the spool")
                 left = end - time.monotonic()
                 if left <= 0 or given_up():
                     raise TimeoutError(f"{wanted - self._spool.settled} events aren't acknowledged yet")

@@ -167,6 +167,28 @@ def test_a_closed_emitter_takes_nothing_and_its_folder_is_free(
     Emitter(connection, tmp_path).close()
 
 
+def test_who_flushes_a_closed_emitter_is_told_what_stays(connection: Connection, tmp_path: Path) -> None:
+    nowhere = Connection("127.0.0.1:1", connection.ca, connection.cert, connection.key)
+    emitter = Emitter(nowhere, tmp_path, retries=FAST)
+    emitter.emit({"event": "e"})
+    told: list[SpoolClosed] = []
+
+    def flush() -> None:
+        try:
+            emitter.flush()
+        except SpoolClosed as error:
+            told.append(error)
+
+    flushing = threading.Thread(target=flush, daemon=True)
+    flushing.start()
+    emitter.close(timeout=0)
+    flushing.join(60)
+    flush_again = threading.Thread(target=flush, daemon=True)
+    flush_again.start()
+    flush_again.join(60)
+    assert ["1 events stay" in str(error) for error in told] == [True, True]
+
+
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
 def test_a_forked_process_has_no_emitter(emitter: Emitter) -> None:
     child = os.fork()
