@@ -9,6 +9,10 @@ from rbac.conditions import Root
 KINDS: Final = frozenset({"event", "session", "integration", "external_audit_storage", "role", "lock", "cluster_alert"})
 """Kinds that some call of this service needs a right on. Roles may have rules for others; no one ever asks them."""
 
+_OTHER_VERBS: Final = frozenset({"readnosecrets", "rotate", "use", "enroll", "create_enroll_token"})
+VERBS: Final = frozenset({"list", "create", "read", "update", "delete", *_OTHER_VERBS})
+"""Verbs that Teleport's roles have. No call of this service needs a right to the others."""
+
 RECORDED: Final = frozenset({"event", "session"})
 """Kinds whose objects come in by calls with the verb `create`, which is decided before there is an object."""
 

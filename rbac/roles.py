@@ -2,28 +2,35 @@
 
 from __future__ import annotations
 
-import functools
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Set
 from dataclasses import dataclass
+from functools import partial
 from typing import Final, TypeVar
 
 from rbac.condition_grammar import parse_condition
 from rbac.condition_tokens import ConditionError
 from rbac.conditions import Condition, Root, roots_of
 from rbac.errors import Refusal
-from rbac.kinds import KINDS, RECORDED, root_of
+from rbac.kinds import KINDS, RECORDED, VERBS, root_of
+from rbac.misspellings import meant_by
 from rbac.safe_yaml import Field, ListNode, MapNode, Node, ScalarNode
 
 WILDCARD: Final = "*"
 VERSIONS: Final = frozenset({"v3", "v4", "v5", "v6", "v7", "v8"})
 
+_NAMESPACE: Final = "default"
 _NAME: Final = re.compile(r"[A-Za-z0-9._@-]{1,128}")
 _WORD: Final = re.compile(r"\*|[A-Za-z0-9_./:-]{1,64}")
 _ROLE_FIELDS: Final = frozenset({"kind", "sub_kind", "version", "metadata", "spec"})
+_METADATA_FIELDS: Final = frozenset({"name", "expires"})
+_SPEC_FIELDS: Final = frozenset({"allow", "deny"})
+_SECTION_FIELDS: Final = frozenset({"rules", "namespaces"})
 _RULE_FIELDS: Final = frozenset({"resources", "verbs", "where", "actions"})
 
 Read = TypeVar("Read")
+Wrong = Callable[[str], str]
+"""What is wrong with a word; '' where nothing is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +70,8 @@ def read_role(document: Node, problems: list[Refusal]) -> Role | None:
     """Read one role; None where anything is wrong with it, all of which is added to the problems.
 
     A name is 1 to 128 characters of `A-Z a-z 0-9 . _ @ -`. Fields that this service has no use for are accepted
-    inside `metadata` and `spec`, since real roles have many, but not beside them and not in a rule.
+    inside `metadata` and `spec`, since real roles have many, but not beside them and not in a rule. What looks like a
+    field or kind of ours and isn't one is refused: a deny that nobody reads would allow.
     """
     before = len(problems)
     name, allow, deny = _Reader(problems).role(document)
@@ -91,9 +99,11 @@ class _Reader:
         spec = self._kept(lambda: _submap(role, "spec"))
         if spec is None:
             return name, (), ()
+        self._refuse_misspelt(spec, _SPEC_FIELDS, "spec")
         return name, self._section(spec, "allow"), self._section(spec, "deny")
 
     def _name(self, metadata: MapNode) -> str | None:
+        self._refuse_misspelt(metadata, _METADATA_FIELDS, "metadata")
         expires = metadata.fields.get("expires")
         name = self._kept(lambda: _name(metadata))
         if expires and not _is_empty(expires.value):
@@ -108,6 +118,7 @@ class _Reader:
         section = self._kept(lambda: _map(found.value, f"spec.{side}", found))
         if section is None:
             return ()
+        self._refuse_misspelt(section, _SECTION_FIELDS, f"spec.{side}")
         rules = section.fields.get("rules")
         items = self._kept(lambda: _list(rules, f"spec.{side}.rules")) if rules else ()
         read = [self._rule(item) for item in items or ()]
@@ -117,8 +128,8 @@ class _Reader:
         namespaces = section.fields.get("namespaces")
         if namespaces is None or _is_null(namespaces.value):
             return True
-        names = self._words(namespaces, f"spec.{side}.namespaces")
-        return "default" in names or WILDCARD in names
+        names = self._words(namespaces, f"spec.{side}.namespaces", partial(_misspelt, {_NAMESPACE}))
+        return _NAMESPACE in names or WILDCARD in names
 
     def _rule(self, node: Node) -> Rule | None:
         rule = self._kept(lambda: _map(node, "a rule"))
@@ -129,7 +140,8 @@ class _Reader:
         if actions and self._kept(lambda: _list(actions, "actions")):
             self._add(actions, "actions isn't supported: only an empty list can be loaded")
         before = len(self._problems)
-        kinds, verbs = self._words_of(rule, "resources"), self._words_of(rule, "verbs")
+        kinds = self._words_of(rule, "resources", partial(_misspelt, KINDS))
+        verbs = self._words_of(rule, "verbs", _nothing if kinds.isdisjoint({*KINDS, WILDCARD}) else _no_verb)
         where = rule.fields.get("where")
         if where is None or _is_empty(where.value):
             return Rule(kinds, verbs)
@@ -137,23 +149,29 @@ class _Reader:
         asked = kinds if len(self._problems) == before else frozenset({WILDCARD})
         return Rule(kinds, verbs, self._kept(lambda: _condition(where, asked, verbs)))
 
-    def _words_of(self, rule: MapNode, name: str) -> frozenset[str]:
+    def _words_of(self, rule: MapNode, name: str, wrong: Wrong) -> frozenset[str]:
         field = self._kept(lambda: _field(rule, name))
-        return self._words(field, name) if field else frozenset()
+        return self._words(field, name, wrong) if field else frozenset()
 
-    def _words(self, field: Field, what: str) -> frozenset[str]:
+    def _words(self, field: Field, what: str, wrong: Wrong) -> frozenset[str]:
         items = self._kept(lambda: _list(field, what))
         if items is None:
             return frozenset()
         if not items:
             self._add(field, f"{what} must not be empty")
-        words = [self._kept(functools.partial(_word, item, what)) for item in items]
+        words = [self._kept(partial(_word, item, what, wrong)) for item in items]
         return frozenset(word for word in words if word)
 
     def _refuse_unknown(self, node: MapNode, known: frozenset[str], what: str) -> None:
         for name, field in node.fields.items():
             if name not in known:
-                self._add(field, f"{what} has no field {name[:64]!r}")
+                self._add(field, f"{what} has no field {name[:64]!r}{_misspelt(known, name)}")
+
+    def _refuse_misspelt(self, node: MapNode, known: frozenset[str], what: str) -> None:
+        """Refuse fields that look like those that are known, which aren't all that it may have."""
+        for name, field in node.fields.items():
+            if meant := _misspelt(known, name):
+                self._add(field, f"{what} has no field {name[:64]!r}{meant}")
 
     def _add(self, place: Node | Field, reason: str) -> None:
         self._problems.append(_refusal(place, reason))
@@ -215,11 +233,26 @@ def _place(node: ScalarNode, offset: int) -> tuple[int, int]:
     return node.line, (node.text_column or 1) + offset
 
 
-def _word(item: Node, what: str) -> str:
+def _misspelt(known: Set[str], word: str) -> str:
+    meant = meant_by(word, known)
+    return f"; did you mean {meant!r}?" if meant else ""
+
+
+def _no_verb(word: str) -> str:
+    return "" if word in {*VERBS, WILDCARD} else _misspelt(VERBS, word) or ", which is no verb"
+
+
+def _nothing(_word: str) -> str:
+    return ""
+
+
+def _word(item: Node, what: str, wrong: Wrong) -> str:
     if not isinstance(item, ScalarNode) or not item.is_text:
         raise _refusal(item, f"{what} must hold text only")
     if not _WORD.fullmatch(item.text):
         raise _refusal(item, f"{what} has {item.text[:64]!r}: neither a name nor * alone")
+    if reason := wrong(item.text):
+        raise _refusal(item, f"{what} has {item.text!r}{reason}")
     return item.text
 
 
