@@ -43,9 +43,14 @@ class AsyncEmitter:
         self._writer = _writer()
         self._waiting: list[_Waiting] = []
         self._writing: asyncio.Task[None] | None = None
+        self._closing: asyncio.Task[int] | None = None
+        self._hurry: asyncio.Future[None]
+        """Done when whoever closes waits no more."""
 
     async def open(self) -> AsyncEmitter:
         """Open the spool and begin to send; raises as `Emitter`."""
+        if self._closing is not None:
+            await asyncio.shield(self._closing)
         if self._emitter is None:
             self._emitter = await asyncio.to_thread(self._open)
         return self
@@ -79,20 +84,37 @@ class AsyncEmitter:
     async def close(self, timeout: float = 5.0) -> int:  # noqa: ASYNC109 (as the emitter's)
         """Send what is left for up to `timeout` seconds; gives how many events stay for the next emitter.
 
-        Each call of `emit` that waits still has its events taken, or raises SpoolClosed.
+        Each call of `emit` that waits still has its events taken, or raises SpoolClosed. Cancelled, it sends no longer,
+        and is closed all the same, which another call waits for.
         """
-        emitter, self._emitter = self._emitter, None
-        if emitter is None:
+        if self._emitter is not None:
+            emitter, self._emitter = self._emitter, None
+            self._hurry = asyncio.get_running_loop().create_future()
+            self._closing = asyncio.ensure_future(self._close(emitter, timeout))
+        if self._closing is None:
             return 0
-        end = time.monotonic() + timeout
-        if self._writing is not None:
-            await asyncio.wait({self._writing}, timeout=timeout)
-        left = await asyncio.to_thread(emitter.close, max(end - time.monotonic(), 0.0))
-        if self._writing is not None:
-            await asyncio.wait({self._writing})
-        self._writer.shutdown(wait=False)
-        self._writer = _writer()  # should it be opened again
-        return left
+        try:
+            return await asyncio.shield(self._closing)
+        except asyncio.CancelledError:
+            if not self._hurry.done():
+                self._hurry.set_result(None)
+            raise
+
+    async def _close(self, emitter: Emitter, timeout: float) -> int:  # noqa: ASYNC109 (as the emitter's)
+        try:
+            end = time.monotonic() + timeout
+            if self._writing is not None:
+                wanted = {self._writing, self._hurry}
+                await asyncio.wait(wanted, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
+            rest = max(end - time.monotonic(), 0.0)
+            left = await asyncio.to_thread(emitter.close_until, rest, self._hurry.done)
+            if self._writing is not None:
+                await asyncio.wait({self._writing})
+            return left
+        finally:
+            self._writer.shutdown(wait=False)
+            self._writer = _writer()  # should it be opened again
+            self._closing = None
 
     async def stats(self) -> EmitterStats:
         """How it is now."""

@@ -137,7 +137,21 @@ class Emitter:
         """Send what is left for up to `timeout` seconds; gives how many events stay for the next emitter."""
         if os.getpid() != self._process:
             return 0  # and without waiting for a lock that a thread of the other process may have held at the fork
-        return undisturbed(lambda given_up: self._close(timeout, given_up))
+        return undisturbed(lambda given_up: self.close_until(timeout, given_up))
+
+    def close_until(self, timeout: float, given_up: GivenUp) -> int:
+        """As `close`, and sends what is left for no longer than until it is given up."""
+        with self._closing:
+            if self._spool.closed:
+                return 0
+            atexit.unregister(self.close)
+            with contextlib.suppress(TimeoutError):
+                self._flush(timeout, given_up)
+            self._thread.stop()
+            self._spool.close()
+            left = self._spool.fill().queued  # with what others wrote until then
+            self._lock.release()
+            return left
 
     def _flush(self, timeout: float | None, given_up: GivenUp) -> None:
         end = math.inf if timeout is None else time.monotonic() + timeout
@@ -150,19 +164,6 @@ class Emitter:
                 if left <= 0 or given_up():
                     raise TimeoutError(f"{wanted - self._spool.settled} events aren't acknowledged yet")
                 self._spool.changed.wait(min(left, _LOOK_SECONDS))
-
-    def _close(self, timeout: float, given_up: GivenUp) -> int:
-        with self._closing:
-            if self._spool.closed:
-                return 0
-            atexit.unregister(self.close)
-            with contextlib.suppress(TimeoutError):
-                self._flush(timeout, given_up)
-            self._thread.stop()
-            self._spool.close()
-            left = self._spool.fill().queued  # with what others wrote until then
-            self._lock.release()
-            return left
 
     def _check_process(self) -> None:
         if os.getpid() != self._process:

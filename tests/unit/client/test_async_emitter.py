@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from extaudit.v1 import audit_log_service_pb2 as pb
-from extaudit_client import AsyncEmitter, Connection, InvalidRequest, Retries, SpoolClosed, SpoolFull
+from extaudit_client import AsyncEmitter, Connection, Emitter, InvalidRequest, Retries, SpoolClosed, SpoolFull
 from extaudit_client.spool.spool import Spool
 
 from tests.loops import in_loop, until
@@ -139,3 +139,27 @@ async def test_all_who_wait_when_the_emitter_is_closed_have_their_event_taken_or
     refused = [task.exception() for task in tasks if task.exception() is not None]
     assert {type(each) for each in refused} == {SpoolClosed}
     assert len(tasks) - len(refused) == left
+
+
+@in_loop
+async def test_a_close_that_is_cancelled_sends_no_longer_and_closes_all_the_same(
+    connection: Connection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    nowhere = Connection("127.0.0.1:1", connection.ca, connection.cert, connection.key)
+    flushing, plain = threading.Event(), Emitter._flush
+
+    def noticed(emitter: Emitter, *given: Any) -> None:
+        flushing.set()
+        plain(emitter, *given)
+
+    monkeypatch.setattr(Emitter, "_flush", noticed)
+    emitter = await AsyncEmitter(nowhere, tmp_path, retries=FAST).open()
+    await emitter.emit({"event": "e"})
+    closing = asyncio.ensure_future(emitter.close(timeout=3600))
+    await until(flushing.is_set)
+    closing.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await closing
+    assert await emitter.close(timeout=3600) == 1
+    again = await AsyncEmitter(nowhere, tmp_path, retries=FAST).open()
+    assert await again.close(timeout=0) == 1
