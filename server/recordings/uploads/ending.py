@@ -171,8 +171,9 @@ class Endings:
             ValueError: what the storage has of its end isn't a custody record.
             StorageError, StateFault: it can't be done now.
         """
-        storage = self._storages.of(row.storage)
-        for is_aside in (False, True):
+        storage, kept = self._storages.of(row.storage), self._store.recording(row.session_id)
+        # Whatever its record calls it: a session that has another recording keeps that one.
+        for is_aside in (False, True) if kept is None or kept.key == row.key else (True,):
             record = storage.custody(place_of(row), aside=is_aside)
             custody = Custody.decode(record) if record is not None else None
             is_ours = custody is not None and (storage.storage_id == _EMBEDDED or self._proofs.is_own(custody))

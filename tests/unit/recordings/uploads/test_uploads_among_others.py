@@ -81,8 +81,9 @@ def test_an_upload_of_ours_has_the_sessions_name_and_is_the_recording_only_where
     assert asyncio.run(later.content(other)) == b"another"
 
 
+@pytest.mark.parametrize("is_open", [False, True], ids=["all is lost", "an older state has them as open"])
 def test_of_two_that_are_called_the_recording_where_the_state_was_lost_one_is_and_one_is_kept_aside(
-    service: S3UploadsUnderTest,
+    service: S3UploadsUnderTest, is_open: bool
 ) -> None:
     """Two that ended at once beside what others had put there, or one that others call so: that isn't proven."""
     assert isinstance(service.files, CloudedFiles)
@@ -90,7 +91,9 @@ def test_of_two_that_are_called_the_recording_where_the_state_was_lost_one_is_an
     aside, _ = asyncio.run(service.record(b"another", who=OTHER_NODE))
     versions = service.files.bucket.versions
     versions[:] = [replace(each, data=each.data.replace(b'"kind":"aside"', b'"kind":"recording"')) for each in versions]
-    forget(service)
+    with writing(service.engine).begin() as connection:
+        connection.execute(delete(recordings))
+        connection.execute(change(uploads).values(state="open", ended_ms=None) if is_open else delete(uploads))
     later = S3UploadsUnderTest(service.files, service.engine)
     asyncio.run(later.settling.look())
     found = asyncio.run(later.recordings.find(SESSION))
