@@ -17,7 +17,7 @@ from server.audit_log.cuts import Cut
 from server.audit_log.journal.journal import Journal
 from server.audit_log.rebuilding import RECALLED_AT_ONCE, Recalled, RecordsUnread, recall
 from server.audit_log.record_proof import RecordProofs
-from server.audit_log.storages import DEFAULT, Storages
+from server.audit_log.storages import Storages
 from server.audit_log.tail import Tail
 from server.data_directory import DataDirectoryProblem
 from server.state.catalogue import Catalogue
@@ -49,7 +49,6 @@ class Recalling:
         self._given_before = journal.next_sequence - 1
         """What the log had given when it was opened: all of it is stored, lost, or in the tail."""
         self._thread = thread
-        self._known: set[str] = {DEFAULT}
         self._looked_back: set[str] = set()
         """Storages of which what can be read has been read for a delivery."""
         self._reading: dict[str, Lock] = {}
@@ -76,7 +75,7 @@ class Recalling:
         async with asyncio.TaskGroup() as tasks:
             while not self._stopping:
                 self._wake.clear()
-                waiting = {each for each in self._storages.ids() if each not in self._known}
+                waiting = self._storages.unread
                 for storage_id in sorted(waiting - self._under_way):
                     self._under_way.add(storage_id)
                     tasks.create_task(self._recall_in_turn(storage_id, places))
@@ -111,7 +110,7 @@ class Recalling:
             StorageError: the service is stopping.
         """
         storage_id = cut.storage
-        if storage_id in self._known | self._looked_back:
+        if storage_id in self._looked_back or storage_id not in self._storages.unread:
             return
         if not any(log_id == cut.log_id and first < cut.first for log_id, first, _ in self._catalogue.holes()):
             return
@@ -153,7 +152,7 @@ class Recalling:
                 _log.warning("what is in a storage can't be compared with the catalogue now", extra={"fields": fields})
             return
         if not after:  # else it begins anew: what was passed over is tried once more
-            self._known.add(storage_id)
+            self._storages.was_read(storage_id)
         if refused:
             text = "batch records in a storage are of sequences that it can't have; who wrote them?"
             _log.error(text, extra={"fields": {"storage": storage_id, "records": str(refused)}})

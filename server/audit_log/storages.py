@@ -27,6 +27,7 @@ class Storages:
         """`active` takes new events, until another one does."""
         self._by_id = {storage.storage_id: storage for storage in storages}
         self._activated: tuple[str, ...] = (active,)
+        self._read = frozenset({DEFAULT})
 
     def add(self, storage: EventStorage) -> None:
         """Know one more, or the same one anew."""
@@ -36,6 +37,15 @@ class Storages:
         """The journal's marker says so: events from here on are of this storage."""
         if storage_id != self.active:
             self._activated = (*self._activated, storage_id)
+
+    def was_read(self, storage_id: str) -> None:
+        """Every batch that is in this storage is in the catalogue, whatever the state had lost."""
+        self._read |= {storage_id}
+
+    @property
+    def unread(self) -> frozenset[str]:
+        """The known ones of which that isn't so since the start."""
+        return frozenset(self._by_id) - self._read
 
     @property
     def active(self) -> str:

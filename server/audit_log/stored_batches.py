@@ -12,6 +12,7 @@ from server.audit_log.batch_codec import BatchColumns, UnreadableFooter
 from server.audit_log.batch_decoding import decode, in_order
 from server.audit_log.batch_record import ReceiptTable, gaps
 from server.audit_log.batch_rows import cut_of, record_name_of
+from server.audit_log.missing_ranges import lost_range
 from server.audit_log.retention import Retention
 from server.audit_log.search.origins import Origins, OriginUnknown
 from server.audit_log.search.outcomes import Outcomes
@@ -20,7 +21,6 @@ from server.audit_log.storages import Storages
 from server.regular_files import open_regular
 from server.state.catalogue import Catalogue
 from server.state.catalogue_rows import CatalogueBatch, CatalogueObject
-from server.state.diversions import Diversion
 from server.storage.ports import ObjectArchived, ObjectChanged, ObjectMissing, RecordUnreadable, StorageError
 
 _PASSING = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN, errno.EINTR, errno.ENOSPC, errno.EDQUOT})
@@ -153,19 +153,6 @@ def _passes(error: StorageError) -> bool:
     """Whether asking again for a batch record may go better."""
     disk = error.__cause__
     return not isinstance(error, _LASTING) and (not isinstance(disk, OSError) or disk.errno in _PASSING)
-
-
-def lost_range(storage: str, log_id: str, first: int, last: int) -> Missing:
-    """Sequences first..last of a log were lost."""
-    text = "these events were lost to damage of the journal"
-    return Missing(MissingReason.JOURNAL_HOLE, storage, log_id, text, first, last)
-
-
-def diverted_range(diversion: Diversion, after: int) -> Missing:
-    """What of a diverted batch has sequences above `after`, to who asks for the storage that it left."""
-    text = f"these events were to go to storage {diversion.storage}, and are in this one; ask for it as well"
-    first = max(diversion.first, after + 1)
-    return Missing(MissingReason.OTHER_STORAGE, diversion.to, diversion.log_id, text, first, diversion.last)
 
 
 def _gaps(batch: CatalogueBatch, columns: BatchColumns) -> Sequence[tuple[int, int]]:

@@ -75,7 +75,7 @@ journal_holes = Table(
     Column("found_ms", BigInteger, nullable=False),
     Column("told", Boolean, nullable=False),
 )
-"""One row for each range of sequences that was lost to damage of a journal, never removed.
+"""One row for each range of sequences that was lost to damage of a journal, less what was found again in a storage.
 
 `told`: its audit event was added to the outbox with it.
 """

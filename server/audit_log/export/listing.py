@@ -8,10 +8,10 @@ from rbac.identities import Identity
 from server.audit_log.bucket_looks import Looked
 from server.audit_log.export.chunk import Chunk, ChunkId, ChunkPage, ChunkQuery
 from server.audit_log.export.tokens import ChunkTokens, ListStart
+from server.audit_log.missing_ranges import diverted_range, lost_range
 from server.audit_log.search.gaps import each_once, told
 from server.audit_log.search.query import Missing, MissingReason
 from server.audit_log.storages import DEFAULT, Storages
-from server.audit_log.stored_batches import diverted_range, lost_range
 from server.audit_log.tail import Tail
 from server.errors import NotFound, Unavailable
 from server.state.catalogue import Catalogue
@@ -173,7 +173,7 @@ class ChunkListing:
     def _lost(self, complete: Mapping[str, int], after: Mapping[str, int]) -> list[Missing]:
         """The holes before what is complete that the caller wasn't told of."""
         return [
-            lost_range(self._storage_of(log_id, first), log_id, first, last)
+            lost_range(self._storage_of(log_id, first), log_id, first, last, self._storages.unread)
             for log_id, first, last in self._catalogue.holes()
             if first <= complete.get(log_id, 0) and last > after.get(log_id, 0)
         ]

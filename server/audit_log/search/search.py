@@ -11,6 +11,7 @@ from functools import partial
 from rbac.identities import Identity
 from server.audit_log.bucket_looks import Folders, Looked
 from server.audit_log.foreign_looks import ForeignLooks
+from server.audit_log.missing_ranges import lost_range
 from server.audit_log.retention import Retention
 from server.audit_log.search.candidates import time_span
 from server.audit_log.search.column_reader import ColumnReader, MakingElsewhere
@@ -387,14 +388,5 @@ class Search:
         return Watermark(logs, self._catalogue.revision)
 
     def _holes(self) -> list[Missing]:
-        return [
-            Missing(
-                MissingReason.JOURNAL_HOLE,
-                self._storages.active,
-                log_id,
-                "these events were lost to damage of the journal, or with what a backup doesn't have",
-                first,
-                last,
-            )
-            for log_id, first, last in self._catalogue.holes()
-        ]
+        active, unread = self._storages.active, self._storages.unread
+        return [lost_range(active, *hole, unread) for hole in self._catalogue.holes()]

@@ -11,9 +11,10 @@ from bisect import bisect_right
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
 
+from server.audit_log.missing_ranges import diverted_range, lost_range
 from server.audit_log.search.query import Missing
 from server.audit_log.storages import DEFAULT
-from server.audit_log.stored_batches import BatchRows, StoredBatches, diverted_range, lost_range
+from server.audit_log.stored_batches import BatchRows, StoredBatches
 from server.audit_log.tail import Pinned, Tail
 from server.audit_log.watching.log_parts import ForeignPart, LogPart, LostPart, StoredPart, TailPart
 from server.audit_log.watching.query import Place
@@ -187,7 +188,8 @@ class LogReader:
         holes = [(start, last) for log, start, last in self._catalogue.holes() if log == log_id and last >= first]
         ends = [last if start <= first else start - 1 for start, last in holes]
         ends += [following - 1] if following is not None else []
-        return lost_range(self._batches.storages.active, log_id, first, min(ends)) if ends else None
+        storages = self._batches.storages
+        return lost_range(storages.active, log_id, first, min(ends), storages.unread) if ends else None
 
     def _hole_ends(self) -> Iterator[tuple[str, int]]:
         return ((log_id, last) for log_id, _, last in self._catalogue.holes())

@@ -14,17 +14,28 @@ import pytest
 from sqlalchemy import delete
 
 from server.audit_log.batch_record import BatchRecord
+from server.audit_log.bucket_looks import Looked
 from server.audit_log.deliveries_by_storage import DeliveriesByStorage
 from server.audit_log.delivery import Delivery
+from server.audit_log.export.chunk import ChunkQuery
+from server.audit_log.export.listing import ChunkListing
+from server.audit_log.export.tokens import ChunkTokens
 from server.audit_log.gate import IntakeGate
 from server.audit_log.rebuilding import RECALLED_AT_ONCE, Recalled, RecordsUnread
 from server.audit_log.recalling import Recalling
+from server.audit_log.search.query import EventFilter, MissingReason, SearchQuery
 from server.audit_log.status import Status, Surroundings
+from server.audit_log.stored_batches import StoredBatches
+from server.audit_log.watching.log_parts import Selection
+from server.audit_log.watching.log_reader import LogReader
+from server.audit_log.watching.look import look_on
 from server.files import DiskFiles
 from server.state.tables import catalogue_batches, catalogue_objects
 from server.storage.embedded.storage import EmbeddedStorage
+from server.storage.matching import compile_filters
 from server.storage.ports import EventStorage, StorageError
-from tests.contract.search_rig import SearchRig, duck_engine, event_json
+from server.storage.query import Filters
+from tests.contract.search_rig import ALICE, SearchRig, duck_engine, event_json
 from tests.loops import in_loop, until
 
 FAR = "far"
@@ -146,6 +157,27 @@ async def test_a_pass_goes_on_where_the_one_before_it_ended_and_the_next_begins_
         work.wake()
         await until(lambda: len(began) == 8)
     assert began == ["", "b", "", "", "c", "c", "", ""], "the last one is of another storage"
+
+
+@in_loop
+async def test_what_seems_lost_is_told_as_such_once_every_storage_was_read(tmp_path: Path) -> None:
+    async with recalling(tmp_path) as (rig, _):
+        (record,) = (tmp_path / "storage" / FAR).rglob("1-1.json")
+        record.unlink()
+        assert [FAR in text for text in lost_texts(rig)] == [True] * 3
+        await until(lambda: not rig.storages.unread)
+        assert [FAR in text for text in lost_texts(rig)] == [False] * 3
+
+
+def lost_texts(rig: SearchRig) -> list[str]:
+    """What a search, a watch and a list of chunks say of the hole."""
+    parts = rig.log.tail, rig.catalogue
+    reader = LogReader(*parts, StoredBatches(rig.storages, rig.catalogue), rig.log.journal.log_id)
+    look = look_on(reader, {}, Selection(EventFilter()), compile_filters(Filters()), None)
+    listing = ChunkListing(rig.storages, *parts, ChunkTokens(b"k" * 32), lambda *_: Looked())
+    page = rig.page(SearchQuery(storage="all"))
+    missing = [*page.missing, *look.missing, *listing.page(ALICE, ChunkQuery(), sees_all=True).missing]
+    return [each.description for each in missing if each.reason is MissingReason.JOURNAL_HOLE]
 
 
 def without_its_state_and_with_more(folder: Path) -> tuple[SearchRig, Recalling, Delivery]:

@@ -38,7 +38,9 @@ class _MissingReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Missing
     MISSING_REASON_ROWS_UNREADABLE: _MissingReason.ValueType  # 4
     """Rows of an object have no time, uid or JSON, or a uid of more than 1,024 bytes."""
     MISSING_REASON_JOURNAL_HOLE: _MissingReason.ValueType  # 5
-    """A range of sequences was lost to damage of the journal."""
+    """A range of sequences was lost to damage of the journal, or with what a backup doesn't have. Or it may be in a storage
+    that can't be read yet, which the description names then.
+    """
     MISSING_REASON_TIME_LIMIT: _MissingReason.ValueType  # 6
     """The time for this page ran out; the next page goes on from here."""
     MISSING_REASON_RECEIPTS_UNREADABLE: _MissingReason.ValueType  # 7
@@ -70,7 +72,9 @@ MISSING_REASON_OBJECT_UNREADABLE: MissingReason.ValueType  # 3
 MISSING_REASON_ROWS_UNREADABLE: MissingReason.ValueType  # 4
 """Rows of an object have no time, uid or JSON, or a uid of more than 1,024 bytes."""
 MISSING_REASON_JOURNAL_HOLE: MissingReason.ValueType  # 5
-"""A range of sequences was lost to damage of the journal."""
+"""A range of sequences was lost to damage of the journal, or with what a backup doesn't have. Or it may be in a storage
+that can't be read yet, which the description names then.
+"""
 MISSING_REASON_TIME_LIMIT: MissingReason.ValueType  # 6
 """The time for this page ran out; the next page goes on from here."""
 MISSING_REASON_RECEIPTS_UNREADABLE: MissingReason.ValueType  # 7

@@ -200,7 +200,7 @@ class JournalStatus(_message.Message):
 
     @_builtins.property
     def holes(self) -> _containers.RepeatedCompositeFieldContainer[Global___JournalHole]:
-        """Ranges lost to damage, never filled."""
+        """Ranges that are lost, to damage or with what a backup doesn't have, less what was found again in a storage."""
 
     def __init__(
         self,
