@@ -12,7 +12,7 @@ from rbac.errors import PolicyError, PolicyUnreadable
 from rbac.policy import Policy, load_policy_folder
 from rbac.role_files import role_files_in
 
-_Signature = tuple[tuple[str, int, int, int, int], ...]
+_Signature = tuple[tuple[str | int, ...], ...]
 
 
 class ReloadResult(enum.Enum):
@@ -38,11 +38,13 @@ class PolicyHolder:
         PolicyError: when built, if the folder's roles are refused; there is no older policy to stay with.
     """
 
-    def __init__(self, folder: Path | None) -> None:
+    def __init__(self, folder: Path | None, account: int | None = None) -> None:
+        """`account`: the service's, see `load_policy_folder`."""
         self._folder = folder
+        self._account = account
         self._lock = threading.Lock()
         self._signature: _Signature | None = self._sign()
-        self._current = load_policy_folder(folder)
+        self._current = load_policy_folder(folder, account)
         self._error: PolicyError | None = None
 
     @property
@@ -75,14 +77,23 @@ class PolicyHolder:
         if signature == self._signature:
             return ReloadOutcome(ReloadResult.UNCHANGED)
         self._signature = signature
-        self._current = load_policy_folder(self._folder)
+        self._current = load_policy_folder(self._folder, self._account)
         self._error = None
         return ReloadOutcome(ReloadResult.RELOADED)
 
     def _sign(self) -> _Signature:
-        """Name, mtime, ctime (which no copying tool sets), size and inode of each file."""
-        files = role_files_in(self._folder) if self._folder else ()
-        return tuple(_sign_file(path) for path in files)
+        """Of each file name, mtime, ctime (which no copying tool sets), size, inode; of the folder mode and owner."""
+        if self._folder is None:
+            return ()
+        return (_sign_folder(self._folder), *(_sign_file(path) for path in role_files_in(self._folder)))
+
+
+def _sign_folder(folder: Path) -> tuple[int, int]:
+    try:
+        found = os.stat(folder)
+    except OSError:
+        raise PolicyUnreadable(folder.name, 0, "the folder of roles can't be read") from None
+    return found.st_mode, found.st_uid
 
 
 def _sign_file(path: Path) -> tuple[str, int, int, int, int]:

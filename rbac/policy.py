@@ -17,7 +17,7 @@ from rbac.formulas import ALWAYS, MAX_TESTS, NEVER, Formula, all_of, any_of, siz
 from rbac.identities import COMPONENT_ROLES, Identity, IdentityKind
 from rbac.kinds import RECORDED, root_of
 from rbac.permissions import Alternative, Permission
-from rbac.role_files import read_presets, read_roles, role_files_in
+from rbac.role_files import check_folder, read_presets, read_roles, role_files_in
 from rbac.roles import Role, Rule
 from rbac.verdicts import Verdicts
 
@@ -152,22 +152,26 @@ def _formula(verdict: Verdict, identity: Identity, root: Root) -> Formula:
     return all_of([allowed, *(binding.certainly_not(condition) for condition in verdict.deny)])
 
 
-def load_policy(files: Sequence[Path]) -> Policy:
-    """Load the presets and these files of roles.
+def load_policy(files: Sequence[Path], account: int | None = None) -> Policy:
+    """Load the presets and these files of roles; `account` as `examine_roles` has it.
 
     Raises:
         PolicyError: something in a file is refused, and with it all of them.
     """
-    return Policy.of(read_roles(files, read_presets()))
+    return Policy.of(read_roles(files, read_presets(), account))
 
 
-def load_policy_folder(folder: Path | None) -> Policy:
+def load_policy_folder(folder: Path | None, account: int | None = None) -> Policy:
     """Load the presets and the folder's `*.yaml` and `*.yml`; without a folder, the presets alone.
+
+    What others than `account` and root can write is refused, folder or file; None is for what isn't in place yet.
 
     Raises:
         PolicyError: the folder can't be read, or something in a file is refused, and with it all of them.
     """
-    return load_policy(role_files_in(folder) if folder else ())
+    if folder and account is not None:
+        check_folder(folder, account)
+    return load_policy(role_files_in(folder) if folder else (), account)
 
 
 def _document(roles: Iterable[Role]) -> str:

@@ -13,6 +13,7 @@ from rbac.errors import PolicyError, PolicyUnreadable, Refusal
 from rbac.identities import SYSTEM_ROLES
 from rbac.roles import Role, read_role
 from rbac.safe_yaml import documents_in
+from rbac.writers import refusal_of
 
 MAX_FILE_BYTES: Final = 1024 * 1024
 MAX_FILES: Final = 1_000
@@ -50,24 +51,41 @@ def read_presets() -> tuple[Role, ...]:
     return roles
 
 
-def read_roles(files: Sequence[Path], presets: Sequence[Role]) -> tuple[Role, ...]:
+def check_folder(folder: Path, account: int) -> None:
+    """Refuse a folder that others than this account and root can put files of roles into, or take them out of.
+
+    Raises:
+        PolicyError: it is such a folder, or can't be looked at (PolicyUnreadable).
+    """
+    try:
+        refusal = refusal_of(os.stat(folder), account)
+    except OSError:
+        raise PolicyUnreadable(folder.name, 0, "the folder of roles can't be read") from None
+    if refusal:
+        raise PolicyError(folder.name, 0, f"the folder of roles {refusal}")
+
+
+def read_roles(files: Sequence[Path], presets: Sequence[Role], account: int | None = None) -> tuple[Role, ...]:
     """Read all files as one set; the presets are its first roles.
 
     Raises:
         PolicyError: a file is refused, a name is given twice or reserved, or there are more than MAX_RULES rules.
     """
-    roles, problems = examine_roles(files, presets)
+    roles, problems = examine_roles(files, presets, account)
     if problems:
         raise problems[0]
     return roles
 
 
-def examine_roles(files: Sequence[Path], presets: Sequence[Role]) -> tuple[tuple[Role, ...], list[PolicyError]]:
+def examine_roles(
+    files: Sequence[Path], presets: Sequence[Role], account: int | None = None
+) -> tuple[tuple[Role, ...], list[PolicyError]]:
     """Read all files as one set, and find everything wrong with it: file by file, as it is come upon.
 
+    A file that others than `account` and root can write is refused; None is for files that aren't in place yet.
     It stops at MAX_RULES rules and at MAX_PROBLEMS problems. A file that isn't YAML is examined up to where it isn't.
     """
-    examined = _RoleSet(presets)
+    examined = _RoleSet(presets, account)
     for path in files:
         if not examined.add(path):
             break
@@ -77,15 +95,16 @@ def examine_roles(files: Sequence[Path], presets: Sequence[Role]) -> tuple[tuple
 class _RoleSet:
     """Roles whose names must differ, and what is wrong with them."""
 
-    def __init__(self, presets: Sequence[Role]) -> None:
+    def __init__(self, presets: Sequence[Role], account: int | None) -> None:
         self.roles = list(presets)
+        self._account = account
         self.problems: list[PolicyError] = []
         self._places = {role.name: "a preset" for role in presets}
         self._rules = _count_rules(presets)
 
     def add(self, path: Path) -> bool:
         """Add a file's roles; False where no other file is to be read."""
-        for role in _read(path, self.problems):
+        for role in _read(path, self.problems, self._account):
             if reason := self._reason_against(role):
                 self.problems.append(PolicyError(path.name, role.line, reason))
                 continue
@@ -109,10 +128,10 @@ def _count_rules(roles: Iterable[Role]) -> int:
     return sum(len(role.allow) + len(role.deny) for role in roles)
 
 
-def _read(path: Path, problems: list[PolicyError]) -> Iterator[Role]:
+def _read(path: Path, problems: list[PolicyError], account: int | None = None) -> Iterator[Role]:
     """The roles of a file that nothing is wrong with; what is wrong with others, or with the file, is added."""
     try:
-        for document in documents_in(_bytes_of(path)):
+        for document in documents_in(_bytes_of(path, account)):
             refusals: list[Refusal] = []
             role = read_role(document, refusals)
             problems += [_problem(path, refusal) for refusal in refusals]
@@ -128,11 +147,14 @@ def _problem(path: Path, refusal: Refusal) -> PolicyError:
     return PolicyError(path.name, refusal.line, refusal.reason, refusal.column)
 
 
-def _bytes_of(path: Path) -> bytes:
+def _bytes_of(path: Path, account: int | None) -> bytes:
     try:
         with open(path, "rb", opener=_open_without_waiting) as file:
-            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            found = os.fstat(file.fileno())
+            if not stat.S_ISREG(found.st_mode):
                 raise PolicyError(path.name, 0, "is not a regular file")
+            if account is not None and (refusal := refusal_of(found, account)):
+                raise PolicyError(path.name, 0, refusal)
             data = file.read(MAX_FILE_BYTES + 1)
     except OSError:
         raise PolicyUnreadable(path.name, 0, "can't be read") from None

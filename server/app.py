@@ -132,7 +132,7 @@ def _build(
     certificates = certificates_of(config, local, serials, changes)
     tokens = tokens_of(config, certificates, changes)
     files.make_folder(directory.roles)  # so that a role file can be put there while the service runs
-    policy = PolicyHolder(config.roles_dir or directory.roles)
+    policy = PolicyHolder(config.roles_dir or directory.roles, directory.account)
     metrics = Metrics(PERMISSIONS)
     issuer = issuer_part(config, directory, SqlSigningKeys(engine), files, metrics.issuer, _now_ms)
     version = importlib.metadata.version("extaudit")

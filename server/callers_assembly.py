@@ -12,6 +12,7 @@ from server.certificates.issued import SerialTable
 from server.certificates.local_authority import LocalAuthority
 from server.certificates.sources import choose_sources
 from server.config import Config
+from server.data_directory import DataDirectory
 from server.grpc_api.server import TokenListener
 from server.tokens.token_issuers import TokenIssuers
 
@@ -42,6 +43,7 @@ def certificates_of(config: Config, local: LocalAuthority, serials: SerialTable,
         config.cluster_name,
         serials.current,
         on_problem,
+        account=DataDirectory(config.data_dir).account,
         token_issuers=issuers,
         learn=serials.learn,
         on_change=on_change,
@@ -53,7 +55,8 @@ def tokens_of(config: Config, certificates: Certificates, changes: Changes) -> T
     issuers = config.grpc.token_issuers
     qualified = len(issuers) + certificates.give_user_names > 1
     skew = timedelta(seconds=config.grpc.token_skew_seconds)
-    return TokenIssuers(issuers, skew, qualified=qualified, trace=changes)
+    account = DataDirectory(config.data_dir).account
+    return TokenIssuers(issuers, skew, qualified=qualified, trace=changes, account=account)
 
 
 def token_listener(config: Config, certificates: Certificates, tokens: TokenIssuers) -> TokenListener | None:

@@ -101,6 +101,14 @@ class DataDirectory:
         """File that a server holds locked. Its content, a pid, is for people only."""
         return self.path / "lock"
 
+    @property
+    def account(self) -> int:
+        """Number of the user who serves from it: its owner, or where there is none to be seen this process's."""
+        try:
+            return os.stat(self.path).st_uid
+        except OSError:
+            return os.geteuid()
+
     def acquire(self) -> DirectoryLock:
         """Make the folder durably (0700) if it isn't there, and lock it until `release` or the end of the process.
 

@@ -6,7 +6,6 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
-from server.config import Config
 from server.config.loading import read_sources
 from server.data_directory import DataDirectory
 from server.doctor.checks import LOCAL_CHECKS
@@ -35,12 +34,15 @@ def examine_data(
         deep: Whether every object and recording is read.
         read: Told the bytes of what was read.
     """
-    config, problems = _config(flags, environ)
+    # What can be used of a wrong configuration names the directory all the same.
+    sources = read_sources(flags, environ)
+    config = sources.config
     directory, files = DataDirectory(config.data_dir), ReadingFiles()
     with examining(directory.state) as state:
         at = DataAtHand(
             config,
-            problems,
+            sources.problems,
+            sources.file,
             files,
             state,
             EmbeddedStorage(files, directory.storage / "events"),
@@ -56,10 +58,4 @@ def examine_data(
 
 def data_dir_of(flags: Mapping[str, object], environ: Mapping[str, str]) -> Path:
     """The data directory that flags and environment tell."""
-    return _config(flags, environ)[0].data_dir
-
-
-def _config(flags: Mapping[str, object], environ: Mapping[str, str]) -> tuple[Config, tuple[str, ...]]:
-    """The configuration and what is wrong with it; what can be used of a wrong one names the directory all the same."""
-    read = read_sources(flags, environ)
-    return read.config, read.problems
+    return read_sources(flags, environ).config.data_dir

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from rbac.errors import PolicyError
 from rbac.policy import load_policy_folder
-from rbac.role_files import examine_roles, read_presets, role_files_in
+from rbac.role_files import check_folder, examine_roles, read_presets, role_files_in
 from server.certificates.anchors import load_anchors, read_authorities
 from server.certificates.local_authority import examine_local_authority
 from server.certificates.modes import mode_problems
@@ -30,11 +30,10 @@ from server.integrations.signing_keys import check_wrapping_key
 from server.integrations.web_identity import issuer_of
 from server.issuer_assembly import wrapping_key_file
 from server.observability.trace_opening import TracingProblem, check_packages
-from server.regular_files import open_regular
 from server.state.database import StateFault, is_unusable
 from server.state.examining import NEWEST_SCHEMA, examining
-from server.tokens.jwks import MAX_JWKS_BYTES, JwksProblem, read_jwks
-from server.tokens.sources import JwksUrl
+from server.tokens.jwks import JwksProblem, read_jwks
+from server.tokens.sources import JwksUrl, read_key_set
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +50,8 @@ def check(flags: Mapping[str, object], environ: Mapping[str, str], now: datetime
     """Read all sources and look at everything that they name; arguments as `load_config` has them."""
     read = read_sources(flags, environ)
     problems = list(read.problems)
+    if refusal := read.refusal(DataDirectory(read.config.data_dir).account):
+        problems.append(refusal)
     if read.is_whole:
         problems += [located(each, read.origins) for each in _problems(read, now)]
     return Checked(tuple(problems), _summary(read.config))
@@ -116,7 +117,9 @@ def _roles(config: Config) -> Iterator[Problem]:
     if config.roles_dir is None and not os.path.isdir(folder):
         return
     try:
-        _, problems = examine_roles(role_files_in(folder), read_presets())
+        account = DataDirectory(config.data_dir).account
+        check_folder(folder, account)
+        _, problems = examine_roles(role_files_in(folder), read_presets(), account)
         if not problems:
             load_policy_folder(folder)
     except PolicyError as error:
@@ -147,11 +150,12 @@ def _server_pairs(config: Config, wrong: frozenset[str], now: datetime) -> Itera
 
 def _authorities(config: Config) -> Iterator[Problem]:
     hosts, users = config.grpc.host_ca, config.grpc.user_ca
+    account = DataDirectory(config.data_dir).account
     sound = True
     for name, files in (("grpc.host_ca", hosts), ("grpc.user_ca", users)):
         for file in files:
             try:
-                read_authorities(file)
+                read_authorities(file, account)
             except CertificateProblem as error:
                 sound = False
                 yield Problem(name, str(error))
@@ -176,15 +180,16 @@ def _local_authority(config: Config) -> Iterator[Problem]:
 
 
 def _token_issuers(config: Config, wrong: frozenset[str]) -> Iterator[Problem]:
+    account = DataDirectory(config.data_dir).account
     for number, issuer in enumerate(config.grpc.token_issuers):
         name = f"grpc.token_issuers[{number}]"
         if any(each.startswith(name) for each in wrong):
             continue
         try:
             if issuer.jwks_url is not None:
-                JwksUrl(issuer.jwks_url, issuer.jwks_ca)
+                JwksUrl(issuer.jwks_url, issuer.jwks_ca, account=account)
             elif issuer.jwks_file is not None:
-                read_jwks(_start_of(issuer.jwks_file))
+                read_jwks(read_key_set(issuer.jwks_file, account))
         except JwksProblem as error:
             yield Problem(f"{name}.jwks_{'ca' if issuer.jwks_url is not None else 'file'}", str(error))
 
@@ -201,14 +206,6 @@ def _wrapping_key(config: Config) -> Iterator[Problem]:
         return  # told of the state database itself
     except DataDirectoryProblem as error:
         yield Problem("issuer.wrapping_key", str(error))
-
-
-def _start_of(file: Path) -> bytes:
-    try:
-        with open(file, "rb", opener=open_regular) as opened:
-            return opened.read(MAX_JWKS_BYTES + 1)
-    except OSError as error:
-        raise JwksProblem(f"the key set's file can't be read ({error.strerror})") from error
 
 
 def _summary(config: Config) -> dict[str, object]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,7 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 
 from rbac.identities import IdentityKind
+from rbac.writers import refusal_of
 from server.certificates.authorities import certificate_pem
 from server.certificates.problems import CertificateProblem
 from server.regular_files import open_regular
@@ -55,13 +57,19 @@ def anchor_id(certificate: x509.Certificate) -> str:
 
 
 def load_anchors(
-    host_files: Sequence[Path], user_files: Sequence[Path], local: Sequence[x509.Certificate] = ()
+    host_files: Sequence[Path],
+    user_files: Sequence[Path],
+    local: Sequence[x509.Certificate] = (),
+    account: int | None = None,
 ) -> TrustAnchors:
     """Read the anchors from PEM files, several certificates a file. `local` are the local CAs' certificates.
 
+    `account` is the service's; None where it doesn't matter who else can write the files.
+
     Raises:
-        CertificateProblem: a file can't be read, is too large or holds something else than CA certificates, there are
-            too many or none, or a key is listed as host CA and as user CA.
+        CertificateProblem: a file can't be read, is too large or holds something else than CA certificates, or others
+            than `account` and root can write it; there are too many or none, or a key is listed as host CA and as user
+            CA.
     """
     if len(host_files) + len(user_files) > MAX_FILES:
         raise CertificateProblem(f"more than {MAX_FILES} CA files are configured")
@@ -72,18 +80,21 @@ def load_anchors(
     anchors = tuple(
         Anchor(identifier := anchor_id(certificate), kind, certificate, identifier in local_ids)
         for kind, path in sources
-        for certificate in read_authorities(path)
+        for certificate in read_authorities(path, account)
     )
     return _checked(anchors)
 
 
-def read_authorities(path: Path) -> list[x509.Certificate]:
+def read_authorities(path: Path, account: int | None = None) -> list[x509.Certificate]:
     """The CA certificates of a PEM file; at least one. CertificateProblem as `load_anchors`."""
     try:
         with open(path, "rb", opener=open_regular) as file:
+            refusal = refusal_of(os.fstat(file.fileno()), account) if account is not None else ""
             content = file.read(MAX_FILE_BYTES + 1)
     except OSError as error:
         raise CertificateProblem(f"the CA file {path.name} can't be read: {error.strerror}") from error
+    if refusal:
+        raise CertificateProblem(f"the CA file {path.name} {refusal}")
     if len(content) > MAX_FILE_BYTES:
         raise CertificateProblem(f"the CA file {path.name} is larger than {MAX_FILE_BYTES} bytes")
     try:

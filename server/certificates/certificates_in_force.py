@@ -70,6 +70,7 @@ class Certificates:
         serials: Callable[[], frozenset[str]],
         on_problem: Callable[[str], None],
         *,
+        account: int | None = None,
         token_issuers: Sequence[str] = (),
         learn: Learn = learn_nothing,
         on_change: Callable[[Sequence[StateOfCertificate], Sequence[StateOfCertificate]], None] = lambda *_: None,
@@ -78,12 +79,14 @@ class Certificates:
     ) -> None:
         """Load everything. CertificateProblem if anything is wrong: a server doesn't start with a part of it.
 
+        `account`: the service's, see `load_anchors`.
         No certificate gives a user the name that a token of `token_issuers` would give. `learn`: see IdentityResolver.
         `on_change` is told the certificates that are no longer in force and those that newly are; it must not wait.
         """
         self._sources = sources
         self._cluster = cluster_name
         self._serials = serials
+        self._account = account
         self._on_problem = on_problem
         self._token_issuers = tuple(token_issuers)
         self._learn = learn
@@ -165,7 +168,7 @@ class Certificates:
         return self._in_force
 
     def _load_anchors(self) -> TrustAnchors:
-        return load_anchors(self._sources.host_cas, self._sources.user_cas, self._sources.local)
+        return load_anchors(self._sources.host_cas, self._sources.user_cas, self._sources.local, self._account)
 
     def _load_pair(self) -> ServerPair:
         return load_server_pair(self._sources.certificate, self._sources.key, self._now())

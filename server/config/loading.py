@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import os
 import re
 import tomllib
 from collections.abc import Mapping
@@ -16,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from rbac.writers import refusal_of
 from server.config.aws_rules import aws_problems_of
 from server.config.issuer_rules import issuer_problems_of
 from server.config.rules import Problem, problems_of
@@ -24,6 +26,7 @@ from server.config.settings import PREFIX, Setting, Tables, WrongValue, section_
 from server.config.tables import read_tables
 from server.config.token_rules import token_problems_of
 from server.config.trace_rules import trace_problems_of
+from server.data_directory import DataDirectory
 
 _MAX_FILE_BYTES = 1024 * 1024
 
@@ -59,6 +62,18 @@ class ReadSources:
     """False where the file couldn't be read: then nothing is known of the settings in it."""
     origins: Mapping[str, str]
     """By key, the source of every value that isn't a default: `file`, or the name of a variable or flag."""
+    file: Path | None
+    """The TOML file, read or not; None where there is none."""
+    file_found: os.stat_result | None
+    """What the file was when it was read; None where it wasn't."""
+
+    def refusal(self, account: int) -> str:
+        """What is wrong with the file if others than this account and root can write it, as a line; "" if they can't.
+
+        Apart from `problems`: whose files may be read is told by the data directory, which the file may name.
+        """
+        text = refusal_of(self.file_found, account) if self.file_found is not None else ""
+        return f"--config: the file {text}" if text else ""
 
     def origin(self, key: str) -> str:
         """The source of a setting's value."""
@@ -69,11 +84,13 @@ def load_config(flags: Mapping[str, object], environ: Mapping[str, str]) -> Conf
     """Put the configuration together and check it; arguments as `read_sources` has them.
 
     Raises:
-        ConfigProblems: with everything that is wrong.
+        ConfigProblems: with everything that is wrong, be it that others than the data directory's owner and root can
+            write the file.
     """
     read = read_sources(flags, environ)
-    if read.problems:
-        raise ConfigProblems(list(read.problems))
+    refusal = read.refusal(DataDirectory(read.config.data_dir).account)
+    if problems := [*read.problems, *filter(None, [refusal])]:
+        raise ConfigProblems(problems)
     return read.config
 
 
@@ -98,7 +115,15 @@ def read_sources(flags: Mapping[str, object], environ: Mapping[str, str]) -> Rea
     of_rules = [*problems_of(config), *token_problems, *of_sections]
     problems = reading.problems + [located(each, reading.origins) for each in of_rules]
     wrong = reading.wrong | {each.setting for each in of_rules}
-    return ReadSources(config, tuple(problems), frozenset(wrong), is_whole, reading.origins)
+    return ReadSources(
+        config,
+        tuple(problems),
+        frozenset(wrong),
+        is_whole,
+        reading.origins,
+        None if file is None else Path(str(file)),
+        reading.file_found,
+    )
 
 
 def located(problem: Problem, origins: Mapping[str, str]) -> str:
@@ -119,6 +144,7 @@ class _Reading:
         self.values: dict[str, Any] = {}
         self.problems: list[str] = []
         self.lacks_tables = False
+        self.file_found: os.stat_result | None = None
         self.origins: dict[str, str] = {}
         self.wrong: set[str] = set()
         self._settings = {each.key: each for each in settings()}
@@ -127,6 +153,7 @@ class _Reading:
         """Take what the file says; False if it can't be read as a whole."""
         try:
             with Path(file).open("rb") as opened:
+                self.file_found = os.fstat(opened.fileno())
                 content = opened.read(_MAX_FILE_BYTES + 1)
             if len(content) > _MAX_FILE_BYTES:
                 self.problems.append("--config: the file is larger than 1 MiB")

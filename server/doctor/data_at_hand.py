@@ -32,6 +32,8 @@ class DataAtHand:
     config: Config
     problems: tuple[str, ...]
     """What is wrong with the configuration; `config` has the defaults of what can't be used."""
+    config_file: Path | None
+    """The file that it was read from, if any."""
     files: Files
     state: StateAtHand
     events: EventStorage

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
+from rbac.errors import PolicyError
+from rbac.role_files import role_files_in
+from rbac.writers import refusal_of
 from server.certificates.modes import exposed_files, private_files
 from server.doctor.data_at_hand import DataAtHand
 from server.doctor.findings import Fact, Fault, Finding, Severity, Told
@@ -26,6 +30,14 @@ MODE_OPEN: Final = Fault(
     "Group or others have a right to what may only be its owner's; the server refuses to start.",
     "Take the right away: chmod 600 for a file, 700 for a folder. Then ask who may have read it: a key that others "
     "could read is to be replaced.",
+)
+OTHERS_CAN_WRITE: Final = Fault(
+    "others_can_write",
+    Severity.ERROR,
+    "Others than the service's account and root can write what says who may do what: files of roles and their folder, "
+    "the configuration, files of CAs or key sets. The server takes none that is so.",
+    "Run `chmod go-w` on it, or `chown` it to root. Then read what it says: whoever could write it could give himself "
+    "any right.",
 )
 OWNER_DIFFERS: Final = Fault(
     "owner_differs",
@@ -53,7 +65,7 @@ NOT_A_FILE: Final = Fault(
     "service's alone.",
 )
 
-FAULTS: Final = (FOLDER_MISSING, MODE_OPEN, OWNER_DIFFERS, NOT_A_FILE, READY_FILE_STALE, PART_LEFT)
+FAULTS: Final = (FOLDER_MISSING, MODE_OPEN, OTHERS_CAN_WRITE, OWNER_DIFFERS, NOT_A_FILE, READY_FILE_STALE, PART_LEFT)
 _OF_FILES: Final = re.compile(r"lock|.+\.(?:key|crt|seg|uids|tar|json|db)", re.ASCII)
 _TOP: Final = Path()
 
@@ -67,7 +79,8 @@ def check(at: DataAtHand) -> Told:
     for exposed in exposed_files(directory.path, at.config.ready_file):
         detail = f"has mode {exposed.mode:04o}"
         yield MODE_OPEN.of(exposed.name, detail, remedy=f"Run `{exposed.remedy}`. {_AFTER}")
-    owner = os.stat(directory.path).st_uid
+    yield from _others_can_write(at)
+    owner = directory.account
     looked_at = 0
     for name, path, _ in private_files(directory.path, at.config.ready_file):
         if not path.exists():
@@ -87,6 +100,30 @@ def check(at: DataAtHand) -> Told:
             yield PART_LEFT.of(f"{directory.identity.name}/{part.name}")
 
 
+def _others_can_write(at: DataAtHand) -> Iterator[Finding]:
+    account = at.directory.account
+    for path in _deciding(at):
+        with suppress(OSError):  # what isn't there or can't be read is told by the check that it is for
+            found = os.stat(path)
+            if refusal := refusal_of(found, account):
+                command = "chown root" if found.st_uid not in (0, account) else "chmod go-w"
+                remedy = f"Run `{command} {shlex.quote(str(path.absolute()))}`. {_THEN_READ}"
+                yield OTHERS_CAN_WRITE.of(str(path), refusal, remedy=remedy)
+
+
+def _deciding(at: DataAtHand) -> Iterator[Path]:
+    """Every file and folder that says who may do what."""
+    if at.config_file is not None:
+        yield at.config_file
+    roles = at.config.roles_dir or at.directory.roles
+    yield roles
+    with suppress(PolicyError):
+        yield from role_files_in(roles)
+    yield from (*at.config.grpc.host_ca, *at.config.grpc.user_ca)
+    for issuer in at.config.grpc.token_issuers:
+        yield from filter(None, (issuer.jwks_file, issuer.jwks_ca))
+
+
 def _no_files(folder: Path) -> Iterator[Finding]:
     """What lies where a file belongs. Of most only the kind is looked at: there may be very many."""
     left = [folder]
@@ -103,3 +140,4 @@ def _no_files(folder: Path) -> Iterator[Finding]:
 
 
 _AFTER = "Then ask who may have read it: a key that others could read is to be replaced."
+_THEN_READ = "Then read what it says: whoever could write it could give himself any right."

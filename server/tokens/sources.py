@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import ssl
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import h11
 
+from rbac.writers import refusal_of
 from server.regular_files import open_regular
 from server.tokens.jwks import MAX_JWKS_BYTES, JwksProblem
 
@@ -19,19 +21,28 @@ _READ_BYTES = 16 * 1024
 class JwksFile:
     """A key set in a file."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, account: int | None = None) -> None:
+        """What others than `account` and root can write is refused; None lets it be."""
         self._path = path
+        self._account = account
 
     async def read(self) -> bytes:
         """The file's content; JwksProblem if it can't be read."""
         return await asyncio.get_running_loop().run_in_executor(None, self._read)
 
     def _read(self) -> bytes:
-        try:
-            with open(self._path, "rb", opener=open_regular) as file:
-                return file.read(MAX_JWKS_BYTES + 1)
-        except OSError as error:
-            raise JwksProblem(f"the key set's file can't be read ({error.strerror})") from error
+        return read_key_set(self._path, self._account)
+
+
+def read_key_set(file: Path, account: int | None) -> bytes:
+    """The content of a key set's file, as `JwksFile` has it."""
+    try:
+        with open(file, "rb", opener=open_regular) as opened:
+            if account is not None and (refusal := refusal_of(os.fstat(opened.fileno()), account)):
+                raise JwksProblem(f"the key set's file {refusal}")
+            return opened.read(MAX_JWKS_BYTES + 1)
+    except OSError as error:
+        raise JwksProblem(f"the key set's file can't be read ({error.strerror})") from error
 
 
 class JwksUrl:
@@ -41,15 +52,24 @@ class JwksUrl:
     that was configured. Proxies of the environment aren't used.
     """
 
-    def __init__(self, url: str, authorities: Path | None = None, seconds: float = FETCH_SECONDS) -> None:
-        """JwksProblem if the CA file can't be used; None means those of the system."""
+    def __init__(
+        self,
+        url: str,
+        authorities: Path | None = None,
+        seconds: float = FETCH_SECONDS,
+        account: int | None = None,
+    ) -> None:
+        """JwksProblem if the CA file can't be used, or others than `account` and root can write it.
+
+        No CA file means those of the system, no account that nobody asks who can write it.
+        """
         parts = urlsplit(url)
         self._host = parts.hostname or ""
         self._port = parts.port
         self._target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
         self._authority = parts.netloc
         self._seconds = seconds
-        self._tls = _tls(authorities) if parts.scheme == "https" else None
+        self._tls = _tls(authorities, account) if parts.scheme == "https" else None
 
     async def read(self) -> bytes:
         """The answer's body; JwksProblem if there is none in time, or one that is too large."""
@@ -105,10 +125,13 @@ def _check(response: h11.Response) -> None:
         raise JwksProblem("the key set's server answered in an encoding that was not asked for")
 
 
-def _tls(authorities: Path | None) -> ssl.SSLContext:
+def _tls(authorities: Path | None, account: int | None) -> ssl.SSLContext:
     try:
+        refusal = refusal_of(os.stat(authorities), account) if authorities and account is not None else ""
         context = ssl.create_default_context(cafile=authorities)
     except (OSError, ValueError) as error:
         raise JwksProblem("the CA file for the key set's server can't be used") from error
+    if refusal:
+        raise JwksProblem(f"the CA file for the key set's server {refusal}")
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     return context

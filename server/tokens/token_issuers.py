@@ -25,9 +25,13 @@ class TokenIssuers:
         *,
         qualified: bool,
         trace: KeySetTrace,
+        account: int | None = None,
     ) -> None:
-        """JwksProblem if a CA file can't be used. `trace` is told what becomes of the issuers' keys."""
-        self._keys = tuple(_keys(issuer, trace) for issuer in issuers)
+        """JwksProblem if a CA file can't be used. `trace` is told what becomes of the issuers' keys.
+
+        Files that others than `account`, the service's, and root can write are refused; None lets it be.
+        """
+        self._keys = tuple(_keys(issuer, trace, account) for issuer in issuers)
         trusted = [TrustedIssuer(*each) for each in zip(issuers, self._keys, strict=True)]
         self._resolver = TokenResolver(trusted, skew, qualified=qualified)
         self._stopped = asyncio.Event()
@@ -57,12 +61,12 @@ class TokenIssuers:
         self._stopped.set()
 
 
-def _keys(issuer: TokenIssuer, trace: KeySetTrace) -> IssuerKeys:
+def _keys(issuer: TokenIssuer, trace: KeySetTrace, account: int | None) -> IssuerKeys:
     source: JwksSource
     if issuer.jwks_file is not None:
-        source = JwksFile(issuer.jwks_file)
+        source = JwksFile(issuer.jwks_file, account)
         return IssuerKeys(issuer.issuer, source, trace, refresh_seconds=FILE_REFRESH_SECONDS)
     if issuer.jwks_url is None:
         raise ValueError("an issuer has a file or a URL of keys")
-    source = JwksUrl(issuer.jwks_url, issuer.jwks_ca)
+    source = JwksUrl(issuer.jwks_url, issuer.jwks_ca, account=account)
     return IssuerKeys(issuer.issuer, source, trace, refresh_seconds=REFRESH_SECONDS)

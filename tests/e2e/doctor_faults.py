@@ -115,6 +115,41 @@ def config(*lines: str) -> Callable[[Path], object]:
     return lambda data: data.with_name(CONFIG).write_text("\n".join(lines))
 
 
+def that_all_can_write(make: Callable[[Path], Path]) -> Callable[[Path], object]:
+    """What it makes has all rights."""
+    return lambda data: make(data).chmod(0o777)
+
+
+def folder_of_roles(data_dir: Path) -> Path:
+    folder = data_dir.with_name("roles")
+    folder.mkdir()
+    config(f'roles_dir = "{folder}"')(data_dir)
+    return folder
+
+
+def role_file(data_dir: Path) -> Path:
+    file = data_dir / "roles" / "x.yaml"
+    file.touch()
+    return file
+
+
+def configuration(data_dir: Path) -> Path:
+    config("")(data_dir)
+    return data_dir.with_name(CONFIG)
+
+
+def key_set(data_dir: Path) -> Path:
+    token_issuer(b"")(data_dir)
+    return data_dir.with_name("keys.json")
+
+
+def trusted_ca(data_dir: Path) -> Path:
+    file = data_dir.with_name("ca.pem")
+    file.write_bytes((data_dir / "identity" / "user-ca.crt").read_bytes())
+    config("[grpc]", f'user_ca = ["{file}"]')(data_dir)
+    return file
+
+
 def store(setting: str) -> Callable[[Path], object]:
     """The store of another maker can do less."""
     return config("[aws]", 's3_endpoint = "https://store.test"', setting)
@@ -259,6 +294,11 @@ PLANTS = [
     Plant("data_directory_missing", _no_folder, "--data-dir"),
     Plant("mode_open", lambda data: (data / "identity" / "admin.key").chmod(0o640), "chmod 600 identity/admin.key"),
     Plant("mode_open", lambda data: data.chmod(0o755), "chmod 700"),
+    Plant("others_can_write", that_all_can_write(role_file), "chmod go-w /"),
+    Plant("others_can_write", that_all_can_write(folder_of_roles), "chmod go-w /", WITH_CONFIG),
+    Plant("others_can_write", that_all_can_write(configuration), "chmod go-w /", WITH_CONFIG),
+    Plant("others_can_write", that_all_can_write(trusted_ca), "chmod go-w /", WITH_CONFIG),
+    Plant("others_can_write", that_all_can_write(key_set), "chmod go-w /", WITH_CONFIG),
     Plant("ready_file_stale", lambda data: (data / "ready.json").touch(0o600), "Start the server"),
     Plant("not_a_file", lambda data: in_place_of(segments(data)[-1], os.mkfifo), "move it away"),
     Plant("not_a_file", lambda data: in_place_of(custody(data), os.mkdir), "move it away"),

@@ -76,7 +76,10 @@ def at_hand(folder: Path) -> Iterator[tuple[DataAtHand, Callable[[], None]]]:
             recordings = EmbeddedRecordings(files, directory.storage / "recordings")
             config = Config(directory.path)
             now = datetime.now(UTC)
-            yield DataAtHand(config, (), files, state, events, recordings, now, deep=True, read=lambda _: None), deliver
+            yield (
+                DataAtHand(config, (), None, files, state, events, recordings, now, deep=True, read=lambda _: None),
+                deliver,
+            )
 
 
 def findings(told: Told) -> list[Finding]:

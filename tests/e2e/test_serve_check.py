@@ -131,6 +131,29 @@ FAULTS: dict[str, tuple[Callable[[Path], object], str]] = {
         ),
         "roles_dir (default): r.yaml:4:",
     ),
+    "a role file that others can write": (
+        lambda p: (p / "data" / "roles" / "r.yaml").touch(0o666) or (p / "data" / "roles" / "r.yaml").chmod(0o666),
+        "roles_dir (default): r.yaml: has mode 0666, so that others than its owner could give any right by it",
+    ),
+    "a folder of roles that the group can write": (
+        lambda p: (p / "data" / "roles").chmod(0o770),
+        "roles_dir (default): roles: the folder of roles has mode 0770",
+    ),
+    "a configuration that others can write": (
+        lambda p: (p / "config.toml").chmod(0o646),
+        "--config: the file has mode 0646, so that others",
+    ),
+    "a CA that others can write": (
+        lambda p: (settings_of(p, '[grpc]\nuser_ca = ["PLACE/ca.pem"]\n'), (p / "ca.pem").chmod(0o666)),
+        "grpc.user_ca (file): the CA file ca.pem has mode 0666",
+    ),
+    "a CA for an issuer's keys that others can write": (
+        lambda p: (
+            settings_of(p, TOKENS + 'jwks_url = "https://i.test/k"\njwks_ca = "PLACE/ca.pem"\n'),
+            (p / "ca.pem").chmod(0o666),
+        ),
+        "grpc.token_issuers[0].jwks_ca (file): the CA file for the key set's server has mode 0666",
+    ),
     "no folder of roles": (
         lambda p: settings_of(p, 'roles_dir = "PLACE/nowhere"\n'),
         "roles_dir (file): nowhere: the folder of roles can't be read",

@@ -119,6 +119,16 @@ def test_a_wrong_file_is_refused(tmp_path: Path, text: str, told: str) -> None:
     assert problems({"config": toml(tmp_path, text)}) == [told]
 
 
+def test_a_file_that_others_can_write_is_refused(tmp_path: Path) -> None:
+    file = toml(tmp_path, "")
+    Path(file).chmod(0o640)
+    assert load_config({"config": file}, {}) == Config()
+    Path(file).chmod(0o660)
+    assert problems({"config": file}) == [
+        "--config: the file has mode 0660, so that others than its owner could give any right by it: chmod go-w it"
+    ]
+
+
 def test_a_file_that_is_absent_or_not_utf8_is_refused(tmp_path: Path) -> None:
     assert problems({"config": str(tmp_path / "none")}) == [
         "--config: the file can't be read (No such file or directory)"

@@ -143,6 +143,31 @@ def test_a_file_that_can_not_be_read_is_tried_again_though_nothing_changes(folde
     assert "other" in holder.current.roles
 
 
+@pytest.mark.parametrize(("name", "mode"), [("", 0o770), ("", 0o707), ("a.yaml", 0o620), ("a.yaml", 0o602)])
+def test_what_others_can_write_keeps_the_policy_and_is_told_once(folder, name, mode):
+    holder = PolicyHolder(folder, os.geteuid())
+    before, place = holder.current, folder / name
+    was = place.stat().st_mode
+    place.chmod(mode)
+    replace(folder / "b.yaml", role("other"))
+    outcome = holder.reload_if_changed()
+    assert outcome.result is ReloadResult.REFUSED
+    assert f"has mode {mode:04o}, so that others than its owner could give any right" in str(outcome.error)
+    assert holder.current is before
+    assert holder.reload_if_changed().result is ReloadResult.UNCHANGED
+    with pytest.raises(PolicyError, match="has mode"):
+        PolicyHolder(folder, os.geteuid())
+    place.chmod(was)
+    assert holder.reload_if_changed().result is ReloadResult.RELOADED
+    assert "other" in holder.current.roles
+
+
+def test_what_others_can_read_is_fine(folder):
+    folder.chmod(0o755)
+    (folder / "a.yaml").chmod(0o644)
+    assert "reader" in PolicyHolder(folder, os.geteuid()).current.roles
+
+
 def test_a_link_to_nowhere_is_refused(folder):
     holder = PolicyHolder(folder)
     (folder / "b.yaml").symlink_to("nowhere")
