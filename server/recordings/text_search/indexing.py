@@ -92,11 +92,12 @@ class TextIndexing:
     def _let_go_expired(self) -> None:
         """What is kept here is kept no longer than the recording: its storage's owner stated how long that is."""
         judged = self._readable.expired(self._completed())
-        known, gone = self._index.indexed(), self._index.expired()
+        known, gone = self._index.indexed(), self._index.gone()
         over = {upload_id for upload_id, has_expired in judged.items() if has_expired}
-        if back := gone & (judged.keys() - over):  # they are kept longer now
+        # They are kept longer now. Of some a stop may have left the words in the file.
+        if back := gone.keys() & (judged.keys() - over):
             self._index.take_back(back)
-        if over := (over & known) - gone:
+        if over := {each for each in over & known if not gone.get(each)}:
             self._index.let_go(over, lambda: not self._must_end())
 
     def _counts(self) -> tuple[int, int]:

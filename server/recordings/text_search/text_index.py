@@ -85,10 +85,11 @@ class TextIndex:
         counted, named = f"SELECT count(*) {noted}", f"SELECT session_id, note {noted} ORDER BY number LIMIT ?"
         return self._guarded(lambda: (int(self._read(counted, ())[0][0]), self._read(named, (limit,))))
 
-    def expired(self) -> set[str]:
-        """The upload ids of those whose text went as they have expired."""
-        statement = "SELECT upload_id FROM recordings WHERE note = ?"
-        return self._guarded(lambda: {row[0] for row in self._read(statement, (EXPIRED,))})
+    def gone(self) -> dict[str, bool]:
+        """The upload ids of those whose text is found no more as they have expired, and whether the file has none of it
+        any more either."""
+        statement = f"SELECT upload_id, note FROM recordings WHERE {_GONE}"  # noqa: S608 -- ours
+        return self._guarded(lambda: {upload_id: note == EXPIRED for upload_id, note in self._read(statement, ())})
 
     def count_expired(self, from_ms: int | None, to_ms: int | None) -> int:
         """How many have expired of those that began in [from_ms, to_ms); None is no bound."""

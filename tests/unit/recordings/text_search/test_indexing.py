@@ -120,6 +120,18 @@ async def test_an_entry_of_a_recording_that_is_unknown_hides_none_that_waits(tmp
 
 
 @in_loop
+async def test_what_a_stop_left_half_gone_comes_back_where_it_is_kept_longer(tmp_path: Path) -> None:
+    kept = Kept()
+    kept.data = {"old": printed("text of old")}
+    async with indexing(kept, tmp_path) as (_, index):
+        await until_indexed(index, "old")
+        index.let_go({"old"}, lambda: False)
+    async with indexing(kept, tmp_path) as (service, index):
+        await asyncio.to_thread(until, lambda: index.find(ASKED, None, 9, time.monotonic() + 30))
+        assert service.missing(ASKED, names=True) == ()
+
+
+@in_loop
 async def test_the_text_of_what_expires_goes_and_comes_back_where_it_is_kept_longer(tmp_path: Path) -> None:
     """Also of a storage that can't be asked for a while: that says nothing of either."""
     kept = Kept()

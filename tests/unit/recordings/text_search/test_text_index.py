@@ -157,10 +157,11 @@ def test_of_what_is_let_go_nothing_is_left_in_the_file(index: TextIndex, tmp_pat
     index.let_go(["gone"], lambda: True)
     index.let_go(["interrupted"], lambda: False)
     assert (found(index, "gone"), found(index, "interrupted"), found(index, "kept")) == ([], [], ["kept 龘靐齉"])
-    assert (index.expired(), index.count_expired(None, None), index.notes(9)) == ({"gone"}, 2, (0, []))
+    assert (index.count_expired(None, None), index.notes(9)) == (2, (0, []))
+    assert index.gone() == {"gone": True, "interrupted": False}
     assert [index.count_expired(*began) for began in ((1, 3), (2, None), (None, 1))] == [1, 1, 0]
     index.let_go(["interrupted", "kept"], lambda: True)
-    assert index.expired() == started.keys()
+    assert index.gone() == dict.fromkeys(started, True)
     assert not any(in_files(text) for text in ("user of", "gone 龘", "kept 龘", "interrupted 龘", "龘", "齉"))
     index.take_back(["gone", "kept"])
     assert index.indexed() == {"interrupted"}
