@@ -267,15 +267,16 @@ def test_without_versions_uploads_that_end_at_once_make_one_recording(
     assert storage.read(UploadPlace(SESSION, ""), 0, 9, aside=False) == winner.encode()
 
 
-def test_without_versions_the_condition_keeps_what_another_process_put_between(
-    sandbox: Sandbox, tmp_path: Path
+@pytest.mark.parametrize("name", ["s3", "s3 without versions"])
+def test_the_condition_keeps_what_another_process_put_between_and_the_recording_goes_beside_it(
+    sandbox: Sandbox, tmp_path: Path, name: str
 ) -> None:
     def meddle(client: ServiceClient, method: str) -> Callable[..., Any]:
         if method == "complete_multipart_upload":
             sandbox.client("s3").put_object(Bucket=bucket_of(tmp_path), Key=f"audit/sessions/{SESSION}.tar", Body=b"x")
         return cast(Callable[..., Any], getattr(client, method))
 
-    storage = s3_rig(sandbox, tmp_path, STORES["s3 without versions"], meddle=meddle).open()
+    storage = s3_rig(sandbox, tmp_path, STORES[name], meddle=meddle).open()
     place = upload(storage, "a")
     assert storage.complete(place) is None, "others put one that has no record"
     for _ in range(2):
