@@ -60,7 +60,7 @@ class ChunkListing:
         answer of a search tells.
 
         Raises:
-            InvalidRequest: the page token is wrong.
+            InvalidRequest: the page token is wrong, or the next one would have to hold too many logs.
             NotFound: there is no such storage.
             Unavailable: the storage can't be listed now.
         """

@@ -10,7 +10,10 @@ import orjson
 
 from rbac.identities import Identity
 from server.audit_log.export.chunk import ChunkQuery
-from server.audit_log.search.tokens import SealedTokens
+from server.audit_log.search.tokens import SealedTokens, no_longer_than_taken
+from server.errors import Violation
+
+_TOO_LONG = Violation("page_size", "leaves chunks of more logs than a page token can hold; ask for larger pages")
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,9 +32,13 @@ class ChunkTokens:
         self._sealed = SealedTokens(key)
 
     def encode(self, start: ListStart, query: ChunkQuery, caller: Identity) -> str:
-        """The token, URL-safe text."""
+        """The token, URL-safe text.
+
+        Raises:
+            InvalidRequest: it would be longer than `decode` takes.
+        """
         body = orjson.dumps((start.complete, start.log_id, start.last))
-        return self._sealed.seal(body, _digest(query), caller)
+        return no_longer_than_taken(self._sealed.seal(body, _digest(query), caller), _TOO_LONG)
 
     def decode(self, token: str, query: ChunkQuery, caller: Identity) -> ListStart:
         """What a token says.

@@ -65,6 +65,17 @@ class SealedTokens:
         return hmac.digest(self._key, bound + b"\0" + body, "sha256")[:_MAC_BYTES]
 
 
+def no_longer_than_taken(token: str, too_long: Violation) -> str:
+    """The token, if it is one that is taken when it is given back.
+
+    Raises:
+        InvalidRequest: it is longer, and `too_long` says why.
+    """
+    if len(token) > _MAX_TOKEN:
+        raise InvalidRequest([too_long])
+    return token
+
+
 class HiddenTokens:
     """Sealed tokens that nobody else can read: under a condition a page may end at what its caller must not see."""
 
@@ -103,10 +114,8 @@ class PageTokens:
         place = (position.time_ms, position.uid, position.digest)
         body = orjson.dumps((place, dict(mark.logs), mark.catalogue_revision, start.query_id))
         tokens = self._sealed if query.filters.condition is None else self._hidden
-        token = tokens.seal(body, _digest(query), caller)
-        if len(token) > _MAX_TOKEN:  # the rest of it is bounded
-            raise InvalidRequest([Violation("watermark", "counts more logs than a page token can hold")])
-        return token
+        too_long = Violation("watermark", "counts more logs than a page token can hold")  # the rest of it is bounded
+        return no_longer_than_taken(tokens.seal(body, _digest(query), caller), too_long)
 
     def decode(self, token: str, query: SearchQuery, caller: Identity) -> PageStart:
         """What a token says.

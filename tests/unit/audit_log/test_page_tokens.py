@@ -8,6 +8,8 @@ from dataclasses import replace
 import pytest
 
 from rbac.identities import Identity, IdentityKind
+from server.audit_log.export.chunk import ChunkQuery
+from server.audit_log.export.tokens import ChunkTokens, ListStart
 from server.audit_log.search.query import SearchQuery, Watermark
 from server.audit_log.search.tokens import PageStart, PageTokens
 from server.errors import InvalidRequest
@@ -53,3 +55,12 @@ def test_no_token_is_given_that_would_be_refused(query: SearchQuery) -> None:
     logs = {f"{number:0256}": number for number in range(1000)}
     with pytest.raises(InvalidRequest, match="watermark"):
         TOKENS.encode(replace(START, watermark=Watermark(logs, 3)), query, ALICE)
+
+
+def test_no_token_of_a_list_of_chunks_is_given_that_would_be_refused() -> None:
+    tokens = ChunkTokens(b"k" * 32)
+    most = ListStart({f"{number:020x}": 2**63 - 1 for number in range(1_000)}, f"{0:020x}", 7)
+    assert tokens.decode(tokens.encode(most, ChunkQuery(), ALICE), ChunkQuery(), ALICE) == most
+    more = replace(most, complete={f"{number:020x}": 2**63 - 1 for number in range(1_200)})
+    with pytest.raises(InvalidRequest, match="page_size: leaves chunks of more logs than a page token can hold"):
+        tokens.encode(more, ChunkQuery(), ALICE)
