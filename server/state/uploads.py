@@ -147,14 +147,26 @@ class SqlUploads:
                 refresh_everywhere(connection, [after.session_id])
             return after
 
-    def put_back_recordings(self, rows: Sequence[tuple[UploadRow, RecordingRow]]) -> None:
-        """Add uploads that have ended and what is kept of them, all or none, but for those that are known."""
+    def put_back_recordings(
+        self, rows: Sequence[tuple[UploadRow, RecordingRow]]
+    ) -> list[tuple[UploadRow, RecordingRow]]:
+        """Add uploads that have ended and what is kept of them, all or none, but for those that are known.
+
+        Returns:
+            Those that can't be added as they are: the upload is open, or its session has another recording.
+        """
+        left = []
         with writing(self._engine).begin() as connection:
             for row, kept in rows:
-                if _upload(connection, row.key) is None:
+                known = _upload(connection, row.key)
+                if (known is not None and known.state == OPEN) or _has_another_recording(connection, kept):
+                    left.append((row, kept))
+                    continue
+                if known is None:
                     connection.execute(insert(uploads).values(asdict(row)))
                 _keep(connection, kept)
             refresh_everywhere(connection, {row.session_id for row, _ in rows})
+        return left
 
     def recording(self, session_id: str, upload_id: str = "") -> RecordingRow | None:
         """A session's recording, or what is kept of one of its uploads."""
@@ -249,6 +261,12 @@ def _upload(connection: Connection, key: str) -> UploadRow | None:
 def _insert(connection: Connection, row: UploadRow) -> None:
     connection.execute(insert(uploads).values(asdict(row)))
     refresh_everywhere(connection, [row.session_id])
+
+
+def _has_another_recording(connection: Connection, row: RecordingRow) -> bool:
+    of_session = select(recordings.c.key).where(recordings.c.recording_of == row.session_id)
+    found = connection.execute(of_session).scalar_one_or_none() if row.kind == RECORDING else None
+    return found not in (None, row.key)
 
 
 def _keep(connection: Connection, row: RecordingRow) -> None:

@@ -157,27 +157,24 @@ def recall(store: SqlUploads, storage: RecordingStorage) -> None:
 
 def _put_back(store: SqlUploads, storage: RecordingStorage, records: Iterator[tuple[UploadRow, RecordingRow]]) -> None:
     while some := list(islice(records, _RECALLED_AT_ONCE)):
-        of_sessions: dict[str, str] = {}
-        settled = (_settled(store, storage, of_sessions, *pair) for pair in some)
-        store.put_back_recordings([pair for pair in settled if pair is not None])
+        while some:  # what has become otherwise since it was looked at is looked at again
+            settled = [_settled(store, storage, *pair) for pair in some]
+            some = store.put_back_recordings([pair for pair in settled if pair is not None])
 
 
 def _settled(
-    store: SqlUploads, storage: RecordingStorage, of_sessions: dict[str, str], row: UploadRow, kept: RecordingRow
+    store: SqlUploads, storage: RecordingStorage, row: UploadRow, kept: RecordingRow
 ) -> tuple[UploadRow, RecordingRow] | None:
     """What is put back of a custody record: nothing while its upload is open.
 
-    A session that has got another recording meanwhile keeps that one, as it does one that is put back with this, whose
-    key is in `of_sessions`. Then this one is as if kept aside, where the storage gives it back as that.
+    A session that has got another recording meanwhile keeps that one, as it does one that is put back before this. Then
+    this one is as if kept aside, where the storage gives it back as that.
     """
     known = store.get(row.key)
     if known is not None and known.state == OPEN:
         return None
-    if kept.kind != RECORDING:
-        return row, kept
-    recording = store.recording(kept.session_id)
-    key = recording.key if recording is not None else of_sessions.setdefault(kept.session_id, kept.key)
-    if key == kept.key:
+    recording = store.recording(kept.session_id) if kept.kind == RECORDING else None
+    if recording is None or recording.key == kept.key:
         return row, kept
     if storage.custody(place_of(row), aside=True) is None:
         return None

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
-from dataclasses import asdict
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
-from sqlalchemy import delete, select, update
+from sqlalchemy import delete, insert, select, update
 
 from server.files import DiskFiles
 from server.recordings.recording import UploadState
@@ -17,6 +17,7 @@ from server.recordings.uploads.upload_ids import key_of
 from server.state.database import open_database, writing
 from server.state.session_tables import sessions
 from server.state.tables import recordings, uploads
+from server.state.uploads import RecordingRow, UploadRow
 from tests.uploads_under_test import OTHER_NODE, OTHER_SESSION, SESSION, UploadsUnderTest
 
 
@@ -63,6 +64,29 @@ def test_an_upload_that_is_open_is_left_to_its_end(service: UploadsUnderTest) ->
     row = service.store.get(key)
     assert row is not None
     assert row.state == UploadState.OPEN.value
+
+
+def test_a_session_that_gets_its_recording_meanwhile_keeps_that_and_stops_no_other(
+    service: UploadsUnderTest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, _ = asyncio.run(service.record(b"one"))
+    other, _ = asyncio.run(service.record(b"other", session=OTHER_SESSION))
+    lost = service.store.kept_of(key_of(one.upload_id))
+    assert lost is not None
+    forget(service, key_of(one.upload_id), key_of(other.upload_id))
+    put_back, elsewhere = service.store.put_back_recordings, replace(lost, key="f" * 32, storage="elsewhere")
+
+    def once_another_was_kept(rows: Sequence[tuple[UploadRow, RecordingRow]]) -> list[tuple[UploadRow, RecordingRow]]:
+        if service.store.recording(SESSION) is None:
+            with writing(service.engine).begin() as connection:
+                connection.execute(insert(recordings).values(asdict(elsewhere) | {"recording_of": SESSION}))
+        return put_back(rows)
+
+    monkeypatch.setattr(service.store, "put_back_recordings", once_another_was_kept)
+    recall(service.store, service.storage)
+    assert service.store.recording(SESSION) == elsewhere
+    assert service.store.kept_of(key_of(one.upload_id)) is None
+    assert service.store.recording(OTHER_SESSION) is not None
 
 
 def test_a_custody_record_that_the_state_contradicts_hides_no_other(service: UploadsUnderTest) -> None:
