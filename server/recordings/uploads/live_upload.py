@@ -30,11 +30,13 @@ class LiveUpload:
         self._failed = failed
         self._pipeline = Pipeline(writing, means, self.notify, failed)
         self._holder: object | None = None
+        self.was_opened = False
+        """Whether `durable` tells how much there is."""
         self._changed = asyncio.Event()
 
     @property
     def durable(self) -> int:
-        """Bytes that are durable; right once `open` was called and nothing has failed since."""
+        """Bytes that are durable; 0 before `open` was called."""
         return self._pipeline.durable
 
     @property
@@ -81,6 +83,7 @@ class LiveUpload:
             self._failed(error)
             raise in_callers_words(error) from error
         self._pipeline.begin(offset)
+        self.was_opened = True
         return offset
 
     def put(self, offset: int, data: bytes | memoryview) -> None:

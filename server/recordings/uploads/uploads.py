@@ -356,7 +356,9 @@ class Uploads:
     def view(self, row: UploadRow) -> Upload:
         """An upload as it is now. May be called from any thread."""
         live = self._live.get(row.key)
-        durable = max(row.bytes, live.durable) if live is not None and row.state == OPEN else row.bytes
+        # What the storage has counts, though the state noted more: its end may have been lost, or put back from a copy.
+        is_known = live is not None and live.was_opened and row.state == OPEN
+        durable = live.durable if live is not None and is_known else row.bytes
         untouched_ms = self._now_ms() - row.touched_ms
         is_held = live is not None and live.is_held
         abandoned = row.state == OPEN and not is_held and untouched_ms >= self.limits.abandoned_after_ms

@@ -240,7 +240,7 @@ def test_a_damaged_line_of_progress_takes_nothing_with_it_that_later_syncs_made_
     lines = [orjson.dumps([1, 0, 10 * (n + 1), digest, False]) + b"\n" for n, digest in enumerate(part)]
     progress.write_bytes(b"".join([*lines[:at], damage, *lines[at + 1 :]]))
     second = UploadsUnderTest(DiskFiles(), engine, tmp_path / "recordings", schedule=PartSchedule(1_000))
-    asyncio.run(second.uploads.get(access(), upload_id))
+    assert asyncio.run(second.uploads.get(access(), upload_id)).durable_offset == durable, "whatever the state noted"
     assert data.read_bytes() == DATA[:durable]
 
 
