@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 
-from sqlalchemy import Connection, Engine, RowMapping, func, insert, select, update
+from sqlalchemy import Connection, Engine, RowMapping, delete, func, insert, select, update
 
 from server.state.database import writing
 from server.state.outbox import add as add_to_outbox
@@ -109,6 +109,15 @@ class SqlUploads:
         with writing(self._engine).begin() as connection:
             _check_room(connection, row.owner_key, limits)
             _insert(connection, row)
+
+    def withdraw(self, row: UploadRow) -> None:
+        """Have an upload that nobody was told of not be there, whatever a commit that failed may have left of it."""
+        with writing(self._engine).begin() as connection:
+            # Added anew where it isn't there: a transaction that changes nothing writes nothing over what was left.
+            if _upload(connection, row.key) is None:
+                _insert(connection, row)
+            connection.execute(delete(uploads).where(uploads.c.key == row.key, uploads.c.state == OPEN))
+            refresh_everywhere(connection, [row.session_id])
 
     def put_back(self, row: UploadRow) -> None:
         """Add an upload that the storage knows and the database doesn't; nothing if it does."""

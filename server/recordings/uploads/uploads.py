@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import re
 from collections import defaultdict
 from collections.abc import Callable, Coroutine
@@ -12,7 +11,6 @@ from typing import Any, TypeVar
 
 import orjson
 
-from rbac.identities import Identity
 from server.audit_log.access import Access
 from server.audit_log.storages import DEFAULT
 from server.audit_log.weighted_cache import WeightedCache
@@ -31,20 +29,20 @@ from server.recordings.recording import Recording, Upload, UploadState
 from server.recordings.session_ids import is_session_id
 from server.recordings.storages import RecordingStorages
 from server.recordings.threads import RecordingThreads
+from server.recordings.uploads.beginning import Beginnings
 from server.recordings.uploads.begun import Begun
 from server.recordings.uploads.ending import CompletionRequest, Endings, place_of
 from server.recordings.uploads.live_upload import LiveUpload, in_callers_words
-from server.recordings.uploads.owners import owner_key, owner_members, owner_of
+from server.recordings.uploads.owners import owner_members, owner_of
 from server.recordings.uploads.parts import SCHEDULE, PartSchedule
 from server.recordings.uploads.pipeline import IDLE_SECONDS, Backlog, Means
 from server.recordings.uploads.upload_ids import UploadIds, key_of, no_such_upload
 from server.recordings.uploads.upload_stream import StreamLimits, UploadStream
 from server.recordings.uploads.views import recording_of, upload_of
 from server.recordings.uploads.writing import Writing
-from server.state.database import StateFault, may_be_committed
+from server.state.database import StateFault
 from server.state.uploads import OPEN, OpenLimits, RecordingRow, SqlUploads, TooManyUploads, UploadRow
 from server.storage.ports import StorageError
-from server.storage.recording_port import RecordingStorage, UploadPlace
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _SHA256S = 1_024
@@ -89,6 +87,7 @@ class Uploads:
         """May be replaced at any time; a stream that is under way keeps what it began with."""
         self._now_ms = now_ms
         self._alerts = alerts or Alerts()
+        self._beginnings = Beginnings(store, storages, self._failed)
         self._means = Means(threads.local, Backlog(limits.backlog_bytes), limits.idle_seconds)
         # Of each storage apart: one that hangs holds up the ends of no other.
         self._ends = defaultdict[str, asyncio.Semaphore](lambda: asyncio.Semaphore(limits.ends_at_once))
@@ -192,36 +191,16 @@ class Uploads:
     async def _begin(self, access: Access, session_id: str, with_sha256: bool) -> UploadStream:
         who, now = access.identity, self._now_ms()
         begun = Begun(self._ids.make(who), session_id, owner_members(who, access.peer), now)
-        row = await self._on_thread(lambda: self._add(begun, who))
+        row = await self._on_thread(lambda: self._beginnings.add(begun, who, self.limits.open))
         live = self._live_of(row)
         live.writing.hashes_whole = with_sha256
         async with live.changing:
-            return await self._take_up(row, live)
-
-    def _add(self, begun: Begun, who: Identity) -> UploadRow:
-        self._store.check_room(owner_key(who), self.limits.open)
-        storage = self._storages.active
-        try:
-            place = storage.begin(begun.session_id, begun.key, begun.encode())
-        except StorageError as error:
-            self._failed(storage.storage_id, error)
-            with contextlib.suppress(StorageError):
-                storage.forget(UploadPlace(begun.session_id, begun.key))
-            raise
-        row = begun.row(place, storage.storage_id)
-        try:
-            self._store.add(row, self.limits.open)
-        except (TooManyUploads, StateFault) as error:
-            if not may_be_committed(error):
-                self._take_back(row, storage)
-            raise
-        return row
-
-    def _take_back(self, row: UploadRow, storage: RecordingStorage) -> None:
-        """Forget what was refused: nobody has its id, and a start would have it as open. What the state has stays."""
-        with contextlib.suppress(StateFault, StorageError):
-            if self._store.get(row.key) is None:
-                storage.forget(place_of(row))
+            try:
+                return await self._take_up(row, live)
+            except BaseException:
+                self._live.pop(row.key, None)
+                await self._on_thread(lambda: self._beginnings.withdraw(row))
+                raise
 
     async def _resume(self, key: str, session_id: str, with_sha256: bool) -> UploadStream:
         live = self._live_of(await self._row(key))

@@ -7,6 +7,7 @@ import contextlib
 import sqlite3
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import orjson
 import pytest
@@ -17,9 +18,11 @@ from server.files import DiskFiles
 from server.recordings.recording import UploadState
 from server.recordings.uploads.begun import Begun
 from server.recordings.uploads.custody import Custody
+from server.recordings.uploads.writing import Writing
 from server.state import database
 from server.state.database import StateFault, open_database
 from server.state.uploads import OpenLimits, UploadRow
+from server.storage.ports import StorageError
 from tests.uploads_under_test import NODE, OTHER_SESSION, SESSION, UploadsUnderTest, access
 
 DATA = bytes(range(100))
@@ -159,7 +162,8 @@ class StateError(sqlite3.OperationalError):
 def test_a_beginning_that_the_state_may_know_stays(
     engines: Engines, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_kept: bool, error: str
 ) -> None:
-    """Where a sync failed, what was written may be there after a restart, though nothing shows it before."""
+    """Where a sync failed, what was written may be there after a restart, though nothing shows it before. One that is
+    begun anew before that withdraws it; a restart has it as abandoned in time."""
     service = UploadsUnderTest(DiskFiles(), engines(), tmp_path / "recordings")
     add = service.store.add
 
@@ -174,6 +178,52 @@ def test_a_beginning_that_the_state_may_know_stays(
     assert len(folders(service)) == 1
     again = UploadsUnderTest(DiskFiles(), service.engine, tmp_path / "recordings")
     assert (len(folders(again)), again.store.count_open(), again.failed) == (1, 1, 0)
+    again.now_ms += 1_000_000
+    assert again.uploads.view(again.store.open()[0]).abandoned, "as any that nobody goes on with"
+
+
+def refusing(fault: str) -> Callable[..., Any]:
+    def refuse(*_: object) -> None:
+        raise StateFault("", {}, StateError(fault))
+
+    return refuse
+
+
+@pytest.mark.parametrize("is_there", [True, False])
+def test_a_beginning_that_the_state_may_know_is_withdrawn_before_the_next_and_leaves_no_second(
+    engines: Engines, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_there: bool
+) -> None:
+    """Else a disk that fails for a while would leave its owner as many open uploads as there were attempts."""
+    service = UploadsUnderTest(DiskFiles(), engines(), tmp_path / "recordings")
+    for change in ("add", "withdraw"):
+        monkeypatch.setattr(service.store, change, refusing("SQLITE_IOERR_FSYNC"))
+    for _ in range(3):
+        with pytest.raises(Unavailable):
+            asyncio.run(service.send(DATA))
+        assert len(folders(service)) == 1
+    monkeypatch.undo()
+    if is_there:
+        service.store.put_back(service.uploads._beginnings._untold[0])
+    upload_id = asyncio.run(service.send(DATA, session=OTHER_SESSION))
+    again = UploadsUnderTest(DiskFiles(), service.engine, tmp_path / "recordings")
+    assert [row.upload_id for row in again.store.open()] == [upload_id]
+    assert folders(again) == [upload_id[:32]]
+
+
+def test_an_upload_that_was_begun_and_could_not_be_told_is_withdrawn(
+    engines: Engines, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    service = UploadsUnderTest(DiskFiles(), engines(), tmp_path / "recordings")
+
+    def fail(_writing: Writing) -> int:
+        raise StorageError("the disk fails")
+
+    monkeypatch.setattr(Writing, "open", fail)
+    with pytest.raises(Unavailable, match="the disk fails"):
+        asyncio.run(service.send(DATA))
+    assert (folders(service), service.store.count_open()) == ([], 0)
+    again = UploadsUnderTest(DiskFiles(), service.engine, tmp_path / "recordings")
+    assert (again.store.count_open(), again.failed) == (0, 0)
 
 
 def test_what_people_leave_among_recordings_stops_nothing(engines: Engines, tmp_path: Path) -> None:
