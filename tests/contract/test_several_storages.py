@@ -6,6 +6,7 @@ import hashlib
 import shutil
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -23,7 +24,7 @@ from server.audit_log.taken_names import TakenName
 from server.audit_log.watching.log_parts import Selection
 from server.audit_log.watching.log_reader import LogReader
 from server.audit_log.watching.look import look_on
-from server.errors import NotFound
+from server.errors import NotFound, Unavailable
 from server.files import DiskFiles
 from server.recordings.sessions.session_index import SessionIndex
 from server.state.sessions import SqlSessionIndex
@@ -253,12 +254,19 @@ def test_an_answer_from_the_active_storage_names_the_periods_that_lie_elsewhere(
 
 
 def test_events_of_a_storage_that_nothing_is_known_of_any_more_are_named_as_missing(rig: SearchRig) -> None:
-    emitted(rig)
+    place = emitted(rig)[OTHER][0].receipt
     deliver(rig, OTHER)
     rig.others = ()
     again = rig.reopened()
     page = again.page(SearchQuery(storage="all"))
     assert [(item.reason, item.storage) for item in page.missing] == [(MissingReason.OTHER_STORAGE, OTHER)]
+    for selector in (EventSelector(place.log_id, place.sequence, storage="all"), EventSelector(uid="c", storage="all")):
+        with pytest.raises(Unavailable, match="promote the same place again"):
+            again.search.get(ALICE, selector, time.monotonic() + 60)
+        with pytest.raises(NotFound):
+            again.search.get(ALICE, replace(selector, storage="default"), time.monotonic() + 60)
+    with pytest.raises(NotFound):
+        again.search.get(ALICE, EventSelector(place.log_id, 99, storage="all"), time.monotonic() + 60)
     with pytest.raises(NotFound):
         again.page(SearchQuery(storage=OTHER))
     again.close()

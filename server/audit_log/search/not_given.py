@@ -11,11 +11,14 @@ NOT_GIVEN: Final = "there is no such event, or the caller's roles don't admit it
 """What the audit event says: whoever reads their own refusals there mustn't learn which it is."""
 
 
-def cant_be_read(*, is_archived: bool = False) -> AuditStoreError:
-    """Where it may be in what can't be read."""
+def cant_be_read(*, is_archived: bool = False, unknown: str = "") -> AuditStoreError:
+    """Where it may be in what can't be read; `unknown` is a storage of which nothing says where it is."""
     if is_archived:
         text = "what may hold the event is archived, and can be read once it was restored"
         return FailedPrecondition(text, reason="OBJECT_ARCHIVED")
+    if unknown:
+        text = f"nothing says where storage {unknown} is, which may have the event; promote the same place again"
+        return Unavailable(text, storage=unknown)
     return Unavailable("the event can't be read now")
 
 

@@ -113,7 +113,7 @@ class Outcomes:
         except (StorageError, Unavailable) as error:
             named = error.metadata.get("storage", "") if isinstance(error, Unavailable) else ""
             failed = outcome.faults or {*(outcome.asked or chosen)} - outcome.excused
-            for storage in [named] if named in chosen else failed:
+            for storage in {named}.intersection(chosen) if named else failed:
                 self._alerts.failed(storage, AlertKind.EVENT_SEARCH, outcome.faults.get(storage, str(error)))
             raise
         self._count_late(outcome, begun)

@@ -232,9 +232,12 @@ class Search:
                 continue
             if row_number is not None:
                 return self._place_of_row(item, row_number, condition)
-        if not unreadable:
-            raise no_such_event(condition, is_there=False)
-        raise cant_be_read(is_archived=any(isinstance(each.__cause__, ObjectArchived) for each in unreadable))
+        if unreadable:
+            raise cant_be_read(is_archived=any(isinstance(each.__cause__, ObjectArchived) for each in unreadable))
+        batch = self._catalogue.batch_holding(log_id, sequence)
+        if selector.storage == "all" and batch is not None and batch.storage not in self._storages.ids():
+            raise cant_be_read(unknown=batch.storage)
+        raise no_such_event(condition, is_there=False)
 
     def _row_of(self, item: CatalogueObject, sequence: int) -> int | None:
         if not self._digests.is_intact(item):
@@ -266,6 +269,9 @@ class Search:
             raise FailedPrecondition(message, reason="AMBIGUOUS_UID", uid=selector.uid, count=str(len(places)))
         if reasons := {item.reason for item in missing} - _SAYS_NOTHING_OF_ONE:
             raise cant_be_read(is_archived=MissingReason.OBJECT_ARCHIVED in reasons)
+        for item in missing:  # of all storages nothing is elsewhere but in those that nobody knows
+            if selector.storage == "all" and item.reason is MissingReason.OTHER_STORAGE:
+                raise cant_be_read(unknown=item.storage)
         # Looked for again even if there is none, so that time tells as little as it can.
         is_there = condition is not None and bool(self._places(caller, selector, deadline, None, outcome)[0])
         raise no_such_event(condition, is_there=is_there)

@@ -233,3 +233,10 @@ def test_of_an_object_that_has_its_own_alert_a_storage_that_cant_be_read_is_told
             outcome.lacks([Missing(reason, FAR, "gone", "why")])
     alerts.evaluate()
     assert bool(alerts.listed()) == (reason is MissingReason.OBJECT_UNREADABLE)
+
+
+def test_that_nothing_says_where_a_storage_is_is_no_failure_of_the_others() -> None:
+    alerts = Alerts()
+    with pytest.raises(Unavailable), Outcomes(alerts).counting({"default", FAR}):
+        raise Unavailable("nothing says where it is", storage="lost")
+    assert not any(alerts.last_failure(storage, AlertKind.EVENT_SEARCH) for storage in ("default", FAR))

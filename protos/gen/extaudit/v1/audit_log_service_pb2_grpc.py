@@ -113,7 +113,8 @@ class AuditLogServiceServicer:
     def GetEvent(self, request, context):
         """Streams one event whole: first its row with receipts and without JSON, then the JSON in chunks.
         Needs `event:list`. Errors: NOT_FOUND (there is none, or none that the caller's roles admit), FAILED_PRECONDITION
-        (reason AMBIGUOUS_UID: give the digest or the position).
+        (reason AMBIGUOUS_UID: give the digest or the position), UNAVAILABLE (it may be in what can't be read, or in a storage of
+        which nothing says where it is).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

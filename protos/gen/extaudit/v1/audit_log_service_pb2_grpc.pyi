@@ -58,7 +58,8 @@ class AuditLogServiceStub:
     GetEvent: _grpc.UnaryStreamMultiCallable[_audit_log_service_pb2.GetEventRequest, _audit_log_service_pb2.GetEventResponse]
     """Streams one event whole: first its row with receipts and without JSON, then the JSON in chunks.
     Needs `event:list`. Errors: NOT_FOUND (there is none, or none that the caller's roles admit), FAILED_PRECONDITION
-    (reason AMBIGUOUS_UID: give the digest or the position).
+    (reason AMBIGUOUS_UID: give the digest or the position), UNAVAILABLE (it may be in what can't be read, or in a storage of
+    which nothing says where it is).
     """
     ListEventChunks: _grpc.UnaryUnaryMultiCallable[_event_export_pb2.ListEventChunksRequest, _event_export_pb2.ListEventChunksResponse]
     """Lists stored batches as chunks for export, and how far each log is in them; the way to take away everything.
@@ -111,7 +112,8 @@ class AuditLogServiceAsyncStub(AuditLogServiceStub):
     GetEvent: _aio.UnaryStreamMultiCallable[_audit_log_service_pb2.GetEventRequest, _audit_log_service_pb2.GetEventResponse]  # type: ignore[assignment]
     """Streams one event whole: first its row with receipts and without JSON, then the JSON in chunks.
     Needs `event:list`. Errors: NOT_FOUND (there is none, or none that the caller's roles admit), FAILED_PRECONDITION
-    (reason AMBIGUOUS_UID: give the digest or the position).
+    (reason AMBIGUOUS_UID: give the digest or the position), UNAVAILABLE (it may be in what can't be read, or in a storage of
+    which nothing says where it is).
     """
     ListEventChunks: _aio.UnaryUnaryMultiCallable[_event_export_pb2.ListEventChunksRequest, _event_export_pb2.ListEventChunksResponse]  # type: ignore[assignment]
     """Lists stored batches as chunks for export, and how far each log is in them; the way to take away everything.
@@ -185,7 +187,8 @@ class AuditLogServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_abc.Iterator[_audit_log_service_pb2.GetEventResponse], _abc.AsyncIterator[_audit_log_service_pb2.GetEventResponse]]:
         """Streams one event whole: first its row with receipts and without JSON, then the JSON in chunks.
         Needs `event:list`. Errors: NOT_FOUND (there is none, or none that the caller's roles admit), FAILED_PRECONDITION
-        (reason AMBIGUOUS_UID: give the digest or the position).
+        (reason AMBIGUOUS_UID: give the digest or the position), UNAVAILABLE (it may be in what can't be read, or in a storage of
+        which nothing says where it is).
         """
 
     @_abc_1.abstractmethod
