@@ -117,7 +117,7 @@ def _build(
     read: Callable[[], Config],
     find_others: Callable[[Database], OtherStorages] | None,
 ) -> App:
-    check_modes(directory.path, config.ready_file)
+    check_modes(directory.path)
     engine = open_database(directory.state)
     issued = SqlIssuedCertificates(engine)
     local = ensure_local_authority(directory.path, config.cluster_name, issued, datetime.now(UTC))

@@ -100,7 +100,7 @@ def _data_directory(config: Config) -> Iterator[Problem]:
     if not os.path.lexists(folder):
         return
     try:
-        for text in mode_problems(folder, config.ready_file):
+        for text in mode_problems(folder):
             yield Problem("data_dir", text)
         for key in (DataDirectory(folder).identity / name for name in KEPT_SECRETS):
             if key.exists() and key.stat().st_size != SECRET_BYTES:

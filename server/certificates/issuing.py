@@ -17,7 +17,15 @@ from rbac.identities import IdentityKind
 from server.certificates.authorities import certificate_pem
 from server.certificates.identity_folder import IdentityFolder
 from server.certificates.issued import IssuedCertificate, IssuedCertificates
-from server.certificates.local_authority import HOST_CA, SERVER, USER_CA, LocalAuthority, load_local_authority
+from server.certificates.local_authority import (
+    HOST_CA,
+    SERVER,
+    USER_CA,
+    LocalAuthority,
+    is_begun,
+    load_local_authority,
+    not_begun,
+)
 from server.certificates.modes import check_modes
 from server.certificates.problems import CertificateProblem
 from server.certificates.signing import MAX_LIFE, Claim, sign_and_record
@@ -150,7 +158,9 @@ def _life(days: int) -> timedelta:
 def _issued_certificates(data_dir: Path) -> Iterator[SqlIssuedCertificates]:
     path = database_path(data_dir)
     if not path.exists():
-        raise CertificateProblem("the data directory has no state database yet: start the server once")
+        if is_begun(data_dir):
+            raise CertificateProblem("the state database is lost: `extaudit doctor` says what to do")
+        raise not_begun(data_dir, "state database")
     try:
         engine = open_database(path)
     except (StateFault, OSError) as error:

@@ -56,18 +56,34 @@ class LocalAuthority:
         if key is None:
             key = new_key()
             self.folder.write_key(SERVER, key)
-        elif self._server_certificate_serves(key.public_key(), now):
+        elif not self.server_certificate_lacks() and self._lasts(now):
             return False
         self.folder.write_certificate(SERVER, server_certificate(self.host, key.public_key(), now))
         return True
 
-    def _server_certificate_serves(self, key: object, now: datetime) -> bool:
+    def server_certificate_lacks(self) -> str:
+        """Why the server's own certificate is to be made anew, whatever is left of its life; "" if it is sound.
+
+        Raises:
+            CertificateProblem: a file is no certificate, or no key: a start refuses it.
+        """
+        key = self.folder.read_key(SERVER)
+        if key is None:
+            return f"{SERVER}.key isn't there"
         certificate = self.folder.read_certificate(SERVER)
-        if certificate is None or certificate.public_key() != key:
-            return False
+        if certificate is None:
+            return f"{SERVER}.crt isn't there"
+        if certificate.public_key() != key.public_key():
+            return f"{SERVER}.crt and {SERVER}.key don't belong together"
         try:
             certificate.verify_directly_issued_by(self.host.certificate)
         except (InvalidSignature, ValueError, TypeError):
+            return f"{SERVER}.crt isn't signed by the local host CA"
+        return ""
+
+    def _lasts(self, now: datetime) -> bool:
+        certificate = self.folder.read_certificate(SERVER)
+        if certificate is None:
             return False
         life = certificate.not_valid_after_utc - certificate.not_valid_before_utc
         return certificate.not_valid_after_utc - now >= life / 3
@@ -82,13 +98,24 @@ def load_local_authority(data_dir: Path) -> LocalAuthority:
     """The local authority of a data directory.
 
     Raises:
-        CertificateProblem: there is none yet, or its files are damaged.
+        CertificateProblem: there is none yet, its files are damaged, or one is lost.
     """
-    folder = identity_folder(data_dir)
-    host, user = folder.read_authority(HOST_CA), folder.read_authority(USER_CA)
-    if host is None or user is None:
-        raise CertificateProblem("the data directory has no certificate authority yet: start the server once")
-    return LocalAuthority(folder, host, user)
+    local = examine_local_authority(data_dir)
+    if local is None:
+        raise not_begun(data_dir, "certificate authority")
+    return local
+
+
+def is_begun(data_dir: Path) -> bool:
+    """Whether a first start was finished there."""
+    return identity_folder(data_dir).client_ca.exists()
+
+
+def not_begun(data_dir: Path, lacked: str) -> CertificateProblem:
+    """That a data directory lacks what the first start makes, or isn't there at all."""
+    if not data_dir.is_dir():
+        return CertificateProblem(f"there is no data directory {data_dir}")
+    return CertificateProblem(f"the data directory has no {lacked} yet: start the server once")
 
 
 def ensure_local_authority(

@@ -11,7 +11,7 @@ from cryptography import x509
 
 from server.certificates.anchors import Anchor, load_anchors
 from server.certificates.authorities import serial_of
-from server.certificates.local_authority import LocalAuthority, load_local_authority
+from server.certificates.local_authority import SERVER, LocalAuthority, load_local_authority
 from server.certificates.problems import CertificateProblem
 from server.certificates.server_credentials import load_server_pair
 from server.certificates.sources import CertificateSources, choose_sources
@@ -46,6 +46,12 @@ REFUSED: Final = Fault(
     Severity.ERROR,
     "Certificates or keys are not as the server needs them; it doesn't start, or keeps those it has.",
     "Put right the file that is named, or put it back from a copy. A CA that is lost voids all its certificates.",
+)
+SERVER_LACKS: Final = Fault(
+    "server_certificate_lost",
+    Severity.WARNING,
+    "The server's own certificate or its key isn't there, or isn't as it was made.",
+    "Restart the server: it makes another, of the same host CA, which clients take.",
 )
 SERVER_ENDS: Final = Fault(
     "server_certificate_ends", Severity.WARNING, "The server's certificate ends soon.", _RENEW_SERVER
@@ -116,8 +122,8 @@ CLIENT_CA_DIFFERS: Final = Fault(
 )
 
 FAULTS: Final = (
-    REFUSED, SERVER_ENDS, SERVER_ENDED, OPERATIONS_ENDS, OPERATIONS_ENDED, PUBLIC_ENDS, PUBLIC_ENDED, CA_ENDS, CA_ENDED,
-    IDENTITY_ENDS, IDENTITY_ENDS_LATER, IDENTITY_ENDED, UNRECORDED, CLIENT_CA_DIFFERS,
+    REFUSED, SERVER_LACKS, SERVER_ENDS, SERVER_ENDED, OPERATIONS_ENDS, OPERATIONS_ENDED, PUBLIC_ENDS, PUBLIC_ENDED,
+    CA_ENDS, CA_ENDED, IDENTITY_ENDS, IDENTITY_ENDS_LATER, IDENTITY_ENDED, UNRECORDED, CLIENT_CA_DIFFERS,
 )  # fmt: skip
 
 
@@ -141,14 +147,17 @@ def check(at: DataAtHand) -> Told:
     except CertificateProblem as problem:
         yield REFUSED.of("identity", str(problem))
         return
-    yield from _server(at, sources)
+    yield from _server(at, sources, local)
     yield from _authorities(at, sources)
     yield from _client_ca(local)
     yield from _issued(at, local)
 
 
-def _server(at: DataAtHand, sources: CertificateSources) -> Told:
+def _server(at: DataAtHand, sources: CertificateSources, local: LocalAuthority) -> Told:
     try:
+        if sources.key == local.folder.key(SERVER) and (lacks := local.server_certificate_lacks()):
+            yield SERVER_LACKS.of(f"{local.folder.path.name}/{sources.certificate.name}", lacks)
+            return
         # As of its own beginning, so that one that has ended is told as that.
         pair = load_server_pair(sources.certificate, sources.key, datetime.min.replace(tzinfo=UTC))
     except CertificateProblem as problem:
@@ -234,7 +243,7 @@ def _issued(at: DataAtHand, local: LocalAuthority) -> Told:
     serials = {each.serial for each in issued}
     for path in sorted(local.folder.path.glob("*.crt")):
         if _is_leaf_of(local, path) and (serial := _serial(path)) not in serials:
-            yield UNRECORDED.of(f"{local.folder.path.name}/{path.name}", f"serial {serial}")
+            yield UNRECORDED.of(f"{local.folder.path.name}/{path.name}", f"serial {serial}", remedy=_issue_anew(path))
 
 
 def _ending(at: DataAtHand, cert: IssuedCertificate) -> Iterator[Finding]:
@@ -270,6 +279,12 @@ def _issued_by(certificate: x509.Certificate, authority: x509.Certificate) -> bo
 
 def _serial(path: Path) -> str:
     return serial_of(x509.load_pem_x509_certificate(read_regular(path)))
+
+
+def _issue_anew(certificate: Path) -> str:
+    """What to do about a file that `identity issue` would find in its way."""
+    files = f"{certificate.name} and {certificate.with_suffix('.key').name}"
+    return f"Move {files} away first. {UNRECORDED.remedy}"
 
 
 def _date(moment: datetime) -> str:

@@ -76,13 +76,13 @@ def check(at: DataAtHand) -> Told:
     if not os.path.isdir(directory.path):
         yield FOLDER_MISSING.of(str(directory.path))
         return
-    for exposed in exposed_files(directory.path, at.config.ready_file):
+    for exposed in exposed_files(directory.path):
         detail = f"has mode {exposed.mode:04o}"
         yield MODE_OPEN.of(exposed.name, detail, remedy=f"Run `{exposed.remedy}`. {_AFTER}")
     yield from _others_can_write(at)
     owner = directory.account
     looked_at = 0
-    for name, path, _ in private_files(directory.path, at.config.ready_file):
+    for name, path, _ in private_files(directory.path):
         if not path.exists():
             continue
         looked_at += 1

@@ -292,7 +292,7 @@ def http_listener(days: float, key: str = SERVER, *, public: bool = False) -> Ca
 
 PLANTS = [
     Plant("data_directory_missing", _no_folder, "--data-dir"),
-    Plant("mode_open", lambda data: (data / "identity" / "admin.key").chmod(0o640), "chmod 600 identity/admin.key"),
+    Plant("mode_open", lambda data: (data / "identity" / "admin.key").chmod(0o640), "/identity/admin.key`"),
     Plant("mode_open", lambda data: data.chmod(0o755), "chmod 700"),
     Plant("others_can_write", that_all_can_write(role_file), "chmod go-w /"),
     Plant("others_can_write", that_all_can_write(folder_of_roles), "chmod go-w /", WITH_CONFIG),
@@ -303,7 +303,7 @@ PLANTS = [
     Plant("not_a_file", lambda data: in_place_of(segments(data)[-1], os.mkfifo), "move it away"),
     Plant("not_a_file", lambda data: in_place_of(custody(data), os.mkdir), "move it away"),
     Plant("part_left", lambda data: (data / "identity" / "a.key.part").touch(0o600), "Start the server"),
-    Plant("state_missing", lambda data: database_path(data).unlink(), "copy"),
+    Plant("state_missing", lambda data: database_path(data).unlink(), "Stop the server and put state.db back"),
     Plant("state_missing", lambda data: database_path(data).write_bytes(b""), "copy"),
     Plant("state_unreadable", lambda data: database_path(data).write_bytes(b"no database" * 500), "copy"),
     Plant("state_damaged", damage_state, "copy"),
@@ -311,6 +311,8 @@ PLANTS = [
     Plant("state_older", lambda data: on_state(data, "UPDATE schema_version SET version = 1"), "start the server"),
     Plant("certificates_refused", lambda data: (data / "identity" / "user-ca.key").unlink(), "copy"),
     Plant("certificates_refused", lambda data: (data / "identity" / "server.key").write_bytes(b"x"), "copy"),
+    Plant("server_certificate_lost", lambda data: (data / "identity" / "server.crt").unlink(), "makes another"),
+    Plant("server_certificate_lost", lambda data: (data / "identity" / "server.key").unlink(), "makes another"),
     Plant("server_certificate_ends", lambda data: age_server_certificate(data, 360), "Restart"),
     Plant("server_certificate_ended", lambda data: age_server_certificate(data, 366), "Restart"),
     Plant("certificates_refused", http_listener(0, key=ADMINISTRATOR), "Put right", WITH_CONFIG),

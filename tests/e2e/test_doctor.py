@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+import re
+import shlex
 import shutil
+import subprocess
 import threading
 import time
 from datetime import UTC, datetime, timedelta
@@ -11,7 +14,8 @@ from pathlib import Path
 
 import pytest
 from extaudit_cli.doctor_remote import _clock
-from extaudit_client import Query
+from extaudit_cli.main import run
+from extaudit_client import Query, Unauthenticated
 
 from rbac.permissions import Permission
 from server.doctor import roles
@@ -138,6 +142,44 @@ def test_fifos_in_the_place_of_files_are_named_and_hold_up_nothing(made: Path, t
     assert diagnosis.report["skipped"].keys() == {"journal"}, "of which nothing can be told without its segments"
     in_place_of(folder / "data" / "state.db", os.mkfifo)
     assert {"not_a_file", "state_unreadable"} <= doctor(folder).names
+
+
+def test_what_a_start_mends_or_makes_anew_is_no_error(made: Path, tmp_path: Path) -> None:
+    folder = copy_of(made, tmp_path)
+    (folder / "data" / "ready.json").touch()
+    (folder / "data" / "ready.json").chmod(0o644)
+    (folder / "data" / "identity" / "server.crt").unlink()
+    diagnosis = doctor_here(folder)
+    assert (diagnosis.code, diagnosis.names) == (0, {"ready_file_stale", "server_certificate_lost"})
+
+
+def test_of_a_lost_ca_key_the_doctor_says_what_the_start_says(made: Path, tmp_path: Path) -> None:
+    folder = copy_of(made, tmp_path)
+    (folder / "data" / "identity" / "host-ca.key").unlink()
+    (folder / "data" / "state.db").unlink()
+    (folder / "data" / "state.db").mkdir(0o755)
+    diagnosis = doctor_here(folder)
+    told = "identity/host-ca.key is missing while host-ca.crt is there; restore it from a copy"
+    assert diagnosis.of("certificates_refused")["detail"] == told
+    assert diagnosis.of("not_a_file")["subject"] == "state.db"
+    assert "mode_open" not in diagnosis.names, "a chmod would mend nothing"
+
+
+def test_after_a_loss_of_the_state_the_administrator_comes_in_again_by_what_the_remedy_says(
+    made: Path, tmp_path: Path
+) -> None:
+    folder = copy_of(made, tmp_path)
+    (folder / "data" / "state.db").unlink()
+    remedy = doctor_here(folder, "--check", "state").of("state_missing")["remedy"]
+    assert remedy.startswith("Stop the server and put state.db back from a copy.")
+    remove, issue = (shlex.split(each) for each in re.findall("`([^`]+)`", remedy))
+    with running_server(folder) as server:
+        with pytest.raises(Unauthenticated, match="not on record"), server.client() as client:
+            client.status()
+        subprocess.run(remove, check=True)
+        assert run(issue[1:]) == 0
+        with server.client() as client:
+            assert client.status().serving
 
 
 def test_a_wrong_setting_leaves_the_directory_that_the_file_names(made: Path, tmp_path: Path) -> None:

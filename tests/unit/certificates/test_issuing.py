@@ -226,3 +226,8 @@ def test_loose_modes_and_missing_authorities_are_refused(data_dir: Path, tmp_pat
         with pytest.raises(CertificateProblem, match="start the server once"):
             act()
     assert list(empty.iterdir()) == []
+    with pytest.raises(CertificateProblem, match="there is no data directory"):
+        issuing.list_issued(empty / "none")
+    database_path(data_dir).unlink()
+    with pytest.raises(CertificateProblem, match="the state database is lost"):
+        issuing.list_issued(data_dir)
