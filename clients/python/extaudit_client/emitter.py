@@ -21,8 +21,8 @@ from extaudit_client.emitter_thread import EmitterThread
 from extaudit_client.emitting import check_sizes
 from extaudit_client.errors import InvalidRequest, Violation
 from extaudit_client.event_uid import prepared
+from extaudit_client.pace import Pace
 from extaudit_client.retries import Retries
-from extaudit_client.sending import Sizes
 from extaudit_client.spool.dead_letters import DeadLetters, RefusedEvent
 from extaudit_client.spool.errors import SpoolClosed
 from extaudit_client.spool.files import DiskFiles
@@ -73,8 +73,8 @@ class Emitter:
         on_trouble: Callable[[Trouble], None] | None = None,
         retries: Retries | None = None,
     ) -> None:
-        folder, files, sizes = Path(spool_dir), DiskFiles(), Sizes(batch=batch_size)
-        check_sizes(sizes.batch, sizes.window)
+        folder, files, pace = Path(spool_dir), DiskFiles(), Pace(batch_size)
+        check_sizes(batch_size, pace.window)
         files.make_folder(folder)
         self._lock = FolderLock(folder)
         try:
@@ -87,7 +87,7 @@ class Emitter:
         self._process = os.getpid()
         self._closing = threading.Lock()
         self._state = EmitterState(self._spool, DeadLetters(files, folder), on_refused, on_trouble)
-        self._thread = EmitterThread(connection, files, self._spool, self._state, sizes, retries or Retries())
+        self._thread = EmitterThread(connection, files, self._spool, self._state, pace, retries or Retries())
         self._thread.start()
         atexit.register(self.close, timeout=0)
 

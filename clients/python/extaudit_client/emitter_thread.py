@@ -9,13 +9,13 @@ from extaudit_client.calling import Caller
 from extaudit_client.connection import Connection
 from extaudit_client.emitter_state import EmitterState, Trouble
 from extaudit_client.errors import ExtauditError, PermissionDenied, ServiceFault, Unauthenticated
+from extaudit_client.pace import Pace
 from extaudit_client.retries import Retries
-from extaudit_client.sending import FAULTS, Faults, Sending, Sizes
+from extaudit_client.sending import FAULTS, Faults, Sending
 from extaudit_client.spool.files import Files
 from extaudit_client.spool.reading import Reader
 from extaudit_client.spool.spool import Spool
 
-_CALL_SECONDS: Final = 60.0
 _DENIED_SECONDS: Final = 10.0
 """Rights and identities change by somebody's hand, so they are asked for less often."""
 _BREAKS_THE_STREAM: Final = frozenset({"INVALID_ARGUMENT", "RESOURCE_EXHAUSTED", "OUT_OF_RANGE"})
@@ -30,14 +30,14 @@ class EmitterThread:
         files: Files,
         spool: Spool,
         state: EmitterState,
-        sizes: Sizes,
+        pace: Pace,
         retries: Retries,
     ) -> None:
         self._connection = connection
         self._files = files
         self._spool = spool
         self._state = state
-        self._sizes = sizes
+        self._pace = pace
         self._retries = retries
         self._stopping = threading.Event()
         self._caller: Caller | None = None
@@ -83,9 +83,10 @@ class EmitterThread:
     def _send(self, *, alone: bool) -> None:
         if self._caller is None:
             channel = self._connection.channel()
-            self._caller = Caller(self._connection, channel, _CALL_SECONDS, Retries(attempts=0))
+            self._caller = Caller(self._connection, channel, self._pace.seconds, Retries(attempts=0))
+        self._caller.timeout = self._pace.seconds
         reader = Reader(self._files, self._spool)
-        sending = Sending(self._caller, reader, self._sizes, self._state, self._more, self._faults)
+        sending = Sending(self._caller, reader, self._pace, self._state, self._more, self._faults)
         settled = self._spool.settled
         try:
             with self._caller.errors():

@@ -47,14 +47,19 @@ class Patience:
         """Nobody waits."""
         self._since = None
 
+    @property
+    def waited(self) -> float:
+        """Seconds since somebody waits; 0 where nobody does."""
+        since = self._since
+        return 0.0 if since is None else time.monotonic() - since
+
     def end(self) -> None:
         """Look no more."""
         self._over.set()
 
     def _look(self) -> None:
         while not self._over.wait(self._seconds / 12):
-            since = self._since
-            if since is not None and time.monotonic() - since > self._seconds:
+            if self.waited > self._seconds:
                 self.failure = ConnectionFailed(f"the service said nothing for {self._seconds:.0f} s")
                 self._call.cancel()
                 return

@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Final, Protocol
 
 import grpc
@@ -13,9 +12,10 @@ from extaudit.v1 import audit_log_service_pb2 as pb
 
 from extaudit_client import event_calls
 from extaudit_client.calling import Caller
-from extaudit_client.emitting import MESSAGE_BYTES, STREAM_EVENT_BYTES, Acknowledgement, Message
+from extaudit_client.emitting import STREAM_EVENT_BYTES, Acknowledgement, Message
 from extaudit_client.errors import ExtauditError, ServiceFault, from_rpc
-from extaudit_client.patience import SILENCE_SECONDS, Patience
+from extaudit_client.pace import Pace
+from extaudit_client.patience import Patience
 from extaudit_client.retries import Retries
 from extaudit_client.spool.frames import Entry
 from extaudit_client.spool.reading import Batch, Reader
@@ -38,14 +38,6 @@ class Outcome(Protocol):
         """A batch was answered, None where it held nothing but what is lost; it may be settled when this returns."""
 
 
-@dataclass(frozen=True, slots=True)
-class Sizes:
-    """Events in a message, messages that may be unacknowledged."""
-
-    batch: int = 500
-    window: int = 8
-
-
 class Faults:
     """How often the service failed over which event while it took a later one; kept from one stream to the next."""
 
@@ -65,25 +57,22 @@ class Sending:
         self,
         caller: Caller,
         reader: Reader,
-        sizes: Sizes,
+        pace: Pace,
         outcome: Outcome,
         more: Callable[[int, float], bool],
         faults: Faults,
-        silence: float = SILENCE_SECONDS,
     ) -> None:
         self._caller = caller
         self._reader = reader
-        self._sizes = sizes
+        self._pace = pace
         self._outcome = outcome
         self._faults = faults
         self._more = more
         """Waits so many seconds for events beyond a number; gives False when none came, or none shall be sent."""
-        self._silence = silence
-        """Seconds without an answer, while one is due, after which the stream is taken for dead."""
         self._patience: Patience | None = None
         self._changed = threading.Condition()
         self._over = False
-        self._unacknowledged = Unacknowledged(sizes.window, Retries(attempts=0))
+        self._unacknowledged = Unacknowledged(pace.window, Retries(attempts=0))
         self._batches: deque[Batch] = deque()
         self._large: Batch | None = None
         self._broken: Exception | None = None
@@ -95,13 +84,14 @@ class Sending:
             ExtauditError: the stream broke. OSError: the spool can't be read, or an outcome not be noted.
         """
         call = self._caller.stubs.audit_log.EmitEvents(self._requests())
-        patience = Patience(call, self._silence)
+        patience = Patience(call, self._pace.seconds)
         with self._changed:
             self._patience = patience
             self._wait_or_not()
         try:
             for response in call:
                 for answer in self._unacknowledged.note(response):
+                    self._pace.answered(patience.waited)
                     self._outcome.acknowledged(self._batches[0], answer)
                     with self._changed:
                         self._batches.popleft()
@@ -109,6 +99,7 @@ class Sending:
                 with self._changed:
                     self._wait_or_not()
         except grpc.RpcError as error:
+            self._pace.broken_off(patience.waited)
             raise self._broken or patience.failure or from_rpc(error) from None
         finally:
             patience.end()
@@ -137,7 +128,7 @@ class Sending:
         Raises:
             ExtauditError: a call failed for what isn't the event's fault, or isn't known to be. OSError: as `run`.
         """
-        batch = self._reader.read(self._sizes.batch, MESSAGE_BYTES)
+        batch = self._reader.read(self._pace.batch, self._pace.message_bytes)
         following = self._reader.read(1, 1)  # so that there is one to compare with, however large the first is
         batch.entries += following.entries
         batch.lost += following.lost
@@ -155,6 +146,8 @@ class Sending:
             try:
                 answer = message.emitted(self._caller.run(event_calls.emit(entry.event)))
             except ExtauditError as error:
+                if error.code == "DEADLINE_EXCEEDED":
+                    self._pace.broken_off(self._pace.seconds)
                 if _may_be_its_fault(entry, error):
                     # It is, if the service takes one behind it.
                     if not passed_over:
@@ -215,7 +208,7 @@ class Sending:
         while not self._over:
             if not self._has_room():
                 continue
-            batch = self._reader.read(self._sizes.batch, MESSAGE_BYTES)
+            batch = self._reader.read(self._pace.batch, self._pace.message_bytes)
             if batch.entries and _is_large(batch.entries[0]):
                 self._large = batch
                 return None
@@ -229,9 +222,12 @@ class Sending:
 
     def _has_room(self) -> bool:
         with self._changed:
-            if not self._over and self._unacknowledged.full:
+            if not self._over and self._is_full():
                 self._changed.wait()
-            return not self._unacknowledged.full
+            return not self._is_full()
+
+    def _is_full(self) -> bool:
+        return len(self._unacknowledged.messages) >= self._pace.window
 
     def _all_acknowledged(self) -> bool:
         with self._changed:

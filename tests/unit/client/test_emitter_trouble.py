@@ -9,6 +9,7 @@ import threading
 from pathlib import Path
 from typing import Any
 
+import extaudit_client.emitter
 import grpc
 import pytest
 from extaudit.v1 import audit_log_service_pb2 as pb
@@ -20,6 +21,7 @@ from extaudit_client import (
     emitter_thread,
     sending,
 )
+from extaudit_client.pace import Pace
 from extaudit_client.patience import Patience
 from extaudit_client.spool.reading import Batch, Reader
 
@@ -324,7 +326,7 @@ def test_a_service_that_answers_no_more_is_trouble_and_its_events_are_sent_again
         return waiting[-1]
 
     monkeypatch.setattr(sending, "Patience", patient)
-    monkeypatch.setattr(emitter_thread, "Sending", functools.partial(sending.Sending, silence=SILENCE))
+    monkeypatch.setattr(extaudit_client.emitter, "Pace", functools.partial(Pace, seconds=SILENCE))
     silent, hangs, troubles = threading.Event(), iter([True]), list[Trouble]()
 
     def trouble(told: Trouble) -> None:
@@ -350,6 +352,38 @@ def test_a_service_that_answers_no_more_is_trouble_and_its_events_are_sent_again
         emitter.flush(60)
         assert list(stored.events) == uids
     assert "said nothing" in str(troubles[0].error)
+
+
+def test_less_is_sent_at_once_where_no_answer_comes_in_time(
+    connection: Connection,
+    service: FakeService,
+    stored: Stored,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    silence_clock: SilenceClock,
+) -> None:
+    """As over a slow uplink: a message of more than two events doesn't arrive before the stream is broken off."""
+    monkeypatch.setattr(extaudit_client.emitter, "Pace", functools.partial(Pace, seconds=SILENCE))
+    sizes, troubles = list[int](), list[Trouble]()
+
+    def have_grown(before: int) -> bool:
+        return len(troubles) > before
+
+    def answer(requests: Stream) -> Answers:
+        for request in requests:
+            sizes.append(len(request.events))
+            if len(request.events) > 2:
+                silence_clock.go_on_until(functools.partial(have_grown, len(troubles)))
+                return
+            silence_clock.go_on()
+            yield from stored(iter([request]))
+
+    service.emit_stream = answer
+    with Emitter(connection, tmp_path, retries=FAST, batch_size=8, on_trouble=troubles.append) as emitter:
+        uids = emitter.emit_many([{"event": "e"}] * 6)
+        emitter.flush(60)
+        assert list(stored.events) == uids
+    assert sizes[:3] == [6, 4, 2]
 
 
 def test_a_missing_certificate_is_trouble_and_no_loss(connection: Connection, stored: Stored, tmp_path: Path) -> None:
