@@ -72,7 +72,7 @@ class Uploading:
         """Upload until everything is durable.
 
         Raises:
-            ExtauditError: the upload was refused, or broke too often. OSError: the source can't be read.
+            ExtauditError: the upload was refused, or broke too often. What else the source raises when it is read.
         """
         failures = 0
         while True:
@@ -148,7 +148,7 @@ class Uploading:
         data, failure = b"", None
         try:
             data = self._window.source.read()
-        except (OSError, ValueError) as error:
+        except Exception as error:  # whatever it is, gRPC would only say that the requests failed
             failure = error
         finally:
             self._changed.acquire()

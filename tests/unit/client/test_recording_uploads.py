@@ -197,13 +197,16 @@ def test_a_source_that_waits_holds_no_acknowledgement_up(service: FakeService, c
     assert durable == [0, 1, 2, 3]
 
 
-def test_a_source_that_can_not_be_read_ends_the_upload(service: FakeService, client: Client) -> None:
+@pytest.mark.parametrize("failure", [OSError(5, "a bad disk"), RuntimeError("a bad key")], ids=repr)
+def test_a_source_that_can_not_be_read_ends_the_upload(
+    service: FakeService, client: Client, failure: Exception
+) -> None:
     class Broken(io.RawIOBase):
         def read(self, size: int = -1) -> bytes:
-            raise OSError(5, "Input/output error")
+            raise failure
 
     service.upload = FakeUploads()
-    with pytest.raises(OSError, match="Input/output"):
+    with pytest.raises(type(failure), match="a bad"):
         client.recordings.upload(Broken(), SESSION)  # type: ignore[arg-type]  # as above
 
 
