@@ -134,7 +134,10 @@ class Emitter:
         undisturbed(lambda given_up: self._flush(timeout, given_up))
 
     def close(self, timeout: float = 5.0) -> int:
-        """Send what is left for up to `timeout` seconds; gives how many events stay for the next emitter."""
+        """Send what is left for up to `timeout` seconds; gives how many events stay for the next emitter.
+
+        Where some do that is logged, as the end of a `with` block tells nobody.
+        """
         if os.getpid() != self._process:
             return 0  # and without waiting for a lock that a thread of the other process may have held at the fork
         return undisturbed(lambda given_up: self.close_until(timeout, given_up))
@@ -151,6 +154,7 @@ class Emitter:
             self._spool.close()
             left = self._spool.fill().queued  # with what others wrote until then
             self._lock.release()
+            self._state.closed(left)
             return left
 
     def _flush(self, timeout: float | None, given_up: GivenUp) -> None:

@@ -115,6 +115,11 @@ class EmitterState:
             _LOG.warning("events wait in the spool, tried again in %.1f s: %s", trouble.delay, text)
         _tell(self._on_trouble, trouble)
 
+    def closed(self, left: int) -> None:
+        """Nothing more is sent by this emitter."""
+        if left:
+            _LOG.warning("%d events stay in the spool, until an emitter opens it again", left)
+
 
 def _refused(batch: Batch, answer: Acknowledgement) -> list[RefusedEvent]:
     events = [batch.entries[refusal.index - answer.first_index].event for refusal in answer.refused]

@@ -114,8 +114,8 @@ def test_what_was_flushed_is_in_the_counts(
         assert emitter.stats.sent == 1
 
 
-def test_what_is_left_is_sent_first_and_in_order_by_the_next_emitter(
-    connection: Connection, stored: Stored, tmp_path: Path
+def test_what_is_left_is_told_and_sent_first_and_in_order_by_the_next_emitter(
+    connection: Connection, stored: Stored, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     nowhere = Connection("127.0.0.1:1", connection.ca, connection.cert, connection.key)
     before = Emitter(nowhere, tmp_path, retries=FAST)
@@ -124,10 +124,13 @@ def test_what_is_left_is_sent_first_and_in_order_by_the_next_emitter(
         before.flush(0.05)
     assert before.stats.oldest_age > 0
     assert before.close(timeout=0) == 20
+    assert "20 events stay in the spool" in caplog.text
+    caplog.clear()
     with Emitter(connection, tmp_path, retries=FAST) as after:
         uids.append(after.emit({"event": "last"}))
         after.flush(60)
     assert list(stored.events) == uids
+    assert "stay in the spool" not in caplog.text
 
 
 def test_a_full_spool_holds_back_or_refuses_as_chosen(
