@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import groupby
 from typing import Protocol
@@ -136,13 +136,15 @@ class TailPart:
 
     def rows(self, selection: Selection) -> Iterator[Row]:
         """The rows that may be wanted, in the order of sequences."""
-        for receipt, items in groupby(self._items, lambda item: (item.receipt, item.received_ms)):
-            emitter, peer = decode_emitter(orjson.loads(receipt[0]))
-            if selection.emitter is None or selection.emitter(emitter):
-                for sequence, event in self._events(list(items), selection):
-                    yield sequence, event, Receipt(self._storage, self._log_id, sequence, emitter, peer, receipt[1])
+        for (receipt, received_ms), items in groupby(self._items, lambda item: (item.receipt, item.received_ms)):
+            if selection.emitter is not None and not selection.emitter(_emitter(receipt)[0]):
+                continue
+            for found in self._events(list(items), selection):
+                emitter, peer = _emitter(receipt)  # here, since most watches find nothing in most blocks
+                for sequence, event in found:
+                    yield sequence, event, Receipt(self._storage, self._log_id, sequence, emitter, peer, received_ms)
 
-    def _events(self, items: Sequence[TailBlock], selection: Selection) -> Iterator[tuple[int, Event]]:
+    def _events(self, items: Sequence[TailBlock], selection: Selection) -> Iterator[Iterable[tuple[int, Event]]]:
         # Those that were validated together have one buffer, and are looked through together.
         for _, same in groupby(items, lambda item: id(item.block.data)):
             alike = list(same)
@@ -154,7 +156,12 @@ class TailPart:
             rows = rows[sequences[rows] > self._after]
             for start in range(0, len(rows), _BLOCK_ROWS):
                 some = rows[start : start + _BLOCK_ROWS]
-                yield from zip(sequences[some].tolist(), events_of(data, table[some]), strict=True)
+                yield zip(sequences[some].tolist(), events_of(data, table[some]), strict=True)
+
+
+def _emitter(receipt: bytes) -> tuple[Emitter, str]:
+    """Emitter and peer, from a block's receipt."""
+    return decode_emitter(orjson.loads(receipt))
 
 
 def _is_by(receipt: Receipt, wanted: Callable[[Emitter], bool]) -> bool:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 from bisect import bisect_right
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from server.audit_log.missing_ranges import diverted_range, lost_range
@@ -53,7 +53,9 @@ class LogReader:
 
     def ends(self) -> dict[str, int]:
         """For each log, the oldest first, its last sequence that is committed or known to be lost; 0 if it has none."""
-        pins = self._tail.pin()  # first: what leaves the tail from here on is in the catalogue
+        return self._ends(self._tail.pin())  # first: what leaves the tail from here on is in the catalogue
+
+    def _ends(self, pins: Sequence[Pinned]) -> dict[str, int]:
         ends = {self._log_id: 0} | self._catalogue.confirmed()
         for log_id, last in [*((pin.section.log_id, pin.last) for pin in pins), *self._hole_ends()]:
             ends[log_id] = max(last, ends.get(log_id, 0))
@@ -61,15 +63,13 @@ class LogReader:
 
     def backlog(self, place: Place, most_bytes: int) -> int | None:
         """How many events follow the place; None if they are more than `most_bytes`, or not all in the tail."""
-        pins: dict[str, list[Pinned]] = {}
-        for pin in self._tail.pin():
-            pins.setdefault(pin.section.log_id, []).append(pin)
+        pins = self._tail.pin()
         events = size = 0
-        for log_id, end in self.ends().items():
+        for log_id, end in self._ends(pins).items():
             done = place.get(log_id, 0)
             if done >= end:
                 continue
-            within = [pin for pin in pins.get(log_id, ()) if pin.last > done]
+            within = [pin for pin in pins if pin.section.log_id == log_id and pin.last > done]
             if not within or within[0].section.first > done + 1 or within[-1].last < end:
                 return None
             for block in (item.block for pin in within for item in pin.section.blocks[_index(pin, done) : pin.length]):
