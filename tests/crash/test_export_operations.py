@@ -17,6 +17,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 from extaudit_cli.exporting.destination import destination
+from extaudit_cli.exporting.owner import OWNER
 from extaudit_cli.exporting.progress import Progress
 from extaudit_cli.exporting.question import Question
 from extaudit_cli.exporting.resumption import Outcome, ResumableExport
@@ -63,8 +64,12 @@ def rows(files: ForgetfulFiles, form: str) -> list[Row]:
     out = Path(form.split()[0])
     names = [out / name for name in files.list(out)] if form.startswith("out/") else [out]
     assert not [path for path in names if path.name.endswith(".partial")]
-    found = [row for path in names if "state" not in path.name for row in _read(path.name, files.read(path))]
+    found = [row for path in names if _has_rows(path.name) for row in _read(path.name, files.read(path))]
     return sorted(found)
+
+
+def _has_rows(name: str) -> bool:
+    return "state" not in name and name != OWNER
 
 
 def _read(name: str, data: bytes) -> Iterator[Row]:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,7 +14,7 @@ import click
 from extaudit_cli.exporting.folder_output import FolderOutput
 from extaudit_cli.exporting.forms import FORMATS, Form
 from extaudit_cli.exporting.outputs import FileOutput, Output, StreamOutput
-from extaudit_cli.exporting.state import ExportState, StateFile, StateProblem
+from extaudit_cli.exporting.state import ExportState, StateFile, StateProblem, held
 from server.files import Files
 
 FOLDER_STATE = "export-state.json"
@@ -54,6 +57,19 @@ class Destination:
         elif self.layout == "file" and (self.path.is_symlink() or (self.path.exists() and not self.path.is_file())):
             raise StateProblem(f"{self.path} isn't a regular file")
 
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Hold the state, and the place as well, which an export with another state may want.
+
+        Raises:
+            StateProblem: another export holds one of them.
+        """
+        paths = [self.state, _default_state(self.layout, self.path)]
+        with ExitStack() as locks:
+            for path in sorted({_real(path): path for path in paths if path}.values()):
+                locks.enter_context(held(path))
+            yield
+
     def check_free(self, files: Files) -> None:
         """Nothing of others is overwritten: without a state the place must be empty.
 
@@ -63,7 +79,9 @@ class Destination:
         if self.layout == "file" and files.size(self.path) is not None:
             raise StateProblem(f"{self.path} is there already, and no state says that this export wrote it")
         if self.layout == "folder":
-            own = {self.state.name, self.state.name + ".lock", self.state.name + ".part"} if self.state else set()
+            own = {f"{FOLDER_STATE}.lock"}
+            if self.state and _real(self.state.parent) == _real(self.path):
+                own |= {self.state.name, self.state.name + ".lock", self.state.name + ".part"}
             if set(files.list(self.path)) - own:
                 raise StateProblem(f"{self.path} isn't empty, and no state says that this export wrote it")
 
@@ -103,6 +121,10 @@ def _check(form: Form, layout: str) -> None:
         raise click.UsageError("parquet goes into a folder (--out DIR/), a file for each chunk; readers take it as one")
     if form.gzip:
         raise click.UsageError("parquet is compressed already; leave --gzip out")
+
+
+def _real(path: Path) -> str:
+    return os.path.realpath(path)
 
 
 def _default_state(layout: str, path: Path) -> Path | None:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from extaudit_cli.exporting.outputs import Piece, Save
+from extaudit_cli.exporting.owner import check_owner, claimed
 from extaudit_cli.exporting.state import ExportState, OpenFile, StateProblem
 from server.files import AppendFile, Files
 
@@ -26,7 +27,7 @@ class FolderOutput:
         self._piece = Piece()
         self._file: AppendFile | None = None
         self._entry_durable = False
-        self.reached = state
+        self.reached = claimed(files, folder, state, save)
         self._recover()
 
     def begin(self, piece: Piece) -> None:
@@ -63,6 +64,7 @@ class FolderOutput:
             if not self._entry_durable:
                 self._files.sync_folder(self._folder)
                 self._entry_durable = True
+        check_owner(self._files, self._folder, self.reached)  # who removes a folder may have begun another export there
         self._save(self.reached)
 
     def end(self) -> None:
@@ -90,6 +92,8 @@ class FolderOutput:
         self._give_name(opened)
 
     def _give_name(self, opened: OpenFile) -> None:
+        if self._files.size(self._folder / opened.final) is not None:
+            raise StateProblem(f"{self._folder / opened.final} is there already, and this export hasn't written it")
         self._files.rename(self._folder / opened.name, self._folder / opened.final)
         self._files.sync_folder(self._folder)
         self.reached = replace(self.reached, open=None)

@@ -102,15 +102,23 @@ class FileOutput:
         durable = state.open.bytes if state.open else 0
         if state.open and state.open.name != path.name:
             raise StateProblem(f"the state is of an export to {state.open.name}, not to {path.name}")
-        if (files.size(path) or 0) < durable:
+        size = files.size(path) or 0
+        if size < durable:
             raise StateProblem(f"{path} is shorter than the export's state says: something else has changed it")
-        self._name = path.name
+        if size and state.open is None:  # it is in the state before it has a byte
+            raise StateProblem(f"{path} is there already, and this export hasn't written it")
+        self._path = path
+        self._files = files
         self.reached = replace(state, files=1)
         self._file = files.open_append(path)
         try:
             if self._file.size > durable:
                 self._file.truncate(durable)
             files.sync_folder(path.parent)
+            self._number = files.number(path)
+            if state.open is None:
+                self.advance()
+                save(self.reached)
             if not durable:
                 self._file.append(head)
         except OSError:
@@ -128,11 +136,12 @@ class FileOutput:
 
     def advance(self, **changes: Any) -> None:
         """Members of the state that hold with what was appended."""
-        self.reached = replace(self.reached, open=OpenFile(self._name, self._file.size), **changes)
+        self.reached = replace(self.reached, open=OpenFile(self._path.name, self._file.size), **changes)
 
     def checkpoint(self) -> None:
         """Make all that was advanced over durable."""
         self._file.sync()
+        self._check_there()
         self._save(self.reached)
 
     def end(self) -> None:
@@ -142,3 +151,12 @@ class FileOutput:
     def close(self) -> None:
         """Write no more."""
         self._file.close()
+
+    def _check_there(self) -> None:
+        """Who removes the file may have begun another export to it, whose state this one must not write over."""
+        try:
+            there = self._files.number(self._path) == self._number
+        except FileNotFoundError:
+            there = False
+        if not there:
+            raise StateProblem(f"{self._path} was removed or replaced while it was written; nothing more is written")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeGuard
 
@@ -14,7 +13,7 @@ from extaudit_cli.exporting.outputs import Output
 from extaudit_cli.exporting.progress import Progress
 from extaudit_cli.exporting.question import Question
 from extaudit_cli.exporting.run import Export, Told
-from extaudit_cli.exporting.state import ExportState, StateFile, held
+from extaudit_cli.exporting.state import ExportState, StateFile
 from server.files import DiskFiles, Files
 
 if TYPE_CHECKING:
@@ -57,7 +56,7 @@ class ResumableExport:
             OSError: state or output can't be written; what the state says is there all the same.
         """
         self.destination.prepare(self.files)
-        with held(self.destination.state) if self.destination.state else nullcontext():
+        with self.destination.held():
             return self.run_alone(follow=follow)
 
     def run_alone(self, *, follow: bool) -> Outcome:

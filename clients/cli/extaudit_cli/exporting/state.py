@@ -58,6 +58,10 @@ class ExportState:
     uncounted: tuple[MissingPart, ...] = ()
     """Why the last list may have counted too few of them; another one counts anew."""
     finished: bool = False
+    owner: str = ""
+    """Random, and also in the folder that is written: it is this state's and no other's. '' where no folder is."""
+    claimed: bool = False
+    """Whether the folder has it."""
 
     @property
     def gaps(self) -> tuple[MissingPart, ...]:

@@ -48,7 +48,7 @@ def test_a_service_gives_no_file_a_place_outside_the_folder(
     assert done.code == 1
     assert "a name that no log has" in done.err
     left = {path.name for path in folder.rglob("*") if path.is_file()}
-    assert left == {"export-state.json", "export-state.json.lock"}
+    assert left == {"export-state.json", "export-state.json.lock", ".export-owner"}
 
 
 def test_a_folder_gets_a_file_for_each_batch_and_the_state(service: FakeService, extaudit: Command) -> None:
@@ -57,6 +57,7 @@ def test_a_folder_gets_a_file_for_each_batch_and_the_state(service: FakeService,
     assert b"4 events" in done.out
     assert b"log  4" in done.out
     assert sorted(os.listdir("out")) == [
+        ".export-owner",
         "export-state.json",
         "export-state.json.lock",
         "log-1-3.jsonl",
