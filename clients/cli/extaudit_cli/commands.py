@@ -20,7 +20,22 @@ class ConnectionOption(click.Option):
 
 
 class Command(click.Command):
-    """A command whose help shows its own options first, then those of the connection."""
+    """A command whose help shows its own options first, then those of the connection. No option's value is empty."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Read the arguments, or fail as wrong usage.
+
+        With a variable that isn't set a script gives an empty value, which must not mean the same as no option:
+        `--session "$SID"` would be everybody's sessions.
+        """
+        if not ctx.resilient_parsing:
+            given, _, _ = self.make_parser(ctx).parse_args(list(args))
+            for option in self.get_params(ctx):
+                value = given.get(option.name or "") if isinstance(option, click.Option) else None
+                if value == "" or (isinstance(value, (list, tuple)) and "" in value):
+                    flag = max(option.opts, key=len)
+                    raise click.UsageError(f"the value of {flag} is empty: give one, or leave {flag} out", ctx)
+        return super().parse_args(ctx, args)
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the options in their groups."""

@@ -291,3 +291,17 @@ def test_status_tells_problems_and_exits_with_1_when_not_serving(service: FakeSe
         ("event-emit", "high", "errors \x1b")
     ]
     assert [each["waiting_recordings"] for each in told["storages"]] == [0, 2]
+
+
+@pytest.mark.parametrize(
+    "flag",
+    ["--session", "--text", "--type", "--user", "--uid", "--emitter", "--field", "--from", "--storage", "--data-dir"],
+)
+def test_an_empty_value_is_wrong_usage_and_never_no_filter(service: FakeService, extaudit: Command, flag: str) -> None:
+    service.search = lambda _: page(message())
+    for given in ([flag, ""], [f"{flag}="]):
+        for command in (["search"], ["tail", "--no-follow"], ["export", "--out", "-"]):
+            refused = extaudit("events", *command, *given)
+            assert (refused.code, refused.out) == (2, b"")
+            assert f"the value of {flag} is empty" in refused.err
+    assert not service.searches
