@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import re
 import struct
 import zlib
@@ -16,6 +17,7 @@ from server.audit_log.columns.layout import Table
 from server.audit_log.known_uids import RECEIVED, UidLimits
 from server.files import AppendFile, Files
 
+_log = logging.getLogger(__name__)
 _CHUNK = struct.Struct("<4sII")
 _MAGIC = b"uid2"
 UID_FILE_NAME = re.compile(r"[0-9]{8}\.uids", re.ASCII)
@@ -57,7 +59,7 @@ class UidFiles:
         """The chunks that are kept with the name of their log, in the order in which their events were received, which
         needn't be that of their deliveries; before anything is appended.
 
-        Torn and damaged chunks are stepped over; the segment of a torn one is still there.
+        Torn and damaged chunks are stepped over, which the log says; the segment of a torn one is still there.
         """
         self._files.make_folder(self._folder)
         found: list[tuple[str, Table]] = []
@@ -65,7 +67,7 @@ class UidFiles:
             if not UID_FILE_NAME.fullmatch(name):
                 continue
             content = self._files.read(self._folder / name)
-            self._kept[name] = _File()
+            self._kept[name] = self._looked_at(name, content)
             for start, end in _chunks(content):
                 body = content[start:end]
                 entries = np.frombuffer(body, np.int64, offset=_LOG_ID_BYTES).reshape(-1, _COLUMNS)
@@ -74,6 +76,16 @@ class UidFiles:
                     found.append((body[:_LOG_ID_BYTES].hex(), entries))
         self._drop_oldest()
         return sorted(found, key=lambda chunk: int(chunk[1][0, RECEIVED]))
+
+    def _looked_at(self, name: str, content: bytes) -> _File:
+        """The file before its entries are counted. A torn chunk stays its last: what follows goes to another file."""
+        unread = unread_bytes(content)
+        if unread.damaged:
+            told = "known uids are damaged; what is sent again of these events is kept twice"
+            _log.error(told, extra={"fields": {"file": name, "bytes": unread.damaged, "of": len(content)}})
+        if unread.torn:
+            _log.info("a write of known uids wasn't finished", extra={"fields": {"file": name, "bytes": unread.torn}})
+        return _File(is_closed=unread.torn > 0)
 
     def append(self, log_id: str, entries: Table) -> None:
         """Keep the entries of one segment; durable when it returns.
@@ -150,9 +162,35 @@ def _chunks(content: bytes) -> Iterator[tuple[int, int]]:
             position = end
 
 
-def unread_bytes(content: bytes) -> int:
+@dataclass(frozen=True, slots=True)
+class Unread:
     """How many bytes of a file's content are in no whole chunk."""
-    return len(content) - sum(end - start + _CHUNK.size for start, end in _chunks(content))
+
+    damaged: int
+    torn: int
+    """Those at its end that are the beginning of a chunk: of a write that isn't finished, or never was."""
+
+
+def unread_bytes(content: bytes) -> Unread:
+    """What of a file's content can't be read."""
+    ends, whole = 0, 0
+    for start, end in _chunks(content):
+        ends, whole = end, whole + end - start + _CHUNK.size
+    torn = len(content) - ends if _is_beginning(content[ends:]) else 0
+    return Unread(len(content) - whole - torn, torn)
+
+
+def _is_beginning(tail: bytes) -> bool:
+    """Whether this, which is no whole chunk, begins as one does and is shorter than it says."""
+    if len(tail) < _CHUNK.size:
+        return tail[: len(_MAGIC)] == _MAGIC[: len(tail)]
+    magic, length, _ = _CHUNK.unpack_from(tail)
+    return bool(magic == _MAGIC and _may_be_length(length) and _CHUNK.size + length > len(tail))
+
+
+def _may_be_length(length: int) -> bool:
+    """Whether the body of a chunk may be as long."""
+    return length >= _LOG_ID_BYTES and (length - _LOG_ID_BYTES) % _ENTRY_BYTES == 0
 
 
 def _chunk_end(content: bytes, position: int) -> int | None:
@@ -162,6 +200,6 @@ def _chunk_end(content: bytes, position: int) -> int | None:
     magic, length, crc = _CHUNK.unpack_from(content, position)
     start = position + _CHUNK.size
     end: int = start + length
-    if magic != _MAGIC or end > len(content) or length < _LOG_ID_BYTES or (length - _LOG_ID_BYTES) % _ENTRY_BYTES:
+    if magic != _MAGIC or end > len(content) or not _may_be_length(length):
         return None
     return end if zlib.crc32(content[start:end]) == crc else None

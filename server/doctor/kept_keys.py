@@ -31,14 +31,21 @@ UIDS_DAMAGED: Final = Fault(
     "A file of known uids is damaged; retries of the events in that part aren't recognised, and are kept twice.",
     "Nothing brings it back but a copy. Look at the disk.",
 )
+UIDS_TORN: Final = Fault(
+    "known_uids_torn",
+    Severity.NOTICE,
+    "A file of known uids ends in a write that wasn't finished.",
+    "After a kill or a power failure nothing is to be done: the next start notes these uids again. If there was none, "
+    "the file was cut off: put it back from a copy, and look at the disk.",
+)
 
-FAULTS: Final = (DAMAGED, MISSING, UIDS_DAMAGED)
+FAULTS: Final = (DAMAGED, MISSING, UIDS_DAMAGED, UIDS_TORN)
 _PROVING_SCHEMA: Final = 12
 """Of the state, from which on every service has made RECORDS_KEY."""
 
 
 def check(at: DataAtHand) -> Told:
-    """Look at the keys, and at all files of known uids but the newest, which may be being written to."""
+    """Look at the keys, and at the files of known uids."""
     folder = at.directory.identity
     there = set(at.files.list(folder))
     if "ca.crt" in there:  # before, the first start isn't finished
@@ -48,15 +55,23 @@ def check(at: DataAtHand) -> Told:
     for name in KEPT_SECRETS:
         if name in there and at.files.size(folder / name) != SECRET_BYTES:
             yield DAMAGED.of(f"{folder.name}/{name}", f"isn't {SECRET_BYTES} bytes long")
+    yield from _known_uids(at)
+
+
+def _known_uids(at: DataAtHand) -> Told:
     uids = at.directory.path / "known_uids"
     names = [name for name in at.files.list(uids) if UID_FILE_NAME.fullmatch(name)]
-    for name in names[:-1]:
-        size = at.files.size(uids / name)
-        if size is None:  # a running server drops the oldest
+    may_be_written_to = names[-1:] if at.is_served() is not False else []
+    for name in names:
+        try:
+            content = at.files.read(uids / name)
+        except FileNotFoundError:  # a running server drops the oldest
             continue
-        content = at.files.read(uids / name)
-        if unread := unread_bytes(content):
-            yield UIDS_DAMAGED.of(f"{uids.name}/{name}", f"{unread} of {len(content)} bytes can't be read")
+        unread, subject = unread_bytes(content), f"{uids.name}/{name}"
+        if unread.damaged:
+            yield UIDS_DAMAGED.of(subject, f"{unread.damaged} of {len(content)} bytes can't be read")
+        if unread.torn and name not in may_be_written_to:
+            yield UIDS_TORN.of(subject, f"{unread.torn} of {len(content)} bytes")
     yield Fact("files of known uids", len(names))
 
 

@@ -226,11 +226,10 @@ def grow_journal(kib: int) -> Callable[[Path], None]:
     return plant
 
 
-def damage_uids(data_dir: Path) -> None:
-    folder = data_dir / "known_uids"
-    (first,) = folder.glob("*.uids")
-    flip(first)
-    (folder / "99999999.uids").touch()
+def known_uids(data_dir: Path) -> Path:
+    """The only file, to which a server appends."""
+    (file,) = (data_dir / "known_uids").glob("*.uids")
+    return file
 
 
 def forget_second_batch(data_dir: Path) -> None:
@@ -346,7 +345,9 @@ PLANTS = [
     Plant("store_writes_unconditional", store('s3_conditional_writes = "no"'), "storage test", WITH_CONFIG),
     Plant("store_checksums_weak", store('s3_checksums = "md5"'), "sha256", WITH_CONFIG),
     Plant("store_versions_optional", store('s3_versioning = "optional"'), "required", WITH_CONFIG),
-    Plant("known_uids_damaged", damage_uids, "copy"),
+    Plant("known_uids_damaged", lambda data: flip(known_uids(data)), "copy"),
+    Plant("known_uids_damaged", lambda data: known_uids(data).write_bytes(os.urandom(4096)), "copy"),
+    Plant("known_uids_torn", lambda data: append(known_uids(data), b"uid"), "cut off"),
     Plant("roles_refused", lambda data: (data / "roles" / "x.yaml").write_text("kind: nothing"), "roles check"),
     Plant(
         "role_undefined", lambda data: on_state(data, """UPDATE issued_certificates SET roles = '["ghost"]'"""), "role"

@@ -23,7 +23,7 @@ from server.doctor.checks import LOCAL_CHECKS
 from server.doctor.data_at_hand import DataAtHand, is_locked
 from server.doctor.findings import Finding
 from tests.certificates_builder import CaShape
-from tests.e2e.doctor_faults import CONFIG, PLANTS, UNPLANTED, Plant, in_place_of
+from tests.e2e.doctor_faults import CONFIG, PLANTS, UNPLANTED, Plant, in_place_of, known_uids
 from tests.e2e.doctored import (
     QUICK_CUTS,
     copy_of,
@@ -151,6 +151,22 @@ def test_what_a_start_mends_or_makes_anew_is_no_error(made: Path, tmp_path: Path
     (folder / "data" / "identity" / "server.crt").unlink()
     diagnosis = doctor_here(folder)
     assert (diagnosis.code, diagnosis.names) == (0, {"ready_file_stale", "server_certificate_lost"})
+
+
+def test_beside_a_server_the_last_chunk_of_known_uids_may_be_unfinished_and_nothing_else(
+    made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = copy_of(made, tmp_path)
+    monkeypatch.setattr(DataAtHand, "is_served", lambda _: True)
+    file = known_uids(folder / "data")
+    whole = file.read_bytes()
+    file.write_bytes(whole[:-1])
+    assert doctor_here(folder, "--check", "keys").names == set()
+    file.with_name("99999999.uids").touch()
+    assert doctor_here(folder, "--check", "keys").names == {"known_uids_torn"}
+    file.with_name("99999999.uids").unlink()
+    file.write_bytes(whole[:-1] + b"?")
+    assert doctor_here(folder, "--check", "keys").names == {"known_uids_damaged"}
 
 
 def test_of_a_lost_ca_key_the_doctor_says_what_the_start_says(made: Path, tmp_path: Path) -> None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from server.audit_log.columns.layout import Table
 from server.audit_log.known_uids import UidLimits
-from server.audit_log.uid_files import UidFiles
+from server.audit_log.uid_files import UidFiles, Unread, unread_bytes
 from tests.crash.forgetful_files import ForgetfulFiles
 from tests.crash.log_under_test import PLACES
 
@@ -185,3 +186,38 @@ def test_a_full_disk_is_not_filled_up_with_what_is_tried_again() -> None:
         with pytest.raises(OSError):
             append(uid_files, entries(4))
     assert files.read(FOLDER / "00000001.uids") == before
+
+
+def test_what_a_start_can_not_read_is_logged_and_what_is_torn_stays_at_the_end_of_its_file(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    files = ForgetfulFiles()
+    uid_files, _ = opened(files)
+    for first in 0, CHUNK:
+        append(uid_files, entries(first))
+    uid_files.close()
+    path = FOLDER / "00000001.uids"
+    content = bytearray(files.read(path))
+    half = len(content) // 2
+    content[half - 1] ^= 1
+    replace(files, path, bytes(content) + content[:20])
+    with caplog.at_level("INFO"):
+        again, found = opened(files)
+    assert found == entries(CHUNK)
+    assert [(each.levelname, each.fields) for each in caplog.records] == [  # type: ignore[attr-defined]
+        ("ERROR", {"file": path.name, "bytes": half, "of": len(content) + 20}),
+        ("INFO", {"file": path.name, "bytes": 20}),
+    ]
+    append(again, entries(2 * CHUNK))
+    assert files.list(FOLDER) == [path.name, "00000002.uids"]
+    assert unread_bytes(files.read(path)) == Unread(half, 20)
+    assert opened(files)[1] == entries(CHUNK, chunks=2)
+
+
+def replace(files: ForgetfulFiles, path: Path, content: bytes) -> None:
+    """A file has another content."""
+    files.remove(path)
+    file = files.open_append(path)
+    file.append(content)
+    file.sync()
+    file.close()
