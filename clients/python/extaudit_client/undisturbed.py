@@ -25,10 +25,10 @@ def undisturbed(task: Callable[[GivenUp], T]) -> T:
         return task(lambda: False)
     beside = _Beside(task)
     try:
-        start_new_thread(beside.run, ())
-    except RuntimeError:  # there are no more threads at the interpreter's end
-        beside.run()
-    return beside.result()
+        return beside.result()
+    except BaseException:
+        beside.given_up = True
+        raise
 
 
 class _Beside(Generic[T]):
@@ -39,28 +39,27 @@ class _Beside(Generic[T]):
         self._begun = allocate_lock()
         self._done = allocate_lock()
         self._done.acquire()
-        self._given_up = False
+        self.given_up = False
         self._result: T | None = None
         self._failure: BaseException | None = None
 
-    def run(self) -> None:
-        """Do it, once."""
-        if not self._begun.acquire(blocking=False):
-            return
+    def result(self) -> T:
+        """Have it done, and give what it gives or raise what it raises."""
         try:
-            self._result = self._task(lambda: self._given_up)
+            start_new_thread(self._run, ())
+        except RuntimeError:  # there are no more threads at the interpreter's end
+            self._run()
+        self._done.acquire()
+        if self._failure is not None:
+            raise self._failure
+        return cast(T, self._result)
+
+    def _run(self) -> None:
+        if not self._begun.acquire(blocking=False):
+            return  # it was a handler that raised RuntimeError, behind the start
+        try:
+            self._result = self._task(lambda: self.given_up)
         except BaseException as error:  # whoever waits gets it
             self._failure = error
         finally:
             self._done.release()
-
-    def result(self) -> T:
-        """Wait for what it gives, or raises."""
-        try:
-            self._done.acquire()
-        except BaseException:
-            self._given_up = True
-            raise
-        if self._failure is not None:
-            raise self._failure
-        return cast(T, self._result)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -34,6 +35,12 @@ def handler(handle: Callable[[], None]) -> Iterator[None]:
         signal.signal(signal.SIGUSR1, before)
 
 
+def send() -> None:
+    main = threading.main_thread().ident
+    assert main is not None
+    signal.pthread_kill(main, signal.SIGUSR1)
+
+
 def signal_within_write_of(marked: bytes, patch: pytest.MonkeyPatch) -> None:
     """The signal comes while the kernel writes the events that hold `marked`."""
     plain = os.write
@@ -41,7 +48,7 @@ def signal_within_write_of(marked: bytes, patch: pytest.MonkeyPatch) -> None:
     def write(fd: int, data: bytes) -> int:
         written = plain(fd, data)
         if marked in bytes(data):
-            os.kill(os.getpid(), signal.SIGUSR1)
+            send()
         return written
 
     patch.setattr(os, "write", write)
@@ -90,7 +97,7 @@ def test_a_close_that_a_handler_ends_closes_all_the_same(
     plain = Emitter._flush
 
     def interrupted(given: Emitter, timeout: float | None, given_up: Callable[[], bool]) -> None:
-        os.kill(os.getpid(), signal.SIGUSR1)
+        send()
         until(given_up)
         plain(given, timeout, given_up)
 
