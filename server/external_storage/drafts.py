@@ -11,8 +11,8 @@ from server.audit_log.access import Access, identity_text
 from server.errors import Aborted, AlreadyExists, InvalidRequest, NotFound, Violation
 from server.external_storage.events import draft_event
 from server.external_storage.generated_names import generated_spec
-from server.external_storage.kept import row_of, storage_in
-from server.external_storage.placement import placement_violations, storage_id
+from server.external_storage.kept import row_of, specs_in, storage_in
+from server.external_storage.placement import neighbour_violations, placement_violations, storage_id
 from server.external_storage.rules import Rules, description_violations
 from server.external_storage.storage import ExternalStorage, Stage
 from server.integrations.integration import RoleArn
@@ -132,7 +132,7 @@ class Drafts:
                 now = self._now_ms()
                 present = storage_in(change, Stage.DRAFT, now)
                 check(present)
-                draft = self._drafted(access, request, role_of(change, request.spec.integration_name), now)
+                draft = self._drafted(change, access, request, now)
                 change.put(row_of(draft))
                 change.tell(draft_event(DRAFT_CREATED if present is None else DRAFT_UPDATED, access, draft))
                 return draft
@@ -143,8 +143,10 @@ class Drafts:
         found = self._rules.violations(request.spec, request.options, request.path)
         return [*found, *request.unreadable, *description_violations(request.description)]
 
-    def _drafted(self, access: Access, request: DraftRequest, role: RoleArn, now: int) -> ExternalStorage:
+    def _drafted(self, view: StoragesView, access: Access, request: DraftRequest, now: int) -> ExternalStorage:
+        role = role_of(view, request.spec.integration_name)
         violations = placement_violations(request.spec, request.options, role, request.path)
+        violations += neighbour_violations(request.spec, specs_in(view), request.path)
         if violations:
             raise InvalidRequest(violations)
         return ExternalStorage(

@@ -72,6 +72,11 @@ def storage_in(view: StoragesView, stage: Stage, now_ms: int) -> ExternalStorage
     )
 
 
+def specs_in(view: StoragesView) -> list[StorageSpec]:
+    """The specs of every storage that is or was in force."""
+    return [spec_of(each) for each in view.specs()]
+
+
 def test_of(row: ConnectionTestRow) -> KeptTest:
     """A connection test from its row."""
     return KeptTest(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Final
 
 from server.errors import FailedPrecondition, Violation
@@ -45,6 +45,20 @@ def placement_violations(spec: StorageSpec, options: StorageOptions, role: RoleA
     """What of a spec and options that keep the rules doesn't fit the integration's role; `path` is before fields of
     the spec."""
     return list(_violations(spec, options, role, path))
+
+
+def neighbour_violations(spec: StorageSpec, others: Iterable[StorageSpec], path: str) -> list[Violation]:
+    """What of a spec would have events or recordings in a bucket where results expire, its own or those of a storage
+    that is or was in force. Names of buckets are the same in all accounts."""
+    known = list(others)
+    found = []
+    if any(spec.results.bucket == each.events.bucket for each in known):
+        what = "must be in another bucket than events and recordings of any storage that is or was in force"
+        found.append(Violation(f"{path}athena_results_uri", what))
+    if any(spec.events.bucket == each.results.bucket for each in known):
+        what = "must be in another bucket than results of any storage that is or was in force"
+        found.append(Violation(f"{path}audit_events_long_term_uri", what))
+    return found
 
 
 def _violations(spec: StorageSpec, options: StorageOptions, role: RoleArn, path: str) -> Iterator[Violation]:

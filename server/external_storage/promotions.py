@@ -11,8 +11,8 @@ from server.errors import AuditStoreError, FailedPrecondition, Unavailable
 from server.external_storage.drafts import check_revision, none_of, role_of
 from server.external_storage.events import disabled_event, enabled_event
 from server.external_storage.in_turn import InTurn
-from server.external_storage.kept import promotion_of, promotion_row, row_of, storage_in
-from server.external_storage.placement import DEFAULT_STORAGE, check_account
+from server.external_storage.kept import promotion_of, promotion_row, row_of, specs_in, storage_in
+from server.external_storage.placement import DEFAULT_STORAGE, check_account, neighbour_violations
 from server.external_storage.rules import Rules
 from server.external_storage.storage import (
     TEST_COUNTS_MS,
@@ -122,7 +122,8 @@ class Promotions:
         check_revision(draft, request.revision)
         role = role_of(change, draft.spec.integration_name)
         check_account(role, draft)
-        if violations := self._rules.violations(draft.spec, draft.options):
+        violations = self._rules.violations(draft.spec, draft.options)
+        if violations := violations or neighbour_violations(draft.spec, specs_in(change), "spec."):
             text = "; ".join(f"{each.field}: {each.description}" for each in violations)
             raise FailedPrecondition(f"the draft doesn't keep the rules any more: {text}", reason="DRAFT_INVALID")
         test = _passed(draft.last_test, now)

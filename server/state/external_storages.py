@@ -117,6 +117,12 @@ class StoragesView:
         row = self._connection.execute(statement).mappings().one_or_none()
         return ConnectionTestRow(**row) if row is not None else None
 
+    def specs(self) -> list[str]:
+        """The specs, as JSON, of every storage that is or was in force."""
+        past = select(promotions.c.spec)
+        present = select(external_storages.c.spec).where(external_storages.c.stage == "cluster")
+        return list(self._connection.scalars(past.union(present)))
+
     def promotions(self, before: int | None, limit: int) -> list[tuple[int, PromotionRow]]:
         """Rows of the history with their numbers, newest first, those below `before` alone."""
         statement = select(promotions).order_by(promotions.c.number.desc()).limit(limit)

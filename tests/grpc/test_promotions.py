@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -227,6 +228,44 @@ async def test_a_region_that_configuration_no_more_allows_is_not_promoted(behind
         draft = await drafted(Stub(channel))
     behind.regions = RegionRule("eu-west-1")
     async with serving_storages(behind) as rig, rig.user("editor") as channel:
+        request = pb.PromoteToClusterRequest(revision=draft.revision, force=True, reason="now")
+        failure = await failing(Stub(channel).PromoteToCluster(request))
+    assert (failure.code, failure.reason) == (Codes.FAILED_PRECONDITION, "DRAFT_INVALID")
+
+
+@in_loop
+async def test_results_go_to_no_bucket_that_has_events_of_a_storage_that_was_in_force(behind: Storages) -> None:
+    """They expire there, by a rule on the bucket. Nor go events to where results do."""
+    into_events = {
+        "audit_events_long_term_uri": "s3://other-longterm/events",
+        "session_recordings_uri": "s3://other-longterm/sessions",
+        "athena_results_uri": "s3://audit-longterm/events",
+    }
+    into_results = {
+        "audit_events_long_term_uri": "s3://audit-transient/events",
+        "session_recordings_uri": "s3://audit-transient/sessions",
+        "athena_results_uri": "s3://other-transient/query_results",
+    }
+    async with serving_storages(behind) as rig, rig.user("editor") as channel:
+        stub: Any = Stub(channel)
+        cluster = await promoted(behind, stub)
+        await stub.DisableCluster(pb.DisableClusterRequest(revision=cluster.revision, reason="over"))
+        for fields, field in ((into_events, "athena_results_uri"), (into_results, "audit_events_long_term_uri")):
+            failure = await failing(stub.CreateDraft(pb.CreateDraftRequest(spec=spec(**fields))))
+            assert (failure.code, list(failure.violations)) == (Codes.INVALID_ARGUMENT, [f"spec.{field}"])
+        await drafted(stub)  # its own place again
+
+
+@in_loop
+async def test_a_draft_whose_results_would_go_to_events_is_not_promoted_though_it_is_there(behind: Storages) -> None:
+    """One that was made before that was looked at."""
+    async with serving_storages(behind) as rig, rig.user("editor") as channel:
+        draft = await drafted(Stub(channel))
+        with behind.store.changing() as change:
+            row = change.storage("draft")
+            assert row is not None
+            other = row.spec.replace("audit-transient", "other").replace("audit-longterm", "audit-transient")
+            change.put(replace(row, stage="cluster", revision="r", storage_id="aws-0", spec=other))
         request = pb.PromoteToClusterRequest(revision=draft.revision, force=True, reason="now")
         failure = await failing(Stub(channel).PromoteToCluster(request))
     assert (failure.code, failure.reason) == (Codes.FAILED_PRECONDITION, "DRAFT_INVALID")

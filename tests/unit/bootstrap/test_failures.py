@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from dataclasses import replace
 from typing import cast
 from uuid import uuid4
 
@@ -13,6 +14,7 @@ from extaudit_cli.bootstrap.patience import Patience
 from extaudit_cli.bootstrap.rows import Outcome
 from extaudit_cli.bootstrap.things import State
 
+from tests.planned_infrastructure import plan, spec
 from tests.unit.bootstrap.conftest import REGION, Account, outcomes
 
 
@@ -142,6 +144,19 @@ class TestObstacles:
         unique = uuid4().hex[:12]
         self.make(account, f"longterm-{unique}")
         assert "has no object lock" in self.refused(account, "long-term-bucket", unique)
+
+    def test_a_transient_bucket_that_keeps_another_storage_s_events(self, account: Account) -> None:
+        """It has the cluster's tags, so a rule by which all in it expires would be set unasked."""
+        first, unique = account.plan(), uuid4().hex[:12]
+        account.run(first, only=["long-term-bucket"])
+        bucket = first.buckets[0].name
+        other = replace(spec(unique), athena_results_uri=f"s3://{bucket}/events")
+        account.sandbox.clear_calls()
+        report = account.run(plan(other, partition=account.sandbox.partition))
+        assert account.changes() == []
+        (failed,) = [row for row in report.rows if row.outcome is Outcome.FAILED]
+        assert (failed.name, failed.subject) == ("transient-bucket", bucket)
+        assert "has object lock" in failed.detail
 
     def test_a_bucket_in_another_region(self, account: Account) -> None:
         unique = uuid4().hex[:12]

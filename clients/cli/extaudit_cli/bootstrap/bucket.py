@@ -113,7 +113,8 @@ class Bucket:
         return Attribute("region", State.EQUAL, self._region, found)
 
     def _look_object_lock(self) -> Attribute:
-        """Object lock comes with a bucket; without it what is stored can be deleted, so nothing is begun."""
+        """Object lock comes with a bucket; without it what is stored can be deleted, so nothing is begun. Nor is it
+        where there is one that isn't planned: what is in such a bucket is to stay."""
         planned = self._plan.object_lock
         try:
             found = self._calls.object_lock() is not None
@@ -125,8 +126,13 @@ class Bucket:
                 "name another bucket in the draft, which is then made with object lock; a bucket has it from its "
                 "making, and what is stored before it is turned on stays without",
             )
-        notes = ("object lock is on, though nothing of it is planned",) if found and not planned else ()
-        return Attribute("object-lock", State.EQUAL, planned, found, notes=notes)
+        if found and not planned:  # it can have our tags all the same: those of another storage of the cluster
+            raise Obstacle(
+                f"the bucket {self.subject} has object lock, as one that keeps audit events or recordings, and what "
+                "the plan has in it expires",
+                _OTHER_NAME,
+            )
+        return Attribute("object-lock", State.EQUAL, planned, found)
 
     def _is_ours(self, attributes: list[Attribute]) -> bool:
         """Whether it has our tags; or nothing is in it, and nobody has set what we wouldn't."""
