@@ -59,7 +59,7 @@ def fork_if_needed(
 
 
 def _decided(files: Files, folder: Path, fork: Fork, confirmed: Mapping[str, int]) -> Fork:
-    log_id = forks.current_log(files, folder) or max(confirmed, default="")
+    log_id = max(forks.log_names(files, folder), default="") or max(confirmed, default="")
     event = {
         "event": JOURNAL_FORKED,
         "log_id": log_id,

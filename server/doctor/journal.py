@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from server.audit_log.journal.forks import has_log
+from server.audit_log.journal.forks import lacks_segments, log_names
 from server.audit_log.journal.segments import LogContent, read_log
 from server.audit_log.journal.trimming import DAMAGED as SET_ASIDE_FOLDER
 from server.doctor.data_at_hand import LOG_ID, DataAtHand
@@ -20,7 +20,7 @@ _LATE_MS: Final = 300_000
 MISSING: Final = Fault(
     "journal_missing",
     Severity.ERROR,
-    "Batches are stored, and the journal has no log at all: what was acknowledged after the last of them is gone.",
+    "The journal has lost its log, or all segments of it: what was acknowledged after the last stored batch is gone.",
     "Stop the server and put the folder journal back from a copy. Else start it: it begins another log, and the event "
     "extaudit.journal.fork says so; emitters that keep their events can send again.",
 )
@@ -87,8 +87,12 @@ def check(at: DataAtHand) -> Told:
     """Read every log as a start would."""
     logs = _logs(at)
     is_served = at.is_served()
-    if not has_log(at.files, at.directory.journal) and at.catalogue().confirmed():
-        yield MISSING.of("journal")
+    names = log_names(at.files, at.directory.journal)
+    if not names and at.catalogue().confirmed():
+        yield MISSING.of("journal", "has no log")
+    elif lacks_segments(at.files, at.directory.journal):
+        stored = at.catalogue().confirmed().get(names[-1], 0)
+        yield MISSING.of(f"journal/{names[-1]}", f"has no segment; its events up to {stored} are stored")
     for log in logs:
         yield from _damage(log)
     last = logs[-1].segments[-1] if logs else None

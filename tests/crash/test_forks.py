@@ -144,17 +144,52 @@ def test_a_journal_older_than_the_storage_is_noticed_where_the_copy_looks_the_sa
     log.check_records()
 
 
-def test_a_journal_that_is_gone_is_told_of_and_no_sequence_is_given_twice(state: StateFile, original: Original) -> None:
+@pytest.mark.parametrize("with_its_folder", [False, True])
+def test_a_journal_that_is_gone_is_told_of_and_no_sequence_is_given_twice(
+    state: StateFile, original: Original, with_its_folder: bool
+) -> None:
     files = original.copy
     for name in files.list(JOURNAL / original.log_id):
         files.remove(JOURNAL / original.log_id / name)
-    files.remove_folder(JOURNAL / original.log_id)
+    if with_its_folder:
+        files.remove_folder(JOURNAL / original.log_id)
     stored = {number: place for number, place in original.copied.items() if place[1] <= 4}
     log = opened(files, state, original.copy_state, stored)
     (event,) = log.forks
     assert (event["log_id"], event["last_sequence"]) == (original.log_id, 4)
     assert "is gone" in event["reason"]
     check_goes_on(log, original, stored)
+
+
+def test_a_log_that_has_lost_its_segments_before_anything_was_stored_is_told_of(state: StateFile) -> None:
+    state.put()
+    files = ForgetfulFiles()
+    log = LogUnderTest(files, state)
+    log.emit(0)
+    log_id = log.log.journal.log_id
+    for name in files.list(JOURNAL / log_id):
+        files.remove(JOURNAL / log_id / name)
+    (event,) = LogUnderTest(files, state).forks
+    assert (event["log_id"], event["last_sequence"]) == (log_id, 0)
+    assert "has lost its segments" in event["reason"]
+
+
+@pytest.mark.parametrize("power_loss", [False, True])
+def test_a_log_that_was_delivered_wholly_goes_on_and_is_told_from_one_that_lost_its_segments(
+    state: StateFile, power_loss: bool
+) -> None:
+    state.put()
+    files = ForgetfulFiles()
+    log = LogUnderTest(files, state)
+    log.emit(0, 1, 2, 3)
+    log.deliver_all()
+    assert files.list(JOURNAL / log.log.journal.log_id) == [segment_name(5)]
+    assert files.size(JOURNAL / log.log.journal.log_id / segment_name(5)) == 0
+    again = LogUnderTest(files.copy(power_loss=power_loss), state, log.acknowledged)
+    assert again.forks == []
+    again.emit(4)
+    assert again.acknowledged[4] == (log.log.journal.log_id, 5)
+    again.check()
 
 
 def test_what_the_original_acknowledged_and_nobody_has_is_a_named_hole(state: StateFile, original: Original) -> None:

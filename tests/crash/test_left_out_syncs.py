@@ -34,11 +34,15 @@ WITHOUT_LOSS = {
     "sync record.json.part: write_durably < put_record < encode": REBUILT,
     "sync folder BATCH: write_durably < put_record < encode": REBUILT,
     "sync folder events: put < _send_object < send": "the record's folder is made beside the date's before any trim",
+    "sync folder LOG.part: make_log < _open < recover": "a log without a segment is ended for another: no more is lost",
+    "sync folder LOG: _begin < _removable < trim": "the sync behind the removal has both, in no order",
     "sync folder LOG: trim < trim < _leave": "a segment that comes back is known as delivered, and trimmed",
     "sync folder spool: _discard < discard < _leave": "a start clears away what is spooled of confirmed batches",
     "sync N.seg: _sync < _write < stop": "it says no more than that the stop was in order",
 }
 SOMETIMES_WITHOUT_LOSS = {
+    "sync folder journal: make_log < _open < recover": "the one before the rename is covered by the one behind it",
+    "sync folder LOG: _write_header < _begin_segment < _open_segment": "the segment may have been there, empty",
     "sync N.seg: _sync < _write < commit": "a cut in the same call is in the same file, and synced before the answer",
     "sync N.seg: _sync < _write < record_cut": "another segment that begins behind it says as much",
 }

@@ -361,6 +361,7 @@ PLANTS = [
     Plant("disk_full_soon", lambda data: on_state(data, f"UPDATE recordings SET bytes = {2**40}"), "Make room"),
     Plant("disk_full_later", full_in_twenty_days, "Make room"),
     Plant("journal_missing", lambda data: shutil.rmtree(segments(data)[-1].parent), "copy"),
+    Plant("journal_missing", lambda data: [path.unlink() for path in segments(data)], "copy"),
     Plant("journal_damaged", damage_journal, "restart"),
     Plant("journal_hole", damage_journal, "copy"),
     Plant("journal_torn_tail", lambda data: append(segments(data)[-1], b"torn"), "Start the server"),

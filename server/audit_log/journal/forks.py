@@ -98,21 +98,26 @@ def noticed(files: Files, folder: Path, confirmed: Mapping[str, int]) -> Fork | 
     last = last_sequence(files, folder, log_id)
     if log_id and last < confirmed.get(log_id, 0):
         return Fork("the storage has batches of this log from beyond the journal's end: the journal was restored")
-    if confirmed and not has_log(files, folder):
+    if confirmed and not log_names(files, folder):
         return Fork("batches are stored, and the journal that their events came from is gone")
+    if lacks_segments(files, folder):
+        return Fork("the journal's newest log has lost its segments: what was acknowledged and not stored is gone")
     return None
 
 
-def has_log(files: Files, folder: Path) -> bool:
-    """Whether any log is there. Its folder stays once it took events, though all its segments may have been delivered
-    and removed."""
-    return any(LOG_ID.fullmatch(name) for name in files.list(folder))
+def log_names(files: Files, folder: Path) -> list[str]:
+    """The logs that are there, oldest first."""
+    return [name for name in files.list(folder) if LOG_ID.fullmatch(name)]
+
+
+def lacks_segments(files: Files, folder: Path) -> bool:
+    """Whether the newest log has no segment: it was made with one, and no other is removed before the next is there."""
+    return any(not segment_names(files, folder / name) for name in log_names(files, folder)[-1:])
 
 
 def current_log(files: Files, folder: Path) -> str:
     """The log that takes events; '' if there is none."""
-    names = [name for name in files.list(folder) if LOG_ID.fullmatch(name)]
-    return next((name for name in reversed(names) if segment_names(files, folder / name)), "")
+    return next((name for name in reversed(log_names(files, folder)) if segment_names(files, folder / name)), "")
 
 
 def last_sequence(files: Files, folder: Path, log_id: str) -> int:

@@ -155,10 +155,10 @@ class Journal:
     def trim(self, log_id: str, first: int, *, damaged: bool = False) -> None:
         """Remove a segment whose batch is confirmed, of this log or an older one; a damaged one is set aside as well.
 
-        The newest stays as long as any other does. The only method that may run beside the others: it touches no file
-        that they write.
+        The newest stays as long as any other does, and until there is another. The only method that may run beside the
+        others: it touches no file that they write, but for beginning the next one, which has nothing then.
         """
-        self._trimming.trim(log_id, first, damaged=damaged, current=self.log_id)
+        self._trimming.trim(log_id, first, damaged=damaged, current=self.log_id, following=self.segment_first)
 
     def _write(self, data: bytes | memoryview) -> None:
         file = self._open_segment()

@@ -13,7 +13,7 @@ from pathlib import Path
 from server.audit_log.cuts import Cut
 from server.audit_log.journal.frames import EventFrame
 from server.audit_log.journal.journal import Journal
-from server.audit_log.journal.segments import LOG_ID, LogContent, SegmentContent, read_log
+from server.audit_log.journal.segments import LOG_ID, PART, LogContent, SegmentContent, make_log, read_log
 from server.audit_log.state_of_service import JournalHole
 from server.files import Files
 
@@ -75,10 +75,7 @@ def recover(
     """
     files.make_folder(folder)
     names = [name for name in files.list(folder) if LOG_ID.fullmatch(name)]
-    for name in names:
-        for leftover in files.list(folder / name):
-            if leftover.endswith(".part"):
-                files.remove(folder / name / leftover)
+    _remove_unfinished(files, folder, names)
     logs = _read_logs(files, folder, names, settled)
     if look_further is not None and any(log.holes for log in logs):
         logs = _read_logs(files, folder, names, look_further({log.log_id: log.holes for log in logs}))
@@ -107,6 +104,18 @@ def recover(
         open_segment.size - open_segment.whole if open_segment else 0,
         clean=not logs or logs[-1].segments[-1].stopped,
     )
+
+
+def _remove_unfinished(files: Files, folder: Path, names: Sequence[str]) -> None:
+    for name in names:
+        for leftover in files.list(folder / name):
+            if leftover.endswith(PART):
+                files.remove(folder / name / leftover)
+    for name in files.list(folder):
+        if LOG_ID.fullmatch(name.removesuffix(PART)) and name.endswith(PART):
+            for leftover in files.list(folder / name):
+                files.remove(folder / name / leftover)
+            files.remove_folder(folder / name)
 
 
 def _read_logs(files: Files, folder: Path, names: Sequence[str], settled: Settled) -> list[LogContent]:
@@ -168,7 +177,8 @@ def _open(
     new_log_id: Callable[[], str],
 ) -> Journal:
     if current is None:
-        return Journal(files, folder, new_log_id(), 1, storage)
+        make_log(files, folder, log_id := new_log_id())
+        return Journal(files, folder, log_id, 1, storage)
     segment = current.segments[-1]
     cut = cuts.get((current.log_id, segment.first_sequence))
     next_sequence = max(segment.next_sequence, cut.last + 1) if cut else segment.next_sequence

@@ -29,6 +29,8 @@ from server.state.ranges import rest
 FORMAT = 1
 """Of segments; of a later one nothing is known, so nothing is read."""
 SUFFIX = ".seg"
+PART = ".part"
+"""Ends the name of a log that is being made, and of a file that is being written."""
 LOG_ID = re.compile(r"[0-9a-f]{20}")
 """The name of a log, which is that of its folder."""
 _NAME = re.compile(r"[0-9]{20}\.seg", re.ASCII)
@@ -42,6 +44,16 @@ def segment_name(first_sequence: int) -> str:
 def segment_names(files: Files, folder: Path) -> list[str]:
     """The segments of the log in this folder, in order."""
     return [name for name in files.list(folder) if _NAME.fullmatch(name)]
+
+
+def make_log(files: Files, folder: Path, log_id: str) -> None:
+    """Make a log in the journal's folder, durably and at once with its first segment, which is empty."""
+    part = folder / f"{log_id}{PART}"
+    files.make_folder(part)
+    files.open_append(part / segment_name(1)).close()
+    files.sync_folder(part)
+    files.rename(part, folder / log_id)
+    files.sync_folder(folder)
 
 
 @dataclass(slots=True)
