@@ -78,7 +78,7 @@ class FaultProxy:
     async def _serve(self, reader: StreamReader, writer: StreamWriter) -> None:
         """Pass on one request after the other, until the connection ends."""
         with contextlib.suppress(OSError, asyncio.IncompleteReadError, asyncio.CancelledError):
-            while True:
+            while not writer.is_closing():  # of one that was reset the rest of a body may be there yet
                 exchange = Exchange(await read_head(reader), reader, writer, self._upstream)
                 fault = self._plan.fault_of(exchange.method, exchange.target)
                 if fault is None:
