@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from server.config import Config
 from server.data_directory import DataDirectory
 from server.doctor.findings import Unexamined
 from server.files import Files
+from server.served import is_served
 from server.state.catalogue import Catalogue
 from server.state.database import StateFault
 from server.state.examining import StateAtHand
@@ -22,7 +22,6 @@ from server.storage.recording_port import RecordingStorage
 
 LOG_ID = re.compile(r"[0-9a-f]{20}")
 """The name of a log's folder in the journal."""
-_LOCKS = Path("/proc/locks")
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,46 +84,6 @@ def is_on_its_way(pending: Collection[tuple[str, int]], log_id: str, first: int,
     """Whether something can be of a batch that a segment is to become: it ends where the next segment begins."""
     following = [start for log, start in pending if log == log_id and start > first]
     return (log_id, first) in pending and (not following or last < min(following))
-
-
-def is_served(directory: DataDirectory) -> bool | None:
-    """Whether a server holds the directory's lock; None where the system doesn't tell.
-
-    Its list of locks is read, as taking the lock, for however short, could refuse a server that starts just now.
-    """
-    try:
-        place = _place(directory.lock_file)
-        held = _LOCKS.read_text()
-    except FileNotFoundError:
-        return False if _LOCKS.exists() else None
-    except OSError:
-        return None
-    return None if place is None else is_locked(held, place)
-
-
-def is_locked(held: str, place: str) -> bool:
-    """Whether the list of locks has one of a whole file at `place`."""
-    return any(" FLOCK " in line and f" {place} " in line for line in held.splitlines())
-
-
-def _place(path: Path) -> str | None:
-    """Device and inode as the list of locks has them; None where the file's mount isn't shown.
-
-    The device is that of the mount: what stat says is another one on btrfs and overlays. An inode alone names a file on
-    every volume, and on two that were made alike the same one. OSError if there is no such file.
-    """
-    opened = os.open(path, os.O_PATH | os.O_CLOEXEC)
-    try:
-        inode, told = os.fstat(opened).st_ino, Path(f"/proc/self/fdinfo/{opened}").read_text().splitlines()
-    finally:
-        os.close(opened)
-    mount = next((line.split()[1] for line in told if line.startswith("mnt_id:")), "")
-    for line in Path("/proc/self/mountinfo").read_text().splitlines():
-        number, _, device, *_ = line.split()
-        if number == mount:
-            major, minor = (int(part) for part in device.split(":"))
-            return f"{major:02x}:{minor:02x}:{inode}"
-    return None
 
 
 def unreadable_state() -> Unexamined:

@@ -20,8 +20,9 @@ from extaudit_client import Query, Unauthenticated
 from rbac.permissions import Permission
 from server.doctor import roles
 from server.doctor.checks import LOCAL_CHECKS
-from server.doctor.data_at_hand import DataAtHand, is_locked
+from server.doctor.data_at_hand import DataAtHand
 from server.doctor.findings import Finding
+from server.served import is_locked
 from tests.certificates_builder import CaShape
 from tests.e2e.doctor_faults import CONFIG, PLANTS, UNPLANTED, Plant, in_place_of, known_uids
 from tests.e2e.doctored import (

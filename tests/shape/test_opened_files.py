@@ -16,7 +16,7 @@ ELSEWHERE = {
     "server/terminal.py": "the terminal",
     "server/process.py": "the device that takes everything",
     "server/config/loading.py": "a configuration may come out of a pipe",
-    "server/doctor/data_at_hand.py": "what the system tells of locks and mounts; the lock's place, which isn't opened",
+    "server/served.py": "what the system tells of locks and mounts; the lock's place, which isn't opened",
     "server/audit_log/batch_codec.py": "a target that its caller names; the spool names none",
     "server/audit_log/columns/compiling.py": "the code",
     "server/audit_log/search/decoded_objects.py": "objects of events at whose kind each page has looked",

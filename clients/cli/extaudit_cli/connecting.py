@@ -133,8 +133,28 @@ def _connection(target: Target, server_name: str) -> Connection:
 
     if not target.settings and not target.data_dir.exists():
         raise click.ClickException(_NOTHING_KNOWN)
+    if "data_dir" in target.settings and "address" not in target.settings:
+        _check_served(target.data_dir)
     given: dict[str, Any] = target.given()
     return find_connection({}, target.data_dir, server_name=server_name, **given)
+
+
+def _check_served(data_dir: Path) -> None:
+    """Refuse a folder on which no service runs: what answers at the usual address is another one, which may well know
+    this certificate, as the original of a restored backup does.
+    """
+    from server.data_directory import DataDirectory
+    from server.served import is_served
+
+    directory = DataDirectory(data_dir)
+    served = is_served(directory)
+    if served is not False and directory.ready_file.exists():
+        return
+    if served:
+        problem = f"a service runs on {data_dir}, but there is no ready.json: it isn't ready yet, or keeps it elsewhere"
+    else:
+        problem = f"no service runs on {data_dir}"
+    raise click.ClickException(visible(f"{problem}; give --address if you mean one that runs elsewhere"))
 
 
 @contextmanager

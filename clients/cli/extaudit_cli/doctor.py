@@ -121,7 +121,7 @@ def _target(flags: Mapping[str, str | None], profile_flag: str | None) -> Target
 def _is_served(folder: Path) -> bool:
     """Whether a service runs in the folder and has told where."""
     from server.data_directory import DataDirectory
-    from server.doctor.data_at_hand import is_served
+    from server.served import is_served
 
     return is_served(DataDirectory(folder)) is not False and os.path.exists(DataDirectory(folder).ready_file)
 

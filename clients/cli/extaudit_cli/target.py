@@ -18,6 +18,7 @@ Where address and files come from, the first that has one: its flag; the profile
 (EXTAUDIT_ADDRESS, EXTAUDIT_CA, EXTAUDIT_CERT, EXTAUDIT_KEY, EXTAUDIT_TOKEN_FILE, EXTAUDIT_DATA_DIR); the profile named
 by EXTAUDIT_PROFILE, else the one chosen with `extaudit profile use`; ready.json of a service that runs in the data
 directory; identity/ there and 127.0.0.1:9443. A certificate with its key, or a token file, whichever comes first.
+Where a data directory is given and no address, a service must run on it: 127.0.0.1:9443 is for the default one alone.
 The flag --data-dir means the service of that folder: no variable is used beside it, and no profile unless --profile
 names one; nor is a variable beside a profile that --profile names and that has a data directory."""
 

@@ -10,6 +10,7 @@ import pytest
 from extaudit.v1 import status_service_pb2
 from extaudit_cli.main import run
 
+from server.data_directory import DataDirectory
 from tests.unit.cli.conftest import Command
 from tests.unit.client.certificates import Pki
 from tests.unit.client.fake_service import FakeService, Refused
@@ -124,3 +125,29 @@ def test_without_a_profile_an_error_says_no_more(service: FakeService, extaudit:
 def test_a_profile_that_is_not_there_is_one_line(capsys: Captured) -> None:
     assert run(["status", "--profile", "gone"]) == 1
     assert capsys.readouterr().err == "Error: there is no profile 'gone'; see: extaudit profile add --help\n"
+
+
+@pytest.mark.parametrize("by", ["flag", "variable", "profile"])
+def test_a_folder_that_is_named_must_have_a_service_whoever_else_answers(
+    service: FakeService, pki: Pki, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Captured, by: str
+) -> None:
+    """The ready.json of a copy, or of a server that was killed, names what another service may answer at."""
+    service.status = lambda: status_service_pb2.GetStatusResponse(serving=True)
+    directory = DataDirectory(tmp_path / "restored")
+    directory.path.mkdir()
+    assert run(["profile", "add", "r", "--data-dir", str(directory.path)]) == 0
+    if by == "variable":
+        monkeypatch.setenv("EXTAUDIT_DATA_DIR", str(directory.path))
+    status = ["status", *{"flag": ["--data-dir", str(directory.path)], "profile": ["--profile", "r"]}.get(by, [])]
+    capsys.readouterr()
+    ready = {"grpc": service.address, "ca": str(pki.ca), "cert": str(pki.cert), "key": str(pki.key)}
+    for content in (None, ready):
+        if content:
+            directory.ready_file.write_text(json.dumps(content))
+        assert run(status) == 1
+        assert f"no service runs on {directory.path}; give --address" in capsys.readouterr().err
+    with directory.acquire():
+        assert run(status) == 0
+        directory.ready_file.unlink()
+        assert run(status) == 1
+        assert "there is no ready.json" in capsys.readouterr().err
