@@ -15,7 +15,7 @@ from extaudit_cli.commands import Command
 from extaudit_cli.connecting import connected, one_line
 from extaudit_cli.event_lines import MAX_LINE_BYTES, EventLines
 from extaudit_cli.output import output_option, write_json
-from extaudit_cli.text import visible
+from extaudit_cli.text import count_text, visible
 
 if TYPE_CHECKING:
     from extaudit_client import Acknowledgement, Client, Violation
@@ -33,6 +33,8 @@ class Tally:
     storage: str = ""
     refused: list[tuple[int, list[tuple[str, str]]]] = field(default_factory=list)
     unacknowledged: list[int] = field(default_factory=list)
+    without_uid: int = 0
+    """How many of the unacknowledged have no uid."""
 
     def add(self, answer: Acknowledgement, lines: EventLines) -> None:
         """Count one acknowledgement."""
@@ -50,6 +52,7 @@ class Tally:
         self.refused += [(number, [("json", too_long)]) for number in lines.too_long]
         self.refused.sort()
         self.unacknowledged = lines.remaining()
+        self.without_uid = lines.remaining_without_uid()
 
 
 @click.command(
@@ -101,7 +104,7 @@ def _emit(client: Client, lines: EventLines) -> tuple[Tally, str]:
         for answer in client.emit_stream(lines, batch_size=_BATCH):
             tally.add(answer, lines)
             if watched:
-                click.echo(f"\r{answer.first_index + answer.count} events", err=True, nl=False)
+                click.echo(f"\r{count_text(answer.first_index + answer.count, 'event')}", err=True, nl=False)
     except ExtauditError as error:
         failure = one_line(error)
     except OSError as error:
@@ -139,12 +142,18 @@ def _print_table(tally: Tally) -> None:
     for line, violations in tally.refused:
         click.echo(f"line {line}: refused: " + visible("; ".join(f"{name}: {text}" for name, text in violations)))
     if tally.unacknowledged:
-        first, last = tally.unacknowledged[0], tally.unacknowledged[-1]
-        click.echo(f"lines {first} to {last}: {len(tally.unacknowledged)} events not acknowledged; safe to send again")
+        click.echo(_unacknowledged(tally.unacknowledged, tally.without_uid))
     if tally.uid_reused:
-        click.echo(f"{tally.uid_reused} events have a uid seen before with other bytes; they are stored all the same")
+        reused = count_text(tally.uid_reused, "event")
+        click.echo(f"{reused} with a uid seen before and other bytes; stored all the same")
     where = f" (storage {visible(tally.storage)})" if tally.storage else ""
     click.echo(f"{tally.accepted} accepted, {tally.repeated} repeated, {len(tally.refused)} refused{where}")
+
+
+def _unacknowledged(numbers: list[int], without_uid: int) -> str:
+    lines = f"line {numbers[0]}" if len(numbers) == 1 else f"lines {numbers[0]} to {numbers[-1]}"
+    again = f"sent again, {without_uid} without a uid may be stored twice" if without_uid else "safe to send again"
+    return f"{lines}: {count_text(len(numbers), 'event')} not acknowledged; {again}"
 
 
 def _pairs(violations: tuple[Violation, ...]) -> list[tuple[str, str]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,6 +15,7 @@ from extaudit_cli.output import output_option
 from extaudit_cli.recorded import RecordedEvents
 from extaudit_cli.recording_conversion import write_converted
 from extaudit_cli.recording_rows import print_recording
+from extaudit_cli.text import visible
 from extaudit_cli.transfers import meter
 
 if TYPE_CHECKING:
@@ -32,7 +34,8 @@ Examples:
   extaudit recordings download 0d4c1f0e-6f5b-4f0a-8a39-1b8a2a6f0c11 --upload UPLOAD -o other.tar
 
 The bytes are checked against the custody digest, by the service as they leave and here at their end. FILE is there once
-all is; what an interrupted download left in FILE.part is gone on with. To stdout nothing but bytes is written.
+all is; what an interrupted download left in FILE.part is gone on with. A FILE that is there already is left as it is,
+unless there is --replace. To stdout nothing but bytes is written.
 
 \b
 Formats: raw is Teleport's own, byte for byte; asciicast is for asciinema's players; text is what was shown, line by
@@ -48,19 +51,24 @@ line with times; jsonl is every event. For these exit code 3 says that a part of
     help="Where to, - for stdout. [default: SESSION.tar, .cast …]",
 )
 @click.option("--format", "form", type=click.Choice(list(_SUFFIXES)), default="raw", show_default=True, help="Of what.")
+@click.option("--replace", is_flag=True, help="Though there is a file of this name.")
 @output_option
 @connected
-def command(client: Client, session: str, upload_id: str, target: Path | None, form: str, output: str) -> int:
+def command(
+    client: Client, session: str, upload_id: str, target: Path | None, form: str, replace: bool, output: str
+) -> int:
     """Download the recording of a session."""
-    if form == "raw":
-        _download(client, session, upload_id, target, output)
-        return 0
     file = target or Path(session + _SUFFIXES[form])
+    if str(file) != "-" and not replace and os.path.lexists(file):
+        raise click.ClickException(visible(f"there is a file {file} already; --replace replaces it"))
+    if form == "raw":
+        _download(client, session, upload_id, file, output)
+        return 0
     return write_converted(RecordedEvents(client, session, upload_id), form, file, output)
 
 
-def _download(client: Client, session: str, upload_id: str, target: Path | None, output: str) -> None:
-    if target is not None and str(target) == "-":
+def _download(client: Client, session: str, upload_id: str, target: Path, output: str) -> None:
+    if str(target) == "-":
         for data in client.recordings.read(session, upload_id):
             sys.stdout.buffer.write(data)
         sys.stdout.buffer.flush()
@@ -72,7 +80,7 @@ def _download(client: Client, session: str, upload_id: str, target: Path | None,
             shown.show(done)
 
         try:
-            found = client.recordings.download(session, target or Path(f"{session}.tar"), upload_id, progress)
+            found = client.recordings.download(session, target, upload_id, progress)
         except OSError as error:
             raise click.ClickException(f"can't write the file: {error.strerror}") from None
     print_recording(found, "", output)

@@ -237,8 +237,19 @@ def test_emit_counts_and_names_the_lines_of_refused_events(
     assert document["refused_lines"] == [{"line": 3, "violations": violations}]
 
 
+@pytest.mark.parametrize(
+    ("left", "told"),
+    [
+        ([b'{"event":"a","\\u0075id":"1"}'] * 50, "lines 101 to 150: 50 events not acknowledged; safe to send again"),
+        ([b'{"event":"a","uid":"1"}'], "line 101: 1 event not acknowledged; safe to send again"),
+        (
+            [b'{"uid":"1"}', b'{"event":"a","b":{"uid":"1"}}'],
+            "lines 101 to 102: 2 events not acknowledged; sent again, 1 without a uid may be stored twice",
+        ),
+    ],
+)
 def test_emit_names_the_lines_that_no_acknowledgement_named(
-    service: FakeService, extaudit: Command, tmp_path: Path
+    service: FakeService, extaudit: Command, tmp_path: Path, left: list[bytes], told: str
 ) -> None:
     def once(requests: Iterator[pb.EmitEventsRequest]) -> Iterator[pb.EmitEventsResponse]:
         yield acknowledge(next(requests))
@@ -246,11 +257,11 @@ def test_emit_names_the_lines_that_no_acknowledgement_named(
         raise Refused(grpc.StatusCode.PERMISSION_DENIED, "LOCKED", "locked")
 
     file = tmp_path / "events.jsonl"
-    file.write_bytes(b"{}\n" * 150)
+    file.write_bytes(b"{}\n" * 100 + b"\n".join(left))
     service.emit_stream = once
     outcome = extaudit("events", "emit", "--file", str(file))
     assert outcome.code == 1
-    assert b"lines 101 to 150: 50 events not acknowledged" in outcome.out
+    assert told.encode() in outcome.out.splitlines()
     assert outcome.err == "Error: locked (LOCKED)\n"
 
 
@@ -305,3 +316,17 @@ def test_an_empty_value_is_wrong_usage_and_never_no_filter(service: FakeService,
             assert (refused.code, refused.out) == (2, b"")
             assert f"the value of {flag} is empty" in refused.err
     assert not service.searches
+
+
+@pytest.mark.parametrize(("form", "name"), [("raw", "s.tar"), ("text", "s.txt")])
+def test_a_download_leaves_a_file_that_is_there(
+    service: FakeService, extaudit: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, form: str, name: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path(name).write_bytes(b"evidence")
+    for flags in ([], ["-o", name]):
+        refused = extaudit("recordings", "download", "s", "--format", form, *flags)
+        assert (refused.code, refused.err) == (1, f"Error: there is a file {name} already; --replace replaces it\n")
+    asked = extaudit("recordings", "download", "s", "--format", form, "--replace")
+    assert "already" not in asked.err, "the service is asked, and has no such recording"
+    assert Path(name).read_bytes() == b"evidence"
