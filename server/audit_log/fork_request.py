@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,7 +29,9 @@ class Requested:
     fork: Fork
 
 
-def request_fork(data_dir: Path, reason: str, operator: str, last_acknowledged: str | None) -> Requested:
+def request_fork(
+    data_dir: Path, reason: str, operator: str, last_acknowledged: str | None, *, replace: bool = False
+) -> Requested:
     """Ask for a fork, durably; nothing else in the directory changes before the next start.
 
     Args:
@@ -36,9 +39,11 @@ def request_fork(data_dir: Path, reason: str, operator: str, last_acknowledged: 
         reason: why, for the audit event; 1 to 256 characters.
         operator: the user of this machine who asks.
         last_acknowledged: LOG_ID:SEQUENCE of the last event that the original is known to have acknowledged.
+        replace: whether it takes the place of one that was asked for before.
 
     Raises:
-        DataDirectoryProblem: an argument is wrong, the directory is in use or has no journal.
+        DataDirectoryProblem: an argument is wrong, another fork is asked for or under way, the directory is in use or
+            has no journal.
     """
     reason = reason.strip()
     if not 1 <= len(reason) <= MAX_REASON_CHARACTERS:
@@ -48,8 +53,8 @@ def request_fork(data_dir: Path, reason: str, operator: str, last_acknowledged: 
         raise DataDirectoryProblem("this is no data directory with a journal; give it with --data-dir")
     with directory.acquire():
         under_way = forks.asked(files, directory.journal)
-        if under_way is not None and under_way.new_log_id:
-            raise DataDirectoryProblem("a fork is under way already; start the service, which finishes it")
+        if under_way is not None:
+            _refuse_another(under_way, replace=replace)
         acknowledged = _acknowledged(directory, last_acknowledged) if last_acknowledged else None
         fork = Fork(reason, operator, acknowledged)
         log_id = forks.current_log(files, directory.journal)
@@ -58,24 +63,43 @@ def request_fork(data_dir: Path, reason: str, operator: str, last_acknowledged: 
     return Requested(log_id, last, fork)
 
 
+def _refuse_another(under_way: Fork, *, replace: bool) -> None:
+    if under_way.new_log_id:
+        raise DataDirectoryProblem("a fork is under way already; start the service, which finishes it")
+    if not replace:
+        last = under_way.acknowledged
+        known = f", last acknowledged {last.log_id}:{last.sequence}" if last else ""
+        by = f" by {under_way.operator}" if under_way.operator else ""
+        raise DataDirectoryProblem(
+            f"a fork is asked for already{by} (reason: {under_way.reason}{known}); --replace puts this one in its place"
+        )
+
+
 def _acknowledged(directory: DataDirectory, text: str) -> LastAcknowledged:
     log_id, _, sequence = text.partition(":")
     if not LOG_ID.fullmatch(log_id) or not sequence.isascii() or not sequence.isdigit() or len(sequence) > 18:
         raise DataDirectoryProblem("the last acknowledged event is given as LOG_ID:SEQUENCE, as receipts name it")
-    if log_id not in _known_logs(directory):
+    confirmed = _confirmed(directory)
+    if log_id not in {*confirmed, *DiskFiles().list(directory.journal)}:
         # A range of it would be named as lost in every answer from then on.
         raise DataDirectoryProblem(f"this data directory knows no log {log_id}")
+    last = max(forks.last_sequence(DiskFiles(), directory.journal, log_id), confirmed.get(log_id, 0))
+    if int(sequence) < last:
+        raise DataDirectoryProblem(
+            f"event {sequence} isn't the last: this directory has those of log {log_id} up to {last}; "
+            "give a later one, or leave --last-acknowledged out if none is known"
+        )
     return LastAcknowledged(log_id, int(sequence))
 
 
-def _known_logs(directory: DataDirectory) -> set[str]:
-    known = set(DiskFiles().list(directory.journal))
+def _confirmed(directory: DataDirectory) -> Mapping[str, int]:
+    """For each log the last sequence whose batch is confirmed in a storage, as far as the state tells."""
     if not directory.state.exists():
-        return known
+        return {}
     try:
         engine = open_database(directory.state)
         try:
-            return known | set(Catalogue(engine).confirmed())
+            return Catalogue(engine).confirmed()
         finally:
             engine.dispose()
     except (StateFault, NewerSchema) as error:

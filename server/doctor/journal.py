@@ -9,6 +9,7 @@ from typing import Final
 from server.audit_log.journal.forks import lacks_segments, log_names
 from server.audit_log.journal.segments import LogContent, read_log
 from server.audit_log.journal.trimming import DAMAGED as SET_ASIDE_FOLDER
+from server.doctor import journal_forks
 from server.doctor.data_at_hand import LOG_ID, DataAtHand
 from server.doctor.findings import Fact, Fault, Finding, Severity, Told, Unexamined
 
@@ -80,11 +81,12 @@ SPOOL_LEFT: Final = Fault(
     "Start the server; it removes them.",
 )
 
-FAULTS: Final = (MISSING, DAMAGED, HOLE, LOST, TORN, SET_ASIDE, FULL, FILLING, LATE, SPOOL_LEFT)
+FAULTS: Final = (MISSING, DAMAGED, HOLE, LOST, TORN, SET_ASIDE, FULL, FILLING, LATE, SPOOL_LEFT, *journal_forks.FAULTS)
 
 
 def check(at: DataAtHand) -> Told:
     """Read every log as a start would."""
+    yield from journal_forks.forks_to_come(at)
     logs = _logs(at)
     is_served = at.is_served()
     names = log_names(at.files, at.directory.journal)

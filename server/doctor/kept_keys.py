@@ -63,11 +63,15 @@ def _known_uids(at: DataAtHand) -> Told:
     names = [name for name in at.files.list(uids) if UID_FILE_NAME.fullmatch(name)]
     may_be_written_to = names[-1:] if at.is_served() is not False else []
     for name in names:
+        subject = f"{uids.name}/{name}"
         try:
             content = at.files.read(uids / name)
         except FileNotFoundError:  # a running server drops the oldest
             continue
-        unread, subject = unread_bytes(content), f"{uids.name}/{name}"
+        except OSError as error:
+            yield UIDS_DAMAGED.of(subject, f"can't be read ({error.strerror})")
+            continue
+        unread = unread_bytes(content)
         if unread.damaged:
             yield UIDS_DAMAGED.of(subject, f"{unread.damaged} of {len(content)} bytes can't be read")
         if unread.torn and name not in may_be_written_to:

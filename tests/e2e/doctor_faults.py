@@ -14,6 +14,7 @@ from pathlib import Path
 import orjson
 from cryptography.hazmat.primitives.serialization import Encoding
 
+from server.audit_log.fork_request import request_fork
 from server.audit_log.journal.segments import segment_name
 from server.certificates.authorities import new_authority_certificate, server_certificate
 from server.certificates.claims import ADMINISTRATOR
@@ -232,6 +233,18 @@ def known_uids(data_dir: Path) -> Path:
     return file
 
 
+def copied_journal(data_dir: Path) -> None:
+    """The journal was copied and put back: its files have other numbers."""
+    (data_dir / "journal").rename(data_dir / "journal-before")
+    shutil.copytree(data_dir / "journal-before", data_dir / "journal")
+    shutil.rmtree(data_dir / "journal-before")
+
+
+def mark(data_dir: Path, name: str) -> Path:
+    """A file in the journal's folder."""
+    return data_dir / "journal" / name
+
+
 def forget_second_batch(data_dir: Path) -> None:
     """Somebody took one batch out, from the storage and from the state."""
     second = records(data_dir)[1]
@@ -362,6 +375,10 @@ PLANTS = [
     Plant("disk_full_later", full_in_twenty_days, "Make room"),
     Plant("journal_missing", lambda data: shutil.rmtree(segments(data)[-1].parent), "copy"),
     Plant("journal_missing", lambda data: [path.unlink() for path in segments(data)], "copy"),
+    Plant("journal_fork_to_come", copied_journal, "extaudit journal fork"),
+    Plant("journal_fork_to_come", lambda data: request_fork(data, "a copy", "root", None), "journal/fork.json"),
+    Plant("journal_mark_damaged", lambda data: mark(data, "fork.json").write_bytes(b"x"), "remove the file"),
+    Plant("journal_mark_damaged", lambda data: mark(data, "place.json").write_bytes(b"x"), "remove the file"),
     Plant("journal_damaged", damage_journal, "restart"),
     Plant("journal_hole", damage_journal, "copy"),
     Plant("journal_torn_tail", lambda data: append(segments(data)[-1], b"torn"), "Start the server"),

@@ -15,7 +15,9 @@ from typing import Any
 from extaudit_cli.main import run
 from extaudit_client import Client
 
+from server.audit_log.journal.forks import mark_place
 from server.certificates.issuing import issue_user
+from server.files import DiskFiles
 from tests.polling import until
 from tests.running_server import RunningServer, extaudit, running_server
 
@@ -93,8 +95,9 @@ def made_by_a_server(folder: Path) -> Path:
 
 
 def copy_of(made: Path, folder: Path) -> Path:
-    """A copy of the data directory, which a test may harm; gives its parent."""
+    """A copy of the data directory, which a test may harm and no start takes for a copy; gives its parent."""
     shutil.copytree(made / "data", folder / "data")
+    mark_place(DiskFiles(), folder / "data" / "journal")
     return folder
 
 

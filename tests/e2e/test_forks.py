@@ -13,6 +13,8 @@ import pytest
 from extaudit_client import Client, Query
 from extaudit_client.errors import ExtauditError
 
+from server.audit_log.fork_request import request_fork
+from server.data_directory import DataDirectoryProblem
 from tests.running_server import RunningServer, extaudit, running_server
 
 FORKED = "extaudit.journal.fork"
@@ -77,9 +79,11 @@ def test_a_fork_that_is_asked_for_says_who_why_and_what_is_lost(tmp_path: Path) 
     copy = copied(original, tmp_path / "copy")
     with running_server(original) as server, server.client() as client:
         (log_id, sequence) = emit(client, 10)[10]
-    asked = fork(copy, "--reason", "the disk was lost", "--last-acknowledged", f"{log_id}:{sequence}")
+    last = ("--last-acknowledged", f"{log_id}:{sequence}")
+    asked = fork(copy, "--reason", "the disk was lost", *last)
     assert asked.returncode == 0, asked.stderr
     assert "a new log begins when the service starts" in asked.stdout.decode()
+    assert_asked_once(copy, last)
     with running_server(copy) as server, server.client() as client:
         (event,) = forks(client)
         assert (event["reason"], event["log_id"]) == ("the disk was lost", log_id)
@@ -90,6 +94,21 @@ def test_a_fork_that_is_asked_for_says_who_why_and_what_is_lost(tmp_path: Path) 
         assert found(client) == before
         with pytest.raises(ExtauditError, match="token"):
             client.search(Query(types=("test",), page_size=2), page_token=token)
+
+
+def assert_asked_once(copy: Path, last: tuple[str, str]) -> None:
+    """Another fork takes the place of the first if that is said, and one that knows less than the copy never does."""
+    data_dir, (_, where) = copy / "data", last
+    log_id = where.partition(":")[0]
+    kept = (data_dir / "journal" / "fork.json").read_bytes()
+    with pytest.raises(DataDirectoryProblem, match=rf"by .+ \(reason: the disk was lost, last acknowledged {where}\)"):
+        request_fork(data_dir, "another", "root", None)
+    with pytest.raises(DataDirectoryProblem, match="event 1 isn't the last: this directory has those of log"):
+        request_fork(data_dir, "another", "root", f"{log_id}:1", replace=True)
+    assert (data_dir / "journal" / "fork.json").read_bytes() == kept
+    assert fork(copy, "--reason", "another", "--replace").returncode == 0
+    assert b"another" in (data_dir / "journal" / "fork.json").read_bytes()
+    request_fork(data_dir, "the disk was lost", "root", where, replace=True)
 
 
 def test_who_follows_goes_on_behind_what_the_copy_has(tmp_path: Path) -> None:

@@ -44,8 +44,9 @@ Examples:
     help="The last event that the original is known to have acknowledged, as receipts name it. "
     "What of that log is neither here nor in the storage is then named as lost.",
 )
+@click.option("--replace", is_flag=True, help="Put it in the place of a fork that was asked for before.")
 @output_option
-def fork(data_dir: Path, reason: str, last_acknowledged: str | None, output: str) -> None:
+def fork(data_dir: Path, reason: str, last_acknowledged: str | None, replace: bool, output: str) -> None:
     """End the log of a restored or copied data directory, and begin another when the service starts.
 
     The original may have acknowledged more events than the copy has, and may still run. Going on with its log would
@@ -56,7 +57,7 @@ def fork(data_dir: Path, reason: str, last_acknowledged: str | None, output: str
     from server.data_directory import DataDirectoryProblem
 
     try:
-        asked = request_fork(data_dir, reason, operator(), last_acknowledged)
+        asked = request_fork(data_dir, reason, operator(), last_acknowledged, replace=replace)
     except DataDirectoryProblem as problem:
         raise click.ClickException(visible(str(problem))) from None
     except OSError as error:

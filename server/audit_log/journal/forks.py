@@ -6,7 +6,6 @@ says what was decided, so a stop between any two steps is taken up by the start 
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -153,6 +152,19 @@ def mark_place(files: Files, folder: Path) -> None:
     files.sync_folder(folder)
 
 
+def numbers_in(place: bytes) -> tuple[int, int | None]:
+    """The numbers of file and folder that PLACE's content tells; an earlier version wrote none of the folder.
+
+    Raises:
+        ValueError: it isn't as `mark_place` wrote it.
+    """
+    try:
+        members = orjson.loads(place)
+        return int(members["number"]), members.get("folder")
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        raise ValueError("not a place") from error
+
+
 def begin_log(files: Files, folder: Path, log_id: str, storage: str) -> None:
     """Make a log whose first segment is there and takes events: it is the one that the next recovery goes on with."""
     files.make_folder(folder / log_id)
@@ -174,7 +186,8 @@ def done(files: Files, folder: Path) -> None:
 
 
 def _is_in_its_place(files: Files, path: Path) -> bool:
-    with contextlib.suppress(ValueError, KeyError, TypeError, AttributeError):
-        place, folder = orjson.loads(files.read(path)), files.number(path.parent)
-        return bool(place["number"] == files.number(path) and place.get("folder", folder) == folder)
-    return False
+    try:
+        number, folder = numbers_in(files.read(path))
+    except ValueError:
+        return False
+    return number == files.number(path) and folder in (None, files.number(path.parent))
