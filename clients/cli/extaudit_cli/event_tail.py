@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, nullcontext
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,8 +15,8 @@ from extaudit_cli.colours import Paint
 from extaudit_cli.commands import Command
 from extaudit_cli.connecting import connected
 from extaudit_cli.event_filters import filter_options, query_from
-from extaudit_cli.output import output_option, sync_stdout
-from extaudit_cli.place_file import PlaceProblem, read_place, write_place
+from extaudit_cli.output import end_torn_line, output_option, sync_stdout
+from extaudit_cli.place_file import PlaceProblem, held_place, read_place, write_place
 from extaudit_cli.search_summary import describe
 from extaudit_cli.suggestions import storages
 from extaudit_cli.tail_printers import tail_printer
@@ -74,9 +74,10 @@ def command(
 ) -> int:
     """Show events as they come. All filters must hold."""
     query, paint = query_from(**filters), Paint.for_stream(sys.stderr)
-    with _problems():
+    with _problems(), held_place(place) if place else nullcontext():
         after = _start(place, after_place)
         watching = client.watch(query, after=after, received_from=since, told=lambda *why: _tell(paint, *why))
+        end_torn_line()
         printer, complete = tail_printer(output, client), True
         with closing(watching), _Note(place, after).kept() as note:
             for watched in watching:
@@ -94,6 +95,8 @@ def command(
 def _start(place: Path | None, after_place: Path | None) -> Mapping[str, int] | None:
     """The place to begin after: the one that is kept goes before the one that is given."""
     kept = read_place(place) if place is not None else None
+    if place is not None and kept is not None:
+        write_place(place, kept)  # what can't be noted isn't printed first
     if kept is not None or after_place is None:
         return kept
     given = read_place(after_place)

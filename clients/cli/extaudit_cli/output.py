@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import shutil
@@ -46,6 +47,30 @@ def sync_stdout() -> None:
     sys.stdout.flush()
     if stat.S_ISREG(os.fstat(sys.stdout.fileno()).st_mode):
         os.fdatasync(sys.stdout.fileno())
+
+
+def ends_torn() -> bool:
+    """Whether stdout is a file, and what comes next stands behind a line without an end, as a full disk leaves it."""
+    sys.stdout.flush()
+    stdout = sys.stdout.fileno()
+    if not stat.S_ISREG(os.fstat(stdout).st_mode):
+        return False
+    appends = fcntl.fcntl(stdout, fcntl.F_GETFL) & os.O_APPEND
+    end = os.fstat(stdout).st_size if appends else os.lseek(stdout, 0, os.SEEK_CUR)
+    try:
+        readable = os.open(f"/dev/fd/{stdout}", os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return False  # a file that may only be written: nobody can tell
+    try:
+        return end > 0 and os.pread(readable, 1, end - 1) not in (b"\n", b"")
+    finally:
+        os.close(readable)
+
+
+def end_torn_line() -> None:
+    """End the line that a full disk has torn, lest the first event that comes now be taken for a part of it."""
+    if ends_torn():
+        os.write(sys.stdout.fileno(), b"\n")
 
 
 def write_json(value: object, indent: int | None = 2) -> None:

@@ -5,8 +5,11 @@ from __future__ import annotations
 import json
 import os
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
+
+from extaudit_cli.file_lock import locked
 
 _MAX_BYTES = 1024 * 1024
 _MAX_SEQUENCE = 2**64
@@ -14,6 +17,23 @@ _MAX_SEQUENCE = 2**64
 
 class PlaceProblem(Exception):
     """The file can't be used; the text is one line."""
+
+
+@contextmanager
+def held_place(path: Path) -> Iterator[None]:
+    """Keep the file for this process: two that go on from one place would both print what follows it.
+
+    Raises:
+        PlaceProblem: another has it, or it couldn't be written.
+    """
+    with ExitStack() as lock:
+        try:
+            lock.enter_context(locked(Path(os.path.realpath(path))))
+        except BlockingIOError:
+            raise PlaceProblem(f"another process is using {path}") from None
+        except OSError as error:
+            raise PlaceProblem(f"can't write {path}: {error.strerror}") from None
+        yield
 
 
 def read_place(path: Path) -> dict[str, int] | None:

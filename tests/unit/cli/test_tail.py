@@ -12,7 +12,7 @@ import pytest
 from extaudit.v1 import event_pb2
 from extaudit.v1 import event_watch_pb2 as pb
 from extaudit_cli.event_tail import _Note
-from extaudit_cli.place_file import PlaceProblem, read_place, write_place
+from extaudit_cli.place_file import PlaceProblem, held_place, read_place, write_place
 from extaudit_client import ExtauditError
 
 from tests.unit.cli.conftest import Command
@@ -118,6 +118,35 @@ def test_a_place_is_kept_and_gone_on_from(service: FakeService, extaudit: Comman
     assert (first.WhichOneof("start"), second.WhichOneof("start")) == ("received_from", "after")
     assert dict(second.after.logs) == {"log1": 7}
     assert [path.name for path in tmp_path.iterdir() if path.suffix == ".json"] == ["place.json"]
+
+
+def test_two_never_go_on_from_one_place(service: FakeService, extaudit: Command, tmp_path: Path) -> None:
+    service.watch = ends_with(answer(1, message()))
+    link = tmp_path / "link.json"
+    link.symlink_to(tmp_path / "place.json")
+    with held_place(tmp_path / "place.json"):
+        for place in (tmp_path / "place.json", link):
+            refused = extaudit("events", "tail", "--no-follow", "--place", str(place))
+            assert (refused.code, refused.out) == (1, b"")
+            assert refused.err == f"Error: another process is using {place}\n"
+    assert extaudit("events", "tail", "--no-follow", "--place", str(link)).code == 0
+
+
+def test_a_place_that_can_not_be_written_is_told_before_anything_is_printed(
+    service: FakeService, extaudit: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    service.watch = ends_with(answer(1, message()))
+    refused = extaudit("events", "tail", "--no-follow", "--place", str(tmp_path / "none/place.json"))
+    assert (refused.code, refused.out, "can't write" in refused.err) == (1, b"", True)
+    place = tmp_path / "place.json"
+    write_place(place, {"log1": 0})
+
+    def full(*_: object) -> None:
+        raise PlaceProblem("the disk is full")
+
+    monkeypatch.setattr("extaudit_cli.event_tail.write_place", full)
+    refused = extaudit("events", "tail", "--no-follow", "--place", str(place))
+    assert (refused.code, refused.out) == (1, b"")
 
 
 def test_a_place_notes_only_what_was_printed(service: FakeService, extaudit: Command, tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from extaudit_cli.exporting.folder_output import FolderOutput
 from extaudit_cli.exporting.forms import FORMATS, Form
 from extaudit_cli.exporting.outputs import FileOutput, Output, StreamOutput
 from extaudit_cli.exporting.state import ExportState, StateFile, StateProblem, held
+from extaudit_cli.output import end_torn_line, ends_torn
 from server.files import Files
 
 FOLDER_STATE = "export-state.json"
@@ -39,10 +40,20 @@ class Destination:
         """
         head = self.form.head()
         if self.layout == "stdout" or keeper is None:
+            self._end_torn_line()
             return StreamOutput(state, keeper.save if keeper else None, head)
         if self.layout == "file":
             return FileOutput(files, self.path, state, keeper.save, head)
         return FolderOutput(files, self.path, state, keeper.save, head, self.form.suffix)
+
+    def _end_torn_line(self) -> None:
+        if self.form.gzip:
+            return  # any byte may be its last
+        if self.form.format == "csv" and ends_torn():
+            raise StateProblem(
+                "stdout is a file that ends within a row, which a newline wouldn't end: cut that off first"
+            )
+        end_torn_line()
 
     def prepare(self, files: Files) -> None:
         """Make the folders that are needed.

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
-import os
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from extaudit_cli.file_lock import locked
 from server.files import Files, write_durably
 
 if TYPE_CHECKING:
@@ -98,20 +97,17 @@ class StateFile:
 
 @contextmanager
 def held(path: Path) -> Iterator[None]:
-    """Hold the lock of a state: a file beside it, which stays. The lock ends with the process, however it ends.
+    """Hold the lock of a state.
 
     Raises:
         StateProblem: another export holds it.
     """
-    fd = os.open(path.with_name(path.name + ".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
+    with ExitStack() as lock:
         try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            lock.enter_context(locked(path))
         except BlockingIOError:
             raise StateProblem(f"another export is using {path}") from None
         yield
-    finally:
-        os.close(fd)
 
 
 def _state(document: Mapping[str, Any]) -> ExportState:

@@ -25,6 +25,7 @@ from extaudit_cli.exporting.destination import destination
 from extaudit_cli.exporting.forms import Form
 from extaudit_cli.exporting.outputs import StreamOutput
 from extaudit_cli.exporting.state import ExportState, held
+from extaudit_cli.main import run
 from extaudit_cli.output import write_bytes
 
 from tests.unit.cli.conftest import Command
@@ -263,6 +264,28 @@ def test_the_state_of_what_goes_to_a_file_by_stdout_is_kept_after_its_bytes_are_
         output.append(b"x")
         output.checkpoint()
     assert done == ["synced", "saved"]
+
+
+@pytest.mark.parametrize("before", [b"", b"{}\n", b'{"torn'])
+def test_a_line_that_a_full_disk_has_torn_takes_no_event_with_it(
+    service: FakeService, extaudit: Command, monkeypatch: pytest.MonkeyPatch, before: bytes
+) -> None:
+    ended = before + b"\n" * before.endswith(b"torn")
+    events = ALL[ALL.index(TAIL) :]
+    for command, expected in (
+        (["tail", "--no-follow", "--output", "jsonl"], ended + events),
+        (["export", "--out", "-"], ended + ALL),
+        (["export", "--out", "-", "--format", "csv"], None),
+    ):
+        Path("all").write_bytes(before)
+        with Path("all").open("a") as file, monkeypatch.context() as patch:
+            patch.setattr(sys, "stdout", file)
+            code = run(["events", *command])
+        if expected is None and ended != before:
+            assert (code, Path("all").read_bytes()) == (1, before)
+        else:
+            assert code == 0
+            assert Path("all").read_bytes() == expected or expected is None
 
 
 @contextmanager
