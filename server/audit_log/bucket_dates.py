@@ -15,8 +15,10 @@ from server.state.catalogue import Catalogue
 from server.state.catalogue_rows import CatalogueObject
 from server.storage.ports import (
     EventStorage,
+    ObjectArchived,
     ObjectChanged,
     ObjectMissing,
+    ObjectUnreadable,
     StorageError,
     StorageTimeout,
     StoredObject,
@@ -109,6 +111,7 @@ class BucketDates:
             if (entry is not None or listing.is_whole) and (fault := self._fault(each, entry)) is not None
         }
         entries = [entry for each in ours if (entry := listing.objects.get(each.name)) is not None and entry.problem]
+        entries = [entry for entry in entries if entry.name not in faults]  # else restoring it brings what others put
         archived = [self._missing(MissingReason.OBJECT_ARCHIVED, each.name, each.problem) for each in entries]
         is_finished = not any(isinstance(error, StorageTimeout) for error in unread.values())
         has_failed = any(not isinstance(error, StorageTimeout) for error in unread.values())
@@ -166,6 +169,9 @@ class BucketDates:
         try:
             is_same = self._digest(entry) == item.sha256
         except StorageError as error:
+            if entry.versions > 1 and isinstance(error, ObjectArchived | ObjectUnreadable):
+                text = "something that can't be read was written over it"
+                return self._missing(MissingReason.OBJECT_CHANGED, item.name, text)
             text = f"something was written over it, and whether that is the same can't be told: {error}"
             return self._missing(MissingReason.OBJECT_UNREADABLE, item.name, text)
         if is_same:

@@ -21,11 +21,18 @@ from server.audit_log.storages import Storages
 from server.regular_files import open_regular
 from server.state.catalogue import Catalogue
 from server.state.catalogue_rows import CatalogueBatch, CatalogueObject
-from server.storage.ports import ObjectArchived, ObjectChanged, ObjectMissing, RecordUnreadable, StorageError
+from server.storage.ports import (
+    ObjectArchived,
+    ObjectChanged,
+    ObjectMissing,
+    ObjectUnreadable,
+    RecordUnreadable,
+    StorageError,
+)
 
 _PASSING = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN, errno.EINTR, errno.ENOSPC, errno.EDQUOT})
 """Faults of the moment that say nothing of the object; there may be no room for a copy of it."""
-_LASTING = (ObjectMissing, ObjectChanged, ObjectArchived, RecordUnreadable)
+_LASTING = (ObjectMissing, ObjectChanged, ObjectArchived, ObjectUnreadable, RecordUnreadable)
 """What becomes of a batch record by somebody's hand: asking again gives the same."""
 
 
@@ -119,7 +126,7 @@ class StoredBatches:
             return None
 
     def _read_object(self, item: CatalogueObject, path: str | StorageError) -> BatchColumns | Missing:
-        if isinstance(path, ObjectMissing | ObjectChanged | ObjectArchived):
+        if isinstance(path, ObjectMissing | ObjectChanged | ObjectArchived | ObjectUnreadable):
             return _missing(reason_of(path), item, str(path))
         if isinstance(path, StorageError):
             raise path

@@ -65,6 +65,13 @@ class ObjectArchived(StorageError):
     """The object is in an archive: whoever owns the storage has to restore it before anybody can read it."""
 
 
+class ObjectUnreadable(StorageError):
+    """Others put something in the object's place that only they can read, encrypted by a key of theirs."""
+
+    def __init__(self) -> None:
+        super().__init__("it is encrypted by a key of somebody else")
+
+
 class RecordUnreadable(StorageError):
     """What has a batch record's name can't be read by whoever wrote ours: it is larger than one can be, archived, or
     encrypted by a key of somebody else."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -11,6 +12,7 @@ import pytest
 
 from server.audit_log.search.query import MissingReason, SearchPage, SearchQuery
 from server.audit_log.search.search import Search
+from server.audit_log.stored_batches import StoredBatches
 from server.errors import AuditStoreError, DeadlineExceeded, FailedPrecondition, ResourceExhausted, Unavailable
 from server.storage.finding import Finding, FindRequest, FoundObject
 from server.storage.ports import StorageError, StoredObject
@@ -172,6 +174,32 @@ def test_an_object_that_is_gone_is_missed_though_nothing_in_it_would_match(rig: 
         s3.put_object(**rig.key(item.name), Body=others_body)
         found = page(rig, query)
         assert (MissingReason.OBJECT_CHANGED, item.name) in [(each.reason, each.name) for each in found.missing]
+    finally:
+        s3.put_object(**rig.key(item.name), Body=body)
+
+
+def test_what_others_hide_by_a_key_of_theirs_is_read_from_below_and_stops_nothing_else(
+    rig: AthenaRig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    item = next(each for each in rig.log.catalogue.objects(AWS) if each.rows == 1)
+    batch = rig.log.catalogue.batch(item.log_id, item.first)
+    assert batch is not None
+    s3, key = rig.account.admin("s3"), rig.account.admin("kms").create_key()["KeyMetadata"]["Arn"]
+    body = s3.get_object(**rig.key(item.name))["Body"].read()
+    theirs = {"Body": b"x" * item.bytes, "ServerSideEncryption": "aws:kms", "SSEKMSKeyId": key}
+    s3.put_object(**rig.key(item.name), **theirs)
+    batches = StoredBatches(rig.log.storages, rig.log.catalogue)
+    try:
+        rig.storage.forget_copies()
+        found = page(rig, replace(LOGINS, filters=Filters(uids=frozenset({"x", "l1"})), engine="scan"))
+        assert uids(found) == ["x", "l1"]
+        assert [(each.reason, each.name) for each in found.missing] == [(MissingReason.OBJECT_CHANGED, item.name)]
+        rig.storage.forget_copies()
+        assert not batches.read(batch).missing
+        rig.storage.forget_copies()
+        monkeypatch.setitem(rig.storage._in_vain, item.name, math.inf)  # as if ours were gone
+        told = [(each.reason, each.name) for each in batches.read(batch).missing]
+        assert (MissingReason.OBJECT_UNREADABLE, item.name) in told
     finally:
         s3.put_object(**rig.key(item.name), Body=body)
 

@@ -137,13 +137,15 @@ def test_who_emitted_events_is_read_from_the_batch_record_that_was_stored_though
     assert [row.receipts[0].emitter for row in page.rows] == [kept.emitter for kept in reversed(bucket.kept)]
 
 
-@pytest.mark.parametrize("same_size", [True, False])
+@pytest.mark.parametrize(("same_size", "kept"), [(True, "STANDARD"), (False, "STANDARD"), (True, "GLACIER")])
 def test_what_is_written_over_is_told_and_the_version_that_was_stored_is_read(
-    bucket: BucketRig, same_size: bool
+    bucket: BucketRig, same_size: bool, kept: str
 ) -> None:
+    """Also where what others wrote is archived: nobody is told to restore that."""
     name = stored(bucket)
     ours = bucket.client.get_object(**bucket.key(name))["Body"].read()
-    bucket.put(name, b"x" * len(ours) if same_size else b"other")
+    body = b"x" * len(ours) if same_size else b"other"
+    bucket.client.put_object(**bucket.key(name), Body=body, StorageClass=kept)
     for rig in (bucket, emptied(bucket)):
         page = rig.page(SearchQuery())
         assert (uids(page), missing(page)) == (["two", "one"], [(CHANGED, name)])

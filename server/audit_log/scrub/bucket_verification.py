@@ -19,7 +19,14 @@ from server.audit_log.taken_names import TakenNames
 from server.state.catalogue import Catalogue
 from server.state.catalogue_rows import CatalogueBatch, CatalogueObject
 from server.state.storage_damage import CHANGED, MISSING, UNLISTED, UNREADABLE, Damage
-from server.storage.ports import EventStorage, ObjectArchived, ObjectChanged, ObjectMissing, StorageError
+from server.storage.ports import (
+    EventStorage,
+    ObjectArchived,
+    ObjectChanged,
+    ObjectMissing,
+    ObjectUnreadable,
+    StorageError,
+)
 
 _MOST_FAILED: Final = 5
 """Objects in a row that can't be looked at before it is the bucket that was out of reach."""
@@ -190,5 +197,5 @@ def _can_read(storage: EventStorage, batch: CatalogueBatch, objects: Sequence[Ca
         data = storage.read_record(record_name_of(batch))
         is_ours = data is not None and record_digest(data) == batch.record_digest
         return is_ours and all(storage.sha256(each.name, "") == each.sha256 for each in objects[:1])
-    except (ObjectMissing, ObjectChanged, ObjectArchived):
+    except (ObjectMissing, ObjectChanged, ObjectArchived, ObjectUnreadable):
         return False  # which says nothing of the others

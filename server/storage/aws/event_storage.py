@@ -22,6 +22,7 @@ from server.storage.aws.place import Connection
 from server.storage.aws.versions import (
     checksum,
     earlier_versions,
+    is_of_another_key,
     list_versions,
     modified_ns,
     names_ever,
@@ -34,6 +35,7 @@ from server.storage.ports import (
     ObjectArchived,
     ObjectChanged,
     ObjectMissing,
+    ObjectUnreadable,
     RecordArchived,
     RecordUnreadable,
     StorageError,
@@ -112,6 +114,8 @@ class S3EventStorage:
             return None
         except ObjectArchived as error:
             raise RecordArchived(str(error)) from error
+        except ObjectUnreadable as error:
+            raise RecordUnreadable(str(error)) from error
         except AwsError as error:
             if error.kind in (Kind.DENIED, Kind.REFUSED):
                 raise RecordUnreadable(str(error)) from error
@@ -170,7 +174,15 @@ class S3EventStorage:
 
     def sha256(self, name: str, version: str, read: Callable[[int], None] = lambda size: None) -> str:
         """By what S3 has compared, else by reading it."""
-        known = checksum(self._connect(), name, version)
+        way = self._connect()
+        try:
+            known = checksum(way, name, version)
+        except AwsError as error:
+            if version and is_of_another_key(way, name, version, error):
+                raise ObjectUnreadable from error
+            if error.kind is not Kind.REFUSED:
+                raise
+            known = ""  # the answer to a HEAD has no code: reading it tells why
         if not known:
             digest = hashlib.sha256()
 
@@ -224,6 +236,8 @@ class S3EventStorage:
                 raise ObjectMissing from error
             if error.code == "BadDigest" or error.status == 412:
                 raise ObjectChanged from error
+            if is_of_another_key(way, name, version, error):
+                raise ObjectUnreadable from error
             raise
         with translated("s3:GetObject"):
             for piece in answer["Body"].iter_chunks(_CHUNK):

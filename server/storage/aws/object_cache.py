@@ -19,7 +19,16 @@ from pathlib import Path
 from time import monotonic
 
 from server.regular_files import open_regular
-from server.storage.ports import LocalPaths, ObjectChanged, ObjectMissing, StorageError, StorageTimeout, Wanted
+from server.storage.ports import (
+    LocalPaths,
+    ObjectArchived,
+    ObjectChanged,
+    ObjectMissing,
+    ObjectUnreadable,
+    StorageError,
+    StorageTimeout,
+    Wanted,
+)
 
 _CHUNK = 1024 * 1024
 _PART = ".part"
@@ -29,7 +38,9 @@ _ATTEMPTS = 3
 Read = Callable[[Callable[[bytes], object]], None]
 """Hands bytes on, piece after piece; raises StorageError."""
 Fetch = Callable[[Wanted], Iterator[Read]]
-"""The ways to an object's bytes, the likeliest first. The next is tried where one leads to none, or to other bytes."""
+"""The ways to an object's bytes, the likeliest first. The next is tried where one leads to none, to other bytes, or to
+what can't be read for what it is."""
+_IS_NOT_IT = (ObjectMissing, ObjectChanged, ObjectArchived, ObjectUnreadable)
 
 
 @dataclass(slots=True)
@@ -200,7 +211,7 @@ class ObjectCache:
             for read in fetch(item):
                 try:
                     return self._fetch_by(read, path, item)
-                except (ObjectMissing, ObjectChanged) as error:
+                except _IS_NOT_IT as error:
                     reason = reason or error
         except StorageError as error:
             raise reason or error from error

@@ -19,6 +19,8 @@ from server.storage.ports import ObjectChanged, ObjectMissing, StoredObject, Ver
 
 MOST_LISTED: Final = 100_000
 """Versions and delete markers of one date that are listed: a hundred requests."""
+_OF_A_KEY_SENT_ALONG: Final = frozenset({"InvalidRequest", "InvalidArgument"})
+"""What S3 says to whoever reads an object without the key that it was put with."""
 _MOST_TRIED: Final = 16
 """Versions of one object that are looked at for the one with its digest."""
 
@@ -118,10 +120,31 @@ def checksum(way: Connection, name: str, version: str) -> str:
         return ""
 
 
+def is_of_another_key(way: Connection, name: str, version: str, refused: AwsError) -> bool:
+    """Whether a version that couldn't be read is encrypted by a key that isn't the storage's: others put it there.
+    Where the key is the storage's own, or nothing may be read, what was stored can be read again later."""
+    if refused.kind is Kind.REFUSED:
+        return refused.code in _OF_A_KEY_SENT_ALONG
+    if refused.kind is not Kind.DENIED:
+        return False
+    try:  # without its checksum, as that is for who may use the key
+        found = way.s3.head_object(**way.place.at(name), **read_arguments(version))
+    except AwsError:
+        return False
+    key = str(found.get("SSEKMSKeyId", ""))
+    return bool(key) and key != way.place.kms_key_arn
+
+
 def others_of(way: Connection, item: Wanted) -> Iterator[str]:
     """The versions of an object below the newest that may have its digest, oldest first: the first one was ours."""
     for version in earlier_versions(way, item.name, item.may_have):
-        if checksum(way, item.name, version) in ("", item.sha256):
+        try:
+            known = checksum(way, item.name, version)
+        except AwsError as error:
+            if error.kind not in (Kind.DENIED, Kind.REFUSED):
+                raise
+            continue  # of a key of theirs; who may read nothing hears of that from the newest
+        if known in ("", item.sha256):
             yield version
 
 
