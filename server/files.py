@@ -367,7 +367,7 @@ def write_durably(files: Files, path: Path, data: bytes) -> None:
     The temporary name ends in `.part`; whoever owns the folder removes leftovers at start.
     """
     part = path.with_name(path.name + ".part")
-    if part.name in files.list(path.parent):
+    if files.same(part, part):  # it is there; the folder may have hundreds of thousands of names to be listed
         files.remove(part)
     file = files.open_append(part)
     try:
