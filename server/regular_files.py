@@ -49,6 +49,19 @@ def what_else(mode: int) -> str:
     return next((name for is_kind, name in kinds if is_kind(mode)), "a device")
 
 
+def in_place_of(path: str | Path) -> str:
+    """That something else is where a file belongs, as a sentence's beginning; "" if a file or nothing is there.
+
+    A link is something else too: those of stored files aren't followed.
+    """
+    try:
+        mode = os.lstat(path).st_mode
+    except OSError:
+        return ""
+    found = "a link" if stat.S_ISLNK(mode) else what_else(mode)
+    return f"{found} is in its place" if found else ""
+
+
 def _refuse_other(mode: int, path: str | Path) -> None:
     if found := what_else(mode):
         number = errno.EISDIR if stat.S_ISDIR(mode) else errno.ENXIO

@@ -10,7 +10,7 @@ from typing import Final
 from server.audit_log.foreign import RECORD_GONE, of_ours
 from server.doctor.data_at_hand import DataAtHand, is_on_its_way
 from server.doctor.findings import Fact, Fault, Finding, Severity, Told
-from server.regular_files import open_regular
+from server.regular_files import in_place_of, open_regular
 from server.state.catalogue_rows import CatalogueObject
 from server.storage.ports import StorageError, StoredObject
 
@@ -107,7 +107,9 @@ def size_fault(at: DataAtHand, item: CatalogueObject) -> Finding | None:
     except StorageError as error:
         return UNREADABLE.of(item.name, str(error))
     if size is None:
-        return MISSING.of(item.name, f"{item.rows} events of {item.log_id}, batch {item.first}-{item.last}")
+        of_batch = f"{item.rows} events of {item.log_id}, batch {item.first}-{item.last}"
+        instead = in_place_of(at.events.local_path(item.name))
+        return MISSING.of(item.name, "; ".join(filter(None, (instead, of_batch))))
     if size != item.bytes:
         return CHANGED.of(item.name, f"is {size} bytes and was {item.bytes} when it was stored")
     return None

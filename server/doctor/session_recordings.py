@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Iterator, Set
+from pathlib import Path
 from typing import Final
 
 from server.doctor.data_at_hand import DataAtHand, unreadable_state
 from server.doctor.findings import Fact, Fault, Finding, Severity, Told
 from server.recordings.uploads.custody import Custody
 from server.recordings.uploads.parts import SCHEDULE
+from server.regular_files import in_place_of
 from server.state.database import StateFault
 from server.state.uploads import ASIDE, RecordingRow, UploadRow
 from server.storage.ports import StorageError
@@ -71,7 +73,7 @@ def check(at: DataAtHand) -> Told:
         try:
             yield from _recording(at, row)
         except StorageError as error:
-            yield UNREADABLE.of(f"session {row.session_id}", str(error))
+            yield UNREADABLE.of(f"session {row.session_id}", in_place_of(_path(at, row, "tar")) or str(error))
     yield from _unlisted(listed, {row.session_id for row in completed if row.kind != ASIDE}, opened)
     for upload in left:
         yield ABANDONED.of(f"session {upload.session_id}", f"upload {upload.upload_id}, {upload.bytes} bytes")
@@ -99,7 +101,9 @@ def _recording(at: DataAtHand, row: RecordingRow) -> Iterator[Finding]:
     except StorageError:
         custody = None
     if custody is None:
-        yield CUSTODY.of(subject, f"custody digest {row.custody_digest}")
+        instead = "" if is_aside else in_place_of(_path(at, row, "custody.json"))
+        digest = f"custody digest {row.custody_digest}"
+        yield CUSTODY.of(subject, "; ".join(filter(None, (instead, digest))))
     try:
         if not at.recordings.read(place, max(0, row.bytes - 1), 2, aside=is_aside) and row.bytes:
             yield CHANGED.of(subject, f"is shorter than {row.bytes} bytes")
@@ -111,6 +115,10 @@ def _recording(at: DataAtHand, row: RecordingRow) -> Iterator[Finding]:
         yield CHANGED.of(subject, f"is longer than {row.bytes} bytes")
     elif at.deep and custody is not None:
         yield from _parts(at, place, custody, subject, is_aside=is_aside)
+
+
+def _path(at: DataAtHand, row: RecordingRow, kind: str) -> Path:
+    return at.directory.storage / "recordings" / f"{row.session_id}.{kind}"
 
 
 def _parts(at: DataAtHand, place: UploadPlace, custody: Custody, subject: str, *, is_aside: bool) -> Iterator[Finding]:

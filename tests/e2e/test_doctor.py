@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import threading
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -24,7 +25,7 @@ from server.doctor.data_at_hand import DataAtHand
 from server.doctor.findings import Finding
 from server.served import is_locked
 from tests.certificates_builder import CaShape
-from tests.e2e.doctor_faults import CONFIG, PLANTS, UNPLANTED, Plant, in_place_of, known_uids
+from tests.e2e.doctor_faults import CONFIG, PLANTS, UNPLANTED, Plant, custody, in_place_of, known_uids, recording
 from tests.e2e.doctored import (
     QUICK_CUTS,
     copy_of,
@@ -140,7 +141,7 @@ def test_fifos_in_the_place_of_files_are_named_and_hold_up_nothing(made: Path, t
     diagnosis = doctor_here(folder, "--deep")
     found = {finding["subject"] for finding in diagnosis.findings if finding["name"] == "not_a_file"}
     assert found == {str(path.relative_to(folder / "data")) for path in files}
-    assert diagnosis.report["skipped"].keys() == {"keys", "journal"}, "which end at a file that can't be read"
+    assert diagnosis.report["skipped"].keys() == {"journal"}, "of which nothing can be told without its segments"
     in_place_of(folder / "data" / "state.db", os.mkfifo)
     assert {"not_a_file", "state_unreadable"} <= doctor_here(folder).names
 
@@ -168,6 +169,27 @@ def test_beside_a_server_the_last_chunk_of_known_uids_may_be_unfinished_and_noth
     file.with_name("99999999.uids").unlink()
     file.write_bytes(whole[:-1] + b"?")
     assert doctor_here(folder, "--check", "keys").names == {"known_uids_damaged"}
+
+
+@pytest.mark.parametrize(
+    ("make", "found"),
+    [
+        (os.mkdir, "a folder"),
+        (os.mkfifo, "a FIFO"),
+        (lambda path: path.symlink_to(path.parent / "elsewhere"), "a link"),
+    ],
+    ids=["folder", "fifo", "link"],
+)
+def test_what_is_in_the_place_of_a_stored_file_is_said(
+    made: Path, tmp_path: Path, make: Callable[[Path], object], found: str
+) -> None:
+    folder = copy_of(made, tmp_path)
+    for file in (objects(folder / "data")[0], recording(folder / "data"), custody(folder / "data")):
+        file.rename(file.with_name("elsewhere"))
+        make(file)
+    diagnosis = doctor_here(folder, "--check", "storage", "--check", "recordings")
+    for fault in "object_missing", "recording_unreadable", "custody_record_damaged":
+        assert diagnosis.of(fault)["detail"].startswith(f"{found} is in its place"), diagnosis.of(fault)
 
 
 def test_of_a_lost_ca_key_the_doctor_says_what_the_start_says(made: Path, tmp_path: Path) -> None:
