@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from server.__main__ import _reason
 from server.data_directory import DataDirectory, DataDirectoryProblem
 from server.files import DiskFiles
 from server.regular_files import check_regular, open_regular, read_regular
@@ -108,3 +109,10 @@ def test_a_lock_that_is_a_fifo_is_no_lock(tmp_path: Path) -> None:
     _fifo(tmp_path / "lock")
     with pytest.raises(DataDirectoryProblem, match="is a FIFO, not a file"):
         DataDirectory(tmp_path).acquire()
+
+
+def test_a_start_that_a_fault_of_a_file_ends_says_which_one_of_the_data_directory_it_is(tmp_path: Path) -> None:
+    with pytest.raises(OSError, match="is a FIFO") as refused:
+        read_regular(_fifo(tmp_path / "lock"))
+    assert _reason(refused.value, tmp_path) == "lock: is a FIFO, not a file"
+    assert _reason(refused.value, tmp_path / "elsewhere") == "is a FIFO, not a file"
