@@ -90,9 +90,12 @@ def _unusable(folder: Path) -> str:
     except OSError as error:
         return f"can't be used ({error.strerror})"
     place = next(each for each in (folder, *folder.absolute().parents) if os.path.lexists(each))
-    if os.access(place, os.R_OK | os.W_OK | os.X_OK):
-        return ""
-    return "can't be read and written by this user" if place == folder else "can't be made"
+    if not os.access(place, os.R_OK | os.W_OK | os.X_OK):
+        return "can't be read and written by this user" if place == folder else "can't be made"
+    if not os.path.isdir(place):
+        return "can't be made: a file is in the way"
+    # Root may do anything in /proc and the like by their modes, and make nothing in them.
+    return "" if os.statvfs(place).f_blocks else "can't be made: files can't be kept there"
 
 
 def _data_directory(config: Config) -> Iterator[Problem]:

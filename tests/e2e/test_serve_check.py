@@ -249,6 +249,13 @@ def test_a_folder_that_cannot_even_be_looked_at_is_one_problem(capsys: pytest.Ca
     ]
 
 
+def test_a_folder_that_cannot_be_made_is_a_problem(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "file").touch()
+    for folder, why in ((Path("/proc/x"), "can't be made"), (tmp_path / "file" / "data", "can't be ")):
+        assert run(["serve", "--check", "--data-dir", str(folder)]) == 2
+        assert f"extaudit: data_dir (--data-dir): {why}" in capsys.readouterr().err
+
+
 def test_a_flag_that_is_no_number_is_told_with_all_else_and_without_its_value(
     place: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
