@@ -107,7 +107,7 @@ def size_fault(at: DataAtHand, item: CatalogueObject) -> Finding | None:
     except StorageError as error:
         return UNREADABLE.of(item.name, str(error))
     if size is None:
-        of_batch = f"{item.rows} events of {item.log_id}, batch {item.first}-{item.last}"
+        of_batch = f"{item.rows} event{'' if item.rows == 1 else 's'} of {item.log_id}, batch {item.first}-{item.last}"
         instead = in_place_of(at.events.local_path(item.name))
         return MISSING.of(item.name, "; ".join(filter(None, (instead, of_batch))))
     if size != item.bytes:

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import socket
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
-import click
-
+from extaudit_cli.colours import Paint, Style
 from extaudit_cli.output import write_json
 from extaudit_cli.text import count_text, visible
 from extaudit_cli.times import time_text
@@ -22,6 +22,14 @@ if TYPE_CHECKING:
     from server.doctor.report import Examination
 
 FORMAT = 1
+_STYLES: Final[dict[str, Style]] = {
+    "ok": "good",
+    "notice": "plain",
+    "warning": "warning",
+    "error": "bad",
+    "skipped": "quiet",
+}
+"""By a check's result or a fault's severity."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +55,8 @@ class Header:
 def print_report(header: Header, found: Sequence[Examination], output: str) -> None:
     """Print what was found in one of the three forms."""
     if output == "table":
-        click.echo("\n".join(_lines(header, found)))
+        paint = Paint.for_stream(sys.stdout)
+        paint.echo("\n".join(lines_of(header, found, paint)))
         return
     head = _head(header, found)
     checks = [_check(each) for each in found]
@@ -101,17 +110,18 @@ def _finding(finding: Finding) -> dict[str, str]:
     }
 
 
-def _lines(header: Header, found: Sequence[Examination]) -> list[str]:
+def lines_of(header: Header, found: Sequence[Examination], paint: Paint) -> list[str]:
     """One line a check; below it each fault once, with what it is wrong with and what to do."""
     width = max((len(each.check) for each in found), default=0)
     lines = []
     for each in found:
         facts = ", ".join(_fact(name, value) for name, value in each.facts.items())
-        lines.append(visible(f"{each.result.upper():<8} {each.check:<{width}}  {facts}").rstrip())
+        result = paint(f"{each.result.upper():<8}", _STYLES[each.result])
+        lines.append(f"{result} {visible(f'{each.check:<{width}}  {facts}').rstrip()}")
         if each.skipped:
             lines.append(visible(f"         not looked at: {each.skipped}"))
         for name in dict.fromkeys(finding.fault.name for finding in each.findings):
-            lines += _fault_lines(each, name)
+            lines += _fault_lines(each, name, paint)
     head = _head(header, found)
     of = " and ".join(str(each) for each in (header.data_dir, header.address) if each)
     counts = ", ".join(count_text(head[f"{name}s"], name) for name in ("error", "warning", "notice"))
@@ -119,20 +129,23 @@ def _lines(header: Header, found: Sequence[Examination]) -> list[str]:
 
 
 def _fact(name: str, value: str | int | float) -> str:
-    if "bytes" not in name or not isinstance(value, int):
+    if not isinstance(value, int):
         return f"{name} {value}"
+    if "bytes" not in name:
+        return f"{name} {value:,}"
     return f"{name.replace('bytes', '').strip() or 'size'} {size_text(value)}"
 
 
-def _fault_lines(each: Examination, name: str) -> list[str]:
+def _fault_lines(each: Examination, name: str, paint: Paint) -> list[str]:
     findings = [finding for finding in each.findings if finding.fault.name == name]
     fault = findings[0].fault
-    lines = [f"  {fault.severity.value} {name}: {fault.what}"]
+    lines: list[str] = []
     remedies = dict.fromkeys(finding.remedy for finding in findings)
     for remedy in remedies:
         of_it = [finding for finding in findings if finding.remedy == remedy]
         lines += [f"    - {finding.subject}{f': {finding.detail}' if finding.detail else ''}" for finding in of_it]
         if name in each.untold and remedy == list(remedies)[-1]:
-            lines.append(f"    - and {each.untold[name]} more")
+            lines.append(f"    - and {each.untold[name]:,} more")
         lines.append(f"    > {remedy}")
-    return [visible(line) for line in lines]
+    severity = paint(fault.severity.value, _STYLES[fault.severity.value])
+    return [f"  {severity} {visible(f'{name}: {fault.what}')}", *(visible(line) for line in lines)]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from extaudit_cli.text import visible
+from extaudit_cli.text import count_text, visible
 
 if TYPE_CHECKING:
     from extaudit_client import Client, RecordedEvent
@@ -46,5 +46,6 @@ class RecordedEvents:
         for unread in self._unread:
             click.echo(visible(f"not read: {unread}"), err=True)
         if self._damages > len(self._unread):
-            click.echo(f"not read: {self._damages - len(self._unread)} places more", err=True)
+            more = count_text(self._damages - len(self._unread), "more place")
+            click.echo(f"not read: {more}", err=True)
         return _INCOMPLETE if self._damages else 0

@@ -97,9 +97,9 @@ def _print_storages(status: Status) -> None:
         (
             storage.id,
             "yes" if storage.active else "",
-            str(storage.objects),
-            str(storage.foreign_objects),
-            str(storage.rows),
+            f"{storage.objects:,}",
+            f"{storage.foreign_objects:,}",
+            f"{storage.rows:,}",
             size_text(storage.bytes),
             _waiting(storage.pending_events, storage.pending_bytes, storage.oldest_pending_age),
             _waiting(storage.waiting_recordings, storage.waiting_recording_bytes, storage.oldest_recording_age),
@@ -113,7 +113,7 @@ def _print_storages(status: Status) -> None:
 
 
 def _waiting(count: int, size: int, age: float) -> str:
-    return f"{count}, {size_text(size)}, {age:.0f} s" if count else ""
+    return f"{count:,}, {size_text(size)}, {age:.0f} s" if count else ""
 
 
 def _failure(storage: StorageStatus) -> str:
