@@ -331,6 +331,7 @@ def _build(
             [scrubbing.record, issuer.record],
         ).render,
         alerts.listed,
+        lambda: server.is_stopping,
     )
     http = OperationsServer(config.http.listen, operations, config.http.certificate, config.http.key)
     watched = Watched(

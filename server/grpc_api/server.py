@@ -221,6 +221,11 @@ class GrpcServer:
         """Have every stream's rights looked at soon; something that they rest on has changed. Called on the loop."""
         self._pipeline.live.look_soon()
 
+    @property
+    def is_stopping(self) -> bool:
+        """Whether `stop` was called: new calls are refused."""
+        return self._drain.begun
+
     async def stop(self, grace: float) -> None:
         """Say not serving, end streams after acknowledging what they submitted, wait `grace` seconds for the rest."""
         self._drain.begin()

@@ -23,6 +23,7 @@ def operations_app(
     problems: Callable[[], Sequence[Problem]],
     render_metrics: Callable[[], bytes],
     alerts: Callable[[], Sequence[Alert]] = tuple,
+    is_stopping: Callable[[], bool] = lambda: False,
 ) -> Starlette:
     """The application with its three paths.
 
@@ -31,13 +32,15 @@ def operations_app(
             merely worth a warning doesn't belong here. All callables run on the loop, so none may block.
         render_metrics: All metrics, in Prometheus' text form.
         alerts: Those that are raised, which leave the service ready.
+        is_stopping: Whether it takes no new calls any more.
     """
 
     async def alive(_: Request) -> Response:
         return PlainTextResponse("alive\n", headers=_HEADERS)
 
     async def ready(_: Request) -> Response:
-        names, raised = _problem_names(problems), sorted({alert.id for alert in alerts()})
+        names = [*(["stopping"] if is_stopping() else []), *_problem_names(problems)]
+        raised = sorted({alert.id for alert in alerts()})
         if not names and not raised:
             return PlainTextResponse("ready\n", headers=_HEADERS)
         told = {"problems": names} | ({"alerts": raised} if raised else {})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
 import os
@@ -9,6 +10,8 @@ import pty
 import signal
 import socket
 import subprocess
+import urllib.error
+import urllib.request
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -18,6 +21,7 @@ from extaudit_client.files import find_connection
 
 from tests.e2e.doctored import QUICK_CUTS, delivered
 from tests.polling import until
+from tests.running_app import running_app
 from tests.running_server import ANY_PORT, RUN, environment, running_server
 
 
@@ -58,6 +62,26 @@ def test_nothing_but_log_lines_is_printed_when_it_stops(tmp_path: Path, number: 
             served.kill()
     messages = [json.loads(line)["message"] for line in (tmp_path / "log").read_text().splitlines()]
     assert messages[-2:] == ["stopping", "stopped"]
+
+
+def test_a_probe_in_the_middle_of_a_stop_is_told_that_it_stops(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    told = []
+
+    def ask(address: str) -> None:
+        try:
+            urllib.request.urlopen(f"http://{address}/readyz", timeout=60).close()
+        except urllib.error.HTTPError as error:
+            told.append((error.code, json.load(error)))
+
+    with running_app(tmp_path / "data") as app:
+        stop = app.http.stop
+
+        async def stop_behind_a_probe() -> None:
+            await asyncio.to_thread(ask, app.ready["http"])
+            await stop()
+
+        monkeypatch.setattr(app.http, "stop", stop_behind_a_probe)
+    assert told == [(503, {"problems": ["stopping"]})]
 
 
 def test_the_process_that_makes_pages_is_gone_when_the_service_is(tmp_path: Path) -> None:
