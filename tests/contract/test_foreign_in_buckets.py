@@ -17,6 +17,7 @@ from server.audit_log.export.chunk import ChunkPage, ChunkQuery
 from server.audit_log.export.listing import ChunkListing
 from server.audit_log.export.tokens import ChunkTokens
 from server.audit_log.foreign_looks import ForeignLooks
+from server.audit_log.rebuilding import recall
 from server.audit_log.search.outcomes import Outcomes
 from server.audit_log.search.query import EventSelector, MissingReason, SearchPage, SearchQuery
 from server.audit_log.search.search import Search
@@ -24,6 +25,8 @@ from server.audit_log.search.tokens import PageTokens
 from server.audit_log.stored_batches import StoredBatches
 from server.audit_log.timestamps import utc_date
 from server.errors import FailedPrecondition, Unavailable
+from server.state.catalogue import Catalogue
+from server.state.database import open_database
 from server.storage.aws import versions
 from server.storage.aws.store import Store
 from server.storage.ports import StorageError
@@ -31,7 +34,7 @@ from server.storage.query import Filters, Order
 from server.storage.scan.engine import DuckScanEngine
 from tests.contract.bucket_rig import BucketRig, in_bucket
 from tests.contract.foreign_files import columns, write, write_as_teleport
-from tests.contract.search_rig import CALLER, DAY_MS, NOON, TOKEN_KEY, event_json
+from tests.contract.search_rig import CALLER, DAY_MS, NOON, PROOFS, TOKEN_KEY, event_json
 from tests.contract.test_foreign_faults import NOT_EVENTS
 from tests.contract.test_foreign_objects import NAMES, ODD
 from tests.sandbox.running import Sandbox
@@ -135,6 +138,29 @@ def test_who_emitted_events_is_read_from_the_batch_record_that_was_stored_though
     page = emptied(bucket).page(SearchQuery())
     assert page.complete
     assert [row.receipts[0].emitter for row in page.rows] == [kept.emitter for kept in reversed(bucket.kept)]
+
+
+def test_names_that_others_took_and_gave_back_before_ours_came_hide_no_batch_record(
+    bucket: BucketRig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The oldest versions are theirs then, and so is the newest. Neither from who asks for it nor from a lost state."""
+    monkeypatch.setattr(versions, "_MOST_TRIED", 2)
+    record = f"_batches/{bucket.log.journal.log_id}/1-1.json"
+    for number in range(3):
+        bucket.put(record, b"[%d]" % number)
+    bucket.delete(record)
+    stored(bucket)
+    bucket.put(record, b"{}")
+    rig = emptied(bucket)
+    page = rig.page(SearchQuery())
+    assert (page.complete, [row.receipts[0].emitter for row in page.rows]) == (
+        True,
+        [kept.emitter for kept in reversed(bucket.kept)],
+    )
+    engine = open_database(tmp_path / "lost.db")
+    assert recall(rig.storage, Catalogue(engine), lambda *_: True, PROOFS).added == 2
+    engine.dispose()
+    rig.close()
 
 
 @pytest.mark.parametrize(("same_size", "kept"), [(True, "STANDARD"), (False, "STANDARD"), (True, "GLACIER")])

@@ -128,7 +128,7 @@ OF_THE_CODE = {
     "a page of one, unpacked": size(parquet_pages.MOST_PAGE_BYTES),
     "all of one, unpacked": size(parquet_pages.MOST_UNPACKED_BYTES),
     "named in an answer, the rest counted": f"{gaps.MOST_OF_OTHERS}",
-    "versions looked at for the one that was stored": f"{versions._MOST_TRIED}",
+    "versions looked at for the one that was stored": f"{versions._MOST_TRIED} oldest, as many newest",
     "versions asked whose upload they are, when one ends": f"{stored_recordings.MOST_ASKED} of its size",
     "findings of the scrub, beyond which no new record of others is one": f"{bucket_verification.MOST_OF_OTHERS:,}",
     "and no new recording of others": f"{verification.MOST_OF_OTHERS:,}",

@@ -22,7 +22,7 @@ MOST_LISTED: Final = 100_000
 _OF_A_KEY_SENT_ALONG: Final = frozenset({"InvalidRequest", "InvalidArgument"})
 """What S3 says to whoever reads an object without the key that it was put with."""
 _MOST_TRIED: Final = 16
-"""Versions of one object that are looked at for the one with its digest."""
+"""Versions of one object that are looked at for the one with its digest: the oldest, and as many of the newest."""
 
 
 def problem_of(item: dict[str, Any]) -> str:
@@ -150,13 +150,15 @@ def others_of(way: Connection, item: Wanted) -> Iterator[str]:
 
 def earlier_versions(way: Connection, name: str, may_have: Callable[[int], bool] = lambda size: True) -> Sequence[str]:
     """The versions of an object below the newest, or of one that is deleted, of sizes that it may have: the oldest,
-    that first."""
+    that first, and then the newest. Others may have put theirs, and deleted it, before ours came, and over ours after.
+    """
     key = way.place.location.keys_prefix + name
     listed = (each for each in islice(_listed(way, name), MOST_LISTED) if each["Key"] == key and "Size" in each)
     found = [
         f"{each['VersionId']} {each['ETag']}" for each in listed if not each["IsLatest"] and may_have(each["Size"])
     ]
-    return found[::-1][:_MOST_TRIED]
+    oldest = found[::-1][:_MOST_TRIED]
+    return oldest + found[: max(0, len(found) - _MOST_TRIED)][:_MOST_TRIED]
 
 
 def names_ever(way: Connection, prefix: str) -> Iterator[str]:
