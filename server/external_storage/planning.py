@@ -73,6 +73,8 @@ def wanted_table(glue: GlueTablePlan) -> WantedTable:
         glue.input_format,
         glue.output_format,
         glue.serialization_library,
+        glue.serialization_parameters,
+        glue.table_type,
         glue.parameters,
     )
 

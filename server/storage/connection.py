@@ -47,6 +47,8 @@ class WantedTable:
     input_format: str
     output_format: str
     serialization_library: str
+    serialization_parameters: tuple[tuple[str, str], ...]
+    table_type: str
     parameters: tuple[tuple[str, str], ...]
 
 

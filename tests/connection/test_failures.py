@@ -153,6 +153,10 @@ FAULTS = {
                                 says="s3://elsewhere/events"),
     "not read as Parquet": Fault(stored("SerdeInfo", {"SerializationLibrary": "org.openx.JsonSerDe"}), table(),
                                  {"table.format"}),
+    "columns told by their places": Fault(
+        stored("SerdeInfo", {"SerializationLibrary": "org.apache.hadoop.hive.ql.io.parquet.serde.ParquetHiveSerDe",
+                             "Parameters": {"parquet.column.index.access": "true"}}), table(),
+        {"table.format"}, says="serialization parameters"),
     "results elsewhere": Fault(results_at("s3://{bucket}/query_results-not/"),
                                results_at("s3://{bucket}/query_results"), {"query.run"}),
     "results unreadable": Fault(denying("s3:GetObject", resource="arn:aws:s3:::{transient}/*"), whole_policy,

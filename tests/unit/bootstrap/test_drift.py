@@ -177,6 +177,15 @@ OTHERS: list[tuple[str, Plant]] = [
         table(lambda given: given["StorageDescriptor"]["SerdeInfo"]["Parameters"].clear()),
     ),
     (
+        "glue-table.serialization-parameters",
+        table(
+            lambda given: given["StorageDescriptor"]["SerdeInfo"]["Parameters"].update(
+                {"parquet.column.index.access": "true"}
+            )
+        ),
+    ),
+    ("glue-table.parameters", table(lambda given: given["Parameters"].update({"table_type": "ICEBERG"}))),
+    (
         "glue-table.parameters",
         table(lambda given: given["Parameters"].update({"projection.event_date.range": "NOW-4YEARS,NOW"})),
     ),

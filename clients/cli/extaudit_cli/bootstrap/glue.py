@@ -146,8 +146,8 @@ class GlueTable:
         planned = self.planned[name]
         if not isinstance(planned, dict):
             return compared(name, planned, found)
-        ours = {key: value for key, value in found.items() if key in planned}
-        beside = tuple(f"parameter {key!r} is beside the plan" for key in sorted(found.keys() - planned.keys()))
+        ours = {key: value for key, value in found.items() if key in planned or not _stays(name, key)}
+        beside = tuple(f"parameter {key!r} is beside the plan" for key in sorted(found.keys() - ours.keys()))
         return Attribute(name, State.EQUAL if ours == planned else State.DIFFERENT, planned, ours, notes=beside)
 
     def _seen(self) -> dict[str, Value]:
@@ -155,7 +155,7 @@ class GlueTable:
         serialization = stored.get("SerdeInfo", {})
         location = stored.get("Location")
         return {
-            "type": table.get("TableType"),
+            "type": "VIRTUAL_VIEW" if table.get("ViewOriginalText") else table.get("TableType"),
             "location": self._plan.location if (location or "").rstrip("/") == self._plan.location else location,
             "columns": _found_columns(stored.get("Columns")),
             "partition-keys": _found_columns(table.get("PartitionKeys")),
@@ -182,13 +182,21 @@ _PLACES: Final[Mapping[str, tuple[str, ...]]] = {
 
 
 def _put(given: dict[str, Any], name: str, value: Value) -> None:
-    """Put an attribute into the input of a table; parameters of others in it stay."""
+    """Put an attribute into the input of a table; parameters of others in it stay, where they may."""
     *folders, last = _PLACES[name]
     for folder in folders:
         given = given.setdefault(folder, {})
     if name in ("columns", "partition-keys"):
         value = [{"Name": column, "Type": kind} for column, kind in (each.split(" ", 1) for each in value)]
-    given[last] = {**given.get(last, {}), **value} if isinstance(value, dict) else value
+    if isinstance(value, dict):
+        value = {key: each for key, each in given.get(last, {}).items() if _stays(name, key)} | value
+    given[last] = value
+
+
+def _stays(name: str, parameter: str) -> bool:
+    """Whether a parameter of others may be beside the plan: none that says how columns are read, or has Athena take the
+    table for one of Iceberg's or its like."""
+    return name != "serialization-parameters" and parameter not in ("table_type", "metadata_location")
 
 
 def _columns(plans: Sequence[ColumnPlan]) -> list[str]:

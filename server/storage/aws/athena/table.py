@@ -17,6 +17,11 @@ from server.storage.ports import ScanTimeout
 
 FRESH_SECONDS: Final = 60.0
 
+_OF_ANOTHER_KIND: Final = ("ViewOriginalText", "TargetTable", "FederatedTable")
+"""What Glue says of a table that is a view, or stands for another one."""
+_SAYS_ANOTHER_KIND: Final = ("table_type", "metadata_location")
+"""Parameters by which Athena takes a table for one of Iceberg's or its like, which say themselves where objects are."""
+
 Dates = tuple[date, date]
 """First and last, both inclusive."""
 
@@ -90,6 +95,7 @@ def differences(table: dict[str, Any], wanted: WantedTable) -> list[str]:
         ),
     }
     wrong += [name for name, (told, planned) in formats.items() if told != planned]
+    wrong += differences_in_kind(table, wanted)
     wrong += [
         name
         for name, planned in wanted.parameters
@@ -97,6 +103,24 @@ def differences(table: dict[str, Any], wanted: WantedTable) -> list[str]:
         if not is_as_planned(name, str(parameters.get(name) or ""), planned)
     ]
     return wrong
+
+
+def differences_in_kind(table: dict[str, Any], wanted: WantedTable) -> list[str]:
+    """What makes a table another kind of thing than planned, or has its columns taken for each other, though formats
+    and location be the planned ones: a view, a link, a table of Iceberg's, columns that are told by their places."""
+    stored, parameters = table.get("StorageDescriptor") or {}, table.get("Parameters") or {}
+    names = tuple(name for name, _ in _columns(stored.get("Columns")))
+    wanted_names = tuple(name for name, _ in wanted.columns)
+    told = (stored.get("SerdeInfo") or {}).get("Parameters") or {}
+    planned = dict(wanted.serialization_parameters)
+    wrong = {
+        "table type": table.get("TableType") != wanted.table_type,
+        **{name: bool(table.get(name)) for name in _OF_ANOTHER_KIND},
+        **{name: name in parameters for name in _SAYS_ANOTHER_KIND},
+        "serialization parameters": told != planned,
+        "order of columns": names[: len(wanted_names)] != wanted_names and set(wanted_names) <= set(names),
+    }
+    return [name for name, is_so in wrong.items() if is_so]
 
 
 def _columns(told: list[dict[str, Any]] | None) -> tuple[tuple[str, str], ...]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from server.storage.aws.athena.table import differences_in_kind
 from server.storage.aws.checks.findings import Findings
 from server.storage.aws.clients import AwsClients
 from server.storage.aws.errors import AwsError, Kind
@@ -61,7 +62,7 @@ def _check_described(table: dict[str, Any], wanted: Wanted, subject: str, findin
     _check_columns(COLUMN, wanted.table.columns, stored.get("Columns") or [], subject, findings)
     _check_columns(PARTITION, wanted.table.partition_keys, table.get("PartitionKeys") or [], subject, findings)
     _check_location(str(stored.get("Location") or ""), wanted, subject, findings)
-    _check_format(stored, wanted, subject, findings)
+    _check_format(table, wanted, subject, findings)
     _check_projection(table.get("Parameters") or {}, wanted, subject, findings)
 
 
@@ -99,22 +100,23 @@ def _check_location(told: str, wanted: Wanted, subject: str, findings: Findings)
     )  # fmt: skip
 
 
-def _check_format(stored: dict[str, Any], wanted: Wanted, subject: str, findings: Findings) -> None:
-    table = wanted.table
+def _check_format(table: dict[str, Any], wanted: Wanted, subject: str, findings: Findings) -> None:
+    stored, planned = table.get("StorageDescriptor") or {}, wanted.table
     told = {
-        "input format": (stored.get("InputFormat"), table.input_format),
-        "output format": (stored.get("OutputFormat"), table.output_format),
+        "input format": (stored.get("InputFormat"), planned.input_format),
+        "output format": (stored.get("OutputFormat"), planned.output_format),
         "serialization library": (
-            (stored.get("SerdeInfo") or {}).get("SerializationLibrary"), table.serialization_library,
+            (stored.get("SerdeInfo") or {}).get("SerializationLibrary"), planned.serialization_library,
         ),
     }  # fmt: skip
     wrong = [name for name, (found, needed) in told.items() if found != needed]
+    wrong += differences_in_kind(table, planned)
     if not wrong:
         findings.passed(FORMAT, subject, "It is read as Parquet.")
         return
     findings.failed(
-        FORMAT, subject, f"It is not read as Parquet: {', '.join(wrong)} differ from the plan.", setting=wrong[0],
-        remedy=_BOOTSTRAP,
+        FORMAT, subject, f"It is not read as the planned Parquet: {', '.join(wrong)} differ from the plan.",
+        setting=wrong[0], remedy=_BOOTSTRAP,
     )  # fmt: skip
 
 
