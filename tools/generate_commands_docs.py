@@ -31,7 +31,9 @@ script that has the shell complete commands, options and values.
   warnings and progress go to stderr.
 - **Colours** are only for terminals: none with `NO_COLOR`, `CLICOLOR=0` or `TERM=dumb`; `CLICOLOR_FORCE=1` has them in
   a pipe too, as for `less -R`.
-- **Exit codes.** 0 done, 1 failed, 2 wrong usage, 3 the answer is incomplete. Every error is one line on stderr.
+- **Exit codes.** 0 done, 1 failed, 2 wrong usage, 3 the answer is incomplete, 130 stopped. Every error is one line on
+  stderr. 141 says that what read the output has gone, as `| head` does; that is no error, and nothing is said.
+- **No value is empty.** `--session "$SID"` with a variable that isn't set is wrong usage, never no filter.
 """
 
 

@@ -133,10 +133,10 @@ WRONG = [
     (["locks", "remove", HOSTILE], 1),
     (["identity", "renew", HOSTILE], 1),
     (["identity", "issue", HOSTILE, "--role", HOSTILE, "--out-dir", HOSTILE], 1),
-    (["profile", "add", HOSTILE], 1),
+    (["profile", "add", HOSTILE, "--address", "h:1"], 1),
     (["profile", "show", HOSTILE], 1),
     (["status", "--profile", HOSTILE], 1),
-    (["status", "--address", HOSTILE], 1),
+    (["status", "--address", HOSTILE], 2),
     (["status", "--ca", HOSTILE], 1),
 ]
 

@@ -129,6 +129,7 @@ def _target(flags: dict[str, str | None], profile_flag: str | None) -> Target:
 
 
 def _connection(target: Target, server_name: str) -> Connection:
+    from extaudit_client import ExtauditError
     from extaudit_client.files import find_connection
 
     if not target.settings and not target.data_dir.exists():
@@ -136,7 +137,12 @@ def _connection(target: Target, server_name: str) -> Connection:
     if "data_dir" in target.settings and "address" not in target.settings:
         _check_served(target.data_dir)
     given: dict[str, Any] = target.given()
-    return find_connection({}, target.data_dir, server_name=server_name, **given)
+    try:
+        return find_connection({}, target.data_dir, server_name=server_name, **given)
+    except ExtauditError as error:
+        if error.code != "INVALID_ARGUMENT":
+            raise
+        raise click.UsageError(one_line(error), click.get_current_context()) from None
 
 
 def _check_served(data_dir: Path) -> None:

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 _INCOMPLETE: Final = 3
 _INTERRUPTED: Final = 130
+_PIPE_SECONDS: Final = 10.0
+"""How long a stop waits for a write to stdout, which doesn't end where nobody reads."""
 
 
 @click.command(
@@ -93,10 +95,10 @@ def command(
         raise click.ClickException("Parquet needs the Python package pyarrow, which isn't installed here")
     question = Question(query_from(**filters), from_time, to_time, place.form, place.layout)
     progress = Progress(quiet=output != "table")
-    stop = threading.Event()
+    stop, patience = threading.Event(), _PIPE_SECONDS if place.layout == "stdout" else None
     export = ResumableExport(client, place, question, progress, parallel, _tell_lost, stop)
     try:
-        outcome = interruptible(lambda: export.run(follow=follow), stop, client.close)
+        outcome = interruptible(lambda: export.run(follow=follow), stop, client.close, patience)
     except StateProblem as error:
         raise click.ClickException(visible(str(error))) from None
     except BrokenPipeError:

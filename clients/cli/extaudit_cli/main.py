@@ -15,6 +15,8 @@ from extaudit_cli.commands import LazyGroup
 from extaudit_cli.text import visible
 
 PROGRAM: Final = "extaudit"
+_NOT_READ: Final = 141
+"""As a shell has it of a program that SIGPIPE ended; nothing is said, as with `| head`."""
 COMPLETE_VARIABLE: Final = "_EXTAUDIT_COMPLETE"
 """With it in the environment a shell's completion script asks for words, instead of running a command."""
 
@@ -46,8 +48,23 @@ def _show_version(context: click.Context, _parameter: click.Parameter, asked: bo
         context.exit()
 
 
+class _Program(LazyGroup):
+    def invoke(self, ctx: click.Context) -> object:
+        """Run what is called; the framework itself would make a failure of output that nobody reads."""
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError:
+            ctx.exit(_unread())
+
+
+def _unread() -> int:
+    """What read our output has gone: the interpreter must not try to flush into it again."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return _NOT_READ
+
+
 @click.group(
-    cls=LazyGroup,
+    cls=_Program,
     table=_COMMANDS,
     epilog="""\b
 Examples:
@@ -56,7 +73,8 @@ Examples:
   extaudit events search --from -1h --type user.login
   extaudit status --output json
 
-Exit codes: 0 done, 1 failed, 2 wrong usage, 3 the answer is incomplete.""",
+Exit codes: 0 done, 1 failed, 2 wrong usage, 3 the answer is incomplete, 130 stopped, 141 what read the
+output has gone (as `| head` does), of which nothing is said.""",
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120},
 )
 @click.option(
@@ -98,9 +116,7 @@ def run(arguments: list[str]) -> int:
     except (click.Abort, KeyboardInterrupt):
         return 130
     except BrokenPipeError:
-        # What read our output has gone; the interpreter must not try to flush into it again.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
+        return _unread()
     except UnicodeEncodeError as error:
         _tell(f"what isn't UTF-8 can't be asked for: {visible(error.object[:80])}")
         return 2

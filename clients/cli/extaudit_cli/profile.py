@@ -78,6 +78,8 @@ def add(name: str, form: str | None, used: bool, replace: bool, output: str, **g
     """Add a profile."""
     values = {key: os.path.abspath(value) if key in PATHS else str(value) for key, value in given.items() if value}
     values |= {"output": form} if form else {}
+    if not values:
+        raise click.UsageError("a profile keeps something: give --address with files, --data-dir, or --default-output")
     path = profiles_path(os.environ)
     _check_address(values.get("address"), path.parent)
     with _problems(), changing(path):

@@ -14,8 +14,9 @@ from extaudit_cli.table import Column
 if TYPE_CHECKING:
     from extaudit_client import Client, EventRow
 
-_WIDTHS: Final = (24, 24, 20, 36)
-"""Of time, type, user and uid: what is to come isn't known."""
+_USER: Final = 20
+_USER_IN_PIPE: Final = 32
+"""A pipe has room for most addresses of people."""
 _LEAST_SUMMARY: Final = 20
 
 
@@ -46,5 +47,7 @@ class _Lines:
 
 def _columns() -> list[Column]:
     """Fixed ones; in a terminal the summary is cut at its edge, so that each event has a line."""
-    columns = event_columns([["x" * columns for columns in (*_WIDTHS, 0)]], screen_columns())
+    screen = screen_columns()
+    widths = (24, 24, _USER_IN_PIPE if screen is None else _USER, 36, 0)  # what is to come isn't known
+    columns = event_columns([["x" * columns for columns in widths]], screen)
     return [*columns[:-1], replace(columns[-1], width=max(columns[-1].width, _LEAST_SUMMARY))]

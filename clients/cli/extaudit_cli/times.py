@@ -44,8 +44,8 @@ def parse_time(text: str, now: datetime) -> datetime:
     except (ValueError, OverflowError):
         raise ValueError(f"{text} isn't in the calendar, or further away than times reach") from None
     raise ValueError(
-        "a time is RFC 3339 (2026-11-01T10:00:00Z), a time or date in UTC (2026-11-01T10:00, 2026-11-01), now, today, "
-        "yesterday, or how long ago (-30m, -1h, -7d)"
+        f"'{text[:80]}' is none; a time is RFC 3339 (2026-11-01T10:00:00Z), a time or date in UTC (2026-11-01T10:00, "
+        "2026-11-01), now, today, yesterday, or how long ago (-30m, -1h, -7d)"
     )
 
 
@@ -103,7 +103,8 @@ class Duration(click.ParamType[timedelta]):
             return value
         seconds = _seconds(str(value)) if _DURATION.fullmatch(str(value)) else 0
         if not 0 < seconds <= _MAX_SECONDS:
-            self.fail("a duration is whole numbers with units: 90s, 30m, 8h, 7d, 4w, 1d12h", param, ctx)
+            text = f"'{value}' is none; a duration is whole numbers with units: 90s, 30m, 8h, 7d, 4w, 1d12h"
+            self.fail(text, param, ctx)
         return timedelta(seconds=seconds)
 
 
@@ -129,6 +130,6 @@ class Offset(click.ParamType[int]):
             return value
         matched = _OFFSET.fullmatch(str(value))
         if matched is None:
-            self.fail("a time in a session is seconds, M:SS or H:MM:SS", param, ctx)
+            self.fail(f"'{value}' is none; a time in a session is seconds, M:SS or H:MM:SS", param, ctx)
         hours, minutes, seconds = (int(each or 0) for each in matched.groups()[:3])
         return ((hours * 60 + minutes) * 60 + seconds) * 1000 + int((matched[4] or "").ljust(3, "0"))

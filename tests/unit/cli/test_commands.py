@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
+import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -330,3 +332,20 @@ def test_a_download_leaves_a_file_that_is_there(
     asked = extaudit("recordings", "download", "s", "--format", form, "--replace")
     assert "already" not in asked.err, "the service is asked, and has no such recording"
     assert Path(name).read_bytes() == b"evidence"
+
+
+def test_a_wrong_address_is_wrong_usage(extaudit: Command) -> None:
+    for address in ("host", "host:x"):
+        refused = extaudit("status", "--address", address)
+        assert (refused.code, "host:port" in refused.err) == (2, True)
+
+
+def test_output_that_nobody_reads_ends_it_without_a_word(
+    service: FakeService, extaudit: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    service.search = lambda _: page(message())
+    read, write = os.pipe()
+    os.close(read)
+    with os.fdopen(write, "w") as pipe, monkeypatch.context() as patch:
+        patch.setattr(sys, "stdout", pipe)
+        assert extaudit("events", "search").code == 141

@@ -109,7 +109,7 @@ def test_a_count_has_its_plural(count: int, words: tuple[str, ...], text: str) -
             ["search", "--ouput"],
             "Error: No such option '--ouput'. Did you mean '--output'? (see: extaudit events search ",
         ),
-        (["search", "--from", "soon"], "Error: Invalid value for '--from': a time is RFC 3339 "),
+        (["search", "--from", "soon"], "Error: Invalid value for '--from': 'soon' is none; a time is RFC 3339 "),
         (
             ["search", "--to", "2026-11-01", "--from", "2026-11-02"],
             "Error: --from 2026-11-02T00:00:00.000Z must be before ",

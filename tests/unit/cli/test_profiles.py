@@ -49,11 +49,12 @@ def test_a_profile_is_added_shown_used_and_removed(
 @pytest.mark.parametrize(
     ("arguments", "code", "told"),
     [
-        (["add", "a b"], 1, "'a b' is no name"),
+        (["add", "a b", "--address", "h:1"], 1, "'a b' is no name"),
         (["add", "a", "--address", "h"], 2, "host:port"),
         (["add", "a", "--token-file", "t", "--cert", "c", "--key", "k"], 1, "not both"),
         (["add", "a", "--cert", "c"], 1, "belong together"),
-        (["add", "b"], 1, "there is a profile b already"),
+        (["add", "b", "--address", "h:1"], 1, "there is a profile b already"),
+        (["add", "a"], 2, "keeps something"),
         (["show", "a"], 1, "no profile 'a'; there are b"),
         (["use", "a"], 1, "no profile 'a'; there are b"),
         (["remove", "a"], 1, "no profile 'a'; there are b"),
@@ -62,7 +63,7 @@ def test_a_profile_is_added_shown_used_and_removed(
 def test_what_cannot_be_done_changes_nothing_and_is_said(
     arguments: list[str], code: int, told: str, config_home: Path, capsys: Captured
 ) -> None:
-    assert run(["profile", "add", "b"]) == 0
+    assert run(["profile", "add", "b", "--default-output", "json"]) == 0
     file = config_home / "extaudit" / "profiles.toml"
     before = file.read_bytes()
     capsys.readouterr()

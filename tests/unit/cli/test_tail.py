@@ -49,6 +49,14 @@ def test_a_table_has_a_line_for_each_event_and_nothing_that_a_terminal_acts_on(
         assert "\u202e" not in row
 
 
+def test_columns_of_a_pipe_have_room_for_a_person_s_address(service: FakeService, extaudit: Command) -> None:
+    short, long = message(), message()
+    short.user, long.user = "bob", "idirs.of.the.night@harbour.test"
+    service.watch = ends_with(answer(1, short), answer(2, long))
+    head, *rows = extaudit("events", "tail", "--no-follow").out.decode().splitlines()
+    assert [row.index("u1") for row in rows] == [head.index("UID")] * 2
+
+
 @pytest.mark.parametrize(
     ("members", "colour"),
     [({}, "36"), ({"code": "T1000W"}, "33"), ({"code": "T1000E"}, "31"), ({"success": False}, "33")],

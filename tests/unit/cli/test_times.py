@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime, timedelta, timezone
 
 import click
@@ -75,7 +76,7 @@ def test_today_is_that_of_utc_wherever_one_is() -> None:
     ],
 )
 def test_anything_else_is_refused_with_what_is_accepted(text: str) -> None:
-    with pytest.raises(ValueError, match=r"RFC 3339 .*UTC.*now, today, yesterday.*-1h"):
+    with pytest.raises(ValueError, match=rf"'{re.escape(text)}' is none; .*RFC 3339 .*UTC.*now, today, yesterday.*-1h"):
         parse_time(text, NOW)
 
 

@@ -25,6 +25,7 @@ from extaudit_cli.exporting.destination import destination
 from extaudit_cli.exporting.forms import Form
 from extaudit_cli.exporting.outputs import StreamOutput
 from extaudit_cli.exporting.state import ExportState, held
+from extaudit_cli.exporting.stopping import interruptible
 from extaudit_cli.main import run
 from extaudit_cli.output import write_bytes
 
@@ -374,3 +375,16 @@ def test_a_stop_says_how_to_go_on(service: FakeService, extaudit: Command, numbe
     service.watch = watch
     assert extaudit("events", "export", "--out", "out/").code == 0
     assert b"".join(Path("out", name).read_bytes() for name in sorted(os.listdir("out")) if ".jsonl" in name) == ALL
+
+
+def test_a_stop_does_not_wait_for_ever_for_a_pipe_that_nobody_reads() -> None:
+    stop, never = threading.Event(), threading.Event()
+
+    def blocked() -> None:
+        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGTERM)
+        never.wait(60)
+
+    with pytest.raises(KeyboardInterrupt):
+        interruptible(blocked, stop, lambda: None, 0.0)
+    assert stop.is_set()
+    never.set()
