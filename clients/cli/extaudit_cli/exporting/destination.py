@@ -14,6 +14,7 @@ import click
 from extaudit_cli.exporting.folder_output import FolderOutput
 from extaudit_cli.exporting.forms import FORMATS, Form
 from extaudit_cli.exporting.outputs import FileOutput, Output, StreamOutput
+from extaudit_cli.exporting.owner import OWNER
 from extaudit_cli.exporting.state import ExportState, StateFile, StateProblem, held
 from extaudit_cli.output import end_torn_line, ends_torn
 from server.files import Files
@@ -55,18 +56,35 @@ class Destination:
             )
         end_torn_line()
 
-    def prepare(self, files: Files) -> None:
-        """Make the folders that are needed.
+    def prepare(self, files: Files) -> bool:
+        """Make the folders that are needed; gives whether there was none to write to.
 
         Raises:
             StateProblem: the path is taken by something else than a folder or file.
         """
+        is_new = self.layout == "folder" and not self.path.exists()
         if self.layout == "folder":
-            if self.path.exists() and not self.path.is_dir():
+            if not is_new and not self.path.is_dir():
                 raise StateProblem(f"{self.path} isn't a folder")
             files.make_folder(self.path)
         elif self.layout == "file" and (self.path.is_symlink() or (self.path.exists() and not self.path.is_file())):
             raise StateProblem(f"{self.path} isn't a regular file")
+        return is_new
+
+    def discard(self, files: Files) -> None:
+        """Remove what a new export has made that the service refused at once: another one may be asked for here."""
+        if self.layout != "stdout":
+            files.remove(self.path / OWNER if self.layout == "folder" else self.path)
+        if self.state is not None:
+            files.remove(self.state)
+
+    def remove_empty(self, files: Files) -> None:
+        """Remove the folder if there is nothing in it but our lock."""
+        names = files.list(self.path)
+        if set(names) <= {f"{FOLDER_STATE}.lock"}:
+            for name in names:
+                files.remove(self.path / name)
+            files.remove_folder(self.path)
 
     @contextmanager
     def held(self) -> Iterator[None]:

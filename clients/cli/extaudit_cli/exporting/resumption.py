@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeGuard
 
@@ -55,9 +56,15 @@ class ResumableExport:
             ExtauditError: the service refused or failed; the state says how far it came.
             OSError: state or output can't be written; what the state says is there all the same.
         """
-        self.destination.prepare(self.files)
-        with self.destination.held():
-            return self.run_alone(follow=follow)
+        is_new = self.destination.prepare(self.files)
+        try:
+            with self.destination.held():
+                return self.run_alone(follow=follow)
+        except Exception:
+            if is_new:
+                with suppress(OSError):  # what went wrong before is what is to be told
+                    self.destination.remove_empty(self.files)
+            raise
 
     def run_alone(self, *, follow: bool) -> Outcome:
         """The same where nothing else can use the state."""
@@ -91,6 +98,8 @@ class ResumableExport:
                 if self.stop.is_set():
                     return Outcome(output.reached, before.continued, interrupted=True)
                 answered = answered or export.began
+                if not answered and not before.continued:
+                    self.destination.discard(self.files)
                 if not follow or not answered or not _passes(error):
                     raise
                 failure = error

@@ -49,8 +49,7 @@ def test_a_service_gives_no_file_a_place_outside_the_folder(
     done = extaudit("events", "export", "--out", "deep/out/")
     assert done.code == 1
     assert "a name that no log has" in done.err
-    left = {path.name for path in folder.rglob("*") if path.is_file()}
-    assert left == {"export-state.json", "export-state.json.lock", ".export-owner"}
+    assert not [path for path in folder.rglob("*") if path.is_file()]
 
 
 def test_a_folder_gets_a_file_for_each_batch_and_the_state(service: FakeService, extaudit: Command) -> None:
@@ -342,6 +341,27 @@ def test_a_target_that_can_not_be_written_is_one_line(service: FakeService, exta
     refused = extaudit("events", "export", "--out", out)
     assert (refused.code, refused.err.count("\n")) == (1, 1)
     assert "can't write /proc/nothing" in refused.err
+
+
+@pytest.mark.parametrize("out", ["out/", "out.jsonl"])
+def test_what_is_refused_at_once_leaves_nothing_and_may_be_asked_otherwise(
+    service: FakeService, extaudit: Command, out: str
+) -> None:
+    chunks = service.chunks
+
+    def refused(request: pb.ListEventChunksRequest) -> pb.ListEventChunksResponse:
+        raise Refused(grpc.StatusCode.NOT_FOUND, "STORAGE_NOT_FOUND")
+
+    service.chunks = refused
+    assert extaudit("events", "export", "--out", out, "--storage", "nope").code == 1
+    assert {path.name for path in Path().rglob("*")} <= {"out.jsonl.export-state.json.lock"}
+    service.chunks = chunks
+    assert extaudit("events", "export", "--out", out).code == 0
+    before = {path: path.read_bytes() for path in Path().rglob("*") if path.is_file()}
+    service.chunks = refused
+    assert extaudit("events", "export", "--out", out).code == 1
+    after = {path: path.read_bytes() for path in Path().rglob("*") if path.is_file()}
+    assert after.keys() == before.keys(), "an export that had begun stays"
 
 
 def test_a_service_that_fails_on_the_way_leaves_a_state_to_go_on_from(service: FakeService, extaudit: Command) -> None:
