@@ -137,7 +137,7 @@ def _is_of(folder: IdentityFolder, stem: str, claim: Claim, cluster: str) -> boo
 def _latest(issued: list[IssuedCertificate], name: str, kind: IdentityKind | None) -> IssuedCertificate:
     found = [cert for cert in issued if cert.name == name and (kind is None or cert.kind == kind.value)]
     if not found:
-        raise CertificateProblem("no certificate was issued to that name")
+        raise CertificateProblem("no certificate was issued to that name; `extaudit identity issue` makes one")
     if len({cert.kind for cert in found}) > 1:
         raise CertificateProblem("a user and a component have that name; say which kind to renew")
     return found[-1]

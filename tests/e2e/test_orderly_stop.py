@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import http.client
 import json
 import os
 import pty
 import signal
 import socket
 import subprocess
-import urllib.error
-import urllib.request
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -68,10 +67,10 @@ def test_a_probe_in_the_middle_of_a_stop_is_told_that_it_stops(tmp_path: Path, m
     told = []
 
     def ask(address: str) -> None:
-        try:
-            urllib.request.urlopen(f"http://{address}/readyz", timeout=60).close()
-        except urllib.error.HTTPError as error:
-            told.append((error.code, json.load(error)))
+        with contextlib.closing(http.client.HTTPConnection(address, timeout=60)) as connection:
+            connection.request("GET", "/readyz")
+            answer = connection.getresponse()
+            told.append((answer.status, json.load(answer)))
 
     with running_app(tmp_path / "data") as app:
         stop = app.http.stop
