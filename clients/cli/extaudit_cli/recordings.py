@@ -25,7 +25,7 @@ _COMMANDS = {
 Examples:
   extaudit recordings upload session.tar --session 0d4c1f0e-6f5b-4f0a-8a39-1b8a2a6f0c11
   extaudit recordings list --from -24h --user alice
-  extaudit recordings download 0d4c1f0e-6f5b-4f0a-8a39-1b8a2a6f0c11 -o session.tar
+  extaudit recordings download 0d4c1f0e-6f5b-4f0a-8a39-1b8a2a6f0c11 -o back.tar
   extaudit recordings play 0d4c1f0e-6f5b-4f0a-8a39-1b8a2a6f0c11 --max-idle 1""",
 )
 def command() -> None:
