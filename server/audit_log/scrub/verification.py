@@ -131,7 +131,8 @@ class Verification:
         for item in objects:
             size = self._storage.size(item.name)
             if size is None:
-                found[item.name] = (MISSING, f"{item.rows} events of {item.log_id}, batch {item.first}-{item.last}")
+                events = f"{item.rows} event{'' if item.rows == 1 else 's'}"
+                found[item.name] = (MISSING, f"{events} of {item.log_id}, batch {item.first}-{item.last}")
             elif size != item.bytes:
                 found[item.name] = (CHANGED, f"is {size} bytes and was {item.bytes} when it was stored")
         return found
