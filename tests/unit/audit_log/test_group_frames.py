@@ -14,7 +14,7 @@ from server.audit_log.journal.journal import Journal
 from server.audit_log.journal.recovery import RecoveredSection
 from server.audit_log.journal.segments import read_log
 from server.audit_log.known_uids import Claims, KnownUids, UidLimits
-from server.audit_log.opening import _section
+from server.audit_log.opening import _received_in_turn, _section
 from server.audit_log.receipts import encode_emitter
 from server.audit_log.tail import CommitGroup, Tail, TailBlock
 from server.audit_log.timestamps import DAY_MS
@@ -94,7 +94,9 @@ def test_what_was_committed_is_read_back_block_for_block() -> None:
     (segment,) = read_log(files, PLACES.journal / LOG, LOG).segments
     known = KnownUids(UidLimits())
     recovered = RecoveredSection(LOG, 1, "default", segment.events, None, False, False)
-    section = _section(Tail(), recovered, known, VALIDATOR)
+    section = _section(tail := Tail(), recovered, VALIDATOR)
+    for log_id, table in _received_in_turn([], tail):
+        known.add(log_id, table)
     assert len(section.blocks) == len(committed)
     assert section.bytes == sum(item.block.bytes for item in committed)
     assert section.days == frozenset.union(*(item.block.days for item in committed))
@@ -118,8 +120,6 @@ def test_a_gap_in_the_sequences_ends_a_block() -> None:
         EventFrame(sequence, 5, fingerprint(whole.block.table, index), whole.receipt, whole.block.event(index).data)
         for index, sequence in enumerate((1, 2, 4, 5))
     ]
-    section = _section(
-        Tail(), RecoveredSection(LOG, 1, "default", events, None, False, False), KnownUids(UidLimits()), VALIDATOR
-    )
+    section = _section(Tail(), RecoveredSection(LOG, 1, "default", events, None, False, False), VALIDATOR)
     assert [(item.first, item.last) for item in section.blocks] == [(1, 2), (4, 5)]
     assert [row.sequence for item in section.blocks for row in item.rows(0, 2**62)] == [1, 2, 4, 5]

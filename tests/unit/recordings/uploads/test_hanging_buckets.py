@@ -49,7 +49,13 @@ def test_reads_and_ends_that_wait_for_a_bucket_hold_up_nothing_of_the_default_st
     )
     active = ["aws-1"]
     storages = RecordingStorages(embedded.storage, lambda storage_id: service.storage, lambda: active[0])
-    for part in (service.uploads, service.recordings, service.uploads._endings, service.settling):
+    for part in (
+        service.uploads,
+        service.uploads._beginnings,
+        service.recordings,
+        service.uploads._endings,
+        service.settling,
+    ):
         part._storages = storages
 
     async def kept_without_digest(session: str) -> str:

@@ -30,7 +30,7 @@ def test_an_upload_stays_in_its_storage_and_a_session_has_one_recording_over_all
     embedded, cloud = UploadsUnderTest(files, engine), S3UploadsUnderTest(files, engine, Path("data") / "cloud")
     active = ["default"]
     storages = RecordingStorages(embedded.storage, lambda storage_id: cloud.storage, lambda: active[0])
-    for part in (cloud.uploads, cloud.recordings, cloud.uploads._endings, cloud.settling):
+    for part in (cloud.uploads, cloud.uploads._beginnings, cloud.recordings, cloud.uploads._endings, cloud.settling):
         part._storages = storages
     begun_before = asyncio.run(cloud.send(DATA[:30]))
     active[0] = "aws-1"
