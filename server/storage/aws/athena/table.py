@@ -11,16 +11,12 @@ from typing import Any, Final
 from server.storage.aws.clients import ServiceClient
 from server.storage.aws.errors import AwsError, Kind
 from server.storage.aws.projection import RANGE, date_range, is_as_planned
+from server.storage.aws.table_kind import columns_told, differences_in_kind
 from server.storage.connection import WantedTable
 from server.storage.finding import FinderFailed, FinderUnsuited
 from server.storage.ports import ScanTimeout
 
 FRESH_SECONDS: Final = 60.0
-
-_OF_ANOTHER_KIND: Final = ("ViewOriginalText", "TargetTable", "FederatedTable")
-"""What Glue says of a table that is a view, or stands for another one."""
-_SAYS_ANOTHER_KIND: Final = ("table_type", "metadata_location")
-"""Parameters by which Athena takes a table for one of Iceberg's or its like, which say themselves where objects are."""
 
 Dates = tuple[date, date]
 """First and last, both inclusive."""
@@ -80,7 +76,7 @@ def differences(table: dict[str, Any], wanted: WantedTable) -> list[str]:
     """What of a table isn't as planned and changes which events Athena reads, or as what; the range of dates apart."""
     stored = table.get("StorageDescriptor") or {}
     parameters = table.get("Parameters") or {}
-    columns, keys = _columns(stored.get("Columns")), _columns(table.get("PartitionKeys"))
+    columns, keys = columns_told(stored.get("Columns")), columns_told(table.get("PartitionKeys"))
     wrong = [f"column {name}" for name, kind in wanted.columns if dict(columns).get(name) != kind]
     if keys != wanted.partition_keys:
         wrong.append("partition keys")
@@ -103,25 +99,3 @@ def differences(table: dict[str, Any], wanted: WantedTable) -> list[str]:
         if not is_as_planned(name, str(parameters.get(name) or ""), planned)
     ]
     return wrong
-
-
-def differences_in_kind(table: dict[str, Any], wanted: WantedTable) -> list[str]:
-    """What makes a table another kind of thing than planned, or has its columns taken for each other, though formats
-    and location be the planned ones: a view, a link, a table of Iceberg's, columns that are told by their places."""
-    stored, parameters = table.get("StorageDescriptor") or {}, table.get("Parameters") or {}
-    names = tuple(name for name, _ in _columns(stored.get("Columns")))
-    wanted_names = tuple(name for name, _ in wanted.columns)
-    told = (stored.get("SerdeInfo") or {}).get("Parameters") or {}
-    planned = dict(wanted.serialization_parameters)
-    wrong = {
-        "table type": table.get("TableType") != wanted.table_type,
-        **{name: bool(table.get(name)) for name in _OF_ANOTHER_KIND},
-        **{name: name in parameters for name in _SAYS_ANOTHER_KIND},
-        "serialization parameters": told != planned,
-        "order of columns": names[: len(wanted_names)] != wanted_names and set(wanted_names) <= set(names),
-    }
-    return [name for name, is_so in wrong.items() if is_so]
-
-
-def _columns(told: list[dict[str, Any]] | None) -> tuple[tuple[str, str], ...]:
-    return tuple((str(each.get("Name")), str(each.get("Type"))) for each in told or ())

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from server.storage.aws.athena.table import differences_in_kind
 from server.storage.aws.checks.findings import Findings
 from server.storage.aws.clients import AwsClients
 from server.storage.aws.errors import AwsError, Kind
 from server.storage.aws.projection import RANGE, covers, is_as_planned
+from server.storage.aws.table_kind import differences_in_kind
 from server.storage.connection import Wanted
 
 EXISTS: Final = "table.exists"
