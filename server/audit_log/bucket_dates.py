@@ -162,8 +162,7 @@ class BucketDates:
         if entry.size != item.bytes:
             text = f"is {entry.size} bytes and was {item.bytes} when it was stored"
             return self._missing(MissingReason.OBJECT_CHANGED, item.name, text)
-        # Ours are put at once. One of parts, which its ETag shows, has the time at which it was begun.
-        is_first = entry.versions == 1 and "-" not in entry.version.partition(" ")[2]
+        is_first = entry.versions == 1 and not entry.is_of_parts
         if is_first and entry.revision // 1_000_000 <= self._stored_ms(item) + _CLOCKS_MS:
             return None
         try:

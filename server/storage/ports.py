@@ -27,6 +27,9 @@ class StoredObject:
     """How many there are of this name, marks that something was deleted among them."""
     is_deleted: bool = False
     """Whether the newest of them is such a mark: whoever asks for the name is told that nothing is there."""
+    is_of_parts: bool = False
+    """Whether it was put in parts: its time is then when that was begun, and the bytes may have come at any time since.
+    Ours are put at once."""
 
 
 @dataclass(frozen=True, slots=True)

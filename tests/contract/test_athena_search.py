@@ -204,12 +204,12 @@ def test_what_others_hide_by_a_key_of_theirs_is_read_from_below_and_stops_nothin
         s3.put_object(**rig.key(item.name), Body=body)
 
 
-@pytest.mark.parametrize("change", [{"revision": 2**62}, {"problem": "is archived"}], ids=str)
+@pytest.mark.parametrize("change", [{"revision": 2**62}, {"is_of_parts": True}, {"problem": "is archived"}], ids=str)
 def test_what_athena_may_have_read_otherwise_than_it_was_stored_is_scanned(
     rig: AthenaRig, monkeypatch: pytest.MonkeyPatch, change: dict[str, Any]
 ) -> None:
-    """Others wrote an object anew, with as many bytes and without the event; or it is archived, which Athena passes
-    over in silence."""
+    """Others wrote an object anew, with as many bytes and without the event; in parts, which may have been begun when
+    it was stored; or it is archived, which Athena passes over in silence."""
     (item,) = (each for each in rig.log.catalogue.objects(AWS) if each.date == "2026-11-17")
 
     class Deceived:

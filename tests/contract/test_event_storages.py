@@ -237,6 +237,20 @@ def test_a_record_that_is_larger_than_one_can_be_is_not_read_into_memory(
         s3.storage.read_record(RECORD)
 
 
+def test_what_was_put_in_parts_is_listed_as_that(s3: Rig) -> None:
+    """Its time is that of its begin, which tells nothing of when its bytes came."""
+    s3.put(NAME)
+    [ours] = s3.storage.list_date(NAME[:10])
+    storage: Any = s3.storage
+    way = storage._connect()
+    at = way.place.at(NAME)
+    upload = {**at, "UploadId": way.s3.create_multipart_upload(**at)["UploadId"]}
+    etag = way.s3.upload_part(**upload, PartNumber=1, Body=b"theirs")["ETag"]
+    way.s3.complete_multipart_upload(**upload, MultipartUpload={"Parts": [{"PartNumber": 1, "ETag": etag}]})
+    [theirs] = s3.storage.list_date(NAME[:10])
+    assert (ours.is_of_parts, theirs.is_of_parts) == (False, True)
+
+
 def test_an_answer_that_was_lost_on_its_way_is_found_out(s3: Rig) -> None:
     """The object is there, and nobody was told: the next attempt is refused, looks, and finds its own bytes."""
     old: Any = s3.storage

@@ -238,7 +238,7 @@ class Narrowing:
                 elif there.size != item.bytes:
                     text = f"is {there.size} bytes and was {item.bytes} when it was stored"
                     found.append(Missing(MissingReason.OBJECT_CHANGED, storage, item.name, text))
-                elif there.problem or there.revision // 1_000_000 > stored_ms(item) + _CLOCKS_MS:
+                elif there.problem or there.is_of_parts or there.revision // 1_000_000 > stored_ms(item) + _CLOCKS_MS:
                     unsure.add(item.name)
         return found, unsure
 

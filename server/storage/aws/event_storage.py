@@ -23,6 +23,7 @@ from server.storage.aws.versions import (
     checksum,
     earlier_versions,
     is_of_another_key,
+    is_of_parts,
     list_versions,
     modified_ns,
     names_ever,
@@ -159,6 +160,7 @@ class S3EventStorage:
                 item["Size"],
                 modified_ns(item),
                 problem_of(item),
+                is_of_parts=is_of_parts(item),
             )
             for item in self._listed(f"{date}/")
             if item["Name"].endswith(".parquet")

@@ -35,6 +35,11 @@ def modified_ns(item: dict[str, Any]) -> int:
     return int(item["LastModified"].timestamp() * 1e9)
 
 
+def is_of_parts(item: dict[str, Any]) -> bool:
+    """Whether what is listed was put in parts, which its ETag shows."""
+    return "-" in item.get("ETag", "")
+
+
 def list_versions(way: Connection, date: str) -> VersionListing:
     """The newest version of each Parquet object of a date, up to MOST_LISTED versions of all of them."""
     found: dict[str, StoredObject] = {}
@@ -56,6 +61,7 @@ def list_versions(way: Connection, date: str) -> VersionListing:
                 "" if is_deleted else f"{item['VersionId']} {item['ETag']}",
                 count,
                 is_deleted,
+                is_of_parts(item),
             )
         else:
             found[name] = replace(found[name], versions=count)
