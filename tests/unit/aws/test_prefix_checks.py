@@ -34,6 +34,8 @@ class S3:
         self.failing = failing or {}
         self.uploads: set[str] = set()
 
+    keys: tuple[str, ...] = ("events/a",)
+
     def __getattr__(self, name: str) -> Callable[..., Any]:
         def call(**given: Any) -> Any:
             if name in self.failing:
@@ -43,7 +45,7 @@ class S3:
         return call
 
     def _list_objects_v2(self, _: Any) -> Any:
-        return {"Contents": [{"Key": "events/a"}]}
+        return {"Contents": [{"Key": key} for key in self.keys]}
 
     def _list_object_versions(self, _: Any) -> Any:
         return {"Versions": [{"Key": "events/a", "VersionId": "v"}]}
@@ -111,3 +113,12 @@ def test_where_it_may_not_be_aborted_nothing_is_begun() -> None:
     s3 = S3(failing={"abort_multipart_upload": AwsError("s3:AbortMultipartUpload", Kind.DENIED, "AccessDenied")})
     failed = [check.name for check in checked(s3) if check.outcome is Outcome.FAILED]
     assert (failed, s3.uploads) == ([prefixes.ABORT], set())
+
+
+def test_an_object_that_is_named_as_ours_is_asked_for_before_what_others_put_there() -> None:
+    ours = "events/2026-11-18/0123456789abcdef0123-1-2.r1.parquet"
+    s3 = S3()
+    clients = cast(AwsClients, SimpleNamespace(s3=s3, store=AWS))
+    for keys, expected in ((("events/1970-01-01/a.parquet", ours), ours), (("events/a",), "events/a"), ((), "")):
+        s3.keys = keys
+        assert check_prefix(clients, WANTED, PREFIX, Findings(lambda _: None, lambda: False)) == expected

@@ -126,11 +126,19 @@ def test_why_a_query_failed_is_told_in_our_words(reason: str, code: str, setting
     assert check.remedy
 
 
+def test_an_object_of_others_is_no_failure_and_is_told() -> None:
+    reason = "HIVE_BAD_DATA: Not valid Parquet file: s3://canary"
+    check = Athena(status={"State": "FAILED", "StateChangeReason": reason}).checks()[query.RUN]
+    assert (check.outcome, check.wrong_setting) == (Outcome.WARNING, "object under the events' prefix")
+    assert "canary" not in check.detail + check.remedy
+
+
 @pytest.mark.parametrize(
     ("key", "date", "objects"),
     [
         ("events/2026-11-27/a-1-2.parquet", DATE, True),
         ("events/2026-11-27/a/b.parquet", None, None),
+        ("events/0000-00-00/a.parquet", None, None),
         ("events/other", None, None),
         ("", None, False),
         (None, None, None),

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import re
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
@@ -36,6 +37,9 @@ OF_PREFIXES: Final = (
 
 FOLDER: Final = "extaudit-connection-test"
 """Below each prefix; no events or recordings are ever kept there."""
+_KEYS: Final = 1000
+"""As many as one request lists: an object of ours is looked for among them."""
+_OF_EVENTS: Final = re.compile(r"/\d{4}-\d\d-\d\d/[0-9a-f]{20}-\d+-\d+(\.r\d+)?\.parquet\Z", re.ASCII)
 _LEFT_OVER: Final = timedelta(hours=1)
 _PART: Final = b"extaudit connection test\n"
 
@@ -78,13 +82,14 @@ def not_checked(prefix: Prefix, why: str, findings: Findings) -> None:
 
 def _check_list(clients: AwsClients, at: dict[str, str], prefix: Prefix, findings: Findings) -> str | None:
     try:
-        answer = clients.s3.list_objects_v2(**at, Prefix=prefix.place.keys_prefix, MaxKeys=1)
+        answer = clients.s3.list_objects_v2(**at, Prefix=prefix.place.keys_prefix, MaxKeys=_KEYS)
     except AwsError as error:
         findings.refused(LIST, prefix.subject, error)
         return None
     keys = [each["Key"] for each in answer.get("Contents") or []]
     findings.passed(LIST, prefix.subject, "Objects can be listed." if keys else "Objects can be listed; there is none.")
-    return keys[0] if keys else ""
+    # Who may write there can have put something before all of ours.
+    return next((key for key in keys if _OF_EVENTS.search(key)), keys[0] if keys else "")
 
 
 def _check_versions(
