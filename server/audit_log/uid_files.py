@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import logging
 import re
 import struct
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -55,27 +56,33 @@ class UidFiles:
         self._kept: dict[str, _File] = {}
         """In the order in which they were written."""
 
-    def load(self) -> list[tuple[str, Table]]:
+    def load(self) -> Iterator[tuple[str, Table]]:
         """The chunks that are kept with the name of their log, in the order in which their events were received, which
         needn't be that of their deliveries; before anything is appended.
 
         Torn and damaged chunks are stepped over, which the log says; the segment of a torn one is still there.
         """
         self._files.make_folder(self._folder)
-        found: list[tuple[str, Table]] = []
+        found: list[tuple[int, str, int, int]] = []
         for name in self._files.list(self._folder):
             if not UID_FILE_NAME.fullmatch(name):
                 continue
             content = self._files.read(self._folder / name)
             self._kept[name] = self._looked_at(name, content)
             for start, end in _chunks(content):
-                body = content[start:end]
-                entries = np.frombuffer(body, np.int64, offset=_LOG_ID_BYTES).reshape(-1, _COLUMNS)
+                _, entries = _decoded(content[start:end])
                 self._kept[name].add(entries)
                 if len(entries):
-                    found.append((body[:_LOG_ID_BYTES].hex(), entries))
+                    found.append((int(entries[0, RECEIVED]), name, start, end))
         self._drop_oldest()
-        return sorted(found, key=lambda chunk: int(chunk[1][0, RECEIVED]))
+        return self._read(sorted(place for place in found if place[1] in self._kept))
+
+    def _read(self, places: Sequence[tuple[int, str, int, int]]) -> Iterator[tuple[str, Table]]:
+        """The chunks at these places; one file is in memory at a time."""
+        for name, of_file in itertools.groupby(places, key=lambda place: place[1]):
+            content = self._files.read(self._folder / name)
+            for _, _, start, end in of_file:
+                yield _decoded(content[start:end])
 
     def _looked_at(self, name: str, content: bytes) -> _File:
         """The file before its entries are counted. A torn chunk stays its last: what follows goes to another file."""
@@ -148,6 +155,10 @@ class UidFiles:
             with contextlib.suppress(OSError):  # tried again with the next one
                 self._files.remove(self._folder / name)
                 del self._kept[name]
+
+
+def _decoded(body: bytes) -> tuple[str, Table]:
+    return body[:_LOG_ID_BYTES].hex(), np.frombuffer(body, np.int64, offset=_LOG_ID_BYTES).reshape(-1, _COLUMNS)
 
 
 def _chunks(content: bytes) -> Iterator[tuple[int, int]]:
