@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from extaudit_client.connection import Connection
 from extaudit_client.emitter import MAX_BYTES, Emitter, Event, as_json
-from extaudit_client.emitter_state import EmitterStats
+from extaudit_client.emitter_state import EmitterStats, log_left
 from extaudit_client.event_uid import prepared
 from extaudit_client.spool.errors import SpoolClosed
 
@@ -108,6 +108,7 @@ class AsyncEmitter:
                 await asyncio.wait(wanted, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
             rest = max(end - time.monotonic(), 0.0)
             left = await asyncio.to_thread(emitter.close_until, rest, self._hurry.done)
+            log_left(left)
             if self._writing is not None:
                 await asyncio.wait({self._writing})
             return left

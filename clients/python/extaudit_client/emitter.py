@@ -16,7 +16,7 @@ from types import TracebackType
 from typing import Any, Final, Literal
 
 from extaudit_client.connection import Connection
-from extaudit_client.emitter_state import EmitterState, EmitterStats, Trouble
+from extaudit_client.emitter_state import EmitterState, EmitterStats, Trouble, log_left
 from extaudit_client.emitter_thread import EmitterThread
 from extaudit_client.emitting import check_sizes
 from extaudit_client.errors import InvalidRequest, Violation
@@ -140,10 +140,15 @@ class Emitter:
         """
         if os.getpid() != self._process:
             return 0  # and without waiting for a lock that a thread of the other process may have held at the fork
-        return undisturbed(lambda given_up: self.close_until(timeout, given_up))
+        left = undisturbed(lambda given_up: self.close_until(timeout, given_up))
+        log_left(left)
+        return left
 
     def close_until(self, timeout: float, given_up: GivenUp) -> int:
-        """As `close`, and sends what is left for no longer than until it is given up."""
+        """As `close`, and sends what is left for no longer than until it is given up.
+
+        It logs nothing: whoever waits for it on another thread may hold a lock of logging, as when handlers are closed.
+        """
         with self._closing:
             if self._spool.closed:
                 return 0
@@ -154,7 +159,6 @@ class Emitter:
             self._spool.close()
             left = self._spool.fill().queued  # with what others wrote until then
             self._lock.release()
-            self._state.closed(left)
             return left
 
     def _flush(self, timeout: float | None, given_up: GivenUp) -> None:

@@ -115,10 +115,11 @@ class EmitterState:
             _LOG.warning("events wait in the spool, tried again in %.1f s: %s", trouble.delay, text)
         _tell(self._on_trouble, trouble)
 
-    def closed(self, left: int) -> None:
-        """Nothing more is sent by this emitter."""
-        if left:
-            _LOG.warning("%d events stay in the spool, until an emitter opens it again", left)
+
+def log_left(count: int) -> None:
+    """Say how many events an emitter that is closed leaves in its spool, on the thread of whoever closed it."""
+    if count:
+        _LOG.warning("%d events stay in the spool, until an emitter opens it again", count)
 
 
 def _refused(batch: Batch, answer: Acknowledgement) -> list[RefusedEvent]:

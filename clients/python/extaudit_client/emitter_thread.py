@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from typing import Final
 
 from extaudit_client.calling import Caller
@@ -18,6 +19,7 @@ from extaudit_client.spool.spool import Spool
 
 _DENIED_SECONDS: Final = 10.0
 """Rights and identities change by somebody's hand, so they are asked for less often."""
+_TELLING_SECONDS: Final = 2.0
 _BREAKS_THE_STREAM: Final = frozenset({"INVALID_ARGUMENT", "RESOURCE_EXHAUSTED", "OUT_OF_RANGE"})
 
 
@@ -42,6 +44,7 @@ class EmitterThread:
         self._stopping = threading.Event()
         self._caller: Caller | None = None
         self._failures = 0
+        self._telling = False
         self._faults = Faults()
         self._thread = threading.Thread(target=self._run, name="extaudit-emitter", daemon=True)
 
@@ -50,11 +53,15 @@ class EmitterThread:
         self._thread.start()
 
     def stop(self) -> None:
-        """Send no more; returns when the thread has ended."""
+        """Send no more; returns when the thread has ended, or has nothing left to do but to tell of a failure.
+
+        Who takes what it logs may wait for who stops it: a handler of logging that closes the emitter has its own lock.
+        """
         self._stopping.set()
         with self._spool.changed:
             self._spool.changed.notify_all()
-        while self._thread.is_alive():
+        telling_until = time.monotonic() + _TELLING_SECONDS
+        while self._thread.is_alive() and not (self._telling and time.monotonic() > telling_until):
             if self._caller is not None:
                 self._caller.close()
             self._thread.join(0.05)
@@ -112,7 +119,9 @@ class EmitterThread:
         delay = self._retries.delay(self._failures, asked)
         if isinstance(error, (PermissionDenied, Unauthenticated)):
             delay = max(delay, min(_DENIED_SECONDS, self._retries.first_delay * 2**self._failures))
+        self._telling = True
         self._state.troubled(Trouble(error, self._failures, delay))
+        self._telling = False
         self._stopping.wait(delay)
 
 

@@ -149,8 +149,11 @@ class Message:
         return self._set_aside(violations)
 
     def faulted(self, error: ExtauditError, tries: int) -> Acknowledgement:
-        """Say that nobody takes this message's single event, which is set aside as if it were refused."""
-        text = f"the service failed over it {tries} times, and took an event after it each time: {error.message}"
+        """Say that this message's single event failed where others didn't, which sets it aside as if it were refused.
+
+        That may be the service's doing or that of a gateway before it, which the error doesn't always tell.
+        """
+        text = f"it failed {tries} times, and an event after it was taken each time: {error.message}"
         return self._set_aside((Violation("json", text),))
 
     def _set_aside(self, violations: tuple[Violation, ...]) -> Acknowledgement:

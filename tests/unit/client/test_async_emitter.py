@@ -143,7 +143,7 @@ async def test_all_who_wait_when_the_emitter_is_closed_have_their_event_taken_or
 
 @in_loop
 async def test_a_close_that_is_cancelled_sends_no_longer_and_closes_all_the_same(
-    connection: Connection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    connection: Connection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     nowhere = Connection("127.0.0.1:1", connection.ca, connection.cert, connection.key)
     flushing, plain = threading.Event(), Emitter._flush
@@ -161,5 +161,7 @@ async def test_a_close_that_is_cancelled_sends_no_longer_and_closes_all_the_same
     with pytest.raises(asyncio.CancelledError):
         await closing
     assert await emitter.close(timeout=3600) == 1
+    said = [record for record in caplog.records if "1 events stay in the spool" in record.message]
+    assert [record.thread for record in said] == [threading.get_ident()], "told where nobody waits with a lock"
     again = await AsyncEmitter(nowhere, tmp_path, retries=FAST).open()
     assert await again.close(timeout=0) == 1

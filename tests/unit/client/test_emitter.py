@@ -19,6 +19,8 @@ from extaudit_client import (
     SpoolClosed,
     SpoolFull,
     SpoolInUse,
+    Trouble,
+    emitter_thread,
 )
 from extaudit_client.emitter_state import EmitterState
 from extaudit_client.emitting import STREAM_EVENT_BYTES
@@ -124,7 +126,8 @@ def test_what_is_left_is_told_and_sent_first_and_in_order_by_the_next_emitter(
         before.flush(0.05)
     assert before.stats.oldest_age > 0
     assert before.close(timeout=0) == 20
-    assert "20 events stay in the spool" in caplog.text
+    (said,) = (record for record in caplog.records if "20 events stay in the spool" in record.message)
+    assert said.thread == threading.get_ident(), "a handler of logging that closes it holds its own lock"
     caplog.clear()
     with Emitter(connection, tmp_path, retries=FAST) as after:
         uids.append(after.emit({"event": "last"}))
@@ -234,3 +237,24 @@ def test_a_fault_of_the_emitter_is_told_without_the_event(
         emitter.flush(60)
     assert "the emitter failed: UnicodeDecodeError in fail" in caplog.text
     assert "secret" not in caplog.text
+
+
+def test_who_closes_waits_for_none_who_is_told_of_a_failure_for_ever(
+    connection: Connection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a handler of logging does that closes the emitter: it has the lock that the failure's record waits for."""
+    monkeypatch.setattr(emitter_thread, "_TELLING_SECONDS", 0.0)
+    told, release = threading.Event(), threading.Event()
+    waited: list[bool] = []
+
+    def trouble(_: Trouble) -> None:
+        told.set()
+        waited.append(release.wait(60))
+
+    nowhere = Connection("127.0.0.1:1", connection.ca, connection.cert, connection.key)
+    emitter = Emitter(nowhere, tmp_path, retries=FAST, on_trouble=trouble)
+    emitter.emit({"event": "e"})
+    assert told.wait(60)
+    assert emitter.close(timeout=0) == 1
+    assert not waited
+    release.set()
