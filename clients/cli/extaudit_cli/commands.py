@@ -19,8 +19,15 @@ class ConnectionOption(click.Option):
     """An option that says where the service is and who calls; shown apart from a command's own."""
 
 
+class MayBeEmpty(click.Option):
+    """An option whose empty value means the same as none and asks for no more, so that a script may always give it."""
+
+
 class Command(click.Command):
-    """A command whose help shows its own options first, then those of the connection. No option's value is empty."""
+    """A command whose help shows its own options first, then those of the connection.
+
+    The value of no option is empty but where it may be.
+    """
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Read the arguments, or fail as wrong usage.
@@ -31,7 +38,8 @@ class Command(click.Command):
         if not ctx.resilient_parsing:
             given, _, _ = self.make_parser(ctx).parse_args(list(args))
             for option in self.get_params(ctx):
-                value = given.get(option.name or "") if isinstance(option, click.Option) else None
+                never_empty = isinstance(option, click.Option) and not isinstance(option, MayBeEmpty)
+                value = given.get(option.name or "") if never_empty else None
                 if value == "" or (isinstance(value, (list, tuple)) and "" in value):
                     flag = max(option.opts, key=len)
                     raise click.UsageError(f"the value of {flag} is empty: give one, or leave {flag} out", ctx)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from extaudit_cli.commands import Command
+from extaudit_cli.commands import Command, MayBeEmpty
 from extaudit_cli.connecting import connected
 from extaudit_cli.event_filters import filter_options, query_from
 from extaudit_cli.event_printers import printer
@@ -56,7 +56,7 @@ and bidi characters are printed as JSON escapes. Exit code 3 when the answer is 
 )
 @click.option("--limit", type=click.IntRange(1), default=100, show_default=True, help="Rows at most.")
 @click.option("--all", "everything", is_flag=True, help="Every row there is, whatever --limit says.")
-@click.option("--page-token", default="", help="Go on where an earlier answer ended.")
+@click.option("--page-token", cls=MayBeEmpty, default="", help="Go on where an earlier answer ended.")
 @click.option("--page-size", type=click.IntRange(1, 2000), default=2000, help="Rows asked for at a time.")
 @output_option
 @connected

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from extaudit_cli.commands import Command
+from extaudit_cli.commands import Command, MayBeEmpty
 from extaudit_cli.connecting import connected
 from extaudit_cli.event_json import jsonable
 from extaudit_cli.output import output_option, print_table, write_json
@@ -34,7 +34,7 @@ refused as long as the next key isn't published for long enough (issuer.publish_
     help="Take the keys that signed until now out of the published set at once: somebody else may have one. AWS may "
     "refuse the service until it fetches the set again.",
 )
-@click.option("--reason", default="", help="Why, for the audit event; must be given with --now.")
+@click.option("--reason", cls=MayBeEmpty, default="", help="Why, for the audit event; must be given with --now.")
 @output_option
 @connected
 def command(client: Client, output: str, drop_old: bool, reason: str) -> None:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from extaudit_cli.commands import Command
+from extaudit_cli.commands import Command, MayBeEmpty
 from extaudit_cli.connecting import connected
 from extaudit_cli.integration_output import ROLE_HELP, tell
 from extaudit_cli.output import output_option
@@ -27,7 +27,7 @@ Examples:
 @click.option("--role-arn", required=True, metavar="ARN", help=ROLE_HELP)
 @click.option("--revision", help="Only if it is still of this revision. [default: the one that it has now]")
 @click.option("--force", is_flag=True, help="Though the storage in force uses it and no connection test passed.")
-@click.option("--reason", default="", help="Why; must be given with --force.")
+@click.option("--reason", cls=MayBeEmpty, default="", help="Why; must be given with --force.")
 @output_option
 @connected
 def command(

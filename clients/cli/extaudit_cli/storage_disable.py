@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from extaudit_cli.commands import Command
+from extaudit_cli.commands import Command, MayBeEmpty
 from extaudit_cli.connecting import connected
 from extaudit_cli.output import output_option, write_json
 from extaudit_cli.storage_asking import confirm
@@ -26,7 +26,7 @@ Examples:
 Nothing in AWS is touched, and the draft stays as it is. The same place, promoted again, takes up where it was left.""",
 )
 @click.option("--yes", is_flag=True, help="Don't ask, also on a terminal.")
-@click.option("--reason", default="", help="Why, for the audit log and the history.")
+@click.option("--reason", cls=MayBeEmpty, default="", help="Why, for the audit log and the history.")
 @output_option
 @connected
 def command(client: Client, output: str, yes: bool, reason: str) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from extaudit_cli.commands import Command
+from extaudit_cli.commands import Command, MayBeEmpty
 from extaudit_cli.connecting import connected
 from extaudit_cli.event_json import jsonable
 from extaudit_cli.output import output_option, write_json
@@ -39,7 +39,7 @@ more. It can't be taken back. Uploads of recordings to that storage are named an
 @click.option("--to", required=True, type=click.Choice(["default"]), help="Where what waits for it goes.")
 @click.option("--dry-run", is_flag=True, help="Show what it would be, and change nothing.")
 @click.option("--yes", is_flag=True, help="Don't ask. Needed where there is no terminal to ask on.")
-@click.option("--reason", default="", help="Why, for the audit log.")
+@click.option("--reason", cls=MayBeEmpty, default="", help="Why, for the audit log.")
 @output_option
 @connected
 def command(client: Client, output: str, storage_id: str, to: str, dry_run: bool, yes: bool, reason: str) -> None:

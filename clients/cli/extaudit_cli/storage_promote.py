@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from extaudit_cli.commands import Command
+from extaudit_cli.commands import Command, MayBeEmpty
 from extaudit_cli.connecting import connected
 from extaudit_cli.event_json import jsonable
 from extaudit_cli.output import output_option, write_json
@@ -33,7 +33,7 @@ it needs external_audit_storage:delete and is told in the audit log and the hist
 )
 @click.option("--yes", is_flag=True, help="Don't ask, also on a terminal.")
 @click.option("--force", is_flag=True, help="Though no connection test passed; needs --reason.")
-@click.option("--reason", default="", help="Why, for the audit log and the history.")
+@click.option("--reason", cls=MayBeEmpty, default="", help="Why, for the audit log and the history.")
 @output_option
 @connected
 def command(client: Client, output: str, yes: bool, force: bool, reason: str) -> None:

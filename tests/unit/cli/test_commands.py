@@ -349,3 +349,9 @@ def test_output_that_nobody_reads_ends_it_without_a_word(
     with os.fdopen(write, "w") as pipe, monkeypatch.context() as patch:
         patch.setattr(sys, "stdout", pipe)
         assert extaudit("events", "search").code == 141
+
+
+def test_an_empty_value_that_asks_for_no_more_is_as_none(service: FakeService, extaudit: Command) -> None:
+    service.search = lambda _: page(message())
+    assert extaudit("events", "search", "--page-token", "").code == 0, "the first turn of a loop over pages"
+    assert [each.page_token for each in service.searches] == [""]

@@ -106,7 +106,10 @@ class FileOutput:
         if size < durable:
             raise StateProblem(f"{path} is shorter than the export's state says: something else has changed it")
         if size and state.open is None:  # it is in the state before it has a byte
-            raise StateProblem(f"{path} is there already, and this export hasn't written it")
+            raise StateProblem(
+                f"{path} is there already, and this export's state doesn't say that it has written it: "
+                "remove the file to have all of it exported, or give another --out and --state"
+            )
         self._path = path
         self._files = files
         self.reached = replace(state, files=1)

@@ -75,7 +75,7 @@ def test_nothing_is_renamed_over_what_is_there() -> None:
 
 def test_a_file_that_came_since_the_state_was_begun_is_left() -> None:
     Path("out.jsonl").write_bytes(b"another's\n")
-    with pytest.raises(StateProblem, match="is there already"):
+    with pytest.raises(StateProblem, match=r"is there already.*remove the file"):
         opened("out.jsonl", "one.json")
     assert content("out.jsonl") == {"out.jsonl": b"another's\n"}
 
