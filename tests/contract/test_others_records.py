@@ -1,7 +1,8 @@
-"""Batch records that others wrote into a storage are not taken for ours."""
+"""What others wrote into a storage: their batch records are not taken for ours, and names that they took are left."""
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -17,6 +18,7 @@ from server.audit_log.rebuilding import RecordsUnread, recall
 from server.audit_log.recalling import Recalling
 from server.audit_log.record_proof import RecordProofs
 from server.audit_log.search.query import SearchQuery
+from server.audit_log.taken_names import TakenName
 from server.state.catalogue import Catalogue
 from server.state.catalogue_rows import CatalogueBatch
 from server.state.tables import catalogue_batches, catalogue_objects
@@ -226,3 +228,48 @@ def test_a_record_of_sequences_that_are_given_at_this_moment_is_not_taken_for_ou
     assert sorted(row.position.uid for row in rig.page(SearchQuery(storage=OTHER)).rows) == ["before", "now"]
     assert recalled == (0, 1, 0, 0)
     rig.close()
+
+
+def test_a_name_that_others_took_is_left_alone_and_the_object_has_another(
+    rig: SearchRig,
+) -> None:
+    switch_to(rig, OTHER)
+    kept = rig.emit(event_json("a"))
+    rig.cut()
+    (section,) = rig.log.tail.of_storage(OTHER)
+    assert section.cut is not None
+    name = f"2026-11-18/{section.cut.name}.parquet"
+    theirs = rig.folder / "theirs"
+    theirs.write_bytes(b"theirs")
+    storage = rig.storages.of(OTHER)
+    storage.put(name, str(theirs), hashlib.sha256(b"theirs").hexdigest(), 6)
+    deliver(rig, OTHER)
+    assert storage.size(name) == 6
+    found = [item.name for item in rig.catalogue.objects(OTHER) if not item.is_foreign]
+    assert found == [name.replace(".parquet", ".r1.parquet")]
+    assert rig.taken == [TakenName(OTHER, name, found[0])]
+    page = rig.page(SearchQuery(storage=OTHER))
+    assert {receipt for row in page.rows for receipt in row.receipts} == {kept[0].receipt}
+
+
+def test_an_object_under_a_name_that_nobody_can_guess_is_there_once_though_a_stop_came_before_its_record(
+    sandbox: Sandbox, tmp_path: Path
+) -> None:
+    """The next start would think of another name, and find nothing there."""
+    rig = SearchRig(tmp_path, duck_engine(tmp_path), others=(OTHER,), open_other=in_s3(sandbox, tmp_path.name))
+    switch_to(rig, OTHER)
+    rig.emit(event_json("a"))
+    rig.cut()
+    (section,) = rig.log.tail.of_storage(OTHER)
+    assert section.cut is not None
+    theirs, storage = tmp_path / "theirs", rig.storages.of(OTHER)
+    theirs.write_bytes(b"theirs")
+    for number in ("", *(f".r{number}" for number in range(1, 10))):
+        name = f"2026-11-18/{section.cut.name}{number}.parquet"
+        storage.put(name, str(theirs), hashlib.sha256(b"theirs").hexdigest(), 6)
+    rig.delivery_to(OTHER).send(section)
+    again = rig.reopened()
+    deliver(again, OTHER)
+    assert len(again.catalogue.batches()) == 1
+    assert len(storage.list_date("2026-11-18")) == 10 + 1
+    again.close()

@@ -20,7 +20,6 @@ from server.audit_log.journal.forks import Fork
 from server.audit_log.search.query import EventFilter, EventSelector, MissingReason, SearchQuery
 from server.audit_log.stored_batches import StoredBatches
 from server.audit_log.tail import Pinned
-from server.audit_log.taken_names import TakenName
 from server.audit_log.watching.log_parts import Selection
 from server.audit_log.watching.log_reader import LogReader
 from server.audit_log.watching.look import look_on
@@ -311,51 +310,6 @@ def test_with_the_cache_lost_every_read_is_as_before(rig: SearchRig) -> None:
     page = again.page(SearchQuery(storage="all"))
     assert {receipt for row in page.rows for receipt in row.receipts} == expected
     assert page.complete
-    again.close()
-
-
-def test_a_name_that_others_took_is_left_alone_and_the_object_has_another(
-    rig: SearchRig,
-) -> None:
-    switch_to(rig, OTHER)
-    kept = rig.emit(event_json("a"))
-    rig.cut()
-    (section,) = rig.log.tail.of_storage(OTHER)
-    assert section.cut is not None
-    name = f"2026-11-18/{section.cut.name}.parquet"
-    theirs = rig.folder / "theirs"
-    theirs.write_bytes(b"theirs")
-    storage = rig.storages.of(OTHER)
-    storage.put(name, str(theirs), hashlib.sha256(b"theirs").hexdigest(), 6)
-    deliver(rig, OTHER)
-    assert storage.size(name) == 6
-    found = [item.name for item in rig.catalogue.objects(OTHER) if not item.is_foreign]
-    assert found == [name.replace(".parquet", ".r1.parquet")]
-    assert rig.taken == [TakenName(OTHER, name, found[0])]
-    page = rig.page(SearchQuery(storage=OTHER))
-    assert {receipt for row in page.rows for receipt in row.receipts} == {kept[0].receipt}
-
-
-def test_an_object_under_a_name_that_nobody_can_guess_is_there_once_though_a_stop_came_before_its_record(
-    sandbox: Sandbox, tmp_path: Path
-) -> None:
-    """The next start would think of another name, and find nothing there."""
-    rig = SearchRig(tmp_path, duck_engine(tmp_path), others=(OTHER,), open_other=in_s3(sandbox, tmp_path.name))
-    switch_to(rig, OTHER)
-    rig.emit(event_json("a"))
-    rig.cut()
-    (section,) = rig.log.tail.of_storage(OTHER)
-    assert section.cut is not None
-    theirs, storage = tmp_path / "theirs", rig.storages.of(OTHER)
-    theirs.write_bytes(b"theirs")
-    for number in ("", *(f".r{number}" for number in range(1, 10))):
-        name = f"2026-11-18/{section.cut.name}{number}.parquet"
-        storage.put(name, str(theirs), hashlib.sha256(b"theirs").hexdigest(), 6)
-    rig.delivery_to(OTHER).send(section)
-    again = rig.reopened()
-    deliver(again, OTHER)
-    assert len(again.catalogue.batches()) == 1
-    assert len(storage.list_date("2026-11-18")) == 10 + 1
     again.close()
 
 

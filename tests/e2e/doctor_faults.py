@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-import orjson
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from server.audit_log.fork_request import request_fork
@@ -21,7 +20,22 @@ from server.certificates.claims import ADMINISTRATOR
 from server.certificates.local_authority import SERVER, USER_CA, load_local_authority
 from server.data_directory import DataDirectory
 from server.state.database import database_path
-from tests.e2e.doctored import SESSION, flip, objects
+from tests.e2e.damaged_files import (
+    append,
+    copied_journal,
+    copy_beside,
+    custody,
+    damage_journal,
+    in_place_of,
+    known_uids,
+    mark,
+    recording,
+    records,
+    segments,
+    shorten_last_part,
+    unreadable_recording,
+)
+from tests.e2e.doctored import flip, objects
 from tests.unit.integrations.keys_under_test import KeysUnderTest
 
 CONFIG = "planted.toml"
@@ -105,12 +119,6 @@ def _no_folder(data_dir: Path) -> None:
     data_dir.rename(data_dir.with_name("elsewhere"))
 
 
-def in_place_of(path: Path, make: Callable[[Path], object]) -> None:
-    """Something else has a file's name."""
-    path.unlink()
-    make(path)
-
-
 def config(*lines: str) -> Callable[[Path], object]:
     """A configuration file that says so."""
     return lambda data: data.with_name(CONFIG).write_text("\n".join(lines))
@@ -172,51 +180,6 @@ def old_signing_key(data_dir: Path) -> None:
     on_state(data_dir, f"UPDATE signing_keys SET activated_ms = {began} WHERE state = 'active'")
 
 
-def append(path: Path, more: bytes) -> None:
-    path.write_bytes(path.read_bytes() + more)
-
-
-def copy_beside(path: Path, name: str) -> None:
-    path.with_name(name).write_bytes(path.read_bytes())
-
-
-def segments(data_dir: Path) -> list[Path]:
-    return sorted((data_dir / "journal").glob("*/*.seg"))
-
-
-def records(data_dir: Path) -> list[Path]:
-    """Of batches, oldest first."""
-    found = (data_dir / "storage" / "events" / "_batches").glob("*/*.json")
-    return sorted(found, key=lambda path: int(path.name.partition("-")[0]))
-
-
-def recording(data_dir: Path) -> Path:
-    return data_dir / "storage" / "recordings" / f"{SESSION}.tar"
-
-
-def unreadable_recording(data_dir: Path) -> None:
-    """A folder in its place, which even root can't read."""
-    in_place_of(recording(data_dir), os.mkdir)
-
-
-def custody(data_dir: Path) -> Path:
-    return recording(data_dir).with_name(f"{SESSION}.custody.json")
-
-
-def shorten_last_part(data_dir: Path) -> None:
-    """In the custody record: the digests, and the one over them, stay."""
-    record = orjson.loads(custody(data_dir).read_bytes())
-    record["parts"][-1]["bytes"] -= 1
-    record["bytes"] -= 1
-    custody(data_dir).write_bytes(orjson.dumps(record))
-
-
-def damage_journal(data_dir: Path) -> None:
-    """Flip a byte of an event that the journal still has, with commits behind it."""
-    content = segments(data_dir)[-1].read_bytes()
-    flip(segments(data_dir)[-1], content.index(b"kept in the journal"))
-
-
 def grow_journal(kib: int) -> Callable[[Path], None]:
     """The journal has so many KiB of a quota of 1 MiB."""
 
@@ -225,24 +188,6 @@ def grow_journal(kib: int) -> Callable[[Path], None]:
         append(segments(data_dir)[-1], bytes(kib * 1024))
 
     return plant
-
-
-def known_uids(data_dir: Path) -> Path:
-    """The only file, to which a server appends."""
-    (file,) = (data_dir / "known_uids").glob("*.uids")
-    return file
-
-
-def copied_journal(data_dir: Path) -> None:
-    """The journal was copied and put back: its files have other numbers."""
-    (data_dir / "journal").rename(data_dir / "journal-before")
-    shutil.copytree(data_dir / "journal-before", data_dir / "journal")
-    shutil.rmtree(data_dir / "journal-before")
-
-
-def mark(data_dir: Path, name: str) -> Path:
-    """A file in the journal's folder."""
-    return data_dir / "journal" / name
 
 
 def forget_second_batch(data_dir: Path) -> None:

@@ -25,7 +25,8 @@ from server.doctor.data_at_hand import DataAtHand
 from server.doctor.findings import Finding
 from server.served import is_locked
 from tests.certificates_builder import CaShape
-from tests.e2e.doctor_faults import CONFIG, PLANTS, UNPLANTED, Plant, custody, in_place_of, known_uids, recording
+from tests.e2e.damaged_files import custody, in_place_of, known_uids, recording
+from tests.e2e.doctor_faults import CONFIG, PLANTS, UNPLANTED, Plant
 from tests.e2e.doctored import (
     QUICK_CUTS,
     copy_of,
