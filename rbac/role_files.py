@@ -58,7 +58,7 @@ def check_folder(folder: Path, account: int) -> None:
         PolicyError: it is such a folder, or can't be looked at (PolicyUnreadable).
     """
     try:
-        refusal = refusal_of(os.stat(folder), account)
+        refusal = refusal_of(folder, os.stat(folder), account)
     except OSError:
         raise PolicyUnreadable(folder.name, 0, "the folder of roles can't be read") from None
     if refusal:
@@ -153,7 +153,7 @@ def _bytes_of(path: Path, account: int | None) -> bytes:
             found = os.fstat(file.fileno())
             if not stat.S_ISREG(found.st_mode):
                 raise PolicyError(path.name, 0, "is not a regular file")
-            if account is not None and (refusal := refusal_of(found, account)):
+            if account is not None and (refusal := refusal_of(path, found, account)):
                 raise PolicyError(path.name, 0, refusal)
             data = file.read(MAX_FILE_BYTES + 1)
     except OSError:

@@ -13,6 +13,7 @@ from pathlib import Path
 from rbac.errors import PolicyError
 from rbac.policy import load_policy_folder
 from rbac.role_files import check_folder, examine_roles, read_presets, role_files_in
+from rbac.writers import WHOEVER
 from server.certificates.anchors import load_anchors, read_authorities
 from server.certificates.local_authority import examine_local_authority
 from server.certificates.modes import mode_problems
@@ -50,11 +51,17 @@ def check(flags: Mapping[str, object], environ: Mapping[str, str], now: datetime
     """Read all sources and look at everything that they name; arguments as `load_config` has them."""
     read = read_sources(flags, environ)
     problems = list(read.problems)
-    if refusal := read.refusal(DataDirectory(read.config.data_dir).account):
+    if refusal := read.refusal(_account(read.config)):
         problems.append(refusal)
     if read.is_whole:
         problems += [located(each, read.origins) for each in _problems(read, now)]
     return Checked(tuple(problems), _summary(read.config))
+
+
+def _account(config: Config) -> int:
+    """Whose files a start would take; WHOEVER's where root asks before the directory says who is to serve from it."""
+    is_open = os.geteuid() == 0 and not os.path.lexists(config.data_dir)
+    return WHOEVER if is_open else DataDirectory(config.data_dir).account
 
 
 def _problems(read: ReadSources, now: datetime) -> Iterator[Problem]:
@@ -120,7 +127,7 @@ def _roles(config: Config) -> Iterator[Problem]:
     if config.roles_dir is None and not os.path.isdir(folder):
         return
     try:
-        account = DataDirectory(config.data_dir).account
+        account = _account(config)
         check_folder(folder, account)
         _, problems = examine_roles(role_files_in(folder), read_presets(), account)
         if not problems:
@@ -153,7 +160,7 @@ def _server_pairs(config: Config, wrong: frozenset[str], now: datetime) -> Itera
 
 def _authorities(config: Config) -> Iterator[Problem]:
     hosts, users = config.grpc.host_ca, config.grpc.user_ca
-    account = DataDirectory(config.data_dir).account
+    account = _account(config)
     sound = True
     for name, files in (("grpc.host_ca", hosts), ("grpc.user_ca", users)):
         for file in files:
@@ -183,7 +190,7 @@ def _local_authority(config: Config) -> Iterator[Problem]:
 
 
 def _token_issuers(config: Config, wrong: frozenset[str]) -> Iterator[Problem]:
-    account = DataDirectory(config.data_dir).account
+    account = _account(config)
     for number, issuer in enumerate(config.grpc.token_issuers):
         name = f"grpc.token_issuers[{number}]"
         if any(each.startswith(name) for each in wrong):

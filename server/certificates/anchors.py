@@ -89,7 +89,7 @@ def read_authorities(path: Path, account: int | None = None) -> list[x509.Certif
     """The CA certificates of a PEM file; at least one. CertificateProblem as `load_anchors`."""
     try:
         with open(path, "rb", opener=open_regular) as file:
-            refusal = refusal_of(os.fstat(file.fileno()), account) if account is not None else ""
+            refusal = refusal_of(path, os.fstat(file.fileno()), account) if account is not None else ""
             content = file.read(MAX_FILE_BYTES + 1)
     except OSError as error:
         raise CertificateProblem(f"the CA file {path.name} can't be read: {error.strerror}") from error

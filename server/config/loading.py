@@ -72,7 +72,9 @@ class ReadSources:
 
         Apart from `problems`: whose files may be read is told by the data directory, which the file may name.
         """
-        text = refusal_of(self.file_found, account) if self.file_found is not None else ""
+        if self.file is None or self.file_found is None:
+            return ""
+        text = refusal_of(self.file, self.file_found, account)
         return f"--config: the file {text}" if text else ""
 
     def origin(self, key: str) -> str:

@@ -105,7 +105,7 @@ def _others_can_write(at: DataAtHand) -> Iterator[Finding]:
     for path in _deciding(at):
         with suppress(OSError):  # what isn't there or can't be read is told by the check that it is for
             found = os.stat(path)
-            if refusal := refusal_of(found, account):
+            if refusal := refusal_of(path, found, account):
                 command = "chown root" if found.st_uid not in (0, account) else "chmod go-w"
                 remedy = f"Run `{command} {shlex.quote(str(path.absolute()))}`. {_THEN_READ}"
                 yield OTHERS_CAN_WRITE.of(str(path), refusal, remedy=remedy)

@@ -38,7 +38,7 @@ def read_key_set(file: Path, account: int | None) -> bytes:
     """The content of a key set's file, as `JwksFile` has it."""
     try:
         with open(file, "rb", opener=open_regular) as opened:
-            if account is not None and (refusal := refusal_of(os.fstat(opened.fileno()), account)):
+            if account is not None and (refusal := refusal_of(file, os.fstat(opened.fileno()), account)):
                 raise JwksProblem(f"the key set's file {refusal}")
             return opened.read(MAX_JWKS_BYTES + 1)
     except OSError as error:
@@ -125,9 +125,15 @@ def _check(response: h11.Response) -> None:
         raise JwksProblem("the key set's server answered in an encoding that was not asked for")
 
 
+def _refusal(authorities: Path | None, account: int | None) -> str:
+    if authorities is None or account is None:
+        return ""
+    return refusal_of(authorities, os.stat(authorities), account)
+
+
 def _tls(authorities: Path | None, account: int | None) -> ssl.SSLContext:
     try:
-        refusal = refusal_of(os.stat(authorities), account) if authorities and account is not None else ""
+        refusal = _refusal(authorities, account)
         context = ssl.create_default_context(cafile=authorities)
     except (OSError, ValueError) as error:
         raise JwksProblem("the CA file for the key set's server can't be used") from error

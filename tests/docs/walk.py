@@ -34,7 +34,7 @@ class Shell:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            umask=0o022,  # as most have it
+            umask=0o002,  # as those have it who have a group of their own; what works with it works with 0022
         )
 
     def run(self, command: str) -> tuple[str, int]:

@@ -125,8 +125,14 @@ def config(*lines: str) -> Callable[[Path], object]:
 
 
 def that_all_can_write(make: Callable[[Path], Path]) -> Callable[[Path], object]:
-    """What it makes has all rights."""
-    return lambda data: make(data).chmod(0o777)
+    """What it makes has all rights, where anybody comes to it."""
+
+    def plant(data_dir: Path) -> None:
+        made = make(data_dir)
+        made.chmod(0o777)
+        made.parent.chmod(0o755)
+
+    return plant
 
 
 def folder_of_roles(data_dir: Path) -> Path:

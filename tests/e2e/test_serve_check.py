@@ -52,6 +52,7 @@ def place(made: Path, tmp_path: Path) -> Path:
     for name in "one", "two":
         ca.server().write(tmp_path, name)
     (tmp_path / "config.toml").write_text("")
+    tmp_path.chmod(0o755)  # or it wouldn't matter who else may write the files in it
     return tmp_path
 
 
@@ -132,7 +133,7 @@ FAULTS: dict[str, tuple[Callable[[Path], object], str]] = {
         "roles_dir (default): r.yaml:4:",
     ),
     "a role file that others can write": (
-        lambda p: (p / "data" / "roles" / "r.yaml").touch(0o666) or (p / "data" / "roles" / "r.yaml").chmod(0o666),
+        lambda p: (role(p, ""), (p / "data" / "roles" / "r.yaml").chmod(0o666), (p / "data" / "roles").chmod(0o755)),
         "roles_dir (default): r.yaml: has mode 0666, so that others than its owner could give any right by it",
     ),
     "a folder of roles that the group can write": (
@@ -284,6 +285,20 @@ def test_a_first_start_is_checked_without_making_anything(tmp_path: Path, capsys
     assert run(["serve", "--check", "--data-dir", str(tmp_path / "a" / "b")]) == 0
     assert list(tmp_path.iterdir()) == []
     assert "isn't there yet and would be made" in capsys.readouterr().out
+
+
+def test_before_the_first_start_root_is_told_of_modes_and_of_no_owners(
+    place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    if os.geteuid() == 0:
+        os.chown(place / "ca.pem", 990, -1)
+    monkeypatch.setattr(os, "geteuid", lambda: 0)  # only root can become it
+    settings_of(place, '[grpc]\nuser_ca = ["PLACE/ca.pem"]\n')
+    arguments = ["serve", "--check", "--config", str(place / "config.toml"), "--data-dir"]
+    assert run([*arguments, str(place / "none")]) == 0
+    (place / "ca.pem").chmod(0o664)
+    assert run([*arguments, str(place / "none")]) == 2
+    assert "the CA file ca.pem has mode 0664" in capsys.readouterr().err
 
 
 def test_a_running_server_is_no_fault_and_is_left_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

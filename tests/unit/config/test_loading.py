@@ -121,12 +121,15 @@ def test_a_wrong_file_is_refused(tmp_path: Path, text: str, told: str) -> None:
 
 def test_a_file_that_others_can_write_is_refused(tmp_path: Path) -> None:
     file = toml(tmp_path, "")
+    tmp_path.chmod(0o755)
     Path(file).chmod(0o640)
     assert load_config({"config": file}, {}) == Config()
     Path(file).chmod(0o660)
     assert problems({"config": file}) == [
         "--config: the file has mode 0660, so that others than its owner could give any right by it: chmod go-w it"
     ]
+    tmp_path.chmod(0o700)
+    assert load_config({"config": file}, {}) == Config(), "nobody else comes to it"
 
 
 def test_a_file_that_is_absent_or_not_utf8_is_refused(tmp_path: Path) -> None:

@@ -145,6 +145,7 @@ def test_a_file_that_can_not_be_read_is_tried_again_though_nothing_changes(folde
 
 @pytest.mark.parametrize(("name", "mode"), [("", 0o770), ("", 0o707), ("a.yaml", 0o620), ("a.yaml", 0o602)])
 def test_what_others_can_write_keeps_the_policy_and_is_told_once(folder, name, mode):
+    folder.chmod(0o755)
     holder = PolicyHolder(folder, os.geteuid())
     before, place = holder.current, folder / name
     was = place.stat().st_mode
@@ -160,6 +161,36 @@ def test_what_others_can_write_keeps_the_policy_and_is_told_once(folder, name, m
     place.chmod(was)
     assert holder.reload_if_changed().result is ReloadResult.RELOADED
     assert "other" in holder.current.roles
+
+
+def test_with_umask_0002_a_role_put_into_a_folder_of_the_account_alone_is_loaded(folder):
+    holder = PolicyHolder(folder, os.geteuid())
+    was = os.umask(0o002)
+    try:
+        (folder / "b.yaml").write_text(role("other"))
+    finally:
+        os.umask(was)
+    assert (folder / "b.yaml").stat().st_mode & 0o777 == 0o664
+    assert holder.reload_if_changed().result is ReloadResult.RELOADED
+    assert "other" in holder.current.roles
+    folder.chmod(0o750)
+    assert "has mode 0664" in str(holder.reload_if_changed().error), "its group comes to it now"
+
+
+def test_a_config_map_that_kubernetes_mounted_is_taken(folder, monkeypatch):
+    (folder / "..2026").mkdir()
+    (folder / "a.yaml").rename(folder / "..2026" / "a.yaml")
+    (folder / "..data").symlink_to("..2026")
+    (folder / "a.yaml").symlink_to("..data/a.yaml")
+    folder.chmod(0o1777)
+    (folder / "..2026").chmod(0o777)
+    (folder / "a.yaml").chmod(0o664)
+    with pytest.raises(PolicyError, match="the folder of roles has mode 1777"):
+        PolicyHolder(folder, os.geteuid())
+    told = list(os.statvfs(folder))
+    told[8] |= os.ST_RDONLY
+    monkeypatch.setattr(os, "statvfs", lambda _: os.statvfs_result(told))  # only root could mount it so
+    assert "reader" in PolicyHolder(folder, os.geteuid()).current.roles
 
 
 def test_what_others_can_read_is_fine(folder):
