@@ -88,6 +88,9 @@ def open_log(
     fork = fork_if_needed(files, places.journal, places.token_keys, active, catalogue, outbox)
     further = partial(_look_further, storages, catalogue, proofs)
     recovery = recover(files, places.journal, catalogue.settled(), _cut_of(catalogue), active, new_log_id, further)
+    if not forks.keeps_segments(files, places.journal):
+        # Only now: an earlier version may have left the newest log without a segment, and another has been made.
+        forks.mark_place(files, places.journal)
     holes = [(hole.log_id, hole.first_sequence, hole.last_sequence) for hole in recovery.holes]
     # Before anything of a damaged log can be delivered and set aside.
     catalogue.add_holes(holes, time.time_ns() // 1_000_000)

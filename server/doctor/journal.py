@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from server.audit_log.journal.forks import lacks_segments, log_names
+from server.audit_log.journal.forks import has_lost_segments, log_names
 from server.audit_log.journal.segments import LogContent, read_log
 from server.audit_log.journal.trimming import DAMAGED as SET_ASIDE_FOLDER
 from server.doctor import journal_forks
@@ -92,7 +92,7 @@ def check(at: DataAtHand) -> Told:
     names = log_names(at.files, at.directory.journal)
     if not names and at.catalogue().confirmed():
         yield MISSING.of("journal", "has no log")
-    elif lacks_segments(at.files, at.directory.journal):
+    elif has_lost_segments(at.files, at.directory.journal):
         stored = at.catalogue().confirmed().get(names[-1], 0)
         yield MISSING.of(f"journal/{names[-1]}", f"has no segment; its events up to {stored} are stored")
     for log in logs:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 from pathlib import Path
 
 import pytest
@@ -35,18 +36,28 @@ def test_attempts_that_fail_at_the_trim_do_not_make_older_uids_unknown(
     assert len(later.emit(*range(8)).repeated) == 8
 
 
-def test_on_a_full_disk_the_newest_segment_stays_and_makes_no_older_one_wait(tmp_path: Path) -> None:
+@pytest.mark.parametrize("full", [errno.ENOSPC, errno.EDQUOT])
+def test_on_a_full_disk_the_newest_segment_stays_and_makes_no_older_one_wait(tmp_path: Path, full: int) -> None:
     files, log_id = FaultyFiles("open"), "0" * 20
     make_log(files, tmp_path, log_id)
     files.open_append(tmp_path / log_id / segment_name(5)).close()
     trimming = Trimming(files, tmp_path)
     trimming.trim(log_id, 5, damaged=False, current=log_id, following=9)
-    files.fault = errno.ENOSPC
+    files.fault = full
     trimming.trim(log_id, 1, damaged=False, current=log_id, following=9)
     assert files.list(tmp_path / log_id) == [segment_name(5)]
     files.fault = 0
     trimming.trim(log_id, 5, damaged=False, current=log_id, following=9)
     assert files.list(tmp_path / log_id) == [segment_name(9)]
+
+
+def test_any_other_fault_that_keeps_the_newest_segment_is_told(tmp_path: Path) -> None:
+    files, log_id = FaultyFiles("open"), "0" * 20
+    make_log(files, tmp_path, log_id)
+    files.fault = errno.EIO
+    with pytest.raises(OSError, match=os.strerror(errno.EIO)):
+        Trimming(files, tmp_path).trim(log_id, 1, damaged=False, current=log_id, following=9)
+    assert files.list(tmp_path / log_id) == [segment_name(1)]
 
 
 def fail(*_: object, **__: object) -> None:

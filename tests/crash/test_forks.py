@@ -192,6 +192,45 @@ def test_a_log_that_was_delivered_wholly_goes_on_and_is_told_from_one_that_lost_
     again.check()
 
 
+def take_segments(files: ForgetfulFiles, log_id: str) -> None:
+    """Take all segments of a log away, durably."""
+    for name in files.list(JOURNAL / log_id):
+        files.remove(JOURNAL / log_id / name)
+    files.sync_folder(JOURNAL / log_id)
+
+
+@pytest.mark.parametrize("is_marked", [False, True])
+def test_a_log_that_an_earlier_version_left_empty_once_it_was_delivered_is_no_loss_wherever_its_start_is_cut_off(
+    state: StateFile, is_marked: bool
+) -> None:
+    state.put()
+    files, others = ForgetfulFiles(), list[tuple[ForgetfulFiles, Content]]()
+    log = LogUnderTest(files, state)
+    log.emit(0, 1, 2, 3)
+    log.deliver_all()
+    take_segments(files, log.log.journal.log_id)
+    numbers = {"number": files.number(JOURNAL / forks.PLACE), "folder": files.number(JOURNAL)}
+    files.put(JOURNAL / forks.PLACE, json.dumps(numbers).encode())
+    if not is_marked:
+        files.remove(JOURNAL / forks.PLACE)
+
+    def note(number: int, name: str) -> None:
+        others.extend((files.copy(power_loss=power_loss), state.content()) for power_loss in (False, True))
+
+    files.before = note
+    again = LogUnderTest(files, state, dict(log.acknowledged))
+    files.before = lambda number, name: None
+    assert again.forks == []
+    again.emit(4)
+    again.check()
+    take_segments(files, again.log.journal.log_id)
+    (event,) = LogUnderTest(files, state).forks
+    assert "has lost its segments" in event["reason"], "from its first start on the mark says that there is always one"
+    assert len(others) > 10
+    for left, content in others:
+        assert opened(left, state, content, log.acknowledged).forks == []
+
+
 def test_what_the_original_acknowledged_and_nobody_has_is_a_named_hole(state: StateFile, original: Original) -> None:
     files = original.beside_later_storage().restored()
     last = LastAcknowledged(original.log_id, 14)

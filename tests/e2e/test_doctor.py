@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shlex
@@ -25,7 +26,7 @@ from server.doctor.data_at_hand import DataAtHand
 from server.doctor.findings import Finding
 from server.served import is_locked
 from tests.certificates_builder import CaShape
-from tests.e2e.damaged_files import custody, in_place_of, known_uids, recording
+from tests.e2e.damaged_files import custody, in_place_of, known_uids, mark, recording, segments
 from tests.e2e.doctor_faults import CONFIG, PLANTS, UNPLANTED, Plant
 from tests.e2e.doctored import (
     QUICK_CUTS,
@@ -152,6 +153,11 @@ def test_what_a_start_mends_or_makes_anew_is_no_error(made: Path, tmp_path: Path
     (folder / "data" / "ready.json").touch()
     (folder / "data" / "ready.json").chmod(0o644)
     (folder / "data" / "identity" / "server.crt").unlink()
+    # As earlier versions left a log once all was delivered.
+    for segment in segments(folder / "data"):
+        segment.unlink()
+    place = mark(folder / "data", "place.json")
+    place.write_text(json.dumps({"number": place.stat().st_ino, "folder": place.parent.stat().st_ino}))
     diagnosis = doctor_here(folder)
     assert (diagnosis.code, diagnosis.names) == (0, {"ready_file_stale", "server_certificate_lost"})
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import orjson
 
@@ -19,7 +20,8 @@ from server.files import Files, write_durably
 
 PLACE = "place.json"
 """A file that holds its own number on its file system, and its folder's: in a copy they differ. One alone may be
-the same by chance, as a file system gives the numbers of removed files again."""
+the same by chance, as a file system gives the numbers of removed files again. It says as well whether the newest log
+always has a segment: an earlier version left it without any once all was delivered."""
 FORK = "fork.json"
 """A fork that is asked for, or under way."""
 _STEP_MS = 1
@@ -99,7 +101,7 @@ def noticed(files: Files, folder: Path, confirmed: Mapping[str, int]) -> Fork | 
         return Fork("the storage has batches of this log from beyond the journal's end: the journal was restored")
     if confirmed and not log_names(files, folder):
         return Fork("batches are stored, and the journal that their events came from is gone")
-    if lacks_segments(files, folder):
+    if has_lost_segments(files, folder):
         return Fork("the journal's newest log has lost its segments: what was acknowledged and not stored is gone")
     return None
 
@@ -109,9 +111,18 @@ def log_names(files: Files, folder: Path) -> list[str]:
     return [name for name in files.list(folder) if LOG_ID.fullmatch(name)]
 
 
-def lacks_segments(files: Files, folder: Path) -> bool:
-    """Whether the newest log has no segment: it was made with one, and no other is removed before the next is there."""
-    return any(not segment_names(files, folder / name) for name in log_names(files, folder)[-1:])
+def has_lost_segments(files: Files, folder: Path) -> bool:
+    """Whether the newest log has no segment and always had one: it was made with one, and no other is removed before
+    the next is there. One of an earlier version may have been delivered wholly."""
+    return _is_newest_empty(files, folder) and keeps_segments(files, folder)
+
+
+def keeps_segments(files: Files, folder: Path) -> bool:
+    """Whether it is noted that the newest log always has a segment."""
+    try:
+        return PLACE in files.list(folder) and _members(files.read(folder / PLACE)).get("segments") is True
+    except ValueError:
+        return False
 
 
 def current_log(files: Files, folder: Path) -> str:
@@ -138,13 +149,14 @@ def segments_of(files: Files, folder: Path) -> set[tuple[str, int]]:
 
 
 def mark_place(files: Files, folder: Path) -> None:
-    """Note durably that the journal is where it is."""
+    """Note durably that the journal is where it is, and whether its newest log, or the first, always has a segment."""
     part = folder / f"{PLACE}.part"
     if part.name in files.list(folder):
         files.remove(part)
     file = files.open_append(part)
     try:
-        file.append(orjson.dumps({"number": files.number(part), "folder": files.number(folder)}))
+        place = {"number": files.number(part), "folder": files.number(folder)}
+        file.append(orjson.dumps(place | {"segments": not _is_newest_empty(files, folder)}))
         file.sync()
     finally:
         file.close()
@@ -158,10 +170,10 @@ def numbers_in(place: bytes) -> tuple[int, int | None]:
     Raises:
         ValueError: it isn't as `mark_place` wrote it.
     """
+    members = _members(place)
     try:
-        members = orjson.loads(place)
         return int(members["number"]), members.get("folder")
-    except (KeyError, TypeError, AttributeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError) as error:
         raise ValueError("not a place") from error
 
 
@@ -191,3 +203,14 @@ def _is_in_its_place(files: Files, path: Path) -> bool:
     except ValueError:
         return False
     return number == files.number(path) and folder in (None, files.number(path.parent))
+
+
+def _is_newest_empty(files: Files, folder: Path) -> bool:
+    return any(not segment_names(files, folder / name) for name in log_names(files, folder)[-1:])
+
+
+def _members(place: bytes) -> dict[str, Any]:
+    members = orjson.loads(place)
+    if not isinstance(members, dict):
+        raise ValueError("not a place")
+    return members

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
+import errno
 from pathlib import Path
 
 from server.audit_log.journal.segments import LOG_ID, segment_name, segment_names
@@ -10,6 +10,7 @@ from server.files import Files
 
 DAMAGED = "damaged"
 """Folder beside the logs where segments with bad bytes are kept for people to look at."""
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 
 class Trimming:
@@ -47,9 +48,13 @@ class Trimming:
         self._done.intersection_update(there)
         stays = there[-1:]
         if len(there) == len(self._done):
-            with contextlib.suppress(OSError):  # on a full disk it stays until the next time
+            try:
                 self._begin(current, following)
                 stays = []
+            except OSError as error:
+                if error.errno not in _FULL:
+                    raise
+                # It stays until the next time.
         return [segment for segment in there if segment in self._done and segment not in stays]
 
     def _begin(self, log_id: str, first: int) -> None:
