@@ -35,8 +35,9 @@ and those that Kubernetes sets for a service of that name. An empty variable cou
 `extaudit serve --check`, with the same flags and environment, tells of all that a start would refuse, with code 2:
 besides what is above also certificates, CAs, key sets, files of roles (with line and column), modes and damage of the
 data directory. It touches and makes nothing, and can be run beside a server, before a SIGHUP for instance. That a port
-is taken it doesn't tell; nor whose the files have to be to root before there is a data directory, whose owner decides it.
-`extaudit serve --print-config` prints every setting in effect and where its value came from; no setting is a secret. Both have `--output json`.
+is taken it doesn't tell; nor, to root, whose the files have to be before there is a data directory, whose owner decides
+it. `extaudit serve --print-config` prints every setting in effect and where its value came from; no setting is a
+secret. Both have `--output json`.
 
 Relative paths start from the folder in which the process was started. Lists of files are lists in TOML, are separated
 by `:` in the environment, and repeat the flag on the command line. Numbers may hold `_` between digits.
