@@ -10,11 +10,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from extaudit_client import Connection, Emitter, SpoolFull, SpoolInUse
-from extaudit_client.spool.folder_lock import FolderLock
+from extaudit_client import Connection, Emitter, SpoolFull
 
 from tests.polling import until
-from tests.unit.client.spool.spools import spool
+from tests.unit.client.spool.spools import in_use, spool
 from tests.unit.client.stored_events import FAST, Stored
 
 
@@ -104,13 +103,5 @@ def test_a_close_that_a_handler_ends_closes_all_the_same(
     monkeypatch.setattr(Emitter, "_flush", interrupted)
     with handler(reach_limit), pytest.raises(SoftLimit):
         emitter.close(timeout=3600)
-    until(lambda: not _in_use(tmp_path))
+    until(lambda: not in_use(tmp_path))
     assert emitter.stats.queued == 1
-
-
-def _in_use(folder: Path) -> bool:
-    try:
-        FolderLock(folder).release()
-    except SpoolInUse:
-        return True
-    return False

@@ -31,6 +31,11 @@ from tests.unit.client.silence import SILENCE, SilenceClock
 from tests.unit.client.stored_events import FAST, Answers, Stored, Stream
 
 
+def kept(stored: Stored, request: pb.EmitEventRequest) -> pb.EmitEventResponse:
+    """The answer to one event that comes alone."""
+    return pb.EmitEventResponse(uid="u", repeated=stored.keep(request.event.json))
+
+
 @pytest.mark.parametrize(
     "refused",
     [
@@ -96,7 +101,7 @@ def test_one_event_that_breaks_the_stream_is_found_and_set_aside(
     def alone(request: pb.EmitEventRequest) -> pb.EmitEventResponse:
         if b"poison" in request.event.json:
             raise Refused(grpc.StatusCode.INVALID_ARGUMENT, "INVALID_REQUEST", violations=(("event", "poison"),))
-        return pb.EmitEventResponse(uid="u", repeated=stored.keep(request.event.json))
+        return kept(stored, request)
 
     stored.before, service.emit = break_off, alone
     with Emitter(connection, tmp_path, retries=FAST) as emitter:
@@ -130,7 +135,7 @@ def test_events_over_which_the_service_fails_are_set_aside_once_it_takes_others(
             raise fault
         if b"wrong" in request.event.json:
             raise Refused(grpc.StatusCode.INVALID_ARGUMENT, "INVALID_REQUEST", violations=(("event", "no"),))
-        return pb.EmitEventResponse(uid="u", repeated=stored.keep(request.event.json))
+        return kept(stored, request)
 
     stored.before, service.emit, stored.refuses = break_off, alone, lambda event: b"wrong" in event
     kinds = ["e", "poison", "poison", "wrong", "poison", "e", "e"]
@@ -162,7 +167,7 @@ def test_a_service_that_fails_over_all_events_loses_none_to_the_refused(
         calls += 1
         if broken.is_set():
             raise Refused(grpc.StatusCode.INTERNAL, "INTERNAL")
-        return pb.EmitEventResponse(uid="u", repeated=stored.keep(request.event.json))
+        return kept(stored, request)
 
     stored.before, service.emit = fail, alone
     retries = Retries(first_delay=0.001, draw=lambda low, high: low)
@@ -188,7 +193,7 @@ def test_events_wait_for_a_gateway_that_takes_none_for_now(
 
     def alone(request: pb.EmitEventRequest) -> pb.EmitEventResponse:
         limit(request)
-        return pb.EmitEventResponse(uid="u", repeated=stored.keep(request.event.json))
+        return kept(stored, request)
 
     stored.before, service.emit = limit, alone
     with Emitter(connection, tmp_path, retries=FAST, on_trouble=troubles.append) as emitter:
@@ -210,7 +215,7 @@ def test_an_event_too_large_for_a_gateway_is_set_aside_once_others_are_taken(
 
     def alone(request: pb.EmitEventRequest) -> pb.EmitEventResponse:
         bound([request.event.json])
-        return pb.EmitEventResponse(uid="u", repeated=stored.keep(request.event.json))
+        return kept(stored, request)
 
     stored.before, service.emit = lambda request: bound([event.json for event in request.events]), alone
     with Emitter(connection, tmp_path, retries=FAST) as emitter:

@@ -10,10 +10,12 @@ from extaudit.v1 import event_export_pb2 as pb
 from extaudit.v1 import event_pb2
 from extaudit.v1 import event_watch_pb2 as watch_pb
 
-from tests.unit.cli.exported_log import exported
+from tests.unit.cli.exported_log import STORED, exported
 from tests.unit.client.fake_service import FakeService
 
 TAIL = b'{"event":"a.b","tail":true}'
+ALL = b"\n".join([*STORED, TAIL, b""])
+"""What an export of everything writes."""
 
 
 @pytest.fixture(autouse=True)

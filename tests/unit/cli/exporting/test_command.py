@@ -5,10 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import signal
 import stat
 import sys
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
@@ -25,17 +23,14 @@ from extaudit_cli.exporting.destination import destination
 from extaudit_cli.exporting.forms import Form
 from extaudit_cli.exporting.outputs import StreamOutput
 from extaudit_cli.exporting.state import ExportState, held
-from extaudit_cli.exporting.stopping import interruptible
 from extaudit_cli.main import run
 from extaudit_cli.output import write_bytes
 
 from tests.unit.cli.conftest import Command
 from tests.unit.cli.exported import exported as events_of
 from tests.unit.cli.exported_log import STORED
-from tests.unit.cli.exporting.conftest import TAIL
+from tests.unit.cli.exporting.conftest import ALL, TAIL
 from tests.unit.client.fake_service import FakeService, Refused
-
-ALL = b"\n".join([*STORED, TAIL, b""])
 
 
 @pytest.mark.parametrize("name", ["../log", "/tmp/log", "a/b", "..", ""])
@@ -377,34 +372,3 @@ def test_a_service_that_fails_on_the_way_leaves_a_state_to_go_on_from(service: F
     service.watch = watch
     assert extaudit("events", "export", "--out", "out/").code == 0
     assert len(service.exports) == 1, "the chunk wasn't read again"
-
-
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_stop_says_how_to_go_on(service: FakeService, extaudit: Command, number: signal.Signals) -> None:
-    watch = service.watch
-
-    def stopped(request: watch_pb.WatchEventsRequest) -> Iterator[watch_pb.WatchEventsResponse]:
-        yield from watch(request)
-        if request.after.logs["log"] < 4:
-            signal.pthread_kill(threading.main_thread().ident or 0, number)
-            threading.Event().wait(20)
-
-    service.watch = stopped
-    done = extaudit("events", "export", "--out", "out/", "--follow")
-    assert (done.code, b"stopped; the same command goes on from here" in done.out) == (130, True)
-    service.watch = watch
-    assert extaudit("events", "export", "--out", "out/").code == 0
-    assert b"".join(Path("out", name).read_bytes() for name in sorted(os.listdir("out")) if ".jsonl" in name) == ALL
-
-
-def test_a_stop_does_not_wait_for_ever_for_a_pipe_that_nobody_reads() -> None:
-    stop, never = threading.Event(), threading.Event()
-
-    def blocked() -> None:
-        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGTERM)
-        never.wait(60)
-
-    with pytest.raises(KeyboardInterrupt):
-        interruptible(blocked, stop, lambda: None, 0.0)
-    assert stop.is_set()
-    never.set()

@@ -6,7 +6,9 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
+from extaudit_client.spool.errors import SpoolInUse
 from extaudit_client.spool.files import DiskFiles
+from extaudit_client.spool.folder_lock import FolderLock
 from extaudit_client.spool.reading import Reader
 from extaudit_client.spool.spool import Spool
 
@@ -36,3 +38,12 @@ def at_once(threads: int, task: Callable[[int], object]) -> None:
 
 def bytes_in(folder: Path) -> int:
     return sum(path.stat().st_size for path in folder.glob("*.events"))
+
+
+def in_use(folder: Path) -> bool:
+    """Whether somebody has the spool of this folder open."""
+    try:
+        FolderLock(folder).release()
+    except SpoolInUse:
+        return True
+    return False

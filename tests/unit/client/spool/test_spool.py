@@ -14,7 +14,7 @@ from extaudit_client.spool.folder_lock import FolderLock
 from extaudit_client.spool.reading import Reader
 
 from tests.polling import until
-from tests.unit.client.spool.spools import BOUND, FILES, at_once, bytes_in, read, spool
+from tests.unit.client.spool.spools import BOUND, FILES, at_once, bytes_in, in_use, read, spool
 
 
 def test_events_come_out_as_they_went_in_also_after_another_opening(tmp_path: Path) -> None:
@@ -231,18 +231,10 @@ def test_a_forked_process_keeps_no_folder_from_the_next_emitter(tmp_path: Path) 
             FolderLock(tmp_path)
         os.close(held._fd)  # as the kernel does when the process is killed
         held._fd = -1
-        until(lambda: not _in_use(tmp_path))
+        until(lambda: not in_use(tmp_path))
     finally:
         os.close(writer)
         os.waitpid(child, 0)
-
-
-def _in_use(folder: Path) -> bool:
-    try:
-        FolderLock(folder).release()
-    except SpoolInUse:
-        return True
-    return False
 
 
 def test_a_released_folder_is_free_though_a_copy_of_the_lock_is_open(tmp_path: Path) -> None:
